@@ -1,0 +1,110 @@
+"""What a card and a catalogue are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+    import pandas as pd
+
+    from prodcat_index.findings import Finding
+
+IMAGE = "image"
+CORE_TEXTS = ("title", "description")
+
+
+@dataclass(frozen=True)
+class Card:
+    """One product listing to be categorized.
+
+    Attributes
+    ----------
+    title, description
+        Texts as a person wrote them; empty when there is none.
+    image
+        Path of the picture file; empty when there is none.
+    id
+        Identifier; empty for a listing that has none yet.
+    texts
+        Further text modalities by name, such as ``{"attributes": "red, cotton"}``.
+    """
+
+    title: str = ""
+    description: str = ""
+    image: str = ""
+    id: str = ""
+    texts: Mapping[str, str] = field(default_factory=dict)
+
+    def value(self, modality: str) -> str:
+        """Return this card's value of a modality, empty when it has none."""
+        if modality in (IMAGE, *CORE_TEXTS):
+            return str(getattr(self, modality))
+        return self.texts.get(modality, "")
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """Many cards, cleaned and checked.
+
+    Attributes
+    ----------
+    cards
+        One row a card. Columns ``id``, the text modalities, ``image`` (absolute path or empty),
+        ``category`` (empty when unlabelled), ``category_id`` (the shop's own key of the category,
+        or empty), ``group`` (variants of one product, or empty), then every further column of
+        the file as it was. The named columns hold ``str`` without missing values; ids are unique.
+    text_modalities
+        Names of the text columns that are embedded, in order.
+    findings
+        What was skipped or mended while reading.
+    source
+        Where the cards come from, for people.
+    """
+
+    cards: pd.DataFrame
+    text_modalities: tuple[str, ...] = CORE_TEXTS
+    findings: tuple[Finding, ...] = ()
+    source: str = ""
+
+    def __len__(self) -> int:
+        """Return the number of cards."""
+        return len(self.cards)
+
+    @property
+    def ids(self) -> list[str]:
+        """Identifiers in catalogue order."""
+        return [str(i) for i in self.cards["id"]]
+
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        """Modalities that at least one card has, picture first."""
+        return tuple(m for m in (IMAGE, *self.text_modalities) if any(self.values(m)))
+
+    def values(self, modality: str) -> list[str]:
+        """Return the cards' values of a modality, empty strings where a card has none."""
+        if modality not in self.cards.columns:
+            return [""] * len(self)
+        return [str(v) for v in self.cards[modality]]
+
+    def select(self, rows: npt.NDArray[np.bool_] | Sequence[int]) -> Catalogue:
+        """Return the catalogue of these rows only (a boolean mask or row numbers)."""
+        import numpy as np
+
+        chosen = np.asarray(rows)
+        positions = np.flatnonzero(chosen) if chosen.dtype == bool else chosen
+        return replace(self, cards=self.cards.iloc[positions].reset_index(drop=True))
+
+    def labelled(self) -> Catalogue:
+        """Return the cards that have a category."""
+        return self.select(np_not_empty(self.values("category")))
+
+
+def np_not_empty(values: Sequence[str]) -> npt.NDArray[np.bool_]:
+    """Return a mask of the values that are not the empty string."""
+    import numpy as np
+
+    return np.array([bool(v) for v in values], dtype=bool)

@@ -1,0 +1,25 @@
+"""Errors that a user reads: one sentence with the thing, the cause and the way out."""
+
+
+class ProdcatError(Exception):
+    """Base of every error that this package raises on purpose."""
+
+
+class CatalogueError(ProdcatError):
+    """A catalogue file cannot be read as cards."""
+
+
+class PictureError(ProdcatError):
+    """A picture file cannot be read as a picture."""
+
+
+class EncoderError(ProdcatError):
+    """An encoder cannot be found, loaded or applied."""
+
+
+class IndexFolderError(ProdcatError):
+    """An index folder is missing, damaged, foreign, or of a newer format."""
+
+
+class QueryError(ProdcatError):
+    """A query cannot be answered by this index."""

@@ -1,0 +1,53 @@
+"""What was skipped or mended on the way, counted and named, never silent."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+NAMED = 5
+
+
+def name_first(names: Sequence[str], limit: int = NAMED) -> str:
+    """Join the first few names, and say how many more there are.
+
+    Parameters
+    ----------
+    names
+        The names to list.
+    limit
+        How many to write out.
+
+    Returns
+    -------
+    str
+        Such as ``"a, b, c and 4 more"``.
+    """
+    shown = ", ".join(names[:limit])
+    rest = len(names) - limit
+    return f"{shown} and {rest} more" if rest > 0 else shown
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One kind of thing that was noticed, with the cards it was noticed on.
+
+    Attributes
+    ----------
+    what
+        A clause after the count, such as ``"cards have no usable picture (file is truncated)"``.
+    ids
+        Identifiers of the cards, in catalogue order.
+    """
+
+    what: str
+    ids: tuple[str, ...]
+
+    @property
+    def count(self) -> int:
+        """Number of cards."""
+        return len(self.ids)
+
+    def __str__(self) -> str:
+        """Return the sentence with the count and the first few ids."""
+        return f"{self.count} {self.what}: {name_first(self.ids)}"

@@ -1,0 +1,30 @@
+"""Progress bars on stderr, drawn only when stderr is a terminal."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+
+def progress_bar(total: int, what: str, unit: str = "card") -> Any:
+    """Open a progress bar with rate and time left.
+
+    Parameters
+    ----------
+    total
+        Number of steps.
+    what
+        What is being done, shown before the bar.
+    unit
+        What one step is.
+
+    Returns
+    -------
+    tqdm.tqdm
+        Use it as a context manager and call ``update(n)``.
+    """
+    from tqdm import tqdm
+
+    return tqdm(
+        total=total, desc=what, unit=unit, file=sys.stderr, disable=not sys.stderr.isatty()
+    )
