@@ -100,11 +100,4 @@ class Catalogue:
 
     def labelled(self) -> Catalogue:
         """Return the cards that have a category."""
-        return self.select(np_not_empty(self.values("category")))
-
-
-def np_not_empty(values: Sequence[str]) -> npt.NDArray[np.bool_]:
-    """Return a mask of the values that are not the empty string."""
-    import numpy as np
-
-    return np.array([bool(v) for v in values], dtype=bool)
+        return self.select([row for row, label in enumerate(self.values("category")) if label])

@@ -1,0 +1,1 @@
+"""From values to unit rows: the contract, the registry, and the encoders."""

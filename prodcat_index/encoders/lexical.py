@@ -1,0 +1,207 @@
+"""Character and word n-grams, weighted by rarity, folded into a few hundred dimensions.
+
+Works in any language, needs no download, and is fitted on the catalogue itself: TF-IDF
+(sublinear counts, smoothed idf; Salton and Buckley 1988) followed by latent semantic analysis
+(Deerwester et al. 1990). Only fitting needs scikit-learn; a query needs numpy alone, so that
+one look-up starts quickly.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+
+from prodcat_index.encoders.base import Encoded, Encoder, FloatArray, unit_rows
+from prodcat_index.errors import EncoderError
+from prodcat_index.progress import progress_bar
+
+DEFAULT_DIM = 256
+MAX_DIM = 4096
+MAX_FEATURES = 300_000
+MAX_FIT_TEXTS = 50_000
+CHARACTER_SIZES = (2, 3, 4, 5)
+MAX_WORD = 64
+RANK_TOLERANCE = 1e-5
+SEED = 0
+ANALYZER_VERSION = "1"
+
+_WORD = re.compile(r"\w+")
+
+
+def ngrams(text: str) -> list[str]:
+    """Split a text into the n-grams that are counted.
+
+    Words and pairs of neighbouring words, and within each word, padded by a space on either
+    side, every run of 2 to 5 characters. Character runs carry the prefix ``#`` so that a word
+    and an equal run of characters stay two features. Words are cut at 64 characters.
+
+    Parameters
+    ----------
+    text
+        Any text; case, width variants (NFKC) and the Russian ``ё`` are folded.
+    """
+    folded = unicodedata.normalize("NFKC", text).lower().replace("ё", "е")
+    words = [word[:MAX_WORD] for word in _WORD.findall(folded)]
+    pairs = [f"{first} {second}" for first, second in pairwise(words)]
+    return [*words, *pairs, *(run for word in words for run in _character_runs(word))]
+
+
+def _character_runs(word: str) -> Iterable[str]:
+    padded = f" {word} "
+    for size in CHARACTER_SIZES:
+        for start in range(len(padded) - size + 1):
+            yield "#" + padded[start : start + size]
+
+
+class LexicalEncoder(Encoder):
+    """TF-IDF over n-grams, reduced by a truncated SVD.
+
+    Parameters
+    ----------
+    dim
+        Largest length of a row; a small catalogue gives fewer.
+    """
+
+    reads = "text"
+
+    def __init__(self, dim: int = DEFAULT_DIM) -> None:
+        self.spec = "lexical" if dim == DEFAULT_DIM else f"lexical:{dim}"
+        self._dim = dim
+        self._vocabulary: dict[str, int] = {}
+        self._projection: FloatArray = np.zeros((0, 0), dtype=np.float32)
+
+    @classmethod
+    def from_spec(cls, argument: str) -> LexicalEncoder:
+        """Make an encoder from ``""`` or the wanted dimension.
+
+        Raises
+        ------
+        EncoderError
+            If the dimension is not a whole number from 1 to 4096.
+        """
+        if not argument:
+            return cls()
+        if not argument.isascii() or not argument.isdigit() or not 1 <= int(argument) <= MAX_DIM:
+            raise EncoderError(
+                f"The encoder lexical:{argument} has no such dimension; "
+                f"write lexical:N with a whole number from 1 to {MAX_DIM}."
+            )
+        return cls(int(argument))
+
+    @property
+    def dim(self) -> int:
+        """Length of a row."""
+        return int(self._projection.shape[1])
+
+    @property
+    def fingerprint(self) -> str:
+        """Hex digest of the analyzer's version and the fitted parts."""
+        digest = hashlib.sha256(f"lexical {ANALYZER_VERSION}\n".encode())
+        digest.update("\n".join(self._vocabulary).encode())
+        digest.update(np.ascontiguousarray(self._projection).data)
+        return digest.hexdigest()
+
+    def fit(self, values: Sequence[str]) -> None:
+        """Learn the vocabulary, the idf weights and the projection from texts.
+
+        Beyond 50,000 distinct texts an evenly spaced part of them is used; beyond 300,000
+        n-grams the most frequent are. One thread, so that the result is the same everywhere.
+
+        Raises
+        ------
+        EncoderError
+            If no text holds a single word.
+        """
+        from sklearn.decomposition import TruncatedSVD
+        from sklearn.feature_extraction.text import TfidfVectorizer
+        from threadpoolctl import threadpool_limits
+
+        vectorizer = TfidfVectorizer(
+            analyzer=ngrams, sublinear_tf=True, max_features=MAX_FEATURES, dtype=np.float32
+        )
+        try:
+            counts = vectorizer.fit_transform(_evenly_spaced(sorted({v for v in values if v})))
+        except ValueError as error:
+            raise EncoderError(
+                "The lexical encoder found no word in these texts; "
+                "leave this modality out or give it texts."
+            ) from error
+        dim = min(self._dim, *counts.shape)
+        with threadpool_limits(limits=1):
+            svd = TruncatedSVD(dim, n_iter=4, random_state=SEED).fit(counts)
+        order = vectorizer.get_feature_names_out()
+        self._vocabulary = {str(ngram): row for row, ngram in enumerate(order)}
+        held = svd.singular_values_ > RANK_TOLERANCE * svd.singular_values_[0]
+        self._projection = np.ascontiguousarray(
+            svd.components_[held].T * vectorizer.idf_[:, None], dtype=np.float32
+        )
+
+    def encode(self, values: Sequence[str], *, label: str = "") -> Encoded:
+        """Embed texts; equal texts are embedded once."""
+        distinct = {value: row for row, value in enumerate(dict.fromkeys(values))}
+        rows = np.zeros((len(distinct), self.dim), dtype=np.float32)
+        with progress_bar(len(distinct), label, "text") as bar:
+            for value, row in distinct.items():
+                rows[row] = self._project(value)
+                bar.update()
+        vectors = unit_rows(rows)[[distinct[value] for value in values]]
+        return Encoded(vectors.reshape(-1, self.dim), np.any(vectors != 0, axis=1))
+
+    def _project(self, text: str) -> FloatArray:
+        counts = Counter(self._vocabulary[n] for n in ngrams(text) if n in self._vocabulary)
+        features = sorted(counts)
+        weights = 1.0 + np.log(np.array([counts[f] for f in features], dtype=np.float32))
+        projected: FloatArray = np.einsum("f,fd->d", weights, self._projection[features])
+        return projected
+
+    def save(self, folder: Path) -> None:
+        """Write the vocabulary (JSON) and the projection (npy)."""
+        (folder / "vocabulary.json").write_text(
+            json.dumps(list(self._vocabulary), ensure_ascii=False), encoding="utf-8"
+        )
+        np.save(folder / "projection.npy", self._projection, allow_pickle=False)
+
+    @classmethod
+    def restore(cls, argument: str, folder: Path) -> LexicalEncoder:
+        """Make the encoder from what :meth:`save` wrote; the projection stays on disk.
+
+        Raises
+        ------
+        EncoderError
+            If the fitted parts are missing or do not fit together.
+        """
+        encoder = cls.from_spec(argument)
+        try:
+            names = json.loads((folder / "vocabulary.json").read_text(encoding="utf-8"))
+            projection = np.load(folder / "projection.npy", mmap_mode="r", allow_pickle=False)
+        except (OSError, ValueError) as error:
+            raise EncoderError(
+                f"The fitted parts of the lexical encoder in {folder} cannot be read ({error}); "
+                "build the index again."
+            ) from error
+        if (
+            not isinstance(names, list)
+            or projection.dtype != np.float32
+            or projection.ndim != 2
+            or len(projection) != len(names)
+        ):
+            raise EncoderError(
+                f"The fitted parts of the lexical encoder in {folder} do not fit together; "
+                "build the index again."
+            )
+        encoder._vocabulary = {str(name): row for row, name in enumerate(names)}
+        encoder._projection = projection
+        return encoder
+
+
+def _evenly_spaced(texts: list[str]) -> list[str]:
+    chosen = np.linspace(0, len(texts) - 1, min(len(texts), MAX_FIT_TEXTS)).astype(int)
+    return [texts[i] for i in chosen]

@@ -1,0 +1,76 @@
+"""From the name of an encoder, its spec, to the encoder."""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+from importlib import import_module
+from pathlib import Path
+
+from prodcat_index.encoders.base import Encoder
+from prodcat_index.errors import EncoderError
+
+SCHEMES = {
+    "lexical": "prodcat_index.encoders.lexical:LexicalEncoder",
+    "efficientnet-lite0": "prodcat_index.encoders.efficientnet:EfficientNetLite0Encoder",
+}
+PRESETS = {"embedded": {"picture": "efficientnet-lite0", "text": "lexical"}}
+DEFAULT_PRESET = "embedded"
+
+
+def make_encoder(spec: str) -> Encoder:
+    """Make the encoder that a spec names, not fitted yet.
+
+    Parameters
+    ----------
+    spec
+        ``scheme`` or ``scheme:argument``, such as ``lexical:128``.
+
+    Raises
+    ------
+    EncoderError
+        If there is no such scheme, or its argument or weights are wrong.
+    """
+    scheme, argument = _split(spec)
+    return _encoder_class(scheme).from_spec(argument)
+
+
+def restore_encoder(spec: str, folder: Path) -> Encoder:
+    """Make the encoder that a spec names from the fitted parts in a folder.
+
+    Raises
+    ------
+    EncoderError
+        If there is no such scheme, or the fitted parts are damaged.
+    """
+    scheme, argument = _split(spec)
+    return _encoder_class(scheme).restore(argument, folder)
+
+
+def preset_spec(preset: str, reads: str) -> str:
+    """Return the spec that a preset uses for ``"text"`` or ``"picture"``.
+
+    Raises
+    ------
+    EncoderError
+        If there is no such preset.
+    """
+    if preset not in PRESETS:
+        raise EncoderError(f"There is no preset {preset!r}; the presets are {', '.join(PRESETS)}.")
+    return PRESETS[preset][reads]
+
+
+def _split(spec: str) -> tuple[str, str]:
+    scheme, _, argument = spec.partition(":")
+    return scheme, argument
+
+
+def _encoder_class(scheme: str) -> type[Encoder]:
+    if scheme not in SCHEMES:
+        nearest = get_close_matches(scheme, SCHEMES, n=1)
+        hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
+        raise EncoderError(
+            f"There is no encoder {scheme!r}; the encoders are {', '.join(SCHEMES)}.{hint}"
+        )
+    module, name = SCHEMES[scheme].split(":")
+    encoder_class: type[Encoder] = getattr(import_module(module), name)
+    return encoder_class

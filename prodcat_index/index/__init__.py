@@ -1,0 +1,1 @@
+"""Blocks, fusion, search, the index folder, and ProductIndex."""

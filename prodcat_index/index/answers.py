@@ -1,0 +1,105 @@
+"""From arrays of neighbours and votes to answers that people and programs read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from prodcat_index.cards.card import IMAGE
+from prodcat_index.index.neighbours import Neighbours
+from prodcat_index.index.parts import IndexParts
+from prodcat_index.voting.prediction import Explanation, Neighbour, Prediction
+from prodcat_index.voting.vote import Vote
+
+
+@dataclass(frozen=True)
+class Answers:
+    """Looks up the cards behind row numbers.
+
+    Attributes
+    ----------
+    parts
+        The index.
+    """
+
+    parts: IndexParts
+
+    @cached_property
+    def _columns(self) -> dict[str, list[str]]:
+        catalogue = self.parts.catalogue
+        return {name: catalogue.values(name) for name in ("id", "title", IMAGE, "category")}
+
+    def neighbours(
+        self, found: Neighbours, query: int, vote: Vote | None = None
+    ) -> list[Neighbour]:
+        """Return one query's neighbours, with their shares of the vote if there was one."""
+        shares = found.similarities * np.nan if vote is None else vote.neighbour_shares
+        return [
+            self._neighbour(found, query, place, None if vote is None else shares[query, place])
+            for place in range(found.rows.shape[1])
+            if found.rows[query, place] >= 0
+        ]
+
+    def _neighbour(
+        self, found: Neighbours, query: int, place: int, share: float | None
+    ) -> Neighbour:
+        row = found.rows[query, place]
+        cosines = zip(self.parts.block_names, found.by_block[query, place], strict=True)
+        return Neighbour(
+            id=self._columns["id"][row],
+            title=self._columns["title"][row],
+            image=self._columns[IMAGE][row],
+            category=self._columns["category"][row],
+            similarity=float(min(found.similarities[query, place], 1.0)),
+            by_block={name: float(cosine) for name, cosine in cosines if not np.isnan(cosine)},
+            vote_share=None if share is None else float(share),
+        )
+
+    def prediction(
+        self,
+        listing_id: str,
+        found: Neighbours,
+        vote: Vote,
+        query: int,
+        without: Mapping[str, Vote],
+    ) -> Prediction:
+        """Return one query's prediction, explained if it was voted on without each modality."""
+        ranked = self.ranked(vote, query)
+        category, confidence = ranked[0] if ranked else ("", 0.0)
+        key = self.parts.labels.keys[vote.categories[query, 0]] if ranked else ""
+        return Prediction(
+            id=listing_id,
+            category=category,
+            category_id=key,
+            confidence=confidence,
+            ranked=ranked,
+            neighbours=self.neighbours(found, query, vote),
+            explanation=self._explanation(category, ranked, query, without) if without else None,
+        )
+
+    def ranked(self, vote: Vote, query: int) -> list[tuple[str, float]]:
+        """Return categories and shares, largest first."""
+        names = self.parts.labels.names
+        return [
+            (names[code], float(share))
+            for code, share in zip(vote.categories[query], vote.shares[query], strict=True)
+            if code >= 0
+        ]
+
+    def _explanation(
+        self,
+        category: str,
+        ranked: Sequence[tuple[str, float]],
+        query: int,
+        without: Mapping[str, Vote],
+    ) -> Explanation:
+        rankings = {modality: self.ranked(vote, query) for modality, vote in without.items()}
+        share = dict(ranked).get(category, 0.0)
+        cost = {m: share - dict(ranking).get(category, 0.0) for m, ranking in rankings.items()}
+        return Explanation(
+            without={m: (r[0] if r else ("", 0.0)) for m, r in rankings.items()},
+            decided_by=max(cost, key=cost.__getitem__) if category else "",
+        )

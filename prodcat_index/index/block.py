@@ -1,0 +1,149 @@
+"""A block: one encoder's rows of every card, centred, and the encoder that made them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from prodcat_index.encoders.base import BoolArray, Encoder, FloatArray
+from prodcat_index.encoders.registry import restore_encoder
+from prodcat_index.errors import EncoderError
+from prodcat_index.index.fusion import centre, training_mean
+
+
+@dataclass
+class EncoderSlot:
+    """An encoder that is loaded when it is first needed.
+
+    Attributes
+    ----------
+    spec
+        Name of the encoder.
+    fingerprint
+        What its fingerprint must be.
+    folder
+        Where its fitted parts are.
+    encoder
+        The encoder, once loaded.
+    """
+
+    spec: str
+    fingerprint: str
+    folder: Path | None = None
+    encoder: Encoder | None = field(default=None, repr=False)
+
+    def load(self) -> Encoder:
+        """Return the encoder that made the block.
+
+        Raises
+        ------
+        EncoderError
+            If it is missing, damaged, or not the one that the index was built with.
+        """
+        if self.encoder is None:
+            assert self.folder is not None, "a slot without an encoder has a folder"
+            encoder = restore_encoder(self.spec, self.folder)
+            if encoder.fingerprint != self.fingerprint:
+                raise EncoderError(
+                    f"The encoder {self.spec} here is not the one that this index was built with "
+                    "(another version, other weights or other preprocessing); build the index "
+                    "again, or install the versions that `prodcat info` lists."
+                )
+            self.encoder = encoder
+        return self.encoder
+
+
+@dataclass(frozen=True)
+class Block:
+    """One encoder's view of the cards.
+
+    Attributes
+    ----------
+    name
+        The modality, or ``modality:spec`` where a modality has several encoders.
+    modality
+        What is embedded.
+    slot
+        The encoder.
+    vectors
+        float16, shape (N, dim): centred unit rows, zeros where absent.
+    present
+        bool, shape (N,).
+    mean
+        float32, shape (dim,): the mean that was removed.
+    expected
+        Similarity that this block counts as where a card lacks it.
+    """
+
+    name: str
+    modality: str
+    slot: EncoderSlot
+    vectors: npt.NDArray[np.float16]
+    present: BoolArray
+    mean: FloatArray
+    expected: float = 0.0
+
+    @property
+    def dim(self) -> int:
+        """Length of a row."""
+        return len(self.mean)
+
+    def encode_queries(
+        self, values: Sequence[str], label: str = ""
+    ) -> tuple[FloatArray, BoolArray]:
+        """Embed and centre the values of queries.
+
+        Parameters
+        ----------
+        values
+            n texts or picture paths, empty where a query has none.
+        label
+            Shown beside the progress bar; no bar without one.
+
+        Returns
+        -------
+        tuple
+            float32 unit rows of shape (n, dim), zeros where absent; and bool of shape (n,).
+
+        Raises
+        ------
+        EncoderError
+            If the encoder is missing or another than at build time.
+        """
+        if not any(values):
+            return np.zeros((len(values), self.dim), dtype=np.float32), np.zeros(len(values), bool)
+        encoded = self.slot.load().encode(values, label=label)
+        return centre(encoded.vectors, encoded.present, self.mean)
+
+
+def build_block(
+    name: str,
+    modality: str,
+    encoder: Encoder,
+    values: Sequence[str],
+    on_problems: Callable[[Mapping[str, Sequence[int]]], None],
+) -> Block:
+    """Fit an encoder on the cards' values and embed them.
+
+    Parameters
+    ----------
+    name, modality
+        As in :class:`Block`.
+    encoder
+        Not fitted yet.
+    values
+        N texts or picture paths, empty where a card has none.
+    on_problems
+        Called with reason -> positions of the values that could not be read.
+    """
+    encoder.fit(values)
+    encoded = encoder.encode(values, label=name)
+    on_problems(encoded.problems)
+    mean = training_mean(encoded.vectors, encoded.present)
+    vectors, present = centre(encoded.vectors, encoded.present, mean)
+    slot = EncoderSlot(encoder.spec, encoder.fingerprint, encoder=encoder)
+    return Block(name, modality, slot, vectors.astype(np.float16), present, mean)

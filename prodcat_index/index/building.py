@@ -1,0 +1,180 @@
+"""From a catalogue to the parts of an index."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from prodcat_index.cards.card import IMAGE, Catalogue
+from prodcat_index.encoders.registry import make_encoder, preset_spec
+from prodcat_index.errors import CatalogueError, EncoderError
+from prodcat_index.findings import Finding
+from prodcat_index.index.block import Block, build_block
+from prodcat_index.index.fusion import fuse_cards
+from prodcat_index.index.neighbours import find_neighbours
+from prodcat_index.index.parts import IndexParts, search_space
+from prodcat_index.voting.vote import VoteParameters
+
+EXPECTATION_SAMPLE = 500
+EXPECTATION_NEIGHBOURS = 50
+ADD_CHUNK = 8192
+
+EncoderChoice = Mapping[str, str | Sequence[str]]
+
+
+def build_parts(
+    catalogue: Catalogue, encoders: EncoderChoice, preset: str, vote: VoteParameters
+) -> tuple[IndexParts, list[Finding]]:
+    """Embed a catalogue and index it, each modality weighing the same.
+
+    Parameters
+    ----------
+    catalogue
+        At least one card with a category.
+    encoders
+        Modality -> spec, or several; a modality that is not named takes the preset's.
+    preset
+        Name of a preset.
+    vote
+        How neighbours vote.
+
+    Returns
+    -------
+    tuple
+        The parts, and what was noticed while embedding.
+
+    Raises
+    ------
+    CatalogueError
+        If no card has a category, or none has anything to embed.
+    EncoderError
+        If a spec is wrong.
+    """
+    if not any(catalogue.values("category")):
+        raise CatalogueError(
+            f"No card of {catalogue.source} has a category, so nothing can be learned from it; "
+            "name the column with --category-column."
+        )
+    findings: list[Finding] = []
+    chosen = _chosen_specs(catalogue, encoders, preset)
+    blocks = [
+        block
+        for modality, specs in chosen.items()
+        for block in _modality_blocks(catalogue, modality, specs, findings)
+    ]
+    if not blocks:
+        raise CatalogueError(
+            f"No card of {catalogue.source} has a readable picture or text to embed; "
+            "check the columns and --image-root."
+        )
+    faiss_index = build_faiss(blocks)
+    blocks = _with_expectations(catalogue, blocks, faiss_index)
+    parts = IndexParts(catalogue, blocks, equal_weights(blocks), vote, faiss_index)
+    return parts, findings
+
+
+def _chosen_specs(
+    catalogue: Catalogue, encoders: EncoderChoice, preset: str
+) -> dict[str, list[str]]:
+    unknown = sorted(set(encoders) - set(catalogue.modalities))
+    if unknown:
+        raise EncoderError(
+            f"An encoder is given for {unknown[0]!r}, which no card has; "
+            f"the modalities here are {', '.join(catalogue.modalities)}."
+        )
+    chosen = {}
+    for modality in catalogue.modalities:
+        given = encoders.get(modality, preset_spec(preset, _reads(modality)))
+        chosen[modality] = [given] if isinstance(given, str) else list(dict.fromkeys(given))
+    return chosen
+
+
+def _reads(modality: str) -> str:
+    return "picture" if modality == IMAGE else "text"
+
+
+def _modality_blocks(
+    catalogue: Catalogue, modality: str, specs: Sequence[str], findings: list[Finding]
+) -> list[Block]:
+    values, ids = catalogue.values(modality), catalogue.ids
+
+    def note(problems: Mapping[str, Sequence[int]]) -> None:
+        for reason, positions in problems.items():
+            unreadable = tuple(ids[i] for i in positions)
+            findings.append(Finding(f"cards have no usable picture ({reason})", unreadable))
+
+    blocks = []
+    for spec in specs:
+        encoder = make_encoder(spec)
+        if encoder.reads != _reads(modality):
+            raise EncoderError(
+                f"The encoder {spec} reads {encoder.reads}s and {modality} is a "
+                f"{_reads(modality)}; give it another one."
+            )
+        name = modality if len(specs) == 1 else f"{modality}:{spec}"
+        block = build_block(name, modality, encoder, values, note)
+        if block.present.any():
+            blocks.append(block)
+    return blocks
+
+
+def build_faiss(blocks: Sequence[Block]) -> Any:
+    """Index the fused rows of the blocks.
+
+    Parameters
+    ----------
+    blocks
+        At least one.
+
+    Returns
+    -------
+    faiss.IndexFlatIP
+        Over N rows of dimension sum of dims + B.
+    """
+    import faiss
+
+    present = np.stack([block.present for block in blocks], axis=1)
+    index = faiss.IndexFlatIP(sum(block.dim for block in blocks) + len(blocks))
+    for start in range(0, len(present), ADD_CHUNK):
+        part = slice(start, start + ADD_CHUNK)
+        index.add(fuse_cards([block.vectors[part] for block in blocks], present[part]))
+    return index
+
+
+def equal_weights(blocks: Sequence[Block]) -> dict[str, float]:
+    """Weigh every modality the same, and share a modality's weight among its blocks.
+
+    Parameters
+    ----------
+    blocks
+        At least one.
+    """
+    modalities = [block.modality for block in blocks]
+    share = 1.0 / len(set(modalities))
+    return {block.name: share / modalities.count(block.modality) for block in blocks}
+
+
+def _with_expectations(
+    catalogue: Catalogue, blocks: Sequence[Block], faiss_index: Any
+) -> list[Block]:
+    """Measure the mean cosine among neighbours in each block, on an evenly spaced sample."""
+    space = search_space(catalogue, blocks, faiss_index)
+    n = len(catalogue)
+    sample = np.unique(np.linspace(0, n - 1, min(n, EXPECTATION_SAMPLE)).astype(np.int64))
+    weights = np.array(list(equal_weights(blocks).values()))
+    queries = [block.vectors[sample].astype(np.float32) for block in blocks]
+    found = find_neighbours(
+        space, queries, space.present[sample], weights, min(n, EXPECTATION_NEIGHBOURS + 1)
+    )
+    others = np.where((found.rows == sample[:, None])[:, :, None], np.nan, found.by_block)
+    return [
+        replace(block, expected=_mean_of_numbers(others[:, :, b])) for b, block in enumerate(blocks)
+    ]
+
+
+def _mean_of_numbers(values: Any) -> float:
+    numbers = values[~np.isnan(values)]
+    return round(float(numbers.mean(dtype=np.float64)), 6) if len(numbers) else 0.0

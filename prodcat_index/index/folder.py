@@ -1,0 +1,229 @@
+"""The index folder as a versioned, checked store of files.
+
+``manifest.json`` names the folder of the current version, and is replaced by one rename after
+everything else is on disk. A writer that dies leaves the old manifest, hence the old version;
+its unfinished files are removed by the next one that ends. Readers keep the version that they
+have open.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+from pydantic import ValidationError
+
+from prodcat_index.errors import IndexFolderError
+from prodcat_index.index.manifest import FORMAT_VERSION, FileRecord, Manifest
+
+MANIFEST = "manifest.json"
+VERSIONS = "versions"
+LOCK = ".lock"
+CARD = "card.md"
+OWN_NAMES = {VERSIONS, LOCK, *(n for name in (MANIFEST, CARD) for n in (name, f".{name}.new"))}
+MAX_MANIFEST_BYTES = 64 * 2**20
+
+
+def read_manifest(folder: Path, *, verify: bool = True) -> Manifest:
+    """Read and check the manifest of an index folder.
+
+    Parameters
+    ----------
+    folder
+        The index folder.
+    verify
+        Compare every file's sha256 too, not only its size.
+
+    Raises
+    ------
+    IndexFolderError
+        If the folder is no index, unfinished, of a newer format, or damaged.
+    """
+    manifest = _parse(folder)
+    for name, record in manifest.files.items():
+        _check_file(folder, name, record, verify)
+    return manifest
+
+
+def _parse(folder: Path) -> Manifest:
+    content = _manifest_content(folder)
+    found = content.get("format_version")
+    if not isinstance(found, int) or isinstance(found, bool):
+        raise _damaged(folder, "the manifest has no format version")
+    if found > FORMAT_VERSION:
+        raise IndexFolderError(
+            f"{folder} has index format {found} and this version reads up to {FORMAT_VERSION}; "
+            "upgrade with: pip install --upgrade prodcat-index"
+        )
+    try:
+        return Manifest.model_validate(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "manifest"
+        raise _damaged(folder, f"{where}: {first['msg']}") from error
+
+
+def _manifest_content(folder: Path) -> dict[str, object]:
+    path = folder / MANIFEST
+    if not folder.is_dir():
+        raise IndexFolderError(
+            f"There is no index at {folder}; make one with: "
+            f"prodcat build-index CATALOGUE --output {folder}"
+        )
+    if not path.is_file():
+        state = "holds an unfinished build" if (folder / VERSIONS).is_dir() else "is not an index"
+        raise IndexFolderError(
+            f"{folder} {state} (it has no {MANIFEST}); make one with: "
+            f"prodcat build-index CATALOGUE --output {folder}"
+        )
+    try:
+        if path.stat().st_size > MAX_MANIFEST_BYTES:
+            raise _damaged(folder, f"{MANIFEST} is far too large")
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise _damaged(folder, f"{MANIFEST} cannot be read: {error}") from error
+    if not isinstance(content, dict):
+        raise _damaged(folder, f"{MANIFEST} is not a JSON object")
+    return content
+
+
+def _damaged(folder: Path, what: str) -> IndexFolderError:
+    return IndexFolderError(
+        f"The index {folder} is damaged ({what}); copy it again or build it again."
+    )
+
+
+def _check_file(folder: Path, name: str, record: FileRecord, verify: bool) -> None:
+    path = folder / name
+    if not path.resolve().is_relative_to(folder.resolve()):
+        raise _damaged(folder, f"{name} leads out of the folder")
+    if not path.is_file():
+        raise _damaged(folder, f"{name} is missing")
+    if path.stat().st_size != record.bytes:
+        raise _damaged(folder, f"{name} has {path.stat().st_size} bytes and not {record.bytes}")
+    if verify and sha256_of(path) != record.sha256:
+        raise _damaged(folder, f"the content of {name} has changed")
+
+
+def sha256_of(path: Path) -> str:
+    """Hex sha256 of a file."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while piece := file.read(2**20):
+            digest.update(piece)
+    return digest.hexdigest()
+
+
+def write_version(
+    folder: Path,
+    write_files: Callable[[Path], None],
+    make_manifest: Callable[[int, str, dict[str, FileRecord]], Manifest],
+    make_card: Callable[[Manifest], str],
+) -> Manifest:
+    """Write a new version into an index folder and switch to it at once.
+
+    Parameters
+    ----------
+    folder
+        New, empty, or an index folder.
+    write_files
+        Writes the files of the version into the folder that it is given.
+    make_manifest
+        Makes the manifest from the version number, its folder's name and its files.
+    make_card
+        Makes the page for people from the manifest.
+
+    Raises
+    ------
+    IndexFolderError
+        If the folder holds something else, another process writes it, or the disk is full.
+    """
+    _refuse_foreign(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder / LOCK, timeout=0):
+            return _write_locked(folder, write_files, make_manifest, make_card)
+    except Timeout as error:
+        raise IndexFolderError(
+            f"Another process is writing the index {folder}; wait until it ends and try again."
+        ) from error
+    except OSError as error:
+        raise IndexFolderError(
+            f"The index {folder} cannot be written ({error}); what was there before is unchanged."
+        ) from error
+
+
+def _refuse_foreign(folder: Path) -> None:
+    if folder.exists() and not folder.is_dir():
+        raise IndexFolderError(f"{folder} is a file; give the name of a folder for the index.")
+    names = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+    foreign = sorted(names if MANIFEST in names and VERSIONS not in names else names - OWN_NAMES)
+    if foreign:
+        raise IndexFolderError(
+            f"{folder} holds other files ({foreign[0]}); give a new or empty folder for the index."
+        )
+    if MANIFEST in names and _format_version(folder) > FORMAT_VERSION:
+        _parse(folder)
+
+
+def _format_version(folder: Path) -> int:
+    try:
+        found = _manifest_content(folder).get("format_version")
+    except IndexFolderError:
+        return 0
+    return found if isinstance(found, int) else 0
+
+
+def _write_locked(
+    folder: Path,
+    write_files: Callable[[Path], None],
+    make_manifest: Callable[[int, str, dict[str, FileRecord]], Manifest],
+    make_card: Callable[[Manifest], str],
+) -> Manifest:
+    number = 1 + max((int(v.name) for v in _versions(folder)), default=0)
+    data = f"{VERSIONS}/{number:04d}"
+    (folder / data).mkdir(parents=True)
+    write_files(folder / data)
+    manifest = make_manifest(number, data, _flushed_files(folder, data))
+    _replace(folder / MANIFEST, manifest.model_dump_json(indent=1))
+    _replace(folder / CARD, make_card(manifest))
+    for superseded in _versions(folder):
+        if superseded != folder / data:
+            shutil.rmtree(superseded, ignore_errors=True)
+    return manifest
+
+
+def _versions(folder: Path) -> list[Path]:
+    return [v for v in (folder / VERSIONS).glob("*") if v.name.isascii() and v.name.isdigit()]
+
+
+def _flushed_files(folder: Path, data: str) -> dict[str, FileRecord]:
+    records = {}
+    for path in sorted((folder / data).rglob("*")):
+        if path.is_file():
+            _flush(path)
+            name = path.relative_to(folder).as_posix()
+            records[name] = FileRecord(bytes=path.stat().st_size, sha256=sha256_of(path))
+    return records
+
+
+def _replace(path: Path, content: str) -> None:
+    temporary = path.with_name(f".{path.name}.new")
+    temporary.write_text(content, encoding="utf-8")
+    _flush(temporary)
+    temporary.replace(path)
+    if os.name == "posix":
+        _flush(path.parent)
+
+
+def _flush(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

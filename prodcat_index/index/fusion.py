@@ -1,0 +1,226 @@
+"""Blocks of embeddings fused into one vector whose inner product is the weighted similarity.
+
+Each block is centred and scaled to unit length. The index stores blocks unweighted; a query
+carries the weights. With B blocks, one more coordinate a block says "this card has no such
+block": the card holds 1 there, and the query holds the weight times the similarity that a
+neighbour is expected to have, so that
+
+    inner product = sum over blocks of weight * (cosine, or the expected one where absent)
+
+holds exactly for any weights without a rebuild. Pure functions over arrays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from prodcat_index.encoders.base import BoolArray, FloatArray, unit_rows
+from prodcat_index.errors import QueryError
+
+MINIMUM_LENGTH = 1e-6
+
+
+def training_mean(vectors: npt.NDArray[np.floating], present: BoolArray) -> FloatArray:
+    """Mean of the rows that are present.
+
+    Parameters
+    ----------
+    vectors
+        Shape (n, dim).
+    present
+        Shape (n,).
+
+    Returns
+    -------
+    numpy.ndarray
+        float32, shape (dim,); zeros when no row is present.
+    """
+    if not present.any():
+        return np.zeros(vectors.shape[1], dtype=np.float32)
+    mean: FloatArray = vectors[present].mean(axis=0, dtype=np.float64).astype(np.float32)
+    return mean
+
+
+def centre(
+    vectors: FloatArray, present: BoolArray, mean: FloatArray
+) -> tuple[FloatArray, BoolArray]:
+    """Remove the training mean and scale to unit length.
+
+    Parameters
+    ----------
+    vectors
+        float32, shape (n, dim).
+    present
+        Shape (n,).
+    mean
+        float32, shape (dim,), from :func:`training_mean`.
+
+    Returns
+    -------
+    tuple
+        Unit rows, zeros where absent; and which rows are present now. A row that *is* the mean
+        points nowhere once centred, and counts as absent.
+    """
+    centred = np.where(present[:, None], vectors - mean, 0.0).astype(np.float32)
+    still = np.linalg.norm(centred, axis=1) > MINIMUM_LENGTH
+    centred[~still] = 0.0
+    return unit_rows(centred), still
+
+
+def weight_vector(weights: Mapping[str, float], blocks: Sequence[str]) -> npt.NDArray[np.float64]:
+    """Check weights and scale them to sum to 1.
+
+    Parameters
+    ----------
+    weights
+        Block name -> weight; blocks that are not named weigh nothing.
+    blocks
+        Names of the index's blocks, in order.
+
+    Returns
+    -------
+    numpy.ndarray
+        float64, shape (B,).
+
+    Raises
+    ------
+    QueryError
+        If a name is unknown, a weight is negative or not finite, or all are zero.
+    """
+    unknown = sorted(set(weights) - set(blocks))
+    if unknown:
+        raise QueryError(
+            f"This index has no block {unknown[0]!r} to weigh; its blocks are {', '.join(blocks)}."
+        )
+    vector = np.array([weights.get(name, 0.0) for name in blocks], dtype=np.float64)
+    if not np.isfinite(vector).all() or (vector < 0).any() or vector.sum() <= 0:
+        given = ", ".join(f"{name}={value}" for name, value in weights.items())
+        raise QueryError(
+            "Weights must be zero or more, and at least one above zero; "
+            f"these are {given or 'none'}."
+        )
+    return vector / vector.sum()
+
+
+def effective_weights(
+    weights: npt.NDArray[np.float64], present: BoolArray
+) -> npt.NDArray[np.float64]:
+    """Share out the weights of the blocks that each query lacks among those that it has.
+
+    Parameters
+    ----------
+    weights
+        float64, shape (B,), from :func:`weight_vector`.
+    present
+        bool, shape (n, B).
+
+    Returns
+    -------
+    numpy.ndarray
+        float64, shape (n, B); a row sums to 1, or to 0 where no weighted block is present.
+    """
+    kept = np.where(present, weights, 0.0)
+    totals = kept.sum(axis=1, keepdims=True)
+    return np.divide(kept, totals, out=np.zeros_like(kept), where=totals > 0)
+
+
+def fuse_cards(blocks: Sequence[npt.NDArray[np.floating]], present: BoolArray) -> FloatArray:
+    """Concatenate the blocks of cards with their absence coordinates.
+
+    Parameters
+    ----------
+    blocks
+        B arrays of shape (n, dim of the block), unit rows or zeros.
+    present
+        bool, shape (n, B).
+
+    Returns
+    -------
+    numpy.ndarray
+        float32, shape (n, sum of dims + B).
+    """
+    return np.concatenate([*blocks, ~present], axis=1, dtype=np.float32)
+
+
+def fuse_queries(
+    blocks: Sequence[FloatArray],
+    weights: npt.NDArray[np.float64],
+    expected: npt.NDArray[np.float64],
+) -> FloatArray:
+    """Concatenate the weighted blocks of queries with what absence is worth.
+
+    Parameters
+    ----------
+    blocks
+        B arrays of shape (n, dim of the block), unit rows or zeros.
+    weights
+        float64, shape (n, B), from :func:`effective_weights`.
+    expected
+        float64, shape (B,): the similarity that an absent block counts as.
+
+    Returns
+    -------
+    numpy.ndarray
+        float32, shape (n, sum of dims + B).
+    """
+    weighted = [block * weights[:, [b]] for b, block in enumerate(blocks)]
+    return np.concatenate([*weighted, weights * expected], axis=1, dtype=np.float32)
+
+
+def block_similarities(
+    query: Sequence[FloatArray], cards: Sequence[npt.NDArray[np.floating]], present: BoolArray
+) -> FloatArray:
+    """Cosine of one query with some cards in each block.
+
+    Each card's product is computed on its own, so that it never depends on the other cards.
+
+    Parameters
+    ----------
+    query
+        B arrays of shape (dim of the block,).
+    cards
+        B arrays of shape (m, dim of the block).
+    present
+        bool, shape (m, B): which blocks the cards have.
+
+    Returns
+    -------
+    numpy.ndarray
+        float32, shape (m, B), clipped to [-1, 1]; NaN where the query or the card lacks the block.
+    """
+    columns = [
+        np.vecdot(rows.astype(np.float32), vector) if vector.any() else np.full(len(rows), np.nan)
+        for vector, rows in zip(query, cards, strict=True)
+    ]
+    similarities = np.clip(np.stack(columns, axis=1), -1.0, 1.0).astype(np.float32)
+    similarities[~present] = np.nan
+    return similarities
+
+
+def weighted_similarity(
+    similarities: FloatArray,
+    weights: npt.NDArray[np.float64],
+    expected: npt.NDArray[np.float64],
+) -> npt.NDArray[np.float64]:
+    """Sum of the weighted cosines, the expected one standing in where a card lacks the block.
+
+    Parameters
+    ----------
+    similarities
+        float32, shape (m, B), from :func:`block_similarities`.
+    weights
+        float64, shape (B,): one row of :func:`effective_weights`.
+    expected
+        float64, shape (B,).
+
+    Returns
+    -------
+    numpy.ndarray
+        float64, shape (m,).
+    """
+    filled = np.where(np.isnan(similarities), expected, similarities.astype(np.float64))
+    total: npt.NDArray[np.float64] = np.einsum("mb,b->m", filled, weights)
+    return total

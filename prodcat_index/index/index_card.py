@@ -1,0 +1,35 @@
+"""The page that tells people what an index holds."""
+
+from __future__ import annotations
+
+from prodcat_index.index.manifest import Manifest
+
+
+def index_card(manifest: Manifest) -> str:
+    """Describe an index in Markdown.
+
+    Parameters
+    ----------
+    manifest
+        Of the version that is described.
+    """
+    blocks = "\n".join(
+        f"| {b.name} | {b.encoder} | {b.dim} | {b.cards} | {b.weight:.3f} | {b.expected:.3f} |"
+        for b in manifest.blocks
+    )
+    packages = ", ".join(f"{name} {number}" for name, number in manifest.packages.items())
+    vote = manifest.vote
+    return f"""# Product index
+
+Version {manifest.version}, written {manifest.created} by {packages}.
+
+{manifest.cards} cards, {manifest.labelled} of them labelled, in {manifest.categories} categories.
+
+| block | encoder | dimensions | cards that have it | weight | expected similarity |
+|---|---|---|---|---|---|
+{blocks}
+
+Vote of the {vote.k} nearest cards, temperature {vote.temperature}, prior exponent \
+{vote.prior_exponent}. Search: {manifest.search.kind}, {manifest.search.dim} dimensions.
+The files and their sha256 are listed in `manifest.json`.
+"""

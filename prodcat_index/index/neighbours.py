@@ -1,0 +1,166 @@
+"""Finding the nearest cards: FAISS proposes, exact similarities decide."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from prodcat_index.encoders.base import BoolArray, FloatArray
+from prodcat_index.index.fusion import (
+    block_similarities,
+    effective_weights,
+    fuse_queries,
+    weighted_similarity,
+)
+
+IntArray = npt.NDArray[np.int64]
+# FAISS sums in float32, in an order of its own: its scores are trusted to this much.
+SCORE_ERROR = 1e-5
+SPARE = 32
+QUERY_CHUNK = 1024
+
+
+@dataclass(frozen=True)
+class Neighbours:
+    """The nearest cards of some queries, nearest first; equal ones in the order of their ids.
+
+    Attributes
+    ----------
+    rows
+        int64, shape (n, k): row numbers of cards; -1 where a query has no further neighbour.
+    similarities
+        float64, shape (n, k): weighted similarity; NaN where the row is -1.
+    by_block
+        float32, shape (n, k, B): cosine in each block; NaN where either side lacks it.
+    weights
+        float64, shape (n, B): the weights that were used, after sharing out absent ones.
+    """
+
+    rows: IntArray
+    similarities: npt.NDArray[np.float64]
+    by_block: FloatArray
+    weights: npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class SearchSpace:
+    """Everything that a search reads.
+
+    Attributes
+    ----------
+    faiss_index
+        Inner-product index over the rows of :func:`~prodcat_index.index.fusion.fuse_cards`.
+    blocks
+        B arrays of shape (N, dim of the block).
+    present
+        bool, shape (N, B).
+    expected
+        float64, shape (B,): similarity that an absent block counts as.
+    order
+        int64, shape (N,): position of each card when cards are sorted by id; settles ties.
+    """
+
+    faiss_index: Any
+    blocks: Sequence[npt.NDArray[np.floating]]
+    present: BoolArray
+    expected: npt.NDArray[np.float64]
+    order: IntArray
+
+
+def find_neighbours(
+    space: SearchSpace,
+    queries: Sequence[FloatArray],
+    present: BoolArray,
+    weights: npt.NDArray[np.float64],
+    k: int,
+    eligible: BoolArray | None = None,
+) -> Neighbours:
+    """Find the k nearest cards of each query.
+
+    Parameters
+    ----------
+    space
+        The cards.
+    queries
+        B arrays of shape (n, dim of the block), centred unit rows or zeros.
+    present
+        bool, shape (n, B): which blocks each query has.
+    weights
+        float64, shape (B,), summing to 1.
+    k
+        Number of neighbours; fewer come back (as -1) where there are fewer eligible cards.
+    eligible
+        bool, shape (N,): cards that may be neighbours; all by default.
+    """
+    shared = effective_weights(weights, present)
+    fused = fuse_queries(queries, shared, space.expected)
+    found = _empty(len(fused), k, shared)
+    answerable = np.flatnonzero(shared.any(axis=1))
+    for chunk in np.array_split(answerable, max(1, -(-len(answerable) // QUERY_CHUNK))):
+        for query, candidates in _candidates(space, fused, chunk, k, eligible):
+            _settle(space, [block[query] for block in queries], candidates, found, query)
+    return found
+
+
+def _empty(n: int, k: int, weights: npt.NDArray[np.float64]) -> Neighbours:
+    blocks = weights.shape[1]
+    return Neighbours(
+        rows=np.full((n, k), -1, dtype=np.int64),
+        similarities=np.full((n, k), np.nan),
+        by_block=np.full((n, k, blocks), np.nan, dtype=np.float32),
+        weights=weights,
+    )
+
+
+def _candidates(
+    space: SearchSpace,
+    fused: FloatArray,
+    chunk: IntArray,
+    k: int,
+    eligible: BoolArray | None,
+) -> list[tuple[int, IntArray]]:
+    """Pair each query with every card that can be among its k nearest, ties at the cut included."""
+    total = space.faiss_index.ntotal
+    done: list[tuple[int, IntArray]] = []
+    fetch = min(k + SPARE, total)
+    waiting = chunk
+    while len(waiting):
+        scores, rows = space.faiss_index.search(np.ascontiguousarray(fused[waiting]), fetch)
+        allowed = (rows >= 0) if eligible is None else (rows >= 0) & eligible[rows]
+        complete = _is_complete(scores, allowed, k) | (fetch == total)
+        done += [
+            (int(query), rows[i][allowed[i]]) for i, query in enumerate(waiting) if complete[i]
+        ]
+        waiting = waiting[~complete]
+        fetch = min(4 * fetch, total)
+    return done
+
+
+def _is_complete(scores: FloatArray, allowed: BoolArray, k: int) -> BoolArray:
+    """Whether no card outside the fetched ones can reach the k-th allowed score."""
+    kth_place = np.cumsum(allowed, axis=1) == k
+    has_k = kth_place.any(axis=1)
+    kth_score = scores[np.arange(len(scores)), kth_place.argmax(axis=1)]
+    complete: BoolArray = has_k & (scores[:, -1] < kth_score - 2 * SCORE_ERROR)
+    return complete
+
+
+def _settle(
+    space: SearchSpace,
+    query: Sequence[FloatArray],
+    candidates: IntArray,
+    found: Neighbours,
+    position: int,
+) -> None:
+    present = space.present[candidates]
+    by_block = block_similarities(query, [block[candidates] for block in space.blocks], present)
+    similarity = weighted_similarity(by_block, found.weights[position], space.expected)
+    k = found.rows.shape[1]
+    best = np.lexsort((space.order[candidates], -similarity))[:k]
+    found.rows[position, : len(best)] = candidates[best]
+    found.similarities[position, : len(best)] = similarity[best]
+    found.by_block[position, : len(best)] = by_block[best]

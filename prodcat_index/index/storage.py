@@ -1,0 +1,266 @@
+"""The parts of an index to files and back. Nothing that is read is ever executed."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import struct
+import zlib
+from collections.abc import Mapping
+from datetime import datetime, timezone
+from importlib.metadata import version as package_version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from zipfile import BadZipFile
+
+import numpy as np
+import numpy.typing as npt
+
+from prodcat_index import __version__
+from prodcat_index.cards.card import IMAGE, Catalogue
+from prodcat_index.errors import IndexFolderError
+from prodcat_index.index.block import Block, EncoderSlot
+from prodcat_index.index.folder import read_manifest, write_version
+from prodcat_index.index.index_card import index_card
+from prodcat_index.index.manifest import (
+    FORMAT_VERSION,
+    BlockRecord,
+    FileRecord,
+    Manifest,
+    SearchRecord,
+    VoteRecord,
+)
+from prodcat_index.index.parts import IndexParts
+from prodcat_index.voting.vote import VoteParameters
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+CARDS = "cards.parquet"
+SEARCH = "search.faiss"
+FLAT = "Flat"
+FLAT_FOURCC = b"IxFI"
+FLAT_HEADER_BYTES = 4 + 4 + 8 + 8 + 8 + 1 + 4 + 8
+PACKAGES = ("faiss-cpu", "numpy", "scikit-learn", "timm", "torch")
+MAX_OPEN_ATTEMPTS = 3
+
+
+def save_parts(parts: IndexParts, folder: Path) -> Manifest:
+    """Write the parts as a new version of an index folder.
+
+    Raises
+    ------
+    IndexFolderError
+        If the folder cannot be written; what was there before is unchanged then.
+    """
+    image_root = _common_folder(parts.catalogue.values(IMAGE))
+    stems = _file_stems(parts.blocks)
+
+    def write_files(target: Path) -> None:
+        _write_cards(parts.catalogue, image_root, target / CARDS)
+        for block, stem in zip(parts.blocks, stems, strict=True):
+            np.save(target / f"{stem}.f16.npy", block.vectors, allow_pickle=False)
+            np.savez(target / f"{stem}.npz", present=block.present, mean=block.mean)
+            fitted = target / "encoders" / stem
+            fitted.mkdir(parents=True)
+            block.slot.load().save(fitted)
+        _write_faiss(parts.faiss_index, target / SEARCH)
+
+    def make_manifest(number: int, data: str, files: dict[str, FileRecord]) -> Manifest:
+        return Manifest(
+            format_version=FORMAT_VERSION,
+            version=number,
+            data=data,
+            created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+            packages={"prodcat-index": __version__}
+            | {name: package_version(name) for name in PACKAGES},
+            cards=len(parts.catalogue),
+            labelled=int(parts.labels.labelled.sum()),
+            categories=len(parts.labels.names),
+            text_modalities=parts.catalogue.text_modalities,
+            image_root=image_root,
+            blocks=tuple(
+                _block_record(block, f"{data}/{stem}", f"{data}/encoders/{stem}", parts.weights)
+                for block, stem in zip(parts.blocks, stems, strict=True)
+            ),
+            vote=VoteRecord(**vars(parts.vote)),
+            search=SearchRecord(kind=FLAT, dim=parts.faiss_index.d),
+            files=files,
+        )
+
+    return write_version(folder, write_files, make_manifest, index_card)
+
+
+def _file_stems(blocks: Any) -> list[str]:
+    safe = [re.sub(r"[^\w.-]+", "_", block.name)[:80] for block in blocks]
+    return [f"{position}-{name}" for position, name in enumerate(safe)]
+
+
+def _block_record(
+    block: Block, stem: str, fitted: str, weights: Mapping[str, float]
+) -> BlockRecord:
+    return BlockRecord(
+        name=block.name,
+        modality=block.modality,
+        encoder=block.slot.spec,
+        fingerprint=block.slot.fingerprint,
+        dim=block.dim,
+        cards=int(block.present.sum()),
+        weight=weights[block.name],
+        expected=block.expected,
+        vectors=f"{stem}.f16.npy",
+        statistics=f"{stem}.npz",
+        fitted=fitted,
+    )
+
+
+def _common_folder(pictures: list[str]) -> str:
+    folders = {str(Path(picture).parent) for picture in pictures if picture}
+    try:
+        return os.path.commonpath(folders) if folders else ""
+    except ValueError:
+        return ""
+
+
+def _write_cards(catalogue: Catalogue, image_root: str, path: Path) -> None:
+    relative = [
+        os.path.relpath(picture, image_root) if picture and image_root else picture
+        for picture in catalogue.values(IMAGE)
+    ]
+    cards = catalogue.cards.assign(**{IMAGE: relative})
+    mixed = [c for c in cards.columns if cards[c].dtype == object and not _all_text(cards[c])]
+    cards.assign(**{c: [_as_json(v) for v in cards[c]] for c in mixed}).to_parquet(
+        path, index=False
+    )
+
+
+def _all_text(values: pd.Series) -> bool:
+    return all(isinstance(value, str) for value in values)
+
+
+def _as_json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, default=str)
+
+
+def _write_faiss(index: Any, path: Path) -> None:
+    import faiss
+
+    faiss.write_index(index, str(path))
+
+
+def load_parts(folder: Path, *, verify: bool = True, image_root: Path | None = None) -> IndexParts:
+    """Read the parts of an index folder; arrays stay on disk until they are touched.
+
+    Parameters
+    ----------
+    folder
+        The index folder.
+    verify
+        Compare the sha256 of every file with the manifest's.
+    image_root
+        Where the pictures are now, if they moved.
+
+    Raises
+    ------
+    IndexFolderError
+        If the folder is no index, of a newer format, or damaged.
+    """
+    manifest = read_manifest(folder, verify=verify)
+    for _ in range(MAX_OPEN_ATTEMPTS):
+        try:
+            return _open(folder, manifest, image_root)
+        except FileNotFoundError:
+            # A writer switched to a new version while this one was being opened.
+            manifest = read_manifest(folder, verify=verify)
+    raise IndexFolderError(f"The index {folder} is being rewritten all the time; try again later.")
+
+
+def _open(folder: Path, manifest: Manifest, image_root: Path | None) -> IndexParts:
+    data = folder / manifest.data
+    cards = _read_cards(data / CARDS, image_root or Path(manifest.image_root), manifest)
+    catalogue = Catalogue(cards, tuple(manifest.text_modalities), source=str(folder))
+    return IndexParts(
+        catalogue=catalogue,
+        blocks=[_read_block(folder, record, manifest.cards) for record in manifest.blocks],
+        weights={record.name: record.weight for record in manifest.blocks},
+        vote=VoteParameters(**manifest.vote.model_dump()),
+        faiss_index=_read_faiss(data / SEARCH, manifest),
+    )
+
+
+def _read_cards(path: Path, image_root: Path, manifest: Manifest) -> pd.DataFrame:
+    import pandas as pd
+
+    try:
+        cards = pd.read_parquet(path)
+    except FileNotFoundError:
+        raise
+    except Exception as error:
+        raise _damaged(path, f"it cannot be read: {error}") from error
+    expected = {"id", "category", "category_id", "group", IMAGE, *manifest.text_modalities}
+    if len(cards) != manifest.cards or not expected <= set(cards.columns):
+        raise _damaged(path, "its rows or columns are not those of the manifest")
+    if not cards["id"].is_unique:
+        raise _damaged(path, "two cards have the same id")
+    return cards.assign(**{IMAGE: [_picture_path(image_root, str(p)) for p in cards[IMAGE]]})
+
+
+def _picture_path(image_root: Path, picture: str) -> str:
+    path = os.path.normpath(image_root / picture)
+    return path if picture and Path(path).is_relative_to(image_root) else ""
+
+
+def _read_block(folder: Path, record: BlockRecord, n: int) -> Block:
+    vectors = _array(folder / record.vectors, (n, record.dim), np.float16)
+    present, mean = _statistics(folder / record.statistics)
+    _check_array(folder / record.statistics, present, (n,), np.bool_)
+    _check_array(folder / record.statistics, mean, (record.dim,), np.float32)
+    slot = EncoderSlot(record.encoder, record.fingerprint, folder / record.fitted)
+    return Block(record.name, record.modality, slot, vectors, present, mean, record.expected)
+
+
+def _array(path: Path, shape: tuple[int, ...], dtype: type) -> npt.NDArray[Any]:
+    try:
+        array: npt.NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+    except ValueError as error:
+        raise _damaged(path, str(error)) from error
+    _check_array(path, array, shape, dtype)
+    return array
+
+
+def _check_array(path: Path, array: npt.NDArray[Any], shape: tuple[int, ...], dtype: type) -> None:
+    if array.shape != shape or array.dtype != dtype:
+        raise _damaged(
+            path, f"its array is {array.dtype} {array.shape} and not {np.dtype(dtype)} {shape}"
+        )
+
+
+def _statistics(path: Path) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            return arrays["present"], arrays["mean"]
+    except (ValueError, KeyError, BadZipFile, zlib.error) as error:
+        raise _damaged(path, str(error)) from error
+
+
+def _read_faiss(path: Path, manifest: Manifest) -> Any:
+    """Open a flat FAISS index after checking its header: FAISS itself trusts what it reads."""
+    import faiss
+
+    dim, n = manifest.search.dim, manifest.cards
+    with path.open("rb") as file:
+        header = file.read(FLAT_HEADER_BYTES)
+    fields = struct.unpack("<4siqqq?iQ", header) if len(header) == FLAT_HEADER_BYTES else ()
+    promised = (FLAT_FOURCC, dim, n, True, faiss.METRIC_INNER_PRODUCT, dim * n)
+    if (*fields[:3], *fields[5:]) != promised:
+        raise _damaged(path, "it is not the flat inner-product index of the manifest")
+    if path.stat().st_size != FLAT_HEADER_BYTES + 4 * dim * n:
+        raise _damaged(path, "its length is not that of its vectors")
+    return faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC)
+
+
+def _damaged(path: Path, what: str) -> IndexFolderError:
+    return IndexFolderError(
+        f"The file {path} of the index is damaged ({what}); copy the index again or build it again."
+    )

@@ -1,0 +1,194 @@
+"""What a prediction is: ranked categories, confidence, and the neighbours behind them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, overload
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+TOP = 5
+
+
+@dataclass(frozen=True)
+class Neighbour:
+    """A card near a query.
+
+    Attributes
+    ----------
+    id, title, image, category
+        As in the catalogue; ``category`` is empty for an unlabelled card.
+    similarity
+        Weighted similarity, at most 1.
+    by_block
+        Block name -> cosine; blocks that the query or the card lacks are left out.
+    vote_share
+        Part of the vote, from 0 to 1; ``None`` where nothing was voted on.
+    """
+
+    id: str
+    title: str
+    image: str
+    category: str
+    similarity: float
+    by_block: Mapping[str, float]
+    vote_share: float | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the fields for JSON, similarities rounded to 4 digits."""
+        record: dict[str, Any] = {
+            "id": self.id,
+            "title": self.title,
+            "category": self.category,
+            "image": self.image,
+            "similarity": round(self.similarity, 4),
+            "by_modality": {name: round(value, 4) for name, value in self.by_block.items()},
+        }
+        if self.vote_share is not None:
+            record["vote_share"] = round(self.vote_share, 4)
+        return record
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """Which modality decided.
+
+    Attributes
+    ----------
+    without
+        Modality -> the category and its share if that modality had not been there; an empty
+        category where nothing else is known of the listing.
+    decided_by
+        The modality whose absence costs the predicted category the largest part of its share.
+    """
+
+    without: Mapping[str, tuple[str, float]]
+    decided_by: str
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The answer for one listing.
+
+    Attributes
+    ----------
+    id
+        The listing's id.
+    category
+        The category with the largest share; empty when the listing has nothing to go by.
+    category_id
+        The shop's own key of that category, or empty.
+    confidence
+        Share of the vote, from 0 to 1.
+    ranked
+        Categories and shares, largest first.
+    neighbours
+        The cards that voted, nearest first.
+    explanation
+        Which modality decided, when asked for.
+    """
+
+    id: str
+    category: str
+    category_id: str
+    confidence: float
+    ranked: Sequence[tuple[str, float]]
+    neighbours: Sequence[Neighbour]
+    explanation: Explanation | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the fields for JSON; neighbours only when an explanation was asked for."""
+        record: dict[str, Any] = {
+            "id": self.id,
+            "category": self.category,
+            "category_id": self.category_id,
+            "confidence": round(self.confidence, 4),
+            "alternatives": [
+                {"category": name, "share": round(share, 4)} for name, share in self.ranked[1:TOP]
+            ],
+        }
+        if self.explanation is not None:
+            record["decided_by"] = self.explanation.decided_by
+            record["without"] = {
+                modality: {"category": name, "share": round(share, 4)}
+                for modality, (name, share) in self.explanation.without.items()
+            }
+            record["neighbours"] = [neighbour.as_dict() for neighbour in self.neighbours]
+        return record
+
+
+class Predictions(Sequence[Prediction]):
+    """The answers for many listings, in their order; each is made when it is asked for.
+
+    Parameters
+    ----------
+    length
+        Number of listings.
+    make
+        Makes the answer of the listing at a position.
+    """
+
+    def __init__(self, length: int, make: Callable[[int], Prediction]) -> None:
+        self._length = length
+        self._make = make
+
+    def __len__(self) -> int:
+        """Return the number of listings."""
+        return self._length
+
+    @overload
+    def __getitem__(self, position: int) -> Prediction: ...
+
+    @overload
+    def __getitem__(self, position: slice) -> list[Prediction]: ...
+
+    def __getitem__(self, position: int | slice) -> Prediction | list[Prediction]:
+        """Return the answer of one listing, or of several."""
+        chosen = range(self._length)[position]
+        return [self._make(i) for i in chosen] if isinstance(chosen, range) else self._make(chosen)
+
+    @property
+    def categories(self) -> list[str]:
+        """The predicted category of each listing."""
+        return [prediction.category for prediction in self]
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return one row a listing.
+
+        Returns
+        -------
+        pandas.DataFrame
+            Columns ``id``, ``category``, ``category_id``, ``confidence``, ``second_category``,
+            ``second_share`` and ``nearest_id``.
+        """
+        import pandas as pd
+
+        return pd.DataFrame([_flat(p) for p in self], columns=list(_COLUMNS))
+
+
+_COLUMNS = (
+    "id",
+    "category",
+    "category_id",
+    "confidence",
+    "second_category",
+    "second_share",
+    "nearest_id",
+)
+
+
+def _flat(prediction: Prediction) -> dict[str, Any]:
+    second, share = prediction.ranked[1] if len(prediction.ranked) > 1 else ("", 0.0)
+    nearest = prediction.neighbours[0].id if prediction.neighbours else ""
+    values = (
+        prediction.id,
+        prediction.category,
+        prediction.category_id,
+        round(prediction.confidence, 4),
+        second,
+        round(share, 4),
+        nearest,
+    )
+    return dict(zip(_COLUMNS, values, strict=True))

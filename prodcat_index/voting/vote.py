@@ -1,0 +1,110 @@
+"""Neighbours into category shares. Pure functions over arrays."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+FloatRows = npt.NDArray[np.float64]
+IntRows = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class VoteParameters:
+    """How neighbours vote.
+
+    Attributes
+    ----------
+    k
+        Number of neighbours that vote.
+    temperature
+        How fast a vote fades with distance: a neighbour that is less similar than the nearest
+        one by this much counts 1/e of it.
+    prior_exponent
+        0 lets large categories profit from their size; 1 divides each vote by the category's size.
+    """
+
+    k: int = 10
+    temperature: float = 0.1
+    prior_exponent: float = 0.0
+
+
+@dataclass(frozen=True)
+class Vote:
+    """The outcome for n queries.
+
+    Attributes
+    ----------
+    neighbour_shares
+        float64, shape (n, k): each neighbour's part of the vote; a row sums to 1, or to 0 where
+        nobody voted.
+    categories
+        int64, shape (n, k): category codes, largest share first, each once; -1 after the last.
+    shares
+        float64, shape (n, k): shares of ``categories``; 0 after the last.
+    """
+
+    neighbour_shares: FloatRows
+    categories: IntRows
+    shares: FloatRows
+
+
+def vote(
+    similarities: FloatRows,
+    categories: IntRows,
+    sizes: npt.NDArray[np.int64],
+    parameters: VoteParameters,
+) -> Vote:
+    """Let neighbours vote for their categories.
+
+    The score of category c is the sum over its neighbours i of
+    exp((s_i - s_1) / temperature) * size_c ** -prior_exponent, with s_1 the largest similarity.
+    Equal scores stand in the order of their nearest neighbours.
+
+    Parameters
+    ----------
+    similarities
+        float64, shape (n, k), falling along a row; NaN where there is no neighbour.
+    categories
+        int64, shape (n, k): category code of each neighbour; -1 where there is none.
+    sizes
+        int64, shape (number of categories,): cards of each category.
+    parameters
+        Temperature and prior exponent; ``k`` cuts the neighbours that vote.
+    """
+    similarities = similarities[:, : parameters.k]
+    categories = categories[:, : parameters.k]
+    shares = _neighbour_shares(similarities, categories, sizes, parameters)
+    same = categories[:, :, None] == categories[:, None, :]
+    totals = np.einsum("nij,nj->ni", same, shares)
+    first = ~np.any(same & _earlier(categories.shape[1]), axis=2) & (categories >= 0)
+    ranking = np.argsort(np.where(first, -totals, np.inf), axis=1, kind="stable")
+    ranked_first = np.take_along_axis(first, ranking, axis=1)
+    return Vote(
+        neighbour_shares=shares,
+        categories=np.where(ranked_first, np.take_along_axis(categories, ranking, axis=1), -1),
+        shares=np.where(ranked_first, np.take_along_axis(totals, ranking, axis=1), 0.0),
+    )
+
+
+def _neighbour_shares(
+    similarities: FloatRows,
+    categories: IntRows,
+    sizes: npt.NDArray[np.int64],
+    parameters: VoteParameters,
+) -> FloatRows:
+    voting = categories >= 0
+    nearest = np.where(voting, similarities, -np.inf).max(axis=1, initial=-np.inf, keepdims=True)
+    exponent = np.where(voting, similarities - nearest, -np.inf) / parameters.temperature
+    prior = np.where(voting, sizes[categories], 1).astype(np.float64) ** -parameters.prior_exponent
+    weights = np.where(voting, np.exp(exponent), 0.0) * prior
+    totals = weights.sum(axis=1, keepdims=True)
+    shares: FloatRows = np.divide(weights, totals, out=np.zeros_like(weights), where=totals > 0)
+    return shares
+
+
+def _earlier(k: int) -> npt.NDArray[np.bool_]:
+    earlier: npt.NDArray[np.bool_] = np.tri(k, k=-1, dtype=bool)
+    return earlier
