@@ -98,6 +98,18 @@ class Catalogue:
         positions = np.flatnonzero(chosen) if chosen.dtype == bool else chosen
         return replace(self, cards=self.cards.iloc[positions].reset_index(drop=True))
 
+    def card(self, row: int) -> Card:
+        """Return the card of a row."""
+        record = self.cards.iloc[row]
+        texts = {name: str(record[name]) for name in self.text_modalities if name in record}
+        return Card(
+            id=str(record["id"]),
+            title=texts.pop("title", ""),
+            description=texts.pop("description", ""),
+            image=str(record[IMAGE]),
+            texts=texts,
+        )
+
     def labelled(self) -> Catalogue:
         """Return the cards that have a category."""
         return self.select([row for row, label in enumerate(self.values("category")) if label])

@@ -1,0 +1,164 @@
+"""Cleaning of texts and categories: HTML, control characters, white space, leftovers of nothing."""
+
+from __future__ import annotations
+
+import html
+import re
+import unicodedata
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+MAX_TEXT = 20_000
+MAX_RAW_TEXT = 200_000
+CATEGORY_SEPARATOR = " > "
+
+LEFTOVERS = frozenset({"nan", "NaN", "None", "null", "NULL"})
+PASSES = 5
+NESTING = 8
+
+TAG = re.compile(r"</?[a-zA-Z][^<>]*>")
+NOT_A_TAG = re.compile(r"<(?!/?[a-zA-Z][^<>]*>)")
+COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
+DECLARATION = re.compile(r"<!\[CDATA\[|\]\]>|<[!?][^<>]*>")
+ENTITY = re.compile(r"&(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[a-zA-Z][a-zA-Z0-9]{1,31});")
+INLINE = "a|abbr|b|big|code|em|font|i|ins|del|mark|s|small|span|strike|strong|sub|sup|tt|u|wbr"
+BLOCK_TAG = re.compile(rf"<(?=/?(?!(?:{INLINE})\b)[a-z])", re.IGNORECASE)
+INVISIBLE = re.compile(
+    "[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\xad\u200b\u200e\u200f\u202a-\u202e\u2060-\u2069\ufeff]"
+)
+ARROW = re.compile("->|→")
+SEPARATOR = re.compile(r"(?<!\S)[>»](?!\S)")
+
+
+def clean_text(text: str) -> str:
+    """Turn a text from a catalogue into what a person would read on one line.
+
+    Tags, comments, scripts and styles go; block tags become spaces, so that words do not run
+    together; entities are decoded; control and invisible characters and lone surrogates go; white
+    space collapses to single spaces; Unicode is composed (NFC). Catalogues are often escaped
+    twice, so this is repeated until nothing changes. What is still changing after five rounds is
+    escaped on purpose, and loses its ``<`` and ``&``. Cleaning a clean text changes nothing.
+
+    Parameters
+    ----------
+    text
+        The text as it was in the file. What is not a closed ASCII tag, such as ``5<6`` or
+        ``a < b``, is no markup and stays.
+
+    Returns
+    -------
+    str
+        At most ``MAX_TEXT`` characters, made of the first ``MAX_RAW_TEXT`` of the input.
+    """
+    text = text[:MAX_RAW_TEXT]
+    for _ in range(PASSES):
+        cleaner = _clean_once(text)
+        if cleaner == text:
+            return text
+        text = cleaner
+    return _clean_once(re.sub("[<&]", " ", text))
+
+
+def was_cut(raw: str, cleaned: str) -> bool:
+    """Tell whether `clean_text` had to leave out the end of a text."""
+    # A cut just after a space drops that space as well.
+    is_full = len(raw) > MAX_TEXT and len(cleaned) >= MAX_TEXT - 1
+    return is_full or len(raw) > MAX_RAW_TEXT
+
+
+def clean_category(text: str) -> str:
+    """Bring a category path to the form ``Electronics > Phones``.
+
+    ``->`` and ``→`` separate anywhere; ``>`` and ``»`` only with white space on both sides, for
+    ``a>b`` and ``«quoted»`` are names. Empty parts go. Nothing else is changed but control
+    characters and white space.
+
+    Parameters
+    ----------
+    text
+        The category as it was in the file.
+
+    Returns
+    -------
+    str
+        The path; empty when there is no name in it.
+    """
+    spaced = ARROW.sub(CATEGORY_SEPARATOR, tidy(text))
+    parts = (tidy(part) for part in SEPARATOR.split(spaced))
+    return CATEGORY_SEPARATOR.join(part for part in parts if part)
+
+
+def tidy(text: str) -> str:
+    """Remove invisible characters, compose Unicode and collapse white space."""
+    return " ".join(unicodedata.normalize("NFC", without_invisible(text)).split())
+
+
+def without_invisible(text: str) -> str:
+    """Remove control and zero-width characters and lone surrogates."""
+    return INVISIBLE.sub("", text.encode("utf-8", "ignore").decode("utf-8"))
+
+
+def column_texts(column: pd.Series[Any]) -> list[str]:
+    """Read a column of any type as stripped texts, the empty string for every way to say nothing.
+
+    Parameters
+    ----------
+    column
+        Numbers, texts, lists or mappings. ``None``, NaN, blanks and the words "nan", "NaN",
+        "None", "null" and "NULL" are nothing; ``123.0`` is ``"123"``; lists are joined by
+        commas, mappings as ``name: value``.
+
+    Returns
+    -------
+    list of str
+        One text a row.
+    """
+    values = column.astype(object).where(column.notna(), None)
+    texts = (join_values(value).strip() for value in values)
+    return ["" if text in LEFTOVERS else text for text in texts]
+
+
+def join_values(value: Any, nesting: int = NESTING) -> str:
+    """Write a value of a JSON or Parquet cell as one text; what is nested deeper is left out."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "replace")
+    if value is None or nesting == 0:
+        return ""
+    if isinstance(value, Mapping):
+        named = ((str(name), join_values(part, nesting - 1)) for name, part in value.items())
+        return ", ".join(f"{name}: {text}" for name, text in named if text)
+    if isinstance(value, (list, tuple, set)) or (hasattr(value, "tolist") and value.ndim):
+        return ", ".join(filter(None, (join_values(part, nesting - 1) for part in value)))
+    return str(int(value)) if _is_whole(value) else str(value)
+
+
+def _is_whole(value: Any) -> bool:
+    is_integer = getattr(value, "is_integer", None)
+    return not isinstance(value, bool) and is_integer is not None and bool(is_integer())
+
+
+def _clean_once(text: str) -> str:
+    text = DECLARATION.sub(" ", _without_comments(without_invisible(text)))
+    if TAG.search(text):
+        text = _without_tags(text)
+    elif ENTITY.search(text):
+        text = html.unescape(text)
+    return tidy(text)[:MAX_TEXT].rstrip()
+
+
+def _without_comments(text: str) -> str:
+    closed, end, rest = text.rpartition("-->")
+    return COMMENT.sub(" ", closed + end) + rest
+
+
+def _without_tags(text: str) -> str:
+    from bs4 import BeautifulSoup
+
+    # The parser needs minutes for thousands of tags that never close: it gets closed ones only.
+    closed = NOT_A_TAG.sub("&lt;", text)
+    return BeautifulSoup(BLOCK_TAG.sub(" <", closed), "html.parser").get_text()

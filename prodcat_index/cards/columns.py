@@ -1,0 +1,148 @@
+"""Finding which column of a table plays which part of a card."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from prodcat_index.errors import CatalogueError
+from prodcat_index.findings import name_first
+
+SHOWN_COLUMNS = 30
+OPTIONS = "--title-column, --description-column, --text-column or --image-column"
+
+USUAL_NAMES: Mapping[str, tuple[str, ...]] = {
+    "id": (
+        *("id", "product_id", "card_id", "item_id", "offer_id", "listing_id", "sku", "article"),
+        *("asin", "uid", "артикул", "ид", "код", "ид товара", "id товара", "код товара"),
+    ),
+    "title": (
+        *("title", "product_title", "name", "product_name", "item_name", "product", "heading"),
+        *("название", "наименование", "название товара", "наименование товара", "товар", "имя"),
+        "заголовок",
+    ),
+    "description": (
+        *("description", "product_description", "desc", "text", "body", "details"),
+        *("описание", "описание товара", "текст"),
+    ),
+    "category": (
+        *("category", "category_name", "category_path", "category_title", "product_category"),
+        *("label", "class", "target", "product_type", "google_product_category"),
+        *("категория", "категория товара", "название категории", "путь категории", "раздел"),
+        *("рубрика", "класс"),
+    ),
+    "category_id": ("category_id", "cat_id", "id категории", "ид категории", "код категории"),
+    "image": (
+        *("image", "picture", "photo", "img", "image_path", "image_file", "image_name"),
+        *("picture_path", "photo_path", "filename", "image_url", "image_link", "picture_url"),
+        *("картинка", "изображение", "фото", "фотография", "файл картинки"),
+    ),
+    "group": (
+        *("group", "group_id", "variant_group", "variant_group_id", "item_group_id"),
+        *("parent_sku", "группа вариантов", "ид группы", "id группы"),
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Which column plays which part; the empty string where none does.
+
+    Attributes
+    ----------
+    id, title, description, category, category_id, image, group
+        Name of the column.
+    texts
+        Further text columns that are embedded, in the order asked for.
+    """
+
+    id: str = ""
+    title: str = ""
+    description: str = ""
+    category: str = ""
+    category_id: str = ""
+    image: str = ""
+    group: str = ""
+    texts: tuple[str, ...] = ()
+
+    @property
+    def used(self) -> frozenset[str]:
+        """Names of the columns that have a part."""
+        parts = (self.id, self.title, self.description, self.category, self.category_id)
+        return frozenset({*parts, self.image, self.group, *self.texts} - {""})
+
+
+def find_columns(
+    seen: Sequence[str], wanted: Mapping[str, str | None], text_columns: Sequence[str] = ()
+) -> Columns:
+    """Find the column of every part of a card, by what is wanted or by its usual names.
+
+    Usual names are compared without regard to case, spaces, hyphens and underscores. A column
+    that is wanted for one part is not found by itself for another. Where no category is found,
+    the category's identifier is the category.
+
+    Parameters
+    ----------
+    seen
+        Column names of the table.
+    wanted
+        Part of the card (a key of ``USUAL_NAMES``) to the column that the user named, or None.
+    text_columns
+        Further columns to embed. The title and the description are embedded in any case.
+
+    Returns
+    -------
+    Columns
+        The parts.
+
+    Raises
+    ------
+    CatalogueError
+        When a wanted column is absent, or the category or the picture would be embedded as text.
+    """
+    named = {part: column for part, column in wanted.items() if column}
+    for column in (*named.values(), *text_columns):
+        _check_present(column, seen)
+    free = [column for column in seen if column not in named.values()]
+    parts = {part: named.get(part) or _find_usual(part, free) for part in USUAL_NAMES}
+    parts["category"] = parts["category"] or parts["category_id"]
+    core = (parts["title"], parts["description"])
+    texts = tuple(dict.fromkeys(column for column in text_columns if column not in core))
+    _check_no_leak(parts, texts)
+    return Columns(**parts, texts=texts)
+
+
+def list_columns(seen: Sequence[str]) -> str:
+    """Write the columns of a table as they are shown in an error."""
+    return f"The columns are {name_first(seen, SHOWN_COLUMNS)}."
+
+
+def _find_usual(part: str, seen: Sequence[str]) -> str:
+    by_key = {_key(column): column for column in reversed(seen)}
+    usual = (by_key.get(_key(name)) for name in USUAL_NAMES[part])
+    return next((column for column in usual if column), "")
+
+
+def _key(name: str) -> str:
+    return re.sub(r"[\W_]+", "", name.casefold())
+
+
+def _check_present(column: str, seen: Sequence[str]) -> None:
+    if column in seen:
+        return
+    folded = {name.casefold(): name for name in seen}
+    close = difflib.get_close_matches(column.casefold(), folded, n=1)
+    guess = f" Did you mean {folded[close[0]]!r}?" if close else ""
+    raise CatalogueError(f"There is no column {column!r}.{guess} {list_columns(seen)}")
+
+
+def _check_no_leak(parts: Mapping[str, str], texts: Sequence[str]) -> None:
+    embedded = (parts["title"], parts["description"], *texts)
+    for part in ("category", "category_id", "image"):
+        if parts[part] and parts[part] in embedded:
+            raise CatalogueError(
+                f"The column {parts[part]!r} is the {part} of the cards, and cannot be one of "
+                f"their texts: choose another with {OPTIONS}."
+            )
