@@ -35,7 +35,8 @@ class Finding:
     Attributes
     ----------
     what
-        A clause after the count, such as ``"cards have no usable picture (file is truncated)"``.
+        A clause after the count that begins with ``cards have`` or ``cards are``, such as
+        ``"cards have no usable picture (the file is truncated)"``.
     ids
         Identifiers of the cards, in catalogue order.
     """
@@ -50,4 +51,12 @@ class Finding:
 
     def __str__(self) -> str:
         """Return the sentence with the count and the first few ids."""
-        return f"{self.count} {self.what}: {name_first(self.ids)}"
+        what = _singular(self.what) if self.count == 1 else self.what
+        return f"{self.count} {what}: {name_first(self.ids)}"
+
+
+def _singular(what: str) -> str:
+    for plural, singular in (("cards have ", "card has "), ("cards are ", "card is ")):
+        if what.startswith(plural):
+            return singular + what.removeprefix(plural)
+    return what

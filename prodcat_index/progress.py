@@ -25,6 +25,4 @@ def progress_bar(total: int, what: str, unit: str = "card") -> Any:
     """
     from tqdm import tqdm
 
-    return tqdm(
-        total=total, desc=what, unit=unit, file=sys.stderr, disable=not sys.stderr.isatty()
-    )
+    return tqdm(total=total, desc=what, unit=unit, file=sys.stderr, disable=not sys.stderr.isatty())

@@ -21,6 +21,7 @@ from prodcat_index.index.fusion import weight_vector
 from prodcat_index.index.neighbours import Neighbours, find_neighbours
 from prodcat_index.index.parts import IndexParts
 from prodcat_index.index.storage import load_parts, save_parts
+from prodcat_index.voting.metrics import Score, score_predictions
 from prodcat_index.voting.prediction import Neighbour, Prediction, Predictions
 from prodcat_index.voting.vote import Vote, VoteParameters, vote
 
@@ -211,6 +212,16 @@ class ProductIndex:
             )
         return self._answers.neighbours(found, 0)
 
+    def card(self, card_id: str) -> Card:
+        """Return a card of the index.
+
+        Raises
+        ------
+        QueryError
+            If there is no such card.
+        """
+        return self.parts.catalogue.card(self._row(card_id))
+
     def predict(
         self,
         listings: Listings,
@@ -273,6 +284,34 @@ class ProductIndex:
             return self._answers.prediction(ids[position], found, decided, position, without)
 
         return Predictions(len(ids), make)
+
+    def score(self, predictions: Predictions, truths: Mapping[str, str]) -> Score:
+        """Compare predictions with true categories.
+
+        Parameters
+        ----------
+        predictions
+            From :meth:`predict`.
+        truths
+            Id of a listing -> its true category, or the shop's own key of it. Listings that are
+            not named are left out.
+
+        Raises
+        ------
+        QueryError
+            If no listing is named.
+        """
+        labels = self.parts.labels
+        true = set(truths.values())
+        by_key = len(true.intersection(labels.keys)) > len(true.intersection(labels.names))
+        told = [p for p in predictions if p.id in truths]
+        if not told:
+            raise QueryError("No listing is among the true categories; compare the ids of both.")
+        return score_predictions(
+            [truths[p.id] for p in told],
+            [p.category_id if by_key else p.category for p in told],
+            labels.keys if by_key else labels.names,
+        )
 
     def _neighbours(
         self, listings: Listings, k: int, weights: npt.NDArray[np.float64]

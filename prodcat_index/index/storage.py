@@ -129,18 +129,14 @@ def _write_cards(catalogue: Catalogue, image_root: str, path: Path) -> None:
         for picture in catalogue.values(IMAGE)
     ]
     cards = catalogue.cards.assign(**{IMAGE: relative})
-    mixed = [c for c in cards.columns if cards[c].dtype == object and not _all_text(cards[c])]
-    cards.assign(**{c: [_as_json(v) for v in cards[c]] for c in mixed}).to_parquet(
-        path, index=False
-    )
+    loose = [column for column in cards.columns if cards[column].dtype == object]
+    texts = {column: [_as_text(value) for value in cards[column]] for column in loose}
+    cards.assign(**texts).to_parquet(path, index=False)
 
 
-def _all_text(values: pd.Series) -> bool:
-    return all(isinstance(value, str) for value in values)
-
-
-def _as_json(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, default=str)
+def _as_text(value: Any) -> str:
+    text = value if isinstance(value, str) else json.dumps(value, default=str)
+    return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def _write_faiss(index: Any, path: Path) -> None:

@@ -1,0 +1,73 @@
+"""Printing and drawing what the index answers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from prodcat_index.cli.output import Format, emit, flat, print_table
+
+if TYPE_CHECKING:
+    from prodcat_index.cards.card import Card
+    from prodcat_index.voting.prediction import Neighbour, Prediction
+
+SHEET_ROWS = 12
+SHEET_NEIGHBOURS = 6
+
+
+def emit_neighbours(neighbours: Sequence[Neighbour], form: Format) -> None:
+    """Print neighbours, nearest first."""
+    emit([neighbour.as_dict() for neighbour in neighbours], form)
+
+
+def emit_predictions(predictions: Sequence[Prediction], form: Format, explain: bool) -> None:
+    """Print predictions; as tables, an explained one comes with a table of its neighbours."""
+    records = [prediction.as_dict() for prediction in predictions]
+    if form is not Format.table or not explain:
+        emit(records, form)
+        return
+    for record, prediction in zip(records, predictions, strict=True):
+        typer.echo(_explained(prediction))
+        print_table([flat(neighbour) for neighbour in record["neighbours"]])
+
+
+def _explained(prediction: Prediction) -> str:
+    why = prediction.explanation
+    if why is None or not prediction.category:
+        return f"{prediction.id}: nothing to go by, so no category"
+    without = "; ".join(
+        f"without {modality}: {f'{name} ({share:.0%})' if name else 'no answer'}"
+        for modality, (name, share) in why.without.items()
+    )
+    return (
+        f"{prediction.id}: {prediction.category} ({prediction.confidence:.0%} of the vote), "
+        f"decided by {why.decided_by} ({without})"
+    )
+
+
+def sheet(
+    path: Path | None,
+    cards: Sequence[Card],
+    neighbours: Sequence[Sequence[Neighbour]],
+    predictions: Sequence[Prediction] = (),
+    truths: Mapping[str, str] | None = None,
+) -> None:
+    """Draw the first queries and their neighbours, if a picture file is asked for."""
+    if path is None:
+        return
+    from prodcat_index.reports.sheet import SheetRow, draw_sheet
+
+    rows = [
+        SheetRow(
+            title=card.title,
+            image=card.image,
+            neighbours=neighbours[i][:SHEET_NEIGHBOURS],
+            prediction=predictions[i] if predictions else None,
+            truth=(truths or {}).get(card.id),
+        )
+        for i, card in enumerate(cards[:SHEET_ROWS])
+    ]
+    typer.echo(f"Drew {draw_sheet(rows, path)}", err=True)

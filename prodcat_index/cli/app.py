@@ -1,0 +1,45 @@
+"""The ``prodcat`` application and its commands."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from prodcat_index import __version__
+from prodcat_index.cli import build_index, demo, info, predict, query, similar
+
+app = typer.Typer(
+    name="prodcat",
+    help="Categorize products by their nearest neighbours in a catalogue of labelled cards.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    add_completion=False,
+)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"prodcat-index {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Show the traceback of an error; may stand anywhere.")
+    ] = False,
+) -> None:
+    """Categorize products by their nearest neighbours in a catalogue of labelled cards."""
+
+
+app.command("build-index")(build_index.build_index)
+app.command("query")(query.query)
+app.command("similar")(similar.similar)
+app.command("predict")(predict.predict)
+app.command("info")(info.info)
+app.command("demo")(demo.demo)

@@ -1,0 +1,135 @@
+"""Options that several commands share, and what they mean."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from prodcat_index.cli.output import Format
+from prodcat_index.errors import IndexFolderError
+
+if TYPE_CHECKING:
+    from prodcat_index.cards.card import Catalogue
+    from prodcat_index.index.product_index import ProductIndex
+
+DEFAULT_ROOT = Path("indexes")
+INDEX_VARIABLE = "PRODCAT_INDEX"
+
+IndexOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--index",
+        "-i",
+        help=f"Index folder. By default ${INDEX_VARIABLE}, or the only index in {DEFAULT_ROOT}/.",
+    ),
+]
+FormatOption = Annotated[Format, typer.Option("--format", "-f", help="How to print the results.")]
+NeighboursOption = Annotated[int, typer.Option("--k", "-k", min=1, help="Number of neighbours.")]
+WeightsOption = Annotated[
+    str | None,
+    typer.Option(help="Such as title=0.6,image=0.4; modalities left out weigh nothing."),
+]
+SheetOption = Annotated[
+    Path | None, typer.Option(help="Draw the queries and their neighbours into this PNG file.")
+]
+ImageRootOption = Annotated[Path | None, typer.Option(help="Folder that picture paths start from.")]
+TitleOption = Annotated[str, typer.Option(help="Title of a listing.")]
+DescriptionOption = Annotated[str, typer.Option(help="Description of a listing.")]
+ImageOption = Annotated[Path | None, typer.Option(help="Picture file of a listing.")]
+ExplainOption = Annotated[
+    bool,
+    typer.Option(
+        "--explain",
+        help="Add the neighbours with similarity per modality and share of the vote, and which "
+        "modality decided.",
+    ),
+]
+IdColumn = Annotated[str | None, typer.Option(help="Column of ids.")]
+TitleColumn = Annotated[str | None, typer.Option(help="Column of titles.")]
+DescriptionColumn = Annotated[str | None, typer.Option(help="Column of descriptions.")]
+CategoryColumn = Annotated[str | None, typer.Option(help="Column of categories.")]
+GroupColumn = Annotated[str | None, typer.Option(help="Column that variants of one product share.")]
+ImageColumn = Annotated[str | None, typer.Option(help="Column of picture paths.")]
+TextColumn = Annotated[
+    list[str] | None, typer.Option(help="A further column of text to embed; may be repeated.")
+]
+EncodingOption = Annotated[str | None, typer.Option(help="Of a text file, such as cp1251.")]
+
+
+def parse_weights(text: str | None) -> dict[str, float] | None:
+    """Read ``title=0.6,image=0.4``.
+
+    Raises
+    ------
+    typer.BadParameter
+        If a part is not ``name=number``.
+    """
+    if text is None:
+        return None
+    weights = {}
+    for part in text.split(","):
+        name, separator, number = part.rpartition("=")
+        try:
+            weights[name.strip()] = float(number)
+        except ValueError:
+            separator = ""
+        if not separator:
+            raise typer.BadParameter(
+                f"{part!r} is not NAME=NUMBER; write for example --weights title=0.6,image=0.4"
+            )
+    return weights
+
+
+def open_index(folder: Path | None, image_root: Path | None = None) -> ProductIndex:
+    """Load the index that a command asks for, or the one that is meant when it asks for none.
+
+    Raises
+    ------
+    IndexFolderError
+        If there is none, or several to choose from.
+    """
+    from prodcat_index.index.product_index import ProductIndex
+
+    return ProductIndex.load(folder or default_index(), image_root=image_root)
+
+
+def default_index() -> Path:
+    """Return the index folder that is meant when none is named.
+
+    Raises
+    ------
+    IndexFolderError
+        If there is none, or several to choose from.
+    """
+    if os.environ.get(INDEX_VARIABLE):
+        return Path(os.environ[INDEX_VARIABLE])
+    found = sorted(manifest.parent for manifest in DEFAULT_ROOT.glob("*/manifest.json"))
+    if len(found) == 1:
+        return found[0]
+    if not found:
+        raise IndexFolderError(
+            f"There is no index in {DEFAULT_ROOT}/; make one with prodcat build-index, or name "
+            "one with --index."
+        )
+    names = ", ".join(str(folder) for folder in found)
+    raise IndexFolderError(f"There are several indexes ({names}); choose one with --index.")
+
+
+def read_listed(path: Path, **columns: Any) -> Catalogue:
+    """Read a catalogue for a command, and say on stderr what was noticed."""
+    from prodcat_index.cards.catalogue import read_catalogue
+
+    text_columns = columns.pop("text_columns") or ()
+    catalogue = read_catalogue(path, text_columns=text_columns, **columns)
+    warn(catalogue.findings)
+    return catalogue
+
+
+def warn(findings: Iterable[object]) -> None:
+    """Print each finding on stderr."""
+    for finding in findings:
+        typer.echo(f"note: {finding}", err=True)

@@ -1,0 +1,148 @@
+"""``prodcat predict``."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from prodcat_index.cli import options
+from prodcat_index.cli.answers import SHEET_ROWS, emit_predictions, sheet
+from prodcat_index.cli.output import Format
+from prodcat_index.errors import CatalogueError
+
+if TYPE_CHECKING:
+    from prodcat_index.cards.card import Card, Catalogue
+    from prodcat_index.index.product_index import ProductIndex
+    from prodcat_index.voting.prediction import Predictions
+
+STDIN = Path("-")
+
+
+def predict(
+    new_catalogue: Annotated[
+        Path | None,
+        typer.Argument(help="File of new listings; - reads one as a JSON object from stdin."),
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Write a CSV file of predictions.")
+    ] = None,
+    labels: Annotated[
+        Path | None, typer.Option(help="File of ids and true categories, to print the score.")
+    ] = None,
+    title: options.TitleOption = "",
+    description: options.DescriptionOption = "",
+    image: options.ImageOption = None,
+    k: Annotated[int | None, typer.Option("--k", "-k", min=1, help="Neighbours that vote.")] = None,
+    temperature: Annotated[float | None, typer.Option(help="Of the vote.")] = None,
+    prior_exponent: Annotated[float | None, typer.Option(help="Of the vote.")] = None,
+    weights: options.WeightsOption = None,
+    index: options.IndexOption = None,
+    form: options.FormatOption = Format.table,
+    explain: options.ExplainOption = False,
+    sheet_file: options.SheetOption = None,
+    id_column: options.IdColumn = None,
+    title_column: options.TitleColumn = None,
+    description_column: options.DescriptionColumn = None,
+    image_column: options.ImageColumn = None,
+    image_root: options.ImageRootOption = None,
+    encoding: options.EncodingOption = None,
+) -> None:
+    """Predict the categories of new listings: a file of them, or one from options or stdin."""
+    opened = options.open_index(index)
+    listings: Catalogue | list[Card] = (
+        [_listing(new_catalogue, title, description, image)]
+        if new_catalogue in (None, STDIN)
+        else options.read_listed(
+            new_catalogue,
+            id_column=id_column,
+            title_column=title_column,
+            description_column=description_column,
+            image_column=image_column,
+            text_columns=_further_texts(opened),
+            image_root=image_root,
+            encoding=encoding,
+        )
+    )
+    predictions = opened.predict(
+        listings,
+        k=k,
+        temperature=temperature,
+        prior_exponent=prior_exponent,
+        weights=options.parse_weights(weights),
+        explain=explain,
+    )
+    truths = _truths(labels, encoding, listings)
+    _print_score(opened, predictions, truths)
+    if output is not None:
+        predictions.to_frame().to_csv(output, index=False)
+        typer.echo(f"Wrote {output}: {len(predictions)} predictions.")
+    else:
+        emit_predictions(predictions, form, explain)
+    shown = predictions[:SHEET_ROWS]
+    sheet(sheet_file, _cards(listings), [p.neighbours for p in shown], shown, truths)
+
+
+def _listing(file: Path | None, title: str, description: str, image: Path | None) -> Card:
+    from prodcat_index.cards.card import Card
+
+    if file == STDIN:
+        return _from_json(sys.stdin.read())
+    if not (title or description or image):
+        raise typer.BadParameter(
+            "give a file of new listings, - for one as JSON on stdin, or --title, --description "
+            "or --image"
+        )
+    return Card(id="listing", title=title, description=description, image=str(image or ""))
+
+
+def _from_json(text: str) -> Card:
+    from prodcat_index.cards.card import CORE_TEXTS, IMAGE, Card
+
+    try:
+        content = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise CatalogueError(f"The listing on stdin is not JSON: {error}.") from error
+    if not isinstance(content, dict) or not all(isinstance(v, str) for v in content.values()):
+        raise CatalogueError(
+            'The listing on stdin must be one JSON object of texts, such as {"title": "red mug"}.'
+        )
+    own = {name: content.pop(name) for name in ("id", *CORE_TEXTS, IMAGE) if name in content}
+    return Card(**{"id": "stdin", **own}, texts=content)
+
+
+def _further_texts(index: ProductIndex) -> list[str]:
+    from prodcat_index.cards.card import CORE_TEXTS
+
+    return [name for name in index.parts.catalogue.text_modalities if name not in CORE_TEXTS]
+
+
+def _truths(
+    labels: Path | None, encoding: str | None, listings: Catalogue | list[Card]
+) -> dict[str, str]:
+    from prodcat_index.cards.card import Catalogue
+    from prodcat_index.cards.labels import read_labels
+
+    if labels is not None:
+        return read_labels(labels, encoding=encoding)
+    if not isinstance(listings, Catalogue):
+        return {}
+    own = zip(listings.ids, listings.values("category"), strict=True)
+    return {card_id: category for card_id, category in own if category}
+
+
+def _print_score(index: ProductIndex, predictions: Predictions, truths: dict[str, str]) -> None:
+    if not truths:
+        return
+    typer.echo(f"score: {index.score(predictions, truths)}", err=True)
+
+
+def _cards(listings: Catalogue | list[Card]) -> list[Card]:
+    from prodcat_index.cards.card import Catalogue
+
+    if not isinstance(listings, Catalogue):
+        return listings
+    return [listings.card(row) for row in range(min(len(listings), SHEET_ROWS))]
