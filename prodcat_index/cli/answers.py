@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from prodcat_index.cli.output import Format, emit, flat, print_table
+from prodcat_index.cli.output import Format, emit
 
 if TYPE_CHECKING:
     from prodcat_index.cards.card import Card
@@ -25,13 +25,14 @@ def emit_neighbours(neighbours: Sequence[Neighbour], form: Format) -> None:
 
 def emit_predictions(predictions: Sequence[Prediction], form: Format, explain: bool) -> None:
     """Print predictions; as tables, an explained one comes with a table of its neighbours."""
-    records = [prediction.as_dict() for prediction in predictions]
-    if form is not Format.table or not explain:
-        emit(records, form)
-        return
-    for record, prediction in zip(records, predictions, strict=True):
-        typer.echo(_explained(prediction))
-        print_table([flat(neighbour) for neighbour in record["neighbours"]])
+    if form in (Format.json, Format.jsonl):
+        emit([prediction.as_dict() for prediction in predictions], form)
+    elif form is Format.csv or not explain:
+        emit([prediction.as_row() for prediction in predictions], form)
+    else:
+        for prediction in predictions:
+            typer.echo(_explained(prediction))
+            emit_neighbours(prediction.neighbours, form)
 
 
 def _explained(prediction: Prediction) -> str:

@@ -34,7 +34,8 @@ WeightsOption = Annotated[
     typer.Option(help="Such as title=0.6,image=0.4; modalities left out weigh nothing."),
 ]
 SheetOption = Annotated[
-    Path | None, typer.Option(help="Draw the queries and their neighbours into this PNG file.")
+    Path | None,
+    typer.Option("--sheet", help="Draw the queries and their neighbours into this PNG file."),
 ]
 ImageRootOption = Annotated[Path | None, typer.Option(help="Folder that picture paths start from.")]
 TitleOption = Annotated[str, typer.Option(help="Title of a listing.")]

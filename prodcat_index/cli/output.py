@@ -13,6 +13,7 @@ from typing import Any
 import typer
 
 WIDE = 200
+NOT_IN_TABLES = ("image",)
 
 
 class Format(str, Enum):
@@ -24,18 +25,15 @@ class Format(str, Enum):
     csv = "csv"
 
 
-def emit(records: Sequence[Mapping[str, Any]], form: Format, title: str = "") -> None:
+def emit(records: Sequence[Mapping[str, Any]], form: Format) -> None:
     """Print records on stdout.
 
     Parameters
     ----------
     records
-        One mapping a row. Nested mappings become columns of their own in tables and CSV; nested
-        lists are left out there.
+        One mapping a row; a nested mapping becomes columns of its own in tables and CSV.
     form
         The format.
-    title
-        Above a table.
     """
     if form is Format.json:
         typer.echo(json.dumps(list(records), ensure_ascii=False, indent=2))
@@ -43,19 +41,15 @@ def emit(records: Sequence[Mapping[str, Any]], form: Format, title: str = "") ->
         for record in records:
             typer.echo(json.dumps(record, ensure_ascii=False))
     elif form is Format.csv:
-        typer.echo(_as_csv([flat(record) for record in records]), nl=False)
+        typer.echo(_as_csv([_flat(record) for record in records]), nl=False)
     else:
-        print_table([flat(record) for record in records], title)
+        _print_table(records)
 
 
-def flat(record: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Turn nested mappings into columns, and leave lists out."""
+def _flat(record: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     row: dict[str, Any] = {}
     for key, value in record.items():
-        if isinstance(value, Mapping):
-            row |= flat(value, f"{prefix}{key} ")
-        elif not isinstance(value, list):
-            row[f"{prefix}{key}"] = value
+        row |= _flat(value, f"{key}.") if isinstance(value, Mapping) else {prefix + key: value}
     return row
 
 
@@ -71,16 +65,19 @@ def _columns(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     return list(dict.fromkeys(key for row in rows for key in row))
 
 
-def print_table(rows: Sequence[Mapping[str, Any]], title: str = "") -> None:
-    """Print rows as a table as wide as the terminal, or wide enough for a file."""
+def _print_table(records: Sequence[Mapping[str, Any]]) -> None:
+    """Print records as a table as wide as the terminal, or wide enough for a file."""
+    from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
 
-    table = Table(title=escape(title) or None, title_justify="left")
-    columns = _columns(rows)
+    rows = [_flat(record) for record in records]
+    columns = [column for column in _columns(rows) if column not in NOT_IN_TABLES]
+    table = Table(box=SIMPLE_HEAD)
     for column in columns:
-        table.add_column(escape(column), overflow="ellipsis", max_width=60)
+        heading = column.replace("by_modality.", "≈ ").replace("_", " ")
+        table.add_column(escape(heading), overflow="ellipsis", no_wrap=True, max_width=60)
     for row in rows:
         table.add_row(*(escape(_cell(row.get(column, ""))) for column in columns))
     Console(file=sys.stdout, width=None if sys.stdout.isatty() else WIDE).print(table)

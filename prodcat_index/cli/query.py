@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -22,9 +21,7 @@ def query(
     image_root: options.ImageRootOption = None,
     form: options.FormatOption = Format.table,
     explain: options.ExplainOption = False,
-    sheet_file: Annotated[
-        Path | None, typer.Option("--sheet", help="Draw the result into this PNG file.")
-    ] = None,
+    sheet_file: options.SheetOption = None,
 ) -> None:
     """Find the cards nearest to a text, a picture, or both."""
     from prodcat_index.cards.card import Card

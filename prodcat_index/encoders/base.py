@@ -86,7 +86,7 @@ class Encoder(ABC):
 
 
 def unit_rows(vectors: npt.NDArray[np.floating]) -> FloatArray:
-    """Scale rows to length 1; rows of zeros stay zeros.
+    """Scale rows to length 1; rows of zeros stay zeros, and rows without a finite length become so.
 
     Parameters
     ----------
@@ -99,6 +99,7 @@ def unit_rows(vectors: npt.NDArray[np.floating]) -> FloatArray:
         float32, shape (n, dim).
     """
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    scalable = np.isfinite(lengths) & (lengths > 0)
     return np.divide(
-        vectors, lengths, out=np.zeros(vectors.shape, dtype=np.float32), where=lengths > 0
+        vectors, lengths, out=np.zeros(vectors.shape, dtype=np.float32), where=scalable
     )

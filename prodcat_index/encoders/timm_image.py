@@ -20,9 +20,10 @@ from prodcat_index.progress import progress_bar
 if TYPE_CHECKING:
     import torch
 
-BATCH = 32
+# A small batch in channels-last layout stays in the cache of a CPU: measured in docs/decisions.md.
+BATCH = 8
 DECODERS = 2
-LOOK_AHEAD = 3 * BATCH
+LOOK_AHEAD = 64
 
 
 class TimmEncoder(Encoder):
@@ -43,7 +44,10 @@ class TimmEncoder(Encoder):
     def __init__(self, spec: str, model: torch.nn.Module, weights_digest: str) -> None:
         timm_data = import_with_torch("timm.data")
         self.spec = spec
+        import torch
+
         self._model = model.eval()
+        self._model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._preprocessing: Mapping[str, Any] = timm_data.resolve_model_data_config(model)
         self._transform = timm_data.create_transform(**self._preprocessing, is_training=False)
         self._weights_digest = weights_digest
@@ -90,7 +94,8 @@ class TimmEncoder(Encoder):
         import torch
 
         with torch.inference_mode():
-            features: FloatArray = self._model(torch.stack(list(batch))).float().numpy()
+            pictures = torch.stack(list(batch)).contiguous(memory_format=torch.channels_last)
+            features: FloatArray = self._model(pictures).float().numpy()
         return features
 
 

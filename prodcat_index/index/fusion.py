@@ -88,7 +88,7 @@ def weight_vector(weights: Mapping[str, float], blocks: Sequence[str]) -> npt.ND
     Raises
     ------
     QueryError
-        If a name is unknown, a weight is negative or not finite, or all are zero.
+        If a name is unknown, a weight is negative, their sum is not finite, or all are zero.
     """
     unknown = sorted(set(weights) - set(blocks))
     if unknown:
@@ -96,13 +96,14 @@ def weight_vector(weights: Mapping[str, float], blocks: Sequence[str]) -> npt.ND
             f"This index has no block {unknown[0]!r} to weigh; its blocks are {', '.join(blocks)}."
         )
     vector = np.array([weights.get(name, 0.0) for name in blocks], dtype=np.float64)
-    if not np.isfinite(vector).all() or (vector < 0).any() or vector.sum() <= 0:
+    total = sum(vector.tolist())
+    if not np.isfinite(total) or (vector < 0).any() or total <= 0:
         given = ", ".join(f"{name}={value}" for name, value in weights.items())
         raise QueryError(
             "Weights must be zero or more, and at least one above zero; "
             f"these are {given or 'none'}."
         )
-    return vector / vector.sum()
+    return vector / total
 
 
 def effective_weights(

@@ -118,6 +118,27 @@ class Prediction:
             record["neighbours"] = [neighbour.as_dict() for neighbour in self.neighbours]
         return record
 
+    def as_row(self) -> dict[str, Any]:
+        """Return the answer as one flat row.
+
+        Returns
+        -------
+        dict
+            ``id``, ``category``, ``category_id``, ``confidence``, ``second_category``,
+            ``second_share``, ``nearest_id``, and ``decided_by`` when it was explained.
+        """
+        second, share = self.ranked[1] if len(self.ranked) > 1 else ("", 0.0)
+        row = {
+            "id": self.id,
+            "category": self.category,
+            "category_id": self.category_id,
+            "confidence": round(self.confidence, 4),
+            "second_category": second,
+            "second_share": round(share, 4),
+            "nearest_id": self.neighbours[0].id if self.neighbours else "",
+        }
+        return row | ({"decided_by": self.explanation.decided_by} if self.explanation else {})
+
 
 class Predictions(Sequence[Prediction]):
     """The answers for many listings, in their order; each is made when it is asked for.
@@ -160,35 +181,8 @@ class Predictions(Sequence[Prediction]):
         Returns
         -------
         pandas.DataFrame
-            Columns ``id``, ``category``, ``category_id``, ``confidence``, ``second_category``,
-            ``second_share`` and ``nearest_id``.
+            Columns as in :meth:`Prediction.as_row`.
         """
         import pandas as pd
 
-        return pd.DataFrame([_flat(p) for p in self], columns=list(_COLUMNS))
-
-
-_COLUMNS = (
-    "id",
-    "category",
-    "category_id",
-    "confidence",
-    "second_category",
-    "second_share",
-    "nearest_id",
-)
-
-
-def _flat(prediction: Prediction) -> dict[str, Any]:
-    second, share = prediction.ranked[1] if len(prediction.ranked) > 1 else ("", 0.0)
-    nearest = prediction.neighbours[0].id if prediction.neighbours else ""
-    values = (
-        prediction.id,
-        prediction.category,
-        prediction.category_id,
-        round(prediction.confidence, 4),
-        second,
-        round(share, 4),
-        nearest,
-    )
-    return dict(zip(_COLUMNS, values, strict=True))
+        return pd.DataFrame([prediction.as_row() for prediction in self])

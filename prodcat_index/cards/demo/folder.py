@@ -76,6 +76,17 @@ class DemoSummary:
     seed: int
     made_now: bool
 
+    def __str__(self) -> str:
+        """Return the sentences that people read."""
+        return (
+            f"{'Made' if self.made_now else 'Found'} {self.folder}: {self.cards} cards in "
+            f"{self.categories} categories (catalogue.csv) and {self.new_listings} new listings "
+            f"(new.csv), with {self.pictures} pictures.\n"
+            f"{self.without_picture} of them lack a picture and {self.without_description} a "
+            f"description; {self.wrong_labels} cards have a wrong label and {self.duplicates} "
+            "repeat another one (truth.json)."
+        )
+
 
 def make_demo_catalogue(folder: Path, *, cards: int = 1500, seed: int = 0) -> DemoSummary:
     """Write the demo catalogue into a folder; a complete one is left as it is.
