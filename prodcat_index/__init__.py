@@ -6,7 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
-__all__ = ["Card", "Catalogue", "ProdcatError", "ProductIndex", "read_catalogue"]
+__all__ = ["Card", "Catalogue", "ProdcatError", "ProductIndex", "read_catalogue", "read_labels"]
 
 _HOMES = {
     "Card": "prodcat_index.cards.card",
@@ -14,11 +14,13 @@ _HOMES = {
     "ProdcatError": "prodcat_index.errors",
     "ProductIndex": "prodcat_index.index.product_index",
     "read_catalogue": "prodcat_index.cards.catalogue",
+    "read_labels": "prodcat_index.cards.labels",
 }
 
 if TYPE_CHECKING:
     from prodcat_index.cards.card import Card, Catalogue
     from prodcat_index.cards.catalogue import read_catalogue
+    from prodcat_index.cards.labels import read_labels
     from prodcat_index.errors import ProdcatError
     from prodcat_index.index.product_index import ProductIndex
 

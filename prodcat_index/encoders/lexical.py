@@ -19,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
+from prodcat_index.encoders.arrays import open_array
 from prodcat_index.encoders.base import Encoded, Encoder, FloatArray, unit_rows
 from prodcat_index.errors import EncoderError
 from prodcat_index.progress import progress_bar
@@ -71,6 +72,7 @@ class LexicalEncoder(Encoder):
     """
 
     reads = "text"
+    cached = False
 
     def __init__(self, dim: int = DEFAULT_DIM) -> None:
         self.spec = "lexical" if dim == DEFAULT_DIM else f"lexical:{dim}"
@@ -89,7 +91,7 @@ class LexicalEncoder(Encoder):
         """
         if not argument:
             return cls()
-        if not argument.isascii() or not argument.isdigit() or not 1 <= int(argument) <= MAX_DIM:
+        if not re.fullmatch("[0-9]{1,4}", argument) or not 1 <= int(argument) <= MAX_DIM:
             raise EncoderError(
                 f"The encoder lexical:{argument} has no such dimension; "
                 f"write lexical:N with a whole number from 1 to {MAX_DIM}."
@@ -135,7 +137,8 @@ class LexicalEncoder(Encoder):
                 "leave this modality out or give it texts."
             ) from error
         dim = min(self._dim, *counts.shape)
-        with threadpool_limits(limits=1):
+        # Texts that are all alike have no variance to explain, which is no reason to warn.
+        with threadpool_limits(limits=1), np.errstate(invalid="ignore"):
             svd = TruncatedSVD(dim, n_iter=4, random_state=SEED).fit(counts)
         order = vectorizer.get_feature_names_out()
         self._vocabulary = {str(ngram): row for row, ngram in enumerate(order)}
@@ -181,24 +184,16 @@ class LexicalEncoder(Encoder):
         encoder = cls.from_spec(argument)
         try:
             names = json.loads((folder / "vocabulary.json").read_text(encoding="utf-8"))
-            projection = np.load(folder / "projection.npy", mmap_mode="r", allow_pickle=False)
-        except (OSError, ValueError) as error:
+            if not isinstance(names, list):
+                raise ValueError("the vocabulary is not a JSON list")
+            shape = (len(names), None)
+            encoder._projection = open_array(folder / "projection.npy", "float32", shape)
+        except (OSError, ValueError, RecursionError) as error:
             raise EncoderError(
                 f"The fitted parts of the lexical encoder in {folder} cannot be read ({error}); "
                 "build the index again."
             ) from error
-        if (
-            not isinstance(names, list)
-            or projection.dtype != np.float32
-            or projection.ndim != 2
-            or len(projection) != len(names)
-        ):
-            raise EncoderError(
-                f"The fitted parts of the lexical encoder in {folder} do not fit together; "
-                "build the index again."
-            )
         encoder._vocabulary = {str(name): row for row, name in enumerate(names)}
-        encoder._projection = projection
         return encoder
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,12 +13,9 @@ from prodcat_index.errors import CatalogueError, EncoderError
 from prodcat_index.findings import Finding
 from prodcat_index.index.block import Block, build_block
 from prodcat_index.index.fusion import fuse_cards
-from prodcat_index.index.neighbours import find_neighbours
-from prodcat_index.index.parts import IndexParts, search_space
+from prodcat_index.index.parts import IndexParts
 from prodcat_index.voting.vote import VoteParameters
 
-EXPECTATION_SAMPLE = 500
-EXPECTATION_NEIGHBOURS = 50
 ADD_CHUNK = 8192
 
 EncoderChoice = Mapping[str, str | Sequence[str]]
@@ -71,7 +67,6 @@ def build_parts(
             "check the columns and --image-root."
         )
     faiss_index = build_faiss(blocks)
-    blocks = _with_expectations(catalogue, blocks, faiss_index)
     parts = IndexParts(catalogue, blocks, equal_weights(blocks), vote, faiss_index)
     return parts, findings
 
@@ -155,26 +150,3 @@ def equal_weights(blocks: Sequence[Block]) -> dict[str, float]:
     modalities = [block.modality for block in blocks]
     share = 1.0 / len(set(modalities))
     return {block.name: share / modalities.count(block.modality) for block in blocks}
-
-
-def _with_expectations(
-    catalogue: Catalogue, blocks: Sequence[Block], faiss_index: Any
-) -> list[Block]:
-    """Measure the mean cosine among neighbours in each block, on an evenly spaced sample."""
-    space = search_space(catalogue, blocks, faiss_index)
-    n = len(catalogue)
-    sample = np.unique(np.linspace(0, n - 1, min(n, EXPECTATION_SAMPLE)).astype(np.int64))
-    weights = np.array(list(equal_weights(blocks).values()))
-    queries = [block.vectors[sample].astype(np.float32) for block in blocks]
-    found = find_neighbours(
-        space, queries, space.present[sample], weights, min(n, EXPECTATION_NEIGHBOURS + 1)
-    )
-    others = np.where((found.rows == sample[:, None])[:, :, None], np.nan, found.by_block)
-    return [
-        replace(block, expected=_mean_of_numbers(others[:, :, b])) for b, block in enumerate(blocks)
-    ]
-
-
-def _mean_of_numbers(values: Any) -> float:
-    numbers = values[~np.isnan(values)]
-    return round(float(numbers.mean(dtype=np.float64)), 6) if len(numbers) else 0.0

@@ -44,10 +44,15 @@ def read_manifest(folder: Path, *, verify: bool = True) -> Manifest:
     IndexFolderError
         If the folder is no index, unfinished, of a newer format, or damaged.
     """
-    manifest = _parse(folder)
-    for name, record in manifest.files.items():
-        _check_file(folder, name, record, verify)
-    return manifest
+    while True:
+        manifest = _parse(folder)
+        try:
+            _check_files(folder, manifest, verify)
+            return manifest
+        except IndexFolderError:
+            # A writer may have switched to a new version while this one was being checked.
+            if _parse(folder) == manifest:
+                raise
 
 
 def _parse(folder: Path) -> Manifest:
@@ -96,6 +101,14 @@ def _damaged(folder: Path, what: str) -> IndexFolderError:
     return IndexFolderError(
         f"The index {folder} is damaged ({what}); copy it again or build it again."
     )
+
+
+def _check_files(folder: Path, manifest: Manifest, verify: bool) -> None:
+    for name, record in manifest.files.items():
+        try:
+            _check_file(folder, name, record, verify)
+        except (OSError, RuntimeError) as error:
+            raise _damaged(folder, f"{name} cannot be read: {error}") from error
 
 
 def _check_file(folder: Path, name: str, record: FileRecord, verify: bool) -> None:
@@ -162,12 +175,14 @@ def _refuse_foreign(folder: Path) -> None:
     if folder.exists() and not folder.is_dir():
         raise IndexFolderError(f"{folder} is a file; give the name of a folder for the index.")
     names = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
-    foreign = sorted(names if MANIFEST in names and VERSIONS not in names else names - OWN_NAMES)
+    found = _format_version(folder)
+    # The lock tells an unfinished or damaged index from somebody's own files of the same names.
+    foreign = sorted(names - OWN_NAMES if found or LOCK in names else names)
     if foreign:
         raise IndexFolderError(
             f"{folder} holds other files ({foreign[0]}); give a new or empty folder for the index."
         )
-    if MANIFEST in names and _format_version(folder) > FORMAT_VERSION:
+    if found > FORMAT_VERSION:
         _parse(folder)
 
 

@@ -2,8 +2,8 @@
 
 Each block is centred and scaled to unit length. The index stores blocks unweighted; a query
 carries the weights. With B blocks, one more coordinate a block says "this card has no such
-block": the card holds 1 there, and the query holds the weight times the similarity that a
-neighbour is expected to have, so that
+block": the card holds 1 there, and the query holds the weight times the similarity that
+it may expect of a card in that block, so that
 
     inner product = sum over blocks of weight * (cosine, or the expected one where absent)
 
@@ -21,6 +21,7 @@ from prodcat_index.encoders.base import BoolArray, FloatArray, unit_rows
 from prodcat_index.errors import QueryError
 
 MINIMUM_LENGTH = 1e-6
+EXPECTED_QUANTILE = 0.9
 
 
 def training_mean(vectors: npt.NDArray[np.floating], present: BoolArray) -> FloatArray:
@@ -128,6 +129,39 @@ def effective_weights(
     return np.divide(kept, totals, out=np.zeros_like(kept), where=totals > 0)
 
 
+def expected_similarities(
+    queries: Sequence[FloatArray], references: Sequence[npt.NDArray[np.floating]]
+) -> npt.NDArray[np.float64]:
+    """Say what a card that lacks a block counts as: the query's 90th percentile of cosines.
+
+    Parameters
+    ----------
+    queries
+        B arrays of shape (n, dim of the block), unit rows or zeros.
+    references
+        B arrays of shape (S, dim of the block): a sample of the cards that have the block, S
+        differing from block to block; empty for a block that no card lacks.
+
+    Returns
+    -------
+    numpy.ndarray
+        float64, shape (n, B): of each query's sorted cosines with the sample, the one at the
+        90th percentile, rounded down; 0 where the sample is empty or the query lacks the block.
+    """
+    columns = []
+    for block, reference in zip(queries, references, strict=True):
+        sample = reference.astype(np.float32)
+        columns.append([_high_cosine(query, sample) for query in block])
+    return np.array(columns, dtype=np.float64).T
+
+
+def _high_cosine(query: FloatArray, sample: FloatArray) -> float:
+    if not len(sample):
+        return 0.0
+    place = int(EXPECTED_QUANTILE * (len(sample) - 1))
+    return float(np.partition(np.vecdot(sample, query), place)[place])
+
+
 def fuse_cards(blocks: Sequence[npt.NDArray[np.floating]], present: BoolArray) -> FloatArray:
     """Concatenate the blocks of cards with their absence coordinates.
 
@@ -160,7 +194,7 @@ def fuse_queries(
     weights
         float64, shape (n, B), from :func:`effective_weights`.
     expected
-        float64, shape (B,): the similarity that an absent block counts as.
+        float64, shape (n, B), from :func:`expected_similarities`.
 
     Returns
     -------
@@ -190,13 +224,14 @@ def block_similarities(
     Returns
     -------
     numpy.ndarray
-        float32, shape (m, B), clipped to [-1, 1]; NaN where the query or the card lacks the block.
+        float32, shape (m, B); NaN where the query or the card lacks the block. Rounded to 16
+        bits, rows may be a little longer than 1, hence cosines too.
     """
     columns = [
         np.vecdot(rows.astype(np.float32), vector) if vector.any() else np.full(len(rows), np.nan)
         for vector, rows in zip(query, cards, strict=True)
     ]
-    similarities = np.clip(np.stack(columns, axis=1), -1.0, 1.0).astype(np.float32)
+    similarities = np.stack(columns, axis=1).astype(np.float32)
     similarities[~present] = np.nan
     return similarities
 
@@ -215,7 +250,7 @@ def weighted_similarity(
     weights
         float64, shape (B,): one row of :func:`effective_weights`.
     expected
-        float64, shape (B,).
+        float64, shape (B,): one row of :func:`expected_similarities`.
 
     Returns
     -------

@@ -14,7 +14,7 @@ def index_card(manifest: Manifest) -> str:
         Of the version that is described.
     """
     blocks = "\n".join(
-        f"| {b.name} | {b.encoder} | {b.dim} | {b.cards} | {b.weight:.3f} | {b.expected:.3f} |"
+        f"| {b.name} | {b.encoder} | {b.dim} | {b.cards} | {b.weight:.3f} |"
         for b in manifest.blocks
     )
     packages = ", ".join(f"{name} {number}" for name, number in manifest.packages.items())
@@ -25,8 +25,8 @@ Version {manifest.version}, written {manifest.created} by {packages}.
 
 {manifest.cards} cards, {manifest.labelled} of them labelled, in {manifest.categories} categories.
 
-| block | encoder | dimensions | cards that have it | weight | expected similarity |
-|---|---|---|---|---|---|
+| block | encoder | dimensions | cards that have it | weight |
+|---|---|---|---|---|
 {blocks}
 
 Vote of the {vote.k} nearest cards, temperature {vote.temperature}, prior exponent \

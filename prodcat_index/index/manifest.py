@@ -8,6 +8,8 @@ from typing import Annotated
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 FORMAT_VERSION = 1
+CARDS = "cards.parquet"
+SEARCH = "search.faiss"
 
 
 def _inside(path: str) -> str:
@@ -42,9 +44,9 @@ class BlockRecord(_Record):
     dim: int = Field(ge=1, le=2**16)
     cards: Count
     weight: float = Field(ge=0, le=1)
-    expected: float = Field(ge=-1, le=1)
     vectors: InsidePath
-    statistics: InsidePath
+    present: InsidePath
+    mean: InsidePath
     fitted: InsidePath
 
 
@@ -110,4 +112,11 @@ class Manifest(_Record):
             raise ValueError("two blocks have the same name")
         if self.search.dim != sum(block.dim for block in self.blocks) + len(self.blocks):
             raise ValueError("the search index has another dimension than the blocks together")
+        unlisted = sorted(self._paths_read() - set(self.files))
+        if unlisted:
+            raise ValueError(f"{unlisted[0]} is not among the files")
         return self
+
+    def _paths_read(self) -> set[str]:
+        of_blocks = {path for b in self.blocks for path in (b.vectors, b.present, b.mean)}
+        return of_blocks | {f"{self.data}/{CARDS}", f"{self.data}/{SEARCH}"}

@@ -13,6 +13,7 @@ from prodcat_index.encoders.base import BoolArray, FloatArray
 from prodcat_index.index.fusion import (
     block_similarities,
     effective_weights,
+    expected_similarities,
     fuse_queries,
     weighted_similarity,
 )
@@ -33,9 +34,10 @@ class Neighbours:
     rows
         int64, shape (n, k): row numbers of cards; -1 where a query has no further neighbour.
     similarities
-        float64, shape (n, k): weighted similarity; NaN where the row is -1.
+        float64, shape (n, k): weighted similarity, from -1 to 1; NaN where the row is -1.
     by_block
-        float32, shape (n, k, B): cosine in each block; NaN where either side lacks it.
+        float32, shape (n, k, B): cosine in each block, from -1 to 1; NaN where either side lacks
+        it.
     weights
         float64, shape (n, B): the weights that were used, after sharing out absent ones.
     """
@@ -58,8 +60,9 @@ class SearchSpace:
         B arrays of shape (N, dim of the block).
     present
         bool, shape (N, B).
-    expected
-        float64, shape (B,): similarity that an absent block counts as.
+    references
+        B arrays of int64: rows of the cards by which the similarity that an absent block counts
+        as is judged; empty for a block that no card lacks.
     order
         int64, shape (N,): position of each card when cards are sorted by id; settles ties.
     """
@@ -67,8 +70,13 @@ class SearchSpace:
     faiss_index: Any
     blocks: Sequence[npt.NDArray[np.floating]]
     present: BoolArray
-    expected: npt.NDArray[np.float64]
+    references: Sequence[IntArray]
     order: IntArray
+
+    def expected_similarities(self, queries: Sequence[FloatArray]) -> npt.NDArray[np.float64]:
+        """Return what an absent block counts as for each query: float64, shape (n, B)."""
+        rows = zip(self.blocks, self.references, strict=True)
+        return expected_similarities(queries, [block[chosen] for block, chosen in rows])
 
 
 def find_neighbours(
@@ -97,12 +105,14 @@ def find_neighbours(
         bool, shape (N,): cards that may be neighbours; all by default.
     """
     shared = effective_weights(weights, present)
-    fused = fuse_queries(queries, shared, space.expected)
+    expected = space.expected_similarities(queries)
+    fused = fuse_queries(queries, shared, expected)
     found = _empty(len(fused), k, shared)
     answerable = np.flatnonzero(shared.any(axis=1))
     for chunk in np.array_split(answerable, max(1, -(-len(answerable) // QUERY_CHUNK))):
         for query, candidates in _candidates(space, fused, chunk, k, eligible):
-            _settle(space, [block[query] for block in queries], candidates, found, query)
+            one = [block[query] for block in queries]
+            _settle(space, one, expected[query], candidates, found, query)
     return found
 
 
@@ -152,15 +162,17 @@ def _is_complete(scores: FloatArray, allowed: BoolArray, k: int) -> BoolArray:
 def _settle(
     space: SearchSpace,
     query: Sequence[FloatArray],
+    expected: npt.NDArray[np.float64],
     candidates: IntArray,
     found: Neighbours,
     position: int,
 ) -> None:
     present = space.present[candidates]
     by_block = block_similarities(query, [block[candidates] for block in space.blocks], present)
-    similarity = weighted_similarity(by_block, found.weights[position], space.expected)
+    similarity = weighted_similarity(by_block, found.weights[position], expected)
     k = found.rows.shape[1]
     best = np.lexsort((space.order[candidates], -similarity))[:k]
     found.rows[position, : len(best)] = candidates[best]
-    found.similarities[position, : len(best)] = similarity[best]
-    found.by_block[position, : len(best)] = by_block[best]
+    # Cut at 1 only once they are ranked: FAISS, which proposed them, does not cut.
+    found.similarities[position, : len(best)] = np.clip(similarity[best], -1.0, 1.0)
+    found.by_block[position, : len(best)] = np.clip(by_block[best], -1.0, 1.0)

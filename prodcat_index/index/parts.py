@@ -17,6 +17,7 @@ from prodcat_index.index.neighbours import IntArray, SearchSpace
 from prodcat_index.voting.vote import VoteParameters
 
 UNLABELLED = -1
+REFERENCES = 1000
 
 
 @dataclass(frozen=True)
@@ -119,6 +120,15 @@ def search_space(catalogue: Catalogue, blocks: Sequence[Block], faiss_index: Any
         faiss_index=faiss_index,
         blocks=[block.vectors for block in blocks],
         present=np.stack([block.present for block in blocks], axis=1),
-        expected=np.array([block.expected for block in blocks]),
+        references=[_references(block.present) for block in blocks],
         order=order,
     )
+
+
+def _references(present: BoolArray) -> IntArray:
+    """Choose evenly spaced cards among those that have a block, if any card lacks it."""
+    having = np.flatnonzero(present)
+    if len(having) == len(present):
+        return having[:0]
+    places = np.linspace(0, len(having) - 1, min(len(having), REFERENCES))
+    return having[places.astype(np.int64)]

@@ -6,25 +6,26 @@ import json
 import os
 import re
 import struct
-import zlib
 from collections.abc import Mapping
 from datetime import datetime, timezone
 from importlib.metadata import version as package_version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from zipfile import BadZipFile
 
 import numpy as np
 import numpy.typing as npt
 
 from prodcat_index import __version__
 from prodcat_index.cards.card import IMAGE, Catalogue
+from prodcat_index.encoders.arrays import open_array
 from prodcat_index.errors import IndexFolderError
 from prodcat_index.index.block import Block, EncoderSlot
 from prodcat_index.index.folder import read_manifest, write_version
 from prodcat_index.index.index_card import index_card
 from prodcat_index.index.manifest import (
+    CARDS,
     FORMAT_VERSION,
+    SEARCH,
     BlockRecord,
     FileRecord,
     Manifest,
@@ -37,8 +38,6 @@ from prodcat_index.voting.vote import VoteParameters
 if TYPE_CHECKING:
     import pandas as pd
 
-CARDS = "cards.parquet"
-SEARCH = "search.faiss"
 FLAT = "Flat"
 FLAT_FOURCC = b"IxFI"
 FLAT_HEADER_BYTES = 4 + 4 + 8 + 8 + 8 + 1 + 4 + 8
@@ -61,7 +60,8 @@ def save_parts(parts: IndexParts, folder: Path) -> Manifest:
         _write_cards(parts.catalogue, image_root, target / CARDS)
         for block, stem in zip(parts.blocks, stems, strict=True):
             np.save(target / f"{stem}.f16.npy", block.vectors, allow_pickle=False)
-            np.savez(target / f"{stem}.npz", present=block.present, mean=block.mean)
+            np.save(target / f"{stem}.present.npy", block.present, allow_pickle=False)
+            np.save(target / f"{stem}.mean.npy", block.mean, allow_pickle=False)
             fitted = target / "encoders" / stem
             fitted.mkdir(parents=True)
             block.slot.load().save(fitted)
@@ -108,9 +108,9 @@ def _block_record(
         dim=block.dim,
         cards=int(block.present.sum()),
         weight=weights[block.name],
-        expected=block.expected,
         vectors=f"{stem}.f16.npy",
-        statistics=f"{stem}.npz",
+        present=f"{stem}.present.npy",
+        mean=f"{stem}.mean.npy",
         fitted=fitted,
     )
 
@@ -204,39 +204,23 @@ def _read_cards(path: Path, image_root: Path, manifest: Manifest) -> pd.DataFram
 
 def _picture_path(image_root: Path, picture: str) -> str:
     path = os.path.normpath(image_root / picture)
-    return path if picture and Path(path).is_relative_to(image_root) else ""
+    # A relative root, such as none, would make the reader's own folder the root.
+    is_inside = image_root.is_absolute() and Path(path).is_relative_to(image_root)
+    return path if picture and is_inside else ""
 
 
 def _read_block(folder: Path, record: BlockRecord, n: int) -> Block:
-    vectors = _array(folder / record.vectors, (n, record.dim), np.float16)
-    present, mean = _statistics(folder / record.statistics)
-    _check_array(folder / record.statistics, present, (n,), np.bool_)
-    _check_array(folder / record.statistics, mean, (record.dim,), np.float32)
+    vectors = _array(folder / record.vectors, "float16", (n, record.dim))
+    present = _array(folder / record.present, "bool", (n,))
+    mean = _array(folder / record.mean, "float32", (record.dim,))
     slot = EncoderSlot(record.encoder, record.fingerprint, folder / record.fitted)
-    return Block(record.name, record.modality, slot, vectors, present, mean, record.expected)
+    return Block(record.name, record.modality, slot, vectors, present, mean)
 
 
-def _array(path: Path, shape: tuple[int, ...], dtype: type) -> npt.NDArray[Any]:
+def _array(path: Path, dtype: str, shape: tuple[int, ...]) -> npt.NDArray[Any]:
     try:
-        array: npt.NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+        return open_array(path, dtype, shape)
     except ValueError as error:
-        raise _damaged(path, str(error)) from error
-    _check_array(path, array, shape, dtype)
-    return array
-
-
-def _check_array(path: Path, array: npt.NDArray[Any], shape: tuple[int, ...], dtype: type) -> None:
-    if array.shape != shape or array.dtype != dtype:
-        raise _damaged(
-            path, f"its array is {array.dtype} {array.shape} and not {np.dtype(dtype)} {shape}"
-        )
-
-
-def _statistics(path: Path) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
-    try:
-        with np.load(path, allow_pickle=False) as arrays:
-            return arrays["present"], arrays["mean"]
-    except (ValueError, KeyError, BadZipFile, zlib.error) as error:
         raise _damaged(path, str(error)) from error
 
 

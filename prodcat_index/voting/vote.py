@@ -97,9 +97,12 @@ def _neighbour_shares(
 ) -> FloatRows:
     voting = categories >= 0
     nearest = np.where(voting, similarities, -np.inf).max(axis=1, initial=-np.inf, keepdims=True)
-    exponent = np.where(voting, similarities - nearest, -np.inf) / parameters.temperature
-    prior = np.where(voting, sizes[categories], 1).astype(np.float64) ** -parameters.prior_exponent
-    weights = np.where(voting, np.exp(exponent), 0.0) * prior
+    prior = parameters.prior_exponent * np.log(np.where(voting, sizes[categories], 1))
+    scores = np.where(voting, (similarities - nearest) / parameters.temperature - prior, -np.inf)
+    # Shifted by the largest score, so that no vote leaves the range of floats.
+    largest = scores.max(axis=1, initial=-np.inf, keepdims=True)
+    silent = np.full_like(scores, -np.inf)
+    weights = np.exp(np.subtract(scores, largest, out=silent, where=voting))
     totals = weights.sum(axis=1, keepdims=True)
     shares: FloatRows = np.divide(weights, totals, out=np.zeros_like(weights), where=totals > 0)
     return shares

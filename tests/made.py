@@ -1,0 +1,186 @@
+"""Made-up cards, vectors and index folders that the tests of the core share."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from PIL import Image, ImageDraw
+
+from prodcat_index.cards.card import CORE_TEXTS, Catalogue
+from prodcat_index.encoders.base import Encoded, Encoder, unit_rows
+from prodcat_index.index.block import Block, EncoderSlot
+from prodcat_index.index.building import build_faiss
+from prodcat_index.index.neighbours import SearchSpace
+
+COLUMNS = ("id", "title", "description", "image", "category", "category_id", "group")
+BOOTS, KETTLES, LAMPS = "Shoes > Boots", "Kitchen > Kettles", "Home > Lamps"
+
+
+def row(id: str, title: str = "", description: str = "", **more: str) -> dict[str, str]:
+    """Make the row of one card."""
+    return {"id": id, "title": title, "description": description, **more}
+
+
+CARDS: tuple[dict[str, str], ...] = (
+    row("b1", "red leather boots", "warm winter lining", category=BOOTS),
+    row("b2", "black leather boots", "rubber sole", category=BOOTS),
+    row("b3", "hiking boots", "waterproof leather", category=BOOTS),
+    row("k1", "steel kettle", "boils water quickly", category=KETTLES),
+    row("k2", "electric kettle", "glass, boils water", category=KETTLES),
+    row("k3", "чайник электрический", category=KETTLES),
+    row("l1", "desk lamp", "warm light, steel stand", category=LAMPS),
+    row("l2", "red floor lamp", "fabric shade", category=LAMPS),
+    row("u1", "leather boots of unknown shelf", "warm"),
+)
+
+
+def catalogue(
+    rows: Iterable[Mapping[str, str]] = CARDS, texts: Sequence[str] = CORE_TEXTS
+) -> Catalogue:
+    """Make a catalogue of rows; what a row does not name is empty."""
+    columns = dict.fromkeys((*COLUMNS, *texts))
+    table = pd.DataFrame([{name: row.get(name, "") for name in columns} for row in rows])
+    return Catalogue(table, tuple(texts), source="made-up cards")
+
+
+class NumbersEncoder(Encoder):
+    """Takes the text ``"0.6 0.8"`` for the row itself, so that a person can work out the rest."""
+
+    reads = "text"
+    spec = "numbers"
+    dim = 2
+    fingerprint = "numbers"
+
+    @classmethod
+    def from_spec(cls, argument: str) -> NumbersEncoder:
+        return cls()
+
+    def encode(self, values: Sequence[str], *, label: str = "") -> Encoded:
+        rows = [[float(n) for n in value.split()] or [0.0] * self.dim for value in values]
+        vectors = unit_rows(np.array(rows, dtype=np.float32).reshape(-1, self.dim))
+        return Encoded(vectors, np.any(vectors != 0, axis=1))
+
+
+class NamesEncoder(Encoder):
+    """Makes rows of the file names of pictures, without looking at them."""
+
+    reads = "picture"
+    spec = "names"
+    dim = 4
+    fingerprint = "names"
+
+    @classmethod
+    def from_spec(cls, argument: str) -> NamesEncoder:
+        return cls()
+
+    def encode(self, values: Sequence[str], *, label: str = "") -> Encoded:
+        digests = [hashlib.sha256(Path(value).name.encode()).digest()[:4] for value in values]
+        present = np.array([bool(value) for value in values], dtype=bool)
+        rows = np.array([list(digest) for digest in digests], dtype=np.float32).reshape(-1, 4)
+        return Encoded(unit_rows(rows * present[:, None]), present)
+
+
+@dataclass(frozen=True)
+class Made:
+    """Blocks of cards, and everything that a search over them needs."""
+
+    vectors: Sequence[npt.NDArray[np.float16]]
+    present: npt.NDArray[np.bool_]
+    references: Sequence[npt.NDArray[np.int64]]
+    order: npt.NDArray[np.int64]
+
+    @property
+    def space(self) -> SearchSpace:
+        blocks = [
+            Block("", "", EncoderSlot("", ""), rows, present, np.zeros(rows.shape[1], np.float32))
+            for rows, present in zip(self.vectors, self.present.T, strict=True)
+        ]
+        return SearchSpace(
+            build_faiss(blocks), self.vectors, self.present, self.references, self.order
+        )
+
+    def similarities(
+        self,
+        queries: Sequence[npt.NDArray[np.float32]],
+        present: npt.NDArray[np.bool_],
+        weights: npt.NDArray[np.float64],
+    ) -> npt.NDArray[np.float64]:
+        """Work out the definition, one query and one block after the other, in float64."""
+        result = np.full((len(present), len(self.present)), np.nan)
+        for q in np.flatnonzero(present @ weights):
+            shared = np.where(present[q], weights, 0.0) / weights[present[q]].sum()
+            result[q] = sum(
+                weight * self._cosines(b, queries[b][q].astype(np.float64))
+                for b, weight in enumerate(shared)
+            )
+        return result
+
+    def _cosines(self, b: int, query: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        cosines = self.vectors[b].astype(np.float64) @ query
+        references = np.sort(cosines[self.references[b]])
+        expected = references[int(0.9 * (len(references) - 1))] if len(references) else 0.0
+        return np.where(self.present[:, b], cosines, expected)
+
+
+def random_rows(
+    rng: np.random.Generator, n: int, dim: int, present: npt.NDArray[np.bool_]
+) -> npt.NDArray[np.float32]:
+    """Draw unit rows, zeros where absent."""
+    rows = unit_rows(rng.normal(size=(n, dim)))
+    rows[~present] = 0.0
+    return rows
+
+
+def random_cards(
+    rng: np.random.Generator, n: int, dims: Sequence[int], missing: float = 0.2
+) -> Made:
+    """Draw cards, each block of each missing with a probability."""
+    present = rng.random((n, len(dims))) >= missing
+    return Made(
+        [random_rows(rng, n, d, present[:, b]).astype(np.float16) for b, d in enumerate(dims)],
+        present,
+        [rng.permutation(np.flatnonzero(there))[:25] for there in present.T],
+        rng.permutation(n),
+    )
+
+
+def draw_pictures(folder: Path, count: int = 8) -> list[Path]:
+    """Draw small pictures that differ in colour, shape and size."""
+    paths = []
+    for number in range(count):
+        size = (48 + 16 * number, 64)
+        picture = Image.new("RGB", size, (30 * number, 255 - 30 * number, 128))
+        draw = ImageDraw.Draw(picture)
+        shape: Callable[..., None] = (draw.ellipse, draw.rectangle)[number % 2]
+        shape((8, 8, 40, 40 + number), fill=(255, 20 * number, 0), outline="black")
+        draw.line((0, 60 - 4 * number, size[0], 4 * number), fill="white", width=1 + number)
+        paths.append(folder / f"picture{number}.png")
+        picture.save(paths[-1])
+    return paths
+
+
+def read_json(path: Path) -> Any:
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def change_manifest(folder: Path, change: Callable[[Any], Any]) -> None:
+    """Rewrite the manifest of an index folder with some fields changed in place."""
+    path = folder / "manifest.json"
+    content = read_json(path)
+    change(content)
+    path.write_text(json.dumps(content), encoding="utf-8")
+
+
+def forge(folder: Path, name: str, content: bytes) -> None:
+    """Replace a file of an index folder, and adapt its size and digest in the manifest."""
+    (folder / name).write_bytes(content)
+    record = {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+    change_manifest(folder, lambda manifest: manifest["files"].update({name: record}))

@@ -1,0 +1,219 @@
+"""The commands as a user runs them: what is printed where, and with which exit status."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import made
+import pandas as pd
+import pytest
+from command import ENVIRONMENT, prodcat
+from PIL import Image
+
+from prodcat_index import ProductIndex, read_catalogue
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a catalogue of cards and pictures, and its index."""
+    folder = tmp_path_factory.mktemp("shop")
+    (folder / "images").mkdir()
+    pictures = made.draw_pictures(folder / "images", len(made.CARDS))
+    rows = [
+        {**card, "image": f"images/{picture.name}"}
+        for card, picture in zip(made.CARDS, pictures, strict=True)
+    ]
+    pd.DataFrame(rows).to_csv(folder / "cards.csv", index=False)
+    built = prodcat("build-index", "cards.csv", "--output", "indexes/shop", cwd=folder)
+    assert built.code == 0, built.err
+    assert "9 cards in 3 categories, embedded by image, title, description" in built.out
+    return folder
+
+
+def test_unlabelled_cards_are_counted_on_stderr(shop: Path, tmp_path: Path) -> None:
+    """Otherwise a shop would not learn that part of its catalogue teaches nothing."""
+    built = prodcat("build-index", "cards.csv", "-o", tmp_path / "index", cwd=shop)
+    assert "note: 1 card has no category" in built.err and "u1" in built.err
+    assert "note" not in built.out
+
+
+def test_query_finds_the_nearest_card_in_every_format(shop: Path) -> None:
+    """A script that reads one of the formats would break."""
+    asked = ("query", "--text", "electric kettle", "--k", "2", "--index", "indexes/shop")
+    as_json = prodcat(*asked, "--format", "json", cwd=shop).json
+    lines = prodcat(*asked, "--format", "jsonl", cwd=shop).out.splitlines()
+    rows = list(csv.DictReader(io.StringIO(prodcat(*asked, "--format", "csv", cwd=shop).out)))
+    table = prodcat(*asked, cwd=shop).out
+    assert [r["id"] for r in as_json] == [json.loads(line)["id"] for line in lines]
+    assert [r["id"] for r in as_json] == [row["id"] for row in rows]
+    assert as_json[0]["id"] == "k2" and as_json[0]["similarity"] == pytest.approx(1.0, abs=1e-3)
+    assert rows[0]["by_modality.title"] == "1.0"
+    assert table.index("k2") < table.index(as_json[1]["id"])
+
+
+def test_weights_change_what_is_found(shop: Path) -> None:
+    """Weights that are parsed and then ignored would go unnoticed."""
+    picture = shop / "images" / "picture6.png"
+    asked = ("query", "-i", "indexes/shop", "--text", "steel kettle", "--image", picture, "-k", "1")
+    asked = (*asked, "--format", "json")
+    assert prodcat(*asked, "--weights", "image=1", cwd=shop).json[0]["id"] == "l1"
+    assert prodcat(*asked, "--weights", "title=1,image=0", cwd=shop).json[0]["id"] == "k1"
+
+
+def test_similar_leaves_the_card_itself_out(shop: Path) -> None:
+    """The first "similar product" of every page would be the product itself."""
+    found = prodcat("similar", "b1", "-i", "indexes/shop", "-f", "json", cwd=shop).json
+    ids = [neighbour["id"] for neighbour in found]
+    assert "b1" not in ids and len(ids) == 8
+    index = ProductIndex.load(shop / "indexes" / "shop")
+    assert ids == [neighbour.id for neighbour in index.similar("b1")]
+
+
+def test_predictions_file_agrees_with_the_library(shop: Path) -> None:
+    """The command and the Python call would give two different answers."""
+    done = prodcat("predict", "cards.csv", "-i", "indexes/shop", "-o", "predictions.csv", cwd=shop)
+    assert done.code == 0, done.err
+    written = pd.read_csv(shop / "predictions.csv", dtype=str, keep_default_na=False)
+    index = ProductIndex.load(shop / "indexes" / "shop")
+    predicted = index.predict(read_catalogue(shop / "cards.csv"))
+    assert list(written["category"]) == predicted.categories
+    assert list(written["id"]) == [card["id"] for card in made.CARDS]
+    assert "score: weighted F1 1.000" in done.err and "on 8 cards of 3 categories" in done.err
+
+
+def test_labels_file_gives_the_score(shop: Path) -> None:
+    """A wrong prediction would not count against the score."""
+    (shop / "truth.csv").write_text(
+        f"id,category\nb1,{made.BOOTS}\nb2,{made.BOOTS}\nk1,{made.LAMPS}\nl1,Garden\n"
+    )
+    done = prodcat(
+        *("predict", "cards.csv", "-i", "indexes/shop", "--labels", "truth.csv", "-f", "csv"),
+        cwd=shop,
+    )
+    assert "accuracy 0.500 on 4 cards of 3 categories (1 cards are of" in done.err
+
+
+def test_one_listing_from_options_and_from_stdin(shop: Path) -> None:
+    """A shop's own program could not ask about one listing."""
+    asked = ("--index", "indexes/shop", "--format", "json")
+    by_options = prodcat("predict", "--title", "leather boots", *asked, cwd=shop).json[0]
+    by_stdin = prodcat("predict", "-", *asked, cwd=shop, stdin='{"title": "leather boots"}').json[0]
+    assert by_options["category"] == by_stdin["category"] == made.BOOTS
+    assert by_options["confidence"] == by_stdin["confidence"]
+
+
+@pytest.mark.parametrize("text", ["not json", "[1]", '{"title": 5}', "[" * 100_000])
+def test_a_bad_listing_on_stdin_is_a_sentence(shop: Path, text: str) -> None:
+    done = prodcat("predict", "-", "-i", "indexes/shop", cwd=shop, stdin=text)
+    assert done.code == 1 and done.err.startswith("prodcat: The listing on stdin")
+    assert "Traceback" not in done.err
+
+
+def test_explain_names_the_modality_that_decided(shop: Path) -> None:
+    """Reviewers would not see why."""
+    asked = ("predict", "--title", "desk lamp", "--explain", "--index", "indexes/shop")
+    explained = prodcat(*asked, "--format", "json", cwd=shop).json[0]
+    assert explained["decided_by"] == "title"
+    assert explained["without"]["title"]["category"] == ""
+    shares = [neighbour["vote_share"] for neighbour in explained["neighbours"]]
+    assert sum(shares) == pytest.approx(1.0, abs=1e-3)
+    assert "decided by title" in prodcat(*asked, cwd=shop).out
+
+
+def test_sheet_is_drawn(shop: Path) -> None:
+    """The picture that a person looks at would be missing."""
+    for command in (["similar", "b1"], ["query", "--text", "boots"], ["predict", "cards.csv"]):
+        done = prodcat(*command, "-i", "indexes/shop", "--sheet", "sheet.png", cwd=shop)
+        assert done.code == 0, done.err
+        with Image.open(shop / "sheet.png") as sheet:
+            assert sheet.format == "PNG" and sheet.width > 600
+        (shop / "sheet.png").unlink()
+
+
+def test_info_tells_the_counts_and_finds_damage(shop: Path) -> None:
+    """A damaged copy would be taken for a good one."""
+    as_json = prodcat("info", "indexes/shop", "--format", "json", cwd=shop).json
+    assert (as_json["cards"], as_json["labelled"], as_json["categories"]) == (9, 8, 3)
+    assert (
+        "9 cards, 8 of them labelled, in 3 categories"
+        in prodcat("info", "indexes/shop", cwd=shop).out
+    )
+    copy = shop / "copy"
+    ProductIndex.load(shop / "indexes" / "shop").save(copy)
+    cards = next(copy.rglob("cards.parquet"))
+    cards.write_bytes(cards.read_bytes()[:-1] + b"?")
+    damaged = prodcat("info", copy, cwd=shop)
+    assert damaged.code == 1 and "cards.parquet has changed" in damaged.err
+
+
+def test_the_only_index_is_found_by_itself(shop: Path, tmp_path: Path) -> None:
+    """Every command would need --index."""
+    index = ProductIndex.load(shop / "indexes" / "shop")
+    index.save(tmp_path / "indexes" / "one")
+    assert prodcat("similar", "k1", "-k", "1", "-f", "json", cwd=tmp_path).json[0]["id"] == "k2"
+    index.save(tmp_path / "indexes" / "two")
+    several = prodcat("similar", "k1", cwd=tmp_path)
+    assert several.code == 1 and "several indexes" in several.err
+    (tmp_path / "empty").mkdir()
+    assert "There is no index in indexes/" in prodcat("info", cwd=tmp_path / "empty").err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "sentence"),
+    [
+        (["build-index", "nothing.csv"], 1, "nothing.csv"),
+        (["query", "--text", "x", "-i", "nowhere"], 1, "There is no index at nowhere"),
+        (["query", "-i", "indexes/shop"], 1, "the query has none of these"),
+        (["query", "--text", "щъ", "-i", "indexes/shop"], 1, "can compare"),
+        (["similar", "zz", "-i", "indexes/shop"], 1, "There is no card 'zz'"),
+        (["query", "--text", "x", "--weights", "colour=1", "-i", "indexes/shop"], 1, "no block"),
+        (["query", "--text", "x", "--weights", "title", "-i", "indexes/shop"], 2, "NAME=NUMBER"),
+        (["query", "--k", "0", "--text", "x", "-i", "indexes/shop"], 2, "greater"),
+        (["build-index", "cards.csv", "--encoder", "title"], 2, "MODALITY=SPEC"),
+        (["build-index", "cards.csv", "--encoder", "title=lexicl"], 1, "Did you mean 'lexical'"),
+        (["build-index", "cards.csv", "--encoder", "image=lexical"], 1, "reads texts"),
+        (["build-index", "cards.csv", "--title-column", "titel"], 1, "title"),
+        (["predict", "-i", "indexes/shop"], 2, "give a file of new listings"),
+        (["frobnicate"], 2, "frobnicate"),
+    ],
+)
+def test_failures_are_sentences(shop: Path, arguments: list[str], code: int, sentence: str) -> None:
+    """A user would see a traceback, or a status that scripts misread."""
+    done = prodcat(*arguments, cwd=shop)
+    assert done.code == code, done.err
+    assert sentence in done.err and "Traceback" not in done.err
+    assert done.out == ""
+
+
+def test_debug_shows_the_traceback(shop: Path) -> None:
+    """A bug report could not carry one."""
+    done = prodcat("info", "nowhere", "--debug", cwd=shop)
+    assert done.code == 1 and "Traceback" in done.err and "There is no index at nowhere" in done.err
+
+
+def test_progress_is_drawn_only_on_terminals(shop: Path, tmp_path: Path) -> None:
+    """Log files would fill with bars."""
+    done = prodcat("build-index", "cards.csv", "-o", tmp_path / "index", cwd=shop)
+    assert "%" not in done.err and "\r" not in done.err
+
+
+def test_a_text_query_imports_no_torch(shop: Path) -> None:
+    """A look-up from the shell would take seconds longer."""
+    program = (
+        "import sys; from prodcat_index.cli import main\n"
+        "sys.argv = ['prodcat', 'query', '--text', 'boots', '-i', 'indexes/shop']\n"
+        "try: main()\n"
+        "except SystemExit: pass\n"
+        "heavy = {'torch', 'timm', 'torchvision', 'sklearn', 'scipy', 'matplotlib', 'bs4'}\n"
+        "print('HEAVY', sorted(heavy & set(sys.modules)))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=shop, capture_output=True, text=True, env=ENVIRONMENT
+    )
+    assert "HEAVY []" in done.stdout, done.stdout + done.stderr
+    assert "b1" in done.stdout

@@ -1,0 +1,70 @@
+"""Killing a build in the middle, with a real process and a real signal."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import made
+import pandas as pd
+import pytest
+from command import ENVIRONMENT, prodcat
+
+from prodcat_index import ProductIndex
+
+pytestmark = pytest.mark.skipif(os.name != "posix", reason="kill -9 is of POSIX systems")
+
+
+def _catalogue(path: Path, cards: int, word: str) -> Path:
+    rows = [
+        {"id": f"{word}{i}", "title": f"{word} number {i}", "category": f"{word} {i % 3}"}
+        for i in range(cards)
+    ]
+    pd.DataFrame(rows).to_csv(path, index=False)
+    return path
+
+
+def _killed_build(catalogue: Path, index: Path, seen: Path) -> None:
+    """Start a build over an index, and kill it as soon as its unfinished version is there."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "prodcat_index", "build-index", str(catalogue), "-o", str(index)],
+        env=ENVIRONMENT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    deadline = time.monotonic() + 120
+    while not seen.exists() and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.001)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL, "the build ended before it could be killed"
+
+
+def test_a_killed_build_leaves_the_old_index_whole(tmp_path: Path) -> None:
+    """A power cut while rebuilding would cost the shop the index that was there."""
+    index = tmp_path / "index"
+    ProductIndex.build(made.catalogue()).save(index)
+    before = (index / "manifest.json").read_bytes()
+    many = _catalogue(tmp_path / "many.csv", 3000, "lamp")
+    _killed_build(many, index, seen=index / "versions" / "0002")
+    assert (index / "versions" / "0002").is_dir(), "the build was killed while writing"
+    assert (index / "manifest.json").read_bytes() == before
+    assert ProductIndex.load(index).search("electric kettle", 1)[0].id == "k2"
+    done = prodcat("build-index", many, "-o", index)
+    assert done.code == 0, done.err
+    assert len(ProductIndex.load(index)) == 3000
+    assert [version.name for version in (index / "versions").iterdir()] == ["0003"]
+
+
+def test_a_killed_first_build_is_no_index_and_can_be_built_again(tmp_path: Path) -> None:
+    """Half an index would answer as if it were whole, or block its own name for ever."""
+    index = tmp_path / "index"
+    many = _catalogue(tmp_path / "many.csv", 3000, "lamp")
+    _killed_build(many, index, seen=index / "versions" / "0001")
+    unfinished = prodcat("info", index)
+    assert unfinished.code == 1 and "unfinished build" in unfinished.err
+    assert prodcat("build-index", many, "-o", index).code == 0
+    assert len(ProductIndex.load(index)) == 3000

@@ -1,0 +1,81 @@
+"""From a spec to its encoder."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+from prodcat_index.encoders.base import Encoder
+from prodcat_index.encoders.lexical import LexicalEncoder
+from prodcat_index.encoders.registry import (
+    DEFAULT_PRESET,
+    PRESETS,
+    SCHEMES,
+    make_encoder,
+    preset_spec,
+    restore_encoder,
+)
+from prodcat_index.errors import EncoderError
+
+
+def test_what_follows_the_colon_is_the_argument() -> None:
+    encoder = make_encoder("lexical:128")
+    assert isinstance(encoder, LexicalEncoder)
+    assert encoder.spec == "lexical:128"
+    assert make_encoder("lexical").spec == make_encoder("lexical:").spec == "lexical"
+
+
+def test_an_argument_may_hold_further_colons() -> None:
+    with pytest.raises(EncoderError, match="The encoder lexical:12:8 has no such dimension"):
+        make_encoder("lexical:12:8")
+
+
+def test_an_unknown_encoder_is_refused_with_the_nearest_one() -> None:
+    with pytest.raises(EncoderError) as caught:
+        make_encoder("lexcal:12")
+    assert str(caught.value) == (
+        f"There is no encoder 'lexcal'; the encoders are {', '.join(SCHEMES)}. "
+        "Did you mean 'lexical'?"
+    )
+
+
+@pytest.mark.parametrize("spec", ["", ":", "os:system", "prodcat_index.encoders.lexical:ngrams"])
+def test_no_spec_reaches_what_is_not_registered(spec: str) -> None:
+    """A spec may come from an index that somebody sent."""
+    for use in (make_encoder, lambda s: restore_encoder(s, Path())):
+        with pytest.raises(EncoderError, match="There is no encoder"):
+            use(spec)
+
+
+def test_restoring_goes_by_the_spec_and_the_folder(tmp_path: Path) -> None:
+    encoder = make_encoder("lexical:8")
+    encoder.fit(["red boots", "steel kettle", "desk lamp"])
+    encoder.save(tmp_path)
+    restored = restore_encoder("lexical:8", tmp_path)
+    assert (restored.spec, restored.fingerprint) == ("lexical:8", encoder.fingerprint)
+
+
+def test_every_preset_names_registered_encoders_that_read_the_right_thing() -> None:
+    """Else the default build fails on the first card."""
+    for preset in PRESETS.values():
+        assert set(preset) == {"text", "picture"}
+        for reads, spec in preset.items():
+            module, name = SCHEMES[spec.partition(":")[0]].split(":")
+            encoder_class = getattr(import_module(module), name)
+            assert issubclass(encoder_class, Encoder)
+            assert encoder_class.reads == reads
+
+
+def test_the_default_preset_exists() -> None:
+    assert preset_spec(DEFAULT_PRESET, "text") == "lexical"
+    assert preset_spec(DEFAULT_PRESET, "picture") == "efficientnet-lite0"
+
+
+def test_an_unknown_preset_is_refused() -> None:
+    with pytest.raises(EncoderError) as caught:
+        preset_spec("original", "text")
+    assert str(caught.value) == (
+        f"There is no preset 'original'; the presets are {', '.join(PRESETS)}."
+    )

@@ -1,0 +1,457 @@
+"""The index folder: checked when it is read, whole whenever the writer dies."""
+
+from __future__ import annotations
+
+import hashlib
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import made
+import pytest
+from made import change_manifest, read_json
+
+from prodcat_index.errors import IndexFolderError
+from prodcat_index.index import folder as folder_module
+from prodcat_index.index.folder import LOCK, MANIFEST, VERSIONS
+from prodcat_index.index.product_index import ProductIndex
+
+NEW_CARDS = made.CARDS[:5]
+
+
+@pytest.fixture(scope="module")
+def new_index() -> ProductIndex:
+    return ProductIndex.build(made.catalogue(NEW_CARDS))
+
+
+def refusal(folder: Path, **options: Any) -> str:
+    with pytest.raises(IndexFolderError) as caught:
+        ProductIndex.load(folder, **options)
+    return str(caught.value)
+
+
+def content_of(folder: Path) -> dict[str, bytes]:
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+def data_files(folder: Path) -> list[Path]:
+    return [path for path in sorted((folder / VERSIONS).rglob("*")) if path.is_file()]
+
+
+def test_the_manifest_lists_every_file_with_its_digest(saved: Path) -> None:
+    listed = {
+        name: (record["bytes"], record["sha256"])
+        for name, record in read_json(saved / MANIFEST)["files"].items()
+    }
+    assert listed == {
+        path.relative_to(saved).as_posix(): (
+            path.stat().st_size,
+            hashlib.sha256(path.read_bytes()).hexdigest(),
+        )
+        for path in data_files(saved)
+    }
+
+
+def test_nothing_else_is_in_the_folder(saved: Path) -> None:
+    assert sorted(path.name for path in saved.iterdir()) == [
+        LOCK,
+        "card.md",
+        MANIFEST,
+        VERSIONS,
+    ]
+
+
+NAMES = [
+    "0-title.f16.npy",
+    "0-title.present.npy",
+    "0-title.mean.npy",
+    "cards.parquet",
+    "search.faiss",
+    "encoders/0-title/vocabulary.json",
+    "encoders/0-title/projection.npy",
+    "encoders/1-description/projection.npy",
+]
+
+
+def test_the_names_above_are_files_of_the_index(saved: Path) -> None:
+    assert set(NAMES) < {
+        path.relative_to(saved / VERSIONS / "0001").as_posix() for path in data_files(saved)
+    }
+
+
+@pytest.mark.parametrize("place", [0, -1], ids=["first", "last"])
+@pytest.mark.parametrize("name", NAMES)
+def test_one_flipped_bit_is_noticed(saved: Path, name: str, place: int) -> None:
+    path = saved / VERSIONS / "0001" / name
+    content = bytearray(path.read_bytes())
+    content[place] ^= 1
+    path.write_bytes(content)
+    assert refusal(saved) == (
+        f"The index {saved} is damaged (the content of versions/0001/{name} has changed); "
+        "copy it again or build it again."
+    )
+
+
+@pytest.mark.parametrize("verify", [True, False])
+@pytest.mark.parametrize("name", NAMES)
+def test_a_truncated_file_is_noticed_even_without_digests(
+    saved: Path, name: str, verify: bool
+) -> None:
+    """An interrupted copy is the commonest damage."""
+    path = saved / VERSIONS / "0001" / name
+    size = path.stat().st_size
+    path.write_bytes(path.read_bytes()[:-1])
+    assert refusal(saved, verify=verify) == (
+        f"The index {saved} is damaged (versions/0001/{name} has {size - 1} bytes and not {size}); "
+        "copy it again or build it again."
+    )
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_missing_file_is_noticed(saved: Path, name: str) -> None:
+    (saved / VERSIONS / "0001" / name).unlink()
+    assert refusal(saved) == (
+        f"The index {saved} is damaged (versions/0001/{name} is missing); "
+        "copy it again or build it again."
+    )
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_link_out_of_the_folder_is_not_followed(saved: Path, tmp_path: Path, name: str) -> None:
+    """An index that somebody sent must not read other files of the machine."""
+    path = saved / VERSIONS / "0001" / name
+    outside = tmp_path / "outside"
+    path.rename(outside)
+    path.symlink_to(outside)
+    assert refusal(saved) == (
+        f"The index {saved} is damaged (versions/0001/{name} leads out of the folder); "
+        "copy it again or build it again."
+    )
+
+
+def test_a_linked_folder_out_of_the_folder_is_not_followed(saved: Path, tmp_path: Path) -> None:
+    (saved / VERSIONS).rename(tmp_path / "outside")
+    (saved / VERSIONS).symlink_to(tmp_path / "outside")
+    assert "leads out of the folder" in refusal(saved)
+
+
+def test_a_link_to_itself_is_refused_in_words(saved: Path) -> None:
+    path = saved / VERSIONS / "0001" / NAMES[0]
+    path.unlink()
+    path.symlink_to(path)
+    assert refusal(saved).startswith(f"The index {saved} is damaged (versions/0001/{NAMES[0]} ")
+
+
+def test_a_file_that_may_not_be_read_is_refused_in_words(
+    saved: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Left by an index that another user built."""
+    fail_at(monkeypatch, "sha256_of", 0, PermissionError(13, "Permission denied"))
+    assert refusal(saved) == (
+        f"The index {saved} is damaged (versions/0001/0-title.f16.npy cannot be read: "
+        "[Errno 13] Permission denied); copy it again or build it again."
+    )
+
+
+def test_a_folder_that_is_itself_a_link_is_read(saved: Path, tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(saved)
+    assert len(ProductIndex.load(tmp_path / "link")) == len(made.CARDS)
+
+
+def test_a_moved_folder_is_read(saved: Path, tmp_path: Path) -> None:
+    saved.rename(tmp_path / "moved")
+    assert len(ProductIndex.load(tmp_path / "moved")) == len(made.CARDS)
+
+
+def test_a_missing_folder_says_how_to_make_one(tmp_path: Path) -> None:
+    there = tmp_path / "nowhere"
+    assert refusal(there) == (
+        f"There is no index at {there}; make one with: "
+        f"prodcat build-index CATALOGUE --output {there}"
+    )
+
+
+def test_a_folder_of_something_else_is_no_index(tmp_path: Path) -> None:
+    assert refusal(tmp_path) == (
+        f"{tmp_path} is not an index (it has no manifest.json); make one with: "
+        f"prodcat build-index CATALOGUE --output {tmp_path}"
+    )
+
+
+FOREIGN = {
+    "a file": {"notes.txt": b"mine"},
+    "a hidden file": {".gitignore": b"mine"},
+    "a folder": {"src/main.py": b"mine"},
+    "a manifest of its own": {"manifest.json": b'{"name": "extension"}', "popup.js": b"mine"},
+    "a manifest alone": {"manifest.json": b'{"name": "extension"}'},
+    "a page of the same name": {"card.md": b"# a model card of mine"},
+    "an index and more": {"manifest.json": b"{}", "versions/0001/x": b"", "thesis.tex": b"mine"},
+    "versions of its own": {"versions/2023/report.txt": b"mine", "versions/2024/report.txt": b""},
+    "a manifest and versions of its own": {
+        "manifest.json": b'{"name": "extension"}',
+        "versions/2023/report.txt": b"mine",
+    },
+}
+
+
+@pytest.mark.parametrize("files", FOREIGN.values(), ids=FOREIGN)
+def test_a_folder_of_something_else_is_left_alone(
+    tmp_path: Path, new_index: ProductIndex, files: dict[str, bytes]
+) -> None:
+    """A wrong --output must not cost anybody a file."""
+    for name, content in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(content)
+    with pytest.raises(IndexFolderError) as caught:
+        new_index.save(tmp_path)
+    assert str(caught.value).startswith(f"{tmp_path} holds other files (")
+    assert str(caught.value).endswith("); give a new or empty folder for the index.")
+    assert content_of(tmp_path) == files
+
+
+def test_a_file_is_no_place_for_an_index(tmp_path: Path, new_index: ProductIndex) -> None:
+    (tmp_path / "cards.csv").write_text("mine")
+    with pytest.raises(IndexFolderError) as caught:
+        new_index.save(tmp_path / "cards.csv")
+    assert str(caught.value) == (
+        f"{tmp_path / 'cards.csv'} is a file; give the name of a folder for the index."
+    )
+    assert (tmp_path / "cards.csv").read_text() == "mine"
+
+
+def test_an_index_of_a_newer_format_is_not_overwritten(
+    saved: Path, new_index: ProductIndex
+) -> None:
+    """An old installation must not destroy what a new one built."""
+    change_manifest(saved, lambda manifest: manifest.update(format_version=99))
+    before = content_of(saved)
+    with pytest.raises(IndexFolderError, match="has index format 99 and this version reads up to"):
+        new_index.save(saved)
+    assert content_of(saved) == before
+
+
+def test_somebodys_file_in_an_index_is_not_buried(saved: Path, new_index: ProductIndex) -> None:
+    (saved / "notes.txt").write_text("mine")
+    with pytest.raises(IndexFolderError, match=r"holds other files \(notes.txt\)"):
+        new_index.save(saved)
+    assert len(ProductIndex.load(saved)) == len(made.CARDS)
+
+
+def test_an_index_that_was_copied_without_its_lock_can_be_replaced(
+    saved: Path, new_index: ProductIndex
+) -> None:
+    (saved / LOCK).unlink()
+    new_index.save(saved)
+    assert len(ProductIndex.load(saved)) == len(NEW_CARDS)
+
+
+def test_a_damaged_index_can_be_built_again(saved: Path, new_index: ProductIndex) -> None:
+    """That is the way out which the error names."""
+    (saved / MANIFEST).write_bytes((saved / MANIFEST).read_bytes()[:-20])
+    new_index.save(saved)
+    assert len(ProductIndex.load(saved)) == len(NEW_CARDS)
+
+
+def test_an_empty_folder_and_a_deep_new_one_will_do(
+    tmp_path: Path, new_index: ProductIndex
+) -> None:
+    (tmp_path / "empty").mkdir()
+    for place in (tmp_path / "empty", tmp_path / "a" / "b" / "c"):
+        assert new_index.save(place) == place
+        assert len(ProductIndex.load(place)) == len(NEW_CARDS)
+
+
+def test_a_new_version_replaces_the_old_one(saved: Path, new_index: ProductIndex) -> None:
+    new_index.save(saved)
+    assert [path.name for path in (saved / VERSIONS).iterdir()] == ["0002"]
+    assert read_json(saved / MANIFEST)["version"] == 2
+    assert len(ProductIndex.load(saved)) == len(NEW_CARDS)
+    assert "Version 2, written" in (saved / "card.md").read_text(encoding="utf-8")
+
+
+def test_a_reader_keeps_the_version_that_it_opened(saved: Path, new_index: ProductIndex) -> None:
+    """A nightly rebuild must not disturb the page that serves from the folder."""
+    reader = ProductIndex.load(saved)
+    expected = [n.id for n in reader.search("leather boots", k=3)]
+    reader = ProductIndex.load(saved)
+    reader.search("warm up the encoders")
+    new_index.save(saved)
+    assert [n.id for n in reader.search("leather boots", k=3)] == expected
+
+
+LOCKER = """
+import sys
+from filelock import FileLock
+with FileLock(sys.argv[1]):
+    print("locked", flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def locked(saved: Path) -> Iterator[Path]:
+    command = [sys.executable, "-c", LOCKER, str(saved / LOCK)]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "locked\n"
+        yield saved
+        other.communicate(timeout=10)
+
+
+def test_a_second_writer_is_told_to_wait(locked: Path, new_index: ProductIndex) -> None:
+    before = content_of(locked)
+    with pytest.raises(IndexFolderError) as caught:
+        new_index.save(locked)
+    assert str(caught.value) == (
+        f"Another process is writing the index {locked}; wait until it ends and try again."
+    )
+    assert content_of(locked) == before
+    assert len(ProductIndex.load(locked)) == len(made.CARDS)
+
+
+def test_a_lock_of_a_dead_writer_holds_nobody(saved: Path, new_index: ProductIndex) -> None:
+    """The lock file stays for ever; only a living process locks it."""
+    assert (saved / LOCK).exists()
+    new_index.save(saved)
+
+
+class PowerCut(BaseException):  # noqa: N818
+    """Not an error that anything may handle."""
+
+
+def fail_at(monkeypatch: pytest.MonkeyPatch, name: str, call: int, error: BaseException) -> None:
+    original, calls = getattr(folder_module, name), iter(range(1000))
+
+    def failing(*arguments: Any) -> Any:
+        if next(calls) == call:
+            raise error
+        return original(*arguments)
+
+    monkeypatch.setattr(folder_module, name, failing)
+
+
+STEPS = [("_flush", call) for call in range(16)] + [
+    ("sha256_of", 3),
+    ("_replace", 0),
+    ("_replace", 1),
+]
+
+
+@pytest.mark.parametrize(("name", "call"), STEPS)
+def test_a_writer_that_dies_leaves_a_whole_index(
+    saved: Path,
+    index: ProductIndex,
+    new_index: ProductIndex,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    call: int,
+) -> None:
+    """At whatever step: readers find the old version or the new one, never a mixture."""
+    with monkeypatch.context() as patched:
+        fail_at(patched, name, call, PowerCut())
+        with pytest.raises(PowerCut):
+            new_index.save(saved)
+    found = ProductIndex.load(saved)
+    whole = {len(index): index, len(new_index): new_index}[len(found)]
+    assert found.search("leather boots") == whole.search("leather boots")
+    new_index.save(saved)
+    assert len(list((saved / VERSIONS).iterdir())) == 1
+    assert sorted(path.name for path in saved.iterdir()) == [LOCK, "card.md", MANIFEST, VERSIONS]
+    assert ProductIndex.load(saved).search("leather boots") == new_index.search("leather boots")
+
+
+def test_before_the_switch_it_is_the_old_index_and_after_it_the_new(
+    saved: Path, new_index: ProductIndex, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes = []
+    for call in (0, 1):
+        with monkeypatch.context() as patched:
+            fail_at(patched, "_replace", call, PowerCut())
+            with pytest.raises(PowerCut):
+                new_index.save(saved)
+        sizes.append(len(ProductIndex.load(saved)))
+    assert sizes == [len(made.CARDS), len(NEW_CARDS)]
+
+
+def test_an_error_while_the_files_are_written_leaves_the_old_index(
+    saved: Path, new_index: ProductIndex, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(*_: Any) -> None:
+        raise RuntimeError("the encoder cannot be saved")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("prodcat_index.index.storage._write_faiss", failing)
+        with pytest.raises(RuntimeError, match="the encoder cannot be saved"):
+            new_index.save(saved)
+    assert sorted(path.name for path in (saved / VERSIONS).iterdir()) == ["0001", "0002"]
+    assert len(ProductIndex.load(saved)) == len(made.CARDS)
+    new_index.save(saved)
+    assert [path.name for path in (saved / VERSIONS).iterdir()] == ["0003"]
+
+
+def test_a_full_disk_is_said_in_words(
+    saved: Path, new_index: ProductIndex, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fail_at(monkeypatch, "_flush", 2, OSError(28, "No space left on device"))
+    with pytest.raises(IndexFolderError) as caught:
+        new_index.save(saved)
+    assert str(caught.value) == (
+        f"The index {saved} cannot be written ([Errno 28] No space left on device); "
+        "what was there before is unchanged."
+    )
+    assert len(ProductIndex.load(saved)) == len(made.CARDS)
+
+
+def test_an_unfinished_first_build_is_said_to_be_one(
+    tmp_path: Path, new_index: ProductIndex, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patched:
+        fail_at(patched, "_flush", 2, PowerCut())
+        with pytest.raises(PowerCut):
+            new_index.save(tmp_path)
+    assert refusal(tmp_path) == (
+        f"{tmp_path} holds an unfinished build (it has no manifest.json); make one with: "
+        f"prodcat build-index CATALOGUE --output {tmp_path}"
+    )
+    new_index.save(tmp_path)
+    assert len(ProductIndex.load(tmp_path)) == len(NEW_CARDS)
+
+
+@pytest.mark.parametrize("step", range(4))
+def test_a_reader_that_a_writer_overtakes_reads_the_new_version(
+    saved: Path, new_index: ProductIndex, monkeypatch: pytest.MonkeyPatch, step: int
+) -> None:
+    """Checking a large index takes a while; a rebuild that ends meanwhile is no damage."""
+    original, calls = folder_module._check_file, iter(range(1000))
+
+    def overtaken(*arguments: Any) -> None:
+        if next(calls) == step:
+            new_index.save(saved)
+        original(*arguments)
+
+    monkeypatch.setattr(folder_module, "_check_file", overtaken)
+    assert len(ProductIndex.load(saved)) == len(NEW_CARDS)
+
+
+def test_a_reader_that_is_overtaken_after_the_check_reads_the_new_version(
+    saved: Path, new_index: ProductIndex, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from prodcat_index.index import storage
+
+    original, calls = storage._read_cards, iter(range(1000))
+
+    def overtaken(*arguments: Any) -> Any:
+        if next(calls) == 0:
+            new_index.save(saved)
+        return original(*arguments)
+
+    monkeypatch.setattr(storage, "_read_cards", overtaken)
+    assert len(ProductIndex.load(saved)) == len(NEW_CARDS)

@@ -1,0 +1,184 @@
+"""What a manifest may say; it may come from a stranger."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from made import change_manifest
+
+from prodcat_index.errors import IndexFolderError
+from prodcat_index.index.folder import MANIFEST, read_manifest
+from prodcat_index.index.manifest import FORMAT_VERSION
+
+
+def refusal(folder: Path) -> str:
+    with pytest.raises(IndexFolderError) as caught:
+        read_manifest(folder)
+    return str(caught.value)
+
+
+def check_damaged(folder: Path, what: str) -> None:
+    message = refusal(folder)
+    assert message.startswith(f"The index {folder} is damaged (")
+    assert what in message
+    assert message.endswith("); copy it again or build it again.")
+
+
+def rewrite(folder: Path, content: bytes) -> None:
+    (folder / MANIFEST).write_bytes(content)
+
+
+def test_the_manifest_says_what_is_inside(saved: Path) -> None:
+    manifest = read_manifest(saved)
+    assert (manifest.cards, manifest.labelled, manifest.categories) == (9, 8, 3)
+    assert manifest.text_modalities == ("title", "description")
+    assert [(b.name, b.modality, b.encoder, b.cards) for b in manifest.blocks] == [
+        ("title", "title", "lexical", 9),
+        ("description", "description", "lexical", 8),
+    ]
+    assert [block.weight for block in manifest.blocks] == [0.5, 0.5]
+    assert manifest.search.dim == sum(block.dim + 1 for block in manifest.blocks)
+    assert (manifest.vote.k, manifest.vote.temperature) == (10, 0.1)
+    assert (manifest.version, manifest.format_version) == (1, FORMAT_VERSION)
+
+
+@pytest.mark.parametrize(
+    ("content", "what"),
+    [
+        (b"[]", "manifest.json is not a JSON object"),
+        (b"null", "manifest.json is not a JSON object"),
+        (b"", "manifest.json cannot be read"),
+        (b"{", "manifest.json cannot be read"),
+        (b"\xff\xfe\x00", "manifest.json cannot be read"),
+        (b"[" * 200_000, "manifest.json cannot be read"),
+        (b'{"a":' * 200_000, "manifest.json cannot be read"),
+        (b"9" * 100_000, "manifest.json cannot be read"),
+        (b"{}", "the manifest has no format version"),
+        (b'{"format_version": "1"}', "the manifest has no format version"),
+        (b'{"format_version": true}', "the manifest has no format version"),
+        (b'{"format_version": 1}', "version: Field required"),
+    ],
+    ids=range(12),
+)
+def test_what_is_no_manifest_is_refused_in_words(saved: Path, content: bytes, what: str) -> None:
+    rewrite(saved, content)
+    check_damaged(saved, what)
+
+
+def test_a_newer_format_says_how_to_upgrade(saved: Path) -> None:
+    """Even where nothing else of it can be understood."""
+    rewrite(saved, json.dumps({"format_version": FORMAT_VERSION + 1, "new": []}).encode())
+    assert refusal(saved) == (
+        f"{saved} has index format {FORMAT_VERSION + 1} and this version reads up to "
+        f"{FORMAT_VERSION}; upgrade with: pip install --upgrade prodcat-index"
+    )
+
+
+def test_an_enormous_manifest_is_not_even_read(saved: Path) -> None:
+    with (saved / MANIFEST).open("r+b") as file:
+        file.truncate(2**40)
+    check_damaged(saved, "manifest.json is far too large")
+
+
+HOSTILE_PATHS = [
+    "../../etc/passwd",
+    "versions/../../secret",
+    "/etc/passwd",
+    "..\\..\\secret",
+    "C:/secret",
+    "C:\\secret",
+    "",
+    ".",
+    "..",
+]
+
+
+@pytest.mark.parametrize("path", HOSTILE_PATHS)
+@pytest.mark.parametrize("field", ["vectors", "present", "mean", "fitted"])
+def test_a_block_path_that_leaves_the_folder_is_refused(saved: Path, field: str, path: str) -> None:
+    change_manifest(saved, lambda manifest: manifest["blocks"][0].update({field: path}))
+    check_damaged(saved, f"blocks.0.{field}: Value error, the path {path!r} leaves the index")
+
+
+@pytest.mark.parametrize("path", HOSTILE_PATHS)
+def test_a_data_path_that_leaves_the_folder_is_refused(saved: Path, path: str) -> None:
+    change_manifest(saved, lambda manifest: manifest.update(data=path))
+    check_damaged(saved, f"data: Value error, the path {path!r} leaves the index")
+
+
+@pytest.mark.parametrize("path", HOSTILE_PATHS)
+def test_a_file_path_that_leaves_the_folder_is_refused(saved: Path, path: str) -> None:
+    record = {"bytes": 1, "sha256": "0" * 64}
+    change_manifest(saved, lambda manifest: manifest["files"].update({path: record}))
+    check_damaged(saved, f"the path {path!r} leaves the index")
+
+
+def number_of(field: str, value: Any) -> Callable[[Any], None]:
+    return lambda manifest: manifest.update({field: value})
+
+
+def of_block(field: str, value: Any) -> Callable[[Any], None]:
+    return lambda manifest: manifest["blocks"][1].update({field: value})
+
+
+def of_vote(field: str, value: Any) -> Callable[[Any], None]:
+    return lambda manifest: manifest["vote"].update({field: value})
+
+
+NAN, INFINITY = float("nan"), float("inf")
+
+
+@pytest.mark.parametrize(
+    ("change", "where"),
+    [
+        (of_block("weight", NAN), "blocks.1.weight"),
+        (of_block("weight", -0.5), "blocks.1.weight"),
+        (of_block("weight", 1.5), "blocks.1.weight"),
+        (of_block("weight", "0.5"), "blocks.1.weight"),
+        (of_block("weight", INFINITY), "blocks.1.weight"),
+        (of_block("dim", 0), "blocks.1.dim"),
+        (of_block("dim", 2.0), "blocks.1.dim"),
+        (of_block("dim", 2**40), "blocks.1.dim"),
+        (of_block("dim", 5), "another dimension than the blocks together"),
+        (of_block("name", "title"), "two blocks have the same name"),
+        (of_block("extra", 1), "blocks.1.extra"),
+        (of_vote("temperature", 0.0), "vote.temperature"),
+        (of_vote("temperature", NAN), "vote.temperature"),
+        (of_vote("k", 0), "vote.k"),
+        (of_vote("k", 10**9), "vote.k"),
+        (of_vote("prior_exponent", NAN), "vote.prior_exponent"),
+        (number_of("cards", -1), "cards"),
+        (number_of("cards", 2**60), "cards"),
+        (number_of("version", 0), "version"),
+        (number_of("blocks", []), "blocks"),
+        (number_of("text_modalities", [1]), "text_modalities.0"),
+        (number_of("unheard_of", 1), "unheard_of"),
+        (number_of("files", {"a": {"bytes": 1, "sha256": "abc"}}), "files.a.sha256"),
+    ],
+)
+def test_a_wrong_field_is_refused_by_its_name(
+    saved: Path, change: Callable[[Any], None], where: str
+) -> None:
+    """A NaN weight would make every similarity NaN, silently."""
+    change_manifest(saved, change)
+    check_damaged(saved, where)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "0-title.f16.npy",
+        "0-title.present.npy",
+        "1-description.mean.npy",
+        "cards.parquet",
+        "search.faiss",
+    ],
+)
+def test_a_file_that_is_read_must_be_listed(saved: Path, name: str) -> None:
+    """What is not listed has no digest, and its damage would go unnoticed."""
+    change_manifest(saved, lambda manifest: manifest["files"].pop(f"versions/0001/{name}"))
+    check_damaged(saved, f"versions/0001/{name} is not among the files")

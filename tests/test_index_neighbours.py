@@ -1,0 +1,287 @@
+"""The search finds what comparing with every card finds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+import faiss
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from made import Made, random_cards, random_rows
+
+from prodcat_index.encoders.base import unit_rows
+from prodcat_index.index.neighbours import QUERY_CHUNK, SPARE, Neighbours, find_neighbours
+
+Rows = Sequence[npt.NDArray[np.float32]]
+Mask = npt.NDArray[np.bool_]
+
+# Rows whose cosines are exact in every precision, so that equal similarities are truly equal.
+LATTICE = np.array(
+    [[a, b, c, d] for a in (1, -1) for b in (1, -1) for c in (1, -1) for d in (1, -1)]
+)
+EXACT_WEIGHTS = ([0.5, 0.5], [0.75, 0.25], [1.0, 0.0], [0.0, 1.0], [0.125, 0.875])
+
+
+def lattice_rows(rng: np.random.Generator, present: Mask) -> npt.NDArray[np.float32]:
+    rows = LATTICE[rng.integers(0, len(LATTICE), len(present))] / 2
+    return (rows * present[:, None]).astype(np.float32)
+
+
+def lattice_cards(rng: np.random.Generator, n: int, missing: float = 0.2) -> Made:
+    present = rng.random((n, 2)) >= missing
+    vectors = [lattice_rows(rng, present[:, b]).astype(np.float16) for b in range(2)]
+    return Made(vectors, present, every_reference(present), rng.permutation(n))
+
+
+def brute_force(
+    cards: Made, queries: Rows, present: Mask, weights: npt.NDArray[np.float64], k: int, may: Mask
+) -> tuple[list[list[int]], list[list[float]]]:
+    rows, values = [], []
+    for similarities in cards.similarities(queries, present, weights):
+        ranked = sorted(
+            (row for row in np.flatnonzero(may) if not np.isnan(similarities[row])),
+            key=lambda row: (-similarities[row], cards.order[row]),
+        )[:k]
+        rows.append([int(row) for row in ranked] + [-1] * (k - len(ranked)))
+        values.append([similarities[row] for row in ranked] + [np.nan] * (k - len(ranked)))
+    return rows, values
+
+
+def check_against_brute_force(
+    cards: Made, queries: Rows, present: Mask, weights: Sequence[float], k: int, may: Mask
+) -> Neighbours:
+    vector = np.array(weights)
+    rows, values = brute_force(cards, queries, present, vector, k, may)
+    found = find_neighbours(cards.space, queries, present, vector, k, may)
+    assert found.rows.tolist() == rows
+    np.testing.assert_array_equal(found.similarities, values)
+    return found
+
+
+def every_reference(present: Mask) -> list[npt.NDArray[np.int64]]:
+    return [np.flatnonzero(there) for there in present.T]
+
+
+def everyone(cards: Made) -> Mask:
+    return np.ones(len(cards.present), bool)
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    seed=st.integers(0, 2**32),
+    n=st.integers(1, 120),
+    k=st.integers(1, 60),
+    weights=st.sampled_from(EXACT_WEIGHTS),
+    missing=st.sampled_from([0.0, 0.2, 0.8]),
+    share=st.sampled_from([1.0, 0.5, 0.02]),
+)
+def test_the_same_cards_in_the_same_order_as_brute_force(
+    seed: int, n: int, k: int, weights: list[float], missing: float, share: float
+) -> None:
+    """Among 256 possible cards most similarities are tied: the ids must settle every tie."""
+    rng = np.random.default_rng(seed)
+    cards = lattice_cards(rng, n, missing)
+    present = rng.random((4, 2)) >= missing
+    queries = [lattice_rows(rng, present[:, b]) for b in range(2)]
+    check_against_brute_force(cards, queries, present, weights, k, rng.random(n) < share)
+
+
+@pytest.mark.parametrize("weights", [[0.2, 0.3, 0.5], [0.7, 0.0, 0.3]])
+def test_similarities_of_real_valued_rows_are_those_of_brute_force(weights: list[float]) -> None:
+    rng = np.random.default_rng(0)
+    cards = random_cards(rng, 500, (16, 40, 3))
+    present = rng.random((20, 3)) > 0.2
+    queries = [random_rows(rng, 20, d, present[:, b]) for b, d in enumerate((16, 40, 3))]
+    vector = np.array(weights)
+    truth = cards.similarities(queries, present, vector)
+    found = find_neighbours(cards.space, queries, present, vector, 12)
+    for query, rows in enumerate(found.rows):
+        if np.isnan(truth[query]).all():
+            assert rows.tolist() == [-1] * 12
+            continue
+        nearest = np.sort(truth[query])[::-1][:12]
+        np.testing.assert_allclose(found.similarities[query], nearest, atol=1e-6)
+        np.testing.assert_allclose(truth[query, rows], nearest, atol=1e-6)
+        assert len(set(rows)) == 12
+        assert np.all(np.diff(found.similarities[query]) <= 0)
+
+
+def test_more_equal_cards_at_the_cut_than_are_fetched_at_first() -> None:
+    """Three times the spare: FAISS drops some of the equal cards, and not those of later ids."""
+    rng = np.random.default_rng(1)
+    copies = 3 * SPARE
+    n = copies + 40
+    cards = lattice_cards(rng, n, missing=0.0)
+    places = rng.permutation(n)[:copies]
+    for vectors in cards.vectors:
+        vectors[places] = vectors[places[0]]
+    queries = [vectors[[places[0]]].astype(np.float32) for vectors in cards.vectors]
+    here = np.ones((1, 2), bool)
+    found = check_against_brute_force(cards, queries, here, [0.5, 0.5], 5, everyone(cards))
+    equal = np.flatnonzero(
+        (cards.vectors[0] == queries[0][0]).all(1) & (cards.vectors[1] == queries[1][0]).all(1)
+    )
+    first_ids = sorted(equal, key=cards.order.__getitem__)[:5]
+    assert found.rows[0].tolist() == first_ids
+    assert found.similarities[0].tolist() == [1.0] * 5
+
+
+def test_a_catalogue_of_one_card_repeated() -> None:
+    n = 200
+    one = np.tile(np.array([[0.5, 0.5, 0.5, -0.5]], np.float16), (n, 1))
+    order = np.random.default_rng(2).permutation(n)
+    everyone_has_it = np.ones((n, 1), bool)
+    cards = Made([one], everyone_has_it, every_reference(everyone_has_it), order)
+    found = find_neighbours(
+        cards.space, [one[:1].astype(np.float32)], np.ones((1, 1), bool), np.ones(1), 7
+    )
+    assert cards.order[found.rows[0]].tolist() == list(range(7))
+
+
+def test_fewer_cards_than_asked_for_leave_the_rest_empty() -> None:
+    """FAISS fills up with -1, and -1 is the last card to numpy."""
+    cards = lattice_cards(np.random.default_rng(3), 4, missing=0.0)
+    queries = [vectors[:1].astype(np.float32) for vectors in cards.vectors]
+    found = check_against_brute_force(
+        cards, queries, np.ones((1, 2), bool), [0.5, 0.5], 9, everyone(cards)
+    )
+    assert sorted(found.rows[0, :4]) == [0, 1, 2, 3]
+    assert found.rows[0, 4:].tolist() == [-1] * 5
+    assert np.isnan(found.by_block[0, 4:]).all()
+
+
+def test_the_one_eligible_card_is_found_though_it_is_the_farthest() -> None:
+    """The only labelled card of a large catalogue must get its vote."""
+    rng = np.random.default_rng(4)
+    cards = random_cards(rng, 400, (8,), missing=0.0)
+    query = [random_rows(rng, 1, 8, np.ones(1, bool))]
+    here, weights = np.ones((1, 1), bool), np.ones(1)
+    farthest = int(np.argmin(cards.similarities(query, here, weights)[0]))
+    found = find_neighbours(cards.space, query, here, weights, 3, np.arange(400) == farthest)
+    assert found.rows[0].tolist() == [farthest, -1, -1]
+
+
+def test_nobody_eligible_is_nobody_found() -> None:
+    cards = random_cards(np.random.default_rng(5), 50, (8,), missing=0.0)
+    query = [cards.vectors[0][:1].astype(np.float32)]
+    found = find_neighbours(
+        cards.space, query, np.ones((1, 1), bool), np.ones(1), 3, np.zeros(50, bool)
+    )
+    assert found.rows.tolist() == [[-1, -1, -1]]
+
+
+def test_a_query_without_anything_does_not_disturb_the_others() -> None:
+    rng = np.random.default_rng(6)
+    cards = lattice_cards(rng, 60)
+    present = np.array([[False, False], [True, True], [False, False]])
+    queries = [lattice_rows(rng, present[:, b]) for b in range(2)]
+    found = check_against_brute_force(cards, queries, present, [0.5, 0.5], 4, everyone(cards))
+    assert found.rows[0].tolist() == found.rows[2].tolist() == [-1] * 4
+    assert found.weights.tolist() == [[0, 0], [0.5, 0.5], [0, 0]]
+
+
+def test_a_block_of_no_weight_is_shown_but_decides_nothing() -> None:
+    """Two cards equal in the weighted block: the unweighted one must not settle their order."""
+    rows = np.array([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]], np.float16)
+    silent = np.array([[0.0, 1.0], [1.0, 0.0], [1.0, 0.0]], np.float16)
+    there = np.ones((3, 2), bool)
+    cards = Made([rows, silent], there, every_reference(there), np.arange(3))
+    query = [np.array([[1.0, 0.0]], np.float32)] * 2
+    found = find_neighbours(cards.space, query, np.ones((1, 2), bool), np.array([1.0, 0.0]), 3)
+    assert found.rows[0].tolist() == [0, 1, 2]
+    assert found.similarities[0].tolist() == [1.0, 1.0, 0.0]
+    assert found.by_block[0].tolist() == [[1.0, 0.0], [1.0, 1.0], [0.0, 1.0]]
+
+
+def test_the_cosine_of_a_missing_block_is_nan_and_its_expectation_counts() -> None:
+    """The other cards' cosines are 0, 0.5 and 1; their 90th percentile, rounded down, is 0.5."""
+    titles = np.ones((4, 1), np.float16)
+    texts = np.array([[0.0, 0.0], [0.0, 1.0], [0.5, 0.75**0.5], [1.0, 0.0]], np.float16)
+    present = np.array([[True, row > 0] for row in range(4)])
+    cards = Made([titles, texts], present, every_reference(present), np.arange(4))
+    query = [np.ones((1, 1), np.float32), np.array([[1.0, 0.0]], np.float32)]
+    found = find_neighbours(cards.space, query, np.ones((1, 2), bool), np.array([0.5, 0.5]), 4)
+    assert found.rows[0].tolist() == [3, 0, 2, 1]
+    assert found.similarities[0].tolist() == [1.0, 0.75, 0.75, 0.5]
+    np.testing.assert_array_equal(found.by_block[0, :, 1], [1.0, np.nan, 0.5, 0.0])
+
+
+def many_queries(n: int) -> tuple[Made, Rows, Mask, npt.NDArray[np.float64]]:
+    rng = np.random.default_rng(7)
+    cards = random_cards(rng, 300, (24, 5))
+    present = rng.random((n, 2)) > 0.2
+    queries = [random_rows(rng, n, d, present[:, b]) for b, d in enumerate((24, 5))]
+    return cards, queries, present, np.array([0.3, 0.7])
+
+
+def check_identical(one: Neighbours, other: Neighbours) -> None:
+    np.testing.assert_array_equal(one.rows, other.rows)
+    assert one.similarities.tobytes() == other.similarities.tobytes()
+    assert one.by_block.tobytes() == other.by_block.tobytes()
+
+
+@pytest.mark.parametrize("k", [1, 10])
+def test_a_listing_gets_the_same_answer_alone_and_in_a_batch(k: int) -> None:
+    """Bit for bit: a nightly batch and the look-up page must not disagree."""
+    cards, queries, present, weights = many_queries(64)
+    space = cards.space
+    together = find_neighbours(space, queries, present, weights, k)
+    alone = [
+        find_neighbours(space, [q[[i]] for q in queries], present[[i]], weights, k)
+        for i in range(64)
+    ]
+    fields = ("rows", "similarities", "by_block", "weights")
+    joined = {name: np.concatenate([getattr(a, name) for a in alone]) for name in fields}
+    check_identical(together, replace(together, **joined))
+
+
+def test_more_queries_than_one_chunk_are_all_answered() -> None:
+    cards, queries, present, weights = many_queries(QUERY_CHUNK + 7)
+    space = cards.space
+    together = find_neighbours(space, queries, present, weights, 2)
+    last = slice(QUERY_CHUNK - 3, None)
+    alone = find_neighbours(space, [q[last] for q in queries], present[last], weights, 2)
+    np.testing.assert_array_equal(together.rows[last], alone.rows)
+    assert (together.rows[present.any(axis=1)] >= 0).all()
+
+
+@pytest.fixture
+def threads() -> Iterator[None]:
+    before = faiss.omp_get_max_threads()
+    yield
+    faiss.omp_set_num_threads(before)
+
+
+@pytest.mark.usefixtures("threads")
+def test_the_number_of_threads_changes_nothing() -> None:
+    """Else an answer depends on the machine."""
+    cards, queries, present, weights = many_queries(64)
+    answers = []
+    for threads in (1, 2, 5):
+        faiss.omp_set_num_threads(threads)
+        answers.append(find_neighbours(cards.space, queries, present, weights, 10))
+    check_identical(answers[0], answers[1])
+    check_identical(answers[0], answers[2])
+
+
+def test_nearly_equal_cards_at_the_cut_are_those_of_brute_force() -> None:
+    """Rounded to 16 bits rows are up to 0.0005 too long: their similarity must not be cut at 1.
+
+    FAISS does not cut it, and would propose other cards than those that rank first.
+    """
+    rng = np.random.default_rng(8)
+    n = 400
+    near = unit_rows(np.ones(6) + rng.normal(scale=0.01, size=(n, 6))).astype(np.float16)
+    there = np.ones((n, 1), bool)
+    cards = Made([near], there, every_reference(there), rng.permutation(n))
+    query = [near[:1].astype(np.float32)]
+    found = find_neighbours(cards.space, query, there[:1], np.ones(1), 5)
+    truth = cards.similarities(query, there[:1], np.ones(1))[0]
+    ranked = sorted(range(n), key=lambda row: (-truth[row], cards.order[row]))[:5]
+    np.testing.assert_allclose(truth[found.rows[0]], truth[ranked], atol=1e-6)
+    assert found.similarities[0].tolist() == [1.0] * 5
+    assert found.by_block[0, :, 0].tolist() == [1.0] * 5

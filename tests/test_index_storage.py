@@ -1,0 +1,390 @@
+"""An index on disk is the index in memory, and loading one never runs anything."""
+
+from __future__ import annotations
+
+import io
+import pickle
+import struct
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import faiss
+import made
+import numpy as np
+import pandas as pd
+import pytest
+from made import change_manifest, forge, read_json
+
+from prodcat_index.cards.card import Card, Catalogue
+from prodcat_index.errors import EncoderError, IndexFolderError
+from prodcat_index.index.product_index import ProductIndex
+from prodcat_index.voting.vote import VoteParameters
+
+DATA = "versions/0001"
+QUERIES = [
+    Card(id="1", title="leather boots", description="warm"),
+    Card(id="2", title="чайник"),
+    Card(id="3", description="boils water"),
+    Card(id="4", title="漢字"),
+]
+
+
+def refusal(folder: Path) -> str:
+    with pytest.raises(IndexFolderError) as caught:
+        ProductIndex.load(folder)
+    return str(caught.value)
+
+
+def as_npy(array: Any, **options: Any) -> bytes:
+    file = io.BytesIO()
+    np.save(file, array, **options)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("verify", [True, False])
+def test_predictions_after_loading_are_those_before_saving(
+    index: ProductIndex, saved: Path, verify: bool
+) -> None:
+    """Bit for bit, with every neighbour and explanation."""
+    loaded = ProductIndex.load(saved, verify=verify)
+    options: dict[str, Any] = {"k": 4, "explain": True}
+    assert list(loaded.predict(QUERIES, **options)) == list(index.predict(QUERIES, **options))
+    assert loaded.similar("b1") == index.similar("b1")
+    assert loaded.search("red leather") == index.search("red leather")
+
+
+def test_a_loaded_index_can_be_saved_again(saved: Path, tmp_path: Path) -> None:
+    first = ProductIndex.load(saved)
+    second = ProductIndex.load(first.save(tmp_path / "second"))
+    assert list(second.predict(QUERIES)) == list(first.predict(QUERIES))
+    files = [read_json(f / "manifest.json")["files"] for f in (saved, tmp_path / "second")]
+    assert files[0] == files[1]
+
+
+def test_an_index_can_be_saved_into_the_folder_that_it_was_loaded_from(saved: Path) -> None:
+    """Its arrays are still mapped from the version that goes."""
+    loaded = ProductIndex.load(saved)
+    before = list(loaded.predict(QUERIES))
+    loaded.save(saved)
+    assert list(loaded.predict(QUERIES)) == before
+    assert list(ProductIndex.load(saved).predict(QUERIES)) == before
+
+
+def test_weights_and_vote_parameters_are_kept(tmp_path: Path) -> None:
+    index = ProductIndex.build(
+        made.catalogue(),
+        weights={"title": 0.7, "description": 0.2},
+        vote_parameters=VoteParameters(k=3, temperature=0.05, prior_exponent=0.25),
+    )
+    loaded = ProductIndex.load(index.save(tmp_path / "index"))
+    assert loaded.parts.weights == index.parts.weights
+    assert loaded.parts.weights["title"] == pytest.approx(7 / 9)
+    assert loaded.parts.vote == VoteParameters(3, 0.05, 0.25)
+    assert list(loaded.predict(QUERIES)) == list(index.predict(QUERIES))
+
+
+def test_the_same_cards_give_the_same_files(saved: Path, tmp_path: Path) -> None:
+    """A second build of the same catalogue is the same index, byte for byte."""
+    again = ProductIndex.build(made.catalogue()).save(tmp_path / "again")
+    files = [read_json(folder / "manifest.json")["files"] for folder in (saved, again)]
+    assert files[0] == files[1]
+
+
+def test_no_file_of_an_index_is_a_pickle(saved: Path) -> None:
+    """A pickle runs whatever its writer wanted."""
+    files = [path for path in saved.rglob("*") if path.is_file()]
+    assert {path.suffix for path in files if path.name != ".lock"} <= {
+        *(".npy", ".json", ".parquet", ".faiss", ".md")
+    }
+    arrays = [path for path in files if path.suffix == ".npy"]
+    assert len(arrays) == 3 * 2 + 2
+    for path in arrays:
+        assert np.load(path, allow_pickle=False).dtype in (np.float16, np.float32, np.bool_)
+    for path in files:
+        if path.suffix != ".npy" and path.stat().st_size:
+            with pytest.raises((pickle.UnpicklingError, ValueError, KeyError, EOFError)):
+                SafeUnpickler(io.BytesIO(path.read_bytes())).load()
+
+
+class SafeUnpickler(pickle.Unpickler):
+    def find_class(self, module: str, name: str) -> Any:
+        raise AssertionError(f"a file of the index is a pickle of {module}.{name}")
+
+
+def with_texts_and_extras() -> Catalogue:
+    cards = made.catalogue().cards
+    return Catalogue(
+        cards.assign(
+            attributes=[f"colour {n % 3}, size {n}" for n in range(len(cards))],
+            price=[10.5 + n for n in range(len(cards))],
+            stock=list(range(len(cards))),
+            tags=[["a", n] for n in range(len(cards))],
+        ),
+        ("title", "description", "attributes"),
+        source="made-up cards",
+    )
+
+
+def test_further_texts_and_columns_come_back(tmp_path: Path) -> None:
+    catalogue = with_texts_and_extras()
+    loaded = ProductIndex.load(ProductIndex.build(catalogue).save(tmp_path / "index"))
+    back = loaded.parts.catalogue
+    assert back.text_modalities == ("title", "description", "attributes")
+    for column in ("id", "title", "description", "category", "attributes", "price", "stock"):
+        assert back.cards[column].tolist() == catalogue.cards[column].tolist()
+    assert back.cards["tags"].tolist()[:2] == ['["a", 0]', '["a", 1]']
+    assert loaded.card("k3").texts == {"attributes": "colour 2, size 5"}
+
+
+@pytest.fixture
+def pictured(pictures: list[Path], tmp_path: Path) -> Path:
+    """An index of cards with pictures in two folders, one of which is missing."""
+    folder = tmp_path / "photos"
+    (folder / "deep").mkdir(parents=True)
+    places = [folder / "a.png", folder / "deep" / "b.png"]
+    for source, place in zip(pictures, places, strict=False):
+        place.write_bytes(source.read_bytes())
+    index = ProductIndex.build(
+        made.catalogue(
+            made.row(f"c{n}", f"{n} 1", category=f"cat{n}", image=str(place))
+            for n, place in enumerate([*places, folder / "deep" / "gone.png"])
+        ),
+        encoders={"title": "numbers", "image": "names"},
+    )
+    return index.save(tmp_path / "index")
+
+
+def image_paths(index: ProductIndex) -> list[str]:
+    return index.parts.catalogue.values("image")
+
+
+def test_picture_paths_are_kept_relative_and_come_back_absolute(pictured: Path) -> None:
+    photos = pictured.parent / "photos"
+    stored = pd.read_parquet(pictured / DATA / "cards.parquet")["image"].tolist()
+    assert stored == ["a.png", "deep/b.png", "deep/gone.png"]
+    assert image_paths(ProductIndex.load(pictured)) == [
+        str(photos / name) for name in ("a.png", "deep/b.png", "deep/gone.png")
+    ]
+
+
+def test_moved_pictures_are_found_by_their_new_root(pictured: Path) -> None:
+    """An index is mailed; its pictures lie elsewhere there."""
+    moved = (pictured.parent / "photos").rename(pictured.parent / "moved")
+    loaded = ProductIndex.load(pictured, image_root=moved)
+    assert image_paths(loaded)[1] == str(moved / "deep" / "b.png")
+    nearest = loaded.search(Card(image=str(moved / "a.png")), k=1)
+    assert nearest[0].image == str(moved / "a.png")
+
+
+@pytest.mark.parametrize("hostile", ["../secret.png", "/etc/passwd", "deep/../../secret.png"])
+def test_a_stored_picture_path_that_leaves_its_root_is_no_picture(
+    pictured: Path, hostile: str
+) -> None:
+    """The look-up page would show any picture of the machine."""
+    cards = pd.read_parquet(pictured / DATA / "cards.parquet")
+    cards.loc[0, "image"] = hostile
+    file = io.BytesIO()
+    cards.to_parquet(file, index=False)
+    forge(pictured, f"{DATA}/cards.parquet", file.getvalue())
+    paths = image_paths(ProductIndex.load(pictured))
+    assert paths[0] == ""
+    assert Path(paths[1]).name == "b.png"
+
+
+@pytest.mark.parametrize("root", ["", "..", "../../etc"])
+def test_a_root_that_is_relative_is_no_root(pictured: Path, root: str) -> None:
+    """It would start from wherever the reader happens to be."""
+    change_manifest(pictured, lambda manifest: manifest.update(image_root=root))
+    cards = pd.read_parquet(pictured / DATA / "cards.parquet").assign(image="../../etc/secret.png")
+    file = io.BytesIO()
+    cards.to_parquet(file, index=False)
+    forge(pictured, f"{DATA}/cards.parquet", file.getvalue())
+    assert set(image_paths(ProductIndex.load(pictured))) == {""}
+
+
+class Payload:
+    """Creates a file where it is unpickled."""
+
+    def __init__(self, witness: Path) -> None:
+        self.witness = witness
+
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+        return Path.touch, (self.witness,)
+
+
+PICKLES: dict[str, Callable[[Any], bytes]] = {
+    "an array of objects": lambda payload: as_npy(np.array([payload], object), allow_pickle=True),
+    "a bare pickle": pickle.dumps,
+}
+ARRAYS = [
+    f"{DATA}/0-title.f16.npy",
+    f"{DATA}/0-title.present.npy",
+    f"{DATA}/1-description.mean.npy",
+    f"{DATA}/encoders/0-title/projection.npy",
+]
+
+
+def test_the_payload_works(tmp_path: Path) -> None:
+    """Else the next test proves nothing."""
+    content = PICKLES["an array of objects"](Payload(tmp_path / "witness"))
+    np.load(io.BytesIO(content), allow_pickle=True)
+    assert (tmp_path / "witness").exists()
+
+
+@pytest.mark.parametrize("kind", PICKLES)
+@pytest.mark.parametrize("name", ARRAYS)
+def test_a_pickle_in_place_of_an_array_is_refused_and_does_not_run(
+    saved: Path, tmp_path: Path, name: str, kind: str
+) -> None:
+    """With size and digest adapted, so that nothing but the reading of arrays stands before it."""
+    forge(saved, name, PICKLES[kind](Payload(tmp_path / "witness")))
+    with pytest.raises((IndexFolderError, EncoderError)) as caught:
+        ProductIndex.load(saved).search("boots")
+    assert Path(name).name in str(caught.value) or "lexical encoder in" in str(caught.value)
+    assert not (tmp_path / "witness").exists()
+
+
+def header(text: str) -> bytes:
+    return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(text)) + text.encode() + bytes(64)
+
+
+BROKEN_ARRAYS = {
+    "empty": b"",
+    "an archive": b"PK\x03\x04" + bytes(100),
+    "no header": header(""),
+    "an open bracket": header("("),
+    "nested": header("-" * 9000 + "1"),
+    "brackets": header("(" * 9000),
+    "enormous": header("{'descr':'<f2','fortran_order':False,'shape':(9223372036854775807000,)}"),
+    "too large": header("{'descr':'<f2','fortran_order':False,'shape':(1000000, 1000000)}"),
+    "no number": header("{'descr':'<f2','fortran_order':False,'shape':(True,)}"),
+    "not hashable": header("{[]:1}"),
+    "wrong shape": as_npy(np.zeros((9, 3), np.float16)),
+    "wrong type": as_npy(np.zeros((9, 1), np.float64)),
+}
+
+
+@pytest.mark.parametrize("content", BROKEN_ARRAYS.values(), ids=BROKEN_ARRAYS)
+@pytest.mark.parametrize("name", ARRAYS)
+def test_a_broken_array_is_refused_in_words(saved: Path, name: str, content: bytes) -> None:
+    """A traceback of numpy's parser names neither the index nor the way out."""
+    forge(saved, name, content)
+    with pytest.raises((IndexFolderError, EncoderError), match=r"build (it|the index) again"):
+        ProductIndex.load(saved).search("boots")
+
+
+def flat_index(metric: int = faiss.METRIC_INNER_PRODUCT, n: int = 9, dim: int = 0) -> Any:
+    index = faiss.IndexFlat(dim, metric)
+    index.add(np.zeros((n, dim), np.float32))
+    return index
+
+
+HOSTILE_INDEXES: dict[str, Callable[[int], bytes]] = {
+    "other distance": lambda d: written(flat_index(faiss.METRIC_L2, 9, d)),
+    "other number of cards": lambda d: written(flat_index(n=8, dim=d)),
+    "other dimension": lambda d: written(flat_index(dim=d + 1)),
+    "other kind": lambda d: written(faiss.IndexHNSWFlat(d, 4, faiss.METRIC_INNER_PRODUCT)),
+    "other letters": lambda d: b"IxXX" + written(flat_index(dim=d))[4:],
+    "empty": lambda d: b"",
+    "header alone": lambda d: written(flat_index(dim=d))[:45],
+    "cut": lambda d: written(flat_index(dim=d))[:-4],
+    "lengthened": lambda d: written(flat_index(dim=d)) + bytes(4),
+    "too many": lambda d: patched(written(flat_index(dim=d)), 8, 2**60),
+    "other size": lambda d: patched(written(flat_index(dim=d)), 37, 2**60),
+}
+
+
+def written(index: Any) -> bytes:
+    return bytes(faiss.serialize_index(index))
+
+
+def patched(content: bytes, offset: int, number: int) -> bytes:
+    return content[:offset] + struct.pack("<q", number) + content[offset + 8 :]
+
+
+@pytest.mark.parametrize("make", HOSTILE_INDEXES.values(), ids=HOSTILE_INDEXES)
+def test_a_hostile_search_file_is_refused_before_faiss_reads_it(
+    saved: Path, monkeypatch: pytest.MonkeyPatch, make: Callable[[int], bytes]
+) -> None:
+    """FAISS believes what it reads: a wrong count crashes the process, other ones lie."""
+    forge(saved, f"{DATA}/search.faiss", make(read_json(saved / "manifest.json")["search"]["dim"]))
+    monkeypatch.setattr(faiss, "read_index", lambda *_: pytest.fail("FAISS was asked to read it"))
+    assert refusal(saved).startswith(f"The file {saved / DATA / 'search.faiss'} of the index is")
+
+
+def test_a_true_search_file_is_not_refused(saved: Path) -> None:
+    """Else the test above would prove nothing."""
+    dim = read_json(saved / "manifest.json")["search"]["dim"]
+    forge(saved, f"{DATA}/search.faiss", written(flat_index(dim=dim)))
+    assert len(ProductIndex.load(saved)) == 9
+
+
+def forge_cards(folder: Path, change: Callable[[pd.DataFrame], pd.DataFrame]) -> str:
+    file = io.BytesIO()
+    change(pd.read_parquet(folder / DATA / "cards.parquet")).to_parquet(file, index=False)
+    forge(folder, f"{DATA}/cards.parquet", file.getvalue())
+    return refusal(folder)
+
+
+def test_cards_that_are_not_those_of_the_arrays_are_refused(saved: Path) -> None:
+    """Row 5 of the table must be row 5 of the vectors."""
+    assert "its rows or columns are not those of the manifest" in forge_cards(
+        saved, lambda cards: cards.iloc[:-1]
+    )
+
+
+@pytest.mark.parametrize("column", ["id", "title", "category", "category_id", "group", "image"])
+def test_cards_without_a_column_are_refused(saved: Path, column: str) -> None:
+    assert "its rows or columns are not those of the manifest" in forge_cards(
+        saved, lambda cards: cards.drop(columns=column)
+    )
+
+
+def test_two_cards_of_one_id_are_refused(saved: Path) -> None:
+    """`similar` would answer for whichever comes first."""
+    assert "two cards have the same id" in forge_cards(
+        saved, lambda cards: cards.assign(id=["same", "same", *cards["id"][2:]])
+    )
+
+
+def test_a_table_that_cannot_be_read_is_refused_in_words(saved: Path) -> None:
+    forge(saved, f"{DATA}/cards.parquet", b"PAR1 nonsense PAR1")
+    assert "cards.parquet of the index is damaged (it cannot be read" in refusal(saved)
+
+
+def test_an_index_of_another_encoder_is_not_searched_with_this_one(saved: Path) -> None:
+    """Vectors of two models are not comparable; the answers would be noise."""
+    change_manifest(saved, lambda m: m["blocks"][0].update(fingerprint="0" * 64))
+    loaded = ProductIndex.load(saved)
+    with pytest.raises(EncoderError) as caught:
+        loaded.search("boots")
+    assert str(caught.value) == (
+        "The encoder lexical here is not the one that this index was built with (another "
+        "version, other weights or other preprocessing); build the index again, or install "
+        "the versions that `prodcat info` lists."
+    )
+    assert [n.id for n in loaded.similar("b1", k=1)] == ["u1"]
+
+
+def test_loading_reads_no_encoder_until_it_is_needed(saved: Path) -> None:
+    """`prodcat similar` must not wait for a network to load."""
+    loaded = ProductIndex.load(saved)
+    loaded.search(Card(title="boots"))
+    slots = [block.slot.encoder for block in loaded.parts.blocks]
+    assert slots[0] is not None
+    assert slots[1] is None
+
+
+def test_vectors_stay_on_disk(saved: Path) -> None:
+    """91,120 cards take 370 MB that a look-up need not read."""
+    loaded = ProductIndex.load(saved)
+    assert all(isinstance(block.vectors, np.memmap) for block in loaded.parts.blocks)
+    assert not any(block.vectors.flags.writeable for block in loaded.parts.blocks)
+
+
+def test_the_page_for_people_says_what_is_inside(saved: Path) -> None:
+    page = (saved / "card.md").read_text(encoding="utf-8")
+    assert "9 cards, 8 of them labelled, in 3 categories." in page
+    assert "| title | lexical |" in page
+    assert "Vote of the 10 nearest cards, temperature 0.1, prior exponent 0.0." in page

@@ -1,0 +1,153 @@
+"""What a prediction says, as Python objects, as JSON and as a table."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from prodcat_index.voting.prediction import Explanation, Neighbour, Prediction, Predictions
+
+NEAREST = Neighbour(
+    id="b1",
+    title="red boots",
+    image="/p/b1.jpg",
+    category="Boots",
+    similarity=0.912345,
+    by_block={"title": 0.98765432, "image": -0.12344},
+    vote_share=0.7000049,
+)
+SILENT = replace(NEAREST, id="u1", category="", vote_share=None)
+ANSWER = Prediction(
+    id="new",
+    category="Boots",
+    category_id="17",
+    confidence=0.7000049,
+    ranked=[("Boots", 0.7000049), ("Shoes", 0.2), ("Lamps", 0.1)],
+    neighbours=[NEAREST],
+)
+NOTHING = Prediction("empty", "", "", 0.0, [], [])
+
+
+def test_a_neighbour_as_json() -> None:
+    assert NEAREST.as_dict() == {
+        "id": "b1",
+        "title": "red boots",
+        "category": "Boots",
+        "image": "/p/b1.jpg",
+        "similarity": 0.9123,
+        "by_modality": {"title": 0.9877, "image": -0.1234},
+        "vote_share": 0.7,
+    }
+
+
+def test_a_neighbour_of_a_search_has_no_vote() -> None:
+    """A share of 0 would say that it was heard and counted for nothing."""
+    assert "vote_share" not in SILENT.as_dict()
+
+
+def test_a_neighbour_whose_vote_faded_to_nothing_has_a_share_of_zero() -> None:
+    assert replace(NEAREST, vote_share=0.0).as_dict()["vote_share"] == 0.0
+
+
+def test_a_prediction_as_json_names_the_alternatives_without_the_winner() -> None:
+    assert ANSWER.as_dict() == {
+        "id": "new",
+        "category": "Boots",
+        "category_id": "17",
+        "confidence": 0.7,
+        "alternatives": [
+            {"category": "Shoes", "share": 0.2},
+            {"category": "Lamps", "share": 0.1},
+        ],
+    }
+
+
+def test_at_most_four_alternatives_are_listed() -> None:
+    ranked = [(f"c{n}", 0.1) for n in range(10)]
+    alternatives = replace(ANSWER, ranked=ranked).as_dict()["alternatives"]
+    assert [a["category"] for a in alternatives] == ["c1", "c2", "c3", "c4"]
+
+
+def test_an_explained_prediction_as_json_shows_its_neighbours() -> None:
+    explanation = Explanation({"title": ("Lamps", 0.55556), "image": ("", 0.0)}, "title")
+    record = replace(ANSWER, explanation=explanation).as_dict()
+    assert record["decided_by"] == "title"
+    assert record["without"] == {
+        "title": {"category": "Lamps", "share": 0.5556},
+        "image": {"category": "", "share": 0.0},
+    }
+    assert record["neighbours"] == [NEAREST.as_dict()]
+    assert json.loads(json.dumps(record)) == record
+
+
+def test_the_answer_to_nothing_is_empty_everywhere() -> None:
+    assert NOTHING.as_dict() == {
+        "id": "empty",
+        "category": "",
+        "category_id": "",
+        "confidence": 0.0,
+        "alternatives": [],
+    }
+
+
+def predictions(made: list[int]) -> Predictions:
+    def make(position: int) -> Prediction:
+        made.append(position)
+        return replace(ANSWER, id=f"n{position}")
+
+    return Predictions(4, make)
+
+
+def test_answers_are_made_only_when_asked_for() -> None:
+    """A hundred thousand answers with their neighbours would fill the memory."""
+    made: list[int] = []
+    answers = predictions(made)
+    assert (len(answers), made) == (4, [])
+    assert answers[2].id == "n2"
+    assert made == [2]
+
+
+def test_answers_are_a_sequence() -> None:
+    answers = predictions([])
+    assert [p.id for p in answers] == ["n0", "n1", "n2", "n3"]
+    assert answers[-1].id == "n3"
+    assert [p.id for p in answers[1:3]] == ["n1", "n2"]
+    assert [p.id for p in answers[::-2]] == ["n3", "n1"]
+    with pytest.raises(IndexError):
+        answers[4]
+
+
+def test_the_categories_of_all_answers() -> None:
+    assert Predictions(2, [ANSWER, NOTHING].__getitem__).categories == ["Boots", ""]
+
+
+def test_the_table_of_answers() -> None:
+    table = Predictions(2, [ANSWER, NOTHING].__getitem__).to_frame()
+    assert table.to_dict("records") == [
+        {
+            "id": "new",
+            "category": "Boots",
+            "category_id": "17",
+            "confidence": 0.7,
+            "second_category": "Shoes",
+            "second_share": 0.2,
+            "nearest_id": "b1",
+        },
+        {
+            "id": "empty",
+            "category": "",
+            "category_id": "",
+            "confidence": 0.0,
+            "second_category": "",
+            "second_share": 0.0,
+            "nearest_id": "",
+        },
+    ]
+
+
+def test_an_explained_answer_says_in_its_row_what_decided() -> None:
+    explained = replace(ANSWER, explanation=Explanation({"title": ("", 0.0)}, "title"))
+    assert explained.as_row() == ANSWER.as_row() | {"decided_by": "title"}
+    assert "decided_by" not in ANSWER.as_row()
