@@ -323,7 +323,7 @@ def test_a_lock_of_a_dead_writer_holds_nobody(saved: Path, new_index: ProductInd
     new_index.save(saved)
 
 
-class PowerCut(BaseException):  # noqa: N818
+class PowerCut(BaseException):
     """Not an error that anything may handle."""
 
 
@@ -455,3 +455,13 @@ def test_a_reader_that_is_overtaken_after_the_check_reads_the_new_version(
 
     monkeypatch.setattr(storage, "_read_cards", overtaken)
     assert len(ProductIndex.load(saved)) == len(NEW_CARDS)
+
+
+def test_versions_that_are_a_link_elsewhere_are_not_written_to(saved: Path, tmp_path: Path) -> None:
+    """A hostile index would make the next build delete numbered folders of somebody else."""
+    outside = tmp_path / "outside"
+    (saved / "versions").rename(outside)
+    (saved / "versions").symlink_to(outside, target_is_directory=True)
+    with pytest.raises(IndexFolderError, match="holds other files"):
+        ProductIndex.build(made.catalogue()).save(saved)
+    assert [version.name for version in outside.iterdir()] == ["0001"]

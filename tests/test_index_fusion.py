@@ -89,6 +89,14 @@ def test_any_weights_sum_to_one(raw: list[float]) -> None:
     assert np.argmax(vector) == np.argmax(raw)
 
 
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.floats(0, 10), min_size=1, max_size=4).filter(any))
+def test_scaling_twice_is_scaling_once(raw: list[float]) -> None:
+    """To the last bit: an index stores scaled weights, and scales again when it is asked."""
+    once = weight_vector(dict(zip("abcd", raw, strict=False)), "abcd")
+    assert weight_vector(dict(zip("abcd", once, strict=True)), "abcd").tolist() == once.tolist()
+
+
 @pytest.mark.parametrize(
     "weights",
     [
@@ -140,7 +148,7 @@ def test_centred_rows_point_away_from_the_mean() -> None:
 def test_a_row_that_is_the_mean_counts_as_absent() -> None:
     """Else rounding noise, scaled to length 1, would be taken for content."""
     mean = np.array([0.6, 0.8], np.float32)
-    vectors = np.stack([mean, mean + np.float32(1e-8), mean + np.float32(1e-3)])
+    vectors = np.stack([mean, mean + np.float32(5e-7), mean + np.float32(1e-3)])
     rows, present = centre(vectors, np.ones(3, bool), mean)
     assert present.tolist() == [False, False, True]
     assert rows[:2].tolist() == [[0, 0], [0, 0]]

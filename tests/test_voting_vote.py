@@ -128,6 +128,23 @@ def test_equal_shares_stand_in_the_order_of_their_nearest_neighbours() -> None:
     assert outcome.shares[0, :3].tolist() == pytest.approx([1 / 3] * 3)
 
 
+def test_even_many_equal_shares_stand_in_the_order_of_their_neighbours() -> None:
+    """Sorting that is not stable shows only beyond a dozen or two: half of 100 have size 4."""
+    categories = np.random.default_rng(0).permutation(100).tolist()
+    sizes = np.array([1, 4] * 50, dtype=np.int64)
+    parameters = VoteParameters(k=100, prior_exponent=0.5)
+    outcome = vote_once([0.5] * 100, categories, parameters, sizes)
+    small_first = sorted(categories, key=lambda category: sizes[category])
+    assert outcome.categories[0].tolist() == small_first
+
+
+def test_a_category_whose_vote_faded_to_nothing_is_still_named() -> None:
+    """After those with a vote, and before the places where there is none."""
+    outcome = vote_once([0.9, 0.8, 0.1], [1, -1, 0], VoteParameters(k=3, temperature=1e-4))
+    assert outcome.categories[0].tolist() == [1, 0, -1]
+    assert outcome.shares[0].tolist() == [1.0, 0.0, 0.0]
+
+
 def test_the_queries_of_a_batch_do_not_mix() -> None:
     similarities = np.array([[0.9, 0.8], [0.7, NAN], [NAN, NAN]])
     categories = np.array([[0, 1], [3, -1], [-1, -1]])
@@ -225,3 +242,19 @@ def test_an_extreme_prior_still_gives_a_vote(exponent: float) -> None:
     smaller_wins = exponent > 0
     assert outcome.categories[0].tolist() == ([0, 3] if smaller_wins else [3, 0])
     assert outcome.shares[0].tolist() == [1.0, 0.0]
+
+
+def test_many_queries_are_voted_on_in_parts_with_the_same_result(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Predicting a whole catalogue would need gigabytes, or differ from card by card."""
+    rng = np.random.default_rng(0)
+    similarities = -np.sort(-rng.random((50, 6)), axis=1)
+    categories = rng.integers(-1, 4, (50, 6))
+    sizes = np.array([3, 1, 8, 2])
+    whole = vote(similarities, categories, sizes, VoteParameters(k=6))
+    monkeypatch.setattr("prodcat_index.voting.vote.PAIRS_AT_ONCE", 7 * 36)
+    parts = vote(similarities, categories, sizes, VoteParameters(k=6))
+    np.testing.assert_array_equal(whole.shares, parts.shares)
+    np.testing.assert_array_equal(whole.categories, parts.categories)
+    np.testing.assert_array_equal(whole.neighbour_shares, parts.neighbour_shares)

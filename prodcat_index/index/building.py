@@ -63,8 +63,8 @@ def build_parts(
     ]
     if not blocks:
         raise CatalogueError(
-            f"No card of {catalogue.source} has a readable picture or text to embed; "
-            "check the columns and --image-root."
+            f"No card of {catalogue.source} has a readable picture or text that tells it from "
+            "the others; check the columns and --image-root."
         )
     faiss_index = build_faiss(blocks)
     parts = IndexParts(catalogue, blocks, equal_weights(blocks), vote, faiss_index)

@@ -177,7 +177,8 @@ def _refuse_foreign(folder: Path) -> None:
     names = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
     found = _format_version(folder)
     # The lock tells an unfinished or damaged index from somebody's own files of the same names.
-    foreign = sorted(names - OWN_NAMES if found or LOCK in names else names)
+    is_index = (found or LOCK in names) and not (folder / VERSIONS).is_symlink()
+    foreign = sorted(names - OWN_NAMES if is_index else names)
     if foreign:
         raise IndexFolderError(
             f"{folder} holds other files ({foreign[0]}); give a new or empty folder for the index."

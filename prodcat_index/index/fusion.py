@@ -21,6 +21,7 @@ from prodcat_index.encoders.base import BoolArray, FloatArray, unit_rows
 from prodcat_index.errors import QueryError
 
 MINIMUM_LENGTH = 1e-6
+ALREADY_SCALED = 1e-12
 EXPECTED_QUANTILE = 0.9
 
 
@@ -104,7 +105,9 @@ def weight_vector(weights: Mapping[str, float], blocks: Sequence[str]) -> npt.ND
             "Weights must be zero or more, and at least one above zero; "
             f"these are {given or 'none'}."
         )
-    return vector / total
+    # Scaled ones stay as they are to the last bit, so that an index answers by its own weights
+    # exactly as another one that is asked with them.
+    return vector if abs(total - 1.0) < ALREADY_SCALED else vector / total
 
 
 def effective_weights(

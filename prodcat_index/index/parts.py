@@ -42,11 +42,12 @@ class Labels:
     def of(cls, catalogue: Catalogue) -> Labels:
         """Return the labels of a catalogue, its categories numbered."""
         categories = catalogue.values("category")
-        keys = dict(zip(categories, catalogue.values("category_id"), strict=True))
+        named = zip(categories, catalogue.values("category_id"), strict=True)
+        keys = {category: key for category, key in named if key}
         names = tuple(sorted(set(categories) - {""}))
         code = {name: position for position, name in enumerate(names)}
         codes = np.array([code.get(c, UNLABELLED) for c in categories], dtype=np.int64)
-        return cls(names, codes, tuple(keys[name] for name in names))
+        return cls(names, codes, tuple(keys.get(name, "") for name in names))
 
     @cached_property
     def sizes(self) -> npt.NDArray[np.int64]:

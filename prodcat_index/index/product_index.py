@@ -172,7 +172,7 @@ class ProductIndex:
         """
         _check_k(k)
         card = Card(title=query) if isinstance(query, str) else query
-        found = self._neighbours([card], k, self._weight_vector(weights))
+        found = self._neighbours([card], min(k, len(self)), self._weight_vector(weights))
         if not found.weights.any():
             raise QueryError(
                 "This query has nothing that the index can compare: it weighs "
@@ -204,6 +204,7 @@ class ProductIndex:
         queries = [block.vectors[[row]].astype(np.float32) for block in self.parts.blocks]
         others = np.arange(len(self)) != row
         vector = self._weight_vector(weights)
+        k = min(k, len(self))
         found = find_neighbours(self.parts.space, queries, present, vector, k, others)
         if not found.weights.any():
             raise QueryError(
@@ -261,6 +262,7 @@ class ProductIndex:
         asked = {name: value for name, value in given.items() if value is not None}
         parameters = replace(self.parts.vote, **asked)
         _check_vote(parameters)
+        parameters = replace(parameters, k=min(parameters.k, len(self)))
         self._check_common_modality(listings)
         queries, present = self._encode(listings)
         vector = self._weight_vector(weights)

@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 FloatRows = npt.NDArray[np.float64]
 IntRows = npt.NDArray[np.int64]
+PAIRS_AT_ONCE = 2_000_000
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,24 @@ def vote(
     """
     similarities = similarities[:, : parameters.k]
     categories = categories[:, : parameters.k]
+    at_once = max(1, PAIRS_AT_ONCE // max(1, categories.shape[1]) ** 2)
+    parts = [
+        _vote(similarities[i : i + at_once], categories[i : i + at_once], sizes, parameters)
+        for i in range(0, max(1, len(categories)), at_once)
+    ]
+    return Vote(
+        neighbour_shares=np.concatenate([part.neighbour_shares for part in parts]),
+        categories=np.concatenate([part.categories for part in parts]),
+        shares=np.concatenate([part.shares for part in parts]),
+    )
+
+
+def _vote(
+    similarities: FloatRows,
+    categories: IntRows,
+    sizes: npt.NDArray[np.int64],
+    parameters: VoteParameters,
+) -> Vote:
     shares = _neighbour_shares(similarities, categories, sizes, parameters)
     same = categories[:, :, None] == categories[:, None, :]
     totals = np.einsum("nij,nj->ni", same, shares)

@@ -6,6 +6,7 @@ import csv
 import json
 import shutil
 from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -212,9 +213,11 @@ def _image_name(listing: Listing) -> str:
 
 def _write_pictures(folder: Path, listings: Sequence[Listing], seed: int) -> None:
     shown = [listing for listing in listings if listing.has_picture]
-    with progress_bar(len(shown), "Drawing the demo's pictures", "picture") as bar:
-        for listing in shown:
-            _write_picture(folder / _image_name(listing), listing, seed)
+    with (
+        progress_bar(len(shown), "Drawing the demo's pictures", "picture") as bar,
+        ThreadPoolExecutor() as pool,
+    ):
+        for _ in pool.map(lambda one: _write_picture(folder / _image_name(one), one, seed), shown):
             bar.update(1)
 
 
