@@ -14,7 +14,7 @@ def progress_bar(total: int, what: str, unit: str = "card") -> Any:
     total
         Number of steps.
     what
-        What is being done, shown before the bar.
+        What is being done, shown before the bar; nothing is drawn without it.
     unit
         What one step is.
 
@@ -25,4 +25,5 @@ def progress_bar(total: int, what: str, unit: str = "card") -> Any:
     """
     from tqdm import tqdm
 
-    return tqdm(total=total, desc=what, unit=unit, file=sys.stderr, disable=not sys.stderr.isatty())
+    hidden = not what or not sys.stderr.isatty()
+    return tqdm(total=total, desc=what, unit=unit, file=sys.stderr, disable=hidden)

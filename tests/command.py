@@ -10,7 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-ENVIRONMENT = {key: value for key, value in os.environ.items() if key != "PRODCAT_INDEX"}
+ENVIRONMENT = {
+    **{key: value for key, value in os.environ.items() if key != "PRODCAT_INDEX"},
+    "PRODCAT_CACHE": "off",
+}
 
 
 @dataclass(frozen=True)

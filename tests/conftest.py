@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 
@@ -10,6 +11,9 @@ import pytest
 
 from prodcat_index.encoders.registry import SCHEMES
 from prodcat_index.index.product_index import ProductIndex
+
+# Tests neither read nor fill the cache of whoever runs them.
+os.environ["PRODCAT_CACHE"] = "off"
 
 SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
 

@@ -41,9 +41,20 @@ class Encoder(ABC):
 
     A value is a text, or the path of a picture file; the empty string is a missing value.
     The row of a value depends on that value alone, never on the other values of the call.
+
+    Attributes
+    ----------
+    reads
+        What a value is.
+    cached
+        Whether rows are kept on disk for later runs. An encoder that is fitted on the catalogue
+        has other rows for every catalogue, and so nothing to keep.
+    spec
+        The name by which the registry knows the encoder.
     """
 
     reads: ClassVar[Reads]
+    cached: ClassVar[bool] = True
     spec: str
 
     @property

@@ -10,6 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from prodcat_index.encoders.base import BoolArray, Encoder, FloatArray
+from prodcat_index.encoders.cache import default_cache
+from prodcat_index.encoders.embedding import embed
 from prodcat_index.encoders.registry import restore_encoder
 from prodcat_index.errors import EncoderError
 from prodcat_index.index.fusion import centre, training_mean
@@ -75,8 +77,6 @@ class Block:
         bool, shape (N,).
     mean
         float32, shape (dim,): the mean that was removed.
-    expected
-        Similarity that this block counts as where a card lacks it.
     """
 
     name: str
@@ -85,7 +85,6 @@ class Block:
     vectors: npt.NDArray[np.float16]
     present: BoolArray
     mean: FloatArray
-    expected: float = 0.0
 
     @property
     def dim(self) -> int:
@@ -116,7 +115,7 @@ class Block:
         """
         if not any(values):
             return np.zeros((len(values), self.dim), dtype=np.float32), np.zeros(len(values), bool)
-        encoded = self.slot.load().encode(values, label=label)
+        encoded = embed(self.slot.load(), values, label=label, cache=default_cache())
         return centre(encoded.vectors, encoded.present, self.mean)
 
 
@@ -141,7 +140,7 @@ def build_block(
         Called with reason -> positions of the values that could not be read.
     """
     encoder.fit(values)
-    encoded = encoder.encode(values, label=name)
+    encoded = embed(encoder, values, label=name, cache=default_cache())
     on_problems(encoded.problems)
     mean = training_mean(encoded.vectors, encoded.present)
     vectors, present = centre(encoded.vectors, encoded.present, mean)

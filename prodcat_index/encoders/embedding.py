@@ -1,0 +1,209 @@
+"""Embedding values through the cache: every content once, and what is known not at all."""
+
+from __future__ import annotations
+
+import hashlib
+import stat
+from collections import defaultdict, deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from prodcat_index.cards.pictures import MAX_PIXELS
+from prodcat_index.encoders.base import Encoded, Encoder, Reads
+from prodcat_index.encoders.cache import EmbeddingCache
+from prodcat_index.progress import progress_bar
+
+# A killed run loses one batch at most.
+BATCH: dict[Reads, int] = {"picture": 128, "text": 512}
+# A few queries are embedded in less time than it takes to write them to disk safely.
+FEWEST_STORED = 16
+HASHERS = 2
+LOOK_AHEAD = 256
+READ_AT_ONCE = 1024**2
+# The largest picture in four bytes a pixel; a longer file is embedded without the cache.
+MAX_HASHED_BYTES = 4 * MAX_PIXELS
+
+_Stamp = tuple[int, int, int]
+
+
+def embed(
+    encoder: Encoder, values: Sequence[str], *, label: str = "", cache: EmbeddingCache | None
+) -> Encoded:
+    """Embed values, as ``encoder.encode`` does, taking from the cache what it holds.
+
+    Equal texts, and picture files of equal bytes, are embedded once. What is new is stored
+    batch by batch, so that a run that was killed goes on from its last batch; of fewer than 16
+    values nothing is stored. What could not be embedded is never stored.
+
+    Parameters
+    ----------
+    encoder
+        Fitted, if it is to be fitted.
+    values
+        n texts, or paths of picture files; the empty string is a missing value.
+    label
+        Shown beside the progress bar; no bar without one.
+    cache
+        None, like an encoder that is not ``cached``, embeds everything anew.
+
+    Returns
+    -------
+    Encoded
+        n rows; those from the cache have the very bits that were computed once.
+    """
+    if cache is None or not encoder.cached:
+        return encoder.encode(values, label=label)
+    distinct = list(dict.fromkeys(value for value in values if value))
+    contents = _contents(encoder.reads, distinct)
+    with progress_bar(len(distinct), label, encoder.reads) as bar:
+        run = _Run(encoder, cache, len(distinct), bar, stores=len(values) >= FEWEST_STORED)
+        while window := list(islice(contents, BATCH[encoder.reads])):
+            run.add(window)
+        run.finish()
+    return run.encoded(values)
+
+
+@dataclass(frozen=True)
+class _Content:
+    """A value and the digest of what it stands for, none for what cannot be read or is too long.
+
+    The stamp tells whether a picture file has changed since.
+    """
+
+    value: str
+    digest: bytes | None = None
+    stamp: _Stamp | None = None
+
+    @property
+    def key(self) -> bytes | str:
+        return self.digest or self.value
+
+    @property
+    def unchanged(self) -> bool:
+        return self.stamp is None or self.stamp == _stamp(self.value)
+
+
+def _contents(reads: Reads, values: Sequence[str]) -> Iterator[_Content]:
+    return _pictures_ahead(values) if reads == "picture" else map(_text, values)
+
+
+def _text(text: str) -> _Content:
+    return _Content(text, hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest())
+
+
+def _pictures_ahead(paths: Sequence[str]) -> Iterator[_Content]:
+    """Read files in threads, a bounded number of them ahead of the network."""
+    with ThreadPoolExecutor(HASHERS) as pool:
+        waiting: deque[Future[_Content]] = deque()
+        for path in paths:
+            waiting.append(pool.submit(_picture, path))
+            if len(waiting) > LOOK_AHEAD:
+                yield waiting.popleft().result()
+        yield from (future.result() for future in waiting)
+
+
+def _picture(path: str) -> _Content:
+    stamp = _stamp(path)
+    if stamp is None:
+        return _Content(path)
+    try:
+        return _Content(path, _file_digest(path), stamp)
+    except OSError:
+        return _Content(path)
+
+
+def _stamp(path: str) -> _Stamp | None:
+    try:
+        found = Path(path).stat()
+    except (OSError, ValueError):
+        return None
+    if not stat.S_ISREG(found.st_mode) or found.st_size > MAX_HASHED_BYTES:
+        return None
+    return found.st_ino, found.st_size, found.st_mtime_ns
+
+
+def _file_digest(path: str) -> bytes:
+    digest = hashlib.sha256()
+    with Path(path).open("rb") as file:
+        while part := file.read(READ_AT_ONCE):
+            digest.update(part)
+    return digest.digest()
+
+
+class _Run:
+    """The rows that are known so far, and the contents that wait to fill a batch."""
+
+    def __init__(
+        self, encoder: Encoder, cache: EmbeddingCache, count: int, bar: Any, stores: bool
+    ) -> None:
+        self._encoder = encoder
+        self._fingerprint = encoder.fingerprint
+        self._cache = cache
+        self._stores = stores
+        self._bar = bar
+        # The last row, of zeros, is that of missing values.
+        self._vectors = np.zeros((count + 1, encoder.dim), dtype=np.float32)
+        self._row_of_key: dict[bytes | str, int] = {}
+        self._row_of_value: dict[str, int] = {}
+        self._reasons: dict[int, str] = {}
+        self._waiting: list[_Content] = []
+
+    def add(self, window: Sequence[_Content]) -> None:
+        """Take from the cache what it holds, and embed the rest as soon as it fills a batch."""
+        fresh = [content for content in window if self._is_new(content)]
+        digests = [content.digest for content in fresh if content.digest]
+        found = self._cache.get(self._fingerprint, digests, self._encoder.dim)
+        for digest, vector in found.items():
+            self._vectors[self._row_of_key[digest]] = vector
+        missing = [content for content in fresh if content.digest not in found]
+        self._bar.update(len(window) - len(missing))
+        self._waiting += missing
+        size = BATCH[self._encoder.reads]
+        while len(self._waiting) >= size:
+            self._embed(self._waiting[:size])
+            del self._waiting[:size]
+
+    def finish(self) -> None:
+        """Embed what still waits."""
+        if self._waiting:
+            self._embed(self._waiting)
+
+    def encoded(self, values: Sequence[str]) -> Encoded:
+        """Return a row for each value, and the positions of those that had problems."""
+        rows = [self._row_of_value.get(value, -1) for value in values]
+        problems: dict[str, list[int]] = defaultdict(list)
+        for position, row in enumerate(rows):
+            if row in self._reasons:
+                problems[self._reasons[row]].append(position)
+        vectors = self._vectors[np.array(rows, dtype=np.intp)]
+        return Encoded(vectors, np.any(vectors != 0, axis=1), dict(problems))
+
+    def _is_new(self, content: _Content) -> bool:
+        known = content.key in self._row_of_key
+        row = self._row_of_key.setdefault(content.key, len(self._row_of_key))
+        self._row_of_value[content.value] = row
+        return not known
+
+    def _embed(self, batch: Sequence[_Content]) -> None:
+        encoded = self._encoder.encode([content.value for content in batch])
+        rows = [self._row_of_key[content.key] for content in batch]
+        self._vectors[rows] = encoded.vectors
+        for reason, positions in encoded.problems.items():
+            self._reasons.update({rows[position]: reason for position in positions})
+        self._bar.update(len(batch))
+        if self._stores:
+            self._store(batch, rows)
+
+    def _store(self, batch: Sequence[_Content], rows: Sequence[int]) -> None:
+        vectors = {
+            content.digest: self._vectors[row]
+            for content, row in zip(batch, rows, strict=True)
+            if content.digest and row not in self._reasons and content.unchanged
+        }
+        self._cache.put(self._encoder.spec, self._fingerprint, vectors)

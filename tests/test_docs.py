@@ -1,0 +1,65 @@
+"""The documentation tells of the program as it is."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+
+from prodcat_index.cli.app import app
+
+ROOT = Path(__file__).parents[1]
+PAGES = ("README.md", "docs/guide.md", "docs/decisions.md", "docs/cli.md")
+
+
+def _commands(command: Any, name: str) -> Iterator[tuple[str, Any]]:
+    yield name, command
+    for sub_name, sub in getattr(command, "commands", {}).items():
+        yield from _commands(sub, f"{name} {sub_name}")
+
+
+COMMANDS = dict(_commands(typer.main.get_command(app), "prodcat"))
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_and_option_is_in_the_reference(name: str) -> None:
+    """Users would not find what is there; run scripts/cli-reference."""
+    page = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
+    section = page.split(f"`{name}`\n", 1)[1].split("\n#", 1)[0]
+    for parameter in COMMANDS[name].params:
+        if parameter.param_type_name == "argument":
+            continue
+        option = max(parameter.opts, key=len)
+        assert option in section, f"{name} {option}"
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_commands_and_options_of_the_pages_exist(page: str) -> None:
+    """A reader would copy a line that fails."""
+    text = (ROOT / page).read_text(encoding="utf-8")
+    for line in re.findall(r"^\$ (prodcat .*)$", text, flags=re.MULTILINE):
+        words = line.split("|")[0].split()
+        if not words[1].islower():
+            continue
+        name = max((n for n in COMMANDS if line.startswith(n + " ") or line == n), key=len)
+        assert name != "prodcat" or words[1].startswith(("-", "[")), line
+        known = {option for parameter in COMMANDS[name].params for option in parameter.opts}
+        assert {word for word in words if word.startswith("--")} <= {*known, "--help"}, line
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_links_of_the_pages_lead_somewhere(page: str) -> None:
+    text = (ROOT / page).read_text(encoding="utf-8")
+    for target in re.findall(r"\]\((?!http)([^)#]+)", text):
+        assert ((ROOT / page).parent / target).exists(), target
+
+
+def test_no_page_holds_a_placeholder() -> None:
+    """A figure that nobody measured would stand there as if it were one."""
+    for page in PAGES:
+        text = (ROOT / page).read_text(encoding="utf-8")
+        assert not re.search(r"TODO|FIXME|XXX|\b[A-Z]+_(OUTPUT|SCORE|ROW)\b", text), page
