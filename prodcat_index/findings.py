@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 NAMED = 5
+SINGULAR = {"cards have ": "card has ", "cards are ": "card is ", "cards name ": "card names "}
 
 
 def name_first(names: Sequence[str], limit: int = NAMED) -> str:
@@ -35,7 +36,7 @@ class Finding:
     Attributes
     ----------
     what
-        A clause after the count that begins with ``cards have`` or ``cards are``, such as
+        A clause after the count that begins with ``cards have``, ``are`` or ``name``, such as
         ``"cards have no usable picture (the file is truncated)"``.
     ids
         Identifiers of the cards, in catalogue order.
@@ -56,7 +57,7 @@ class Finding:
 
 
 def _singular(what: str) -> str:
-    for plural, singular in (("cards have ", "card has "), ("cards are ", "card is ")):
+    for plural, singular in SINGULAR.items():
         if what.startswith(plural):
             return singular + what.removeprefix(plural)
     return what

@@ -110,7 +110,7 @@ def test_pictures_are_found_where_the_layout_has_them(
     catalogue = read_catalogue(path)
     assert catalogue.values("image") == [str(picture.resolve()), ""]
     assert [str(finding) for finding in catalogue.findings] == [
-        "1 cards have no picture file of their id: 11"
+        "1 card has no picture file of their id: 11"
     ]
 
 

@@ -75,7 +75,7 @@ def test_the_default_preset_exists() -> None:
 
 def test_an_unknown_preset_is_refused() -> None:
     with pytest.raises(EncoderError) as caught:
-        preset_spec("original", "text")
+        preset_spec("unheard-of", "text")
     assert str(caught.value) == (
-        f"There is no preset 'original'; the presets are {', '.join(PRESETS)}."
+        f"There is no preset 'unheard-of'; the presets are {', '.join(PRESETS)}."
     )

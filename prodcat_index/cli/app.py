@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from prodcat_index import __version__
-from prodcat_index.cli import build_index, cache, demo, info, predict, query, similar
+from prodcat_index.cli import build_index, cache, demo, encoders, info, predict, query, similar
 
 app = typer.Typer(
     name="prodcat",
@@ -43,4 +43,5 @@ app.command("similar")(similar.similar)
 app.command("predict")(predict.predict)
 app.command("info")(info.info)
 app.command("demo")(demo.demo)
+app.command("encoders")(encoders.encoders)
 app.add_typer(cache.app, name="cache")

@@ -21,6 +21,10 @@ def build_index(
             help="MODALITY=SPEC, such as title=lexical:128; repeat it, also for one modality."
         ),
     ] = None,
+    preset: Annotated[
+        str, typer.Option(help="Encoders of the other modalities; see prodcat encoders.")
+    ] = "embedded",
+    device: options.DeviceOption = None,
     weights: options.WeightsOption = None,
     id_column: options.IdColumn = None,
     title_column: options.TitleColumn = None,
@@ -35,6 +39,7 @@ def build_index(
     """Embed a catalogue of labelled cards and index it."""
     from prodcat_index.index.product_index import ProductIndex
 
+    options.choose_device(device)
     cards = options.read_listed(
         catalogue,
         id_column=id_column,
@@ -48,7 +53,9 @@ def build_index(
         encoding=encoding,
     )
     chosen = _parse_encoders(encoder or [])
-    index = ProductIndex.build(cards, encoders=chosen, weights=options.parse_weights(weights))
+    index = ProductIndex.build(
+        cards, encoders=chosen, preset=preset, weights=options.parse_weights(weights)
+    )
     options.warn(index.findings)
     folder = index.save(output or options.DEFAULT_ROOT / catalogue.stem)
     typer.echo(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -18,7 +19,22 @@ if TYPE_CHECKING:
 
 DEFAULT_ROOT = Path("indexes")
 INDEX_VARIABLE = "PRODCAT_INDEX"
+DEVICE_VARIABLE = "PRODCAT_DEVICE"
 
+
+class Device(str, Enum):
+    """Where networks run."""
+
+    auto = "auto"
+    cpu = "cpu"
+    cuda = "cuda"
+    mps = "mps"
+
+
+DeviceOption = Annotated[
+    Device | None,
+    typer.Option(help=f"Where networks run; by default ${DEVICE_VARIABLE}, or the fastest."),
+]
 IndexOption = Annotated[
     Path | None,
     typer.Option(
@@ -59,6 +75,12 @@ TextColumn = Annotated[
     list[str] | None, typer.Option(help="A further column of text to embed; may be repeated.")
 ]
 EncodingOption = Annotated[str | None, typer.Option(help="Of a text file, such as cp1251.")]
+
+
+def choose_device(device: Device | None) -> None:
+    """Let the networks of this process run on a device."""
+    if device is not None:
+        os.environ[DEVICE_VARIABLE] = device.value
 
 
 def parse_weights(text: str | None) -> dict[str, float] | None:

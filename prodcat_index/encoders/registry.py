@@ -12,8 +12,22 @@ from prodcat_index.errors import EncoderError
 SCHEMES = {
     "lexical": "prodcat_index.encoders.lexical:LexicalEncoder",
     "efficientnet-lite0": "prodcat_index.encoders.efficientnet:EfficientNetLite0Encoder",
+    "timm": "prodcat_index.encoders.timm_named:NamedTimmEncoder",
+    "sbert": "prodcat_index.encoders.sbert:SbertEncoder",
+    "use-multilingual": "prodcat_index.encoders.usem:MultilingualSentenceEncoder",
 }
-PRESETS = {"embedded": {"picture": "efficientnet-lite0", "text": "lexical"}}
+# Why these: docs/decisions.md.
+PRESETS = {
+    "embedded": {"picture": "efficientnet-lite0", "text": "lexical"},
+    "original": {
+        "picture": "timm:maxvit_nano_rw_256.sw_in1k",
+        "text": "sbert:ai-forever/sbert_large_nlu_ru",
+    },
+    "multilingual": {
+        "picture": "timm:vit_base_patch16_siglip_224.v2_webli",
+        "text": "sbert:intfloat/multilingual-e5-small?prefix=query:%20",
+    },
+}
 DEFAULT_PRESET = "embedded"
 
 

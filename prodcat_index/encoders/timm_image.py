@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections import defaultdict, deque
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from prodcat_index.cards.pictures import load_picture
 from prodcat_index.encoders.base import Encoded, Encoder, FloatArray, unit_rows
+from prodcat_index.encoders.device import each_core_alone, inference, pick_device, run_halving
+from prodcat_index.encoders.options import Precision
 from prodcat_index.encoders.torch_setup import import_with_torch
 from prodcat_index.errors import PictureError
 from prodcat_index.progress import progress_bar
@@ -20,10 +21,9 @@ from prodcat_index.progress import progress_bar
 if TYPE_CHECKING:
     import torch
 
-# A small batch in channels-last layout stays in the cache of a CPU: measured in docs/decisions.md.
-BATCH = 8
-DECODERS = 2
-LOOK_AHEAD = 64
+# On a CPU every core embeds small batches of its own on one thread: these stay in its cache, and
+# no core ever waits for another. Measured in docs/decisions.md.
+BATCH = {"cpu": 2, "mps": 32, "cuda": 64}
 
 
 class TimmEncoder(Encoder):
@@ -37,92 +37,102 @@ class TimmEncoder(Encoder):
         A timm model made with ``num_classes=0``, with its weights.
     weights_digest
         sha256 of the weights, part of the fingerprint.
+    input_size
+        Side of the pictures that the network gets, in pixels; None for its own.
+    precision
+        Of its numbers; None for the device's own.
     """
 
     reads = "picture"
 
-    def __init__(self, spec: str, model: torch.nn.Module, weights_digest: str) -> None:
+    def __init__(
+        self,
+        spec: str,
+        model: torch.nn.Module,
+        weights_digest: str,
+        *,
+        input_size: int | None = None,
+        precision: Precision | None = None,
+    ) -> None:
         timm_data = import_with_torch("timm.data")
         self.spec = spec
         import torch
 
+        self._device = pick_device()
         self._model = model.eval()
-        self._model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self._preprocessing: Mapping[str, Any] = timm_data.resolve_model_data_config(model)
+        self._model.to(self._device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        sized = {"input_size": (3, input_size, input_size)} if input_size else {}
+        self._preprocessing: Mapping[str, Any] = {
+            **timm_data.resolve_model_data_config(model),
+            **sized,
+        }
         self._transform = timm_data.create_transform(**self._preprocessing, is_training=False)
         self._weights_digest = weights_digest
+        self._precision: Precision | None = precision
 
     @property
     def dim(self) -> int:
         """Length of a row."""
-        return int(self._model.num_features)  # type: ignore[arg-type]
+        # Some networks widen their features once more before the classifier.
+        return int(self._model.head_hidden_size)  # type: ignore[arg-type]
+
+    @property
+    def parameters(self) -> int:
+        """Number of weights."""
+        return sum(weights.numel() for weights in self._model.parameters())
 
     @property
     def fingerprint(self) -> str:
-        """Hex digest of the weights and the preprocessing."""
+        """Hex digest of the weights, the preprocessing and the precision that was asked for."""
         preprocessing = json.dumps(self._preprocessing, sort_keys=True)
-        return hashlib.sha256(f"{self._weights_digest} {preprocessing}".encode()).hexdigest()
+        parts = [self._weights_digest, preprocessing, self._precision]
+        return hashlib.sha256(" ".join(part for part in parts if part).encode()).hexdigest()
 
     def encode(self, values: Sequence[str], *, label: str = "") -> Encoded:
         """Embed picture files; equal paths are embedded once, unreadable ones are absent."""
         paths = list(dict.fromkeys(value for value in values if value))
         features = np.zeros((len(paths) + 1, self.dim), dtype=np.float32)
         reasons: dict[str, str] = {}
-        with progress_bar(len(paths), label, "picture") as bar:
-            for rows, batch in _batches(self._decoded(paths, reasons, bar)):
-                features[rows] = self._forward(batch)
+        size = BATCH[self._device]
+        starts = range(0, len(paths), size)
+        batches = [range(start, min(start + size, len(paths))) for start in starts]
+        with (
+            progress_bar(len(paths), label, "picture") as bar,
+            each_core_alone() as pool,
+        ):
+            done = pool.map(lambda rows: self._embed(paths, rows, reasons), batches)
+            for batch, (readable, embedded) in zip(batches, done, strict=True):
+                features[readable] = embedded
+                bar.update(len(batch))
         position = {path: row for row, path in enumerate(paths)}
         vectors = unit_rows(features)[[position.get(value, -1) for value in values]]
         vectors = vectors.reshape(-1, self.dim)
         return Encoded(vectors, np.any(vectors != 0, axis=1), _by_reason(values, reasons))
 
-    def _decoded(
-        self, paths: Sequence[str], reasons: dict[str, str], bar: Any
-    ) -> Iterator[tuple[int, torch.Tensor]]:
-        for row, future in _ahead(self._decode, paths):
-            bar.update()
+    def _embed(
+        self, paths: Sequence[str], rows: Sequence[int], reasons: dict[str, str]
+    ) -> tuple[list[int], FloatArray]:
+        """Embed the readable ones of some pictures, and note why the others are not."""
+        decoded = {}
+        for row in rows:
             try:
-                yield row, future.result()
+                decoded[row] = self._transform(load_picture(paths[row]))
             except PictureError as error:
                 reasons[paths[row]] = str(error)
+        return list(decoded), run_halving(list(decoded.values()), self._forward)
 
-    def _decode(self, path: str) -> torch.Tensor:
-        tensor: torch.Tensor = self._transform(load_picture(path))
-        return tensor
-
-    def _forward(self, batch: Sequence[torch.Tensor]) -> FloatArray:
+    def _forward(self, pictures: Sequence[torch.Tensor]) -> FloatArray:
         import torch
 
-        with torch.inference_mode():
-            pictures = torch.stack(list(batch)).contiguous(memory_format=torch.channels_last)
-            features: FloatArray = self._model(pictures).float().numpy()
-        return features
-
-
-def _ahead(decode: Any, paths: Sequence[str]) -> Iterator[tuple[int, Future[torch.Tensor]]]:
-    """Decode in threads, a bounded number of pictures ahead of the network."""
-    with ThreadPoolExecutor(DECODERS) as pool:
-        waiting: deque[tuple[int, Future[torch.Tensor]]] = deque()
-        for row, path in enumerate(paths):
-            waiting.append((row, pool.submit(decode, path)))
-            if len(waiting) > LOOK_AHEAD:
-                yield waiting.popleft()
-        yield from waiting
-
-
-def _batches(
-    pairs: Iterator[tuple[int, torch.Tensor]],
-) -> Iterator[tuple[list[int], list[torch.Tensor]]]:
-    rows: list[int] = []
-    tensors: list[torch.Tensor] = []
-    for row, tensor in pairs:
-        rows.append(row)
-        tensors.append(tensor)
-        if len(rows) == BATCH:
-            yield rows, tensors
-            rows, tensors = [], []
-    if rows:
-        yield rows, tensors
+        if not pictures:
+            return np.zeros((0, self.dim), dtype=np.float32)
+        with inference(self._device, self._precision):
+            batch = torch.stack(list(pictures)).contiguous(memory_format=torch.channels_last)
+            if self._device == "cuda":
+                batch = batch.pin_memory()
+            features = self._model(batch.to(self._device, non_blocking=True))
+        rows: FloatArray = features.float().cpu().numpy()
+        return rows
 
 
 def _by_reason(values: Sequence[str], reasons: Mapping[str, str]) -> dict[str, list[int]]:

