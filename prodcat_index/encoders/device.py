@@ -138,6 +138,22 @@ def run_halving(batch: Sequence[_T], forward: Callable[[Sequence[_T]], FloatArra
     return np.concatenate(halves)
 
 
+def require_numbers(rows: FloatArray, spec: str) -> FloatArray:
+    """Return the rows of an encoder, if every one holds numbers alone.
+
+    Raises
+    ------
+    EncoderError
+        If half precision was too small for them, or the weights are damaged.
+    """
+    if not np.isfinite(rows).all():
+        raise EncoderError(
+            f"The encoder {spec} gives values that are no numbers; its weights are damaged, or "
+            "need the option precision=float32."
+        )
+    return rows
+
+
 def _is_out_of_memory(error: RuntimeError) -> bool:
     import torch
 

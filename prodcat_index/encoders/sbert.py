@@ -21,6 +21,7 @@ from prodcat_index.encoders.device import (
     has_bfloat16,
     inference,
     pick_device,
+    require_numbers,
     run_halving,
 )
 from prodcat_index.encoders.hub import fetch_model
@@ -146,8 +147,7 @@ class SbertEncoder(Encoder):
         with inference(self._device, self._precision):
             placed = batch_to_device(tokens, self._model.device)
             embeddings = self._model(placed)["sentence_embedding"][:, : self.dim]
-        rows: FloatArray = embeddings.float().cpu().numpy()
-        return rows
+        return require_numbers(embeddings.float().cpu().numpy(), self.spec)
 
     @property
     def _prefix(self) -> str | None:

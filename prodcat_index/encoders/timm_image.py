@@ -12,7 +12,13 @@ import numpy as np
 
 from prodcat_index.cards.pictures import load_picture
 from prodcat_index.encoders.base import Encoded, Encoder, FloatArray, unit_rows
-from prodcat_index.encoders.device import each_core_alone, inference, pick_device, run_halving
+from prodcat_index.encoders.device import (
+    each_core_alone,
+    inference,
+    pick_device,
+    require_numbers,
+    run_halving,
+)
 from prodcat_index.encoders.options import Precision
 from prodcat_index.encoders.torch_setup import import_with_torch
 from prodcat_index.errors import PictureError
@@ -126,13 +132,12 @@ class TimmEncoder(Encoder):
 
         if not pictures:
             return np.zeros((0, self.dim), dtype=np.float32)
+        batch = torch.stack(list(pictures)).contiguous(memory_format=torch.channels_last)
+        if self._device == "cuda":
+            batch = batch.pin_memory()
         with inference(self._device, self._precision):
-            batch = torch.stack(list(pictures)).contiguous(memory_format=torch.channels_last)
-            if self._device == "cuda":
-                batch = batch.pin_memory()
             features = self._model(batch.to(self._device, non_blocking=True))
-        rows: FloatArray = features.float().cpu().numpy()
-        return rows
+        return require_numbers(features.float().cpu().numpy(), self.spec)
 
 
 def _by_reason(values: Sequence[str], reasons: Mapping[str, str]) -> dict[str, list[int]]:

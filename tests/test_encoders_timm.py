@@ -1,0 +1,246 @@
+"""Pictures to rows by any network of timm, with weights of a file or of the hub."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import made
+import numpy as np
+import pytest
+from PIL import Image
+
+from prodcat_index.cards.card import Card
+from prodcat_index.encoders import timm_named
+from prodcat_index.encoders.registry import make_encoder
+from prodcat_index.encoders.timm_image import TimmEncoder
+from prodcat_index.encoders.torch_setup import import_with_torch
+from prodcat_index.errors import EncoderError
+from prodcat_index.index.product_index import ProductIndex
+
+MAXVIT = "maxvit_nano_rw_256.sw_in1k"
+SMALL = "test_resnet.r160_in1k"
+
+
+def save_weights(file: Path, name: str, classes: int, seed: int = 0) -> Path:
+    """Save random weights of a network, as a training run does."""
+    import torch
+    from safetensors.torch import save_file
+
+    timm = import_with_torch("timm")
+    torch.manual_seed(seed)
+    model = timm.create_model(name, num_classes=classes)
+    save_file(model.state_dict(), file)
+    return file
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Random weights of MaxViT nano, with a classifier for ImageNet."""
+    return save_weights(tmp_path_factory.mktemp("weights") / "maxvit.safetensors", MAXVIT, 1000)
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Random weights of a network of a moment."""
+    return save_weights(tmp_path_factory.mktemp("weights") / "small.safetensors", SMALL, 1000)
+
+
+@pytest.fixture(scope="module")
+def maxvit(weights: Path) -> TimmEncoder:
+    return make(f"{MAXVIT}@{weights}")
+
+
+def make(argument: str) -> TimmEncoder:
+    encoder = make_encoder(f"timm:{argument}")
+    assert isinstance(encoder, TimmEncoder)
+    return encoder
+
+
+def refused(argument: str) -> str:
+    with pytest.raises(EncoderError) as caught:
+        make(argument)
+    return str(caught.value)
+
+
+def test_the_original_network_gives_512_numbers(maxvit: TimmEncoder, pictures: list[Path]) -> None:
+    encoded = maxvit.encode([str(path) for path in pictures[:2]])
+    assert maxvit.dim == 512
+    assert encoded.vectors.shape == (2, 512)
+    np.testing.assert_allclose(np.linalg.norm(encoded.vectors, axis=1), 1.0, atol=1e-5)
+
+
+def test_rows_are_those_of_timm_itself(
+    maxvit: TimmEncoder, weights: Path, pictures: list[Path]
+) -> None:
+    """Weights, preprocessing at 256 pixels and pooling, all as their author meant them."""
+    import torch
+    from safetensors.torch import load_file
+
+    timm = import_with_torch("timm")
+    model = timm.create_model(MAXVIT).eval()
+    model.load_state_dict(load_file(weights))
+    model.reset_classifier(0)
+    config = timm.data.resolve_model_data_config(model)
+    assert config["input_size"] == (3, 256, 256)
+    transform = timm.data.create_transform(**config, is_training=False)
+    with torch.inference_mode():
+        batch = torch.stack([transform(Image.open(path).convert("RGB")) for path in pictures[:2]])
+        expected = torch.nn.functional.normalize(model(batch)).numpy()
+    found = maxvit.encode([str(path) for path in pictures[:2]]).vectors
+    assert np.sum(found * expected, axis=1).min() >= 0.9999
+
+
+@pytest.mark.parametrize("classes", [0, 7])
+def test_the_classifier_does_not_matter(
+    classes: int, small: Path, tmp_path: Path, pictures: list[Path]
+) -> None:
+    """Weights of one's own training have another classifier, or none."""
+    from safetensors.torch import load_file, save_file
+
+    own = save_weights(tmp_path / "own.safetensors", SMALL, classes, seed=1)
+    trunk = {name: rows for name, rows in load_file(small).items() if not name.startswith("fc.")}
+    save_file({**load_file(own), **trunk}, own)
+    first, second = make(f"{SMALL}@{small}"), make(f"{SMALL}@{own}")
+    assert first.fingerprint == second.fingerprint
+    path = [str(pictures[0])]
+    assert (first.encode(path).vectors == second.encode(path).vectors).all()
+
+
+def test_a_network_that_widens_its_features_says_their_number(
+    tmp_path: Path, pictures: list[Path]
+) -> None:
+    name = "mobilenetv3_small_050.lamb_in1k"
+    encoder = make(f"{name}@{save_weights(tmp_path / 'w.safetensors', name, 10)}")
+    assert encoder.dim == encoder.encode([str(pictures[0])]).vectors.shape[1] == 1024
+
+
+def test_the_size_of_pictures_can_be_chosen(small: Path, pictures: list[Path]) -> None:
+    usual, large = make(f"{SMALL}@{small}"), make(f"{SMALL}@{small}?input_size=320")
+    assert large.spec == f"timm:{SMALL}@{small}?input_size=320"
+    assert large.fingerprint != usual.fingerprint
+    path = [str(pictures[7])]
+    cosine = float(usual.encode(path).vectors[0] @ large.encode(path).vectors[0])
+    assert 0.5 < cosine < 0.9999
+
+
+def test_a_size_that_a_network_cannot_take_is_refused(weights: Path) -> None:
+    assert "takes no pictures of 100 pixels" in refused(f"{MAXVIT}@{weights}?input_size=100")
+
+
+def test_half_precision_changes_rows_hardly(small: Path, pictures: list[Path]) -> None:
+    paths = [str(path) for path in pictures]
+    exact = make(f"{SMALL}@{small}").encode(paths).vectors
+    rough = make(f"{SMALL}@{small}?precision=bfloat16").encode(paths).vectors
+    cosines = np.sum(exact * rough, axis=1)
+    assert cosines.min() > 0.99
+    assert cosines.max() < 1.0
+
+
+def test_the_fingerprint_is_that_of_the_weights(small: Path, tmp_path: Path) -> None:
+    one = make(f"{SMALL}@{small}").fingerprint
+    moved = tmp_path / "moved.safetensors"
+    moved.write_bytes(small.read_bytes())
+    assert make(f"{SMALL}@{moved}").fingerprint == one
+    other = save_weights(tmp_path / "other.safetensors", SMALL, 1000, seed=1)
+    assert make(f"{SMALL}@{other}").fingerprint != one
+
+
+def test_a_name_takes_the_weights_of_the_hub(
+    monkeypatch: pytest.MonkeyPatch, small: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "model.safetensors").write_bytes(small.read_bytes())
+    asked: list[Any] = []
+    monkeypatch.setattr(
+        timm_named, "fetch_model", lambda *arguments: (asked.append(arguments), tmp_path)[1]
+    )
+    encoder = make(SMALL)
+    assert encoder.spec == f"timm:{SMALL}"
+    assert encoder.fingerprint == make(f"{SMALL}@{small}").fingerprint
+    assert asked == [
+        (f"timm/{SMALL}", ("model.safetensors",), f"timm:{SMALL}@FILE.safetensors"),
+    ]
+
+
+def test_an_unknown_network_is_refused_with_the_nearest_name() -> None:
+    message = refused("maxvit_nano_rw_25.sw_in1k")
+    assert message.startswith("timm knows no network 'maxvit_nano_rw_25.sw_in1k'; ")
+    assert message.endswith("Did you mean maxvit_nano_rw_256.sw_in1k?")
+
+
+def test_unknown_weights_of_a_network_are_refused_with_those_there_are() -> None:
+    assert refused("maxvit_nano_rw_256.foo") == (
+        f"timm knows no weights 'maxvit_nano_rw_256.foo'; those of this network are {MAXVIT}."
+    )
+
+
+@pytest.mark.parametrize("name", ["hf-hub:owner/name", "", "os"])
+def test_only_names_of_timm_are_taken(name: str) -> None:
+    assert refused(name).startswith("timm knows no network ")
+
+
+def test_weights_of_another_network_are_refused(small: Path) -> None:
+    """timm would leave random numbers in place of what is missing."""
+    message = refused(f"{MAXVIT}@{small}")
+    assert f"The weights {small} cannot be loaded into {MAXVIT} (its tensors are others)" in message
+    assert message.endswith("or take another one, or the preset embedded.")
+
+
+def test_weights_that_lack_a_tensor_are_refused(small: Path, tmp_path: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    tensors = load_file(small)
+    del tensors[next(name for name in tensors if name.startswith("layer1") and "weight" in name)]
+    save_file(tensors, tmp_path / "w.safetensors")
+    assert "(its tensors are others)" in refused(f"{SMALL}@{tmp_path / 'w.safetensors'}")
+
+
+def test_damaged_weights_are_refused(small: Path, tmp_path: Path) -> None:
+    file = tmp_path / "w.safetensors"
+    file.write_bytes(small.read_bytes()[:-100])
+    assert f"The weights {file} cannot be loaded into {SMALL} (Error while" in refused(
+        f"{SMALL}@{file}"
+    )
+
+
+def test_weights_that_are_no_numbers_are_refused(
+    small: Path, tmp_path: Path, pictures: list[Path]
+) -> None:
+    """Else every picture would silently count as missing."""
+    from safetensors.torch import load_file, save_file
+
+    file = tmp_path / "w.safetensors"
+    save_file({name: rows * float("nan") for name, rows in load_file(small).items()}, file)
+    with pytest.raises(EncoderError, match="gives values that are no numbers; its weights are"):
+        make(f"{SMALL}@{file}").encode([str(pictures[0])])
+
+
+def test_a_missing_file_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "w.safetensors"
+    assert (
+        refused(f"{SMALL}@{file}") == f"There is no file {file} for the encoder timm; put it there."
+    )
+
+
+def test_pickled_weights_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "w.pth").write_bytes(b"anything")
+    assert "are not .safetensors, the only form that is read" in refused(
+        f"{SMALL}@{tmp_path}/w.pth"
+    )
+
+
+def test_an_index_remembers_its_network(small: Path, tmp_path: Path, pictures: list[Path]) -> None:
+    """And does not take another one in its place."""
+    file = tmp_path / "w.safetensors"
+    file.write_bytes(small.read_bytes())
+    rows = [{**row, "image": str(path)} for row, path in zip(made.CARDS, pictures, strict=False)]
+    built = ProductIndex.build(
+        made.catalogue(rows, texts=()), encoders={"image": f"timm:{SMALL}@{file}"}
+    )
+    folder = built.save(tmp_path / "index")
+    query = Card(id="q", image=str(pictures[4]))
+    assert ProductIndex.load(folder).search(query, 1)[0].id == rows[4]["id"]
+
+    save_weights(file, SMALL, 1000, seed=1)
+    with pytest.raises(EncoderError, match="is not the one that this index was built with"):
+        ProductIndex.load(folder).search(query, 1)
