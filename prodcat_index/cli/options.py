@@ -22,6 +22,15 @@ INDEX_VARIABLE = "PRODCAT_INDEX"
 DEVICE_VARIABLE = "PRODCAT_DEVICE"
 
 
+class Objective(str, Enum):
+    """What tuning maximises."""
+
+    weighted_f1 = "weighted-f1"
+    macro_f1 = "macro-f1"
+    accuracy = "accuracy"
+    nll = "nll"
+
+
 class Device(str, Enum):
     """Where networks run."""
 
@@ -74,6 +83,8 @@ ImageColumn = Annotated[str | None, typer.Option(help="Column of picture paths."
 TextColumn = Annotated[
     list[str] | None, typer.Option(help="A further column of text to embed; may be repeated.")
 ]
+ObjectiveOption = Annotated[Objective, typer.Option(help="What tuning maximises.")]
+SeedOption = Annotated[int, typer.Option(help="Of everything that is drawn at random.")]
 EncodingOption = Annotated[str | None, typer.Option(help="Of a text file, such as cp1251.")]
 
 

@@ -157,10 +157,46 @@ def write_version(
         If the folder holds something else, another process writes it, or the disk is full.
     """
     _refuse_foreign(folder)
+    return _as_only_writer(
+        folder, lambda: _write_locked(folder, write_files, make_manifest, make_card)
+    )
+
+
+def rewrite_manifest(
+    folder: Path, change: Callable[[Manifest], Manifest], make_card: Callable[[Manifest], str]
+) -> Manifest:
+    """Replace the manifest of an index folder, its files staying as they are.
+
+    Parameters
+    ----------
+    folder
+        An index folder.
+    change
+        Makes the new manifest from the one that is there.
+    make_card
+        Makes the page for people from the manifest.
+
+    Raises
+    ------
+    IndexFolderError
+        If the folder is no index, another process writes it, or the disk is full.
+    """
+
+    def write() -> Manifest:
+        manifest = change(_parse(folder))
+        _replace(folder / MANIFEST, manifest.model_dump_json(indent=1))
+        _replace(folder / CARD, make_card(manifest))
+        return manifest
+
+    _parse(folder)
+    return _as_only_writer(folder, write)
+
+
+def _as_only_writer(folder: Path, write: Callable[[], Manifest]) -> Manifest:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with FileLock(folder / LOCK, timeout=0):
-            return _write_locked(folder, write_files, make_manifest, make_card)
+            return write()
     except Timeout as error:
         raise IndexFolderError(
             f"Another process is writing the index {folder}; wait until it ends and try again."

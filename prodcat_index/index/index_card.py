@@ -19,6 +19,13 @@ def index_card(manifest: Manifest) -> str:
     )
     packages = ", ".join(f"{name} {number}" for name, number in manifest.packages.items())
     vote = manifest.vote
+    tuning = manifest.tuning
+    tuned = (
+        f"Tuned by leave-one-out over {tuning.cards} cards of {tuning.categories} categories: "
+        f"{tuning.objective} {tuning.after.value:.3f}, with equal weights {tuning.equal.value:.3f}."
+        if tuning
+        else "Not tuned; `prodcat tune` finds better weights and votes."
+    )
     return f"""# Product index
 
 Version {manifest.version}, written {manifest.created} by {packages}.
@@ -30,6 +37,7 @@ Version {manifest.version}, written {manifest.created} by {packages}.
 {blocks}
 
 Vote of the {vote.k} nearest cards, temperature {vote.temperature}, prior exponent \
-{vote.prior_exponent}. Search: {manifest.search.kind}, {manifest.search.dim} dimensions.
+{vote.prior_exponent}. {tuned}
+Search: {manifest.search.kind}, {manifest.search.dim} dimensions.
 The files and their sha256 are listed in `manifest.json`.
 """

@@ -58,6 +58,32 @@ class VoteRecord(_Record):
     prior_exponent: float
 
 
+class StepRecord(_Record):
+    """A setting that tuning tried, and what the objective said."""
+
+    weights: tuple[float, ...] = Field(strict=False, min_length=1, max_length=1000)
+    vote: VoteRecord
+    value: float
+
+
+Steps = Annotated[tuple[StepRecord, ...], Field(strict=False, max_length=10_000)]
+
+
+class TuningRecord(_Record):
+    """How the weights and the vote were found."""
+
+    objective: str
+    cards: Count
+    categories: Count
+    before: StepRecord
+    equal: StepRecord
+    after: StepRecord
+    recall: float = Field(ge=0, le=1)
+    path: Steps
+    weight_surface: Steps
+    vote_surface: Steps
+
+
 class SearchRecord(_Record):
     """The FAISS index."""
 
@@ -86,6 +112,8 @@ class Manifest(_Record):
         Text columns in order.
     image_root
         Folder that the picture paths of the cards start from.
+    tuning
+        How the weights and the vote were found; none where they were given.
     files
         Path inside the index folder -> size and digest.
     """
@@ -102,6 +130,7 @@ class Manifest(_Record):
     image_root: str
     blocks: tuple[BlockRecord, ...] = Field(strict=False, min_length=1)
     vote: VoteRecord
+    tuning: TuningRecord | None = None
     search: SearchRecord
     files: dict[InsidePath, FileRecord]
 
@@ -110,6 +139,9 @@ class Manifest(_Record):
         names = [block.name for block in self.blocks]
         if len(set(names)) < len(names):
             raise ValueError("two blocks have the same name")
+        steps = (self.tuning.before, self.tuning.equal) if self.tuning else ()
+        if any(len(step.weights) != len(self.blocks) for step in steps):
+            raise ValueError("tuning weighed other blocks than these")
         if self.search.dim != sum(block.dim for block in self.blocks) + len(self.blocks):
             raise ValueError("the search index has another dimension than the blocks together")
         unlisted = sorted(self._paths_read() - set(self.files))

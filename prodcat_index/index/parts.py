@@ -14,6 +14,7 @@ from prodcat_index.cards.card import Catalogue
 from prodcat_index.encoders.base import BoolArray
 from prodcat_index.index.block import Block
 from prodcat_index.index.neighbours import IntArray, SearchSpace
+from prodcat_index.voting.tuning import Tuning
 from prodcat_index.voting.vote import VoteParameters
 
 UNLABELLED = -1
@@ -76,6 +77,8 @@ class IndexParts:
         How neighbours vote.
     faiss_index
         Inner-product index over the fused blocks.
+    tuning
+        How the weights and the vote were found; None where they were given.
     """
 
     catalogue: Catalogue
@@ -83,6 +86,7 @@ class IndexParts:
     weights: Mapping[str, float]
     vote: VoteParameters
     faiss_index: Any
+    tuning: Tuning | None = None
 
     @cached_property
     def labels(self) -> Labels:

@@ -20,9 +20,11 @@ from prodcat_index.index.building import EncoderChoice, build_parts
 from prodcat_index.index.fusion import weight_vector
 from prodcat_index.index.neighbours import Neighbours, find_neighbours
 from prodcat_index.index.parts import IndexParts
-from prodcat_index.index.storage import load_parts, save_parts
+from prodcat_index.index.storage import load_parts, save_parts, save_settings
+from prodcat_index.index.tuning import SAMPLE, tune
 from prodcat_index.voting.metrics import Score, score_predictions
 from prodcat_index.voting.prediction import Neighbour, Prediction, Predictions
+from prodcat_index.voting.tuning import Objective, Setting, Tuning
 from prodcat_index.voting.vote import Vote, VoteParameters, vote
 
 Listings = Catalogue | Sequence[Card]
@@ -286,6 +288,77 @@ class ProductIndex:
             return self._answers.prediction(ids[position], found, decided, position, without)
 
         return Predictions(len(ids), make)
+
+    def tune(
+        self,
+        *,
+        objective: Objective = "weighted-f1",
+        sample: int = SAMPLE,
+        seed: int = 0,
+    ) -> Tuning:
+        """Find the weights and the vote that predict this index's own cards best.
+
+        Every card asks the others for its category; itself, its variants (same group), cards of
+        the same texts and cards with the same picture are left out. Nothing is embedded again.
+
+        Parameters
+        ----------
+        objective
+            ``weighted-f1``, ``macro-f1``, ``accuracy``, or ``nll``, the mean logarithm of the
+            true category's share.
+        sample
+            At most this many cards, drawn at random, ask; all are candidates.
+        seed
+            Of the sample.
+
+        Returns
+        -------
+        Tuning
+            For :meth:`tuned`; this index stays as it is.
+
+        Raises
+        ------
+        QueryError
+            If the objective is unknown, or there are too few labelled cards.
+        """
+        return tune(self.parts, objective=objective, sample=sample, seed=seed, label="tuning")
+
+    def tuned(self, tuning: Tuning) -> ProductIndex:
+        """Return this index with the weights and the vote that tuning found."""
+        return self._with(tuning.after.setting, tuning)
+
+    def restored(self) -> ProductIndex:
+        """Return this index with the weights and the vote that it had before it was tuned.
+
+        Raises
+        ------
+        QueryError
+            If it is not tuned.
+        """
+        if self.parts.tuning is None:
+            raise QueryError("This index is not tuned, so there is nothing to restore.")
+        return self._with(self.parts.tuning.before.setting, None)
+
+    def save_settings(self, folder: str | Path) -> Path:
+        """Write weights, vote and tuning into an index folder that holds this very index.
+
+        Parameters
+        ----------
+        folder
+            That it was saved to or loaded from.
+
+        Raises
+        ------
+        IndexFolderError
+            If the folder holds another index by now, or cannot be written.
+        """
+        save_settings(self.parts, Path(folder))
+        return Path(folder)
+
+    def _with(self, setting: Setting, tuning: Tuning | None) -> ProductIndex:
+        weights = dict(zip(self.parts.block_names, setting.weights, strict=True))
+        parts = replace(self.parts, weights=weights, vote=setting.vote, tuning=tuning)
+        return ProductIndex(parts, self.findings)
 
     def score(self, predictions: Predictions, truths: Mapping[str, str]) -> Score:
         """Compare predictions with true categories.

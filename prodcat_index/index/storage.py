@@ -20,7 +20,7 @@ from prodcat_index.cards.card import IMAGE, Catalogue
 from prodcat_index.encoders.arrays import open_array
 from prodcat_index.errors import IndexFolderError
 from prodcat_index.index.block import Block, EncoderSlot
-from prodcat_index.index.folder import read_manifest, write_version
+from prodcat_index.index.folder import read_manifest, rewrite_manifest, write_version
 from prodcat_index.index.index_card import index_card
 from prodcat_index.index.manifest import (
     CARDS,
@@ -33,6 +33,7 @@ from prodcat_index.index.manifest import (
     VoteRecord,
 )
 from prodcat_index.index.parts import IndexParts
+from prodcat_index.index.records import read_tuning, tuning_record
 from prodcat_index.voting.vote import VoteParameters
 
 if TYPE_CHECKING:
@@ -85,11 +86,51 @@ def save_parts(parts: IndexParts, folder: Path) -> Manifest:
                 for block, stem in zip(parts.blocks, stems, strict=True)
             ),
             vote=VoteRecord(**vars(parts.vote)),
+            tuning=tuning_record(parts.tuning) if parts.tuning else None,
             search=SearchRecord(kind=FLAT, dim=parts.faiss_index.d),
             files=files,
         )
 
     return write_version(folder, write_files, make_manifest, index_card)
+
+
+def save_settings(parts: IndexParts, folder: Path) -> Manifest:
+    """Write the weights, the vote and how they were tuned into the manifest of an index folder.
+
+    Parameters
+    ----------
+    parts
+        Of the index in the folder.
+    folder
+        The index folder; its arrays are neither read nor written.
+
+    Raises
+    ------
+    IndexFolderError
+        If the folder holds another index by now, or cannot be written.
+    """
+
+    def change(manifest: Manifest) -> Manifest:
+        fingerprints = [block.slot.fingerprint for block in parts.blocks]
+        if (manifest.cards, [b.fingerprint for b in manifest.blocks]) != (
+            len(parts.catalogue),
+            fingerprints,
+        ):
+            raise IndexFolderError(
+                f"The index {folder} was built again meanwhile; tune the new one."
+            )
+        blocks = [
+            block.model_copy(update={"weight": parts.weights[block.name]})
+            for block in manifest.blocks
+        ]
+        update = {
+            "blocks": tuple(blocks),
+            "vote": VoteRecord(**vars(parts.vote)),
+            "tuning": tuning_record(parts.tuning) if parts.tuning else None,
+        }
+        return Manifest.model_validate(manifest.model_copy(update=update).model_dump())
+
+    return rewrite_manifest(folder, change, index_card)
 
 
 def _file_stems(blocks: Any) -> list[str]:
@@ -182,6 +223,7 @@ def _open(folder: Path, manifest: Manifest, image_root: Path | None) -> IndexPar
         weights={record.name: record.weight for record in manifest.blocks},
         vote=VoteParameters(**manifest.vote.model_dump()),
         faiss_index=_read_faiss(data / SEARCH, manifest),
+        tuning=read_tuning(manifest.tuning) if manifest.tuning else None,
     )
 
 

@@ -95,28 +95,83 @@ def _vote(
     sizes: npt.NDArray[np.int64],
     parameters: VoteParameters,
 ) -> Vote:
-    shares = _neighbour_shares(similarities, categories, sizes, parameters)
-    same = categories[:, :, None] == categories[:, None, :]
-    totals = np.einsum("nij,nj->ni", same, shares)
-    first = ~np.any(same & _earlier(categories.shape[1]), axis=2) & (categories >= 0)
-    ranking = np.argsort(np.where(first, -totals, np.inf), axis=1, kind="stable")
-    ranked_first = np.take_along_axis(first, ranking, axis=1)
+    log_sizes = np.log(np.where(categories >= 0, sizes[categories], 1))
+    shares = neighbour_shares(similarities, categories, log_sizes, parameters)
+    first = first_of_category(categories)
+    totals = category_totals(shares, first)
+    leading = (first == np.arange(categories.shape[1])) & (categories >= 0)
+    ranking = np.argsort(np.where(leading, -totals, np.inf), axis=1, kind="stable")
+    ranked = np.take_along_axis(leading, ranking, axis=1)
     return Vote(
         neighbour_shares=shares,
-        categories=np.where(ranked_first, np.take_along_axis(categories, ranking, axis=1), -1),
-        shares=np.where(ranked_first, np.take_along_axis(totals, ranking, axis=1), 0.0),
+        categories=np.where(ranked, np.take_along_axis(categories, ranking, axis=1), -1),
+        shares=np.where(ranked, np.take_along_axis(totals, ranking, axis=1), 0.0),
     )
 
 
-def _neighbour_shares(
+def first_of_category(categories: npt.NDArray[np.integer]) -> IntRows:
+    """Say at which position the category of each neighbour stands first.
+
+    Parameters
+    ----------
+    categories
+        int, shape (n, k).
+
+    Returns
+    -------
+    numpy.ndarray
+        int64, shape (n, k), from 0 to k - 1.
+    """
+    first: IntRows = (categories[:, :, None] == categories[:, None, :]).argmax(axis=2)
+    return first
+
+
+def category_totals(shares: FloatRows, first: IntRows) -> FloatRows:
+    """Add up the shares of each category at the position of its first neighbour.
+
+    Parameters
+    ----------
+    shares
+        float64, shape (n, k).
+    first
+        int64, shape (n, k), from :func:`first_of_category`.
+
+    Returns
+    -------
+    numpy.ndarray
+        float64, shape (n, k); 0 at positions that are not the first of their category.
+    """
+    n, k = shares.shape
+    places = (first + np.arange(n)[:, None] * k).ravel()
+    totals = np.bincount(places, weights=shares.ravel(), minlength=n * k)
+    return totals.astype(np.float64, copy=False).reshape(n, k)
+
+
+def neighbour_shares(
     similarities: FloatRows,
-    categories: IntRows,
-    sizes: npt.NDArray[np.int64],
+    categories: npt.NDArray[np.integer],
+    log_sizes: FloatRows,
     parameters: VoteParameters,
 ) -> FloatRows:
+    """Say what part of the vote each neighbour has.
+
+    Parameters
+    ----------
+    similarities, categories
+        As for :func:`vote`.
+    log_sizes
+        float64, shape (n, k): natural logarithm of the size of each neighbour's category.
+    parameters
+        Temperature and prior exponent; ``k`` is not looked at.
+
+    Returns
+    -------
+    numpy.ndarray
+        float64, shape (n, k); a row sums to 1, or to 0 where nobody votes.
+    """
     voting = categories >= 0
     nearest = np.where(voting, similarities, -np.inf).max(axis=1, initial=-np.inf, keepdims=True)
-    prior = parameters.prior_exponent * np.log(np.where(voting, sizes[categories], 1))
+    prior = parameters.prior_exponent * log_sizes
     scores = np.where(voting, (similarities - nearest) / parameters.temperature - prior, -np.inf)
     # Shifted by the largest score, so that no vote leaves the range of floats.
     largest = scores.max(axis=1, initial=-np.inf, keepdims=True)
@@ -125,8 +180,3 @@ def _neighbour_shares(
     totals = weights.sum(axis=1, keepdims=True)
     shares: FloatRows = np.divide(weights, totals, out=np.zeros_like(weights), where=totals > 0)
     return shares
-
-
-def _earlier(k: int) -> npt.NDArray[np.bool_]:
-    earlier: npt.NDArray[np.bool_] = np.tri(k, k=-1, dtype=bool)
-    return earlier

@@ -1,0 +1,127 @@
+"""The candidates of many queries, with everything that weights and votes are tuned on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from prodcat_index.voting.vote import first_of_category
+
+FloatRows = npt.NDArray[np.float64]
+IntRows = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Pool:
+    """For each of n labelled queries, P cards that may be among its nearest for some weights.
+
+    Attributes
+    ----------
+    similarities
+        float32, shape (n, P, B): cosine in each block, the expected one where the card lacks the
+        block, 0 where the query does.
+    categories
+        int32, shape (n, P): category code of each candidate; -1 where there is no further one.
+    order
+        int32, shape (n, P): position of each candidate when cards are sorted by id; settles ties.
+    present
+        bool, shape (n, B): which blocks each query has.
+    true
+        int64, shape (n,): category code of each query.
+    sizes
+        int64, shape (C,): cards of each category.
+    left_out
+        int64, shape (n,): how many cards of its own category each query must not see.
+    """
+
+    similarities: npt.NDArray[np.float32]
+    categories: npt.NDArray[np.int32]
+    order: npt.NDArray[np.int32]
+    present: npt.NDArray[np.bool_]
+    true: IntRows
+    sizes: IntRows
+    left_out: IntRows
+
+    def __len__(self) -> int:
+        """Return the number of queries."""
+        return len(self.true)
+
+    def select(self, rows: IntRows) -> Pool:
+        """Return the pool of these queries only."""
+        return Pool(
+            similarities=self.similarities[rows],
+            categories=self.categories[rows],
+            order=self.order[rows],
+            present=self.present[rows],
+            true=self.true[rows],
+            sizes=self.sizes,
+            left_out=self.left_out[rows],
+        )
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """The nearest candidates under some weights, nearest first.
+
+    Attributes
+    ----------
+    similarities
+        float64, shape (n, K): weighted similarity; NaN where there is no further candidate.
+    categories
+        int64, shape (n, K): category codes; -1 where there is no further candidate.
+    first
+        int64, shape (n, K), from :func:`~prodcat_index.voting.vote.first_of_category`.
+    log_sizes
+        float64, shape (n, K): natural logarithm of the size that the category has for the query.
+    """
+
+    similarities: FloatRows
+    categories: IntRows
+    first: IntRows
+    log_sizes: FloatRows
+
+
+def rank(pool: Pool, weights: FloatRows, k: int) -> Ranked:
+    """Order the candidates by weighted similarity and keep the k nearest.
+
+    Parameters
+    ----------
+    pool
+        Candidates.
+    weights
+        float64, shape (B,), summing to 1; shared out among the blocks that a query has.
+    k
+        Number of neighbours to keep.
+    """
+    similarity = _weighted(pool, weights)
+    k = min(k, similarity.shape[1])
+    nearest = np.argpartition(-similarity, k - 1, axis=1)[:, :k]
+    kept = np.take_along_axis(similarity, nearest, axis=1)
+    ties = np.take_along_axis(pool.order, nearest, axis=1)
+    sorting = np.lexsort((ties, -kept), axis=1)
+    rows = np.take_along_axis(nearest, sorting, axis=1)
+    categories = np.take_along_axis(pool.categories, rows, axis=1).astype(np.int64)
+    kept = np.take_along_axis(kept, sorting, axis=1)
+    return Ranked(
+        similarities=np.where(categories >= 0, kept, np.nan),
+        categories=categories,
+        first=first_of_category(categories),
+        log_sizes=np.log(_sizes_seen(pool, categories)),
+    )
+
+
+def _weighted(pool: Pool, weights: FloatRows) -> npt.NDArray[np.float32]:
+    kept = np.where(pool.present, weights, 0.0)
+    totals = kept.sum(axis=1, keepdims=True)
+    shared = np.divide(kept, totals, out=np.zeros_like(kept), where=totals > 0)
+    similarity = np.matmul(pool.similarities, shared.astype(np.float32)[:, :, None])[:, :, 0]
+    return np.where(pool.categories >= 0, similarity, -np.inf)
+
+
+def _sizes_seen(pool: Pool, categories: IntRows) -> IntRows:
+    """Sizes of categories without the cards that a query must not see."""
+    own = categories == pool.true[:, None]
+    sizes = np.where(categories >= 0, pool.sizes[categories], 1)
+    return np.maximum(sizes - own * pool.left_out[:, None], 1)
