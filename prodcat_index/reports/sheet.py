@@ -230,7 +230,7 @@ def _draw_prediction(column: Column, prediction: Prediction, is_right: bool | No
     column.gap(14)
     if is_right is not None:
         column.verdict(*(VERDICT_RIGHT if is_right else VERDICT_WRONG))
-    column.text(f"predicted, {prediction.confidence:.0%} vote", SMALL)
+    column.text(f"predicted, {prediction.share:.0%} vote", SMALL)
     column.gap(4)
     column.category(prediction.category or "nothing to go by")
 

@@ -1,0 +1,86 @@
+"""``prodcat explore``."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from prodcat_index.cli import options
+from prodcat_index.cli.output import Format, emit
+
+if TYPE_CHECKING:
+    from prodcat_index.reports.exploration import Exploration
+
+OF_CARDS = ("labelled", "with_picture")
+DOUBTS = {"spelling": "all but spelling", "leaf": "their last part", "alike": "nearly all letters"}
+LANGUAGES = 3
+
+
+def explore(
+    catalogue: Annotated[Path, typer.Argument(help="CSV, TSV, JSONL or Parquet file of cards.")],
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="Folder to write; by default explore-NAME."),
+    ] = None,
+    form: options.FormatOption = Format.table,
+    id_column: options.IdColumn = None,
+    title_column: options.TitleColumn = None,
+    description_column: options.DescriptionColumn = None,
+    category_column: options.CategoryColumn = None,
+    group_column: options.GroupColumn = None,
+    image_column: options.ImageColumn = None,
+    text_column: options.TextColumn = None,
+    image_root: options.ImageRootOption = None,
+    encoding: options.EncodingOption = None,
+) -> None:
+    """Show what a catalogue holds, what it lacks, and what looks odd in it."""
+    from prodcat_index.reports import exploration
+
+    cards = options.read_listed(
+        catalogue,
+        id_column=id_column,
+        title_column=title_column,
+        description_column=description_column,
+        category_column=category_column,
+        group_column=group_column,
+        image_column=image_column,
+        text_columns=text_column,
+        image_root=image_root,
+        encoding=encoding,
+    )
+    found = exploration.explore(cards)
+    page = exploration.write_exploration(found, output or Path(f"explore-{catalogue.stem}"))
+    if form is Format.json:
+        typer.echo(json.dumps(found.as_dict(), ensure_ascii=False, indent=2))
+    elif form is Format.jsonl:
+        typer.echo(json.dumps(found.as_dict(), ensure_ascii=False))
+    else:
+        emit(list(_summarize(found)), form)
+    typer.echo(f"Wrote {page}", err=True)
+
+
+def _summarize(found: Exploration) -> Iterator[dict[str, Any]]:
+    cards = len(found.catalogue)
+    for name, count in found.counts.items():
+        yield _row(name.replace("_", " "), count, count / cards if name in OF_CARDS else None)
+    for column in found.columns:
+        if column.missing:
+            yield _row(f"without {column.name}", column.missing, column.missing_share)
+    yield _row("pictures that cannot be read", found.pictures.unreadable_count)
+    yield _row("categories with one card", found.categories.singletons)
+    yield _row("in duplicate groups", found.repeats.cards, found.repeats.cards / cards)
+    yield _row("duplicate groups of several categories", found.repeats.mixed_groups)
+    for kind, groups in found.doubts.as_dict().items():
+        yield _row(f"labels alike in {DOUBTS[kind]}", len(groups))
+    for text in found.languages:
+        sampled = f" (of {text.read:,} read)" if text.read < text.texts else ""
+        for code, count in list(text.counts.items())[:LANGUAGES]:
+            yield _row(f"{text.name} in {code}{sampled}", count, count / text.read)
+
+
+def _row(what: str, value: int, share: float | None = None) -> dict[str, Any]:
+    return {"what": what, "count": value, "share": "" if share is None else f"{share:.1%}"}
