@@ -6,13 +6,24 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
-__all__ = ["Card", "Catalogue", "ProdcatError", "ProductIndex", "read_catalogue", "read_labels"]
+__all__ = [
+    "Card",
+    "Catalogue",
+    "ProdcatError",
+    "ProductIndex",
+    "ProductKNNClassifier",
+    "evaluate",
+    "read_catalogue",
+    "read_labels",
+]
 
 _HOMES = {
     "Card": "prodcat_index.cards.card",
     "Catalogue": "prodcat_index.cards.card",
     "ProdcatError": "prodcat_index.errors",
     "ProductIndex": "prodcat_index.index.product_index",
+    "ProductKNNClassifier": "prodcat_index.index.classifier",
+    "evaluate": "prodcat_index.evaluation.evaluate",
     "read_catalogue": "prodcat_index.cards.catalogue",
     "read_labels": "prodcat_index.cards.labels",
 }
@@ -22,6 +33,8 @@ if TYPE_CHECKING:
     from prodcat_index.cards.catalogue import read_catalogue
     from prodcat_index.cards.labels import read_labels
     from prodcat_index.errors import ProdcatError
+    from prodcat_index.evaluation.evaluate import evaluate
+    from prodcat_index.index.classifier import ProductKNNClassifier
     from prodcat_index.index.product_index import ProductIndex
 
 

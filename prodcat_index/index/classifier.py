@@ -1,0 +1,289 @@
+"""The index's way of categorizing as a classifier of scikit-learn, over arrays.
+
+Imported only where the classifier is asked for: its base classes are scikit-learn's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from prodcat_index.encoders.base import BoolArray, FloatArray, unit_rows
+from prodcat_index.errors import QueryError
+from prodcat_index.index.fusion import centre, fuse_cards, training_mean, weight_vector
+from prodcat_index.index.neighbours import IntArray, SearchSpace, find_neighbours
+from prodcat_index.index.parts import reference_rows
+from prodcat_index.voting.vote import Vote, VoteParameters, check_k, check_vote, vote
+
+Rows = npt.NDArray[np.floating]
+Distances = npt.NDArray[np.float64]
+READING: Mapping[str, Any] = {
+    "dtype": [np.float64, np.float32],
+    "ensure_all_finite": "allow-nan",
+}
+
+
+class ProductKNNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
+    """Weighted nearest neighbours over blocks of features, as the index votes.
+
+    The columns of X are the blocks side by side. Each row of a block is scaled to length 1; a
+    row of zeros, or of NaN alone, says that the sample has no such block. The similarity of two
+    samples is the weighted sum of their cosines, one per block, after the training mean of each
+    block was removed. The weights of blocks that a query lacks are shared out among the others;
+    a block that a training sample lacks counts as the 90th percentile of the query's cosines in
+    it. Equal similarities stand in the order of the training rows. A sample that has nothing to
+    compare gets the largest class, with the class shares of the training set as probabilities.
+
+    ``blocks`` and ``centre`` act when the classifier is fitted; the others may be changed by
+    ``set_params`` at any time.
+
+    Parameters
+    ----------
+    blocks
+        Number of columns of each of the B blocks, in order; one block by default.
+    weights
+        Weight of each block; all alike by default.
+    n_neighbors
+        Number of neighbours that vote; all training samples where there are fewer.
+    temperature
+        How fast a vote fades: a neighbour that is less similar than the nearest one by this much
+        counts 1/e of it.
+    prior_exponent
+        0 lets large classes profit from their size; 1 divides each vote by the class's size.
+    centre
+        Remove the training mean of each block.
+
+    Attributes
+    ----------
+    classes_
+        Shape (C,): the classes, sorted.
+    n_features_in_
+        Number of columns of X.
+    feature_names_in_
+        Names of the columns, where X came with names.
+
+    Examples
+    --------
+    >>> from prodcat_index import ProductKNNClassifier
+    >>> X = [[2, 0, 0, 3], [1, 0, 3, 0], [0, 2, 0, 0]]  # the third has no second block
+    >>> classifier = ProductKNNClassifier(blocks=(2, 2), n_neighbors=1, centre=False)
+    >>> print(*classifier.fit(X, ["boots", "boots", "lamps"]).predict([[0, 5, 1, 1], [5, 0, 0, 0]]))
+    lamps boots
+    """
+
+    classes_: npt.NDArray[Any]
+    n_features_in_: int
+
+    def __init__(
+        self,
+        *,
+        blocks: Sequence[int] | None = None,
+        weights: Sequence[float] | None = None,
+        n_neighbors: int = 10,
+        temperature: float = 0.1,
+        prior_exponent: float = 0.0,
+        centre: bool = True,
+    ) -> None:
+        self.blocks = blocks
+        self.weights = weights
+        self.n_neighbors = n_neighbors
+        self.temperature = temperature
+        self.prior_exponent = prior_exponent
+        self.centre = centre
+
+    def fit(self, X: npt.ArrayLike, y: npt.ArrayLike) -> ProductKNNClassifier:
+        """Keep the training samples.
+
+        Parameters
+        ----------
+        X
+            Shape (n, sum of ``blocks``).
+        y
+            Shape (n,): classes of any one type.
+
+        Raises
+        ------
+        ValueError
+            If X or y is not what scikit-learn takes for samples and classes, or a row of a block
+            is NaN in some columns only.
+        QueryError
+            If a parameter is wrong.
+        """
+        self._vote_parameters()
+        samples, labels = validate_data(self, X, y, **READING)
+        check_classification_targets(labels)
+        self.classes_, self._codes = np.unique(labels, return_inverse=True)
+        self._sizes = np.bincount(self._codes)
+        self._widths = _checked_widths(self.blocks, self.n_features_in_)
+        self._weight_vector()
+        vectors, present = _split(samples, self._widths)
+        self._means = [
+            training_mean(block, there) if self.centre else np.zeros(block.shape[1], np.float32)
+            for block, there in zip(vectors, present.T, strict=True)
+        ]
+        self._space = _search_space(*self._centred(vectors, present))
+        return self
+
+    def predict(self, X: npt.ArrayLike) -> npt.NDArray[Any]:
+        """Predict classes.
+
+        Parameters
+        ----------
+        X
+            Shape (m, sum of ``blocks``).
+
+        Returns
+        -------
+        numpy.ndarray
+            Shape (m,): of equal votes, the class of the nearer neighbour.
+        """
+        best = self._vote(X).categories[:, 0]
+        return self.classes_[np.where(best >= 0, best, self._sizes.argmax())]
+
+    def predict_proba(self, X: npt.ArrayLike) -> npt.NDArray[np.float64]:
+        """Say what part of the vote each class has.
+
+        Parameters
+        ----------
+        X
+            Shape (m, sum of ``blocks``).
+
+        Returns
+        -------
+        numpy.ndarray
+            float64, shape (m, C), in the order of ``classes_``; a row sums to 1.
+        """
+        decided = self._vote(X)
+        shares = np.zeros((len(decided.shares), len(self.classes_)))
+        rows, places = np.nonzero(decided.categories >= 0)
+        shares[rows, decided.categories[rows, places]] = decided.shares[rows, places]
+        shares[~shares.any(axis=1)] = self._sizes / self._sizes.sum()
+        # Rounded sums may pass 1, which scikit-learn's scores refuse.
+        return np.minimum(shares, 1.0)
+
+    def kneighbors(
+        self,
+        X: npt.ArrayLike | None = None,
+        n_neighbors: int | None = None,
+        return_distance: bool = True,
+    ) -> tuple[Distances, IntArray] | IntArray:
+        """Find the nearest training samples.
+
+        Parameters
+        ----------
+        X
+            Shape (m, sum of ``blocks``); by default the training samples, each left out of its
+            own neighbours.
+        n_neighbors
+            That of the classifier by default.
+        return_distance
+            Return distances as well.
+
+        Returns
+        -------
+        tuple or numpy.ndarray
+            Distances (1 - similarity, from 0 to 2), float64 of shape (m, k), if asked for; and
+            row numbers of training samples, int64 of shape (m, k), nearest first. Where a sample
+            has nothing to compare, the distance is NaN and the row number -1.
+        """
+        check_is_fitted(self)
+        k = self.n_neighbors if n_neighbors is None else n_neighbors
+        check_k(k)
+        found = self._others(k) if X is None else self._neighbours(*self._queries(X), k)
+        return (1 - found[0], found[1]) if return_distance else found[1]
+
+    def _others(self, k: int) -> tuple[Distances, IntArray]:
+        """Return similarities and rows of the training samples nearest to each other one."""
+        similarities, rows = self._neighbours(self._space.blocks, self._space.present, k + 1)
+        other = rows != np.arange(len(rows))[:, None]
+        # More equal samples than are asked for: the sample itself is not among them.
+        other[other.all(axis=1), -1] = False
+        shape = (len(rows), rows.shape[1] - 1)
+        return similarities[other].reshape(shape), rows[other].reshape(shape)
+
+    def _vote(self, X: npt.ArrayLike) -> Vote:
+        check_is_fitted(self)
+        parameters = self._vote_parameters()
+        similarities, rows = self._neighbours(*self._queries(X), parameters.k)
+        codes = np.where(rows >= 0, self._codes[rows], -1)
+        return vote(similarities, codes, self._sizes, parameters)
+
+    def _neighbours(
+        self, queries: Sequence[FloatArray], present: BoolArray, k: int
+    ) -> tuple[Distances, IntArray]:
+        """Return similarities and rows of the nearest training samples."""
+        # A block that no training sample has says nothing, whoever has it.
+        comparable = present & self._space.present.any(axis=0)
+        weights = self._weight_vector()
+        k = min(k, len(self._codes))
+        found = find_neighbours(self._space, queries, comparable, weights, k)
+        return found.similarities, found.rows
+
+    def _queries(self, X: npt.ArrayLike) -> tuple[list[FloatArray], BoolArray]:
+        rows = validate_data(self, X, reset=False, **READING)
+        return self._centred(*_split(rows, self._widths))
+
+    def _centred(
+        self, vectors: Sequence[FloatArray], present: BoolArray
+    ) -> tuple[list[FloatArray], BoolArray]:
+        blocks = zip(vectors, present.T, self._means, strict=True)
+        centred = [centre(rows, there, mean) for rows, there, mean in blocks]
+        return [rows for rows, _ in centred], np.stack([there for _, there in centred], axis=1)
+
+    def _vote_parameters(self) -> VoteParameters:
+        parameters = VoteParameters(self.n_neighbors, self.temperature, self.prior_exponent)
+        check_vote(parameters)
+        return parameters
+
+    def _weight_vector(self) -> npt.NDArray[np.float64]:
+        count = len(self._widths)
+        weights = [1.0] * count if self.weights is None else list(self.weights)
+        if len(weights) != count:
+            raise QueryError(
+                f"There are {len(weights)} weights for {count} blocks; give one for each block."
+            )
+        names = [f"block {number}" for number in range(1, count + 1)]
+        return weight_vector(dict(zip(names, weights, strict=True)), names)
+
+
+def _checked_widths(blocks: Sequence[int] | None, columns: int) -> list[int]:
+    widths = [columns] if blocks is None else list(blocks)
+    if min(widths, default=0) < 1 or sum(widths) != columns:
+        raise QueryError(
+            f"The widths of the blocks must be 1 or more and add up to the {columns} columns of X; "
+            f"these are {', '.join(map(str, widths)) or 'none'}."
+        )
+    return widths
+
+
+def _split(X: Rows, widths: Sequence[int]) -> tuple[list[FloatArray], BoolArray]:
+    """Return the unit rows of each block, and which blocks each row of X has."""
+    blocks = [_unit_rows(block) for block in np.split(X, np.cumsum(widths)[:-1], axis=1)]
+    return blocks, np.stack([block.any(axis=1) for block in blocks], axis=1)
+
+
+def _unit_rows(block: Rows) -> FloatArray:
+    unknown = np.isnan(block)
+    partly = unknown.any(axis=1) & ~unknown.all(axis=1)
+    if partly.any():
+        raise ValueError(
+            f"Row {partly.argmax()} of X is NaN in some columns of a block only; fill these in, or "
+            "let all columns of the block be NaN where a sample has no such block."
+        )
+    return unit_rows(block)
+
+
+def _search_space(vectors: Sequence[FloatArray], present: BoolArray) -> SearchSpace:
+    import faiss
+
+    fused = fuse_cards(vectors, present)
+    index = faiss.IndexFlatIP(fused.shape[1])
+    index.add(fused)
+    references = [reference_rows(there) for there in present.T]
+    return SearchSpace(index, vectors, present, references, np.arange(len(present)))
