@@ -13,7 +13,7 @@ import pytest
 import prodcat_index
 
 PACKAGE = Path(prodcat_index.__file__).parent
-ROOMS = ("cards", "encoders", "voting", "index", "learning", "audit")
+ROOMS = ("cards", "encoders", "voting", "learning", "index", "evaluation", "audit")
 ROOMS += ("reports", "service", "distributed", "cli")
 SHARED = {"errors", "findings", "progress"}
 MAY_IMPORT_ALL_BUT_CLI = {"reports", "service"}

@@ -57,6 +57,7 @@ def test_a_prediction_as_json_names_the_alternatives_without_the_winner() -> Non
         "category": "Boots",
         "category_id": "17",
         "confidence": 0.7,
+        "share": 0.7,
         "alternatives": [
             {"category": "Shoes", "share": 0.2},
             {"category": "Lamps", "share": 0.1},
@@ -88,8 +89,41 @@ def test_the_answer_to_nothing_is_empty_everywhere() -> None:
         "category": "",
         "category_id": "",
         "confidence": 0.0,
+        "share": 0.0,
         "alternatives": [],
     }
+
+
+DECIDED = replace(
+    ANSWER, confidence=0.91, decision="review", backed_off="Shoes", category_set=("Boots", "Shoes")
+)
+
+
+def test_a_decision_and_a_set_are_told_as_json() -> None:
+    record = DECIDED.as_dict()
+    assert (record["confidence"], record["share"]) == (0.91, 0.7)
+    assert (record["decision"], record["backed_off"]) == ("review", "Shoes")
+    assert record["category_set"] == ["Boots", "Shoes"]
+    assert json.loads(json.dumps(record)) == record
+
+
+def test_a_decision_and_a_set_are_told_in_the_row() -> None:
+    row = DECIDED.as_row()
+    assert (row["decision"], row["backed_off"]) == ("review", "Shoes")
+    assert row["category_set"] == "Boots | Shoes"
+    assert list(row)[-3:] == ["decision", "backed_off", "category_set"]
+
+
+def test_what_was_not_asked_is_not_told() -> None:
+    """A column of empty decisions would look as if everything had to be reviewed."""
+    asked = {"decision", "backed_off", "category_set"}
+    assert asked & (set(ANSWER.as_dict()) | set(ANSWER.as_row())) == set()
+
+
+def test_an_empty_set_is_not_the_same_as_none() -> None:
+    nothing = replace(NOTHING, category_set=())
+    assert nothing.as_dict()["category_set"] == []
+    assert nothing.as_row()["category_set"] == ""
 
 
 def predictions(made: list[int]) -> Predictions:
@@ -131,6 +165,7 @@ def test_the_table_of_answers() -> None:
             "category": "Boots",
             "category_id": "17",
             "confidence": 0.7,
+            "share": 0.7,
             "second_category": "Shoes",
             "second_share": 0.2,
             "nearest_id": "b1",
@@ -140,6 +175,7 @@ def test_the_table_of_answers() -> None:
             "category": "",
             "category_id": "",
             "confidence": 0.0,
+            "share": 0.0,
             "second_category": "",
             "second_share": 0.0,
             "nearest_id": "",

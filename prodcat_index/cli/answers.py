@@ -44,9 +44,15 @@ def _explained(prediction: Prediction) -> str:
         for modality, (name, share) in why.without.items()
     )
     return (
-        f"{prediction.id}: {prediction.category} ({prediction.confidence:.0%} of the vote), "
+        f"{prediction.id}: {prediction.category} ({prediction.share:.0%} of the vote, "
+        f"confidence {prediction.confidence:.0%}{_decision(prediction)}), "
         f"decided by {why.decided_by} ({without})"
     )
+
+
+def _decision(prediction: Prediction) -> str:
+    decided = f", {prediction.decision}" if prediction.decision else ""
+    return decided + (f", surely {prediction.backed_off}" if prediction.backed_off else "")
 
 
 def sheet(

@@ -7,7 +7,20 @@ from typing import Annotated
 import typer
 
 from prodcat_index import __version__
-from prodcat_index.cli import build_index, cache, demo, encoders, info, predict, query, similar
+from prodcat_index.cli import (
+    build_index,
+    cache,
+    demo,
+    encoders,
+    evaluate,
+    explore,
+    info,
+    predict,
+    query,
+    similar,
+    split,
+    tune,
+)
 
 app = typer.Typer(
     name="prodcat",
@@ -41,6 +54,10 @@ app.command("build-index")(build_index.build_index)
 app.command("query")(query.query)
 app.command("similar")(similar.similar)
 app.command("predict")(predict.predict)
+app.command("tune")(tune.tune)
+app.command("evaluate")(evaluate.evaluate)
+app.command("explore")(explore.explore)
+app.command("split")(split.split)
 app.command("info")(info.info)
 app.command("demo")(demo.demo)
 app.command("encoders")(encoders.encoders)

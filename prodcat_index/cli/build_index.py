@@ -15,17 +15,12 @@ def build_index(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Index folder; by default indexes/NAME.")
     ] = None,
-    encoder: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="MODALITY=SPEC, such as title=lexical:128; repeat it, also for one modality."
-        ),
-    ] = None,
-    preset: Annotated[
-        str, typer.Option(help="Encoders of the other modalities; see prodcat encoders.")
-    ] = "embedded",
+    encoder: options.EncoderOption = None,
+    preset: options.PresetOption = "embedded",
+    projection: options.ProjectionOption = options.ProjectionKind.lda,
     device: options.DeviceOption = None,
     weights: options.WeightsOption = None,
+    split: options.SplitOption = None,
     id_column: options.IdColumn = None,
     title_column: options.TitleColumn = None,
     description_column: options.DescriptionColumn = None,
@@ -36,7 +31,7 @@ def build_index(
     image_root: options.ImageRootOption = None,
     encoding: options.EncodingOption = None,
 ) -> None:
-    """Embed a catalogue of labelled cards and index it."""
+    """Embed a catalogue of labelled cards and index it, or only the train part of a split."""
     from prodcat_index.index.product_index import ProductIndex
 
     options.choose_device(device)
@@ -52,9 +47,14 @@ def build_index(
         image_root=image_root,
         encoding=encoding,
     )
-    chosen = _parse_encoders(encoder or [])
+    cards = options.select_part(cards, split, options.Part.train)
+    chosen = options.parse_encoders(encoder or [])
     index = ProductIndex.build(
-        cards, encoders=chosen, preset=preset, weights=options.parse_weights(weights)
+        cards,
+        encoders=chosen,
+        preset=preset,
+        weights=options.parse_weights(weights),
+        projection=projection.value,
     )
     options.warn(index.findings)
     folder = index.save(output or options.DEFAULT_ROOT / catalogue.stem)
@@ -62,15 +62,3 @@ def build_index(
         f"Built {folder}: {len(index)} cards in {len(index.parts.labels.names)} categories, "
         f"embedded by {', '.join(index.parts.block_names)}."
     )
-
-
-def _parse_encoders(pairs: list[str]) -> dict[str, list[str]]:
-    chosen: dict[str, list[str]] = {}
-    for pair in pairs:
-        modality, separator, spec = pair.partition("=")
-        if not separator or not modality or not spec:
-            raise typer.BadParameter(
-                f"{pair!r} is not MODALITY=SPEC; write for example --encoder title=lexical:128"
-            )
-        chosen.setdefault(modality, []).append(spec)
-    return chosen

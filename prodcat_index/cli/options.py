@@ -31,6 +31,13 @@ class Objective(str, Enum):
     nll = "nll"
 
 
+class ProjectionKind(str, Enum):
+    """What is learned from the labels."""
+
+    lda = "lda"
+    none = "none"
+
+
 class Device(str, Enum):
     """Where networks run."""
 
@@ -38,6 +45,14 @@ class Device(str, Enum):
     cpu = "cpu"
     cuda = "cuda"
     mps = "mps"
+
+
+class Part(str, Enum):
+    """Part of a split."""
+
+    train = "train"
+    valid = "valid"
+    test = "test"
 
 
 DeviceOption = Annotated[
@@ -57,6 +72,15 @@ NeighboursOption = Annotated[int, typer.Option("--k", "-k", min=1, help="Number 
 WeightsOption = Annotated[
     str | None,
     typer.Option(help="Such as title=0.6,image=0.4; modalities left out weigh nothing."),
+]
+EncoderOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="MODALITY=SPEC, such as title=lexical:128; repeat it, also for one modality."
+    ),
+]
+PresetOption = Annotated[
+    str, typer.Option(help="Encoders of the other modalities; see prodcat encoders.")
 ]
 SheetOption = Annotated[
     Path | None,
@@ -83,8 +107,15 @@ ImageColumn = Annotated[str | None, typer.Option(help="Column of picture paths."
 TextColumn = Annotated[
     list[str] | None, typer.Option(help="A further column of text to embed; may be repeated.")
 ]
+ProjectionOption = Annotated[
+    ProjectionKind,
+    typer.Option(help="Learn a linear discriminant from the labels, as the block learned."),
+]
 ObjectiveOption = Annotated[Objective, typer.Option(help="What tuning maximises.")]
 SeedOption = Annotated[int, typer.Option(help="Of everything that is drawn at random.")]
+SplitOption = Annotated[
+    Path | None, typer.Option(help="File of ids and parts, written by prodcat split.")
+]
 EncodingOption = Annotated[str | None, typer.Option(help="Of a text file, such as cp1251.")]
 
 
@@ -116,6 +147,25 @@ def parse_weights(text: str | None) -> dict[str, float] | None:
                 f"{part!r} is not NAME=NUMBER; write for example --weights title=0.6,image=0.4"
             )
     return weights
+
+
+def parse_encoders(pairs: Iterable[str]) -> dict[str, list[str]]:
+    """Read ``title=lexical:128``, once or several times for a modality.
+
+    Raises
+    ------
+    typer.BadParameter
+        If one is not ``modality=spec``.
+    """
+    chosen: dict[str, list[str]] = {}
+    for pair in pairs:
+        modality, separator, spec = pair.partition("=")
+        if not separator or not modality or not spec:
+            raise typer.BadParameter(
+                f"{pair!r} is not MODALITY=SPEC; write for example --encoder title=lexical:128"
+            )
+        chosen.setdefault(modality, []).append(spec)
+    return chosen
 
 
 def open_index(folder: Path | None, image_root: Path | None = None) -> ProductIndex:
@@ -161,6 +211,23 @@ def read_listed(path: Path, **columns: Any) -> Catalogue:
     catalogue = read_catalogue(path, text_columns=text_columns, **columns)
     warn(catalogue.findings)
     return catalogue
+
+
+def select_part(catalogue: Catalogue, split: Path | None, part: Part) -> Catalogue:
+    """Return the cards of a part of a split, or all where there is no split.
+
+    Raises
+    ------
+    CatalogueError
+        If the split cannot be read or is of other cards, or none is in the part.
+    """
+    from prodcat_index.cards.splits import read_split
+
+    if split is None:
+        return catalogue
+    chosen = read_split(split)
+    chosen.check(catalogue)
+    return chosen.select(catalogue, part.value)
 
 
 def warn(findings: Iterable[object]) -> None:

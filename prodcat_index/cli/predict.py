@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -33,6 +33,10 @@ def predict(
     labels: Annotated[
         Path | None, typer.Option(help="File of ids and true categories, to print the score.")
     ] = None,
+    split: options.SplitOption = None,
+    part: Annotated[
+        options.Part | None, typer.Option(help="Part of the split to predict; by default test.")
+    ] = None,
     title: options.TitleOption = "",
     description: options.DescriptionOption = "",
     image: options.ImageOption = None,
@@ -43,24 +47,37 @@ def predict(
     index: options.IndexOption = None,
     form: options.FormatOption = Format.table,
     explain: options.ExplainOption = False,
+    precision: Annotated[
+        float | None,
+        typer.Option(help="Accept answers that are right this often, such as 0.95."),
+    ] = None,
+    set_level: Annotated[
+        float | None,
+        typer.Option("--set", help="Name categories that hold the true one this often."),
+    ] = None,
     sheet_file: options.SheetOption = None,
     id_column: options.IdColumn = None,
     title_column: options.TitleColumn = None,
     description_column: options.DescriptionColumn = None,
+    category_column: options.CategoryColumn = None,
     image_column: options.ImageColumn = None,
     image_root: options.ImageRootOption = None,
     encoding: options.EncodingOption = None,
 ) -> None:
     """Predict the categories of new listings: a file of them, or one from options or stdin."""
     opened = options.open_index(index)
+    _check_split(new_catalogue, split, part)
     listings: Catalogue | list[Card] = (
         [_listing(new_catalogue, title, description, image)]
         if new_catalogue in (None, STDIN)
-        else options.read_listed(
+        else _read_part(
             new_catalogue,
+            split,
+            part or options.Part.test,
             id_column=id_column,
             title_column=title_column,
             description_column=description_column,
+            category_column=category_column,
             image_column=image_column,
             text_columns=_further_texts(opened),
             image_root=image_root,
@@ -74,7 +91,10 @@ def predict(
         prior_exponent=prior_exponent,
         weights=options.parse_weights(weights),
         explain=explain,
+        precision=precision,
+        set_level=set_level,
     )
+    options.warn(predictions.notes)
     truths = _truths(labels, encoding, listings)
     _print_score(opened, predictions, truths)
     if output is not None:
@@ -84,6 +104,17 @@ def predict(
         emit_predictions(predictions, form, explain)
     shown = predictions[:SHEET_ROWS]
     sheet(sheet_file, _cards(listings), [p.neighbours for p in shown], shown, truths)
+
+
+def _check_split(file: Path | None, split: Path | None, part: options.Part | None) -> None:
+    if split is None and part is not None:
+        raise typer.BadParameter("--part is a part of a split: name its file with --split")
+    if split is not None and file in (None, STDIN):
+        raise typer.BadParameter("--split needs the file of listings that was split")
+
+
+def _read_part(file: Path, split: Path | None, part: options.Part, **columns: Any) -> Catalogue:
+    return options.select_part(options.read_listed(file, **columns), split, part)
 
 
 def _listing(file: Path | None, title: str, description: str, image: Path | None) -> Card:

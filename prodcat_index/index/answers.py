@@ -5,13 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
 from prodcat_index.cards.card import IMAGE
 from prodcat_index.index.neighbours import Neighbours
 from prodcat_index.index.parts import IndexParts
-from prodcat_index.voting.prediction import Explanation, Neighbour, Prediction
+from prodcat_index.voting.judging import Judgement
+from prodcat_index.voting.prediction import (
+    ACCEPT,
+    REVIEW,
+    Explanation,
+    Neighbour,
+    Prediction,
+)
 from prodcat_index.voting.vote import Vote
 
 
@@ -56,29 +64,51 @@ class Answers:
             similarity=float(min(found.similarities[query, place], 1.0)),
             by_block={name: float(cosine) for name, cosine in cosines if not np.isnan(cosine)},
             vote_share=None if share is None else float(share),
+            learned_from=self._learned_from(found, query, row),
         )
+
+    def _learned_from(self, found: Neighbours, query: int, row: int) -> dict[str, float]:
+        """Return what each block adds to the cosine in the learned block."""
+        learned = self.parts.learned
+        if learned is None:
+            return {}
+        card = learned.vectors[row].astype(np.float32)
+        added = zip(self.parts.blocks, found.learned, strict=True)
+        return {block.name: float(part[query] @ card) for block, part in added if part[query].any()}
 
     def prediction(
         self,
         listing_id: str,
         found: Neighbours,
         vote: Vote,
+        judgement: Judgement,
         query: int,
         without: Mapping[str, Vote],
     ) -> Prediction:
         """Return one query's prediction, explained if it was voted on without each modality."""
         ranked = self.ranked(vote, query)
-        category, confidence = ranked[0] if ranked else ("", 0.0)
+        category = ranked[0][0] if ranked else ""
         key = self.parts.labels.keys[vote.categories[query, 0]] if ranked else ""
         return Prediction(
             id=listing_id,
             category=category,
             category_id=key,
-            confidence=confidence,
+            confidence=float(judgement.confidence[query]),
             ranked=ranked,
             neighbours=self.neighbours(found, query, vote),
             explanation=self._explanation(category, ranked, query, without) if without else None,
+            **self._judged(judgement, vote, query),
         )
+
+    def _judged(self, judgement: Judgement, vote: Vote, query: int) -> dict[str, Any]:
+        fields: dict[str, Any] = {}
+        if judgement.accepted is not None and judgement.backed_off is not None:
+            fields["decision"] = ACCEPT if judgement.accepted[query] else REVIEW
+            fields["backed_off"] = judgement.backed_off[query]
+        if judgement.in_set is not None:
+            chosen = vote.categories[query][judgement.in_set[query]]
+            fields["category_set"] = tuple(self.parts.labels.names[code] for code in chosen)
+        return fields
 
     def ranked(self, vote: Vote, query: int) -> list[tuple[str, float]]:
         """Return categories and shares, largest first."""

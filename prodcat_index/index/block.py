@@ -124,7 +124,8 @@ def build_block(
     modality: str,
     encoder: Encoder,
     values: Sequence[str],
-    on_problems: Callable[[Mapping[str, Sequence[int]]], None],
+    on_problems: Callable[[Mapping[str, Sequence[int]]], None] = lambda _: None,
+    kept: BoolArray | None = None,
 ) -> Block:
     """Fit an encoder on the cards' values and embed them.
 
@@ -138,11 +139,14 @@ def build_block(
         N texts or picture paths, empty where a card has none.
     on_problems
         Called with reason -> positions of the values that could not be read.
+    kept
+        bool, shape (N,): the cards that the encoder and the mean are fitted on; all by default.
     """
-    encoder.fit(values)
+    kept = np.ones(len(values), dtype=bool) if kept is None else kept
+    encoder.fit([value if keeps else "" for value, keeps in zip(values, kept, strict=True)])
     encoded = embed(encoder, values, label=name, cache=default_cache())
     on_problems(encoded.problems)
-    mean = training_mean(encoded.vectors, encoded.present)
+    mean = training_mean(encoded.vectors, encoded.present & kept)
     vectors, present = centre(encoded.vectors, encoded.present, mean)
     slot = EncoderSlot(encoder.spec, encoder.fingerprint, encoder=encoder)
     return Block(name, modality, slot, vectors.astype(np.float16), present, mean)

@@ -3,28 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
-
-import numpy as np
 
 from prodcat_index.cards.card import IMAGE, Catalogue
 from prodcat_index.encoders.registry import make_encoder, preset_spec
 from prodcat_index.errors import CatalogueError, EncoderError
 from prodcat_index.findings import Finding
 from prodcat_index.index.block import Block, build_block
-from prodcat_index.index.fusion import fuse_cards
-from prodcat_index.index.parts import IndexParts
+from prodcat_index.index.learned import ProjectionKind, learn
+from prodcat_index.index.manifest import LEARNED
+from prodcat_index.index.parts import IndexParts, Labels
 from prodcat_index.voting.vote import VoteParameters
-
-ADD_CHUNK = 8192
 
 EncoderChoice = Mapping[str, str | Sequence[str]]
 
 
 def build_parts(
-    catalogue: Catalogue, encoders: EncoderChoice, preset: str, vote: VoteParameters
+    catalogue: Catalogue,
+    encoders: EncoderChoice,
+    preset: str,
+    vote: VoteParameters,
+    projection: ProjectionKind,
 ) -> tuple[IndexParts, list[Finding]]:
-    """Embed a catalogue and index it, each modality weighing the same.
+    """Embed a catalogue and index it.
+
+    Where a projection is learned, it alone is weighed; else every modality weighs the same.
 
     Parameters
     ----------
@@ -36,6 +38,8 @@ def build_parts(
         Name of a preset.
     vote
         How neighbours vote.
+    projection
+        ``"lda"`` or ``"none"``.
 
     Returns
     -------
@@ -66,9 +70,9 @@ def build_parts(
             f"No card of {catalogue.source} has a readable picture or text that tells it from "
             "the others; check the columns and --image-root."
         )
-    faiss_index = build_faiss(blocks)
-    parts = IndexParts(catalogue, blocks, equal_weights(blocks), vote, faiss_index)
-    return parts, findings
+    learned = learn(blocks, Labels.of(catalogue).codes) if projection == "lda" else None
+    parts = IndexParts(catalogue, blocks, equal_weights(blocks), vote, learned=learned)
+    return (parts.weighed({LEARNED: 1.0}) if learned else parts), findings
 
 
 def _chosen_specs(
@@ -114,29 +118,6 @@ def _modality_blocks(
         if block.present.any():
             blocks.append(block)
     return blocks
-
-
-def build_faiss(blocks: Sequence[Block]) -> Any:
-    """Index the fused rows of the blocks.
-
-    Parameters
-    ----------
-    blocks
-        At least one.
-
-    Returns
-    -------
-    faiss.IndexFlatIP
-        Over N rows of dimension sum of dims + B.
-    """
-    import faiss
-
-    present = np.stack([block.present for block in blocks], axis=1)
-    index = faiss.IndexFlatIP(sum(block.dim for block in blocks) + len(blocks))
-    for start in range(0, len(present), ADD_CHUNK):
-        part = slice(start, start + ADD_CHUNK)
-        index.add(fuse_cards([block.vectors[part] for block in blocks], present[part]))
-    return index
 
 
 def equal_weights(blocks: Sequence[Block]) -> dict[str, float]:

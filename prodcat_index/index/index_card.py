@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from prodcat_index.index.manifest import Manifest
+from prodcat_index.index.manifest import LEARNED, Manifest
 
 
 def index_card(manifest: Manifest) -> str:
@@ -17,6 +17,10 @@ def index_card(manifest: Manifest) -> str:
         f"| {b.name} | {b.encoder} | {b.dim} | {b.cards} | {b.weight:.3f} |"
         for b in manifest.blocks
     )
+    learned = manifest.learned
+    if learned:
+        blocks += f"\n| {LEARNED} | all of these, projected | {learned.dim} | {learned.cards} | "
+        blocks += f"{learned.weight:.3f} |"
     packages = ", ".join(f"{name} {number}" for name, number in manifest.packages.items())
     vote = manifest.vote
     tuning = manifest.tuning
@@ -38,6 +42,7 @@ Version {manifest.version}, written {manifest.created} by {packages}.
 
 Vote of the {vote.k} nearest cards, temperature {vote.temperature}, prior exponent \
 {vote.prior_exponent}. {tuned}
-Search: {manifest.search.kind}, {manifest.search.dim} dimensions.
+Search: {manifest.search.kind}, {manifest.search.dim} dimensions, made of \
+{", ".join(manifest.search.blocks)}.
 The files and their sha256 are listed in `manifest.json`.
 """

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sized
+from operator import gt
 from pathlib import PurePosixPath
 from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
+from prodcat_index.voting.tuning import Objective
+
 FORMAT_VERSION = 1
+LEARNED = "learned"
 CARDS = "cards.parquet"
 SEARCH = "search.faiss"
 
@@ -21,6 +26,7 @@ def _inside(path: str) -> str:
 
 InsidePath = Annotated[str, AfterValidator(_inside)]
 Count = Annotated[int, Field(ge=0, le=2**40)]
+Weight = Annotated[float, Field(ge=0, le=1)]
 
 
 class _Record(BaseModel):
@@ -43,7 +49,7 @@ class BlockRecord(_Record):
     fingerprint: str
     dim: int = Field(ge=1, le=2**16)
     cards: Count
-    weight: float = Field(ge=0, le=1)
+    weight: Weight
     vectors: InsidePath
     present: InsidePath
     mean: InsidePath
@@ -61,7 +67,7 @@ class VoteRecord(_Record):
 class StepRecord(_Record):
     """A setting that tuning tried, and what the objective said."""
 
-    weights: tuple[float, ...] = Field(strict=False, min_length=1, max_length=1000)
+    weights: tuple[Weight, ...] = Field(strict=False, min_length=1, max_length=1000)
     vote: VoteRecord
     value: float
 
@@ -72,7 +78,7 @@ Steps = Annotated[tuple[StepRecord, ...], Field(strict=False, max_length=10_000)
 class TuningRecord(_Record):
     """How the weights and the vote were found."""
 
-    objective: str
+    objective: Objective
     cards: Count
     categories: Count
     before: StepRecord
@@ -83,12 +89,112 @@ class TuningRecord(_Record):
     weight_surface: Steps
     vote_surface: Steps
 
+    @property
+    def steps(self) -> tuple[StepRecord, ...]:
+        """Every setting that is told of."""
+        named = (self.before, self.equal, self.after)
+        return (*named, *self.path, *self.weight_surface, *self.vote_surface)
+
+
+Probability = Annotated[float, Field(ge=0, le=1)]
+Probabilities = Annotated[tuple[Probability, ...], Field(strict=False, max_length=1000)]
+CalibrationCards = Annotated[int, Field(ge=0, le=2**22)]
+CalibrationCounts = Annotated[tuple[CalibrationCards, ...], Field(strict=False, max_length=1000)]
+
+
+class ProbabilityRecord(_Record):
+    """From shares of a vote to probabilities."""
+
+    sharpness: float = Field(gt=0)
+    intercept: float
+    similarity_weight: float = Field(ge=0)
+    share_weight: float = Field(ge=0)
+    offset: float
+    slope: float = Field(ge=0)
+
+
+class PrecisionRecord(_Record):
+    """What each confidence threshold does to the calibration cards."""
+
+    cards: CalibrationCards
+    thresholds: Probabilities
+    answered: CalibrationCounts
+    wrong: CalibrationCounts
+
+    @model_validator(mode="after")
+    def _consistent(self) -> PrecisionRecord:
+        rising = [0, *self.answered, self.cards]
+        _check_table(self.thresholds, self.answered, self.wrong)
+        if list(self.thresholds) != sorted(self.thresholds, reverse=True):
+            raise ValueError("the thresholds do not fall")
+        if rising != sorted(rising) or 0 in self.answered or any(map(gt, self.wrong, rising[1:])):
+            raise ValueError("the numbers of answers and mistakes do not fit together")
+        return self
+
+
+class BackOffRecord(_Record):
+    """How sure a prefix must be for each asked precision."""
+
+    precisions: Probabilities
+    thresholds: Probabilities
+    coverage: Probabilities
+    accuracy: Probabilities
+
+    @model_validator(mode="after")
+    def _consistent(self) -> BackOffRecord:
+        _check_table(self.precisions, self.thresholds, self.coverage, self.accuracy)
+        return self
+
+
+class SetRecord(_Record):
+    """How probable the true category was to the calibration cards."""
+
+    cards: CalibrationCards
+    ranks: CalibrationCounts
+    probabilities: Probabilities
+
+    @model_validator(mode="after")
+    def _consistent(self) -> SetRecord:
+        _check_table(self.ranks, self.probabilities)
+        rising = [0, *self.ranks, self.cards]
+        if rising != sorted(rising):
+            raise ValueError("the ranks do not rise")
+        return self
+
+
+def _check_table(*columns: Sized) -> None:
+    if len(set(map(len, columns))) > 1:
+        raise ValueError("the columns of a calibration differ in length")
+
+
+class CalibrationRecord(_Record):
+    """How far confidence can be trusted."""
+
+    cards: CalibrationCards
+    model: ProbabilityRecord
+    precision: PrecisionRecord
+    prefixes: BackOffRecord | None
+    sets: SetRecord
+
+
+class LearnedRecord(_Record):
+    """The learned block: its shape, its part in the similarity, and its files."""
+
+    dim: int = Field(ge=1, le=2**16)
+    cards: Count
+    weight: float = Field(ge=0, le=1)
+    vectors: InsidePath
+    present: InsidePath
+    matrix: InsidePath
+    offset: InsidePath
+
 
 class SearchRecord(_Record):
-    """The FAISS index."""
+    """The FAISS index, and the blocks that it is made of."""
 
     kind: str
     dim: int = Field(ge=1, le=2**20)
+    blocks: tuple[str, ...] = Field(strict=False, min_length=1)
 
 
 class Manifest(_Record):
@@ -112,8 +218,12 @@ class Manifest(_Record):
         Text columns in order.
     image_root
         Folder that the picture paths of the cards start from.
+    learned
+        What all blocks are projected into; none where nothing was learned.
     tuning
         How the weights and the vote were found; none where they were given.
+    calibration
+        How far confidence can be trusted; none where that is not known.
     files
         Path inside the index folder -> size and digest.
     """
@@ -129,26 +239,46 @@ class Manifest(_Record):
     text_modalities: tuple[str, ...] = Field(strict=False)
     image_root: str
     blocks: tuple[BlockRecord, ...] = Field(strict=False, min_length=1)
+    learned: LearnedRecord | None = None
     vote: VoteRecord
     tuning: TuningRecord | None = None
+    calibration: CalibrationRecord | None = None
     search: SearchRecord
     files: dict[InsidePath, FileRecord]
 
     @model_validator(mode="after")
     def _consistent(self) -> Manifest:
-        names = [block.name for block in self.blocks]
-        if len(set(names)) < len(names):
+        dims = self.dims
+        if len(dims) < len(self.blocks) + bool(self.learned):
             raise ValueError("two blocks have the same name")
-        steps = (self.tuning.before, self.tuning.equal) if self.tuning else ()
-        if any(len(step.weights) != len(self.blocks) for step in steps):
+        steps = self.tuning.steps if self.tuning else ()
+        if any(len(step.weights) != len(dims) for step in steps):
             raise ValueError("tuning weighed other blocks than these")
-        if self.search.dim != sum(block.dim for block in self.blocks) + len(self.blocks):
-            raise ValueError("the search index has another dimension than the blocks together")
+        searched = self.search.blocks
+        if not set(searched) <= set(dims) or len(set(searched)) < len(searched):
+            raise ValueError("the search index is made of blocks that are not there")
+        if self.search.dim != sum(dims[name] for name in searched) + len(searched):
+            raise ValueError("the search index has another dimension than its blocks together")
         unlisted = sorted(self._paths_read() - set(self.files))
         if unlisted:
             raise ValueError(f"{unlisted[0]} is not among the files")
         return self
 
+    @property
+    def dims(self) -> dict[str, int]:
+        """Length of a row of every block, the learned one last."""
+        learned = {LEARNED: self.learned.dim} if self.learned else {}
+        return {block.name: block.dim for block in self.blocks} | learned
+
+    @property
+    def weights(self) -> dict[str, float]:
+        """Weight of every block, the learned one last."""
+        learned = {LEARNED: self.learned.weight} if self.learned else {}
+        return {block.name: block.weight for block in self.blocks} | learned
+
     def _paths_read(self) -> set[str]:
         of_blocks = {path for b in self.blocks for path in (b.vectors, b.present, b.mean)}
+        learned = self.learned
+        if learned:
+            of_blocks |= {learned.vectors, learned.present, learned.matrix, learned.offset}
         return of_blocks | {f"{self.data}/{CARDS}", f"{self.data}/{SEARCH}"}

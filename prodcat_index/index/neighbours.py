@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from prodcat_index.encoders.base import BoolArray, FloatArray
+from prodcat_index.index.flat import flat_index
 from prodcat_index.index.fusion import (
     block_similarities,
     effective_weights,
@@ -40,12 +41,16 @@ class Neighbours:
         it.
     weights
         float64, shape (n, B): the weights that were used, after sharing out absent ones.
+    learned
+        float32 arrays of shape (n, d): what each block of the queries adds to the learned one;
+        none where nothing is learned.
     """
 
     rows: IntArray
     similarities: npt.NDArray[np.float64]
     by_block: FloatArray
     weights: npt.NDArray[np.float64]
+    learned: Sequence[FloatArray] = ()
 
 
 @dataclass(frozen=True)
@@ -55,7 +60,8 @@ class SearchSpace:
     Attributes
     ----------
     faiss_index
-        Inner-product index over the rows of :func:`~prodcat_index.index.fusion.fuse_cards`.
+        Inner-product index over the rows of :func:`~prodcat_index.index.fusion.fuse_cards`, made
+        of the blocks in `covered`.
     blocks
         B arrays of shape (N, dim of the block).
     present
@@ -65,6 +71,9 @@ class SearchSpace:
         as is judged; empty for a block that no card lacks.
     order
         int64, shape (N,): position of each card when cards are sorted by id; settles ties.
+    covered
+        Numbers of the blocks that `faiss_index` is made of; all by default. Where a query weighs
+        another block, an index of those that it weighs is made in memory and kept.
     """
 
     faiss_index: Any
@@ -72,6 +81,19 @@ class SearchSpace:
     present: BoolArray
     references: Sequence[IntArray]
     order: IntArray
+    covered: Sequence[int] | None = None
+    _made: dict[tuple[int, ...], Any] = field(default_factory=dict, repr=False)
+
+    def index_of(self, weighed: Sequence[int]) -> tuple[Any, Sequence[int]]:
+        """Return a FAISS index that holds the weighed blocks, and the blocks that it is made of."""
+        covered = range(len(self.blocks)) if self.covered is None else self.covered
+        if set(weighed) <= set(covered):
+            return self.faiss_index, covered
+        key = tuple(weighed)
+        if key not in self._made:
+            chosen = [self.blocks[b] for b in key]
+            self._made[key] = flat_index(chosen, self.present[:, key])
+        return self._made[key], key
 
     def expected_similarities(self, queries: Sequence[FloatArray]) -> npt.NDArray[np.float64]:
         """Return what an absent block counts as for each query: float64, shape (n, B)."""
@@ -106,11 +128,12 @@ def find_neighbours(
     """
     shared = effective_weights(weights, present)
     expected = space.expected_similarities(queries)
-    fused = fuse_queries(queries, shared, expected)
+    index, made_of = space.index_of(np.flatnonzero(weights).tolist())
+    fused = fuse_queries([queries[b] for b in made_of], shared[:, made_of], expected[:, made_of])
     found = _empty(len(fused), k, shared)
     answerable = np.flatnonzero(shared.any(axis=1))
     for chunk in np.array_split(answerable, max(1, -(-len(answerable) // QUERY_CHUNK))):
-        for query, candidates in _candidates(space, fused, chunk, k, eligible):
+        for query, candidates in _candidates(index, fused, chunk, k, eligible):
             one = [block[query] for block in queries]
             _settle(space, one, expected[query], candidates, found, query)
     return found
@@ -127,19 +150,19 @@ def _empty(n: int, k: int, weights: npt.NDArray[np.float64]) -> Neighbours:
 
 
 def _candidates(
-    space: SearchSpace,
+    index: Any,
     fused: FloatArray,
     chunk: IntArray,
     k: int,
     eligible: BoolArray | None,
 ) -> list[tuple[int, IntArray]]:
     """Pair each query with every card that can be among its k nearest, ties at the cut included."""
-    total = space.faiss_index.ntotal
+    total = index.ntotal
     done: list[tuple[int, IntArray]] = []
     fetch = min(k + SPARE, total)
     waiting = chunk
     while len(waiting):
-        scores, rows = space.faiss_index.search(np.ascontiguousarray(fused[waiting]), fetch)
+        scores, rows = index.search(np.ascontiguousarray(fused[waiting]), fetch)
         allowed = (rows >= 0) if eligible is None else (rows >= 0) & eligible[rows]
         complete = _is_complete(scores, allowed, k) | (fetch == total)
         done += [

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -11,9 +11,12 @@ import numpy as np
 import numpy.typing as npt
 
 from prodcat_index.cards.card import Catalogue
-from prodcat_index.encoders.base import BoolArray
+from prodcat_index.encoders.base import BoolArray, FloatArray
 from prodcat_index.index.block import Block
+from prodcat_index.index.flat import flat_index
+from prodcat_index.index.learned import LearnedBlock
 from prodcat_index.index.neighbours import IntArray, SearchSpace
+from prodcat_index.voting.calibration import Calibration
 from prodcat_index.voting.tuning import Tuning
 from prodcat_index.voting.vote import VoteParameters
 
@@ -75,18 +78,28 @@ class IndexParts:
         Block name -> weight, summing to 1.
     vote
         How neighbours vote.
+    learned
+        All blocks projected into one; None where nothing was learned.
     faiss_index
-        Inner-product index over the fused blocks.
+        Inner-product index over the fused rows of the blocks named in `covered`; None before
+        there is one.
+    covered
+        Names of the blocks that `faiss_index` is made of.
     tuning
         How the weights and the vote were found; None where they were given.
+    calibration
+        How far votes with these weights can be trusted; None where that is not known.
     """
 
     catalogue: Catalogue
     blocks: Sequence[Block]
     weights: Mapping[str, float]
     vote: VoteParameters
-    faiss_index: Any
+    faiss_index: Any = None
+    covered: Sequence[str] = ()
+    learned: LearnedBlock | None = None
     tuning: Tuning | None = None
+    calibration: Calibration | None = None
 
     @cached_property
     def labels(self) -> Labels:
@@ -96,12 +109,55 @@ class IndexParts:
     @cached_property
     def space(self) -> SearchSpace:
         """What a search reads."""
-        return search_space(self.catalogue, self.blocks, self.faiss_index)
+        covered = [self.block_names.index(name) for name in self.covered]
+        return search_space(self.catalogue, self.all_blocks, self.faiss_index, covered)
+
+    @property
+    def all_blocks(self) -> list[Block | LearnedBlock]:
+        """The blocks and, last, the learned one where there is one."""
+        return [*self.blocks, *([self.learned] if self.learned else [])]
 
     @property
     def block_names(self) -> list[str]:
-        """Names of the blocks, in order."""
-        return [block.name for block in self.blocks]
+        """Names of all blocks, in order."""
+        return [block.name for block in self.all_blocks]
+
+    def weighed(self, weights: Mapping[str, float]) -> IndexParts:
+        """Return these parts with other weights of their blocks; those not named weigh nothing."""
+        named = {name: float(weights.get(name, 0.0)) for name in self.block_names}
+        return replace(self, weights=named)
+
+    def indexed(self) -> IndexParts:
+        """Return these parts with a FAISS index of the blocks that are weighed, and of no other."""
+        weighed = [name for name in self.block_names if self.weights[name] > 0]
+        if list(self.covered) == weighed and self.faiss_index is not None:
+            return self
+        chosen = [block for block in self.all_blocks if block.name in weighed]
+        present = np.stack([block.present for block in chosen], axis=1)
+        index = flat_index([block.vectors for block in chosen], present)
+        return replace(self, faiss_index=index, covered=tuple(weighed))
+
+    def with_learned(
+        self, vectors: Sequence[FloatArray], present: BoolArray
+    ) -> tuple[list[FloatArray], BoolArray]:
+        """Add what is learned to the blocks of queries.
+
+        Parameters
+        ----------
+        vectors
+            B float32 arrays of shape (n, dim of the block): centred unit rows, zeros where absent.
+        present
+            bool, shape (n, B).
+
+        Returns
+        -------
+        tuple
+            Arrays and columns for all blocks; those that are given where nothing is learned.
+        """
+        if self.learned is None:
+            return list(vectors), present
+        rows, known = self.learned.projection.project(vectors, present)
+        return [*vectors, rows], np.column_stack([present, known])
 
     @property
     def modalities(self) -> list[str]:
@@ -109,13 +165,20 @@ class IndexParts:
         return list(dict.fromkeys(block.modality for block in self.blocks))
 
 
-def search_space(catalogue: Catalogue, blocks: Sequence[Block], faiss_index: Any) -> SearchSpace:
+def search_space(
+    catalogue: Catalogue,
+    blocks: Sequence[Block | LearnedBlock],
+    faiss_index: Any,
+    covered: Sequence[int] | None = None,
+) -> SearchSpace:
     """Gather what a search reads.
 
     Parameters
     ----------
     catalogue, blocks, faiss_index
         As in :class:`IndexParts`.
+    covered
+        Numbers of the blocks that the FAISS index is made of; all by default.
     """
     ids = catalogue.ids
     by_id = sorted(range(len(ids)), key=ids.__getitem__)
@@ -125,13 +188,20 @@ def search_space(catalogue: Catalogue, blocks: Sequence[Block], faiss_index: Any
         faiss_index=faiss_index,
         blocks=[block.vectors for block in blocks],
         present=np.stack([block.present for block in blocks], axis=1),
-        references=[_references(block.present) for block in blocks],
+        references=[reference_rows(block.present) for block in blocks],
         order=order,
+        covered=covered,
     )
 
 
-def _references(present: BoolArray) -> IntArray:
-    """Choose evenly spaced cards among those that have a block, if any card lacks it."""
+def reference_rows(present: BoolArray) -> IntArray:
+    """Choose evenly spaced cards among those that have a block, if any card lacks it.
+
+    Parameters
+    ----------
+    present
+        bool, shape (N,): which cards have the block.
+    """
     having = np.flatnonzero(present)
     if len(having) == len(present):
         return having[:0]

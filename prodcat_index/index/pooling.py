@@ -16,9 +16,12 @@ from prodcat_index.progress import progress_bar
 from prodcat_index.voting.pool import Pool
 
 QUERIES_AT_ONCE = 128
+ROWS_AT_ONCE = 8192
+# The more groups of cards, the closer the bound below which none of them is looked at.
+GROUPS_FOR_EACH = 8
 Weights = npt.NDArray[np.float64]
 _Number = TypeVar("_Number", np.float32, np.int64)
-Hide = Callable[[IntArray, Sequence[FloatArray]], BoolArray]
+Hide = Callable[[IntArray, IntArray, FloatArray], BoolArray]
 
 
 @dataclass(frozen=True)
@@ -34,8 +37,8 @@ class Asking:
     true
         int64, shape (n,): category codes.
     hide
-        Given positions of m queries and their similarities in each block, float32 of shape
-        (m, N), says which cards each must not see: bool, shape (m, N).
+        Given positions of m queries, the rows of M cards, and their similarities, float32 of
+        shape (B, m, M), says which of the cards each must not see: bool, shape (m, M).
     """
 
     vectors: Sequence[FloatArray]
@@ -53,7 +56,7 @@ class Asking:
             vectors=[block[rows] for block in self.vectors],
             present=self.present[rows],
             true=self.true[rows],
-            hide=lambda chosen, similarities: self.hide(rows[chosen], similarities),
+            hide=lambda chosen, cards, similarities: self.hide(rows[chosen], cards, similarities),
         )
 
 
@@ -66,6 +69,8 @@ def collect_pool(
     label: str = "",
 ) -> Pool:
     """Collect, for each query, the nearest labelled cards under each of some weights.
+
+    Equally near ones are taken in the order of their ids.
 
     Parameters
     ----------
@@ -82,22 +87,23 @@ def collect_pool(
     label
         Shown beside the progress bar.
     """
-    rows = np.flatnonzero(codes >= 0)
-    cards = [block[rows].astype(np.float32) for block in space.blocks]
+    rows = _in_order_of_ids(np.flatnonzero(codes >= 0), space.order)
+    cards = [_single_precision(block, rows) for block in space.blocks]
     lacking = ~space.present[rows]
     expected = space.expected_similarities(asking.vectors)
-    sizes = np.bincount(codes[rows])
     depth = min(depth, len(rows))
     parts: list[tuple[npt.NDArray[np.float32], IntArray, IntArray]] = []
+    # Used again and again: fresh memory of such a size costs more time than the products.
+    room = np.empty((len(cards), QUERIES_AT_ONCE, len(rows)), dtype=np.float32)
     with progress_bar(len(asking), label) as bar:
         for chunk in _chunks(len(asking)):
-            similarities = [
-                _similarities(asking.vectors[b][chunk], cards[b], lacking[:, b], expected[chunk, b])
-                for b in range(len(cards))
-            ]
-            hidden = asking.hide(chunk, _spread(similarities, rows, len(codes)))[:, rows]
+            similarities = room[:, : len(chunk)]
+            for b, found in enumerate(similarities):
+                np.matmul(asking.vectors[b][chunk], cards[b].T, out=found)
+                found[:, lacking[:, b]] = expected[chunk, b, None]
+            hidden = asking.hide(chunk, rows, similarities)
             shared = [effective_weights(w, asking.present[chunk]) for w in directions]
-            picked = _pick(similarities, hidden, shared, depth)
+            picked = _pick(similarities, hidden, np.stack(shared, axis=1), depth)
             own = hidden & (codes[rows] == asking.true[chunk][:, None])
             parts.append((_take(similarities, picked), picked, own.sum(axis=1)))
             bar.update(len(chunk))
@@ -105,62 +111,81 @@ def collect_pool(
     return Pool(
         similarities=_stack([part[0] for part in parts], 0),
         categories=np.where(picked >= 0, codes[rows][picked], -1).astype(np.int32),
-        order=space.order[rows][picked].astype(np.int32),
         present=asking.present,
         true=asking.true,
-        sizes=sizes,
+        sizes=np.bincount(codes[rows]),
         left_out=np.concatenate([part[2] for part in parts]),
     )
+
+
+def _in_order_of_ids(rows: IntArray, order: IntArray) -> IntArray:
+    sorted_rows: IntArray = rows[np.argsort(order[rows])]
+    return sorted_rows
+
+
+def _single_precision(block: npt.NDArray[np.floating], rows: IntArray) -> FloatArray:
+    """Copy some rows, few at once: whole, they would for a moment be in memory twice."""
+    copied = np.empty((len(rows), block.shape[1]), dtype=np.float32)
+    for start in range(0, len(rows), ROWS_AT_ONCE):
+        piece = slice(start, start + ROWS_AT_ONCE)
+        copied[piece] = block[rows[piece]]
+    return copied
 
 
 def _chunks(n: int) -> list[IntArray]:
     return [np.arange(i, min(i + QUERIES_AT_ONCE, n)) for i in range(0, n, QUERIES_AT_ONCE)]
 
 
-def _similarities(
-    queries: FloatArray, cards: FloatArray, lacking: BoolArray, expected: npt.NDArray[np.float64]
-) -> FloatArray:
-    found: FloatArray = queries @ cards.T
-    if lacking.any():
-        found[:, lacking] = expected[:, None]
-    return found
+def _pick(similarities: FloatArray, hidden: BoolArray, directions: Weights, depth: int) -> IntArray:
+    """Return the nearest visible cards of each query under any direction: rising, then -1.
+
+    Parameters
+    ----------
+    similarities
+        float32, shape (B, m, M).
+    hidden
+        bool, shape (m, M).
+    directions
+        float64, shape (m, D, B).
+    depth
+        Cards for each direction, at most M.
+    """
+    nowhere = similarities.shape[2]
+    picked = np.full((*directions.shape[:2], depth), nowhere, dtype=np.int64)
+    for query, direction in np.argwhere(directions.any(axis=2)):
+        total = directions[query, direction].astype(np.float32) @ similarities[:, query]
+        total[hidden[query]] = -np.inf
+        near = _nearest(total, depth)
+        picked[query, direction, : len(near)] = near
+    together = np.sort(picked.reshape(len(picked), -1), axis=1)
+    together[:, 1:][together[:, 1:] == together[:, :-1]] = nowhere
+    together.sort(axis=1)
+    widest = int((together < nowhere).sum(axis=1).max())
+    return np.where(together < nowhere, together, -1)[:, : max(1, widest)]
 
 
-def _spread(similarities: Sequence[FloatArray], rows: IntArray, n: int) -> Sequence[FloatArray]:
-    """Give the similarities of labelled cards the columns of all cards."""
-    if len(rows) == n:
-        return similarities
-    wide = [np.zeros((len(found), n), dtype=np.float32) for found in similarities]
-    for whole, found in zip(wide, similarities, strict=True):
-        whole[:, rows] = found
-    return wide
+def _nearest(similarities: FloatArray, depth: int) -> IntArray:
+    """Return the places of the ``depth`` largest finite values, of equal ones the first."""
+    near = np.flatnonzero(similarities >= _bound(similarities, depth))
+    nearest: IntArray = near[np.argsort(-similarities[near], kind="stable")[:depth]]
+    return nearest
 
 
-def _pick(
-    similarities: Sequence[FloatArray],
-    hidden: BoolArray,
-    directions: Sequence[Weights],
-    depth: int,
-) -> IntArray:
-    """Return the nearest visible cards under each direction, every one once, then -1."""
-    picked = []
-    for weights in directions:
-        total = np.zeros_like(similarities[0])
-        for b, found in enumerate(similarities):
-            if weights[:, b].any():
-                total += weights[:, [b]].astype(np.float32) * found
-        total[hidden] = -np.inf
-        picked.append(np.argpartition(-total, depth - 1, axis=1)[:, :depth])
-    together = np.concatenate(picked, axis=1)
-    unseen = np.take_along_axis(hidden, together, axis=1)
-    together = np.sort(np.where(unseen, -1, together), axis=1)[:, ::-1]
-    together[:, 1:][together[:, 1:] == together[:, :-1]] = -1
-    together = -np.sort(-together, axis=1)
-    return together[:, : max(1, int((together >= 0).sum(axis=1).max()))]
+def _bound(similarities: FloatArray, depth: int) -> np.float32:
+    """Return a finite value that the ``depth`` largest finite ones reach, in time for one look.
+
+    Values are dealt into groups: where so many groups have a maximum that reaches the bound, so
+    many values do. That spares ordering, or even partitioning, all of them.
+    """
+    groups = min(len(similarities), GROUPS_FOR_EACH * depth)
+    dealt = similarities[: len(similarities) // groups * groups].reshape(-1, groups)
+    bound = np.partition(dealt.max(axis=0), groups - depth)[groups - depth]
+    return np.maximum(bound, np.finfo(np.float32).min)
 
 
-def _take(similarities: Sequence[FloatArray], picked: IntArray) -> npt.NDArray[np.float32]:
-    return np.stack([np.take_along_axis(s, picked, axis=1) for s in similarities], axis=2)
+def _take(similarities: FloatArray, picked: IntArray) -> npt.NDArray[np.float32]:
+    taken = np.take_along_axis(similarities, picked[None], axis=2)
+    return np.ascontiguousarray(np.moveaxis(taken, 0, 2))
 
 
 def _stack(parts: Sequence[npt.NDArray[_Number]], padding: int) -> npt.NDArray[_Number]:

@@ -18,14 +18,17 @@ from prodcat_index.findings import Finding, name_first
 from prodcat_index.index.answers import Answers
 from prodcat_index.index.building import EncoderChoice, build_parts
 from prodcat_index.index.fusion import weight_vector
+from prodcat_index.index.learned import ProjectionKind
+from prodcat_index.index.manifest import LEARNED
 from prodcat_index.index.neighbours import Neighbours, find_neighbours
 from prodcat_index.index.parts import IndexParts
 from prodcat_index.index.storage import load_parts, save_parts, save_settings
 from prodcat_index.index.tuning import SAMPLE, tune
+from prodcat_index.voting.judging import check_asked, judge, trusted_calibration
 from prodcat_index.voting.metrics import Score, score_predictions
 from prodcat_index.voting.prediction import Neighbour, Prediction, Predictions
 from prodcat_index.voting.tuning import Objective, Setting, Tuning
-from prodcat_index.voting.vote import Vote, VoteParameters, vote
+from prodcat_index.voting.vote import Vote, VoteParameters, check_k, check_vote, vote
 
 Listings = Catalogue | Sequence[Card]
 Weights = Mapping[str, float]
@@ -68,6 +71,7 @@ class ProductIndex:
         preset: str = DEFAULT_PRESET,
         weights: Weights | None = None,
         vote_parameters: VoteParameters | None = None,
+        projection: ProjectionKind = "lda",
     ) -> ProductIndex:
         """Embed a catalogue and index it.
 
@@ -80,9 +84,13 @@ class ProductIndex:
         preset
             Name of a preset of encoders.
         weights
-            Modality or block -> weight; equal for every modality by default.
+            Modality or block -> weight. By default what is learned is weighed alone; where
+            nothing is, every modality weighs the same.
         vote_parameters
             How neighbours vote by default.
+        projection
+            ``"lda"`` learns a linear discriminant from the labels, as the block ``learned``;
+            ``"none"`` does not.
 
         Raises
         ------
@@ -94,14 +102,12 @@ class ProductIndex:
             If the weights or vote parameters are wrong.
         """
         chosen = vote_parameters or VoteParameters()
-        _check_vote(chosen)
-        parts, findings = build_parts(catalogue, encoders or {}, preset, chosen)
-        index = cls(parts, findings)
-        if weights is None:
-            return index
-        vector = index._weight_vector(weights)
-        named = dict(zip(parts.block_names, vector.tolist(), strict=True))
-        return cls(replace(parts, weights=named), findings)
+        check_vote(chosen)
+        parts, findings = build_parts(catalogue, encoders or {}, preset, chosen, projection)
+        if weights is not None:
+            vector = cls(parts)._weight_vector(weights)
+            parts = parts.weighed(dict(zip(parts.block_names, vector.tolist(), strict=True)))
+        return cls(parts.indexed(), findings)
 
     def save(self, folder: str | Path) -> Path:
         """Write the index into a folder, as a whole or not at all.
@@ -172,7 +178,7 @@ class ProductIndex:
         QueryError
             If the query has nothing that this index embeds and weighs.
         """
-        _check_k(k)
+        check_k(k)
         card = Card(title=query) if isinstance(query, str) else query
         found = self._neighbours([card], min(k, len(self)), self._weight_vector(weights))
         if not found.weights.any():
@@ -200,14 +206,14 @@ class ProductIndex:
         QueryError
             If there is no such card, or it has nothing of what is weighed.
         """
-        _check_k(k)
+        check_k(k)
         row = self._row(card_id)
-        present = self.parts.space.present[[row]]
         queries = [block.vectors[[row]].astype(np.float32) for block in self.parts.blocks]
+        present = np.array([[block.present[row] for block in self.parts.blocks]])
         others = np.arange(len(self)) != row
         vector = self._weight_vector(weights)
         k = min(k, len(self))
-        found = find_neighbours(self.parts.space, queries, present, vector, k, others)
+        found = self._find(queries, present, vector, k, others)
         if not found.weights.any():
             raise QueryError(
                 f"The card {card_id!r} has none of {', '.join(self._weighed(weights))}; "
@@ -234,6 +240,8 @@ class ProductIndex:
         temperature: float | None = None,
         prior_exponent: float | None = None,
         explain: bool = False,
+        precision: float | None = None,
+        set_level: float | None = None,
     ) -> Predictions:
         """Predict the category of listings.
 
@@ -245,6 +253,10 @@ class ProductIndex:
             Those of the index by default; any of them may change without a rebuild.
         explain
             Vote again without each modality in turn, to say which one decided.
+        precision
+            Of the answers to accept; the others are for review, and may be backed off.
+        set_level
+            How often a prediction's set of categories holds the true one.
 
         Returns
         -------
@@ -254,7 +266,8 @@ class ProductIndex:
         Raises
         ------
         QueryError
-            If a parameter is wrong, or the listings and the index have no modality in common.
+            If a parameter is wrong, or the listings and the index have no modality in common; if
+            a precision or sets are asked of an index that is not calibrated for this vote.
         """
         given: dict[str, Any] = {
             "k": k,
@@ -263,31 +276,37 @@ class ProductIndex:
         }
         asked = {name: value for name, value in given.items() if value is not None}
         parameters = replace(self.parts.vote, **asked)
-        _check_vote(parameters)
+        check_vote(parameters)
+        vector = self._weight_vector(weights)
+        is_own = parameters == self.parts.vote and np.allclose(vector, self._weight_vector(None))
+        trusted = trusted_calibration(self.parts.calibration, is_own)
+        check_asked(trusted, precision, set_level)
         parameters = replace(parameters, k=min(parameters.k, len(self)))
         self._check_common_modality(listings)
         queries, present = self._encode(listings)
-        vector = self._weight_vector(weights)
 
-        def outcome(shared: npt.NDArray[np.float64]) -> tuple[Neighbours, Vote]:
+        def outcome(lacked: str = "") -> tuple[Neighbours, Vote]:
             labels = self.parts.labels
-            found = find_neighbours(
-                self.parts.space, queries, present, shared, parameters.k, labels.labelled
-            )
+            seen = self._without(lacked, queries, present)
+            found = self._find(*seen, vector, parameters.k, labels.labelled)
             codes = np.where(found.rows >= 0, labels.codes[found.rows], -1)
             return found, vote(found.similarities, codes, labels.sizes, parameters)
 
-        found, decided = outcome(vector)
+        found, decided = outcome()
         without = {
-            modality: outcome(np.where(self._is_block_of(modality), 0.0, vector))[1]
+            modality: outcome(modality)[1]
             for modality in (self._weighed(weights) if explain else [])
         }
         ids = listings.ids if isinstance(listings, Catalogue) else [card.id for card in listings]
+        names = self.parts.labels.names
+        judgement = judge(trusted, decided, found.similarities, names, precision, set_level)
 
         def make(position: int) -> Prediction:
-            return self._answers.prediction(ids[position], found, decided, position, without)
+            return self._answers.prediction(
+                ids[position], found, decided, judgement, position, without
+            )
 
-        return Predictions(len(ids), make)
+        return Predictions(len(ids), make, judgement.notes)
 
     def tune(
         self,
@@ -309,7 +328,7 @@ class ProductIndex:
         sample
             At most this many cards, drawn at random, ask; all are candidates.
         seed
-            Of the sample.
+            Of the sample and of the third that calibrates the confidence.
 
         Returns
         -------
@@ -324,7 +343,7 @@ class ProductIndex:
         return tune(self.parts, objective=objective, sample=sample, seed=seed, label="tuning")
 
     def tuned(self, tuning: Tuning) -> ProductIndex:
-        """Return this index with the weights and the vote that tuning found."""
+        """Return this index with the weights, the vote and the calibration that tuning found."""
         return self._with(tuning.after.setting, tuning)
 
     def restored(self) -> ProductIndex:
@@ -352,12 +371,20 @@ class ProductIndex:
         IndexFolderError
             If the folder holds another index by now, or cannot be written.
         """
-        save_settings(self.parts, Path(folder))
+        parts = self.parts.indexed()
+        # Weights of blocks that the stored FAISS index lacks need another one.
+        (save_settings if parts is self.parts else save_parts)(parts, Path(folder))
         return Path(folder)
 
     def _with(self, setting: Setting, tuning: Tuning | None) -> ProductIndex:
         weights = dict(zip(self.parts.block_names, setting.weights, strict=True))
-        parts = replace(self.parts, weights=weights, vote=setting.vote, tuning=tuning)
+        parts = replace(
+            self.parts,
+            weights=weights,
+            vote=setting.vote,
+            tuning=tuning,
+            calibration=tuning.calibration if tuning else None,
+        )
         return ProductIndex(parts, self.findings)
 
     def score(self, predictions: Predictions, truths: Mapping[str, str]) -> Score:
@@ -392,8 +419,29 @@ class ProductIndex:
         self, listings: Listings, k: int, weights: npt.NDArray[np.float64]
     ) -> Neighbours:
         self._check_common_modality(listings)
-        queries, present = self._encode(listings)
-        return find_neighbours(self.parts.space, queries, present, weights, k)
+        return self._find(*self._encode(listings), weights, k)
+
+    def _find(
+        self,
+        queries: Sequence[FloatArray],
+        present: BoolArray,
+        weights: npt.NDArray[np.float64],
+        k: int,
+        eligible: BoolArray | None = None,
+    ) -> Neighbours:
+        vectors, there = self.parts.with_learned(queries, present)
+        found = find_neighbours(self.parts.space, vectors, there, weights, k, eligible)
+        if self.parts.learned is None:
+            return found
+        return replace(found, learned=self.parts.learned.projection.parts(queries, present))
+
+    def _without(
+        self, modality: str, queries: Sequence[FloatArray], present: BoolArray
+    ) -> tuple[list[FloatArray], BoolArray]:
+        """Return queries as if they lacked a modality."""
+        lacked = np.array([block.modality == modality for block in self.parts.blocks])
+        kept = [np.zeros_like(q) if lacks else q for q, lacks in zip(queries, lacked, strict=True)]
+        return kept, present & ~lacked
 
     def _encode(self, listings: Listings) -> tuple[list[FloatArray], BoolArray]:
         label = "embedding {}" if len(listings) > 1 else ""
@@ -423,11 +471,9 @@ class ProductIndex:
 
     def _weighed(self, weights: Weights | None) -> list[str]:
         vector = self._weight_vector(weights)
-        blocks = self.parts.blocks
-        return list(dict.fromkeys(b.modality for b, w in zip(blocks, vector, strict=True) if w))
-
-    def _is_block_of(self, modality: str) -> BoolArray:
-        return np.array([block.modality == modality for block in self.parts.blocks])
+        blocks = zip(self.parts.all_blocks, vector, strict=True)
+        weighed = dict.fromkeys(block.modality for block, weight in blocks if weight)
+        return self.parts.modalities if LEARNED in weighed else list(weighed)
 
     def _row(self, card_id: str) -> int:
         ids = self.parts.catalogue.ids
@@ -444,16 +490,3 @@ def _values(listings: Listings, modality: str) -> list[str]:
     if isinstance(listings, Catalogue):
         return listings.values(modality)
     return [card.value(modality) for card in listings]
-
-
-def _check_k(k: int) -> None:
-    if k < 1:
-        raise QueryError(f"The number of neighbours k must be 1 or more; it is {k}.")
-
-
-def _check_vote(parameters: VoteParameters) -> None:
-    _check_k(parameters.k)
-    if not (np.isfinite(parameters.temperature) and parameters.temperature > 0):
-        raise QueryError(f"The temperature must be above 0; it is {parameters.temperature}.")
-    if not np.isfinite(parameters.prior_exponent):
-        raise QueryError(f"The prior exponent must be a number; it is {parameters.prior_exponent}.")

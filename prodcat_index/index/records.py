@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import cast
 
 from prodcat_index.index.manifest import StepRecord, TuningRecord, VoteRecord
-from prodcat_index.voting.tuning import Objective, Setting, Step, Tuning
+from prodcat_index.voting.calibration import Calibration
+from prodcat_index.voting.tuning import Setting, Step, Tuning
 from prodcat_index.voting.vote import VoteParameters
 
 
@@ -26,10 +26,10 @@ def tuning_record(tuning: Tuning) -> TuningRecord:
     )
 
 
-def read_tuning(record: TuningRecord) -> Tuning:
-    """Read what tuning found."""
+def read_tuning(record: TuningRecord, calibration: Calibration | None) -> Tuning:
+    """Read what tuning found; the calibration has a record of its own."""
     return Tuning(
-        objective=cast(Objective, record.objective),
+        objective=record.objective,
         cards=record.cards,
         categories=record.categories,
         before=_step(record.before),
@@ -39,6 +39,7 @@ def read_tuning(record: TuningRecord) -> Tuning:
         path=_steps(record.path),
         weight_surface=_steps(record.weight_surface),
         vote_surface=_steps(record.vote_surface),
+        calibration=calibration,
     )
 
 

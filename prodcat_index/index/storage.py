@@ -20,20 +20,25 @@ from prodcat_index.cards.card import IMAGE, Catalogue
 from prodcat_index.encoders.arrays import open_array
 from prodcat_index.errors import IndexFolderError
 from prodcat_index.index.block import Block, EncoderSlot
+from prodcat_index.index.calibration_record import calibration_record, read_calibration
 from prodcat_index.index.folder import read_manifest, rewrite_manifest, write_version
 from prodcat_index.index.index_card import index_card
+from prodcat_index.index.learned import LearnedBlock
 from prodcat_index.index.manifest import (
     CARDS,
     FORMAT_VERSION,
+    LEARNED,
     SEARCH,
     BlockRecord,
     FileRecord,
+    LearnedRecord,
     Manifest,
     SearchRecord,
     VoteRecord,
 )
 from prodcat_index.index.parts import IndexParts
 from prodcat_index.index.records import read_tuning, tuning_record
+from prodcat_index.learning.projection import Projection
 from prodcat_index.voting.vote import VoteParameters
 
 if TYPE_CHECKING:
@@ -54,6 +59,7 @@ def save_parts(parts: IndexParts, folder: Path) -> Manifest:
     IndexFolderError
         If the folder cannot be written; what was there before is unchanged then.
     """
+    parts = parts.indexed()
     image_root = _common_folder(parts.catalogue.values(IMAGE))
     stems = _file_stems(parts.blocks)
 
@@ -66,6 +72,8 @@ def save_parts(parts: IndexParts, folder: Path) -> Manifest:
             fitted = target / "encoders" / stem
             fitted.mkdir(parents=True)
             block.slot.load().save(fitted)
+        if parts.learned:
+            _write_learned(parts.learned, target)
         _write_faiss(parts.faiss_index, target / SEARCH)
 
     def make_manifest(number: int, data: str, files: dict[str, FileRecord]) -> Manifest:
@@ -85,9 +93,11 @@ def save_parts(parts: IndexParts, folder: Path) -> Manifest:
                 _block_record(block, f"{data}/{stem}", f"{data}/encoders/{stem}", parts.weights)
                 for block, stem in zip(parts.blocks, stems, strict=True)
             ),
+            learned=_learned_record(parts.learned, data, parts.weights) if parts.learned else None,
             vote=VoteRecord(**vars(parts.vote)),
             tuning=tuning_record(parts.tuning) if parts.tuning else None,
-            search=SearchRecord(kind=FLAT, dim=parts.faiss_index.d),
+            calibration=calibration_record(parts.calibration) if parts.calibration else None,
+            search=SearchRecord(kind=FLAT, dim=parts.faiss_index.d, blocks=tuple(parts.covered)),
             files=files,
         )
 
@@ -102,7 +112,7 @@ def save_settings(parts: IndexParts, folder: Path) -> Manifest:
     parts
         Of the index in the folder.
     folder
-        The index folder; its arrays are neither read nor written.
+        The index folder; its cards are compared, its arrays are neither read nor written.
 
     Raises
     ------
@@ -111,11 +121,7 @@ def save_settings(parts: IndexParts, folder: Path) -> Manifest:
     """
 
     def change(manifest: Manifest) -> Manifest:
-        fingerprints = [block.slot.fingerprint for block in parts.blocks]
-        if (manifest.cards, [b.fingerprint for b in manifest.blocks]) != (
-            len(parts.catalogue),
-            fingerprints,
-        ):
+        if not _is_index_of(folder, manifest, parts):
             raise IndexFolderError(
                 f"The index {folder} was built again meanwhile; tune the new one."
             )
@@ -123,14 +129,66 @@ def save_settings(parts: IndexParts, folder: Path) -> Manifest:
             block.model_copy(update={"weight": parts.weights[block.name]})
             for block in manifest.blocks
         ]
+        learned = manifest.learned
+        if learned:
+            learned = learned.model_copy(update={"weight": parts.weights[LEARNED]})
         update = {
             "blocks": tuple(blocks),
+            "learned": learned,
             "vote": VoteRecord(**vars(parts.vote)),
             "tuning": tuning_record(parts.tuning) if parts.tuning else None,
+            "calibration": calibration_record(parts.calibration) if parts.calibration else None,
         }
         return Manifest.model_validate(manifest.model_copy(update=update).model_dump())
 
     return rewrite_manifest(folder, change, index_card)
+
+
+def _is_index_of(folder: Path, manifest: Manifest, parts: IndexParts) -> bool:
+    # Encoders that are not fitted have the same fingerprints over any cards.
+    path = folder / manifest.data / CARDS
+    stored = Catalogue(_read_cards(path, Path(manifest.image_root), manifest))
+    columns = [(stored.values(name), parts.catalogue.values(name)) for name in ("id", "category")]
+    return [block.fingerprint for block in manifest.blocks] == [
+        block.slot.fingerprint for block in parts.blocks
+    ] and all(written == [_as_text(value) for value in own] for written, own in columns)
+
+
+def _write_learned(learned: LearnedBlock, target: Path) -> None:
+    arrays = {
+        "vectors": learned.vectors,
+        "present": learned.present,
+        "matrix": np.concatenate(learned.projection.matrices),
+        "offset": np.concatenate(learned.projection.offsets),
+    }
+    for name, array in arrays.items():
+        np.save(target / f"{LEARNED}.{name}.npy", array, allow_pickle=False)
+
+
+def _learned_record(
+    learned: LearnedBlock, data: str, weights: Mapping[str, float]
+) -> LearnedRecord:
+    return LearnedRecord(
+        dim=learned.dim,
+        cards=int(learned.present.sum()),
+        weight=weights[LEARNED],
+        vectors=f"{data}/{LEARNED}.vectors.npy",
+        present=f"{data}/{LEARNED}.present.npy",
+        matrix=f"{data}/{LEARNED}.matrix.npy",
+        offset=f"{data}/{LEARNED}.offset.npy",
+    )
+
+
+def _read_learned(folder: Path, record: LearnedRecord, manifest: Manifest) -> LearnedBlock:
+    n, dims = manifest.cards, [block.dim for block in manifest.blocks]
+    matrix = _array(folder / record.matrix, "float32", (sum(dims), record.dim))
+    offset = _array(folder / record.offset, "float32", (sum(dims),))
+    edges = np.cumsum(dims)[:-1]
+    return LearnedBlock(
+        projection=Projection(np.split(matrix, edges), np.split(offset, edges)),
+        vectors=_array(folder / record.vectors, "float16", (n, record.dim)),
+        present=_array(folder / record.present, "bool", (n,)),
+    )
 
 
 def _file_stems(blocks: Any) -> list[str]:
@@ -217,13 +275,17 @@ def _open(folder: Path, manifest: Manifest, image_root: Path | None) -> IndexPar
     data = folder / manifest.data
     cards = _read_cards(data / CARDS, image_root or Path(manifest.image_root), manifest)
     catalogue = Catalogue(cards, tuple(manifest.text_modalities), source=str(folder))
+    calibration = read_calibration(manifest.calibration) if manifest.calibration else None
     return IndexParts(
         catalogue=catalogue,
         blocks=[_read_block(folder, record, manifest.cards) for record in manifest.blocks],
-        weights={record.name: record.weight for record in manifest.blocks},
+        learned=_read_learned(folder, manifest.learned, manifest) if manifest.learned else None,
+        weights=manifest.weights,
         vote=VoteParameters(**manifest.vote.model_dump()),
         faiss_index=_read_faiss(data / SEARCH, manifest),
-        tuning=read_tuning(manifest.tuning) if manifest.tuning else None,
+        covered=manifest.search.blocks,
+        tuning=read_tuning(manifest.tuning, calibration) if manifest.tuning else None,
+        calibration=calibration,
     )
 
 

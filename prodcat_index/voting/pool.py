@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -11,11 +13,15 @@ from prodcat_index.voting.vote import first_of_category
 
 FloatRows = npt.NDArray[np.float64]
 IntRows = npt.NDArray[np.int64]
+# What an equally near candidate falls behind by for every one before it: less than any rounding.
+BEHIND = 1e-11
 
 
 @dataclass(frozen=True)
 class Pool:
     """For each of n labelled queries, P cards that may be among its nearest for some weights.
+
+    The candidates of a query stand in the order of their ids, which settles ties.
 
     Attributes
     ----------
@@ -24,8 +30,6 @@ class Pool:
         block, 0 where the query does.
     categories
         int32, shape (n, P): category code of each candidate; -1 where there is no further one.
-    order
-        int32, shape (n, P): position of each candidate when cards are sorted by id; settles ties.
     present
         bool, shape (n, B): which blocks each query has.
     true
@@ -38,7 +42,6 @@ class Pool:
 
     similarities: npt.NDArray[np.float32]
     categories: npt.NDArray[np.int32]
-    order: npt.NDArray[np.int32]
     present: npt.NDArray[np.bool_]
     true: IntRows
     sizes: IntRows
@@ -53,12 +56,45 @@ class Pool:
         return Pool(
             similarities=self.similarities[rows],
             categories=self.categories[rows],
-            order=self.order[rows],
             present=self.present[rows],
             true=self.true[rows],
             sizes=self.sizes,
             left_out=self.left_out[rows],
         )
+
+
+def join_pools(pools: Sequence[Pool], places: Sequence[IntRows]) -> Pool:
+    """Put pools over the same categories together.
+
+    Parameters
+    ----------
+    pools
+        At least one; sizes are those of the first.
+    places
+        int64 arrays: where the queries of each pool stand among all, every place once.
+    """
+    order = np.argsort(np.concatenate(places))
+    width = max(pool.categories.shape[1] for pool in pools)
+
+    def joined(parts: list[npt.NDArray[Any]], padding: int) -> npt.NDArray[Any]:
+        padded = [
+            np.pad(
+                part,
+                [(0, 0), (0, width - part.shape[1]), *[(0, 0)] * (part.ndim - 2)],
+                constant_values=padding,
+            )
+            for part in parts
+        ]
+        return np.concatenate(padded)[order]
+
+    return Pool(
+        similarities=joined([pool.similarities for pool in pools], 0),
+        categories=joined([pool.categories for pool in pools], -1),
+        present=np.concatenate([pool.present for pool in pools])[order],
+        true=np.concatenate([pool.true for pool in pools])[order],
+        sizes=pools[0].sizes,
+        left_out=np.concatenate([pool.left_out for pool in pools])[order],
+    )
 
 
 @dataclass(frozen=True)
@@ -84,7 +120,7 @@ class Ranked:
 
 
 def rank(pool: Pool, weights: FloatRows, k: int) -> Ranked:
-    """Order the candidates by weighted similarity and keep the k nearest.
+    """Order the candidates by weighted similarity and keep the k nearest, ties by id.
 
     Parameters
     ----------
@@ -97,13 +133,12 @@ def rank(pool: Pool, weights: FloatRows, k: int) -> Ranked:
     """
     similarity = _weighted(pool, weights)
     k = min(k, similarity.shape[1])
-    nearest = np.argpartition(-similarity, k - 1, axis=1)[:, :k]
-    kept = np.take_along_axis(similarity, nearest, axis=1)
-    ties = np.take_along_axis(pool.order, nearest, axis=1)
-    sorting = np.lexsort((ties, -kept), axis=1)
+    farness = BEHIND * np.arange(similarity.shape[1]) - similarity
+    nearest = np.argpartition(farness, k - 1, axis=1)[:, :k]
+    sorting = np.argsort(np.take_along_axis(farness, nearest, axis=1), axis=1)
     rows = np.take_along_axis(nearest, sorting, axis=1)
     categories = np.take_along_axis(pool.categories, rows, axis=1).astype(np.int64)
-    kept = np.take_along_axis(kept, sorting, axis=1)
+    kept = np.take_along_axis(similarity, rows, axis=1).astype(np.float64)
     return Ranked(
         similarities=np.where(categories >= 0, kept, np.nan),
         categories=categories,

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, overload
 
 if TYPE_CHECKING:
     import pandas as pd
 
 TOP = 5
+ACCEPT, REVIEW = "accept", "review"
+SET_SEPARATOR = " | "
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,8 @@ class Neighbour:
         Block name -> cosine; blocks that the query or the card lacks are left out.
     vote_share
         Part of the vote, from 0 to 1; ``None`` where nothing was voted on.
+    learned_from
+        Block name -> what it adds to the cosine in the learned block, if there is one.
     """
 
     id: str
@@ -35,6 +39,7 @@ class Neighbour:
     similarity: float
     by_block: Mapping[str, float]
     vote_share: float | None = None
+    learned_from: Mapping[str, float] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
         """Return the fields for JSON, similarities rounded to 4 digits."""
@@ -46,6 +51,8 @@ class Neighbour:
             "similarity": round(self.similarity, 4),
             "by_modality": {name: round(value, 4) for name, value in self.by_block.items()},
         }
+        if self.learned_from:
+            record["learned_from"] = {n: round(v, 4) for n, v in self.learned_from.items()}
         if self.vote_share is not None:
             record["vote_share"] = round(self.vote_share, 4)
         return record
@@ -81,13 +88,21 @@ class Prediction:
     category_id
         The shop's own key of that category, or empty.
     confidence
-        Share of the vote, from 0 to 1.
+        Probability that the category is right, where the index is calibrated for this vote;
+        otherwise its share of the vote.
     ranked
         Categories and shares, largest first.
     neighbours
         The cards that voted, nearest first.
     explanation
         Which modality decided, when asked for.
+    decision
+        ``"accept"`` or ``"review"`` by the asked precision; empty where none was asked.
+    backed_off
+        The longest prefix of categories that is as sure as asked where the category is not, such
+        as ``"Shoes"``; empty where there is none.
+    category_set
+        Categories that hold the true one as often as asked; None where that was not asked.
     """
 
     id: str
@@ -97,6 +112,14 @@ class Prediction:
     ranked: Sequence[tuple[str, float]]
     neighbours: Sequence[Neighbour]
     explanation: Explanation | None = None
+    decision: str = ""
+    backed_off: str = ""
+    category_set: Sequence[str] | None = None
+
+    @property
+    def share(self) -> float:
+        """The category's share of the vote, from 0 to 1."""
+        return self.ranked[0][1] if self.ranked else 0.0
 
     def as_dict(self) -> dict[str, Any]:
         """Return the fields for JSON; neighbours only when an explanation was asked for."""
@@ -105,10 +128,14 @@ class Prediction:
             "category": self.category,
             "category_id": self.category_id,
             "confidence": round(self.confidence, 4),
+            "share": round(self.share, 4),
             "alternatives": [
                 {"category": name, "share": round(share, 4)} for name, share in self.ranked[1:TOP]
             ],
+            **self._decided(),
         }
+        if self.category_set is not None:
+            record["category_set"] = list(self.category_set)
         if self.explanation is not None:
             record["decided_by"] = self.explanation.decided_by
             record["without"] = {
@@ -124,8 +151,9 @@ class Prediction:
         Returns
         -------
         dict
-            ``id``, ``category``, ``category_id``, ``confidence``, ``second_category``,
-            ``second_share``, ``nearest_id``, and ``decided_by`` when it was explained.
+            ``id``, ``category``, ``category_id``, ``confidence``, ``share``, ``second_category``,
+            ``second_share``, ``nearest_id``; ``decision`` and ``backed_off`` when a precision was
+            asked, ``category_set`` when sets were, and ``decided_by`` when it was explained.
         """
         second, share = self.ranked[1] if len(self.ranked) > 1 else ("", 0.0)
         row = {
@@ -133,11 +161,20 @@ class Prediction:
             "category": self.category,
             "category_id": self.category_id,
             "confidence": round(self.confidence, 4),
+            "share": round(self.share, 4),
             "second_category": second,
             "second_share": round(share, 4),
             "nearest_id": self.neighbours[0].id if self.neighbours else "",
+            **self._decided(),
         }
+        if self.category_set is not None:
+            row["category_set"] = SET_SEPARATOR.join(self.category_set)
         return row | ({"decided_by": self.explanation.decided_by} if self.explanation else {})
+
+    def _decided(self) -> dict[str, Any]:
+        if not self.decision:
+            return {}
+        return {"decision": self.decision, "backed_off": self.backed_off}
 
 
 class Predictions(Sequence[Prediction]):
@@ -149,11 +186,16 @@ class Predictions(Sequence[Prediction]):
         Number of listings.
     make
         Makes the answer of the listing at a position.
+    notes
+        What people should know of the confidence and the decisions.
     """
 
-    def __init__(self, length: int, make: Callable[[int], Prediction]) -> None:
+    def __init__(
+        self, length: int, make: Callable[[int], Prediction], notes: Sequence[str] = ()
+    ) -> None:
         self._length = length
         self._make = make
+        self.notes = tuple(notes)
 
     def __len__(self) -> int:
         """Return the number of listings."""

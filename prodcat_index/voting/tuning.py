@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import product
+from itertools import groupby, product
 from typing import Literal, get_args
 
 import numpy as np
 
+from prodcat_index.voting.calibration import Calibration
 from prodcat_index.voting.objectives import accuracy, macro_f1, weighted_f1
 from prodcat_index.voting.pool import FloatRows, IntRows, Pool, Ranked, rank
 from prodcat_index.voting.vote import VoteParameters, category_totals, neighbour_shares
@@ -53,7 +54,7 @@ class Tuning:
     objective
         What was maximised.
     cards
-        Number of cards that asked.
+        Number of cards that asked, without those that calibrate.
     categories
         Number of categories among them.
     before, after
@@ -68,6 +69,9 @@ class Tuning:
         The objective over the weights of the blocks, with the vote of ``after``.
     vote_surface
         The objective over k and temperature, with the rest of ``after``.
+    calibration
+        How far votes of ``after`` can be trusted, learned on cards that tuning did not see; None
+        where there were too few.
     """
 
     objective: Objective
@@ -80,6 +84,7 @@ class Tuning:
     path: tuple[Step, ...]
     weight_surface: tuple[Step, ...]
     vote_surface: tuple[Step, ...]
+    calibration: Calibration | None
 
 
 def evaluate_vote(
@@ -138,9 +143,9 @@ class Search:
     """
 
     def __init__(self, pool: Pool, objective: Objective) -> None:
-        self._pool = pool
+        self.pool = pool
         self._objective: Objective = objective
-        self.steps: list[Step] = []
+        self._values: dict[Setting, float] = {}
 
     def run(self, starts: Sequence[Setting]) -> Step:
         """Climb from each start, and return the best setting found.
@@ -151,6 +156,11 @@ class Search:
             At least one.
         """
         return max((self._climb(start) for start in starts), key=lambda step: step.value)
+
+    @property
+    def steps(self) -> list[Step]:
+        """Every setting that was tried, once, in the order of the first times."""
+        return [Step(setting, value) for setting, value in self._values.items()]
 
     def value(self, setting: Setting) -> float:
         """Return the objective of one setting."""
@@ -191,24 +201,18 @@ class Search:
         Parameters
         ----------
         settings
-            At least one; those of the same weights share their ranking.
+            At least one; those of the same weights share their ranking, and none is tried twice.
         """
-        deepest = max(setting.vote.k for setting in settings)
-        ranked: dict[tuple[float, ...], Ranked] = {}
-        steps = []
-        for setting in settings:
-            if setting.weights not in ranked:
-                ranked[setting.weights] = rank(self._pool, np.array(setting.weights), deepest)
-            value = evaluate_vote(
-                ranked[setting.weights],
-                self._pool.true,
-                len(self._pool.sizes),
-                setting.vote,
-                self._objective,
-            )
-            steps.append(Step(setting, value))
-        self.steps += steps
-        return steps
+        new = [setting for setting in dict.fromkeys(settings) if setting not in self._values]
+        deepest = max((setting.vote.k for setting in new), default=0)
+        for weights, same in groupby(new, key=lambda setting: setting.weights):
+            ranked = rank(self.pool, np.array(weights), deepest)
+            self._values |= {setting: self._evaluate(ranked, setting) for setting in same}
+        return [Step(setting, self._values[setting]) for setting in settings]
+
+    def _evaluate(self, ranked: Ranked, setting: Setting) -> float:
+        categories = len(self.pool.sizes)
+        return evaluate_vote(ranked, self.pool.true, categories, setting.vote, self._objective)
 
 
 def _stretched(setting: Setting, block: int) -> list[Setting]:
@@ -238,7 +242,7 @@ def weight_surface(pool: Pool, setting: Setting, objective: Objective) -> tuple[
     """Return the objective over the weights, the vote as in the setting.
 
     All mixtures in tenths for up to three blocks; for more, each block's share in tenths, with
-    the others in their proportion.
+    the others in their proportion, or alike where they have nothing.
     """
     blocks = len(setting.weights)
     mixtures = _mixtures(blocks) if blocks <= MIXED_BLOCKS else _profiles(setting.weights)
@@ -258,11 +262,11 @@ def _mixtures(blocks: int) -> list[tuple[float, ...]]:
 def _profiles(weights: tuple[float, ...]) -> list[tuple[float, ...]]:
     profiles = []
     for block, tenth in product(range(len(weights)), range(TENTHS + 1)):
-        others = np.array(weights)
-        others[block] = 0.0
-        rest = others.sum() or 1.0
-        profile = others / rest * (1 - tenth / TENTHS)
+        others = np.arange(len(weights)) != block
+        shares = np.where(others, weights, 0.0)
+        if not shares.any():
+            shares = others.astype(np.float64)
+        profile = shares / shares.sum() * (1 - tenth / TENTHS)
         profile[block] = tenth / TENTHS
-        if profile.sum() > 0:
-            profiles.append(tuple((profile / profile.sum()).tolist()))
+        profiles.append(tuple(profile.tolist()))
     return profiles

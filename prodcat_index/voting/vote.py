@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from prodcat_index.errors import QueryError
+
 FloatRows = npt.NDArray[np.float64]
 IntRows = npt.NDArray[np.int64]
 PAIRS_AT_ONCE = 2_000_000
@@ -30,6 +32,33 @@ class VoteParameters:
     k: int = 10
     temperature: float = 0.1
     prior_exponent: float = 0.0
+
+
+def check_k(k: int) -> None:
+    """Refuse a number of neighbours that nobody can be found for.
+
+    Raises
+    ------
+    QueryError
+        If it is less than 1.
+    """
+    if k < 1:
+        raise QueryError(f"The number of neighbours k must be 1 or more; it is {k}.")
+
+
+def check_vote(parameters: VoteParameters) -> None:
+    """Refuse parameters that no vote can be held with.
+
+    Raises
+    ------
+    QueryError
+        If one is out of range; names it.
+    """
+    check_k(parameters.k)
+    if not (np.isfinite(parameters.temperature) and parameters.temperature > 0):
+        raise QueryError(f"The temperature must be above 0; it is {parameters.temperature}.")
+    if not np.isfinite(parameters.prior_exponent):
+        raise QueryError(f"The prior exponent must be a number; it is {parameters.prior_exponent}.")
 
 
 @dataclass(frozen=True)
@@ -75,13 +104,31 @@ def vote(
     parameters
         Temperature and prior exponent; ``k`` cuts the neighbours that vote.
     """
-    similarities = similarities[:, : parameters.k]
-    categories = categories[:, : parameters.k]
-    at_once = max(1, PAIRS_AT_ONCE // max(1, categories.shape[1]) ** 2)
-    parts = [
-        _vote(similarities[i : i + at_once], categories[i : i + at_once], sizes, parameters)
-        for i in range(0, max(1, len(categories)), at_once)
-    ]
+    log_sizes = np.log(np.where(categories >= 0, sizes[categories], 1))
+    return cast_votes(similarities, categories, log_sizes, parameters)
+
+
+def cast_votes(
+    similarities: FloatRows,
+    categories: IntRows,
+    log_sizes: FloatRows,
+    parameters: VoteParameters,
+) -> Vote:
+    """Let neighbours vote, each query seeing category sizes of its own.
+
+    Parameters
+    ----------
+    similarities, categories, parameters
+        As for :func:`vote`.
+    log_sizes
+        float64, shape (n, k): natural logarithm of the size of each neighbour's category.
+    """
+    k = parameters.k
+    at_once = max(1, PAIRS_AT_ONCE // max(1, min(k, categories.shape[1])) ** 2)
+    parts = []
+    for start in range(0, max(1, len(categories)), at_once):
+        rows = (slice(start, start + at_once), slice(k))
+        parts.append(_cast(similarities[rows], categories[rows], log_sizes[rows], parameters))
     return Vote(
         neighbour_shares=np.concatenate([part.neighbour_shares for part in parts]),
         categories=np.concatenate([part.categories for part in parts]),
@@ -89,13 +136,12 @@ def vote(
     )
 
 
-def _vote(
+def _cast(
     similarities: FloatRows,
     categories: IntRows,
-    sizes: npt.NDArray[np.int64],
+    log_sizes: FloatRows,
     parameters: VoteParameters,
 ) -> Vote:
-    log_sizes = np.log(np.where(categories >= 0, sizes[categories], 1))
     shares = neighbour_shares(similarities, categories, log_sizes, parameters)
     first = first_of_category(categories)
     totals = category_totals(shares, first)

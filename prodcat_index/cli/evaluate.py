@@ -1,0 +1,101 @@
+"""``prodcat evaluate``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from prodcat_index.cli import options
+from prodcat_index.cli.evaluation_tables import print_evaluation
+from prodcat_index.cli.output import Format, emit
+
+
+def evaluate(
+    catalogue: Annotated[Path, typer.Argument(help="CSV, TSV, JSONL or Parquet file of cards.")],
+    split: Annotated[
+        Path | None, typer.Option(help="File that says which cards are train and which test.")
+    ] = None,
+    by: Annotated[
+        str,
+        typer.Option(
+            help="group keeps variants and near-duplicates on one side, random does not; or a "
+            "column whose equal values stay on one side."
+        ),
+    ] = "group",
+    test: Annotated[float, typer.Option(help="Share of test cards.")] = 0.25,
+    repeat: Annotated[int, typer.Option(min=1, help="Number of splits that are drawn.")] = 1,
+    seed: options.SeedOption = 0,
+    encoder: options.EncoderOption = None,
+    preset: options.PresetOption = "embedded",
+    projection: options.ProjectionOption = options.ProjectionKind.lda,
+    device: options.DeviceOption = None,
+    baselines: Annotated[
+        bool, typer.Option(help="Compare with classifiers on the same embeddings.")
+    ] = True,
+    objective: options.ObjectiveOption = options.Objective.weighted_f1,
+    save_split: Annotated[
+        Path | None, typer.Option(help="Write the split into this file, to be used again.")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Write everything into this JSON file.")
+    ] = None,
+    form: options.FormatOption = Format.table,
+    id_column: options.IdColumn = None,
+    title_column: options.TitleColumn = None,
+    description_column: options.DescriptionColumn = None,
+    category_column: options.CategoryColumn = None,
+    group_column: options.GroupColumn = None,
+    image_column: options.ImageColumn = None,
+    text_column: options.TextColumn = None,
+    image_root: options.ImageRootOption = None,
+    encoding: options.EncodingOption = None,
+) -> None:
+    """Judge modalities, votes and classifiers on cards that are held out."""
+    if repeat > 1 and (split or save_split):
+        raise typer.BadParameter("--split and --save-split are about one split; leave out --repeat")
+    from prodcat_index.cards.split import read_split
+    from prodcat_index.evaluation.evaluate import evaluate as judge
+
+    options.choose_device(device)
+    cards = options.read_listed(
+        catalogue,
+        id_column=id_column,
+        title_column=title_column,
+        description_column=description_column,
+        category_column=category_column,
+        group_column=group_column,
+        image_column=image_column,
+        text_columns=text_column,
+        image_root=image_root,
+        encoding=encoding,
+    )
+    evaluation = judge(
+        cards,
+        split=read_split(split) if split else None,
+        by=by,
+        test=test,
+        repeat=repeat,
+        seed=seed,
+        encoders=options.parse_encoders(encoder or []),
+        preset=preset,
+        baselines=baselines,
+        objective=objective.value,
+        projection=projection.value,
+    )
+    options.warn(evaluation.findings)
+    if save_split:
+        evaluation.splits[0].save(save_split)
+        typer.echo(f"Wrote {save_split}", err=True)
+    everything = json.dumps(evaluation.as_dict(), ensure_ascii=False, indent=2)
+    if output:
+        output.write_text(everything, encoding="utf-8")
+        typer.echo(f"Wrote {output}", err=True)
+    if form is Format.json:
+        typer.echo(everything)
+    elif form is Format.table:
+        print_evaluation(evaluation)
+    else:
+        emit([row.as_row() for row in evaluation.rows], form)

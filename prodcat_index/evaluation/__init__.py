@@ -1,0 +1,1 @@
+"""What an index is worth on cards that it has not seen, beside other ways to categorize."""

@@ -1,0 +1,214 @@
+"""What an evaluation says: a row for each way to categorize, and where the tuned one fails."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import mean, stdev
+from typing import TYPE_CHECKING, Any
+
+from prodcat_index.cards.card import Catalogue
+from prodcat_index.cards.split import Split
+from prodcat_index.evaluation.confidence import ConfidenceScore
+from prodcat_index.findings import Finding
+from prodcat_index.voting.bootstrap import Interval
+from prodcat_index.voting.breakdown import Bucket, Confusion
+from prodcat_index.voting.hierarchy import HierarchyScore
+from prodcat_index.voting.metrics import Score
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+METRICS = ("macro_f1", "accuracy", "top3", "top5", "oracle")
+COUNTS = ("cards", "categories", "unreachable")
+DIGITS = 4
+TUNED = "tuned"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One way to categorize.
+
+    Attributes
+    ----------
+    name
+        Such as ``"title"`` or ``"tuned"``.
+    kind
+        ``"modality"``, ``"vote"`` or ``"classifier"``.
+    scores
+        One for each split.
+    interval
+        95 % interval of the mean weighted F1, by drawing cards, or groups of them, anew.
+    lead
+        95 % interval of its lead over the tuned row on the same draws; None for that row itself.
+    hierarchy
+        Over the cards of all splits; None where categories are no tree.
+    settings
+        How the answers came about, one for each split.
+    notes
+        What should be known of the figures.
+    """
+
+    name: str
+    kind: str
+    scores: Sequence[Score]
+    interval: Interval
+    lead: Interval | None
+    hierarchy: HierarchyScore | None
+    settings: Sequence[Mapping[str, Any]]
+    notes: Sequence[str] = ()
+
+    def mean(self, metric: str) -> float | None:
+        """Return the mean of a field of the scores; None where it does not apply."""
+        values = [getattr(score, metric) for score in self.scores]
+        return None if None in values else mean(values)
+
+    @property
+    def weighted_f1(self) -> float:
+        """Mean weighted F1."""
+        return mean(score.weighted_f1 for score in self.scores)
+
+    @property
+    def deviation(self) -> float | None:
+        """Standard deviation of the weighted F1 among splits; None where there is one split."""
+        values = [score.weighted_f1 for score in self.scores]
+        return stdev(values) if len(values) > 1 else None
+
+    @property
+    def verdict(self) -> str:
+        """How it stands to the tuned row.
+
+        ``"tie"`` where the interval of the lead has both signs in it, else ``"ahead"`` or
+        ``"behind"``; empty for the tuned row itself.
+        """
+        if self.lead is None:
+            return ""
+        if 0 in self.lead:
+            return "tie"
+        return "ahead" if self.lead.low > 0 else "behind"
+
+    def as_row(self) -> dict[str, Any]:
+        """Return the row as flat numbers, rounded to 4 digits; means over the splits."""
+        lead = self.lead
+        numbers: dict[str, float | None] = {
+            "weighted_f1": self.weighted_f1,
+            "deviation": self.deviation,
+            "low": self.interval.low,
+            "high": self.interval.high,
+            "lead_low": lead.low if lead else None,
+            "lead_high": lead.high if lead else None,
+            **{metric: self.mean(metric) for metric in METRICS},
+            "unreachable_share": self.mean("unreachable_share"),
+        }
+        return {
+            "name": self.name,
+            "kind": self.kind,
+            **{name: rounded(number) for name, number in numbers.items()},
+            "verdict": self.verdict,
+            **{count: round(self.mean(count) or 0) for count in COUNTS},
+            "notes": "; ".join(self.notes),
+        }
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the row with the scores and settings of every split, for JSON."""
+        return {
+            **self.as_row(),
+            "hierarchy": None if self.hierarchy is None else rounded_fields(self.hierarchy),
+            "scores": [score.as_dict() for score in self.scores],
+            "settings": [dict(setting) for setting in self.settings],
+        }
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The outcome of :func:`~prodcat_index.evaluation.evaluate.evaluate`.
+
+    Attributes
+    ----------
+    catalogue
+        The cards that were split.
+    rows
+        One for each way to categorize.
+    splits
+        Which cards were for training and which for the test.
+    counts
+        What each split held: labelled ``train`` and ``test`` cards, ``categories`` of the
+        training part.
+    settings
+        How cards were split, embedded and tuned.
+    buckets
+        Of the tuned row, by the size of the true category in the training part.
+    confusions
+        Of the tuned row, over all splits.
+    confidence
+        Of the tuned row: how far its confidence can be trusted.
+    cards
+        One row a test card of each split as the tuned row answers it: ``split`` (from 1),
+        ``id``, ``true``, ``predicted`` (empty where nothing was), ``confidence`` (its share of
+        the vote), ``calibrated`` (its probability, where the index is calibrated), ``top5`` and
+        ``top5_shares`` (lists), ``nearest_id``.
+    findings
+        What was noticed of the cards while they were split.
+    """
+
+    catalogue: Catalogue
+    rows: Sequence[Row]
+    splits: Sequence[Split]
+    counts: Sequence[Mapping[str, int]]
+    settings: Mapping[str, Any]
+    buckets: Sequence[Bucket]
+    confusions: Sequence[Confusion]
+    confidence: Sequence[ConfidenceScore]
+    cards: pd.DataFrame
+    findings: Sequence[Finding] = ()
+
+    def row(self, name: str) -> Row:
+        """Return a row by its name.
+
+        Raises
+        ------
+        KeyError
+            If there is none.
+        """
+        rows = {row.name: row for row in self.rows}
+        return rows[name]
+
+    @property
+    def tuned(self) -> Row:
+        """The row that the others are compared with."""
+        return self.row(TUNED)
+
+    def examples(self, confusion: Confusion) -> list[dict[str, str]]:
+        """Return ``id`` and ``title`` of the example cards of a confusion."""
+        titles = self._titles
+        return [{"id": card, "title": titles[card]} for card in confusion.examples]
+
+    @property
+    def _titles(self) -> dict[str, str]:
+        return dict(zip(self.catalogue.ids, self.catalogue.values("title"), strict=True))
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return everything for JSON."""
+        return {
+            "source": self.catalogue.source,
+            "settings": dict(self.settings),
+            "splits": [dict(count) for count in self.counts],
+            "rows": [row.as_dict() for row in self.rows],
+            "buckets": [rounded_fields(bucket) for bucket in self.buckets],
+            "confusions": [
+                {**rounded_fields(confusion), "examples": self.examples(confusion)}
+                for confusion in self.confusions
+            ],
+            "confidence": [score.as_dict() for score in self.confidence],
+            "cards": self.cards.to_dict(orient="records"),
+        }
+
+
+def rounded(value: Any) -> Any:
+    """Round a float to 4 digits, and leave anything else as it is."""
+    return round(value, DIGITS) if isinstance(value, float) else value
+
+
+def rounded_fields(record: Any) -> dict[str, Any]:
+    """Return the fields of a dataclass, floats rounded to 4 digits."""
+    return {name: rounded(value) for name, value in vars(record).items()}

@@ -1,0 +1,202 @@
+"""One split: the training part as an index, and the test part as that index sees it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from prodcat_index.cards.card import Catalogue
+from prodcat_index.encoders.base import BoolArray, FloatArray
+from prodcat_index.index.neighbours import IntArray, find_neighbours
+from prodcat_index.index.product_index import ProductIndex
+from prodcat_index.voting.calibration import Calibration
+from prodcat_index.voting.metrics import Outcome
+from prodcat_index.voting.vote import VoteParameters, vote
+
+TOP = 5
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What one way to categorize says of the test cards.
+
+    Attributes
+    ----------
+    outcome
+        True and predicted categories.
+    settings
+        How the answers came about, for people and JSON.
+    shares
+        float64, shape (n, r): shares of ``outcome.ranked``, where it is a vote.
+    calibrated
+        float64, shape (n,): probability of ``outcome.predicted``, where a calibration tells it.
+    nearest
+        Ids of the nearest cards, empty where there is none; none at all where nobody votes.
+    note
+        What should be known of the figures, such as that a fit did not converge.
+    """
+
+    outcome: Outcome
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    shares: npt.NDArray[np.float64] | None = None
+    calibrated: npt.NDArray[np.float64] | None = None
+    nearest: Sequence[str] = ()
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """An index of the training cards, and the test cards embedded by it, once for all.
+
+    Attributes
+    ----------
+    index
+        Of the training part.
+    test
+        n labelled cards.
+    names
+        The C categories of both parts, sorted.
+    queries
+        B arrays of float32, shape (n, dim of the block): centred unit rows, zeros where absent.
+    present
+        bool, shape (n, B).
+    """
+
+    index: ProductIndex
+    test: Catalogue
+    names: tuple[str, ...]
+    queries: Sequence[FloatArray]
+    present: BoolArray
+
+    @classmethod
+    def embed(cls, index: ProductIndex, test: Catalogue, names: Sequence[str]) -> Trial:
+        """Embed the test cards.
+
+        Parameters
+        ----------
+        index, test, names
+            As in :class:`Trial`.
+
+        Raises
+        ------
+        EncoderError
+            If an encoder cannot be loaded.
+        """
+        encoded = [
+            block.encode_queries(test.values(block.modality), f"embedding {block.name}")
+            for block in index.parts.blocks
+        ]
+        present = np.stack([there for _, there in encoded], axis=1)
+        queries, present = index.parts.with_learned([vectors for vectors, _ in encoded], present)
+        return cls(index, test, tuple(names), queries, present)
+
+    @cached_property
+    def true(self) -> IntArray:
+        """int64, shape (n,): positions of the true categories in ``names``."""
+        return self.codes_of(self.test.values("category"))
+
+    def codes_of(self, categories: Sequence[str]) -> IntArray:
+        """Return positions of categories in ``names``."""
+        code = {name: place for place, name in enumerate(self.names)}
+        return np.array([code[name] for name in categories], dtype=np.int64)
+
+    @cached_property
+    def training_sizes(self) -> IntArray:
+        """int64, shape (C,): training cards of each category."""
+        labels = self.index.parts.labels
+        sizes = np.zeros(len(self.names), dtype=np.int64)
+        sizes[self.codes_of(labels.names)] = labels.sizes
+        return sizes
+
+    @cached_property
+    def features(self) -> tuple[FloatArray, FloatArray]:
+        """The encoders' blocks side by side: float32, training rows and test rows."""
+        labelled = self.index.parts.labels.labelled
+        blocks = [block.vectors[labelled] for block in self.index.parts.blocks]
+        train = np.concatenate(blocks, axis=1, dtype=np.float32)
+        return train, np.concatenate(self.queries[: len(blocks)], axis=1)
+
+    def outcome(self, ranked: IntArray, neighbours: IntArray | None = None) -> Outcome:
+        """Judge rankings of the index's own categories.
+
+        Parameters
+        ----------
+        ranked
+            int64, shape (n, r), r at least 1: category codes of the index, best first; -1 after
+            the last.
+        neighbours
+            int64, shape (n, k): category codes of the neighbours; -1 where there is none.
+        """
+        translated = self._translate(ranked)
+        return Outcome(
+            true=self.true,
+            predicted=translated[:, 0],
+            reachable=self.training_sizes > 0,
+            ranked=translated,
+            neighbours=None if neighbours is None else self._translate(neighbours),
+        )
+
+    def _translate(self, codes: IntArray) -> IntArray:
+        own = self.codes_of(self.index.parts.labels.names)
+        return np.where(codes >= 0, own[codes], -1)
+
+    def vote(
+        self,
+        weights: Mapping[str, float],
+        parameters: VoteParameters,
+        calibration: Calibration | None = None,
+    ) -> Answer:
+        """Let the nearest training cards vote.
+
+        Parameters
+        ----------
+        weights
+            Block -> weight, summing to 1; blocks that are not named weigh nothing.
+        parameters
+            How neighbours vote.
+        calibration
+            Of this very vote.
+        """
+        parts, labels = self.index.parts, self.index.parts.labels
+        vector = np.array([weights.get(name, 0.0) for name in parts.block_names])
+        k = min(parameters.k, len(self.index))
+        found = find_neighbours(parts.space, self.queries, self.present, vector, k, labels.labelled)
+        codes = np.where(found.rows >= 0, labels.codes[found.rows], -1)
+        decided = vote(found.similarities, codes, labels.sizes, parameters)
+        ids = [*parts.catalogue.ids, ""]
+        return Answer(
+            outcome=self.outcome(decided.categories[:, :TOP], codes),
+            settings={"weights": _shown(weights), **vars(parameters)},
+            shares=decided.shares[:, :TOP],
+            calibrated=(
+                calibration.confidence(decided, found.similarities) if calibration else None
+            ),
+            nearest=[ids[row] for row in found.rows[:, 0]],
+        )
+
+
+def _shown(weights: Mapping[str, float]) -> dict[str, float]:
+    return {name: round(float(weight), 4) for name, weight in weights.items() if weight}
+
+
+class Contender(NamedTuple):
+    """A way to categorize, which is a row of the table.
+
+    Attributes
+    ----------
+    name
+        Of the row.
+    kind
+        ``"modality"``, ``"vote"`` or ``"classifier"``.
+    answer
+        Answers the test cards of a trial.
+    """
+
+    name: str
+    kind: str
+    answer: Callable[[Trial], Answer]

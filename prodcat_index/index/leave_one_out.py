@@ -1,0 +1,233 @@
+"""Every card of an index as a query to the others, its kin left out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+
+from prodcat_index.cards.card import IMAGE
+from prodcat_index.encoders.base import BoolArray, FloatArray
+from prodcat_index.encoders.registry import make_encoder
+from prodcat_index.errors import QueryError
+from prodcat_index.index.block import Block, build_block
+from prodcat_index.index.learned import LearnedBlock, learn
+from prodcat_index.index.neighbours import IntArray
+from prodcat_index.index.parts import UNLABELLED, IndexParts, search_space
+from prodcat_index.index.pooling import Asking, Weights, collect_pool
+from prodcat_index.voting.pool import Pool, join_pools
+
+FEWEST_CARDS = 20
+# Cosine of two pictures from which they count as one: the same file, or as good as.
+SAME_PICTURE = 0.99
+# A picture that cards of more categories than this share is a placeholder, and says nothing.
+PLACEHOLDER_CATEGORIES = 5
+# What is fitted is fitted so many times, each time without the cards that then ask.
+FOLDS = 5
+# In a large catalogue, one card more or less changes nothing about an encoder of words.
+REFITTED_CARDS = 3000
+
+
+@dataclass(frozen=True)
+class LeaveOneOut:
+    """Labelled cards of an index that ask the others for their categories.
+
+    Attributes
+    ----------
+    parts
+        The index of N cards.
+    kin
+        int64, shape (N,), from :func:`kin_of`.
+    rows
+        int64, shape (n,): the cards that ask.
+    fold
+        int64, shape (N,): which cards ask together where something is fitted.
+    """
+
+    parts: IndexParts
+    kin: IntArray
+    rows: IntArray
+    fold: IntArray
+
+    @classmethod
+    def of(cls, parts: IndexParts, sample: int, rng: np.random.Generator) -> LeaveOneOut:
+        """Draw the cards that ask.
+
+        Parameters
+        ----------
+        parts
+            The index.
+        sample
+            At most so many.
+        rng
+            Draws them, and the folds.
+
+        Raises
+        ------
+        QueryError
+            If fewer than 20 labelled cards have anything to compare.
+        """
+        rows = _askers(parts, sample, rng)
+        kin = kin_of(parts)
+        return cls(parts, kin, rows, rng.integers(0, FOLDS, int(kin.max()) + 1)[kin])
+
+    def select(self, positions: IntArray) -> LeaveOneOut:
+        """Return only some of the cards that ask."""
+        chosen = replace(self, rows=self.rows[positions])
+        # Cached properties live in the dictionary: nothing is fitted twice.
+        vars(chosen)["_blocks"] = self._blocks
+        return chosen
+
+    def collect(self, directions: Sequence[Weights], depth: int, label: str = "") -> Pool:
+        """Collect the candidates of every card that asks.
+
+        Parameters
+        ----------
+        directions, depth, label
+            As for :func:`~prodcat_index.index.pooling.collect_pool`.
+        """
+        if not (self.parts.learned or self._is_refitted):
+            everybody = np.arange(len(self.rows))
+            asking = self._asking(everybody, self.parts.blocks)
+            return collect_pool(
+                self.parts.space, self.parts.labels.codes, asking, directions, depth, label
+            )
+        turns = [np.flatnonzero(self.fold[self.rows] == fold) for fold in range(FOLDS)]
+        taken = [(fold, places) for fold, places in enumerate(turns) if len(places)]
+        pools = [self._collect(f, places, directions, depth, label) for f, places in taken]
+        return join_pools(pools, [places for _, places in taken])
+
+    def _collect(
+        self,
+        fold: int,
+        places: IntArray,
+        directions: Sequence[Weights],
+        depth: int,
+        label: str,
+    ) -> Pool:
+        """Let one fold ask the others, by what was fitted on these."""
+        codes, blocks = self._codes_without(fold), self._blocks[fold]
+        space = search_space(self.parts.catalogue, blocks, None)
+        asking = self._asking(places, blocks)
+        pool = collect_pool(space, codes, asking, directions, depth, label)
+        kin = self._kin_in_category[self.rows[places]]
+        return replace(pool, sizes=self.parts.labels.sizes, left_out=pool.left_out + kin)
+
+    def _asking(self, places: IntArray, blocks: Sequence[Block | LearnedBlock]) -> Asking:
+        rows, codes, kin = self.rows[places], self.parts.labels.codes, self.kin
+        present = np.stack([block.present for block in blocks], axis=1)
+        pictures = [b for b, block in enumerate(blocks) if block.modality == IMAGE][:1]
+
+        def hide(chosen: IntArray, cards: IntArray, similarities: FloatArray) -> BoolArray:
+            hidden: BoolArray = kin[rows[chosen], None] == kin[cards]
+            for b in pictures:
+                compared = present[rows[chosen], b, None] & present[cards, b]
+                hidden |= _same_picture(similarities[b], compared, codes[cards])
+            return hidden
+
+        return Asking(
+            vectors=[block.vectors[rows].astype(np.float32) for block in blocks],
+            present=present[rows],
+            true=codes[rows],
+            hide=hide,
+        )
+
+    def _codes_without(self, fold: int) -> IntArray:
+        return np.where(self.fold == fold, UNLABELLED, self.parts.labels.codes)
+
+    @property
+    def _is_refitted(self) -> bool:
+        """Whether encoders are fitted again for each fold: where it matters, it is quick."""
+        fitted = (not block.slot.load().cached for block in self.parts.blocks)
+        return len(self.parts.catalogue) <= REFITTED_CARDS and any(fitted)
+
+    @cached_property
+    def _blocks(self) -> list[list[Block | LearnedBlock]]:
+        """All cards, embedded by what is fitted on the cards outside of each fold."""
+        return [self._blocks_without(fold) for fold in range(FOLDS)]
+
+    def _blocks_without(self, fold: int) -> list[Block | LearnedBlock]:
+        blocks = list(self.parts.blocks)
+        if self._is_refitted:
+            blocks = [self._refitted(block, self.fold != fold) for block in blocks]
+        if self.parts.learned is None:
+            return [*blocks]
+        learned = learn(blocks, self._codes_without(fold))
+        return [*blocks, learned or _nothing(self.parts.learned)]
+
+    def _refitted(self, block: Block, kept: BoolArray) -> Block:
+        encoder = block.slot.load()
+        if encoder.cached:
+            return block
+        values = self.parts.catalogue.values(block.modality)
+        return build_block(
+            block.name, block.modality, make_encoder(encoder.spec), values, kept=kept
+        )
+
+    @cached_property
+    def _kin_in_category(self) -> IntArray:
+        """int64, shape (N,): how many kin of its own category each card has, itself counted."""
+        pairs = np.stack([self.kin, self.parts.labels.codes], axis=1)
+        _, same, counts = np.unique(pairs, axis=0, return_inverse=True, return_counts=True)
+        counted: IntArray = counts[same.ravel()]
+        return counted
+
+
+def _nothing(learned: LearnedBlock) -> LearnedBlock:
+    return replace(
+        learned, vectors=np.zeros_like(learned.vectors), present=np.zeros_like(learned.present)
+    )
+
+
+def kin_of(parts: IndexParts) -> IntArray:
+    """Give cards that are variants of one product or have the same texts the same number.
+
+    Parameters
+    ----------
+    parts
+        Of an index of N cards.
+
+    Returns
+    -------
+    numpy.ndarray
+        int64, shape (N,).
+    """
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    catalogue = parts.catalogue
+    texts = zip(*(catalogue.values(m) for m in catalogue.text_modalities), strict=True)
+    keys = [catalogue.values("group"), [" ".join(t).strip().casefold() for t in texts]]
+    pairs = [pair for values in keys for pair in _links(values)]
+    n = len(catalogue)
+    one, other = np.array(pairs, dtype=np.int64).reshape(-1, 2).T
+    links = coo_array((np.ones(len(pairs), dtype=bool), (one, other)), shape=(n, n))
+    components: IntArray = connected_components(links, directed=False)[1].astype(np.int64)
+    return components
+
+
+def _links(values: Sequence[str]) -> list[tuple[int, int]]:
+    first: dict[str, int] = {}
+    return [(first.setdefault(v, row), row) for row, v in enumerate(values) if v]
+
+
+def _askers(parts: IndexParts, sample: int, rng: np.random.Generator) -> IntArray:
+    """Draw labelled cards that have something to compare."""
+    rows = np.flatnonzero(parts.labels.labelled & parts.space.present.any(axis=1))
+    if len(rows) < FEWEST_CARDS:
+        raise QueryError(
+            f"Tuning needs at least {FEWEST_CARDS} labelled cards, and this index has {len(rows)}."
+        )
+    if len(rows) > sample:
+        rows = np.sort(rng.choice(rows, sample, replace=False))
+    return rows
+
+
+def _same_picture(similarities: FloatArray, compared: BoolArray, codes: IntArray) -> BoolArray:
+    same: BoolArray = (similarities >= SAME_PICTURE) & compared
+    for row in np.flatnonzero(same.sum(axis=1) > PLACEHOLDER_CATEGORIES):
+        if len(np.unique(codes[same[row]])) > PLACEHOLDER_CATEGORIES:
+            same[row] = False
+    return same

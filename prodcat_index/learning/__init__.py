@@ -1,0 +1,1 @@
+"""What is learned from labels: a projection in which categories are apart."""

@@ -1,0 +1,125 @@
+"""How far off wrong predictions are, where categories are paths of a tree. Pure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import takewhile
+
+import numpy as np
+import numpy.typing as npt
+
+IntArray = npt.NDArray[np.int64]
+Path = tuple[str, ...]
+SEPARATOR = " > "
+
+
+@dataclass(frozen=True)
+class HierarchyScore:
+    """Quality that grants a near miss more than a far one.
+
+    Attributes
+    ----------
+    precision, recall, f1
+        Hierarchical precision and recall (Kiritchenko et al., 2005) and their harmonic mean:
+        the predicted and the true categories, each with its ancestors below the common root.
+    severity
+        Mean height of the lowest common ancestor over the mistakes (Bertinetto et al., 2020): 1
+        where all mistakes stay among siblings that are leaves. A card without a prediction
+        counts with the root. None where nothing is wrong.
+    mistakes
+        Number of wrong predictions.
+    height
+        Of the whole tree, which the severity cannot exceed.
+    """
+
+    precision: float
+    recall: float
+    f1: float
+    severity: float | None
+    mistakes: int
+    height: int
+
+
+def category_paths(names: Sequence[str]) -> list[Path]:
+    """Split categories into the parts below their common root.
+
+    Parameters
+    ----------
+    names
+        Paths such as ``"Kitchen > Kettles"``, or plain labels.
+
+    Returns
+    -------
+    list of tuple
+        What remains of each when the parts that all their parents share are left out.
+    """
+    paths = [tuple(name.split(SEPARATOR)) for name in names]
+    levels = zip(*(path[:-1] for path in paths), strict=False)
+    shared = len(list(takewhile(lambda parts: len(set(parts)) == 1, levels)))
+    return [path[shared:] for path in paths]
+
+
+def is_tree(names: Sequence[str]) -> bool:
+    """Return whether any category has an ancestor below the common root."""
+    return any(len(path) > 1 for path in category_paths(names))
+
+
+def score_hierarchy(
+    true: IntArray, predicted: IntArray, names: Sequence[str]
+) -> HierarchyScore | None:
+    """Judge answers by the tree of categories.
+
+    Parameters
+    ----------
+    true
+        int64, shape (n,): positions in `names`; n at least 1.
+    predicted
+        int64, shape (n,); -1 where nothing was predicted.
+    names
+        All categories of the tree.
+
+    Returns
+    -------
+    HierarchyScore or None
+        None where the categories are no tree.
+    """
+    if not is_tree(names):
+        return None
+    paths = category_paths(names)
+    pairs = Counter(zip(true.tolist(), predicted.tolist(), strict=True))
+    answers = [(paths[t], paths[p] if p >= 0 else (), count) for (t, p), count in pairs.items()]
+    shared = sum(count * _common(t, p) for t, p, count in answers)
+    precision = _ratio(shared, sum(count * len(p) for _, p, count in answers))
+    recall = _ratio(shared, sum(count * len(t) for t, _, count in answers))
+    heights = _heights(paths)
+    wrong = [(heights[t[: _common(t, p)]], count) for t, p, count in answers if t != p]
+    mistakes = sum(count for _, count in wrong)
+    return HierarchyScore(
+        precision=precision,
+        recall=recall,
+        f1=_ratio(2 * precision * recall, precision + recall),
+        severity=sum(height * count for height, count in wrong) / mistakes if wrong else None,
+        mistakes=mistakes,
+        height=heights[()],
+    )
+
+
+def _ratio(part: float, whole: float) -> float:
+    return part / whole if whole else 0.0
+
+
+def _common(first: Path, second: Path) -> int:
+    both = zip(first, second, strict=False)
+    return len(list(takewhile(lambda parts: parts[0] == parts[1], both)))
+
+
+def _heights(paths: Sequence[Path]) -> dict[Path, int]:
+    """Return each node's distance to its farthest leaf."""
+    heights: dict[Path, int] = {}
+    for path in paths:
+        for depth in range(len(path) + 1):
+            node = path[:depth]
+            heights[node] = max(heights.get(node, 0), len(path) - depth)
+    return heights

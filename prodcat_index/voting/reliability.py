@@ -1,0 +1,136 @@
+"""How far confidence can be trusted. Pure functions over arrays.
+
+Everywhere `confidence` is float64, shape (n,), from 0 to 1, and `right` is bool, shape (n,):
+whether each answer was right; n is at least 1.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+FloatArray = npt.NDArray[np.float64]
+BoolArray = npt.NDArray[np.bool_]
+
+BINS = 15
+# A wrong answer with confidence 1 counts as one with this little doubt, so that nll stays finite.
+LEAST_DOUBT = 1e-4
+
+
+@dataclass(frozen=True)
+class ReliabilityBin:
+    """Answers of about the same confidence.
+
+    Attributes
+    ----------
+    answers
+        Number of them.
+    confidence
+        Their mean confidence.
+    accuracy
+        Share of right ones.
+    """
+
+    answers: int
+    confidence: float
+    accuracy: float
+
+
+@dataclass(frozen=True)
+class RiskCoverage:
+    """What is lost by answering more.
+
+    Attributes
+    ----------
+    coverage
+        float64, shape (m,): share of answers kept, rising to 1, one for each different confidence.
+    risk
+        float64, shape (m,): share of wrong ones among these.
+    area
+        Mean risk over all coverages, equally confident answers standing in random order.
+    """
+
+    coverage: FloatArray
+    risk: FloatArray
+    area: float
+
+
+def reliability_table(
+    confidence: FloatArray, right: BoolArray, bins: int = BINS
+) -> list[ReliabilityBin]:
+    """Compare confidence with accuracy in bins of equally many answers.
+
+    Parameters
+    ----------
+    confidence, right
+        As everywhere here.
+    bins
+        Number of bins; fewer where there are fewer answers.
+
+    Returns
+    -------
+    list of ReliabilityBin
+        Least confident first.
+    """
+    check(confidence, right)
+    order = np.argsort(confidence, kind="stable")
+    return [
+        ReliabilityBin(len(rows), float(confidence[rows].mean()), float(right[rows].mean()))
+        for rows in np.array_split(order, min(bins, len(order)))
+    ]
+
+
+def ece(confidence: FloatArray, right: BoolArray, bins: int = BINS) -> float:
+    """Return the expected calibration error: mean |confidence - accuracy| over equal-mass bins."""
+    table = reliability_table(confidence, right, bins)
+    gaps = sum(b.answers * abs(b.confidence - b.accuracy) for b in table)
+    return gaps / len(right)
+
+
+def brier(confidence: FloatArray, right: BoolArray) -> float:
+    """Return the mean squared distance of confidence from 1 where right and 0 where wrong."""
+    check(confidence, right)
+    return float(np.mean((confidence - right) ** 2))
+
+
+def nll(confidence: FloatArray, right: BoolArray) -> float:
+    """Return the mean negative natural logarithm of the confidence in what came true."""
+    check(confidence, right)
+    bounded = np.clip(confidence, LEAST_DOUBT, 1 - LEAST_DOUBT)
+    return float(-np.mean(np.log(np.where(right, bounded, 1 - bounded))))
+
+
+def risk_coverage(confidence: FloatArray, right: BoolArray) -> RiskCoverage:
+    """Return the share of wrong answers when only the most confident ones are kept."""
+    check(confidence, right)
+    order = np.argsort(-confidence, kind="stable")
+    _, starts, answers = np.unique(-confidence[order], return_index=True, return_counts=True)
+    wrong = np.add.reduceat(~right[order], starts, dtype=np.int64)
+    ends = np.cumsum(answers)
+    expected = np.cumsum(np.repeat(wrong / answers, answers))
+    return RiskCoverage(
+        coverage=ends / len(right),
+        risk=np.cumsum(wrong) / ends,
+        area=float(np.mean(expected / np.arange(1, len(right) + 1))),
+    )
+
+
+def check(confidence: FloatArray, right: BoolArray) -> None:
+    """Refuse swapped arguments and what is no confidence.
+
+    Raises
+    ------
+    ValueError
+        If `right` is not boolean, the lengths differ or are 0, or a confidence is not from 0 to 1.
+    """
+    if right.dtype != np.bool_:
+        raise ValueError(f"right must be boolean; it is {right.dtype}. Are the arguments swapped?")
+    if confidence.shape != right.shape or right.ndim != 1 or not len(right):
+        raise ValueError(
+            "confidence and right must be two rows of the same length, at least 1; "
+            f"they are {confidence.shape} and {right.shape}."
+        )
+    if not np.all((confidence >= 0) & (confidence <= 1)):
+        raise ValueError("confidence must be from 0 to 1.")
