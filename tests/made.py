@@ -16,8 +16,7 @@ from PIL import Image, ImageDraw
 
 from prodcat_index.cards.card import CORE_TEXTS, Catalogue
 from prodcat_index.encoders.base import Encoded, Encoder, unit_rows
-from prodcat_index.index.block import Block, EncoderSlot
-from prodcat_index.index.building import build_faiss
+from prodcat_index.index.flat import flat_index
 from prodcat_index.index.neighbours import SearchSpace
 
 COLUMNS = ("id", "title", "description", "image", "category", "category_id", "group")
@@ -99,13 +98,8 @@ class Made:
 
     @property
     def space(self) -> SearchSpace:
-        blocks = [
-            Block("", "", EncoderSlot("", ""), rows, present, np.zeros(rows.shape[1], np.float32))
-            for rows, present in zip(self.vectors, self.present.T, strict=True)
-        ]
-        return SearchSpace(
-            build_faiss(blocks), self.vectors, self.present, self.references, self.order
-        )
+        index = flat_index(self.vectors, self.present)
+        return SearchSpace(index, self.vectors, self.present, self.references, self.order)
 
     def similarities(
         self,

@@ -143,7 +143,7 @@ NAN, INFINITY = float("nan"), float("inf")
         (of_block("dim", 0), "blocks.1.dim"),
         (of_block("dim", 2.0), "blocks.1.dim"),
         (of_block("dim", 2**40), "blocks.1.dim"),
-        (of_block("dim", 5), "another dimension than the blocks together"),
+        (of_block("dim", 5), "another dimension than its blocks together"),
         (of_block("name", "title"), "two blocks have the same name"),
         (of_block("extra", 1), "blocks.1.extra"),
         (of_vote("temperature", 0.0), "vote.temperature"),

@@ -109,7 +109,7 @@ TextColumn = Annotated[
 ]
 ProjectionOption = Annotated[
     ProjectionKind,
-    typer.Option(help="Learn a linear discriminant from the labels, as the block learned."),
+    typer.Option(help="Learn a linear discriminant as the block learned, from 100 labelled cards on."),
 ]
 ObjectiveOption = Annotated[Objective, typer.Option(help="What tuning maximises.")]
 SeedOption = Annotated[int, typer.Option(help="Of everything that is drawn at random.")]

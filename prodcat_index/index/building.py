@@ -14,6 +14,9 @@ from prodcat_index.index.manifest import LEARNED
 from prodcat_index.index.parts import IndexParts, Labels
 from prodcat_index.voting.vote import VoteParameters
 
+# A dozen cards fit any projection.
+FEWEST_LEARNED_FROM = 100
+
 EncoderChoice = Mapping[str, str | Sequence[str]]
 
 
@@ -39,7 +42,7 @@ def build_parts(
     vote
         How neighbours vote.
     projection
-        ``"lda"`` or ``"none"``.
+        ``"lda"``, which needs 100 labelled cards to do anything, or ``"none"``.
 
     Returns
     -------
@@ -70,7 +73,9 @@ def build_parts(
             f"No card of {catalogue.source} has a readable picture or text that tells it from "
             "the others; check the columns and --image-root."
         )
-    learned = learn(blocks, Labels.of(catalogue).codes) if projection == "lda" else None
+    labels = Labels.of(catalogue)
+    is_learned = projection == "lda" and labels.labelled.sum() >= FEWEST_LEARNED_FROM
+    learned = learn(blocks, labels.codes) if is_learned else None
     parts = IndexParts(catalogue, blocks, equal_weights(blocks), vote, learned=learned)
     return (parts.weighed({LEARNED: 1.0}) if learned else parts), findings
 

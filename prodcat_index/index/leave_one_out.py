@@ -112,8 +112,7 @@ class LeaveOneOut:
         space = search_space(self.parts.catalogue, blocks, None)
         asking = self._asking(places, blocks)
         pool = collect_pool(space, codes, asking, directions, depth, label)
-        kin = self._kin_in_category[self.rows[places]]
-        return replace(pool, sizes=self.parts.labels.sizes, left_out=pool.left_out + kin)
+        return replace(pool, sizes=self.parts.labels.sizes)
 
     def _asking(self, places: IntArray, blocks: Sequence[Block | LearnedBlock]) -> Asking:
         rows, codes, kin = self.rows[places], self.parts.labels.codes, self.kin
@@ -165,14 +164,6 @@ class LeaveOneOut:
         return build_block(
             block.name, block.modality, make_encoder(encoder.spec), values, kept=kept
         )
-
-    @cached_property
-    def _kin_in_category(self) -> IntArray:
-        """int64, shape (N,): how many kin of its own category each card has, itself counted."""
-        pairs = np.stack([self.kin, self.parts.labels.codes], axis=1)
-        _, same, counts = np.unique(pairs, axis=0, return_inverse=True, return_counts=True)
-        counted: IntArray = counts[same.ravel()]
-        return counted
 
 
 def _nothing(learned: LearnedBlock) -> LearnedBlock:

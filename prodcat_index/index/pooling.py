@@ -92,7 +92,7 @@ def collect_pool(
     lacking = ~space.present[rows]
     expected = space.expected_similarities(asking.vectors)
     depth = min(depth, len(rows))
-    parts: list[tuple[npt.NDArray[np.float32], IntArray, IntArray]] = []
+    parts: list[tuple[npt.NDArray[np.float32], IntArray]] = []
     # Used again and again: fresh memory of such a size costs more time than the products.
     room = np.empty((len(cards), QUERIES_AT_ONCE, len(rows)), dtype=np.float32)
     with progress_bar(len(asking), label) as bar:
@@ -104,8 +104,7 @@ def collect_pool(
             hidden = asking.hide(chunk, rows, similarities)
             shared = [effective_weights(w, asking.present[chunk]) for w in directions]
             picked = _pick(similarities, hidden, np.stack(shared, axis=1), depth)
-            own = hidden & (codes[rows] == asking.true[chunk][:, None])
-            parts.append((_take(similarities, picked), picked, own.sum(axis=1)))
+            parts.append((_take(similarities, picked), picked))
             bar.update(len(chunk))
     picked = _stack([part[1] for part in parts], -1)
     return Pool(
@@ -114,7 +113,6 @@ def collect_pool(
         present=asking.present,
         true=asking.true,
         sizes=np.bincount(codes[rows]),
-        left_out=np.concatenate([part[2] for part in parts]),
     )
 
 

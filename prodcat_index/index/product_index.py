@@ -89,8 +89,8 @@ class ProductIndex:
         vote_parameters
             How neighbours vote by default.
         projection
-            ``"lda"`` learns a linear discriminant from the labels, as the block ``learned``;
-            ``"none"`` does not.
+            ``"lda"`` learns a linear discriminant from the labels, as the block ``learned``, where
+            at least 100 cards have one; ``"none"`` does not.
 
         Raises
         ------
@@ -371,9 +371,7 @@ class ProductIndex:
         IndexFolderError
             If the folder holds another index by now, or cannot be written.
         """
-        parts = self.parts.indexed()
-        # Weights of blocks that the stored FAISS index lacks need another one.
-        (save_settings if parts is self.parts else save_parts)(parts, Path(folder))
+        save_settings(self.parts, Path(folder))
         return Path(folder)
 
     def _with(self, setting: Setting, tuning: Tuning | None) -> ProductIndex:

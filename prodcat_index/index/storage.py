@@ -107,24 +107,28 @@ def save_parts(parts: IndexParts, folder: Path) -> Manifest:
 def save_settings(parts: IndexParts, folder: Path) -> Manifest:
     """Write the weights, the vote and how they were tuned into the manifest of an index folder.
 
+    Where the stored FAISS index lacks blocks that are weighed now, or has others, a new version
+    of the index is written.
+
     Parameters
     ----------
     parts
         Of the index in the folder.
     folder
-        The index folder; its cards are compared, its arrays are neither read nor written.
+        The index folder; its cards are compared, its arrays are not read.
 
     Raises
     ------
     IndexFolderError
         If the folder holds another index by now, or cannot be written.
     """
+    indexed = parts.indexed()
+    if indexed is not parts:
+        _require_same(folder, read_manifest(folder, verify=False), parts)
+        return save_parts(indexed, folder)
 
     def change(manifest: Manifest) -> Manifest:
-        if not _is_index_of(folder, manifest, parts):
-            raise IndexFolderError(
-                f"The index {folder} was built again meanwhile; tune the new one."
-            )
+        _require_same(folder, manifest, parts)
         blocks = [
             block.model_copy(update={"weight": parts.weights[block.name]})
             for block in manifest.blocks
@@ -144,14 +148,16 @@ def save_settings(parts: IndexParts, folder: Path) -> Manifest:
     return rewrite_manifest(folder, change, index_card)
 
 
-def _is_index_of(folder: Path, manifest: Manifest, parts: IndexParts) -> bool:
+def _require_same(folder: Path, manifest: Manifest, parts: IndexParts) -> None:
     # Encoders that are not fitted have the same fingerprints over any cards.
     path = folder / manifest.data / CARDS
     stored = Catalogue(_read_cards(path, Path(manifest.image_root), manifest))
     columns = [(stored.values(name), parts.catalogue.values(name)) for name in ("id", "category")]
-    return [block.fingerprint for block in manifest.blocks] == [
-        block.slot.fingerprint for block in parts.blocks
-    ] and all(written == [_as_text(value) for value in own] for written, own in columns)
+    encoders = [block.slot.fingerprint for block in parts.blocks]
+    if [block.fingerprint for block in manifest.blocks] != encoders or any(
+        written != [_as_text(value) for value in own] for written, own in columns
+    ):
+        raise IndexFolderError(f"The index {folder} was built again meanwhile; tune the new one.")
 
 
 def _write_learned(learned: LearnedBlock, target: Path) -> None:

@@ -23,6 +23,8 @@ SHRINKAGE = 0.5
 MAX_DIMENSIONS = 256
 # A direction along which categories differ this little, beside the largest, is rounding.
 SMALLEST_RATIO = 1e-9
+# Cards of a category that differ this little, beside the categories, are alike but for rounding.
+SMALLEST_SPREAD = 1e-5
 MINIMUM_LENGTH = 1e-6
 ROWS_AT_ONCE = 8192
 
@@ -121,7 +123,7 @@ def fit_projection(
     Returns
     -------
     Projection or None
-        None where fewer than two categories can be told apart.
+        None where there are fewer than two categories, or all cards of each are alike.
     """
     from scipy.linalg import cho_factor, cho_solve
 
@@ -129,9 +131,11 @@ def fit_projection(
     _, codes = np.unique(codes[rows], return_inverse=True)
     blocks, present = [block[rows] for block in blocks], present[rows]
     offsets = [_mean(block, present[:, b]) for b, block in enumerate(blocks)]
+    if len(rows) == 0 or codes.max() == 0:
+        return None
     within, between = _moments(blocks, present, offsets, codes)
     spread = float(np.trace(within))
-    if len(between) < 2 or spread <= 0:
+    if spread <= SMALLEST_SPREAD * float(np.sum(between**2)):
         return None
     shrunk = (1 - shrinkage) * within
     shrunk[np.diag_indices_from(shrunk)] += shrinkage * spread / len(within)

@@ -35,9 +35,8 @@ class Pool:
     true
         int64, shape (n,): category code of each query.
     sizes
-        int64, shape (C,): cards of each category.
-    left_out
-        int64, shape (n,): how many cards of its own category each query must not see.
+        int64, shape (C,): cards of each category, the hidden ones too: a category that looked
+        smaller to its own cards alone would be told by its size.
     """
 
     similarities: npt.NDArray[np.float32]
@@ -45,7 +44,6 @@ class Pool:
     present: npt.NDArray[np.bool_]
     true: IntRows
     sizes: IntRows
-    left_out: IntRows
 
     def __len__(self) -> int:
         """Return the number of queries."""
@@ -59,7 +57,6 @@ class Pool:
             present=self.present[rows],
             true=self.true[rows],
             sizes=self.sizes,
-            left_out=self.left_out[rows],
         )
 
 
@@ -93,7 +90,6 @@ def join_pools(pools: Sequence[Pool], places: Sequence[IntRows]) -> Pool:
         present=np.concatenate([pool.present for pool in pools])[order],
         true=np.concatenate([pool.true for pool in pools])[order],
         sizes=pools[0].sizes,
-        left_out=np.concatenate([pool.left_out for pool in pools])[order],
     )
 
 
@@ -110,7 +106,7 @@ class Ranked:
     first
         int64, shape (n, K), from :func:`~prodcat_index.voting.vote.first_of_category`.
     log_sizes
-        float64, shape (n, K): natural logarithm of the size that the category has for the query.
+        float64, shape (n, K): natural logarithm of the size of the category.
     """
 
     similarities: FloatRows
@@ -143,7 +139,7 @@ def rank(pool: Pool, weights: FloatRows, k: int) -> Ranked:
         similarities=np.where(categories >= 0, kept, np.nan),
         categories=categories,
         first=first_of_category(categories),
-        log_sizes=np.log(_sizes_seen(pool, categories)),
+        log_sizes=np.log(np.where(categories >= 0, pool.sizes[categories], 1)),
     )
 
 
@@ -153,10 +149,3 @@ def _weighted(pool: Pool, weights: FloatRows) -> npt.NDArray[np.float32]:
     shared = np.divide(kept, totals, out=np.zeros_like(kept), where=totals > 0)
     similarity = np.matmul(pool.similarities, shared.astype(np.float32)[:, :, None])[:, :, 0]
     return np.where(pool.categories >= 0, similarity, -np.inf)
-
-
-def _sizes_seen(pool: Pool, categories: IntRows) -> IntRows:
-    """Sizes of categories without the cards that a query must not see."""
-    own = categories == pool.true[:, None]
-    sizes = np.where(categories >= 0, pool.sizes[categories], 1)
-    return np.maximum(sizes - own * pool.left_out[:, None], 1)
