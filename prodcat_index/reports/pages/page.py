@@ -112,7 +112,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(count=write_count, figure=write_figure)
+    environment.filters.update(count=write_count, figure=write_figure, percent=write_percent)
     return environment
 
 

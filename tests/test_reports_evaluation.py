@@ -1,0 +1,203 @@
+"""The report of an index: its numbers are those of the evaluation, its pictures the cards'."""
+
+from __future__ import annotations
+
+import re
+from base64 import b64decode, b64encode
+from collections import Counter
+from html import unescape
+from pathlib import Path
+from typing import Any
+
+import arena
+import made
+import pytest
+from PIL import Image
+from test_reports_pages import ATTACK, Reader
+
+from prodcat_index.cards.card import Catalogue
+from prodcat_index.encoders.registry import SCHEMES
+from prodcat_index.errors import QueryError
+from prodcat_index.evaluation.evaluate import evaluate
+from prodcat_index.index.product_index import ProductIndex
+from prodcat_index.reports.evaluation import Report, report, write_report
+from prodcat_index.reports.evaluation.examples import NEAREST, OF_QUEUE
+from prodcat_index.reports.evaluation.tables import tabulate
+from prodcat_index.reports.figures.thumbnail import SIDE, thumbnail
+
+SECRET = b"password: 12345 " * 20
+
+
+def shop(folder: Path) -> Catalogue:
+    """Cards with hostile titles and shelves, a few pictures, and a secret in the place of one."""
+    pictures = made.draw_pictures(folder)
+    secret = folder / "secret.txt"
+    secret.write_bytes(SECRET)
+    rows: list[Any] = arena.shop(20, noise=2).cards.to_dict(orient="records")
+    for place, row in enumerate(rows):
+        row["title"] = f"{ATTACK} {place}"
+        row["category"] = f"{row['category']} {ATTACK}"
+        row["image"] = str(pictures[place % 10] if place % 10 < len(pictures) else secret)
+    return made.catalogue(rows, texts=("description",))
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory: pytest.TempPathFactory) -> Report:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(SCHEMES, "numbers", "made:NumbersEncoder")
+        patch.setitem(SCHEMES, "names", "made:NamesEncoder")
+        catalogue = shop(tmp_path_factory.mktemp("shop"))
+        index = ProductIndex.build(catalogue, encoders=ENCODERS)
+        return report(index.tuned(index.tune()), by="random", repeat=2, seed=3, baselines=False)
+
+
+ENCODERS = {"description": "numbers", "image": "names"}
+
+
+@pytest.fixture(scope="module")
+def html(found: Report, tmp_path_factory: pytest.TempPathFactory) -> str:
+    file = tmp_path_factory.mktemp("page") / "new" / "report.html"
+    assert write_report(found, file) == file
+    return file.read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def page(html: str) -> Reader:
+    return Reader(html)
+
+
+def test_the_numbers_are_those_of_an_evaluation_of_the_same_catalogue(found: Report) -> None:
+    """The page would tell of another index than `prodcat evaluate`."""
+    alone = evaluate(
+        found.parts.catalogue,
+        by="random",
+        repeat=2,
+        seed=3,
+        encoders={"description": ["numbers"], "image": ["names"]},
+        baselines=False,
+        projection="none",
+    )
+    assert found.evaluation.as_dict() == alone.as_dict()
+
+
+def test_every_row_is_on_the_page_with_its_numbers(found: Report, html: str) -> None:
+    text = unescape(html).replace("\xa0", " ")
+    for row in found.evaluation.rows:
+        assert row.name in text
+        assert f"{row.weighted_f1:.3f} ± {row.deviation:.3f}" in text
+        assert f"{row.interval.low:.3f} to {row.interval.high:.3f}" in text
+        assert f"{row.mean('macro_f1'):.3f}" in text
+    words = [row[3] for row in tabulate(found).rows.rows]
+    verdicts = [row.verdict for row in found.evaluation.rows]
+    assert [str(told).split(":")[0].split(" ")[0] for told in words] == verdicts
+    assert "behind" in verdicts
+
+
+def test_what_was_evaluated_is_told(found: Report) -> None:
+    """A figure without its split and seed cannot be made again."""
+    told = {str(what): str(value) for what, value in tabulate(found).made.rows}
+    assert told["catalogue"] == "made-up cards (60 cards, 60 of them in 3 categories)"
+    assert told["split"] == found.evaluation.splits[0].made
+    assert (told["number of splits"], told["seed"]) == ("2", "3")
+    assert (told["encoder of description"], told["encoder of image"]) == ("numbers", "names")
+    found_by = found.evaluation.tuned.settings[0]
+    assert f"; k {found_by['k']}, temperature" in told["found by tuning, first split"]
+    assert told["test cards of categories that training does not have"] == "0.0 %"
+    assert re.search(r"prodcat-index \d+\.\d+.*numpy \d", told["versions"])
+
+
+def test_mistakes_are_shown_beside_the_training_cards_nearest_to_them(found: Report) -> None:
+    """Nobody would see why the index was wrong."""
+    answers = found.evaluation.cards.query("split == 1").set_index("id")
+    shown = [card for _, cards in found.confusions for card in cards]
+    assert shown and not any(card.is_right for card in shown)
+    for confusion, cards in found.confusions:
+        assert {(c.true, c.predicted) for c in cards} <= {(confusion.true, confusion.predicted)}
+    for card in [*shown, *found.examples.queue]:
+        assert card.neighbours[0].id == answers.loc[card.id, "nearest_id"]
+        assert len(card.neighbours) == NEAREST
+        assert not {near.id for near in card.neighbours} & set(answers.index)
+
+
+def test_the_queue_is_of_the_least_sure_cards(found: Report) -> None:
+    cards = found.evaluation.cards.query("split == 1")
+    queue = found.examples.queue
+    assert [card.confidence for card in queue] == sorted(cards["confidence"])[:OF_QUEUE]
+    first = cards.set_index("id").loc[queue[0].id]
+    assert [name for name, _ in queue[0].alternatives] == first["top5"]
+    assert queue[0].alternatives[0][0] == queue[0].predicted
+
+
+def test_hostile_texts_become_no_tags(page: Reader) -> None:
+    """Whoever lists a product could run a script in the shop-keeper's browser."""
+    assert "script" not in page.tags
+    assert not [a for a in page.attributes if a[1].startswith("on")]
+    assert all(source.startswith("data:image/") for source in page.values("img", "src"))
+    assert any("default-src 'none'" in value for value in page.values("meta", "content"))
+    assert any(text.strip().startswith(ATTACK) for text in page.texts)
+
+
+def test_pictures_are_thumbnails_and_nothing_but_pictures_is_embedded(
+    found: Report, page: Reader
+) -> None:
+    """A forged index could mail the reader's files to whoever gets the report."""
+    sources = page.values("img", "src")
+    kinds = Counter(source.split(",")[0] for source in sources)
+    assert kinds["data:image/png;base64"] == 6
+    cards = [card for _, some in found.confusions for card in some] + list(found.examples.queue)
+    images = [card.image for card in cards]
+    images += [near.image for card in cards for near in card.neighbours]
+    assert any(image.endswith(".txt") for image in images)
+    assert kinds["data:image/jpeg;base64"] == sum(image.endswith(".png") for image in images)
+    assert sum(text.strip() == "no picture" for text in page.texts) == sum(
+        image.endswith(".txt") for image in images
+    )
+    contents = [b64decode(source.split(",")[1]) for source in sources]
+    assert not any(b"password" in content for content in contents)
+    assert b64encode(SECRET[:30]).decode() not in "".join(sources)
+
+
+def test_every_figure_has_words_and_every_link_a_target(page: Reader) -> None:
+    alts = page.values("img", "alt")
+    assert len(alts) == page.tags.count("img") and all(len(alt) > 10 for alt in alts)
+    ids = page.values("section", "id")
+    assert {link.removeprefix("#") for link in page.values("a", "href")} == set(ids)
+    assert {"tree", "tuning"} <= set(ids)
+
+
+def test_plain_labels_without_pictures_have_a_report(tmp_path: Path) -> None:
+    """A shop of texts alone, with no tree, not tuned, whose every answer is right."""
+    rows: list[Any] = arena.shop().cards.to_dict(orient="records")
+    for row in rows:
+        row["category"] = row["category"].rpartition(" > ")[2]
+    catalogue = made.catalogue(rows)
+    index = ProductIndex.build(catalogue, encoders=arena.ENCODERS, projection="none")
+    found = report(index, split=arena.alternating(catalogue), baselines=False)
+    page = Reader(write_report(found, tmp_path / "r.html").read_text(encoding="utf-8"))
+    ids = set(page.values("section", "id"))
+    assert ids == {"made", "scores", "confidence", "sizes", "confusions", "review"}
+    text = " ".join(page.texts)
+    assert "Nothing was confused." in text and "itself is not tuned" in text
+    assert not [s for s in page.values("img", "src") if "jpeg" in s]
+    told = {str(what): str(value) for what, value in tabulate(found).made.rows}
+    assert (told["split"], told["projection learned from labels"]) == ("by hand", "none")
+    assert "learned" not in [row.name for row in found.evaluation.rows]
+
+
+def test_a_precision_that_is_no_share_is_refused(found: Report) -> None:
+    with pytest.raises(QueryError, match="above 0 and below 1; it is 95"):
+        report(ProductIndex(found.parts), precision=95)
+
+
+def test_a_thumbnail_tells_nothing_but_the_picture(tmp_path: Path) -> None:
+    """A photograph says where it was taken."""
+    exif = Image.Exif()
+    exif[0x010E] = "taken at home"
+    path = tmp_path / "a.jpg"
+    Image.new("RGB", (900, 300), "red").save(path, exif=exif, comment=b"taken at home")
+    content = thumbnail(str(path))
+    assert content is not None and b"taken at home" not in content
+    (tmp_path / "small.jpg").write_bytes(content)
+    with Image.open(tmp_path / "small.jpg") as picture:
+        assert picture.size[0] == SIDE and picture.format == "JPEG"
+    assert thumbnail("") is None and thumbnail(str(tmp_path)) is None
