@@ -10,6 +10,7 @@ import typer
 from prodcat_index.cli import options
 
 
+@options.with_columns
 def build_index(
     catalogue: Annotated[Path, typer.Argument(help="CSV, TSV, JSONL or Parquet file of cards.")],
     output: Annotated[
@@ -21,32 +22,14 @@ def build_index(
     device: options.DeviceOption = None,
     weights: options.WeightsOption = None,
     split: options.SplitOption = None,
-    id_column: options.IdColumn = None,
-    title_column: options.TitleColumn = None,
-    description_column: options.DescriptionColumn = None,
-    category_column: options.CategoryColumn = None,
-    group_column: options.GroupColumn = None,
-    image_column: options.ImageColumn = None,
-    text_column: options.TextColumn = None,
-    image_root: options.ImageRootOption = None,
-    encoding: options.EncodingOption = None,
+    *,
+    columns: options.Columns,
 ) -> None:
     """Embed a catalogue of labelled cards and index it, or only the train part of a split."""
     from prodcat_index.index.product_index import ProductIndex
 
     options.choose_device(device)
-    cards = options.read_listed(
-        catalogue,
-        id_column=id_column,
-        title_column=title_column,
-        description_column=description_column,
-        category_column=category_column,
-        group_column=group_column,
-        image_column=image_column,
-        text_columns=text_column,
-        image_root=image_root,
-        encoding=encoding,
-    )
+    cards = options.read_listed(catalogue, **columns)
     cards = options.select_part(cards, split, options.Part.train)
     chosen = options.parse_encoders(encoder or [])
     index = ProductIndex.build(

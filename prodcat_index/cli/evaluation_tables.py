@@ -10,7 +10,7 @@ import typer
 from prodcat_index.cli.output import Format, emit
 
 if TYPE_CHECKING:
-    from prodcat_index.evaluation.confidence import ConfidenceScore
+    from prodcat_index.evaluation.confidence import AcceptanceScore, ConfidenceScore
     from prodcat_index.evaluation.result import Evaluation, Row
     from prodcat_index.voting.breakdown import Confusion
 
@@ -37,6 +37,7 @@ def print_evaluation(evaluation: Evaluation) -> None:
         "How far the confidence of an answer can be trusted (tuned; less is better):",
         [{"": KINDS[score.kind], **_without_kind(score)} for score in evaluation.confidence],
     )
+    _print_acceptance(evaluation.acceptance)
     _print_hierarchy(evaluation.rows)
     short = _short_names(evaluation)
     _print(
@@ -97,6 +98,16 @@ def _buckets(evaluation: Evaluation) -> list[dict[str, Any]]:
 
 def _without_kind(score: ConfidenceScore) -> dict[str, Any]:
     return {name: value for name, value in score.as_row().items() if name != "kind"}
+
+
+def _print_acceptance(score: AcceptanceScore | None) -> None:
+    if score is None:
+        return
+    right = "" if score.precision is None else f"; of these, {score.precision:.1%} are right"
+    typer.echo(
+        f"Asked for a precision of {score.asked:g}, the tuned row accepts {score.accepted:.1%} of "
+        f"the answers{right}.\n"
+    )
 
 
 def _print_hierarchy(rows: Sequence[Row]) -> None:

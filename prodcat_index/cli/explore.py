@@ -20,6 +20,7 @@ DOUBTS = {"spelling": "all but spelling", "leaf": "their last part", "alike": "n
 LANGUAGES = 3
 
 
+@options.with_columns
 def explore(
     catalogue: Annotated[Path, typer.Argument(help="CSV, TSV, JSONL or Parquet file of cards.")],
     output: Annotated[
@@ -27,31 +28,13 @@ def explore(
         typer.Option("--output", "-o", help="Folder to write; by default explore-NAME."),
     ] = None,
     form: options.FormatOption = Format.table,
-    id_column: options.IdColumn = None,
-    title_column: options.TitleColumn = None,
-    description_column: options.DescriptionColumn = None,
-    category_column: options.CategoryColumn = None,
-    group_column: options.GroupColumn = None,
-    image_column: options.ImageColumn = None,
-    text_column: options.TextColumn = None,
-    image_root: options.ImageRootOption = None,
-    encoding: options.EncodingOption = None,
+    *,
+    columns: options.Columns,
 ) -> None:
     """Show what a catalogue holds, what it lacks, and what looks odd in it."""
     from prodcat_index.reports import exploration
 
-    cards = options.read_listed(
-        catalogue,
-        id_column=id_column,
-        title_column=title_column,
-        description_column=description_column,
-        category_column=category_column,
-        group_column=group_column,
-        image_column=image_column,
-        text_columns=text_column,
-        image_root=image_root,
-        encoding=encoding,
-    )
+    cards = options.read_listed(catalogue, **columns)
     found = exploration.explore(cards)
     page = exploration.write_exploration(found, output or Path(f"explore-{catalogue.stem}"))
     if form is Format.json:

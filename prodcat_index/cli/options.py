@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from enum import Enum
+from functools import wraps
+from inspect import Parameter, Signature, signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -109,7 +111,9 @@ TextColumn = Annotated[
 ]
 ProjectionOption = Annotated[
     ProjectionKind,
-    typer.Option(help="Learn a linear discriminant as the block learned, from 100 labelled cards on."),
+    typer.Option(
+        help="Learn a linear discriminant as the block learned, from 100 labelled cards on."
+    ),
 ]
 ObjectiveOption = Annotated[Objective, typer.Option(help="What tuning maximises.")]
 SeedOption = Annotated[int, typer.Option(help="Of everything that is drawn at random.")]
@@ -117,6 +121,42 @@ SplitOption = Annotated[
     Path | None, typer.Option(help="File of ids and parts, written by prodcat split.")
 ]
 EncodingOption = Annotated[str | None, typer.Option(help="Of a text file, such as cp1251.")]
+
+
+Columns = Mapping[str, Any]
+COLUMN_OPTIONS: dict[str, Any] = {
+    "id_column": IdColumn,
+    "title_column": TitleColumn,
+    "description_column": DescriptionColumn,
+    "category_column": CategoryColumn,
+    "group_column": GroupColumn,
+    "image_column": ImageColumn,
+    "text_column": TextColumn,
+    "image_root": ImageRootOption,
+    "encoding": EncodingOption,
+}
+
+
+def with_columns(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options that say what the columns of its catalogue are.
+
+    It gets their values as the mapping ``columns``, for :func:`read_listed`.
+    """
+    declared = signature(command, eval_str=True).parameters.values()
+    own = [parameter for parameter in declared if parameter.name != "columns"]
+    added = [
+        Parameter(name, Parameter.POSITIONAL_OR_KEYWORD, default=None, annotation=option)
+        for name, option in COLUMN_OPTIONS.items()
+    ]
+
+    @wraps(command)
+    def called(**values: Any) -> None:
+        columns = {name: values.pop(name) for name in COLUMN_OPTIONS}
+        command(**values, columns=columns)
+
+    vars(called)["__signature__"] = Signature([*own, *added])
+    called.__annotations__ = {parameter.name: parameter.annotation for parameter in (*own, *added)}
+    return called
 
 
 def choose_device(device: Device | None) -> None:
@@ -207,7 +247,7 @@ def read_listed(path: Path, **columns: Any) -> Catalogue:
     """Read a catalogue for a command, and say on stderr what was noticed."""
     from prodcat_index.cards.catalogue import read_catalogue
 
-    text_columns = columns.pop("text_columns") or ()
+    text_columns = columns.pop("text_column") or ()
     catalogue = read_catalogue(path, text_columns=text_columns, **columns)
     warn(catalogue.findings)
     return catalogue

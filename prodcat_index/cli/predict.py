@@ -79,7 +79,7 @@ def predict(
             description_column=description_column,
             category_column=category_column,
             image_column=image_column,
-            text_columns=_further_texts(opened),
+            text_column=_further_texts(opened),
             image_root=image_root,
             encoding=encoding,
         )

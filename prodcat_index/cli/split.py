@@ -12,6 +12,7 @@ from prodcat_index.cli import options
 from prodcat_index.cli.output import Format, emit
 
 
+@options.with_columns
 def split(
     catalogue: Annotated[Path, typer.Argument(help="CSV, TSV, JSONL or Parquet file of cards.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="CSV file of ids and parts.")],
@@ -26,32 +27,14 @@ def split(
     ] = "group",
     seed: Annotated[int, typer.Option(min=0, help="Of chance.")] = 0,
     form: options.FormatOption = Format.table,
-    id_column: options.IdColumn = None,
-    title_column: options.TitleColumn = None,
-    description_column: options.DescriptionColumn = None,
-    category_column: options.CategoryColumn = None,
-    group_column: options.GroupColumn = None,
-    image_column: options.ImageColumn = None,
-    text_column: options.TextColumn = None,
-    image_root: options.ImageRootOption = None,
-    encoding: options.EncodingOption = None,
+    *,
+    columns: options.Columns,
 ) -> None:
     """Split a catalogue into train, valid and test, no product in two of them."""
     from prodcat_index.cards.duplicates import find_groups
     from prodcat_index.cards.splits import split_catalogue
 
-    cards = options.read_listed(
-        catalogue,
-        id_column=id_column,
-        title_column=title_column,
-        description_column=description_column,
-        category_column=category_column,
-        group_column=group_column,
-        image_column=image_column,
-        text_columns=text_column,
-        image_root=image_root,
-        encoding=encoding,
-    )
+    cards = options.read_listed(catalogue, **columns)
     groups = None if by == "random" else find_groups(cards)
     made = split_catalogue(cards, valid=valid, test=test, by=by, seed=seed, groups=groups)
     if groups is not None:

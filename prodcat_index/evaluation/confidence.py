@@ -63,6 +63,48 @@ class ConfidenceScore:
         }
 
 
+@dataclass(frozen=True)
+class AcceptanceScore:
+    """What accepting at an asked precision came to.
+
+    Attributes
+    ----------
+    asked
+        The precision that was asked for.
+    accepted
+        Share of the test cards whose answer is accepted.
+    precision
+        Share of right answers among these; None where none is accepted.
+    """
+
+    asked: float
+    accepted: float
+    precision: float | None
+
+
+def score_acceptance(cards: pd.DataFrame, asked: float) -> AcceptanceScore | None:
+    """Judge the answers that are accepted.
+
+    Parameters
+    ----------
+    cards
+        From :func:`~prodcat_index.evaluation.summary.card_table`.
+    asked
+        The precision that was asked for.
+
+    Returns
+    -------
+    AcceptanceScore or None
+        None where some index was not calibrated.
+    """
+    if "accepted" not in cards or cards["accepted"].isna().any():
+        return None
+    accepted = cards["accepted"].to_numpy(dtype=bool)
+    right = (cards["true"] == cards["predicted"]).to_numpy(dtype=bool)
+    precision = float(right[accepted].mean()) if accepted.any() else None
+    return AcceptanceScore(asked, float(accepted.mean()), precision)
+
+
 def score_confidences(cards: pd.DataFrame) -> list[ConfidenceScore]:
     """Judge every kind of confidence that the cards come with.
 

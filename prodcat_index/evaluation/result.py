@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from prodcat_index.cards.card import Catalogue
 from prodcat_index.cards.split import Split
-from prodcat_index.evaluation.confidence import ConfidenceScore
+from prodcat_index.evaluation.confidence import AcceptanceScore, ConfidenceScore
 from prodcat_index.findings import Finding
 from prodcat_index.voting.bootstrap import Interval
 from prodcat_index.voting.breakdown import Bucket, Confusion
@@ -142,6 +142,9 @@ class Evaluation:
         Of the tuned row, over all splits.
     confidence
         Of the tuned row: how far its confidence can be trusted.
+    acceptance
+        Of the tuned row: what accepting at a precision of 0.95 came to; None where it is not
+        calibrated.
     cards
         One row a test card of each split as the tuned row answers it: ``split`` (from 1),
         ``id``, ``true``, ``predicted`` (empty where nothing was), ``confidence`` (its share of
@@ -159,6 +162,7 @@ class Evaluation:
     buckets: Sequence[Bucket]
     confusions: Sequence[Confusion]
     confidence: Sequence[ConfidenceScore]
+    acceptance: AcceptanceScore | None
     cards: pd.DataFrame
     findings: Sequence[Finding] = ()
 
@@ -200,6 +204,7 @@ class Evaluation:
                 for confusion in self.confusions
             ],
             "confidence": [score.as_dict() for score in self.confidence],
+            "acceptance": vars(self.acceptance) if self.acceptance else None,
             "cards": self.cards.to_dict(orient="records"),
         }
 

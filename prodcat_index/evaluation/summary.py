@@ -152,7 +152,8 @@ def _cards_of(run: Run, number: int, names: Sequence[str]) -> pd.DataFrame:
     ranked, shares = answer.outcome.ranked, answer.shares
     assert ranked is not None and shares is not None, "the tuned row is a vote"
     label = np.array([*names, ""], dtype=object)
-    calibrated = {} if answer.calibrated is None else {"calibrated": answer.calibrated}
+    told = {"calibrated": answer.calibrated, "accepted": answer.accepted}
+    known = {name: values for name, values in told.items() if values is not None}
     return pd.DataFrame(
         {
             "split": number,
@@ -160,7 +161,7 @@ def _cards_of(run: Run, number: int, names: Sequence[str]) -> pd.DataFrame:
             "true": label[answer.outcome.true],
             "predicted": label[answer.outcome.predicted],
             "confidence": shares[:, 0],
-            **calibrated,
+            **known,
             "top5": [label[row[row >= 0]].tolist() for row in ranked],
             "top5_shares": [
                 share[row >= 0].round(4).tolist() for row, share in zip(ranked, shares, strict=True)

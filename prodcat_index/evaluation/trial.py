@@ -19,6 +19,7 @@ from prodcat_index.voting.metrics import Outcome
 from prodcat_index.voting.vote import VoteParameters, vote
 
 TOP = 5
+PRECISION = 0.95
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,9 @@ class Answer:
         float64, shape (n, r): shares of ``outcome.ranked``, where it is a vote.
     calibrated
         float64, shape (n,): probability of ``outcome.predicted``, where a calibration tells it.
+    accepted
+        bool, shape (n,): which answers are accepted where a precision of ``PRECISION`` is asked,
+        where a calibration tells it.
     nearest
         Ids of the nearest cards, empty where there is none; none at all where nobody votes.
     note
@@ -45,6 +49,7 @@ class Answer:
     settings: Mapping[str, Any] = field(default_factory=dict)
     shares: npt.NDArray[np.float64] | None = None
     calibrated: npt.NDArray[np.float64] | None = None
+    accepted: BoolArray | None = None
     nearest: Sequence[str] = ()
     note: str = ""
 
@@ -169,15 +174,22 @@ class Trial:
         codes = np.where(found.rows >= 0, labels.codes[found.rows], -1)
         decided = vote(found.similarities, codes, labels.sizes, parameters)
         ids = [*parts.catalogue.ids, ""]
+        sure = calibration.confidence(decided, found.similarities) if calibration else None
         return Answer(
             outcome=self.outcome(decided.categories[:, :TOP], codes),
             settings={"weights": _shown(weights), **vars(parameters)},
             shares=decided.shares[:, :TOP],
-            calibrated=(
-                calibration.confidence(decided, found.similarities) if calibration else None
-            ),
+            calibrated=sure,
+            accepted=None if calibration is None or sure is None else _accept(calibration, sure),
             nearest=[ids[row] for row in found.rows[:, 0]],
         )
+
+
+def _accept(calibration: Calibration, confidence: npt.NDArray[np.float64]) -> BoolArray:
+    acceptance = calibration.precision.accept_at(PRECISION)
+    threshold = np.inf if acceptance is None else acceptance.threshold
+    accepted: BoolArray = confidence >= threshold
+    return accepted
 
 
 def _shown(weights: Mapping[str, float]) -> dict[str, float]:
