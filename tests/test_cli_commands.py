@@ -95,7 +95,7 @@ def test_labels_file_gives_the_score(shop: Path) -> None:
         *("predict", "cards.csv", "-i", "indexes/shop", "--labels", "truth.csv", "-f", "csv"),
         cwd=shop,
     )
-    assert "accuracy 0.500 on 4 cards of 3 categories (1 cards are of" in done.err
+    assert "accuracy 0.500 on 4 cards of 3 categories (1 card is of" in done.err
 
 
 def test_one_listing_from_options_and_from_stdin(shop: Path) -> None:

@@ -36,7 +36,7 @@ def test_an_unknown_encoder_is_refused_with_the_nearest_one() -> None:
     with pytest.raises(EncoderError) as caught:
         make_encoder("lexcal:12")
     assert str(caught.value) == (
-        f"There is no encoder 'lexcal'; the encoders are {', '.join(SCHEMES)}. "
+        f"There is no encoder 'lexcal'; the encoders are {', '.join(SCHEMES)}, finetuned. "
         "Did you mean 'lexical'?"
     )
 

@@ -6,6 +6,7 @@ import hashlib
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from prodcat_index.errors import IndexFolderError
 from prodcat_index.index import folder as folder_module
 from prodcat_index.index.folder import LOCK, MANIFEST, VERSIONS
 from prodcat_index.index.product_index import ProductIndex
+from prodcat_index.voting.vote import VoteParameters
 
 NEW_CARDS = made.CARDS[:5]
 
@@ -465,3 +467,50 @@ def test_versions_that_are_a_link_elsewhere_are_not_written_to(saved: Path, tmp_
     with pytest.raises(IndexFolderError, match="holds other files"):
         ProductIndex.build(made.catalogue()).save(saved)
     assert [version.name for version in outside.iterdir()] == ["0001"]
+
+
+def with_other_vote(index: ProductIndex) -> ProductIndex:
+    return ProductIndex(replace(index.parts, vote=VoteParameters(k=3)))
+
+
+def test_settings_are_not_written_while_another_process_writes(
+    locked: Path, index: ProductIndex
+) -> None:
+    """They would go into the manifest of a version that is about to be removed."""
+    before = content_of(locked)
+    with pytest.raises(IndexFolderError) as caught:
+        with_other_vote(index).save_settings(locked)
+    assert str(caught.value) == (
+        f"Another process is writing the index {locked}; wait until it ends and try again."
+    )
+    assert content_of(locked) == before
+
+
+def test_settings_of_an_old_installation_do_not_damage_a_newer_index(
+    saved: Path, index: ProductIndex
+) -> None:
+    change_manifest(saved, lambda manifest: manifest.update(format_version=99))
+    before = content_of(saved)
+    with pytest.raises(IndexFolderError, match="has index format 99 and this version reads up to"):
+        with_other_vote(index).save_settings(saved)
+    assert content_of(saved) == before
+
+
+def test_settings_are_read_again_and_no_new_version_is_written(
+    saved: Path, index: ProductIndex
+) -> None:
+    with_other_vote(index).save_settings(saved)
+    assert ProductIndex.load(saved).parts.vote == VoteParameters(k=3)
+    assert [path.name for path in (saved / VERSIONS).iterdir()] == ["0001"]
+    assert sorted(path.name for path in saved.iterdir()) == [LOCK, "card.md", MANIFEST, VERSIONS]
+
+
+def test_between_manifest_and_page_the_new_settings_hold(
+    saved: Path, index: ProductIndex, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A writer that dies there leaves a page that is a little behind, and no other harm."""
+    with monkeypatch.context() as patched:
+        fail_at(patched, "_replace", 1, PowerCut())
+        with pytest.raises(PowerCut):
+            with_other_vote(index).save_settings(saved)
+    assert ProductIndex.load(saved).parts.vote == VoteParameters(k=3)

@@ -23,7 +23,6 @@ def random_pool(seed: int, n: int = 12, width: int = 9, blocks: int = 3, grain: 
         present=present,
         true=rng.integers(0, 4, n),
         sizes=np.array([9, 4, 30, 2]),
-        left_out=rng.integers(0, 4, n),
     )
 
 
@@ -71,20 +70,16 @@ def test_a_query_shares_out_the_weights_of_the_blocks_that_it_lacks(seed: int) -
         assert found == pytest.approx([s for s, _ in expected], abs=1e-5)
 
 
-def test_a_category_counts_as_large_as_the_query_sees_it() -> None:
-    """The prior would know of cards that are left out: of 4 of category 1, this query sees 1.
-
-    A category of which nothing is left counts 1, or its logarithm would be minus infinity.
-    """
+def test_a_category_counts_as_large_to_its_own_cards_as_to_all_others() -> None:
+    """Without itself, a card would see its own category smaller, and know it by that."""
     pool = replace(
         random_pool(0, n=2, width=3),
         categories=np.array([[1, 2, 1], [3, 0, -1]], dtype=np.int32),
         true=np.array([1, 3]),
-        left_out=np.array([3, 5]),
         similarities=np.zeros((2, 3, 3), dtype=np.float32),
     )
     ranked = rank(pool, np.ones(3) / 3, 3)
-    assert np.exp(ranked.log_sizes).tolist() == pytest.approx(np.array([[1, 30, 1], [1, 9, 1]]))
+    assert np.exp(ranked.log_sizes).tolist() == pytest.approx(np.array([[4, 30, 4], [2, 9, 1]]))
 
 
 def test_first_is_the_place_of_the_first_neighbour_of_a_category() -> None:

@@ -56,7 +56,6 @@ def planted(
         present=present,
         true=true,
         sizes=SIZES,
-        left_out=np.ones(n, dtype=np.int64),
     )
 
 
@@ -70,7 +69,7 @@ def test_a_trial_is_the_vote_that_predictions_are_made_by(
     seed: int, parameters: VoteParameters
 ) -> None:
     """Tuning would find the best setting of something else than what the index does."""
-    pool = replace(planted([1, 0.5], n=30, width=15, seed=seed), left_out=np.zeros(30, np.int64))
+    pool = planted([1, 0.5], n=30, width=15, seed=seed)
     ranked = rank(pool, np.array([0.7, 0.3]), 12)
     predicted, share = outcome(ranked, pool.true, parameters)
     voted = vote(ranked.similarities, ranked.categories, SIZES, parameters)

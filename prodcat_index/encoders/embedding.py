@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from prodcat_index.cards.pictures import MAX_PIXELS
-from prodcat_index.encoders.base import Encoded, Encoder, Reads
+from prodcat_index.encoders.base import Encoded, Encoder, FloatArray, Reads
 from prodcat_index.encoders.cache import EmbeddingCache
 from prodcat_index.progress import progress_bar
 
@@ -67,6 +68,27 @@ def embed(
             run.add(window)
         run.finish()
     return run.encoded(values)
+
+
+def content_digests(reads: Reads, values: Sequence[str]) -> list[str]:
+    """Digest what values stand for, so that a value is known again under whatever id or path.
+
+    Parameters
+    ----------
+    reads
+        What a value is.
+    values
+        n texts, or paths of picture files; the empty string is a missing value.
+
+    Returns
+    -------
+    list of str
+        n sha256 digests in hex of the texts or of the bytes of the files; empty for what is
+        missing, cannot be read or is too long to be a picture.
+    """
+    distinct = list(dict.fromkeys(value for value in values if value))
+    known = {content.value: content.digest for content in _contents(reads, distinct)}
+    return [(known.get(value) or b"").hex() for value in values]
 
 
 @dataclass(frozen=True)
@@ -181,8 +203,13 @@ class _Run:
         for position, row in enumerate(rows):
             if row in self._reasons:
                 problems[self._reasons[row]].append(position)
-        vectors = self._vectors[np.array(rows, dtype=np.intp)]
+        vectors = self._select(np.array(rows, dtype=np.intp))
         return Encoded(vectors, np.any(vectors != 0, axis=1), dict(problems))
+
+    def _select(self, rows: npt.NDArray[np.intp]) -> FloatArray:
+        every = self._vectors[:-1]
+        # A large catalogue, each of its values another one, is not copied.
+        return every if np.array_equal(rows, np.arange(len(every))) else self._vectors[rows]
 
     def _is_new(self, content: _Content) -> bool:
         known = content.key in self._row_of_key

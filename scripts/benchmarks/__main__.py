@@ -1,0 +1,16 @@
+"""``scripts/bench``: measure, and write the results into docs/benchmarks.md."""
+
+from __future__ import annotations
+
+import typer
+
+from scripts.benchmarks.encoders import encoders
+from scripts.benchmarks.memory import memory
+from scripts.benchmarks.tuning import tune
+
+app = typer.Typer(add_completion=False, help="Measure, and write docs/benchmarks.md.")
+for command in (encoders, tune, memory):
+    app.command()(command)
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,113 @@
+"""An index of made-up cards, as large as wanted, written to and opened from plain arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from prodcat_index.cards.card import Catalogue
+from prodcat_index.encoders.arrays import open_array
+from prodcat_index.encoders.base import Encoded, Encoder, unit_rows
+from prodcat_index.index.block import Block, EncoderSlot
+from prodcat_index.index.parts import IndexParts
+from prodcat_index.voting.vote import VoteParameters
+
+DIMS = {"image": 1280, "title": 256, "description": 256}
+# How far categories lie apart, in standard deviations of the cards within.
+DISTANCES = {"image": 0.6, "title": 1.0, "description": 0.75}
+MISSING = {"image": 0.02, "title": 0.0, "description": 0.1}
+CATEGORIES = 874
+MISLABELLED = 0.03
+LATENT = 48
+AT_ONCE = 4096
+SEED = 0
+
+Codes = npt.NDArray[np.int64]
+
+
+class MadeUp(Encoder):
+    """Stands for a network: not fitted to the cards, and never asked."""
+
+    reads = "text"
+    spec = fingerprint = "made up"
+    dim = 0
+
+    @classmethod
+    def from_spec(cls, argument: str) -> MadeUp:
+        return cls()
+
+    def encode(self, values: Sequence[str], *, label: str = "") -> Encoded:
+        raise NotImplementedError
+
+
+def draw_cards(folder: Path, cards: int) -> None:
+    """Write clustered rows of cards, in categories of Zipf sizes, some of them wrongly labelled."""
+    rng = np.random.default_rng(SEED)
+    true = _categories(rng, cards)
+    wrong = rng.random(cards) < MISLABELLED
+    np.save(folder / "codes.npy", np.where(wrong, rng.permutation(true), true))
+    for modality, dim in DIMS.items():
+        _draw_block(folder, modality, dim, true, rng)
+
+
+def _categories(rng: np.random.Generator, cards: int) -> Codes:
+    shares = 1 / np.arange(1, CATEGORIES + 1)
+    drawn = rng.choice(CATEGORIES, cards, p=shares / shares.sum())
+    return np.unique(drawn, return_inverse=True)[1].astype(np.int64)
+
+
+def _draw_block(
+    folder: Path, modality: str, dim: int, true: Codes, rng: np.random.Generator
+) -> None:
+    present = rng.random(len(true)) >= MISSING[modality]
+    centres = DISTANCES[modality] * rng.normal(size=(true.max() + 1, LATENT))
+    spread = rng.normal(size=(LATENT, dim)).astype(np.float32)
+    shape = (len(true), dim)
+    vectors = np.lib.format.open_memmap(
+        folder / f"{modality}.npy", mode="w+", dtype=np.float16, shape=shape
+    )
+    for start in range(0, len(true), AT_ONCE):
+        chunk = slice(start, start + AT_ONCE)
+        latent = centres[true[chunk]] + rng.normal(size=(len(true[chunk]), LATENT))
+        vectors[chunk] = unit_rows(latent.astype(np.float32) @ spread) * present[chunk, None]
+    vectors.flush()
+    np.save(folder / f"{modality}.present.npy", present)
+
+
+def open_cards(folder: Path) -> IndexParts:
+    """Open what was drawn; the rows stay on disk until they are touched."""
+    codes = np.load(folder / "codes.npy", allow_pickle=False)
+    return IndexParts(
+        catalogue=_catalogue(codes),
+        blocks=[_open_block(folder, modality, len(codes)) for modality in DIMS],
+        weights=dict.fromkeys(DIMS, 1 / len(DIMS)),
+        vote=VoteParameters(),
+        faiss_index=None,
+    )
+
+
+def _catalogue(codes: Codes) -> Catalogue:
+    cards = pd.DataFrame(
+        {
+            "id": [f"{n:07d}" for n in range(len(codes))],
+            "title": [f"card {n}" for n in range(len(codes))],
+            "category": [f"{code:04d}" for code in codes.tolist()],
+        }
+    )
+    return Catalogue(cards, ("title", "description"))
+
+
+def _open_block(folder: Path, modality: str, cards: int) -> Block:
+    dim = DIMS[modality]
+    return Block(
+        name=modality,
+        modality=modality,
+        slot=EncoderSlot("made up", "", encoder=MadeUp()),
+        vectors=open_array(folder / f"{modality}.npy", "float16", (cards, dim)),
+        present=np.load(folder / f"{modality}.present.npy", allow_pickle=False),
+        mean=np.zeros(dim, dtype=np.float32),
+    )
