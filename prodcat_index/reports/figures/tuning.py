@@ -21,6 +21,8 @@ COLOURS = "cividis"
 WIDTH, HEIGHT = 12.0, 5.4
 NAME_WIDTH = 190
 TRIANGLE = np.array([[0.0, 0.0], [1.0, 0.0], [0.5, 3**0.5 / 2]])
+# Beside the lines, a legend would hide some of them.
+ABOVE: dict[str, Any] = {"loc": "lower left", "bbox_to_anchor": (0, 1), "ncols": 2}
 COLUMNS = 2
 DARKEST = 0.2
 
@@ -113,7 +115,7 @@ def _draw_line(figure: Any, place: Any, tuning: Tuning, names: Sequence[str]) ->
     _draw_profile(axes, tuning.weight_surface, tuning, 0)
     axes.set_xlabel(f"weight of {names[0]} (the rest is {names[1]}'s)")
     axes.set_ylabel(tuning.objective)
-    axes.legend()
+    axes.legend(**ABOVE)
 
 
 def _draw_profiles(figure: Any, place: Any, tuning: Tuning, names: Sequence[str]) -> None:
@@ -127,15 +129,15 @@ def _draw_profiles(figure: Any, place: Any, tuning: Tuning, names: Sequence[str]
         if block % COLUMNS == 0:
             axes.set_ylabel(tuning.objective)
         if block == 0:
-            axes.legend(fontsize="small")
+            axes.legend(**ABOVE)
 
 
 def _draw_profile(axes: Axes, steps: Sequence[Step], tuning: Tuning, block: int) -> None:
     weights = [step.setting.weights[block] for step in steps]
     axes.plot(weights, _values(steps), ".-", color=BLUE)
     tuned, equal = (s.setting.weights[block] for s in (tuning.after, tuning.equal))
-    axes.axvline(tuned, color=VERMILLION, label=f"tuned, {tuned:.2f}")
-    axes.axvline(equal, color=GREY, linestyle="--", label=f"equal, {equal:.2f}")
+    axes.axvline(tuned, color=VERMILLION, label="tuned")
+    axes.axvline(equal, color=GREY, linestyle="--", label="equal weights")
     axes.set_xlim(-0.03, 1.03)
 
 
