@@ -12,7 +12,7 @@ from made import catalogue, change_manifest, row
 
 from prodcat_index.cards.card import Card, Catalogue
 from prodcat_index.errors import IndexFolderError
-from prodcat_index.index.leave_one_out import FOLDS, LeaveOneOut
+from prodcat_index.index.leave_one_out import FOLDS_OF_FEW_CARDS, LeaveOneOut
 from prodcat_index.index.product_index import ProductIndex
 
 THINGS = ("boots", "kettle", "lamp", "scarf", "mug")
@@ -111,7 +111,7 @@ def test_cards_that_ask_have_no_part_in_what_is_learned() -> None:
     """Else tuning would trust a projection that knows the answers."""
     parts = built().parts
     asked = LeaveOneOut.of(parts, N, np.random.default_rng(0))
-    assert set(asked.fold.tolist()) == set(range(FOLDS))
+    assert set(asked.fold.tolist()) == set(range(FOLDS_OF_FEW_CARDS))
     in_fold = asked.fold == 2
     poisoned = parts.catalogue.cards.assign(
         category=np.where(in_fold, "mug", parts.catalogue.values("category")),

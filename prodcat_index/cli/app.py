@@ -14,9 +14,11 @@ from prodcat_index.cli import (
     encoders,
     evaluate,
     explore,
+    finetune,
     info,
     predict,
     query,
+    report,
     similar,
     split,
     tune,
@@ -57,7 +59,9 @@ app.command("predict")(predict.predict)
 app.command("tune")(tune.tune)
 app.command("evaluate")(evaluate.evaluate)
 app.command("explore")(explore.explore)
+app.command("report")(report.report)
 app.command("split")(split.split)
+app.command("finetune")(finetune.finetune)
 app.command("info")(info.info)
 app.command("demo")(demo.demo)
 app.command("encoders")(encoders.encoders)

@@ -13,6 +13,7 @@ from prodcat_index.cli.evaluation_tables import print_evaluation
 from prodcat_index.cli.output import Format, emit
 
 
+@options.with_columns
 def evaluate(
     catalogue: Annotated[Path, typer.Argument(help="CSV, TSV, JSONL or Parquet file of cards.")],
     split: Annotated[
@@ -36,6 +37,13 @@ def evaluate(
         bool, typer.Option(help="Compare with classifiers on the same embeddings.")
     ] = True,
     objective: options.ObjectiveOption = options.Objective.weighted_f1,
+    allow_trained_on: Annotated[
+        bool,
+        typer.Option(
+            "--allow-trained-on",
+            help="Score cards that a fine-tuned encoder was trained on, which is too good.",
+        ),
+    ] = False,
     save_split: Annotated[
         Path | None, typer.Option(help="Write the split into this file, to be used again.")
     ] = None,
@@ -43,15 +51,8 @@ def evaluate(
         Path | None, typer.Option("--output", "-o", help="Write everything into this JSON file.")
     ] = None,
     form: options.FormatOption = Format.table,
-    id_column: options.IdColumn = None,
-    title_column: options.TitleColumn = None,
-    description_column: options.DescriptionColumn = None,
-    category_column: options.CategoryColumn = None,
-    group_column: options.GroupColumn = None,
-    image_column: options.ImageColumn = None,
-    text_column: options.TextColumn = None,
-    image_root: options.ImageRootOption = None,
-    encoding: options.EncodingOption = None,
+    *,
+    columns: options.Columns,
 ) -> None:
     """Judge modalities, votes and classifiers on cards that are held out."""
     if repeat > 1 and (split or save_split):
@@ -60,18 +61,7 @@ def evaluate(
     from prodcat_index.evaluation.evaluate import evaluate as judge
 
     options.choose_device(device)
-    cards = options.read_listed(
-        catalogue,
-        id_column=id_column,
-        title_column=title_column,
-        description_column=description_column,
-        category_column=category_column,
-        group_column=group_column,
-        image_column=image_column,
-        text_columns=text_column,
-        image_root=image_root,
-        encoding=encoding,
-    )
+    cards = options.read_listed(catalogue, **columns)
     evaluation = judge(
         cards,
         split=read_split(split) if split else None,
@@ -84,6 +74,7 @@ def evaluate(
         baselines=baselines,
         objective=objective.value,
         projection=projection.value,
+        allow_trained_on=allow_trained_on,
     )
     options.warn(evaluation.findings)
     if save_split:

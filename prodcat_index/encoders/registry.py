@@ -6,6 +6,7 @@ from difflib import get_close_matches
 from importlib import import_module
 from pathlib import Path
 
+from prodcat_index.encoders import finetuned
 from prodcat_index.encoders.base import Encoder
 from prodcat_index.errors import EncoderError
 
@@ -37,7 +38,8 @@ def make_encoder(spec: str) -> Encoder:
     Parameters
     ----------
     spec
-        ``scheme`` or ``scheme:argument``, such as ``lexical:128``.
+        ``scheme`` or ``scheme:argument``, such as ``lexical:128``; ``finetuned:FOLDER`` stands
+        for the encoder that was fine-tuned into a folder.
 
     Raises
     ------
@@ -75,15 +77,18 @@ def preset_spec(preset: str, reads: str) -> str:
 
 def _split(spec: str) -> tuple[str, str]:
     scheme, _, argument = spec.partition(":")
+    if scheme == finetuned.SCHEME:
+        return _split(finetuned.loading_spec(argument))
     return scheme, argument
 
 
 def _encoder_class(scheme: str) -> type[Encoder]:
     if scheme not in SCHEMES:
-        nearest = get_close_matches(scheme, SCHEMES, n=1)
+        known = (*SCHEMES, finetuned.SCHEME)
+        nearest = get_close_matches(scheme, known, n=1)
         hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
         raise EncoderError(
-            f"There is no encoder {scheme!r}; the encoders are {', '.join(SCHEMES)}.{hint}"
+            f"There is no encoder {scheme!r}; the encoders are {', '.join(known)}.{hint}"
         )
     module, name = SCHEMES[scheme].split(":")
     encoder_class: type[Encoder] = getattr(import_module(module), name)

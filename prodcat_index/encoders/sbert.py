@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from copy import deepcopy
 from pathlib import Path
 from threading import Lock
-from typing import Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 from pydantic import Field
@@ -35,6 +36,9 @@ from prodcat_index.encoders.sbert_model import (
 from prodcat_index.encoders.torch_setup import quiet
 from prodcat_index.errors import EncoderError
 from prodcat_index.progress import progress_bar
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
 
 SCHEME = "sbert"
 LIBRARY = "sentence-transformers"
@@ -110,6 +114,21 @@ class SbertEncoder(Encoder):
         """Length of a row."""
         return self._dim
 
+    def own_network(self) -> SentenceTransformer:
+        """Return the model, from now on shared with no other encoder, so that it may be trained.
+
+        Who trains it changes what this encoder says from then on.
+        """
+        self._model = deepcopy(self._model)
+        return self._model
+
+    def tokenize(self, texts: Sequence[str]) -> dict[str, Any]:
+        """Turn texts into what the model reads."""
+        readable = [_encodable(text) for text in texts]
+        with _TOKENIZER:
+            tokens: dict[str, Any] = self._model.preprocess(readable, prompt=self._prefix)
+        return tokens
+
     @property
     def parameters(self) -> int:
         """Number of weights."""
@@ -141,9 +160,7 @@ class SbertEncoder(Encoder):
     def _forward(self, texts: Sequence[str]) -> FloatArray:
         from sentence_transformers.util import batch_to_device
 
-        readable = [_encodable(text) for text in texts]
-        with _TOKENIZER:
-            tokens = self._model.preprocess(readable, prompt=self._prefix)
+        tokens = self.tokenize(texts)
         with inference(self._device, self._precision):
             placed = batch_to_device(tokens, self._model.device)
             embeddings = self._model(placed)["sentence_embedding"][:, : self.dim]

@@ -83,6 +83,16 @@ class TimmEncoder(Encoder):
         return int(self._model.head_hidden_size)  # type: ignore[arg-type]
 
     @property
+    def network(self) -> torch.nn.Module:
+        """The network itself; who trains it changes what this encoder says from then on."""
+        return self._model
+
+    @property
+    def preprocessing(self) -> Mapping[str, Any]:
+        """What timm's ``create_transform`` is told."""
+        return self._preprocessing
+
+    @property
     def parameters(self) -> int:
         """Number of weights."""
         return sum(weights.numel() for weights in self._model.parameters())

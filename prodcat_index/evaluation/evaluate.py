@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 
@@ -14,8 +15,9 @@ from prodcat_index.cards.split import Split
 from prodcat_index.cards.splits import repeated_splits
 from prodcat_index.encoders.registry import DEFAULT_PRESET
 from prodcat_index.errors import CatalogueError
-from prodcat_index.evaluation.confidence import score_confidences
+from prodcat_index.evaluation.confidence import score_acceptance, score_confidences
 from prodcat_index.evaluation.contenders import contenders
+from prodcat_index.evaluation.leaks import find_trained_on, refuse_trained_on
 from prodcat_index.evaluation.result import Evaluation
 from prodcat_index.evaluation.summary import (
     Run,
@@ -24,7 +26,8 @@ from prodcat_index.evaluation.summary import (
     summarise_confusions,
     summarise_rows,
 )
-from prodcat_index.evaluation.trial import Contender, Trial
+from prodcat_index.evaluation.trial import PRECISION, Contender, Trial
+from prodcat_index.findings import Finding
 from prodcat_index.index.building import EncoderChoice
 from prodcat_index.index.learned import ProjectionKind
 from prodcat_index.index.neighbours import IntArray
@@ -48,6 +51,7 @@ def evaluate(
     baselines: bool = True,
     objective: Objective = "weighted-f1",
     projection: ProjectionKind = "lda",
+    allow_trained_on: bool = False,
 ) -> Evaluation:
     """Compare ways to categorize on cards that were held out.
 
@@ -75,11 +79,15 @@ def evaluate(
         Compare with classifiers.
     objective
         What tuning maximises.
+    allow_trained_on
+        Judge even if the test part holds values that a fine-tuned encoder was trained or stopped
+        on. Its scores are then too good.
 
     Raises
     ------
     CatalogueError
-        If there are fewer than two categories, or the cards cannot be split, or not so.
+        If there are fewer than two categories, or the cards cannot be split, or not so, or an
+        encoder was trained on test cards.
     EncoderError
         If an encoder cannot be had.
     QueryError
@@ -102,6 +110,7 @@ def evaluate(
     )
     clusters = _clusters(catalogue, groups, splits[0])
     setup = _Setup(catalogue, names, clusters, encoders or {}, preset, projection, entered)
+    leaks = [setup.find_leaks(chosen, allow_trained_on) for chosen in splits]
     labels = [f"split {number} of {len(splits)}" for number in range(1, len(splits) + 1)]
     runs = [setup.run(chosen, label) for chosen, label in zip(splits, labels, strict=True)]
     cards = card_table(runs, names)
@@ -121,8 +130,9 @@ def evaluate(
         buckets=summarise_buckets(runs),
         confusions=summarise_confusions(cards),
         confidence=score_confidences(cards),
+        acceptance=score_acceptance(cards, PRECISION),
         cards=cards,
-        findings=(*groups.findings, *splits[0].findings),
+        findings=(*groups.findings, *splits[0].findings, *chain.from_iterable(leaks)),
     )
 
 
@@ -153,6 +163,14 @@ class _Setup:
     preset: str
     projection: ProjectionKind
     contenders: Sequence[Contender]
+
+    def find_leaks(self, split: Split, allowed: bool) -> list[Finding]:
+        """Find test cards that an encoder was trained on; refuse them unless allowed."""
+        test = self.catalogue.select(self._test_rows(split).tolist())
+        found = find_trained_on(test, self.encoders)
+        if not allowed:
+            refuse_trained_on(found, len(test))
+        return found
 
     def run(self, split: Split, label: str) -> Run:
         """Build an index of the training part, and let every contender answer the test part."""

@@ -26,6 +26,8 @@ SAME_PICTURE = 0.99
 PLACEHOLDER_CATEGORIES = 5
 # What is fitted is fitted so many times, each time without the cards that then ask.
 FOLDS = 5
+# The fewer cards there are, the more does a fold miss those that ask with it.
+FOLDS_OF_FEW_CARDS = 10
 # In a large catalogue, one card more or less changes nothing about an encoder of words.
 REFITTED_CARDS = 3000
 
@@ -71,7 +73,7 @@ class LeaveOneOut:
         """
         rows = _askers(parts, sample, rng)
         kin = kin_of(parts)
-        return cls(parts, kin, rows, rng.integers(0, FOLDS, int(kin.max()) + 1)[kin])
+        return cls(parts, kin, rows, rng.integers(0, _folds(parts), int(kin.max()) + 1)[kin])
 
     def select(self, positions: IntArray) -> LeaveOneOut:
         """Return only some of the cards that ask."""
@@ -94,7 +96,7 @@ class LeaveOneOut:
             return collect_pool(
                 self.parts.space, self.parts.labels.codes, asking, directions, depth, label
             )
-        turns = [np.flatnonzero(self.fold[self.rows] == fold) for fold in range(FOLDS)]
+        turns = [np.flatnonzero(self.fold[self.rows] == fold) for fold in range(_folds(self.parts))]
         taken = [(fold, places) for fold, places in enumerate(turns) if len(places)]
         pools = [self._collect(f, places, directions, depth, label) for f, places in taken]
         return join_pools(pools, [places for _, places in taken])
@@ -145,7 +147,7 @@ class LeaveOneOut:
     @cached_property
     def _blocks(self) -> list[list[Block | LearnedBlock]]:
         """All cards, embedded by what is fitted on the cards outside of each fold."""
-        return [self._blocks_without(fold) for fold in range(FOLDS)]
+        return [self._blocks_without(fold) for fold in range(_folds(self.parts))]
 
     def _blocks_without(self, fold: int) -> list[Block | LearnedBlock]:
         blocks = list(self.parts.blocks)
@@ -164,6 +166,10 @@ class LeaveOneOut:
         return build_block(
             block.name, block.modality, make_encoder(encoder.spec), values, kept=kept
         )
+
+
+def _folds(parts: IndexParts) -> int:
+    return FOLDS_OF_FEW_CARDS if len(parts.catalogue) <= REFITTED_CARDS else FOLDS
 
 
 def _nothing(learned: LearnedBlock) -> LearnedBlock:

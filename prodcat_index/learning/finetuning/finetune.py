@@ -1,0 +1,279 @@
+"""Training an encoder on a catalogue."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from prodcat_index.cards.card import Catalogue
+from prodcat_index.cards.split import Split
+from prodcat_index.cards.splits import split_catalogue
+from prodcat_index.encoders.base import Encoder
+from prodcat_index.encoders.cache import default_cache
+from prodcat_index.encoders.embedding import embed
+from prodcat_index.encoders.finetuned import SCHEME, FinetunedRecord
+from prodcat_index.encoders.registry import make_encoder
+from prodcat_index.encoders.torch_setup import import_with_torch
+from prodcat_index.errors import CatalogueError
+from prodcat_index.findings import Finding
+from prodcat_index.learning.finetuning.material import Material, collect, numbered
+from prodcat_index.learning.finetuning.scoring import Rows, knn_f1
+from prodcat_index.learning.finetuning.settings import FinetuneSettings, check_settings
+from prodcat_index.learning.finetuning.trainees import Trainee, make_trainee
+from prodcat_index.learning.finetuning.workplace import (
+    CHECKPOINTS,
+    occupied,
+    resume_point,
+    write_encoder,
+)
+
+VALID, TEST = 0.15, 0.25
+NOTHING_THERE = "cards have nothing that this encoder can read, and are left out"
+LIBRARIES = ("torch", "timm", "sentence-transformers", "transformers", "accelerate")
+
+
+@dataclass(frozen=True)
+class PartScore:
+    """How well the nearest training cards tell the categories of a part.
+
+    Attributes
+    ----------
+    part
+        ``valid``, by which the best epoch was chosen, or ``test``, which nothing has seen.
+    cards
+        Number of cards.
+    before, after
+        Weighted F1 of the encoder as it was, and fine-tuned.
+    """
+
+    part: str
+    cards: int
+    before: float
+    after: float
+
+    @property
+    def gain(self) -> float:
+        """What fine-tuning brought."""
+        return self.after - self.before
+
+
+@dataclass(frozen=True)
+class Finetuned:
+    """A fine-tuned encoder.
+
+    Attributes
+    ----------
+    folder
+        Where it is.
+    scores
+        One for each part that has cards.
+    history
+        Losses and scores as they came: ``epoch`` with ``loss`` or ``f1``.
+    findings
+        Cards that were left out.
+    """
+
+    folder: Path
+    scores: tuple[PartScore, ...]
+    history: tuple[Mapping[str, float], ...]
+    findings: tuple[Finding, ...]
+
+    @property
+    def spec(self) -> str:
+        """Name by which every command takes it."""
+        return f"{SCHEME}:{self.folder}"
+
+
+def finetune(
+    catalogue: Catalogue,
+    modality: str,
+    encoder: str,
+    folder: str | Path,
+    *,
+    split: Split | None = None,
+    valid: float = VALID,
+    test: float = TEST,
+    settings: FinetuneSettings | None = None,
+    say: Callable[[str], None] = lambda line: None,
+) -> Finetuned:
+    """Train an encoder to tell the categories of a catalogue apart.
+
+    Cards are split first. A linear layer over the encoder's unit rows, which begins as the
+    categories' means, is trained together with the network on the train part. After every epoch
+    the nearest train cards vote on the valid part; the epoch with the best weighted F1 is kept. A
+    run that was stopped goes on from its last checkpoint when it is repeated.
+
+    Parameters
+    ----------
+    catalogue
+        Cards with categories.
+    modality
+        What the encoder embeds.
+    encoder
+        Spec of a timm or sentence-transformers encoder.
+    folder
+        Where the result is written: new, empty, or that of a run that was stopped.
+    split
+        Drawn by group with the shares `valid` and `test` by default.
+    valid, test
+        Shares of labelled cards.
+    settings
+        How to train.
+    say
+        Called with a line after every epoch.
+
+    Raises
+    ------
+    CatalogueError
+        If the cards cannot be split, or too few are left to teach or to stop by.
+    EncoderError
+        If the encoder cannot be trained, a setting is wrong, or the folder cannot be used.
+    """
+    chosen = settings or FinetuneSettings()
+    check_settings(chosen)
+    place = Path(folder)
+    with occupied(place):
+        parted = split or split_catalogue(catalogue, valid=valid, test=test, seed=chosen.seed)
+        trainee = make_trainee(encoder, chosen.input_size)
+        job = _Job.prepare(catalogue, parted, modality, encoder, chosen)
+        history = job.train(trainee, place, say)
+        after = {
+            part: Rows(trainee.embed(pile.values), pile.codes)
+            for part, pile in job.material.piles.items()
+        }
+        scores = _compare(job.before, after)
+        record = job.record(trainee, catalogue.source, history, scores)
+        write_encoder(place, trainee, parted, job.material, record)
+    return Finetuned(place, scores, history, (*parted.findings, *job.material.findings))
+
+
+@dataclass(frozen=True)
+class _Job:
+    """What is to be done, and how well the encoder does before."""
+
+    material: Material
+    modality: str
+    base: Encoder
+    settings: FinetuneSettings
+    before: Mapping[str, Rows]
+
+    @classmethod
+    def prepare(
+        cls,
+        catalogue: Catalogue,
+        split: Split,
+        modality: str,
+        encoder: str,
+        settings: FinetuneSettings,
+    ) -> _Job:
+        base = make_encoder(encoder)
+        if not any(catalogue.values(modality)):
+            raise CatalogueError(
+                f"No card of {catalogue.source} has {modality!r}; name another modality."
+            )
+        collected = collect(catalogue, split, modality, base.reads)
+        encoded = {
+            part: embed(base, pile.values, label=f"embedding {part}", cache=default_cache())
+            for part, pile in collected.piles.items()
+        }
+        there = {part: done.present for part, done in encoded.items()}
+        material = _without_absent(collected, there, catalogue, modality)
+        before = {
+            part: Rows(done.vectors[done.present], material.piles[part].codes)
+            for part, done in encoded.items()
+        }
+        return cls(material, modality, base, settings, before)
+
+    @property
+    def identity(self) -> str:
+        """Digest of all that a resumed run must have in common with the one that was stopped."""
+        piles = {
+            part: [pile.ids, pile.digests, pile.codes.tolist()]
+            for part, pile in self.material.piles.items()
+        }
+        whole = [asdict(self.settings), self.base.fingerprint, self.modality, piles]
+        return hashlib.sha256(json.dumps(whole, sort_keys=True).encode()).hexdigest()
+
+    def train(
+        self, trainee: Trainee, place: Path, say: Callable[[str], None]
+    ) -> tuple[dict[str, float], ...]:
+        # The modules below import transformers at their tops, which needs the care taken here.
+        import_with_torch("transformers.trainer")
+        from prodcat_index.learning.finetuning.callbacks import Report, TimedCheckpoints
+        from prodcat_index.learning.finetuning.training import KnnTrainer, training_arguments
+
+        start = resume_point(place, self.identity)
+        if start:
+            say(f"going on from step {start.name.partition('-')[2]} of the run that was stopped")
+        cards = len(self.material.train)
+        arguments = training_arguments(self.settings, trainee, cards, place / CHECKPOINTS)
+        callbacks = [TimedCheckpoints(), Report(say)]
+        trainer = KnnTrainer(trainee, self.material, self.settings, arguments, callbacks)
+        trainer.train(resume_from_checkpoint=str(start) if start else None)
+        return tuple(_tidy(entry) for entry in trainer.state.log_history if _tells(entry))
+
+    def record(
+        self,
+        trainee: Trainee,
+        source: str,
+        history: tuple[dict[str, float], ...],
+        scores: tuple[PartScore, ...],
+    ) -> FinetunedRecord:
+        return FinetunedRecord(
+            scheme=trainee.scheme,
+            name=trainee.name,
+            options=trainee.options,
+            base=self.base.spec,
+            modality=self.modality,
+            training={
+                "catalogue": source,
+                "cards": {part: len(pile) for part, pile in self.material.piles.items()},
+                "categories": self.material.categories,
+                "identity": self.identity,
+                "settings": asdict(self.settings),
+                "weighted_f1": {score.part: asdict(score) for score in scores},
+                "history": list(history),
+                "versions": {library: version(library) for library in LIBRARIES},
+            },
+        )
+
+
+def _without_absent(
+    material: Material, there: Mapping[str, Any], catalogue: Catalogue, modality: str
+) -> Material:
+    kept = {part: pile.select(there[part]) for part, pile in material.piles.items()}
+    missing = tuple(
+        card
+        for part, pile in material.piles.items()
+        for card, present in zip(pile.ids, there[part], strict=True)
+        if not present
+    )
+    found = (*material.findings, *([Finding(NOTHING_THERE, missing)] if missing else []))
+    return numbered(kept, catalogue, modality, found)
+
+
+def _compare(before: Mapping[str, Rows], after: Mapping[str, Rows]) -> tuple[PartScore, ...]:
+    return tuple(
+        PartScore(
+            part,
+            len(before[part].codes),
+            knn_f1(before["train"], before[part]),
+            knn_f1(after["train"], after[part]),
+        )
+        for part in ("valid", "test")
+        if len(before[part].codes)
+    )
+
+
+def _tells(entry: Mapping[str, float]) -> bool:
+    return "loss" in entry or "eval_f1" in entry
+
+
+def _tidy(entry: Mapping[str, float]) -> dict[str, float]:
+    kept = {"epoch": "epoch", "loss": "loss", "eval_f1": "f1"}
+    return {new: float(entry[old]) for old, new in kept.items() if old in entry}

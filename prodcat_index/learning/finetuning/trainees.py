@@ -1,0 +1,252 @@
+"""What may be fine-tuned: networks of timm for pictures, sentence-transformers for texts."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from prodcat_index.encoders import efficientnet
+from prodcat_index.encoders.base import Encoder, FloatArray
+from prodcat_index.encoders.finetuned import MODEL, SCHEME, WEIGHTS
+from prodcat_index.encoders.options import join_options, split_options
+from prodcat_index.encoders.registry import make_encoder
+from prodcat_index.encoders.sbert import SbertEncoder
+from prodcat_index.encoders.timm_image import TimmEncoder
+from prodcat_index.encoders.timm_named import TimmOptions
+from prodcat_index.encoders.torch_setup import import_with_torch, quiet
+from prodcat_index.errors import EncoderError
+from prodcat_index.learning.finetuning.seeding import seeded
+
+if TYPE_CHECKING:
+    import torch
+
+
+class Trainee(ABC):
+    """An encoder whose network is trained in place.
+
+    Attributes
+    ----------
+    scheme
+        Of the encoder that loads the result.
+    learning_rate
+        That was measured to suit such networks.
+    encoder
+        Embeds with the network as it is at the moment.
+    network
+        What is trained.
+    """
+
+    scheme: ClassVar[Literal["timm", "sbert"]]
+    learning_rate: ClassVar[float]
+    encoder: Encoder
+    network: torch.nn.Module
+
+    def embed(self, values: Sequence[str]) -> FloatArray:
+        """Embed values with the network as it is at the moment.
+
+        Parameters
+        ----------
+        values
+            n texts or paths.
+
+        Returns
+        -------
+        numpy.ndarray
+            float32, shape (n, dim): unit rows.
+        """
+        self.network.eval()
+        return self.encoder.encode(values, label="embedding").vectors
+
+    @property
+    @abstractmethod
+    def name(self) -> str:
+        """Timm's name of the network, or nothing."""
+
+    @property
+    @abstractmethod
+    def options(self) -> str:
+        """What follows ``?`` in the spec of the result."""
+
+    @abstractmethod
+    def load(self, value: str, draw: int) -> Any:
+        """Return a value as the network gets it while training, varied by a random number."""
+
+    @abstractmethod
+    def collate(self, loaded: Sequence[Any]) -> Any:
+        """Join what :meth:`load` returned into the input of the network."""
+
+    @abstractmethod
+    def features(self, inputs: Any) -> torch.Tensor:
+        """Return the network's rows, of shape (n, dim), not of unit length."""
+
+    @abstractmethod
+    def save(self, folder: Path) -> None:
+        """Write the network as safetensors."""
+
+
+class PictureTrainee(Trainee):
+    """A network of timm.
+
+    Parameters
+    ----------
+    spec
+        ``timm:…`` or ``efficientnet-lite0``.
+    input_size
+        Side of the pictures in pixels; None for the encoder's own.
+    """
+
+    scheme = "timm"
+    learning_rate = 1e-3
+    encoder: TimmEncoder
+
+    def __init__(self, spec: str, input_size: int | None) -> None:
+        self._name, self._options = _named(spec, input_size)
+        self.encoder = _picture_encoder(spec, self._options)
+        self.network = self.encoder.network
+        self._size = max(self.encoder.preprocessing["input_size"][1:])
+        self._vary = import_with_torch("timm.data").create_transform(
+            **self.encoder.preprocessing,
+            is_training=True,
+            scale=(0.5, 1.0),
+            ratio=(0.75, 4 / 3),
+            hflip=0.5,
+            color_jitter=0.2,
+            auto_augment=None,
+            re_prob=0.1,
+        )
+
+    @property
+    def name(self) -> str:
+        """Timm's name of the network."""
+        return self._name
+
+    @property
+    def options(self) -> str:
+        """What follows ``?`` in the spec of the result."""
+        return join_options("", self._options).removeprefix("?")
+
+    def load(self, value: str, draw: int) -> torch.Tensor:
+        """Return a picture cropped, mirrored, coloured and partly erased at random."""
+        from prodcat_index.cards.pictures import load_picture
+
+        picture = load_picture(value, min_side=2 * self._size)
+        with seeded(draw):
+            varied: torch.Tensor = self._vary(picture)
+        return varied
+
+    def collate(self, loaded: Sequence[torch.Tensor]) -> torch.Tensor:
+        """Stack pictures."""
+        import torch
+
+        return torch.stack(list(loaded)).contiguous(memory_format=torch.channels_last)
+
+    def features(self, inputs: torch.Tensor) -> torch.Tensor:
+        """Return pooled features."""
+        pooled: torch.Tensor = self.network(inputs)
+        return pooled
+
+    def save(self, folder: Path) -> None:
+        """Write the weights without a classifier."""
+        from safetensors.torch import save_file
+
+        state = self.network.state_dict()
+        save_file({n: t.detach().cpu().contiguous() for n, t in state.items()}, folder / WEIGHTS)
+
+
+class TextTrainee(Trainee):
+    """A model of sentence-transformers.
+
+    Parameters
+    ----------
+    spec
+        ``sbert:…``.
+    """
+
+    scheme = "sbert"
+    learning_rate = 1e-4
+    name = ""
+    encoder: SbertEncoder
+
+    def __init__(self, spec: str) -> None:
+        encoder = make_encoder(spec)
+        assert isinstance(encoder, SbertEncoder)
+        self.encoder = encoder
+        self._model = encoder.own_network()
+        self.network = self._model
+
+    @property
+    def options(self) -> str:
+        """What follows ``?`` in the spec of the result."""
+        return self.encoder.spec.partition("?")[2]
+
+    def load(self, value: str, draw: int) -> str:
+        """Return the text as it is."""
+        return value
+
+    def collate(self, loaded: Sequence[str]) -> dict[str, Any]:
+        """Tokenize texts."""
+        return self.encoder.tokenize(loaded)
+
+    def features(self, inputs: dict[str, Any]) -> torch.Tensor:
+        """Return pooled tokens."""
+        rows: torch.Tensor = self._model(inputs)["sentence_embedding"]
+        return rows[:, : self.encoder.dim]
+
+    def save(self, folder: Path) -> None:
+        """Write the model in the form of its library."""
+        with quiet():
+            self._model.save_pretrained(str(folder / MODEL), create_model_card=False)
+
+
+def make_trainee(spec: str, input_size: int | None) -> Trainee:
+    """Load an encoder that is to be trained.
+
+    Parameters
+    ----------
+    spec
+        Of a timm or sentence-transformers encoder, not fine-tuned yet.
+    input_size
+        Side of the pictures in pixels; None for the encoder's own.
+
+    Raises
+    ------
+    EncoderError
+        If it is of another kind or cannot be had, or a size is given for texts.
+    """
+    scheme = spec.partition(":")[0]
+    if scheme == SCHEME:
+        raise EncoderError(
+            f"{spec} is fine-tuned already; fine-tune the encoder that it came from."
+        )
+    if scheme in ("timm", efficientnet.SPEC):
+        return PictureTrainee(spec, input_size)
+    if scheme != "sbert":
+        raise EncoderError(
+            f"The encoder {spec} has no network to train; take {efficientnet.SPEC}, or one that "
+            "begins with timm: or sbert:."
+        )
+    if input_size is not None:
+        raise EncoderError(f"The encoder {spec} reads texts; leave the input size out.")
+    return TextTrainee(spec)
+
+
+def _named(spec: str, input_size: int | None) -> tuple[str, TimmOptions]:
+    argument = efficientnet.ARCHITECTURE if spec == efficientnet.SPEC else spec.partition(":")[2]
+    named, options = split_options(argument, TimmOptions)
+    if input_size is not None:
+        sized = options.model_copy(update={"input_size": input_size})
+        named, options = split_options(join_options(named, sized), TimmOptions)
+    return named.partition("@")[0], options
+
+
+def _picture_encoder(spec: str, options: TimmOptions) -> TimmEncoder:
+    if spec != efficientnet.SPEC:
+        encoder = make_encoder(join_options(spec.partition("?")[0], options))
+        assert isinstance(encoder, TimmEncoder)
+        return encoder
+    plain = efficientnet.EfficientNetLite0Encoder.from_spec("")
+    return efficientnet.EfficientNetLite0Encoder(
+        spec, plain.network, efficientnet.WEIGHTS_SHA256, input_size=options.input_size
+    )

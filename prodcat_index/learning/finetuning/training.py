@@ -1,0 +1,288 @@
+"""The training itself, by the trainer of transformers with an optimiser of timm.
+
+The trainer of sentence-transformers is the same one; its checkpoints leave out the linear layer,
+so that a resumed run would begin with another. Torch is imported at the top, as classes of torch
+are derived here; only :mod:`~prodcat_index.learning.finetuning.finetune` imports this module.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils.data import Dataset, Sampler
+from transformers import EarlyStoppingCallback, PrinterCallback, Trainer, TrainingArguments
+
+from prodcat_index.encoders.base import FloatArray
+from prodcat_index.encoders.device import pick_device
+from prodcat_index.encoders.torch_setup import import_with_torch
+from prodcat_index.errors import EncoderError
+from prodcat_index.learning.finetuning.balance import equal_chances, log_priors
+from prodcat_index.learning.finetuning.material import Material, Pile
+from prodcat_index.learning.finetuning.scoring import Rows, knn_f1
+from prodcat_index.learning.finetuning.settings import FinetuneSettings, TrainingPrecision
+from prodcat_index.learning.finetuning.trainees import Trainee
+
+SCALE = 16.0
+HEAD_RATE = 10.0
+WEIGHT_DECAY = 0.05
+WARMUP = 0.1
+LOG_EVERY = 10
+METRIC = "eval_f1"
+MOST_WORKERS = 8
+
+
+class Categorizer(torch.nn.Module):
+    """A network with a linear layer over its unit rows.
+
+    Parameters
+    ----------
+    trainee
+        Whose network it is.
+    head
+        From rows to scores of categories.
+    offsets
+        float, shape (C,): added to the scores in the loss.
+    frozen
+        Share of the network's tensors, from the input, that stay as they are.
+    """
+
+    def __init__(
+        self, trainee: Trainee, head: torch.nn.Linear, offsets: torch.Tensor, frozen: float
+    ) -> None:
+        super().__init__()
+        self.network = trainee.network
+        self.head = head
+        self.register_buffer("offsets", offsets, persistent=False)
+        self._features = trainee.features
+        parameters = list(self.network.parameters())
+        for weights in parameters[: int(frozen * len(parameters))]:
+            weights.requires_grad_(False)
+
+    def train(self, mode: bool = True) -> Categorizer:
+        """Switch to training, but for batch normalisation, which keeps its statistics."""
+        super().train(mode)
+        for module in self.network.modules():
+            if isinstance(module, torch.nn.modules.batchnorm._BatchNorm):
+                module.eval()
+        return self
+
+    def forward(self, inputs: Any, labels: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Return the loss of a batch."""
+        rows = torch.nn.functional.normalize(self._features(inputs).float())
+        scores = self.head(rows) + self.offsets
+        return {"loss": torch.nn.functional.cross_entropy(scores, labels)}
+
+
+class Examples(Dataset[tuple[Any, int]]):
+    """Training cards, each loaded with a random number of its own."""
+
+    def __init__(self, trainee: Trainee, pile: Pile) -> None:
+        self._trainee = trainee
+        self._pile = pile
+
+    def __len__(self) -> int:
+        return len(self._pile)
+
+    def __getitem__(self, drawn: tuple[int, int]) -> tuple[Any, int]:
+        row, number = drawn
+        loaded = self._trainee.load(self._pile.values[row], number)
+        return loaded, int(self._pile.codes[row])
+
+
+class Draws(Sampler[tuple[int, int]]):
+    """The rows of an epoch with a random number each, which depend on seed and epoch alone."""
+
+    def __init__(self, pile: Pile, balanced: bool, seed: int) -> None:
+        self._size = len(pile)
+        self._chances = equal_chances(pile.codes) if balanced else None
+        self._seed = seed
+        self._epoch = 0
+
+    def __len__(self) -> int:
+        return self._size
+
+    def set_epoch(self, epoch: int) -> None:
+        """Let the next draws be those of an epoch."""
+        self._epoch = epoch
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        rng = np.random.default_rng([self._seed, self._epoch])
+        rows = rng.choice(
+            self._size, self._size, replace=self._chances is not None, p=self._chances
+        )
+        numbers = rng.integers(2**32, size=self._size)
+        return zip(rows.tolist(), numbers.tolist(), strict=True)
+
+
+class KnnTrainer(Trainer):
+    """A trainer that is judged by nearest neighbours.
+
+    Parameters
+    ----------
+    trainee
+        What is trained.
+    material
+        What with.
+    settings
+        How.
+    arguments
+        Of the trainer itself.
+    callbacks
+        Called by it.
+    """
+
+    def __init__(
+        self,
+        trainee: Trainee,
+        material: Material,
+        settings: FinetuneSettings,
+        arguments: TrainingArguments,
+        callbacks: Sequence[Any],
+    ) -> None:
+        self._trainee = trainee
+        self._material = material
+        self._settings = settings
+        model = _categorizer(trainee, material.train, settings)
+        super().__init__(
+            model=model,
+            args=arguments,
+            train_dataset=Examples(trainee, material.train),
+            eval_dataset=Examples(trainee, material.valid),
+            data_collator=self._collate,
+            callbacks=[EarlyStoppingCallback(settings.patience), *callbacks],
+            optimizers=(_optimizer(model, settings.learning_rate or trainee.learning_rate), None),
+        )
+        self.remove_callback(PrinterCallback)
+
+    def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
+        """Judge the embeddings of the valid part by those of the training part."""
+        taught, asked = (
+            Rows(self._trainee.embed(pile.values), pile.codes)
+            for pile in (self._material.train, self._material.valid)
+        )
+        metrics = {METRIC: knn_f1(taught, asked)}
+        self.log(metrics)
+        self.control = self.callback_handler.on_evaluate(
+            self.args, self.state, self.control, metrics
+        )
+        return metrics
+
+    def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
+        # safetensors refuses weights that lie in memory with the channels last.
+        assert self.model is not None
+        state = state_dict or self.model.state_dict()
+        super()._save(output_dir, {name: tensor.contiguous() for name, tensor in state.items()})
+
+    def _collate(self, examples: Sequence[tuple[Any, int]]) -> dict[str, Any]:
+        loaded, codes = zip(*examples, strict=True)
+        return {"inputs": self._trainee.collate(loaded), "labels": torch.tensor(codes)}
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> Draws:
+        balanced = self._settings.balance == "sampling"
+        return Draws(self._material.train, balanced, self._settings.seed)
+
+
+def _categorizer(trainee: Trainee, pile: Pile, settings: FinetuneSettings) -> Categorizer:
+    priors = log_priors(pile.codes)
+    offsets = priors if settings.balance == "softmax" else np.zeros_like(priors)
+    head = _nearest_mean(trainee.embed(pile.values), pile)
+    return Categorizer(trainee, head, torch.tensor(offsets, dtype=torch.float32), settings.freeze)
+
+
+def _nearest_mean(vectors: FloatArray, pile: Pile) -> torch.nn.Linear:
+    """Make the linear layer that prefers the category whose mean is nearest.
+
+    A layer of random weights would first of all spoil the network.
+    """
+    centre = vectors.mean(axis=0)
+    means = np.zeros((int(pile.codes.max()) + 1, vectors.shape[1]))
+    np.add.at(means, pile.codes, vectors - centre)
+    lengths = np.linalg.norm(means, axis=1, keepdims=True)
+    weights = SCALE * means / np.maximum(lengths, np.finfo(np.float32).eps)
+    head = torch.nn.Linear(weights.shape[1], weights.shape[0])
+    with torch.no_grad():
+        head.weight.copy_(torch.from_numpy(weights))
+        head.bias.copy_(torch.from_numpy(-weights @ centre))
+    return head
+
+
+def _optimizer(model: Categorizer, rate: float) -> torch.optim.Optimizer:
+    timm = import_with_torch("timm.optim")
+    network = timm.param_groups_weight_decay(model.network, WEIGHT_DECAY)
+    head = {"params": list(model.head.parameters()), "lr": HEAD_RATE * rate, "weight_decay": 0.0}
+    optimizer: torch.optim.Optimizer = timm.create_optimizer_v2([*network, head], "adamw", rate)
+    return optimizer
+
+
+def training_arguments(
+    settings: FinetuneSettings, trainee: Trainee, cards: int, checkpoints: Path
+) -> TrainingArguments:
+    """Tell the trainer of transformers what the settings mean.
+
+    Parameters
+    ----------
+    settings
+        How to train.
+    trainee
+        What is trained.
+    cards
+        Number of training cards.
+    checkpoints
+        Folder of the checkpoints.
+
+    Raises
+    ------
+    EncoderError
+        If this device has no such precision.
+    """
+    device = pick_device()
+    precision = _precision(settings, device)
+    steps = -(-cards // (settings.batch * settings.accumulate))
+    return TrainingArguments(
+        output_dir=str(checkpoints),
+        num_train_epochs=settings.epochs,
+        per_device_train_batch_size=settings.batch,
+        gradient_accumulation_steps=settings.accumulate,
+        lr_scheduler_type="cosine",
+        warmup_steps=int(WARMUP * steps * settings.epochs),
+        eval_strategy="epoch",
+        save_strategy="epoch",
+        save_total_limit=1,
+        load_best_model_at_end=True,
+        metric_for_best_model=METRIC,
+        greater_is_better=True,
+        restore_callback_states_from_checkpoint=True,
+        logging_strategy="steps",
+        logging_steps=min(LOG_EVERY, steps),
+        disable_tqdm=True,
+        log_level="error",
+        report_to="none",
+        remove_unused_columns=False,
+        label_names=["labels"],
+        dataloader_num_workers=_workers(trainee, device),
+        dataloader_pin_memory=device == "cuda",
+        use_cpu=device == "cpu",
+        seed=settings.seed,
+        bf16=precision == "bfloat16",
+        fp16=precision == "float16",
+    )
+
+
+def _workers(trainee: Trainee, device: str) -> int:
+    # On a CPU the network itself needs every core.
+    if device != "cuda" or trainee.encoder.reads != "picture":
+        return 0
+    return min(MOST_WORKERS, torch.get_num_threads())
+
+
+def _precision(settings: FinetuneSettings, device: str) -> TrainingPrecision:
+    if device != "cuda":
+        if settings.precision == "float16":
+            raise EncoderError(f"Nothing is trained in float16 on {device}; take bfloat16.")
+        return settings.precision or "float32"
+    own: TrainingPrecision = "bfloat16" if torch.cuda.is_bf16_supported() else "float16"
+    return settings.precision or own

@@ -1,0 +1,181 @@
+"""What fine-tuning is made of: the material, the balance, the score, chance, and the folder."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+from pathlib import Path
+
+import made
+import numpy as np
+import pytest
+
+from prodcat_index.cards.split import Split
+from prodcat_index.encoders.base import unit_rows
+from prodcat_index.errors import CatalogueError, EncoderError
+from prodcat_index.learning.finetuning.balance import equal_chances, log_priors
+from prodcat_index.learning.finetuning.material import ALSO_LATER, collect
+from prodcat_index.learning.finetuning.scoring import Rows, knn_f1
+from prodcat_index.learning.finetuning.seeding import seeded
+from prodcat_index.learning.finetuning.settings import FinetuneSettings, check_settings
+from prodcat_index.learning.finetuning.trainees import make_trainee
+from prodcat_index.learning.finetuning.workplace import occupied, resume_point
+
+CARDS = [
+    made.row("a1", "red boots", category="boots"),
+    made.row("a2", "black boots", category="boots"),
+    made.row("a3", "old boots", category="boots"),
+    made.row("k1", "steel kettle", category="kettles"),
+    made.row("k2", "glass kettle", category="kettles"),
+    made.row("l1", "desk lamp", category="lamps"),
+    made.row("u1", "no category"),
+    made.row("e1", "", category="boots"),
+]
+PARTS = ("train", "train", "valid", "train", "test", "test", "train", "train")
+
+
+def split(parts: tuple[str, ...] = PARTS) -> Split:
+    ids = tuple(row["id"] for row in CARDS)
+    return Split(ids, parts, np.arange(len(ids)), "made up")
+
+
+def test_cards_go_to_their_parts_without_those_that_have_no_label_or_value() -> None:
+    """A card without category would teach a category of the name ""."""
+    material = collect(made.catalogue(CARDS), split(), "title", "text")
+    assert list(material.train.ids) == ["a1", "a2", "k1"]
+    assert list(material.valid.values) == ["old boots"]
+    assert list(material.test.ids) == ["k2", "l1"]
+    assert material.categories == 2
+    assert material.names == ("boots", "kettles", "lamps")
+    assert material.test.codes.tolist() == [1, 2], "what is not taught is numbered last"
+    assert material.findings == ()
+
+
+def test_what_two_parts_share_stays_in_the_later_one() -> None:
+    """The score would be that of a title which was learned by heart under another id."""
+    cards = [*CARDS, made.row("x1", "glass kettle", category="kettles")]
+    cards.append(made.row("x2", "desk lamp", category="lamps"))
+    parts = Split(
+        tuple(row["id"] for row in cards), (*PARTS, "train", "valid"), np.arange(10), "made up"
+    )
+    material = collect(made.catalogue(cards), parts, "title", "text")
+    assert set(material.train.ids) == {"a1", "a2", "k1"}
+    assert set(material.valid.ids) == {"a3"}
+    (finding,) = material.findings
+    assert (finding.what, finding.ids) == (ALSO_LATER, ("x1", "x2"))
+    assert not material.seen & set(material.test.digests)
+    assert material.seen == {*material.train.digests, *material.valid.digests}
+
+
+def test_nothing_to_stop_by_is_said() -> None:
+    parts = tuple("train" if part == "valid" else part for part in PARTS)
+    with pytest.raises(CatalogueError, match="0 cards to stop by"):
+        collect(made.catalogue(CARDS), split(parts), "title", "text")
+
+
+def test_a_balanced_softmax_adds_the_logarithm_of_the_shares() -> None:
+    assert log_priors(np.array([0, 0, 0, 1])) == pytest.approx(np.log([0.75, 0.25]))
+
+
+def test_sampling_draws_every_category_equally_often() -> None:
+    chances = equal_chances(np.array([0, 0, 0, 1]))
+    assert chances == pytest.approx([1 / 6, 1 / 6, 1 / 6, 1 / 2])
+
+
+def test_the_score_is_the_weighted_f1_of_the_nearest_taught_cards() -> None:
+    """By another score than the index's own, another epoch would be kept."""
+    near, far = [1.0, 0.05], [0.05, 1.0]
+    taught = Rows(unit_rows(np.array([near] * 12 + [far] * 12)), np.repeat([0, 1], 12))
+    asked = Rows(unit_rows(np.array([near, near, far, far])), np.array([0, 0, 1, 0]))
+    # Category 0: 2 of 3 found, none wrong, F1 0.8; category 1: 1 of 1 found, 1 wrong, F1 2/3.
+    assert knn_f1(taught, asked) == pytest.approx((3 * 0.8 + 1 * 2 / 3) / 4)
+
+
+def test_a_category_that_is_not_taught_is_missed() -> None:
+    rows = unit_rows(np.eye(3))
+    assert knn_f1(Rows(rows[:2], np.array([0, 1])), Rows(rows[2:], np.array([2]))) == 0
+
+
+def test_chance_depends_on_its_number_alone_and_disturbs_nobody() -> None:
+    """Otherwise a resumed run sees other pictures than one that was never stopped."""
+    import torch
+
+    def draw() -> tuple[float, float, float]:
+        return random.random(), float(np.random.random()), float(torch.rand(()))
+
+    def seed() -> None:
+        random.seed(1)
+        np.random.seed(1)
+        torch.manual_seed(1)
+
+    seed()
+    plain = draw()
+    seed()
+    with seeded(7):
+        first = draw()
+    assert draw() == plain
+    with seeded(7):
+        assert draw() == first
+
+
+@pytest.mark.parametrize(
+    ("wrong", "named"),
+    [
+        ({"epochs": 0}, "epochs"),
+        ({"batch": 0}, "batch"),
+        ({"learning_rate": 0.0}, "learning rate"),
+        ({"freeze": 1.0}, "frozen share"),
+        ({"seed": -1}, "seed"),
+    ],
+)
+def test_a_wrong_setting_is_named(wrong: dict[str, float], named: str) -> None:
+    with pytest.raises(EncoderError, match=named):
+        check_settings(replace(FinetuneSettings(), **wrong))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("spec", "size", "said"),
+    [
+        ("lexical", None, "no network to train"),
+        ("finetuned:somewhere", None, "fine-tuned already"),
+        ("sbert:somewhere", 64, "leave the input size out"),
+        ("efficientnet-lite0", 3, "from 32 to 2048"),
+    ],
+)
+def test_what_cannot_be_trained_is_refused(spec: str, size: int | None, said: str) -> None:
+    with pytest.raises(EncoderError, match=said):
+        make_trainee(spec, size)
+
+
+def test_a_folder_with_other_files_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").write_text("mine")
+    with pytest.raises(EncoderError, match="holds other files"), occupied(tmp_path):
+        raise AssertionError
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
+
+
+def test_two_trainings_do_not_share_a_folder(tmp_path: Path) -> None:
+    with (
+        occupied(tmp_path / "encoder"),
+        pytest.raises(EncoderError, match="Another process is training"),
+        occupied(tmp_path / "encoder"),
+    ):
+        raise AssertionError
+
+
+def test_a_run_goes_on_from_its_last_whole_checkpoint(tmp_path: Path) -> None:
+    """One that was killed while it wrote a checkpoint could not go on at all."""
+    assert resume_point(tmp_path, "abc") is None
+    for step, state in ((5, "{}"), (10, "{}"), (15, '{"epoch": 1')):
+        folder = tmp_path / "checkpoints" / f"checkpoint-{step}"
+        folder.mkdir()
+        (folder / "trainer_state.json").write_text(state)
+    (tmp_path / "checkpoints" / "checkpoint-20").mkdir()
+    found = resume_point(tmp_path, "abc")
+    assert found is not None and found.name == "checkpoint-10"
+
+
+def test_a_run_of_other_settings_is_not_gone_on_with(tmp_path: Path) -> None:
+    resume_point(tmp_path, "abc")
+    with pytest.raises(EncoderError, match="unfinished training of another encoder"):
+        resume_point(tmp_path, "abd")
