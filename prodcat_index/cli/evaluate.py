@@ -19,31 +19,17 @@ def evaluate(
     split: Annotated[
         Path | None, typer.Option(help="File that says which cards are train and which test.")
     ] = None,
-    by: Annotated[
-        str,
-        typer.Option(
-            help="group keeps variants and near-duplicates on one side, random does not; or a "
-            "column whose equal values stay on one side."
-        ),
-    ] = "group",
-    test: Annotated[float, typer.Option(help="Share of test cards.")] = 0.25,
-    repeat: Annotated[int, typer.Option(min=1, help="Number of splits that are drawn.")] = 1,
+    by: options.ByOption = "group",
+    test: options.TestOption = 0.25,
+    repeat: options.RepeatOption = 1,
     seed: options.SeedOption = 0,
     encoder: options.EncoderOption = None,
     preset: options.PresetOption = "embedded",
     projection: options.ProjectionOption = options.ProjectionKind.lda,
     device: options.DeviceOption = None,
-    baselines: Annotated[
-        bool, typer.Option(help="Compare with classifiers on the same embeddings.")
-    ] = True,
+    baselines: options.BaselinesOption = True,
     objective: options.ObjectiveOption = options.Objective.weighted_f1,
-    allow_trained_on: Annotated[
-        bool,
-        typer.Option(
-            "--allow-trained-on",
-            help="Score cards that a fine-tuned encoder was trained on, which is too good.",
-        ),
-    ] = False,
+    allow_trained_on: options.AllowTrainedOnOption = False,
     save_split: Annotated[
         Path | None, typer.Option(help="Write the split into this file, to be used again.")
     ] = None,

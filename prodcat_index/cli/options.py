@@ -115,6 +115,25 @@ ProjectionOption = Annotated[
         help="Learn a linear discriminant as the block learned, from 100 labelled cards on."
     ),
 ]
+ByOption = Annotated[
+    str,
+    typer.Option(
+        help="group keeps variants and near-duplicates on one side, random does not; or a "
+        "column whose equal values stay on one side."
+    ),
+]
+TestOption = Annotated[float, typer.Option(help="Share of test cards.")]
+RepeatOption = Annotated[int, typer.Option(min=1, help="Number of splits that are drawn.")]
+BaselinesOption = Annotated[
+    bool, typer.Option(help="Compare with classifiers on the same embeddings.")
+]
+AllowTrainedOnOption = Annotated[
+    bool,
+    typer.Option(
+        "--allow-trained-on",
+        help="Score cards that a fine-tuned encoder was trained on, which is too good.",
+    ),
+]
 ObjectiveOption = Annotated[Objective, typer.Option(help="What tuning maximises.")]
 SeedOption = Annotated[int, typer.Option(help="Of everything that is drawn at random.")]
 SplitOption = Annotated[

@@ -19,29 +19,15 @@ def report(
         typer.Option("--output", "-o", help="HTML file to write; by default report-NAME.html."),
     ] = None,
     split: options.SplitOption = None,
-    by: Annotated[
-        str,
-        typer.Option(
-            help="group keeps variants and near-duplicates on one side, random does not; or a "
-            "column whose equal values stay on one side."
-        ),
-    ] = "group",
-    test: Annotated[float, typer.Option(help="Share of test cards.")] = 0.25,
-    repeat: Annotated[int, typer.Option(min=1, help="Number of splits that are drawn.")] = 1,
+    by: options.ByOption = "group",
+    test: options.TestOption = 0.25,
+    repeat: options.RepeatOption = 1,
     seed: options.SeedOption = 0,
-    baselines: Annotated[
-        bool, typer.Option(help="Compare with classifiers on the same embeddings.")
-    ] = True,
+    baselines: options.BaselinesOption = True,
     precision: Annotated[
         float, typer.Option(help="Share of right answers that is marked in the confidence.")
     ] = 0.95,
-    allow_trained_on: Annotated[
-        bool,
-        typer.Option(
-            "--allow-trained-on",
-            help="Score cards that a fine-tuned encoder was trained on, which is too good.",
-        ),
-    ] = False,
+    allow_trained_on: options.AllowTrainedOnOption = False,
     image_root: options.ImageRootOption = None,
     device: options.DeviceOption = None,
 ) -> None:
