@@ -58,10 +58,35 @@ def learn(blocks: Sequence[Block], codes: npt.NDArray[np.int64]) -> LearnedBlock
     LearnedBlock or None
         None where there are no two categories to tell apart.
     """
-    vectors = [block.vectors for block in blocks]
-    present = np.stack([block.present for block in blocks], axis=1)
-    projection = fit_projection(vectors, present, codes)
-    if projection is None:
-        return None
-    rows, known = projection.project(vectors, present)
+    projection = fit_on_cards(blocks, codes)
+    return None if projection is None else project_cards(projection, blocks)
+
+
+def fit_on_cards(blocks: Sequence[Block], codes: npt.NDArray[np.int64]) -> Projection | None:
+    """Learn a projection from labelled cards.
+
+    Parameters
+    ----------
+    blocks, codes
+        As for :func:`learn`.
+    """
+    return fit_projection(*_arrays(blocks), codes)
+
+
+def project_cards(projection: Projection, blocks: Sequence[Block]) -> LearnedBlock:
+    """Project all cards by what was learned from some of them.
+
+    Parameters
+    ----------
+    projection
+        Learned from blocks like these.
+    blocks
+        Of N cards.
+    """
+    rows, known = projection.project(*_arrays(blocks))
     return LearnedBlock(projection, rows.astype(np.float16), known)
+
+
+def _arrays(blocks: Sequence[Block]) -> tuple[list[npt.NDArray[np.float16]], BoolArray]:
+    present = np.stack([block.present for block in blocks], axis=1)
+    return [block.vectors for block in blocks], present

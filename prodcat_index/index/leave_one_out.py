@@ -13,10 +13,11 @@ from prodcat_index.encoders.base import BoolArray, FloatArray
 from prodcat_index.encoders.registry import make_encoder
 from prodcat_index.errors import QueryError
 from prodcat_index.index.block import Block, build_block
-from prodcat_index.index.learned import LearnedBlock, learn
+from prodcat_index.index.learned import LearnedBlock, fit_on_cards, project_cards
 from prodcat_index.index.neighbours import IntArray
 from prodcat_index.index.parts import UNLABELLED, IndexParts, search_space
 from prodcat_index.index.pooling import Asking, Weights, collect_pool
+from prodcat_index.learning.projection import Projection
 from prodcat_index.voting.pool import Pool, join_pools
 
 FEWEST_CARDS = 20
@@ -79,7 +80,7 @@ class LeaveOneOut:
         """Return only some of the cards that ask."""
         chosen = replace(self, rows=self.rows[positions])
         # Cached properties live in the dictionary: nothing is fitted twice.
-        vars(chosen)["_blocks"] = self._blocks
+        vars(chosen)["_fitted"] = self._fitted
         return chosen
 
     def collect(self, directions: Sequence[Weights], depth: int, label: str = "") -> Pool:
@@ -110,7 +111,7 @@ class LeaveOneOut:
         label: str,
     ) -> Pool:
         """Let one fold ask the others, by what was fitted on these."""
-        codes, blocks = self._codes_without(fold), self._blocks[fold]
+        codes, blocks = self._codes_without(fold), self._blocks_without(fold)
         space = search_space(self.parts.catalogue, blocks, None)
         asking = self._asking(places, blocks)
         pool = collect_pool(space, codes, asking, directions, depth, label)
@@ -144,19 +145,25 @@ class LeaveOneOut:
         fitted = (not block.slot.load().cached for block in self.parts.blocks)
         return len(self.parts.catalogue) <= REFITTED_CARDS and any(fitted)
 
-    @cached_property
-    def _blocks(self) -> list[list[Block | LearnedBlock]]:
-        """All cards, embedded by what is fitted on the cards outside of each fold."""
-        return [self._blocks_without(fold) for fold in range(_folds(self.parts))]
-
     def _blocks_without(self, fold: int) -> list[Block | LearnedBlock]:
+        """Return all cards, embedded by what is fitted on the cards outside of a fold."""
+        blocks, projection = self._fitted[fold]
+        if self.parts.learned is None:
+            return [*blocks]
+        # Projected whenever they are needed: kept for every fold, they would fill the memory.
+        learned = project_cards(projection, blocks) if projection else _nothing(self.parts.learned)
+        return [*blocks, learned]
+
+    @cached_property
+    def _fitted(self) -> list[tuple[list[Block], Projection | None]]:
+        return [self._fit_without(fold) for fold in range(_folds(self.parts))]
+
+    def _fit_without(self, fold: int) -> tuple[list[Block], Projection | None]:
         blocks = list(self.parts.blocks)
         if self._is_refitted:
             blocks = [self._refitted(block, self.fold != fold) for block in blocks]
-        if self.parts.learned is None:
-            return [*blocks]
-        learned = learn(blocks, self._codes_without(fold))
-        return [*blocks, learned or _nothing(self.parts.learned)]
+        learned = self.parts.learned
+        return blocks, fit_on_cards(blocks, self._codes_without(fold)) if learned else None
 
     def _refitted(self, block: Block, kept: BoolArray) -> Block:
         encoder = block.slot.load()

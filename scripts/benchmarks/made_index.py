@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,8 @@ from prodcat_index.cards.card import Catalogue
 from prodcat_index.encoders.arrays import open_array
 from prodcat_index.encoders.base import Encoded, Encoder, unit_rows
 from prodcat_index.index.block import Block, EncoderSlot
+from prodcat_index.index.learned import learn
+from prodcat_index.index.manifest import LEARNED
 from prodcat_index.index.parts import IndexParts
 from prodcat_index.voting.vote import VoteParameters
 
@@ -81,13 +84,10 @@ def _draw_block(
 def open_cards(folder: Path) -> IndexParts:
     """Open what was drawn; the rows stay on disk until they are touched."""
     codes = np.load(folder / "codes.npy", allow_pickle=False)
-    return IndexParts(
-        catalogue=_catalogue(codes),
-        blocks=[_open_block(folder, modality, len(codes)) for modality in DIMS],
-        weights=dict.fromkeys(DIMS, 1 / len(DIMS)),
-        vote=VoteParameters(),
-        faiss_index=None,
-    )
+    blocks = [_open_block(folder, modality, len(codes)) for modality in DIMS]
+    weights = dict.fromkeys(DIMS, 1 / len(DIMS))
+    parts = IndexParts(_catalogue(codes), blocks, weights, VoteParameters())
+    return replace(parts, learned=learn(blocks, codes)).weighed({LEARNED: 1.0})
 
 
 def _catalogue(codes: Codes) -> Catalogue:

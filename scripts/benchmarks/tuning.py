@@ -71,7 +71,8 @@ def tune(
         page,
         "Tuning",
         f"`scripts/bench tune --cards {cards} --compared {compared}`: made-up clustered cards in "
-        "874 categories of Zipf sizes, blocks of 1,280 + 256 + 256 dimensions in 16 bits; "
+        "874 categories of Zipf sizes, blocks of 1,280 + 256 + 256 dimensions in 16 bits "
+        "and what is learned from them; "
         f"{cores()} cores; numpy {version('numpy')}, scikit-learn {version('scikit-learn')}; each "
         "run in a process of its own, its memory that of the whole process.\n\n"
         f"{table(header, rows)}\n\n"
