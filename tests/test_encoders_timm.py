@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from prodcat_index.cards.card import Card
-from prodcat_index.encoders import timm_named
+from prodcat_index.encoders import device, timm_named
 from prodcat_index.encoders.registry import make_encoder
 from prodcat_index.encoders.timm_image import TimmEncoder
 from prodcat_index.encoders.torch_setup import import_with_torch
@@ -128,7 +128,21 @@ def test_a_size_that_a_network_cannot_take_is_refused(weights: Path) -> None:
     assert "takes no pictures of 100 pixels" in refused(f"{MAXVIT}@{weights}?input_size=100")
 
 
-def test_half_precision_changes_rows_hardly(small: Path, pictures: list[Path]) -> None:
+def test_half_precision_is_not_imitated(
+    small: Path, pictures: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A processor that does not multiply bfloat16 itself takes many times as long for it."""
+    monkeypatch.setattr(device, "has_bfloat16", lambda: False)
+    paths = [str(path) for path in pictures[:3]]
+    exact = make(f"{SMALL}@{small}").encode(paths).vectors
+    asked = make(f"{SMALL}@{small}?precision=bfloat16").encode(paths).vectors
+    np.testing.assert_array_equal(asked, exact)
+
+
+def test_half_precision_changes_rows_hardly(
+    small: Path, pictures: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(device, "has_bfloat16", lambda: True)
     paths = [str(path) for path in pictures]
     exact = make(f"{SMALL}@{small}").encode(paths).vectors
     rough = make(f"{SMALL}@{small}?precision=bfloat16").encode(paths).vectors

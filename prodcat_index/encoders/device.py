@@ -60,6 +60,20 @@ def has_bfloat16() -> bool:
     return bool(known.get("avx512_bf16") or known.get("amx_bf16"))
 
 
+def quick_precision(device: str, precision: Precision | None) -> Precision | None:
+    """Return the precision to compute in: bfloat16 not on a CPU that would only imitate it.
+
+    Parameters
+    ----------
+    device
+        As :func:`pick_device` returns it.
+    precision
+        That is asked for; None for the device's own.
+    """
+    imitated = precision == "bfloat16" and device == "cpu" and not has_bfloat16()
+    return None if imitated else precision
+
+
 def each_core_alone() -> ThreadPoolExecutor:
     """Open a pool of a thread for every core, each of which computes without further threads.
 

@@ -54,7 +54,13 @@ _KNOWN = (
     EncoderFacts("lexical", "text", 256),
     EncoderFacts("efficientnet-lite0", "picture", 1280, 3_371_008, "Apache-2.0"),
     EncoderFacts("use-multilingual", "text", 512, licence="Apache-2.0"),
-    EncoderFacts("timm:maxvit_nano_rw_256.sw_in1k", "picture", 512, 14_938_148, "Apache-2.0"),
+    EncoderFacts(
+        "timm:maxvit_nano_rw_256.sw_in1k?precision=bfloat16",
+        "picture",
+        512,
+        14_938_148,
+        "Apache-2.0",
+    ),
     EncoderFacts("sbert:ai-forever/sbert_large_nlu_ru", "text", 1024, 426_908_672, "MIT"),
     EncoderFacts(
         "timm:vit_base_patch16_siglip_224.v2_webli", "picture", 768, 92_884_224, "Apache-2.0"

@@ -21,7 +21,7 @@ SCHEMES = {
 PRESETS = {
     "embedded": {"picture": "efficientnet-lite0", "text": "lexical"},
     "original": {
-        "picture": "timm:maxvit_nano_rw_256.sw_in1k",
+        "picture": "timm:maxvit_nano_rw_256.sw_in1k?precision=bfloat16",
         "text": "sbert:ai-forever/sbert_large_nlu_ru",
     },
     "multilingual": {

@@ -16,6 +16,7 @@ from prodcat_index.encoders.device import (
     each_core_alone,
     inference,
     pick_device,
+    quick_precision,
     require_numbers,
     run_halving,
 )
@@ -145,7 +146,7 @@ class TimmEncoder(Encoder):
         batch = torch.stack(list(pictures)).contiguous(memory_format=torch.channels_last)
         if self._device == "cuda":
             batch = batch.pin_memory()
-        with inference(self._device, self._precision):
+        with inference(self._device, quick_precision(self._device, self._precision)):
             features = self._model(batch.to(self._device, non_blocking=True))
         return require_numbers(features.float().cpu().numpy(), self.spec)
 

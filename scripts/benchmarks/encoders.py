@@ -20,6 +20,7 @@ from prodcat_index.cards import read_catalogue
 from prodcat_index.cards.demo import make_demo_catalogue
 from prodcat_index.cards.pictures import load_picture
 from prodcat_index.encoders.base import Encoder, unit_rows
+from prodcat_index.encoders.options import Precision
 from prodcat_index.encoders.registry import make_encoder
 from prodcat_index.encoders.timm_image import TimmEncoder
 from prodcat_index.encoders.timm_named import NamedTimmEncoder
@@ -78,12 +79,12 @@ def _timed(
     return rows
 
 
-def picture_contest(name: str, model: Any) -> Contest:
+def picture_contest(name: str, model: Any, precision: Precision | None = None) -> Contest:
     """The loop that timm's own page shows: one thread decodes, batches of 32, float32."""
     import torch
 
     data = import_with_torch("timm.data")
-    encoder = NamedTimmEncoder(name, model, "benchmark")
+    encoder = NamedTimmEncoder(name, model, "benchmark", precision=precision)
     transform = data.create_transform(**data.resolve_model_data_config(model), is_training=False)
 
     def plain(paths: Sequence[str]) -> Rows:
@@ -144,6 +145,10 @@ def encoders(
         contests = [
             (picture_contest("efficientnet-lite0", lite._model), pictures),
             (picture_contest(f"timm: {MAXVIT}", maxvit), pictures[: len(pictures) // 4]),
+            (
+                picture_contest(f"timm: {MAXVIT}?precision=bfloat16", maxvit, "bfloat16"),
+                pictures[: len(pictures) // 4],
+            ),
             (text_contest(text_model or _packaged_minilm()), texts),
         ]
         lines = [_line(*contest, rounds) for contest in contests]
