@@ -28,10 +28,10 @@ def _catalogue(path: Path, cards: int, word: str) -> Path:
     return path
 
 
-def _killed_build(catalogue: Path, index: Path, seen: Path) -> None:
-    """Start a build over an index, and kill it as soon as its unfinished version is there."""
+def _killed(*command: object, seen: Path) -> None:
+    """Start a command that writes an index, and kill it once its unfinished version is there."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "prodcat_index", "build-index", str(catalogue), "-o", str(index)],
+        [sys.executable, "-m", "prodcat_index", *map(str, command)],
         env=ENVIRONMENT,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
@@ -40,7 +40,7 @@ def _killed_build(catalogue: Path, index: Path, seen: Path) -> None:
     while not seen.exists() and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.001)
     process.send_signal(signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL, "the build ended before it could be killed"
+    assert process.wait() == -signal.SIGKILL, "the command ended before it could be killed"
 
 
 def test_a_killed_build_leaves_the_old_index_whole(tmp_path: Path) -> None:
@@ -49,7 +49,7 @@ def test_a_killed_build_leaves_the_old_index_whole(tmp_path: Path) -> None:
     ProductIndex.build(made.catalogue()).save(index)
     before = (index / "manifest.json").read_bytes()
     many = _catalogue(tmp_path / "many.csv", 3000, "lamp")
-    _killed_build(many, index, seen=index / "versions" / "0002")
+    _killed("build-index", many, "-o", index, seen=index / "versions" / "0002")
     assert (index / "versions" / "0002").is_dir(), "the build was killed while writing"
     assert (index / "manifest.json").read_bytes() == before
     assert ProductIndex.load(index).search("electric kettle", 1)[0].id == "k2"
@@ -63,8 +63,25 @@ def test_a_killed_first_build_is_no_index_and_can_be_built_again(tmp_path: Path)
     """Half an index would answer as if it were whole, or block its own name for ever."""
     index = tmp_path / "index"
     many = _catalogue(tmp_path / "many.csv", 3000, "lamp")
-    _killed_build(many, index, seen=index / "versions" / "0001")
+    _killed("build-index", many, "-o", index, seen=index / "versions" / "0001")
     unfinished = prodcat("info", index)
     assert unfinished.code == 1 and "unfinished build" in unfinished.err
     assert prodcat("build-index", many, "-o", index).code == 0
     assert len(ProductIndex.load(index)) == 3000
+
+
+def test_killed_while_adding_the_old_index_is_whole_and_adding_can_be_repeated(
+    tmp_path: Path,
+) -> None:
+    """A power cut during a delivery would cost the shop what it had before."""
+    index = tmp_path / "index"
+    ProductIndex.build(made.catalogue()).save(index)
+    before = (index / "manifest.json").read_bytes()
+    many = _catalogue(tmp_path / "many.csv", 3000, "lamp")
+    _killed("add", many, "-i", index, seen=index / "versions" / "0002")
+    assert (index / "manifest.json").read_bytes() == before
+    assert len(ProductIndex.load(index)) == 9
+    done = prodcat("add", many, "-i", index)
+    assert done.code == 0, done.err
+    assert len(ProductIndex.load(index)) == 3009
+    assert [version.name for version in (index / "versions").iterdir()] == ["0003"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,12 +13,20 @@ from made import catalogue, change_manifest, row
 
 from prodcat_index.cards.card import Card, Catalogue
 from prodcat_index.errors import IndexFolderError
+from prodcat_index.index import leave_one_out
+from prodcat_index.index.building import VOTE_OF_LEARNED
+from prodcat_index.index.learned import LearnedBlock
 from prodcat_index.index.leave_one_out import FOLDS_OF_FEW_CARDS, LeaveOneOut
 from prodcat_index.index.product_index import ProductIndex
+from prodcat_index.voting.vote import VoteParameters
 
 THINGS = ("boots", "kettle", "lamp", "scarf", "mug")
 COLOURS = ("red", "blue", "green", "black", "white", "grey", "pink")
 N = 120
+LISTINGS = [
+    Card(title="red boots mug", description="scarf in grey"),
+    Card(title="pink lamp", description="kettle in blue"),
+]
 
 
 def shop(n: int = N, *, blind: bool = False) -> Catalogue:
@@ -41,7 +50,9 @@ def test_nothing_is_learned_from_a_few_cards() -> None:
     """A projection fits a dozen cards by heart and says nothing about the next one."""
     assert ProductIndex.build(shop(99)).parts.learned is None
     assert ProductIndex.build(shop(100)).parts.learned is not None
-    assert ProductIndex.build(shop(100), projection="none").parts.learned is None
+    plain = ProductIndex.build(shop(100), projection="none").parts
+    assert plain.learned is None
+    assert plain.vote == VoteParameters()
 
 
 def test_the_search_index_is_made_of_the_learned_block_alone() -> None:
@@ -73,7 +84,13 @@ def test_it_is_saved_whole(tmp_path: Path) -> None:
     assert after.categories == ["scarf", "mug", ""]
 
 
-@pytest.mark.parametrize("name", ["matrix", "offset", "vectors", "present"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("matrix", "offset", "vectors", "present"),
+        *("head.coefficients", "head.intercepts", "head.categories"),
+    ],
+)
 def test_a_learned_file_of_another_shape_is_refused(tmp_path: Path, name: str) -> None:
     folder = built().save(tmp_path / "i")
     path = next(folder.glob(f"versions/*/learned.{name}.npy"))
@@ -81,6 +98,106 @@ def test_a_learned_file_of_another_shape_is_refused(tmp_path: Path, name: str) -
     np.save(path, array[:-1])
     with pytest.raises(IndexFolderError, match=f"learned.{name}"):
         ProductIndex.load(folder, verify=False)
+
+
+@pytest.mark.parametrize(
+    ("categories", "what"),
+    [
+        ([0, 1, 2, 3, 5], "categories that are not there"),
+        ([0, 1, 2, 3, -1], "categories that are not there"),
+        ([0, 1, 2, 3, 3], "a category twice"),
+    ],
+)
+def test_a_head_of_other_categories_is_refused(
+    tmp_path: Path, categories: list[int], what: str
+) -> None:
+    """It would read and write beyond its arrays, or speak for the wrong category."""
+    folder = built().save(tmp_path / "i")
+    path = next(folder.glob("versions/*/learned.head.categories.npy"))
+    np.save(path, np.array(categories, dtype=np.int64))
+    with pytest.raises(IndexFolderError, match=what):
+        ProductIndex.load(folder, verify=False)
+
+
+def test_an_index_without_a_head_votes_by_neighbours_alone(tmp_path: Path) -> None:
+    """Indexes of the first format have a projection, and no head."""
+
+    def age(content: dict[str, Any]) -> None:
+        del content["learned"]["head"], content["vote"]["head_exponent"]
+        content["format_version"] = 1
+
+    folder = built().save(tmp_path / "i")
+    change_manifest(folder, age)
+    old = ProductIndex.load(folder, verify=False).predict(LISTINGS, explain=True)
+    new = built().predict(LISTINGS, head_exponent=0.0, explain=True)
+    assert [p.as_dict() for p in old] == [p.as_dict() for p in new]
+
+
+def test_the_head_votes_with_the_neighbours() -> None:
+    """The shares are what the definition says, from similarities and probabilities."""
+    parts = built().parts
+    assert parts.vote == VOTE_OF_LEARNED
+    assert parts.learned is not None
+    head = parts.learned.learner.head
+    assert head is not None
+    query, k = Card(title="red boots mug", description="scarf in grey"), 60
+    encoded = [b.encode_queries([query.value(b.modality)])[0] for b in parts.blocks]
+    rows, _ = parts.with_learned(encoded, np.ones((1, 2), dtype=bool))
+    probable = np.exp(head.log_probabilities(rows[-1], len(THINGS)))[0]
+    found = built().search(query, k)
+    votes = dict.fromkeys(THINGS, 0.0)
+    for near in found:
+        fading = np.exp((near.similarity - found[0].similarity) / 0.5)
+        votes[near.category] += fading * probable[sorted(THINGS).index(near.category)]
+    prediction = built().predict([query], k=k, temperature=0.5)[0]
+    expected = {name: vote / sum(votes.values()) for name, vote in votes.items() if vote}
+    assert len(expected) > 1
+    assert dict(prediction.ranked) == pytest.approx(expected, abs=1e-4)
+    deaf = built().predict([query], k=k, temperature=0.5, head_exponent=0.0, explain=True)[0]
+    assert dict(deaf.ranked) != pytest.approx(expected, abs=1e-2)
+    assert deaf.explanation is not None
+    assert deaf.explanation.head is None
+
+
+def test_an_explanation_tells_what_the_head_finds_of_the_answer() -> None:
+    parts = built().parts
+    prediction = built().predict(LISTINGS[1:], explain=True)[0]
+    assert parts.learned is not None
+    head = parts.learned.learner.head
+    assert head is not None
+    encoded = [b.encode_queries([LISTINGS[1].value(b.modality)])[0] for b in parts.blocks]
+    rows, _ = parts.with_learned(encoded, np.ones((1, 2), dtype=bool))
+    probable = np.exp(head.log_probabilities(rows[-1], len(THINGS)))[0]
+    answer = sorted(THINGS).index(prediction.category)
+    assert prediction.explanation is not None
+    assert prediction.explanation.head == pytest.approx(probable[answer], abs=1e-4)
+    assert prediction.as_dict()["head"] == round(prediction.explanation.head, 4)
+    unknown = built().predict([Card(title="zzz")], explain=True)[0]
+    assert unknown.explanation is not None
+    assert unknown.explanation.head is None
+
+
+def test_whoever_weighs_one_modality_does_not_hear_the_others_by_the_head() -> None:
+    """The head reads all modalities: it has no say where the learned block has no weight."""
+    loud, deaf = (
+        built().predict(LISTINGS, weights={"title": 1.0}, head_exponent=exponent)
+        for exponent in (4.0, 0.0)
+    )
+    assert [p.ranked for p in loud] == [p.ranked for p in deaf]
+
+
+def test_a_new_category_does_not_move_what_the_head_says_of_others() -> None:
+    """Codes of categories are their places in the alphabet, and a new one shifts them."""
+    added = catalogue([row("new", "azure zither", "an azure zither", category="a zither")])
+    grown = built().add(added)
+    assert grown.parts.labels.names[0] == "a zither"
+    pairs = zip(built().predict(LISTINGS), grown.predict(LISTINGS), strict=True)
+    for before, after in pairs:
+        old = {name: share for name, share in after.ranked if name != "a zither"}
+        scaled = {name: share / sum(old.values()) for name, share in old.items()}
+        assert scaled == pytest.approx(dict(before.ranked), abs=1e-6)
+    own = grown.predict([Card(title="azure zither", description="an azure zither")], k=1)
+    assert own.categories == ["a zither"]
 
 
 def test_a_search_index_of_unknown_blocks_is_refused(tmp_path: Path) -> None:
@@ -120,6 +237,23 @@ def test_cards_that_ask_have_no_part_in_what_is_learned() -> None:
     other = replace(asked, parts=replace(parts, catalogue=Catalogue(poisoned)))
     for clean, dirty in zip(asked._blocks_without(2), other._blocks_without(2), strict=True):
         np.testing.assert_array_equal(clean.vectors[~in_fold], dirty.vectors[~in_fold])
+        if isinstance(clean, LearnedBlock) and isinstance(dirty, LearnedBlock):
+            heads = clean.learner.head, dirty.learner.head
+            assert heads[0] is not None and heads[1] is not None
+            np.testing.assert_array_equal(heads[0].coefficients, heads[1].coefficients)
+
+
+def test_a_sample_of_a_large_catalogue_asks_as_one_fold(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fitting five times for the sake of a tenth of the cards would take five times as long."""
+    monkeypatch.setattr(leave_one_out, "REFITTED_CARDS", 50)
+    parts = built().parts
+    asked = LeaveOneOut.of(parts, 24, np.random.default_rng(0))
+    assert set(np.flatnonzero(asked.fold == 0)) == set(asked.rows.tolist())
+    assert set(asked.fold.tolist()) == {0, -1}
+    assert len(asked.collect([np.eye(3)[2]], 20)) == 24
+    assert len(asked._fitted) == 1
+    many = LeaveOneOut.of(parts, 25, np.random.default_rng(0))
+    assert set(many.fold.tolist()) == set(range(leave_one_out.FOLDS))
 
 
 def test_labels_without_meaning_are_not_found_to_be_predictable() -> None:

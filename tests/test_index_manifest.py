@@ -182,3 +182,43 @@ def test_a_file_that_is_read_must_be_listed(saved: Path, name: str) -> None:
     """What is not listed has no digest, and its damage would go unnoticed."""
     change_manifest(saved, lambda manifest: manifest["files"].pop(f"versions/0001/{name}"))
     check_damaged(saved, f"versions/0001/{name} is not among the files")
+
+
+def grown(**change: Any) -> Callable[[Any], None]:
+    """The index of nine cards, three of them added."""
+    drift = {"block": "title", "cards": 3, "shift": 0.5, "chance": 0.5, **change.pop("drift", {})}
+    growth = {"fitted_cards": 6, "tuned_cards": 6, "new_categories": 1, "new_category_cards": 2}
+    return number_of("growth", {**growth, "drifts": [drift], **change})
+
+
+def test_a_growth_that_fits_is_read(saved: Path) -> None:
+    """Or the refusals below would be of something else."""
+    change_manifest(saved, grown())
+    growth = read_manifest(saved).growth
+    assert growth is not None and (growth.fitted_cards, growth.drifts[0].shift) == (6, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("change", "where"),
+    [
+        ({"fitted_cards": 10, "tuned_cards": 10}, "fitted on as many cards as it has, or more"),
+        ({"fitted_cards": 9, "tuned_cards": 9}, "fitted on as many cards as it has, or more"),
+        ({"fitted_cards": -1}, "growth.fitted_cards"),
+        ({"fitted_cards": 6.0}, "growth.fitted_cards"),
+        ({"tuned_cards": 5}, "tuning has seen fewer cards than were fitted on, or more than"),
+        ({"tuned_cards": 10}, "tuning has seen fewer cards than were fitted on, or more than"),
+        ({"new_category_cards": 4}, "more cards are of new categories than were added"),
+        ({"new_categories": 3}, "more cards are of new categories than were added"),
+        ({"drift": {"block": "image"}}, "a drift is of a block that is not there"),
+        ({"drift": {"cards": 4}}, "more cards have drifted than were added"),
+        ({"drift": {"shift": NAN}}, "growth.drifts.0.shift"),
+        ({"drift": {"chance": -0.1}}, "growth.drifts.0.chance"),
+        ({"extra": 1}, "growth.extra"),
+    ],
+)
+def test_a_growth_that_cannot_be_is_refused(
+    saved: Path, change: dict[str, Any], where: str
+) -> None:
+    """Cards that nothing was fitted on would pass for others, and advice would be made up."""
+    change_manifest(saved, grown(**change))
+    check_damaged(saved, where)

@@ -387,4 +387,4 @@ def test_the_page_for_people_says_what_is_inside(saved: Path) -> None:
     page = (saved / "card.md").read_text(encoding="utf-8")
     assert "9 cards, 8 of them labelled, in 3 categories." in page
     assert "| title | lexical |" in page
-    assert "Vote of the 10 nearest cards, temperature 0.1, prior exponent 0.0." in page
+    assert "k 10, temperature 0.1, prior exponent 0, head exponent 0." in page

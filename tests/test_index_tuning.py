@@ -535,6 +535,6 @@ def test_surfaces_of_other_blocks_are_refused(stored: Path) -> None:
 def test_no_array_is_read_to_write_settings(stored: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Tuning a large index again and again must stay quick."""
     opened = ProductIndex.load(stored)
-    monkeypatch.setattr(storage, "_array", None)
+    monkeypatch.setattr(storage, "read_array", None)
     monkeypatch.setattr(storage, "_read_faiss", None)
     opened.tuned(opened.tune(objective="nll")).save_settings(stored)

@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from prodcat_index.voting.vote import Vote, VoteParameters, vote
+from prodcat_index.errors import QueryError
+from prodcat_index.voting.vote import Vote, VoteParameters, check_vote, vote
 
 NAN = float("nan")
 SIZES = np.array([4, 1, 2, 9], dtype=np.int64)
@@ -65,6 +66,31 @@ def test_the_prior_divides_by_a_power_of_the_category_size() -> None:
     outcome = vote_once([0.5, 0.5], [0, 1], parameters)
     assert shares_by_category(outcome) == pytest.approx({1: 2 / 3, 0: 1 / 3})
     assert vote_once([0.5, 0.5], [0, 1], VoteParameters(k=2)).shares[0].tolist() == [0.5, 0.5]
+
+
+def test_the_head_multiplies_votes_by_its_probabilities() -> None:
+    """Equal similarities; the head gives 0.8 and 0.2. Exponent 1/2: votes as 2 to 1."""
+    parameters = VoteParameters(k=2, head_exponent=0.5)
+    heads = np.log([[0.8, 0.2]])
+    pair = np.array([[0.5, 0.5]]), np.array([[0, 1]])
+    assert vote(*pair, SIZES, parameters, heads).shares[0].tolist() == pytest.approx([2 / 3, 1 / 3])
+    assert vote(*pair, SIZES, VoteParameters(k=2), heads).shares[0].tolist() == [0.5, 0.5]
+    assert vote(*pair, SIZES, parameters).shares[0].tolist() == [0.5, 0.5]
+
+
+def test_the_head_finds_no_category_that_has_no_neighbour() -> None:
+    """Every answer must have a card behind it that people can look at."""
+    heads = np.log([[1e-9, 1e-9]])
+    parameters = VoteParameters(k=2, head_exponent=4.0)
+    outcome = vote(np.array([[0.5, 0.4]]), np.array([[2, 2]]), SIZES, parameters, heads)
+    assert outcome.categories[0].tolist() == [2, -1]
+    assert outcome.shares[0].tolist() == [1.0, 0.0]
+
+
+@pytest.mark.parametrize("exponent", [-0.1, NAN, float("inf")])
+def test_a_head_exponent_that_means_nothing_is_refused(exponent: float) -> None:
+    with pytest.raises(QueryError, match="head exponent must be 0 or more"):
+        check_vote(VoteParameters(head_exponent=exponent))
 
 
 @settings(max_examples=50, deadline=None)

@@ -12,7 +12,7 @@ from prodcat_index.cli.output import Format, emit
 
 if TYPE_CHECKING:
     from prodcat_index.cards.card import Card
-    from prodcat_index.voting.prediction import Neighbour, Prediction
+    from prodcat_index.voting.prediction import Explanation, Neighbour, Prediction
 
 SHEET_ROWS = 12
 SHEET_NEIGHBOURS = 6
@@ -46,8 +46,12 @@ def _explained(prediction: Prediction) -> str:
     return (
         f"{prediction.id}: {prediction.category} ({prediction.share:.0%} of the vote, "
         f"confidence {prediction.confidence:.0%}{_decision(prediction)}), "
-        f"decided by {why.decided_by} ({without})"
+        f"decided by {why.decided_by} ({without}{_head(why)})"
     )
+
+
+def _head(why: Explanation) -> str:
+    return "" if why.head is None else f"; the linear head: {why.head:.0%}"
 
 
 def _decision(prediction: Prediction) -> str:

@@ -8,6 +8,7 @@ import typer
 
 from prodcat_index import __version__
 from prodcat_index.cli import (
+    add,
     build_index,
     cache,
     demo,
@@ -53,6 +54,7 @@ def _root(
 
 
 app.command("build-index")(build_index.build_index)
+app.command("add")(add.add)
 app.command("query")(query.query)
 app.command("similar")(similar.similar)
 app.command("predict")(predict.predict)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated
 
@@ -19,8 +20,13 @@ def info(
     verify: Annotated[bool, typer.Option(help="Compare every file with its sha256.")] = True,
 ) -> None:
     """Say what an index holds, and check that it is whole."""
+    from prodcat_index.index.advice import advice
     from prodcat_index.index.folder import read_manifest
     from prodcat_index.index.index_card import index_card
 
     manifest = read_manifest(index or options.default_index(), verify=verify)
-    typer.echo(index_card(manifest) if form is Format.table else manifest.model_dump_json(indent=2))
+    if form is Format.table:
+        typer.echo(index_card(manifest))
+    else:
+        told = {**manifest.model_dump(mode="json"), "advice": advice(manifest)}
+        typer.echo(json.dumps(told, indent=2, ensure_ascii=False))

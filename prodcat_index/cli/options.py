@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from enum import Enum
 from functools import wraps
 from inspect import Parameter, Signature, signature
@@ -262,14 +262,21 @@ def default_index() -> Path:
     raise IndexFolderError(f"There are several indexes ({names}); choose one with --index.")
 
 
-def read_listed(path: Path, **columns: Any) -> Catalogue:
-    """Read a catalogue for a command, and say on stderr what was noticed."""
+def read_listed(path: Path, *, unsaid: Container[str] = (), **columns: Any) -> Catalogue:
+    """Read a catalogue for a command, and say on stderr what was noticed but for some of it."""
     from prodcat_index.cards.catalogue import read_catalogue
 
     text_columns = columns.pop("text_column") or ()
     catalogue = read_catalogue(path, text_columns=text_columns, **columns)
-    warn(catalogue.findings)
+    warn(finding for finding in catalogue.findings if finding.what not in unsaid)
     return catalogue
+
+
+def further_texts(index: ProductIndex) -> list[str]:
+    """List the columns of text that an index has besides title and description."""
+    from prodcat_index.cards.card import CORE_TEXTS
+
+    return [name for name in index.parts.catalogue.text_modalities if name not in CORE_TEXTS]
 
 
 def select_part(catalogue: Catalogue, split: Path | None, part: Part) -> Catalogue:

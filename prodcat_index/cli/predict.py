@@ -43,6 +43,9 @@ def predict(
     k: Annotated[int | None, typer.Option("--k", "-k", min=1, help="Neighbours that vote.")] = None,
     temperature: Annotated[float | None, typer.Option(help="Of the vote.")] = None,
     prior_exponent: Annotated[float | None, typer.Option(help="Of the vote.")] = None,
+    head_exponent: Annotated[
+        float | None, typer.Option(help="How much the linear head has to say; 0: nothing.")
+    ] = None,
     weights: options.WeightsOption = None,
     index: options.IndexOption = None,
     form: options.FormatOption = Format.table,
@@ -79,7 +82,7 @@ def predict(
             description_column=description_column,
             category_column=category_column,
             image_column=image_column,
-            text_column=_further_texts(opened),
+            text_column=options.further_texts(opened),
             image_root=image_root,
             encoding=encoding,
         )
@@ -89,6 +92,7 @@ def predict(
         k=k,
         temperature=temperature,
         prior_exponent=prior_exponent,
+        head_exponent=head_exponent,
         weights=options.parse_weights(weights),
         explain=explain,
         precision=precision,
@@ -143,12 +147,6 @@ def _from_json(text: str) -> Card:
         )
     own = {name: content.pop(name) for name in ("id", *CORE_TEXTS, IMAGE) if name in content}
     return Card(**{"id": "stdin", **own}, texts=content)
-
-
-def _further_texts(index: ProductIndex) -> list[str]:
-    from prodcat_index.cards.card import CORE_TEXTS
-
-    return [name for name in index.parts.catalogue.text_modalities if name not in CORE_TEXTS]
 
 
 def _truths(

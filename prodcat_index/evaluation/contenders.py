@@ -65,7 +65,7 @@ def _equal(trial: Trial) -> Answer:
 
 def _projected(trial: Trial) -> Answer:
     """Vote as an index does that is not tuned."""
-    return trial.vote(trial.index.parts.weights, VoteParameters())
+    return trial.vote(trial.index.parts.weights, trial.index.parts.vote)
 
 
 def _tuned(objective: Objective, seed: int, trial: Trial) -> Answer:

@@ -12,11 +12,12 @@ import numpy.typing as npt
 
 from prodcat_index.cards.card import Catalogue
 from prodcat_index.encoders.base import BoolArray, FloatArray
-from prodcat_index.index.neighbours import IntArray, find_neighbours
+from prodcat_index.index.deciding import decide
+from prodcat_index.index.neighbours import IntArray
 from prodcat_index.index.product_index import ProductIndex
 from prodcat_index.voting.calibration import Calibration
 from prodcat_index.voting.metrics import Outcome
-from prodcat_index.voting.vote import VoteParameters, vote
+from prodcat_index.voting.vote import VoteParameters
 
 TOP = 5
 PRECISION = 0.95
@@ -167,16 +168,14 @@ class Trial:
         calibration
             Of this very vote.
         """
-        parts, labels = self.index.parts, self.index.parts.labels
+        parts = self.index.parts
         vector = np.array([weights.get(name, 0.0) for name in parts.block_names])
-        k = min(parameters.k, len(self.index))
-        found = find_neighbours(parts.space, self.queries, self.present, vector, k, labels.labelled)
-        codes = np.where(found.rows >= 0, labels.codes[found.rows], -1)
-        decided = vote(found.similarities, codes, labels.sizes, parameters)
+        decision = decide(parts, self.queries, self.present, vector, parameters)
+        found, decided = decision.found, decision.vote
         ids = [*parts.catalogue.ids, ""]
         sure = calibration.confidence(decided, found.similarities) if calibration else None
         return Answer(
-            outcome=self.outcome(decided.categories[:, :TOP], codes),
+            outcome=self.outcome(decided.categories[:, :TOP], decision.codes),
             settings={"weights": _shown(weights), **vars(parameters)},
             shares=decided.shares[:, :TOP],
             calibrated=sure,

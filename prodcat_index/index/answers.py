@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from prodcat_index.cards.card import IMAGE
+from prodcat_index.index.deciding import Decision
 from prodcat_index.index.neighbours import Neighbours
 from prodcat_index.index.parts import IndexParts
 from prodcat_index.voting.judging import Judgement
@@ -79,13 +80,13 @@ class Answers:
     def prediction(
         self,
         listing_id: str,
-        found: Neighbours,
-        vote: Vote,
+        decision: Decision,
         judgement: Judgement,
         query: int,
         without: Mapping[str, Vote],
     ) -> Prediction:
         """Return one query's prediction, explained if it was voted on without each modality."""
+        vote = decision.vote
         ranked = self.ranked(vote, query)
         category = ranked[0][0] if ranked else ""
         key = self.parts.labels.keys[vote.categories[query, 0]] if ranked else ""
@@ -95,8 +96,8 @@ class Answers:
             category_id=key,
             confidence=float(judgement.confidence[query]),
             ranked=ranked,
-            neighbours=self.neighbours(found, query, vote),
-            explanation=self._explanation(category, ranked, query, without) if without else None,
+            neighbours=self.neighbours(decision.found, query, vote),
+            explanation=self._explanation(ranked, decision, query, without) if without else None,
             **self._judged(judgement, vote, query),
         )
 
@@ -121,15 +122,16 @@ class Answers:
 
     def _explanation(
         self,
-        category: str,
         ranked: Sequence[tuple[str, float]],
+        decision: Decision,
         query: int,
         without: Mapping[str, Vote],
     ) -> Explanation:
+        category, share = ranked[0] if ranked else ("", 0.0)
         rankings = {modality: self.ranked(vote, query) for modality, vote in without.items()}
-        share = dict(ranked).get(category, 0.0)
         cost = {m: share - dict(ranking).get(category, 0.0) for m, ranking in rankings.items()}
         return Explanation(
             without={m: (r[0] if r else ("", 0.0)) for m, r in rankings.items()},
             decided_by=max(cost, key=cost.__getitem__) if category else "",
+            head=None if np.isnan(decision.head[query]) else float(decision.head[query]),
         )

@@ -14,7 +14,10 @@ from prodcat_index.encoders.cache import default_cache
 from prodcat_index.encoders.embedding import embed
 from prodcat_index.encoders.registry import restore_encoder
 from prodcat_index.errors import EncoderError
+from prodcat_index.findings import Finding
 from prodcat_index.index.fusion import centre, training_mean
+
+Problems = Mapping[str, Sequence[int]]
 
 
 @dataclass
@@ -92,7 +95,10 @@ class Block:
         return len(self.mean)
 
     def encode_queries(
-        self, values: Sequence[str], label: str = ""
+        self,
+        values: Sequence[str],
+        label: str = "",
+        on_problems: Callable[[Problems], None] = lambda _: None,
     ) -> tuple[FloatArray, BoolArray]:
         """Embed and centre the values of queries.
 
@@ -102,6 +108,8 @@ class Block:
             n texts or picture paths, empty where a query has none.
         label
             Shown beside the progress bar; no bar without one.
+        on_problems
+            Called with reason -> positions of the values that could not be read.
 
         Returns
         -------
@@ -116,6 +124,7 @@ class Block:
         if not any(values):
             return np.zeros((len(values), self.dim), dtype=np.float32), np.zeros(len(values), bool)
         encoded = embed(self.slot.load(), values, label=label, cache=default_cache())
+        on_problems(encoded.problems)
         return centre(encoded.vectors, encoded.present, self.mean)
 
 
@@ -124,7 +133,7 @@ def build_block(
     modality: str,
     encoder: Encoder,
     values: Sequence[str],
-    on_problems: Callable[[Mapping[str, Sequence[int]]], None] = lambda _: None,
+    on_problems: Callable[[Problems], None] = lambda _: None,
     kept: BoolArray | None = None,
 ) -> Block:
     """Fit an encoder on the cards' values and embed them.
@@ -150,3 +159,19 @@ def build_block(
     vectors, present = centre(encoded.vectors, encoded.present, mean)
     slot = EncoderSlot(encoder.spec, encoder.fingerprint, encoder=encoder)
     return Block(name, modality, slot, vectors.astype(np.float16), present, mean)
+
+
+def unusable_pictures(ids: Sequence[str], problems: Problems) -> list[Finding]:
+    """Name the cards whose pictures could not be read.
+
+    Parameters
+    ----------
+    ids
+        Of the cards.
+    problems
+        Reason -> positions.
+    """
+    return [
+        Finding(f"cards have no usable picture ({reason})", tuple(ids[i] for i in positions))
+        for reason, positions in problems.items()
+    ]

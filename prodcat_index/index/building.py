@@ -8,7 +8,7 @@ from prodcat_index.cards.card import IMAGE, Catalogue
 from prodcat_index.encoders.registry import make_encoder, preset_spec
 from prodcat_index.errors import CatalogueError, EncoderError
 from prodcat_index.findings import Finding
-from prodcat_index.index.block import Block, build_block
+from prodcat_index.index.block import Block, Problems, build_block, unusable_pictures
 from prodcat_index.index.learned import ProjectionKind, learn
 from prodcat_index.index.manifest import LEARNED
 from prodcat_index.index.parts import IndexParts, Labels
@@ -16,6 +16,7 @@ from prodcat_index.voting.vote import VoteParameters
 
 # A dozen cards fit any projection.
 FEWEST_LEARNED_FROM = 100
+VOTE_OF_LEARNED = VoteParameters(temperature=0.05, head_exponent=1.0)
 
 EncoderChoice = Mapping[str, str | Sequence[str]]
 
@@ -24,7 +25,7 @@ def build_parts(
     catalogue: Catalogue,
     encoders: EncoderChoice,
     preset: str,
-    vote: VoteParameters,
+    vote: VoteParameters | None,
     projection: ProjectionKind,
 ) -> tuple[IndexParts, list[Finding]]:
     """Embed a catalogue and index it.
@@ -40,7 +41,7 @@ def build_parts(
     preset
         Name of a preset.
     vote
-        How neighbours vote.
+        How neighbours vote; by default together with a linear head where something is learned.
     projection
         ``"lda"``, which needs 100 labelled cards to do anything, or ``"none"``.
 
@@ -76,7 +77,8 @@ def build_parts(
     labels = Labels.of(catalogue)
     is_learned = projection == "lda" and labels.labelled.sum() >= FEWEST_LEARNED_FROM
     learned = learn(blocks, labels.codes) if is_learned else None
-    parts = IndexParts(catalogue, blocks, equal_weights(blocks), vote, learned=learned)
+    chosen_vote = vote or (VOTE_OF_LEARNED if learned else VoteParameters())
+    parts = IndexParts(catalogue, blocks, equal_weights(blocks), chosen_vote, learned=learned)
     return (parts.weighed({LEARNED: 1.0}) if learned else parts), findings
 
 
@@ -105,10 +107,8 @@ def _modality_blocks(
 ) -> list[Block]:
     values, ids = catalogue.values(modality), catalogue.ids
 
-    def note(problems: Mapping[str, Sequence[int]]) -> None:
-        for reason, positions in problems.items():
-            unreadable = tuple(ids[i] for i in positions)
-            findings.append(Finding(f"cards have no usable picture ({reason})", unreadable))
+    def note(problems: Problems) -> None:
+        findings.extend(unusable_pictures(ids, problems))
 
     blocks = []
     for spec in specs:

@@ -137,6 +137,7 @@ def write_version(
     write_files: Callable[[Path], None],
     make_manifest: Callable[[int, str, dict[str, FileRecord]], Manifest],
     make_card: Callable[[Manifest], str],
+    check: Callable[[], None] = lambda: None,
 ) -> Manifest:
     """Write a new version into an index folder and switch to it at once.
 
@@ -150,16 +151,23 @@ def write_version(
         Makes the manifest from the version number, its folder's name and its files.
     make_card
         Makes the page for people from the manifest.
+    check
+        May refuse the folder by an error; called before anything is made, and again when
+        nobody else can write any more.
 
     Raises
     ------
     IndexFolderError
         If the folder holds something else, another process writes it, or the disk is full.
     """
+
+    def write() -> Manifest:
+        check()
+        return _write_locked(folder, write_files, make_manifest, make_card)
+
+    check()
     _refuse_foreign(folder)
-    return _as_only_writer(
-        folder, lambda: _write_locked(folder, write_files, make_manifest, make_card)
-    )
+    return _as_only_writer(folder, write)
 
 
 def rewrite_manifest(

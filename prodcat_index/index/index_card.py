@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from prodcat_index.index.advice import describe_growth
 from prodcat_index.index.manifest import LEARNED, Manifest
+from prodcat_index.voting.vote import VoteParameters
 
 
 def index_card(manifest: Manifest) -> str:
@@ -22,7 +24,7 @@ def index_card(manifest: Manifest) -> str:
         blocks += f"\n| {LEARNED} | all of these, projected | {learned.dim} | {learned.cards} | "
         blocks += f"{learned.weight:.3f} |"
     packages = ", ".join(f"{name} {number}" for name, number in manifest.packages.items())
-    vote = manifest.vote
+    vote = VoteParameters(**manifest.vote.model_dump())
     tuning = manifest.tuning
     tuned = (
         f"Tuned by leave-one-out over {tuning.cards} cards of {tuning.categories} categories: "
@@ -35,13 +37,12 @@ def index_card(manifest: Manifest) -> str:
 Version {manifest.version}, written {manifest.created} by {packages}.
 
 {manifest.cards} cards, {manifest.labelled} of them labelled, in {manifest.categories} categories.
-
+{describe_growth(manifest)}
 | block | encoder | dimensions | cards that have it | weight |
 |---|---|---|---|---|
 {blocks}
 
-Vote of the {vote.k} nearest cards, temperature {vote.temperature}, prior exponent \
-{vote.prior_exponent}. {tuned}
+Vote of the nearest cards: {vote.describe()}. {tuned}
 Search: {manifest.search.kind}, {manifest.search.dim} dimensions, made of \
 {", ".join(manifest.search.blocks)}.
 The files and their sha256 are listed in `manifest.json`.

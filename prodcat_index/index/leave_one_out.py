@@ -13,11 +13,10 @@ from prodcat_index.encoders.base import BoolArray, FloatArray
 from prodcat_index.encoders.registry import make_encoder
 from prodcat_index.errors import QueryError
 from prodcat_index.index.block import Block, build_block
-from prodcat_index.index.learned import LearnedBlock, fit_on_cards, project_cards
+from prodcat_index.index.learned import LearnedBlock, Learner, fit_on_cards, project_cards
 from prodcat_index.index.neighbours import IntArray
 from prodcat_index.index.parts import UNLABELLED, IndexParts, search_space
 from prodcat_index.index.pooling import Asking, Weights, collect_pool
-from prodcat_index.learning.projection import Projection
 from prodcat_index.voting.pool import Pool, join_pools
 
 FEWEST_CARDS = 20
@@ -46,7 +45,8 @@ class LeaveOneOut:
     rows
         int64, shape (n,): the cards that ask.
     fold
-        int64, shape (N,): which cards ask together where something is fitted.
+        int64, shape (N,): which cards ask together where something is fitted, kin together; -1
+        for those that never do.
     """
 
     parts: IndexParts
@@ -74,13 +74,13 @@ class LeaveOneOut:
         """
         rows = _askers(parts, sample, rng)
         kin = kin_of(parts)
-        return cls(parts, kin, rows, rng.integers(0, _folds(parts), int(kin.max()) + 1)[kin])
+        return cls(parts, kin, rows, _deal(kin, rows, rng))
 
     def select(self, positions: IntArray) -> LeaveOneOut:
         """Return only some of the cards that ask."""
         chosen = replace(self, rows=self.rows[positions])
         # Cached properties live in the dictionary: nothing is fitted twice.
-        vars(chosen)["_fitted"] = self._fitted
+        vars(chosen).update({name: kept for name, kept in vars(self).items() if name == "_fitted"})
         return chosen
 
     def collect(self, directions: Sequence[Weights], depth: int, label: str = "") -> Pool:
@@ -97,7 +97,7 @@ class LeaveOneOut:
             return collect_pool(
                 self.parts.space, self.parts.labels.codes, asking, directions, depth, label
             )
-        turns = [np.flatnonzero(self.fold[self.rows] == fold) for fold in range(_folds(self.parts))]
+        turns = [np.flatnonzero(self.fold[self.rows] == fold) for fold in self._folds]
         taken = [(fold, places) for fold, places in enumerate(turns) if len(places)]
         pools = [self._collect(f, places, directions, depth, label) for f, places in taken]
         return join_pools(pools, [places for _, places in taken])
@@ -121,6 +121,7 @@ class LeaveOneOut:
         rows, codes, kin = self.rows[places], self.parts.labels.codes, self.kin
         present = np.stack([block.present for block in blocks], axis=1)
         pictures = [b for b, block in enumerate(blocks) if block.modality == IMAGE][:1]
+        learners = [block.learner for block in blocks if isinstance(block, LearnedBlock)]
 
         def hide(chosen: IntArray, cards: IntArray, similarities: FloatArray) -> BoolArray:
             hidden: BoolArray = kin[rows[chosen], None] == kin[cards]
@@ -134,6 +135,7 @@ class LeaveOneOut:
             present=present[rows],
             true=codes[rows],
             hide=hide,
+            learner=learners[0] if learners else None,
         )
 
     def _codes_without(self, fold: int) -> IntArray:
@@ -147,18 +149,22 @@ class LeaveOneOut:
 
     def _blocks_without(self, fold: int) -> list[Block | LearnedBlock]:
         """Return all cards, embedded by what is fitted on the cards outside of a fold."""
-        blocks, projection = self._fitted[fold]
+        blocks, learner = self._fitted[fold]
         if self.parts.learned is None:
             return [*blocks]
         # Projected whenever they are needed: kept for every fold, they would fill the memory.
-        learned = project_cards(projection, blocks) if projection else _nothing(self.parts.learned)
+        learned = project_cards(learner, blocks) if learner else _nothing(self.parts.learned)
         return [*blocks, learned]
 
     @cached_property
-    def _fitted(self) -> list[tuple[list[Block], Projection | None]]:
-        return [self._fit_without(fold) for fold in range(_folds(self.parts))]
+    def _fitted(self) -> list[tuple[list[Block], Learner | None]]:
+        return [self._fit_without(fold) for fold in self._folds]
 
-    def _fit_without(self, fold: int) -> tuple[list[Block], Projection | None]:
+    @property
+    def _folds(self) -> range:
+        return range(int(self.fold.max()) + 1)
+
+    def _fit_without(self, fold: int) -> tuple[list[Block], Learner | None]:
         blocks = list(self.parts.blocks)
         if self._is_refitted:
             blocks = [self._refitted(block, self.fold != fold) for block in blocks]
@@ -175,8 +181,12 @@ class LeaveOneOut:
         )
 
 
-def _folds(parts: IndexParts) -> int:
-    return FOLDS_OF_FEW_CARDS if len(parts.catalogue) <= REFITTED_CARDS else FOLDS
+def _deal(kin: IntArray, rows: IntArray, rng: np.random.Generator) -> IntArray:
+    """Deal cards into folds, kin together; few of many cards ask all at once."""
+    if len(kin) > REFITTED_CARDS and len(rows) * FOLDS <= len(kin):
+        return np.where(np.isin(kin, kin[rows]), 0, -1)
+    folds = FOLDS_OF_FEW_CARDS if len(kin) <= REFITTED_CARDS else FOLDS
+    return rng.integers(0, folds, int(kin.max()) + 1)[kin]
 
 
 def _nothing(learned: LearnedBlock) -> LearnedBlock:

@@ -11,7 +11,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 
 from prodcat_index.voting.tuning import Objective
 
-FORMAT_VERSION = 1
+# 2: what was added since the index was built (growth); a linear head beside the projection.
+FORMAT_VERSION = 2
 LEARNED = "learned"
 CARDS = "cards.parquet"
 SEARCH = "search.faiss"
@@ -62,6 +63,7 @@ class VoteRecord(_Record):
     k: int = Field(ge=1, le=10_000)
     temperature: float = Field(gt=0)
     prior_exponent: float
+    head_exponent: float = Field(default=0.0, ge=0)
 
 
 class StepRecord(_Record):
@@ -177,6 +179,15 @@ class CalibrationRecord(_Record):
     sets: SetRecord
 
 
+class HeadRecord(_Record):
+    """The linear head: the number of categories that it tells apart, and its files."""
+
+    size: int = Field(ge=2, le=2**24)
+    coefficients: InsidePath
+    intercepts: InsidePath
+    categories: InsidePath
+
+
 class LearnedRecord(_Record):
     """The learned block: its shape, its part in the similarity, and its files."""
 
@@ -187,6 +198,50 @@ class LearnedRecord(_Record):
     present: InsidePath
     matrix: InsidePath
     offset: InsidePath
+    head: HeadRecord | None = None
+
+
+class DriftRecord(_Record):
+    """How far the cards that were added are from those that an index was fitted on.
+
+    Attributes
+    ----------
+    block
+        Name of the block.
+    cards
+        Added cards that have it.
+    shift
+        Distance of the mean rows of both; rows have length 1.
+    chance
+        How large it is where both are drawn from the same cards.
+    """
+
+    block: str
+    cards: int = Field(ge=1, le=2**40)
+    shift: float = Field(ge=0, le=3)
+    chance: float = Field(ge=0, le=3)
+
+
+class GrowthRecord(_Record):
+    """What came after an index was built.
+
+    Attributes
+    ----------
+    fitted_cards
+        The first so many cards are those that encoders, means and projection were fitted on.
+    tuned_cards
+        The first so many cards are those that tuning has seen, where there was a tuning.
+    new_categories, new_category_cards
+        Categories that no fitted card has, and the cards of these.
+    drifts
+        Of every block that both fitted and added cards have.
+    """
+
+    fitted_cards: Count
+    tuned_cards: Count
+    new_categories: Count
+    new_category_cards: Count
+    drifts: tuple[DriftRecord, ...] = Field(strict=False, max_length=1000)
 
 
 class SearchRecord(_Record):
@@ -224,6 +279,8 @@ class Manifest(_Record):
         How the weights and the vote were found; none where they were given.
     calibration
         How far confidence can be trusted; none where that is not known.
+    growth
+        What was added since it was built; none where nothing was.
     files
         Path inside the index folder -> size and digest.
     """
@@ -243,6 +300,7 @@ class Manifest(_Record):
     vote: VoteRecord
     tuning: TuningRecord | None = None
     calibration: CalibrationRecord | None = None
+    growth: GrowthRecord | None = None
     search: SearchRecord
     files: dict[InsidePath, FileRecord]
 
@@ -259,6 +317,8 @@ class Manifest(_Record):
             raise ValueError("the search index is made of blocks that are not there")
         if self.search.dim != sum(dims[name] for name in searched) + len(searched):
             raise ValueError("the search index has another dimension than its blocks together")
+        if self.growth:
+            self._check_growth(self.growth)
         unlisted = sorted(self._paths_read() - set(self.files))
         if unlisted:
             raise ValueError(f"{unlisted[0]} is not among the files")
@@ -276,9 +336,24 @@ class Manifest(_Record):
         learned = {LEARNED: self.learned.weight} if self.learned else {}
         return {block.name: block.weight for block in self.blocks} | learned
 
+    def _check_growth(self, growth: GrowthRecord) -> None:
+        added = self.cards - growth.fitted_cards
+        if added <= 0:
+            raise ValueError("it was fitted on as many cards as it has, or more")
+        if not growth.fitted_cards <= growth.tuned_cards <= self.cards:
+            raise ValueError("tuning has seen fewer cards than were fitted on, or more than exist")
+        if not growth.new_categories <= growth.new_category_cards <= added:
+            raise ValueError("more cards are of new categories than were added")
+        if not {drift.block for drift in growth.drifts} <= set(self.dims):
+            raise ValueError("a drift is of a block that is not there")
+        if any(drift.cards > added for drift in growth.drifts):
+            raise ValueError("more cards have drifted than were added")
+
     def _paths_read(self) -> set[str]:
         of_blocks = {path for b in self.blocks for path in (b.vectors, b.present, b.mean)}
         learned = self.learned
         if learned:
             of_blocks |= {learned.vectors, learned.present, learned.matrix, learned.offset}
+            head = learned.head
+            of_blocks |= {head.coefficients, head.intercepts, head.categories} if head else set()
         return of_blocks | {f"{self.data}/{CARDS}", f"{self.data}/{SEARCH}"}

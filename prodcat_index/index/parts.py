@@ -15,6 +15,7 @@ from prodcat_index.encoders.base import BoolArray, FloatArray
 from prodcat_index.index.block import Block
 from prodcat_index.index.flat import flat_index
 from prodcat_index.index.learned import LearnedBlock
+from prodcat_index.index.manifest import GrowthRecord, Manifest
 from prodcat_index.index.neighbours import IntArray, SearchSpace
 from prodcat_index.voting.calibration import Calibration
 from prodcat_index.voting.tuning import Tuning
@@ -89,6 +90,11 @@ class IndexParts:
         How the weights and the vote were found; None where they were given.
     calibration
         How far votes with these weights can be trusted; None where that is not known.
+    growth
+        What was added since the index was built; None where nothing was.
+    opened
+        The manifest that the parts were read by, or that those they were made of were; None
+        where they never were in a folder.
     """
 
     catalogue: Catalogue
@@ -100,6 +106,8 @@ class IndexParts:
     learned: LearnedBlock | None = None
     tuning: Tuning | None = None
     calibration: Calibration | None = None
+    growth: GrowthRecord | None = None
+    opened: Manifest | None = None
 
     @cached_property
     def labels(self) -> Labels:

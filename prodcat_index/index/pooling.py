@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from prodcat_index.encoders.base import BoolArray, FloatArray
 from prodcat_index.index.fusion import effective_weights
+from prodcat_index.index.learned import Learner, log_heads
 from prodcat_index.index.neighbours import IntArray, SearchSpace
 from prodcat_index.progress import progress_bar
 from prodcat_index.voting.pool import Pool
@@ -39,12 +40,15 @@ class Asking:
     hide
         Given positions of m queries, the rows of M cards, and their similarities, float32 of
         shape (B, m, M), says which of the cards each must not see: bool, shape (m, M).
+    learner
+        Of the last block, where that is learned.
     """
 
     vectors: Sequence[FloatArray]
     present: BoolArray
     true: IntArray
     hide: Hide
+    learner: Learner | None = None
 
     def __len__(self) -> int:
         """Return the number of queries."""
@@ -57,6 +61,7 @@ class Asking:
             present=self.present[rows],
             true=self.true[rows],
             hide=lambda chosen, cards, similarities: self.hide(rows[chosen], cards, similarities),
+            learner=self.learner,
         )
 
 
@@ -107,12 +112,14 @@ def collect_pool(
             parts.append((_take(similarities, picked), picked))
             bar.update(len(chunk))
     picked = _stack([part[1] for part in parts], -1)
+    categories = np.where(picked >= 0, codes[rows][picked], -1)
     return Pool(
         similarities=_stack([part[0] for part in parts], 0),
-        categories=np.where(picked >= 0, codes[rows][picked], -1).astype(np.int32),
+        categories=categories.astype(np.int32),
         present=asking.present,
         true=asking.true,
         sizes=np.bincount(codes[rows]),
+        log_heads=log_heads(asking.learner, asking.vectors, categories),
     )
 
 

@@ -15,20 +15,23 @@ from prodcat_index.encoders.base import BoolArray, FloatArray
 from prodcat_index.encoders.registry import DEFAULT_PRESET
 from prodcat_index.errors import QueryError
 from prodcat_index.findings import Finding, name_first
+from prodcat_index.index.adding import add_cards
 from prodcat_index.index.answers import Answers
 from prodcat_index.index.building import EncoderChoice, build_parts
+from prodcat_index.index.deciding import Decision, decide
 from prodcat_index.index.fusion import weight_vector
+from prodcat_index.index.growth import after_tuning
 from prodcat_index.index.learned import ProjectionKind
 from prodcat_index.index.manifest import LEARNED
 from prodcat_index.index.neighbours import Neighbours, find_neighbours
 from prodcat_index.index.parts import IndexParts
-from prodcat_index.index.storage import load_parts, save_parts, save_settings
+from prodcat_index.index.storage import load_parts, save_next, save_parts, save_settings
 from prodcat_index.index.tuning import SAMPLE, tune
 from prodcat_index.voting.judging import check_asked, judge, trusted_calibration
 from prodcat_index.voting.metrics import Score, score_predictions
 from prodcat_index.voting.prediction import Neighbour, Prediction, Predictions
 from prodcat_index.voting.tuning import Objective, Setting, Tuning
-from prodcat_index.voting.vote import Vote, VoteParameters, check_k, check_vote, vote
+from prodcat_index.voting.vote import VoteParameters, check_k, check_vote
 
 Listings = Catalogue | Sequence[Card]
 Weights = Mapping[str, float]
@@ -87,10 +90,11 @@ class ProductIndex:
             Modality or block -> weight. By default what is learned is weighed alone; where
             nothing is, every modality weighs the same.
         vote_parameters
-            How neighbours vote by default.
+            How neighbours vote by default. Where they are not given and something is learned,
+            they vote together with a linear head.
         projection
-            ``"lda"`` learns a linear discriminant from the labels, as the block ``learned``, where
-            at least 100 cards have one; ``"none"`` does not.
+            ``"lda"`` learns a linear discriminant from the labels, as the block ``learned``, and
+            a linear head over it, where at least 100 cards have one; ``"none"`` does not.
 
         Raises
         ------
@@ -101,9 +105,11 @@ class ProductIndex:
         QueryError
             If the weights or vote parameters are wrong.
         """
-        chosen = vote_parameters or VoteParameters()
-        check_vote(chosen)
-        parts, findings = build_parts(catalogue, encoders or {}, preset, chosen, projection)
+        if vote_parameters is not None:
+            check_vote(vote_parameters)
+        parts, findings = build_parts(
+            catalogue, encoders or {}, preset, vote_parameters, projection
+        )
         if weights is not None:
             vector = cls(parts)._weight_vector(weights)
             parts = parts.weighed(dict(zip(parts.block_names, vector.tolist(), strict=True)))
@@ -152,6 +158,43 @@ class ProductIndex:
         """
         root = Path(image_root).resolve() if image_root else None
         return cls(load_parts(Path(folder), verify=verify, image_root=root))
+
+    def add(self, catalogue: Catalogue) -> ProductIndex:
+        """Return this index with more cards, embedded by what was fitted when it was built.
+
+        Encoders, means, projection, weights and vote stay as they are, and so do the rows of the
+        cards that are there. New categories take part at once.
+
+        Parameters
+        ----------
+        catalogue
+            Cards with the same text modalities. One whose id is there already is skipped where
+            its texts, labels and picture are the same too.
+
+        Raises
+        ------
+        CatalogueError
+            If the text modalities are others, or a card has the id of another card.
+        EncoderError
+            If an encoder cannot be loaded, or is another than at build time.
+        """
+        return ProductIndex(*add_cards(self.parts, catalogue))
+
+    def save_next(self, folder: str | Path) -> Path:
+        """Write this index over the one that it was loaded as, if that is still there.
+
+        Parameters
+        ----------
+        folder
+            That the index was loaded from before cards were added to it.
+
+        Raises
+        ------
+        IndexFolderError
+            If the folder has been changed since, or cannot be written; it is left as it is then.
+        """
+        save_next(self.parts, Path(folder))
+        return Path(folder)
 
     def search(
         self, query: Card | str, k: int = 10, *, weights: Weights | None = None
@@ -239,6 +282,7 @@ class ProductIndex:
         weights: Weights | None = None,
         temperature: float | None = None,
         prior_exponent: float | None = None,
+        head_exponent: float | None = None,
         explain: bool = False,
         precision: float | None = None,
         set_level: float | None = None,
@@ -249,7 +293,7 @@ class ProductIndex:
         ----------
         listings
             A catalogue, or cards.
-        k, weights, temperature, prior_exponent
+        k, weights, temperature, prior_exponent, head_exponent
             Those of the index by default; any of them may change without a rebuild.
         explain
             Vote again without each modality in turn, to say which one decided.
@@ -273,6 +317,7 @@ class ProductIndex:
             "k": k,
             "temperature": temperature,
             "prior_exponent": prior_exponent,
+            "head_exponent": head_exponent,
         }
         asked = {name: value for name, value in given.items() if value is not None}
         parameters = replace(self.parts.vote, **asked)
@@ -281,30 +326,26 @@ class ProductIndex:
         is_own = parameters == self.parts.vote and np.allclose(vector, self._weight_vector(None))
         trusted = trusted_calibration(self.parts.calibration, is_own)
         check_asked(trusted, precision, set_level)
-        parameters = replace(parameters, k=min(parameters.k, len(self)))
         self._check_common_modality(listings)
         queries, present = self._encode(listings)
 
-        def outcome(lacked: str = "") -> tuple[Neighbours, Vote]:
-            labels = self.parts.labels
+        def outcome(lacked: str = "") -> Decision:
             seen = self._without(lacked, queries, present)
-            found = self._find(*seen, vector, parameters.k, labels.labelled)
-            codes = np.where(found.rows >= 0, labels.codes[found.rows], -1)
-            return found, vote(found.similarities, codes, labels.sizes, parameters)
+            decision = decide(self.parts, *self.parts.with_learned(*seen), vector, parameters)
+            return decision._replace(found=self._told_apart(decision.found, *seen))
 
-        found, decided = outcome()
+        decided = outcome()
         without = {
-            modality: outcome(modality)[1]
+            modality: outcome(modality).vote
             for modality in (self._weighed(weights) if explain else [])
         }
         ids = listings.ids if isinstance(listings, Catalogue) else [card.id for card in listings]
         names = self.parts.labels.names
-        judgement = judge(trusted, decided, found.similarities, names, precision, set_level)
+        similarities = decided.found.similarities
+        judgement = judge(trusted, decided.vote, similarities, names, precision, set_level)
 
         def make(position: int) -> Prediction:
-            return self._answers.prediction(
-                ids[position], found, decided, judgement, position, without
-            )
+            return self._answers.prediction(ids[position], decided, judgement, position, without)
 
         return Predictions(len(ids), make, judgement.notes)
 
@@ -382,6 +423,7 @@ class ProductIndex:
             vote=setting.vote,
             tuning=tuning,
             calibration=tuning.calibration if tuning else None,
+            growth=after_tuning(self.parts.growth, len(self)) if tuning else self.parts.growth,
         )
         return ProductIndex(parts, self.findings)
 
@@ -429,6 +471,12 @@ class ProductIndex:
     ) -> Neighbours:
         vectors, there = self.parts.with_learned(queries, present)
         found = find_neighbours(self.parts.space, vectors, there, weights, k, eligible)
+        return self._told_apart(found, queries, present)
+
+    def _told_apart(
+        self, found: Neighbours, queries: Sequence[FloatArray], present: BoolArray
+    ) -> Neighbours:
+        """Add what each block of the queries contributes to the learned one."""
         if self.parts.learned is None:
             return found
         return replace(found, learned=self.parts.learned.projection.parts(queries, present))

@@ -6,24 +6,21 @@ import json
 import os
 import re
 import struct
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime, timezone
 from importlib.metadata import version as package_version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
 from prodcat_index import __version__
 from prodcat_index.cards.card import IMAGE, Catalogue
-from prodcat_index.encoders.arrays import open_array
 from prodcat_index.errors import IndexFolderError
 from prodcat_index.index.block import Block, EncoderSlot
 from prodcat_index.index.calibration_record import calibration_record, read_calibration
 from prodcat_index.index.folder import read_manifest, rewrite_manifest, write_version
 from prodcat_index.index.index_card import index_card
-from prodcat_index.index.learned import LearnedBlock
 from prodcat_index.index.manifest import (
     CARDS,
     FORMAT_VERSION,
@@ -31,14 +28,14 @@ from prodcat_index.index.manifest import (
     SEARCH,
     BlockRecord,
     FileRecord,
-    LearnedRecord,
     Manifest,
     SearchRecord,
     VoteRecord,
 )
 from prodcat_index.index.parts import IndexParts
 from prodcat_index.index.records import read_tuning, tuning_record
-from prodcat_index.learning.projection import Projection
+from prodcat_index.index.stored_arrays import damaged_file, read_array
+from prodcat_index.index.stored_learned import learned_record, read_learned, write_learned
 from prodcat_index.voting.vote import VoteParameters
 
 if TYPE_CHECKING:
@@ -51,8 +48,19 @@ PACKAGES = ("faiss-cpu", "numpy", "scikit-learn", "timm", "torch")
 MAX_OPEN_ATTEMPTS = 3
 
 
-def save_parts(parts: IndexParts, folder: Path) -> Manifest:
+def save_parts(
+    parts: IndexParts, folder: Path, check: Callable[[], None] = lambda: None
+) -> Manifest:
     """Write the parts as a new version of an index folder.
+
+    Parameters
+    ----------
+    parts
+        Of any index.
+    folder
+        New, empty, or an index folder.
+    check
+        As for :func:`~prodcat_index.index.folder.write_version`.
 
     Raises
     ------
@@ -73,7 +81,7 @@ def save_parts(parts: IndexParts, folder: Path) -> Manifest:
             fitted.mkdir(parents=True)
             block.slot.load().save(fitted)
         if parts.learned:
-            _write_learned(parts.learned, target)
+            write_learned(parts.learned, target)
         _write_faiss(parts.faiss_index, target / SEARCH)
 
     def make_manifest(number: int, data: str, files: dict[str, FileRecord]) -> Manifest:
@@ -93,15 +101,35 @@ def save_parts(parts: IndexParts, folder: Path) -> Manifest:
                 _block_record(block, f"{data}/{stem}", f"{data}/encoders/{stem}", parts.weights)
                 for block, stem in zip(parts.blocks, stems, strict=True)
             ),
-            learned=_learned_record(parts.learned, data, parts.weights) if parts.learned else None,
+            learned=learned_record(parts.learned, data, parts.weights) if parts.learned else None,
             vote=VoteRecord(**vars(parts.vote)),
             tuning=tuning_record(parts.tuning) if parts.tuning else None,
             calibration=calibration_record(parts.calibration) if parts.calibration else None,
+            growth=parts.growth,
             search=SearchRecord(kind=FLAT, dim=parts.faiss_index.d, blocks=tuple(parts.covered)),
             files=files,
         )
 
-    return write_version(folder, write_files, make_manifest, index_card)
+    return write_version(folder, write_files, make_manifest, index_card, check)
+
+
+def save_next(parts: IndexParts, folder: Path) -> Manifest:
+    """Write the parts as the next version of the index that they were loaded from.
+
+    Raises
+    ------
+    IndexFolderError
+        If the folder does not hold that very index any more, or cannot be written.
+    """
+
+    def check() -> None:
+        if read_manifest(folder, verify=False) != parts.opened:
+            raise IndexFolderError(
+                f"The index {folder} was changed since it was opened (built again, tuned or added "
+                "to), and is left as it is; open it and add the cards again."
+            )
+
+    return save_parts(parts, folder, check)
 
 
 def save_settings(parts: IndexParts, folder: Path) -> Manifest:
@@ -124,8 +152,11 @@ def save_settings(parts: IndexParts, folder: Path) -> Manifest:
     """
     indexed = parts.indexed()
     if indexed is not parts:
-        _require_same(folder, read_manifest(folder, verify=False), parts)
-        return save_parts(indexed, folder)
+        return save_parts(
+            indexed,
+            folder,
+            lambda: _require_same(folder, read_manifest(folder, verify=False), parts),
+        )
 
     def change(manifest: Manifest) -> Manifest:
         _require_same(folder, manifest, parts)
@@ -142,6 +173,7 @@ def save_settings(parts: IndexParts, folder: Path) -> Manifest:
             "vote": VoteRecord(**vars(parts.vote)),
             "tuning": tuning_record(parts.tuning) if parts.tuning else None,
             "calibration": calibration_record(parts.calibration) if parts.calibration else None,
+            "growth": parts.growth,
         }
         return Manifest.model_validate(manifest.model_copy(update=update).model_dump())
 
@@ -158,43 +190,6 @@ def _require_same(folder: Path, manifest: Manifest, parts: IndexParts) -> None:
         written != [_as_text(value) for value in own] for written, own in columns
     ):
         raise IndexFolderError(f"The index {folder} was built again meanwhile; tune the new one.")
-
-
-def _write_learned(learned: LearnedBlock, target: Path) -> None:
-    arrays = {
-        "vectors": learned.vectors,
-        "present": learned.present,
-        "matrix": np.concatenate(learned.projection.matrices),
-        "offset": np.concatenate(learned.projection.offsets),
-    }
-    for name, array in arrays.items():
-        np.save(target / f"{LEARNED}.{name}.npy", array, allow_pickle=False)
-
-
-def _learned_record(
-    learned: LearnedBlock, data: str, weights: Mapping[str, float]
-) -> LearnedRecord:
-    return LearnedRecord(
-        dim=learned.dim,
-        cards=int(learned.present.sum()),
-        weight=weights[LEARNED],
-        vectors=f"{data}/{LEARNED}.vectors.npy",
-        present=f"{data}/{LEARNED}.present.npy",
-        matrix=f"{data}/{LEARNED}.matrix.npy",
-        offset=f"{data}/{LEARNED}.offset.npy",
-    )
-
-
-def _read_learned(folder: Path, record: LearnedRecord, manifest: Manifest) -> LearnedBlock:
-    n, dims = manifest.cards, [block.dim for block in manifest.blocks]
-    matrix = _array(folder / record.matrix, "float32", (sum(dims), record.dim))
-    offset = _array(folder / record.offset, "float32", (sum(dims),))
-    edges = np.cumsum(dims)[:-1]
-    return LearnedBlock(
-        projection=Projection(np.split(matrix, edges), np.split(offset, edges)),
-        vectors=_array(folder / record.vectors, "float16", (n, record.dim)),
-        present=_array(folder / record.present, "bool", (n,)),
-    )
 
 
 def _file_stems(blocks: Any) -> list[str]:
@@ -285,13 +280,15 @@ def _open(folder: Path, manifest: Manifest, image_root: Path | None) -> IndexPar
     return IndexParts(
         catalogue=catalogue,
         blocks=[_read_block(folder, record, manifest.cards) for record in manifest.blocks],
-        learned=_read_learned(folder, manifest.learned, manifest) if manifest.learned else None,
+        learned=read_learned(folder, manifest.learned, manifest) if manifest.learned else None,
         weights=manifest.weights,
         vote=VoteParameters(**manifest.vote.model_dump()),
         faiss_index=_read_faiss(data / SEARCH, manifest),
         covered=manifest.search.blocks,
         tuning=read_tuning(manifest.tuning, calibration) if manifest.tuning else None,
         calibration=calibration,
+        growth=manifest.growth,
+        opened=manifest,
     )
 
 
@@ -303,12 +300,12 @@ def _read_cards(path: Path, image_root: Path, manifest: Manifest) -> pd.DataFram
     except FileNotFoundError:
         raise
     except Exception as error:
-        raise _damaged(path, f"it cannot be read: {error}") from error
+        raise damaged_file(path, f"it cannot be read: {error}") from error
     expected = {"id", "category", "category_id", "group", IMAGE, *manifest.text_modalities}
     if len(cards) != manifest.cards or not expected <= set(cards.columns):
-        raise _damaged(path, "its rows or columns are not those of the manifest")
+        raise damaged_file(path, "its rows or columns are not those of the manifest")
     if not cards["id"].is_unique:
-        raise _damaged(path, "two cards have the same id")
+        raise damaged_file(path, "two cards have the same id")
     return cards.assign(**{IMAGE: [_picture_path(image_root, str(p)) for p in cards[IMAGE]]})
 
 
@@ -320,18 +317,11 @@ def _picture_path(image_root: Path, picture: str) -> str:
 
 
 def _read_block(folder: Path, record: BlockRecord, n: int) -> Block:
-    vectors = _array(folder / record.vectors, "float16", (n, record.dim))
-    present = _array(folder / record.present, "bool", (n,))
-    mean = _array(folder / record.mean, "float32", (record.dim,))
+    vectors = read_array(folder / record.vectors, "float16", (n, record.dim))
+    present = read_array(folder / record.present, "bool", (n,))
+    mean = read_array(folder / record.mean, "float32", (record.dim,))
     slot = EncoderSlot(record.encoder, record.fingerprint, folder / record.fitted)
     return Block(record.name, record.modality, slot, vectors, present, mean)
-
-
-def _array(path: Path, dtype: str, shape: tuple[int, ...]) -> npt.NDArray[Any]:
-    try:
-        return open_array(path, dtype, shape)
-    except ValueError as error:
-        raise _damaged(path, str(error)) from error
 
 
 def _read_faiss(path: Path, manifest: Manifest) -> Any:
@@ -344,13 +334,7 @@ def _read_faiss(path: Path, manifest: Manifest) -> Any:
     fields = struct.unpack("<4siqqq?iQ", header) if len(header) == FLAT_HEADER_BYTES else ()
     promised = (FLAT_FOURCC, dim, n, True, faiss.METRIC_INNER_PRODUCT, dim * n)
     if (*fields[:3], *fields[5:]) != promised:
-        raise _damaged(path, "it is not the flat inner-product index of the manifest")
+        raise damaged_file(path, "it is not the flat inner-product index of the manifest")
     if path.stat().st_size != FLAT_HEADER_BYTES + 4 * dim * n:
-        raise _damaged(path, "its length is not that of its vectors")
+        raise damaged_file(path, "its length is not that of its vectors")
     return faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC)
-
-
-def _damaged(path: Path, what: str) -> IndexFolderError:
-    return IndexFolderError(
-        f"The file {path} of the index is damaged ({what}); copy the index again or build it again."
-    )

@@ -120,7 +120,8 @@ def _calibrate(pool: Pool, setting: Setting, names: Sequence[str]) -> Calibratio
     if not len(pool):
         return None
     ranked = rank(pool, np.array(setting.weights), setting.vote.k)
-    cast = cast_votes(ranked.similarities, ranked.categories, ranked.log_sizes, setting.vote)
+    factors = setting.vote.log_factors(ranked.log_sizes, ranked.log_heads)
+    cast = cast_votes(ranked.similarities, ranked.categories, factors, setting.vote)
     return fit_calibration(cast, np.clip(ranked.similarities, -1, 1), pool.true, names)
 
 

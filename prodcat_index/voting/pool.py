@@ -37,6 +37,9 @@ class Pool:
     sizes
         int64, shape (C,): cards of each category, the hidden ones too: a category that looked
         smaller to its own cards alone would be told by its size.
+    log_heads
+        float32, shape (n, P): natural logarithm of the probability of each candidate's category
+        by the linear head over the last block; 0 where there is no head.
     """
 
     similarities: npt.NDArray[np.float32]
@@ -44,6 +47,7 @@ class Pool:
     present: npt.NDArray[np.bool_]
     true: IntRows
     sizes: IntRows
+    log_heads: npt.NDArray[np.float32]
 
     def __len__(self) -> int:
         """Return the number of queries."""
@@ -57,6 +61,7 @@ class Pool:
             present=self.present[rows],
             true=self.true[rows],
             sizes=self.sizes,
+            log_heads=self.log_heads[rows],
         )
 
 
@@ -90,6 +95,7 @@ def join_pools(pools: Sequence[Pool], places: Sequence[IntRows]) -> Pool:
         present=np.concatenate([pool.present for pool in pools])[order],
         true=np.concatenate([pool.true for pool in pools])[order],
         sizes=pools[0].sizes,
+        log_heads=joined([pool.log_heads for pool in pools], 0),
     )
 
 
@@ -107,12 +113,16 @@ class Ranked:
         int64, shape (n, K), from :func:`~prodcat_index.voting.vote.first_of_category`.
     log_sizes
         float64, shape (n, K): natural logarithm of the size of the category.
+    log_heads
+        float64, shape (n, K): that of its probability by the linear head, times the weight of the
+        block that the head reads.
     """
 
     similarities: FloatRows
     categories: IntRows
     first: IntRows
     log_sizes: FloatRows
+    log_heads: FloatRows
 
 
 def rank(pool: Pool, weights: FloatRows, k: int) -> Ranked:
@@ -140,6 +150,7 @@ def rank(pool: Pool, weights: FloatRows, k: int) -> Ranked:
         categories=categories,
         first=first_of_category(categories),
         log_sizes=np.log(np.where(categories >= 0, pool.sizes[categories], 1)),
+        log_heads=weights[-1] * np.take_along_axis(pool.log_heads, rows, axis=1),
     )
 
 

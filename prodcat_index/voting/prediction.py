@@ -69,10 +69,13 @@ class Explanation:
         category where nothing else is known of the listing.
     decided_by
         The modality whose absence costs the predicted category the largest part of its share.
+    head
+        How probable the linear head finds the predicted category; None where it had no say.
     """
 
     without: Mapping[str, tuple[str, float]]
     decided_by: str
+    head: float | None = None
 
 
 @dataclass(frozen=True)
@@ -142,6 +145,8 @@ class Prediction:
                 modality: {"category": name, "share": round(share, 4)}
                 for modality, (name, share) in self.explanation.without.items()
             }
+            if self.explanation.head is not None:
+                record["head"] = round(self.explanation.head, 4)
             record["neighbours"] = [neighbour.as_dict() for neighbour in self.neighbours]
         return record
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby, product
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 
@@ -20,6 +20,7 @@ OBJECTIVES: tuple[str, ...] = get_args(Objective)
 NEIGHBOURS = (1, 2, 3, 5, 7, 10, 15, 20, 30, 50)
 TEMPERATURES = (0.02, 0.03, 0.05, 0.07, 0.1, 0.15, 0.2, 0.3, 0.5)
 PRIOR_EXPONENTS = (0.0, 0.125, 0.25, 0.375, 0.5, 0.75, 1.0)
+HEAD_EXPONENTS = (0.0, 0.25, 0.5, 1.0, 2.0, 4.0)
 STRETCHES = (0.0, 0.25, 0.5, 0.7, 0.85, 1.2, 1.4, 2.0, 4.0)
 MAX_ROUNDS = 6
 TENTHS = 10
@@ -124,7 +125,8 @@ def outcome(ranked: Ranked, true: IntRows, vote: VoteParameters) -> tuple[IntRow
     """
     k = vote.k
     categories = ranked.categories[:, :k]
-    shares = neighbour_shares(ranked.similarities[:, :k], categories, ranked.log_sizes[:, :k], vote)
+    factors = vote.log_factors(ranked.log_sizes[:, :k], ranked.log_heads[:, :k])
+    shares = neighbour_shares(ranked.similarities[:, :k], categories, factors, vote.temperature)
     totals = category_totals(shares, ranked.first[:, :k])
     best = totals.argmax(axis=1)
     predicted = np.take_along_axis(categories, best[:, None], axis=1)[:, 0]
@@ -170,7 +172,9 @@ class Search:
         best = self.run_all([start])[0]
         for _ in range(MAX_ROUNDS):
             before = best.value
-            best = self._better(best, self._votes(best.setting))
+            if self._is_headed:
+                best = self._better(best, _headed_votes(best.setting))
+            best = self._better(best, _votes(best.setting))
             best = self._climb_weights(best)
             if best.value < before + SMALLEST_GAIN:
                 break
@@ -189,11 +193,9 @@ class Search:
         found = max(self.run_all(settings), key=lambda step: step.value, default=best)
         return found if found.value > best.value + SMALLEST_GAIN else best
 
-    def _votes(self, setting: Setting) -> list[Setting]:
-        return [
-            replace(setting, vote=VoteParameters(k, temperature, exponent))
-            for k, temperature, exponent in product(NEIGHBOURS, TEMPERATURES, PRIOR_EXPONENTS)
-        ]
+    @property
+    def _is_headed(self) -> bool:
+        return bool(self.pool.log_heads.any())
 
     def run_all(self, settings: Sequence[Setting]) -> list[Step]:
         """Return the objective of each setting.
@@ -215,6 +217,24 @@ class Search:
         return evaluate_vote(ranked, self.pool.true, categories, setting.vote, self._objective)
 
 
+def _votes(setting: Setting) -> list[Setting]:
+    return [
+        _voting(setting, k=k, temperature=temperature, prior_exponent=exponent)
+        for k, temperature, exponent in product(NEIGHBOURS, TEMPERATURES, PRIOR_EXPONENTS)
+    ]
+
+
+def _headed_votes(setting: Setting) -> list[Setting]:
+    return [
+        _voting(setting, temperature=temperature, head_exponent=exponent)
+        for temperature, exponent in product(TEMPERATURES, HEAD_EXPONENTS)
+    ]
+
+
+def _voting(setting: Setting, **changes: Any) -> Setting:
+    return replace(setting, vote=replace(setting.vote, **changes))
+
+
 def _stretched(setting: Setting, block: int) -> list[Setting]:
     stretched = []
     for factor in STRETCHES:
@@ -227,11 +247,10 @@ def _stretched(setting: Setting, block: int) -> list[Setting]:
 
 def vote_surface(pool: Pool, setting: Setting, objective: Objective) -> tuple[Step, ...]:
     """Return the objective over k and temperature, the rest as in the setting."""
-    exponent = setting.vote.prior_exponent
     return _surface(
         pool,
         [
-            replace(setting, vote=VoteParameters(k, temperature, exponent))
+            _voting(setting, k=k, temperature=temperature)
             for k, temperature in product(NEIGHBOURS, TEMPERATURES)
         ],
         objective,

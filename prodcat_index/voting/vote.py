@@ -27,11 +27,34 @@ class VoteParameters:
         one by this much counts 1/e of it.
     prior_exponent
         0 lets large categories profit from their size; 1 divides each vote by the category's size.
+    head_exponent
+        0 lets neighbours decide alone; 1 multiplies each vote by the probability that a linear
+        head, where there is one, gives the neighbour's category.
     """
 
     k: int = 10
     temperature: float = 0.1
     prior_exponent: float = 0.0
+    head_exponent: float = 0.0
+
+    def log_factors(self, log_sizes: FloatRows, log_heads: FloatRows) -> FloatRows:
+        """Return the logarithm of what a vote is multiplied by for its category's sake.
+
+        Parameters
+        ----------
+        log_sizes
+            float64, shape (n, k): natural logarithm of the size of each neighbour's category.
+        log_heads
+            float64, shape (n, k): that of the category's probability by the linear head.
+        """
+        return self.head_exponent * log_heads - self.prior_exponent * log_sizes
+
+    def describe(self) -> str:
+        """Return the parameters in one line for people."""
+        return (
+            f"k {self.k}, temperature {self.temperature:g}, "
+            f"prior exponent {self.prior_exponent:g}, head exponent {self.head_exponent:g}"
+        )
 
 
 def check_k(k: int) -> None:
@@ -59,6 +82,8 @@ def check_vote(parameters: VoteParameters) -> None:
         raise QueryError(f"The temperature must be above 0; it is {parameters.temperature}.")
     if not np.isfinite(parameters.prior_exponent):
         raise QueryError(f"The prior exponent must be a number; it is {parameters.prior_exponent}.")
+    if not (np.isfinite(parameters.head_exponent) and parameters.head_exponent >= 0):
+        raise QueryError(f"The head exponent must be 0 or more; it is {parameters.head_exponent}.")
 
 
 @dataclass(frozen=True)
@@ -86,11 +111,12 @@ def vote(
     categories: IntRows,
     sizes: npt.NDArray[np.int64],
     parameters: VoteParameters,
+    log_heads: FloatRows | None = None,
 ) -> Vote:
     """Let neighbours vote for their categories.
 
-    The score of category c is the sum over its neighbours i of
-    exp((s_i - s_1) / temperature) * size_c ** -prior_exponent, with s_1 the largest similarity.
+    The score of category c is the sum over its neighbours i of exp((s_i - s_1) / temperature) *
+    size_c ** -prior_exponent * head_c ** head_exponent, with s_1 the largest similarity.
     Equal scores stand in the order of their nearest neighbours.
 
     Parameters
@@ -102,33 +128,40 @@ def vote(
     sizes
         int64, shape (number of categories,): cards of each category.
     parameters
-        Temperature and prior exponent; ``k`` cuts the neighbours that vote.
+        Temperature and exponents; ``k`` cuts the neighbours that vote.
+    log_heads
+        float64, shape (n, k): natural logarithm of head_c; head_c is 1 by default.
     """
     log_sizes = np.log(np.where(categories >= 0, sizes[categories], 1))
-    return cast_votes(similarities, categories, log_sizes, parameters)
+    heads = np.zeros_like(log_sizes) if log_heads is None else log_heads
+    factors = parameters.log_factors(log_sizes, heads)
+    return cast_votes(similarities, categories, factors, parameters)
 
 
 def cast_votes(
     similarities: FloatRows,
     categories: IntRows,
-    log_sizes: FloatRows,
+    log_factors: FloatRows,
     parameters: VoteParameters,
 ) -> Vote:
-    """Let neighbours vote, each query seeing category sizes of its own.
+    """Let neighbours vote, each multiplied by a factor of its own.
 
     Parameters
     ----------
-    similarities, categories, parameters
+    similarities, categories
         As for :func:`vote`.
-    log_sizes
-        float64, shape (n, k): natural logarithm of the size of each neighbour's category.
+    log_factors
+        float64, shape (n, k), from :meth:`VoteParameters.log_factors`.
+    parameters
+        ``k`` and the temperature.
     """
     k = parameters.k
     at_once = max(1, PAIRS_AT_ONCE // max(1, min(k, categories.shape[1])) ** 2)
     parts = []
     for start in range(0, max(1, len(categories)), at_once):
         rows = (slice(start, start + at_once), slice(k))
-        parts.append(_cast(similarities[rows], categories[rows], log_sizes[rows], parameters))
+        args = similarities[rows], categories[rows], log_factors[rows]
+        parts.append(_cast(*args, parameters.temperature))
     return Vote(
         neighbour_shares=np.concatenate([part.neighbour_shares for part in parts]),
         categories=np.concatenate([part.categories for part in parts]),
@@ -139,10 +172,10 @@ def cast_votes(
 def _cast(
     similarities: FloatRows,
     categories: IntRows,
-    log_sizes: FloatRows,
-    parameters: VoteParameters,
+    log_factors: FloatRows,
+    temperature: float,
 ) -> Vote:
-    shares = neighbour_shares(similarities, categories, log_sizes, parameters)
+    shares = neighbour_shares(similarities, categories, log_factors, temperature)
     first = first_of_category(categories)
     totals = category_totals(shares, first)
     leading = (first == np.arange(categories.shape[1])) & (categories >= 0)
@@ -196,8 +229,8 @@ def category_totals(shares: FloatRows, first: IntRows) -> FloatRows:
 def neighbour_shares(
     similarities: FloatRows,
     categories: npt.NDArray[np.integer],
-    log_sizes: FloatRows,
-    parameters: VoteParameters,
+    log_factors: FloatRows,
+    temperature: float,
 ) -> FloatRows:
     """Say what part of the vote each neighbour has.
 
@@ -205,10 +238,10 @@ def neighbour_shares(
     ----------
     similarities, categories
         As for :func:`vote`.
-    log_sizes
-        float64, shape (n, k): natural logarithm of the size of each neighbour's category.
-    parameters
-        Temperature and prior exponent; ``k`` is not looked at.
+    log_factors
+        As for :func:`cast_votes`.
+    temperature
+        How fast a vote fades with distance.
 
     Returns
     -------
@@ -217,8 +250,7 @@ def neighbour_shares(
     """
     voting = categories >= 0
     nearest = np.where(voting, similarities, -np.inf).max(axis=1, initial=-np.inf, keepdims=True)
-    prior = parameters.prior_exponent * log_sizes
-    scores = np.where(voting, (similarities - nearest) / parameters.temperature - prior, -np.inf)
+    scores = np.where(voting, (similarities - nearest) / temperature + log_factors, -np.inf)
     # Shifted by the largest score, so that no vote leaves the range of floats.
     largest = scores.max(axis=1, initial=-np.inf, keepdims=True)
     silent = np.full_like(scores, -np.inf)

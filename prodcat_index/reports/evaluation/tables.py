@@ -14,6 +14,7 @@ from prodcat_index.index.storage import PACKAGES
 from prodcat_index.reports.evaluation.report import Report
 from prodcat_index.reports.figures.evaluation import CONFIDENCES
 from prodcat_index.reports.pages.page import Table, write_count, write_figure, write_percent
+from prodcat_index.voting.vote import VoteParameters
 
 NO_BREAK = "\N{NO-BREAK SPACE}"
 Cells = tuple[str | float, ...]
@@ -97,10 +98,8 @@ def _mean(counts: Sequence[int]) -> str:
 def _found(evaluation: Evaluation) -> str:
     settings = evaluation.tuned.settings[0]
     weights = ", ".join(f"{name} {write_figure(w)}" for name, w in settings["weights"].items())
-    return (
-        f"weights {weights}; k {settings['k']}, temperature {settings['temperature']:g}, "
-        f"prior exponent {settings['prior_exponent']:g}"
-    )
+    vote = VoteParameters(**{name: settings[name] for name in vars(VoteParameters())})
+    return f"weights {weights}; {vote.describe()}"
 
 
 def _unreachable(evaluation: Evaluation) -> str:

@@ -70,8 +70,7 @@ def _title(tuning: Tuning, names: Sequence[str]) -> str:
         f"{tuning.objective}: {tuning.before.value:.3f} before, {tuning.after.value:.3f} after "
         f"({tuning.cards:,} cards)\n"
         + ", ".join(f"{name} {weight:.2f}" for name, weight in weights)
-        + f"; k {found.vote.k}, temperature {found.vote.temperature:g}, "
-        f"prior exponent {found.vote.prior_exponent:g}"
+        + f"; {found.vote.describe()}"
     )
 
 

@@ -1,0 +1,109 @@
+"""A linear head: multinomial logistic regression over learned rows."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+FloatArray = npt.NDArray[np.float32]
+IntArray = npt.NDArray[np.int64]
+
+# The inverse of the penalty on squared coefficients, which hardly matters.
+INVERSE_PENALTY = 10.0
+# Unit rows are stretched, so that the solver arrives in a quarter of the steps.
+STRETCH = 3.0
+STEPS = 25
+# A category counts as no less probable than this, so that one head never settles a vote.
+LEAST_LOGARITHM = -20.0
+
+
+@dataclass(frozen=True)
+class LinearHead:
+    """How probable each category is, by a linear function of a learned row.
+
+    Attributes
+    ----------
+    coefficients
+        float32, shape (d, H).
+    intercepts
+        float32, shape (H,).
+    categories
+        int64, shape (H,): code of the category of each column, every one once.
+    """
+
+    coefficients: FloatArray
+    intercepts: FloatArray
+    categories: IntArray
+
+    def log_probabilities(self, rows: FloatArray, count: int) -> FloatArray:
+        """Return the natural logarithm of each category's probability, at least -20.
+
+        Parameters
+        ----------
+        rows
+            float32, shape (n, d): unit rows, or zeros.
+        count
+            Number of categories C; codes are below it.
+
+        Returns
+        -------
+        numpy.ndarray
+            float32, shape (n, C). A category that the head was not fitted on is as probable as
+            the likeliest one, so that neighbours alone decide between the two; a row of zeros
+            makes all alike, 0.
+        """
+        scores = rows @ self.coefficients + self.intercepts
+        scores -= scores.max(axis=1, keepdims=True)
+        scores -= np.log(np.exp(scores).sum(axis=1, keepdims=True))
+        logarithms = np.repeat(scores.max(axis=1, keepdims=True), count, axis=1)
+        logarithms[:, self.categories] = scores
+        known = rows.any(axis=1, keepdims=True)
+        bounded: FloatArray = np.where(known, np.maximum(logarithms, LEAST_LOGARITHM), 0.0)
+        return bounded.astype(np.float32, copy=False)
+
+
+def fit_head(rows: FloatArray, codes: IntArray) -> LinearHead | None:
+    """Fit a head to labelled rows.
+
+    Parameters
+    ----------
+    rows
+        float32, shape (n, d): unit rows; rows of zeros are left out.
+    codes
+        int64, shape (n,): category codes; rows with -1 are left out.
+
+    Returns
+    -------
+    LinearHead or None
+        None where fewer than two categories are left.
+    """
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.linear_model import LogisticRegression
+
+    chosen = np.flatnonzero((codes >= 0) & rows.any(axis=1))
+    if len(np.unique(codes[chosen])) < 2:
+        return None
+    regression = LogisticRegression(C=INVERSE_PENALTY, max_iter=STEPS)
+    with warnings.catch_warnings():
+        # Stopping early costs nothing: neighbours have their say as well.
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        regression.fit(STRETCH * rows[chosen], codes[chosen])
+    return _multinomial(regression.coef_, regression.intercept_, regression.classes_)
+
+
+def _multinomial(
+    weights: npt.NDArray[np.floating],
+    intercepts: npt.NDArray[np.floating],
+    categories: npt.NDArray[np.integer],
+) -> LinearHead:
+    if len(categories) == 2:
+        # Two categories share one row of weights, which speaks for the second of them.
+        weights, intercepts = (np.concatenate([-w / 2, w / 2]) for w in (weights, intercepts))
+    return LinearHead(
+        coefficients=np.ascontiguousarray(STRETCH * weights.T, dtype=np.float32),
+        intercepts=intercepts.astype(np.float32),
+        categories=categories.astype(np.int64),
+    )

@@ -1,0 +1,161 @@
+"""``prodcat add`` as a user runs it."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import made
+import pandas as pd
+import pytest
+from command import prodcat
+from test_index_folder import content_of
+
+from prodcat_index import ProductIndex, read_catalogue
+
+NEW = (
+    made.row("n1", "garden gnome", "painted clay", category="Garden > Gnomes", stock="7"),
+    made.row("n2", "wooden garden gnome", "warm colours", category="Garden > Gnomes", stock="8"),
+)
+TEXTS = ("--text-column", "material")
+
+
+def write(path: Path, rows: tuple[dict[str, str], ...], pictures: str) -> Path:
+    """Write cards with their pictures in a folder beside the file."""
+    (path.parent / pictures).mkdir(parents=True, exist_ok=True)
+    drawn = made.draw_pictures(path.parent / pictures, len(rows))
+    named = [
+        {**card, "image": f"{pictures}/{picture.name}", "material": f"material {card['id']}"}
+        for card, picture in zip(rows, drawn, strict=True)
+    ]
+    pd.DataFrame(named).to_csv(path, index=False)
+    return path
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("add")
+    write(folder / "cards.csv", made.CARDS, "images")
+    write(folder / "delivery" / "new.csv", NEW, "photos")
+    done = prodcat("build-index", "cards.csv", *TEXTS, "-o", "indexes/shop", cwd=folder)
+    assert done.code == 0, done.err
+    return folder
+
+
+@pytest.fixture
+def shop(built: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(built, tmp_path / "shop"))
+
+
+def test_new_cards_answer_and_old_ones_stay(shop: Path) -> None:
+    """A delivery would need a night's build."""
+    done = prodcat("add", "delivery/new.csv", "--index", "indexes/shop", cwd=shop)
+    assert (done.code, done.out) == (
+        0,
+        "Added 2 cards to indexes/shop: 11 cards in 4 categories.\n",
+    )
+    asked = ("query", "--text", "garden gnome", "-k", "2", "--format", "json")
+    assert [n["id"] for n in prodcat(*asked, cwd=shop).json] == ["n1", "n2"]
+    listing = ("predict", "--title", "clay gnome", "--k", "2", "--format", "json")
+    assert prodcat(*listing, cwd=shop).json[0]["category"] == "Garden > Gnomes"
+    similar = prodcat("similar", "b1", "-k", "20", "--format", "json", cwd=shop).json
+    assert {n["id"] for n in similar} == {r["id"] for r in (*made.CARDS, *NEW)} - {"b1"}
+
+
+def test_it_is_what_the_library_does(shop: Path) -> None:
+    """The command and the Python call would make two different indexes."""
+    index = ProductIndex.load(shop / "indexes" / "shop")
+    cards = read_catalogue(shop / "delivery" / "new.csv", text_columns=["material"])
+    grown = index.add(cards)
+    assert prodcat("add", "delivery/new.csv", cwd=shop).code == 0
+    loaded = ProductIndex.load(shop / "indexes" / "shop")
+    assert loaded.similar("n1") == grown.similar("n1")
+    assert loaded.parts.growth == grown.parts.growth
+    assert loaded.parts.catalogue.values("material")[-1] == "material n2"
+    pictures = loaded.parts.catalogue.values("image")
+    assert pictures == grown.parts.catalogue.values("image")
+    assert pictures[-1] == str((shop / "delivery" / "photos" / "picture1.png").resolve())
+    assert [str(value) for value in loaded.parts.catalogue.cards["stock"][-2:]] == ["7", "8"]
+
+
+def test_the_same_file_twice_changes_nothing(shop: Path) -> None:
+    """Whoever is not sure whether it ran may run it again."""
+    prodcat("add", "delivery/new.csv", cwd=shop)
+    before = content_of(shop / "indexes")
+    again = prodcat("add", "delivery/new.csv", cwd=shop)
+    assert (again.code, again.out) == (
+        0,
+        "Added 0 cards to indexes/shop: 11 cards in 4 categories.\n",
+    )
+    assert "note: 2 cards are in the index already, and are skipped: n1, n2" in again.err
+    assert content_of(shop / "indexes") == before
+
+
+def test_a_card_is_not_called_alone_in_a_category_that_the_index_has(shop: Path) -> None:
+    """Whoever reads that mends labels that are right."""
+    pd.DataFrame([{**NEW[0], "category": made.BOOTS}]).assign(material="clay").to_csv(
+        shop / "one.csv", index=False
+    )
+    done = prodcat("add", "one.csv", cwd=shop)
+    assert done.code == 0 and "of their category" not in done.err
+    assert ProductIndex.load(shop / "indexes" / "shop").parts.labels.sizes.tolist() == [2, 3, 4]
+
+
+def test_other_cards_under_known_ids_are_refused_and_nothing_changes(shop: Path) -> None:
+    before = content_of(shop / "indexes")
+    rows = [{**NEW[0], "id": "b1"}, {**NEW[1], "id": "k3"}, NEW[0]]
+    pd.DataFrame(rows).assign(material="clay").to_csv(shop / "other.csv", index=False)
+    done = prodcat("add", "other.csv", cwd=shop)
+    assert (done.code, done.out) == (1, "")
+    assert "prodcat: other.csv has other cards under ids of the index (b1, k3); what" in done.err
+    assert content_of(shop / "indexes") == before
+
+
+def test_a_file_that_repeats_an_id_or_lacks_a_column_is_refused(shop: Path) -> None:
+    before = content_of(shop / "indexes")
+    pd.DataFrame([NEW[0], NEW[0]]).assign(material="clay").to_csv(shop / "twice.csv", index=False)
+    twice = prodcat("add", "twice.csv", cwd=shop)
+    assert twice.code == 1 and "1 ids of twice.csv occur more than once (n1)" in twice.err
+    pd.DataFrame([NEW[0]]).to_csv(shop / "bare.csv", index=False)
+    bare = prodcat("add", "bare.csv", cwd=shop)
+    assert bare.code == 1 and "material" in bare.err and "Traceback" not in bare.err
+    assert content_of(shop / "indexes") == before
+
+
+def test_columns_are_named_as_for_building(shop: Path) -> None:
+    """A supplier's file has names of its own, and its pictures elsewhere."""
+    table = pd.read_csv(shop / "delivery" / "new.csv")
+    names = {"id": "key", "title": "head", "category": "shelf"}
+    table.rename(columns=names).to_csv(shop / "supplier.csv", index=False, encoding="cp1251")
+    options = ["--id-column", "key", "--title-column", "head", "--category-column", "shelf"]
+    options += ["--image-root", "delivery", "--encoding", "cp1251"]
+    done = prodcat("add", "supplier.csv", *options, cwd=shop)
+    assert done.code == 0, done.err
+    loaded = ProductIndex.load(shop / "indexes" / "shop")
+    assert loaded.card("n2").title == "wooden garden gnome"
+    assert Path(loaded.card("n2").image).name == "picture1.png"
+
+
+def test_info_says_what_was_added_and_when_to_build_again(shop: Path) -> None:
+    """An index grows old without anybody noticing."""
+    fresh = prodcat("info", "--format", "json", cwd=shop).json
+    assert (fresh["growth"], fresh["advice"]) == (None, "")
+    added = prodcat("add", "delivery/new.csv", cwd=shop)
+    told = prodcat("info", "--format", "json", cwd=shop).json
+    growth = told["growth"]
+    assert (growth["fitted_cards"], growth["new_categories"]) == (9, 1)
+    assert growth["new_category_cards"] == 2
+    assert [drift["block"] for drift in growth["drifts"]] == [
+        "image",
+        "title",
+        "description",
+        "material",
+    ]
+    # 2 of 11 cards are 18.2 %: no more than a fifth, but all of a new category.
+    assert told["advice"].startswith(
+        "Build the index again with all cards: 18.2% are of new categories"
+    )
+    assert f"note: {told['advice']}" in added.err
+    table = prodcat("info", cwd=shop).out
+    assert told["advice"] in table
+    assert "2 cards (18.2%) were added since it was built" in table

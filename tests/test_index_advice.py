@@ -1,0 +1,100 @@
+"""When an index says that it should be built again, worked out by hand."""
+
+from __future__ import annotations
+
+import pytest
+
+from prodcat_index.index.advice import added_share, advice
+from prodcat_index.index.folder import read_manifest
+from prodcat_index.index.index_card import index_card
+from prodcat_index.index.manifest import DriftRecord, GrowthRecord, Manifest
+from prodcat_index.index.product_index import ProductIndex
+
+
+@pytest.fixture(scope="module")
+def manifest(index: ProductIndex, tmp_path_factory: pytest.TempPathFactory) -> Manifest:
+    """Of an index that is said to have 1,000 cards, so that shares are easy to read."""
+    folder = tmp_path_factory.mktemp("advice") / "index"
+    return read_manifest(index.save(folder)).model_copy(update={"cards": 1000})
+
+
+def grown(
+    manifest: Manifest,
+    added: int = 100,
+    new: tuple[int, int] = (0, 0),
+    drifts: tuple[tuple[str, int, float, float], ...] = (),
+    **change: object,
+) -> Manifest:
+    records = [DriftRecord(block=b, cards=n, shift=s, chance=c) for b, n, s, c in drifts]
+    growth = GrowthRecord(
+        fitted_cards=1000 - added,
+        tuned_cards=1000 - added,
+        new_categories=new[0],
+        new_category_cards=new[1],
+        drifts=tuple(records),
+    )
+    return manifest.model_copy(update={"growth": growth, **change})
+
+
+def test_an_index_that_nothing_was_added_to_says_nothing(manifest: Manifest) -> None:
+    assert (added_share(manifest), advice(manifest)) == (0.0, "")
+    assert "added" not in index_card(manifest)
+
+
+@pytest.mark.parametrize(
+    ("added", "told"), [(200, ""), (201, "20.1% were added since it was built")]
+)
+def test_more_than_a_fifth_is_much(manifest: Manifest, added: int, told: str) -> None:
+    expected = f"Build the index again with all cards: {told}." if told else ""
+    assert advice(grown(manifest, added)) == expected
+
+
+@pytest.mark.parametrize(("cards", "told"), [(50, ""), (51, "5.1% are of new categories")])
+def test_more_than_a_twentieth_of_new_categories_is_much(
+    manifest: Manifest, cards: int, told: str
+) -> None:
+    expected = f"Build the index again with all cards: {told}." if told else ""
+    assert advice(grown(manifest, new=(3, cards))) == expected
+
+
+@pytest.mark.parametrize(
+    ("cards", "shift", "chance", "is_far"),
+    [
+        (100, 0.27, 0.1, True),  # the root of 0.0729 - 0.01 is 0.2508
+        (100, 0.26, 0.1, False),  # 0.24, which is not enough to matter
+        (100, 0.39, 0.2, False),  # 0.33, which is much, but within what chance may do
+        (100, 0.41, 0.2, True),
+        (50, 0.9, 0.1, False),  # 5 % of the cards, and no more
+        (51, 0.9, 0.1, True),
+    ],
+)
+def test_drift_must_be_large_beyond_chance_and_of_many_cards(
+    manifest: Manifest, cards: int, shift: float, chance: float, is_far: bool
+) -> None:
+    """A delivery of twenty boots to a large shop must not call for a new index."""
+    told = advice(grown(manifest, drifts=(("title", cards, shift, chance),)))
+    expected = "those that were added are unlike the others in title"
+    assert told == (f"Build the index again with all cards: {expected}." if is_far else "")
+
+
+def test_all_reasons_are_told_in_one_sentence(manifest: Manifest) -> None:
+    drifts = (("title", 300, 0.5, 0.1), ("description", 300, 0.1, 0.1))
+    assert advice(grown(manifest, 250, (2, 100), drifts)) == (
+        "Build the index again with all cards: 25.0% were added since it was built; 10.0% are of "
+        "new categories; those that were added are unlike the others in "
+        "title."
+    )
+
+
+def test_the_page_tells_the_facts_behind_it(manifest: Manifest) -> None:
+    page = index_card(grown(manifest, 100, (2, 7), (("title", 90, 0.12345, 0.1),)))
+    assert (
+        "\n\n100 cards (10.0%) were added since it was built; nothing was fitted on them. "
+        "Of new categories (2): 7 cards.\n\n"
+    ) in page
+    assert (
+        "| title | 90 | 0.123 | 0.100 |\n\nThere is no need to build the index again.\n\n" in page
+    )
+    again = index_card(grown(manifest, 300))
+    assert "nothing was fitted on them. None is of a new category.\n" in again
+    assert "\nBuild the index again with all cards: 30.0% were added since it was built.\n" in again
