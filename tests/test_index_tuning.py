@@ -536,5 +536,5 @@ def test_no_array_is_read_to_write_settings(stored: Path, monkeypatch: pytest.Mo
     """Tuning a large index again and again must stay quick."""
     opened = ProductIndex.load(stored)
     monkeypatch.setattr(storage, "read_array", None)
-    monkeypatch.setattr(storage, "_read_faiss", None)
+    monkeypatch.setattr(storage, "read_search", None)
     opened.tuned(opened.tune(objective="nll")).save_settings(stored)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -95,10 +96,21 @@ class SearchSpace:
             self._made[key] = flat_index(chosen, self.present[:, key])
         return self._made[key], key
 
-    def expected_similarities(self, queries: Sequence[FloatArray]) -> npt.NDArray[np.float64]:
-        """Return what an absent block counts as for each query: float64, shape (n, B)."""
+    def expected_similarities(
+        self, queries: Sequence[FloatArray], weighed: npt.NDArray[np.bool_] | None = None
+    ) -> npt.NDArray[np.float64]:
+        """Return what an absent block counts as for each query: float64, shape (n, B).
+
+        0 in blocks that are not weighed, bool of shape (B,), where that is told.
+        """
+        told = np.ones(len(self.blocks), dtype=bool) if weighed is None else weighed
+        samples = [rows if w else rows[:0] for rows, w in zip(self._samples, told, strict=True)]
+        return expected_similarities(queries, samples)
+
+    @cached_property
+    def _samples(self) -> list[FloatArray]:
         rows = zip(self.blocks, self.references, strict=True)
-        return expected_similarities(queries, [block[chosen] for block, chosen in rows])
+        return [block[chosen].astype(np.float32) for block, chosen in rows]
 
 
 def find_neighbours(
@@ -127,8 +139,9 @@ def find_neighbours(
         bool, shape (N,): cards that may be neighbours; all by default.
     """
     shared = effective_weights(weights, present)
-    expected = space.expected_similarities(queries)
-    index, made_of = space.index_of(np.flatnonzero(weights).tolist())
+    weighed = weights > 0
+    expected = space.expected_similarities(queries, weighed)
+    index, made_of = space.index_of(np.flatnonzero(weighed).tolist())
     fused = fuse_queries([queries[b] for b in made_of], shared[:, made_of], expected[:, made_of])
     found = _empty(len(fused), k, shared)
     answerable = np.flatnonzero(shared.any(axis=1))
@@ -190,12 +203,25 @@ def _settle(
     found: Neighbours,
     position: int,
 ) -> None:
-    present = space.present[candidates]
-    by_block = block_similarities(query, [block[candidates] for block in space.blocks], present)
-    similarity = weighted_similarity(by_block, found.weights[position], expected)
-    k = found.rows.shape[1]
+    weights, k = found.weights[position], found.rows.shape[1]
+    weighed = np.flatnonzero(weights)
+    similarity = weighted_similarity(
+        _cosines(space, query, candidates, weighed), weights[weighed], expected[weighed]
+    )
     best = np.lexsort((space.order[candidates], -similarity))[:k]
-    found.rows[position, : len(best)] = candidates[best]
+    rows = candidates[best]
+    every = _cosines(space, query, rows, np.arange(len(query)))
+    found.rows[position, : len(best)] = rows
     # Cut at 1 only once they are ranked: FAISS, which proposed them, does not cut.
     found.similarities[position, : len(best)] = np.clip(similarity[best], -1.0, 1.0)
-    found.by_block[position, : len(best)] = np.clip(by_block[best], -1.0, 1.0)
+    found.by_block[position, : len(best)] = np.clip(every, -1.0, 1.0)
+
+
+def _cosines(
+    space: SearchSpace, query: Sequence[FloatArray], rows: IntArray, blocks: IntArray
+) -> FloatArray:
+    return block_similarities(
+        [query[b] for b in blocks],
+        [space.blocks[b][rows] for b in blocks],
+        space.present[np.ix_(rows, blocks)],
+    )

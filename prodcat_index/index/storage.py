@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import json
-import os
 import re
-import struct
 from collections.abc import Callable, Mapping
 from datetime import datetime, timezone
 from importlib.metadata import version as package_version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from prodcat_index import __version__
-from prodcat_index.cards.card import IMAGE, Catalogue
+from prodcat_index.cards.card import IMAGE
 from prodcat_index.errors import IndexFolderError
 from prodcat_index.index.block import Block, EncoderSlot
 from prodcat_index.index.calibration_record import calibration_record, read_calibration
@@ -34,16 +31,12 @@ from prodcat_index.index.manifest import (
 )
 from prodcat_index.index.parts import IndexParts
 from prodcat_index.index.records import read_tuning, tuning_record
-from prodcat_index.index.stored_arrays import damaged_file, read_array
+from prodcat_index.index.stored_arrays import read_array
+from prodcat_index.index.stored_cards import as_text, common_folder, read_cards, write_cards
 from prodcat_index.index.stored_learned import learned_record, read_learned, write_learned
+from prodcat_index.index.stored_search import FLAT, read_search, write_search
 from prodcat_index.voting.vote import VoteParameters
 
-if TYPE_CHECKING:
-    import pandas as pd
-
-FLAT = "Flat"
-FLAT_FOURCC = b"IxFI"
-FLAT_HEADER_BYTES = 4 + 4 + 8 + 8 + 8 + 1 + 4 + 8
 PACKAGES = ("faiss-cpu", "numpy", "scikit-learn", "timm", "torch")
 MAX_OPEN_ATTEMPTS = 3
 
@@ -68,11 +61,11 @@ def save_parts(
         If the folder cannot be written; what was there before is unchanged then.
     """
     parts = parts.indexed()
-    image_root = _common_folder(parts.catalogue.values(IMAGE))
+    image_root = common_folder(parts.catalogue.values(IMAGE))
     stems = _file_stems(parts.blocks)
 
     def write_files(target: Path) -> None:
-        _write_cards(parts.catalogue, image_root, target / CARDS)
+        write_cards(parts.catalogue, image_root, target / CARDS)
         for block, stem in zip(parts.blocks, stems, strict=True):
             np.save(target / f"{stem}.f16.npy", block.vectors, allow_pickle=False)
             np.save(target / f"{stem}.present.npy", block.present, allow_pickle=False)
@@ -82,7 +75,7 @@ def save_parts(
             block.slot.load().save(fitted)
         if parts.learned:
             write_learned(parts.learned, target)
-        _write_faiss(parts.faiss_index, target / SEARCH)
+        write_search(parts.faiss_index, target / SEARCH)
 
     def make_manifest(number: int, data: str, files: dict[str, FileRecord]) -> Manifest:
         return Manifest(
@@ -183,11 +176,11 @@ def save_settings(parts: IndexParts, folder: Path) -> Manifest:
 def _require_same(folder: Path, manifest: Manifest, parts: IndexParts) -> None:
     # Encoders that are not fitted have the same fingerprints over any cards.
     path = folder / manifest.data / CARDS
-    stored = Catalogue(_read_cards(path, Path(manifest.image_root), manifest))
+    stored = read_cards(path, Path(manifest.image_root), manifest, str(folder))
     columns = [(stored.values(name), parts.catalogue.values(name)) for name in ("id", "category")]
     encoders = [block.slot.fingerprint for block in parts.blocks]
     if [block.fingerprint for block in manifest.blocks] != encoders or any(
-        written != [_as_text(value) for value in own] for written, own in columns
+        written != [as_text(value) for value in own] for written, own in columns
     ):
         raise IndexFolderError(f"The index {folder} was built again meanwhile; tune the new one.")
 
@@ -213,36 +206,6 @@ def _block_record(
         mean=f"{stem}.mean.npy",
         fitted=fitted,
     )
-
-
-def _common_folder(pictures: list[str]) -> str:
-    folders = {str(Path(picture).parent) for picture in pictures if picture}
-    try:
-        return os.path.commonpath(folders) if folders else ""
-    except ValueError:
-        return ""
-
-
-def _write_cards(catalogue: Catalogue, image_root: str, path: Path) -> None:
-    relative = [
-        os.path.relpath(picture, image_root) if picture and image_root else picture
-        for picture in catalogue.values(IMAGE)
-    ]
-    cards = catalogue.cards.assign(**{IMAGE: relative})
-    loose = [column for column in cards.columns if cards[column].dtype == object]
-    texts = {column: [_as_text(value) for value in cards[column]] for column in loose}
-    cards.assign(**texts).to_parquet(path, index=False)
-
-
-def _as_text(value: Any) -> str:
-    text = value if isinstance(value, str) else json.dumps(value, default=str)
-    return text.encode("utf-8", "replace").decode("utf-8")
-
-
-def _write_faiss(index: Any, path: Path) -> None:
-    import faiss
-
-    faiss.write_index(index, str(path))
 
 
 def load_parts(folder: Path, *, verify: bool = True, image_root: Path | None = None) -> IndexParts:
@@ -274,16 +237,15 @@ def load_parts(folder: Path, *, verify: bool = True, image_root: Path | None = N
 
 def _open(folder: Path, manifest: Manifest, image_root: Path | None) -> IndexParts:
     data = folder / manifest.data
-    cards = _read_cards(data / CARDS, image_root or Path(manifest.image_root), manifest)
-    catalogue = Catalogue(cards, tuple(manifest.text_modalities), source=str(folder))
+    root = image_root or Path(manifest.image_root)
     calibration = read_calibration(manifest.calibration) if manifest.calibration else None
     return IndexParts(
-        catalogue=catalogue,
+        catalogue=read_cards(data / CARDS, root, manifest, str(folder)),
         blocks=[_read_block(folder, record, manifest.cards) for record in manifest.blocks],
         learned=read_learned(folder, manifest.learned, manifest) if manifest.learned else None,
         weights=manifest.weights,
         vote=VoteParameters(**manifest.vote.model_dump()),
-        faiss_index=_read_faiss(data / SEARCH, manifest),
+        faiss_index=read_search(data / SEARCH, manifest),
         covered=manifest.search.blocks,
         tuning=read_tuning(manifest.tuning, calibration) if manifest.tuning else None,
         calibration=calibration,
@@ -292,49 +254,9 @@ def _open(folder: Path, manifest: Manifest, image_root: Path | None) -> IndexPar
     )
 
 
-def _read_cards(path: Path, image_root: Path, manifest: Manifest) -> pd.DataFrame:
-    import pandas as pd
-
-    try:
-        cards = pd.read_parquet(path)
-    except FileNotFoundError:
-        raise
-    except Exception as error:
-        raise damaged_file(path, f"it cannot be read: {error}") from error
-    expected = {"id", "category", "category_id", "group", IMAGE, *manifest.text_modalities}
-    if len(cards) != manifest.cards or not expected <= set(cards.columns):
-        raise damaged_file(path, "its rows or columns are not those of the manifest")
-    if not cards["id"].is_unique:
-        raise damaged_file(path, "two cards have the same id")
-    return cards.assign(**{IMAGE: [_picture_path(image_root, str(p)) for p in cards[IMAGE]]})
-
-
-def _picture_path(image_root: Path, picture: str) -> str:
-    path = os.path.normpath(image_root / picture)
-    # A relative root, such as none, would make the reader's own folder the root.
-    is_inside = image_root.is_absolute() and Path(path).is_relative_to(image_root)
-    return path if picture and is_inside else ""
-
-
 def _read_block(folder: Path, record: BlockRecord, n: int) -> Block:
     vectors = read_array(folder / record.vectors, "float16", (n, record.dim))
     present = read_array(folder / record.present, "bool", (n,))
     mean = read_array(folder / record.mean, "float32", (record.dim,))
     slot = EncoderSlot(record.encoder, record.fingerprint, folder / record.fitted)
     return Block(record.name, record.modality, slot, vectors, present, mean)
-
-
-def _read_faiss(path: Path, manifest: Manifest) -> Any:
-    """Open a flat FAISS index after checking its header: FAISS itself trusts what it reads."""
-    import faiss
-
-    dim, n = manifest.search.dim, manifest.cards
-    with path.open("rb") as file:
-        header = file.read(FLAT_HEADER_BYTES)
-    fields = struct.unpack("<4siqqq?iQ", header) if len(header) == FLAT_HEADER_BYTES else ()
-    promised = (FLAT_FOURCC, dim, n, True, faiss.METRIC_INNER_PRODUCT, dim * n)
-    if (*fields[:3], *fields[5:]) != promised:
-        raise damaged_file(path, "it is not the flat inner-product index of the manifest")
-    if path.stat().st_size != FLAT_HEADER_BYTES + 4 * dim * n:
-        raise damaged_file(path, "its length is not that of its vectors")
-    return faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC)

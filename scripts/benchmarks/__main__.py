@@ -6,10 +6,11 @@ import typer
 
 from scripts.benchmarks.encoders import encoders
 from scripts.benchmarks.memory import memory
+from scripts.benchmarks.search import search
 from scripts.benchmarks.tuning import tune
 
 app = typer.Typer(add_completion=False, help="Measure, and write docs/benchmarks.md.")
-for command in (encoders, tune, memory):
+for command in (encoders, tune, search, memory):
     app.command()(command)
 
 if __name__ == "__main__":
