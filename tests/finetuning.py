@@ -17,7 +17,7 @@ from prodcat_index.learning.finetuning.settings import FinetuneSettings
 NETWORK = "test_resnet.r160_in1k"
 COLOURS = {"red": (200, 40, 40), "green": (40, 200, 40), "blue": (40, 40, 200)}
 PARTS = ("train", "train", "train", "train", "valid", "test")
-QUICK = FinetuneSettings(epochs=3, batch=4, learning_rate=1e-3, input_size=32, balance="none")
+QUICK = FinetuneSettings(epochs=3, batch=4, learning_rate=1e-3, input_size=32)
 
 
 def save_network(folder: Path) -> str:

@@ -124,6 +124,41 @@ def test_the_size_of_pictures_can_be_chosen(small: Path, pictures: list[Path]) -
     assert 0.5 < cosine < 0.9999
 
 
+def test_a_picture_that_is_not_cropped_is_seen_to_its_edges(small: Path, tmp_path: Path) -> None:
+    """A broom fills its picture from side to side; its middle is any stick."""
+    plain, marked = tmp_path / "plain.png", tmp_path / "marked.png"
+    picture = Image.new("RGB", (600, 200), (90, 120, 60))
+    picture.save(plain)
+    picture.paste((250, 20, 20), (0, 0, 90, 200))
+    picture.save(marked)
+    paths = [str(plain), str(marked)]
+    middle = make(f"{SMALL}@{small}").encode(paths).vectors
+    whole = make(f"{SMALL}@{small}?crop=none")
+    assert np.array_equal(middle[0], middle[1])
+    assert not np.allclose(*whole.encode(paths).vectors, atol=1e-3)
+    assert whole.preprocessing["input_size"] == make(f"{SMALL}@{small}").preprocessing["input_size"]
+    assert whole.fingerprint != make(f"{SMALL}@{small}").fingerprint
+    assert "crop=all of" in refused(f"{SMALL}@{small}?crop=all")
+
+
+def test_what_the_classifier_says_can_be_the_rows(
+    small: Path, tmp_path: Path, pictures: list[Path]
+) -> None:
+    """A fine-tuned network ends in its classifier's layer; without it, it is half trained."""
+    from safetensors.torch import load_file
+
+    usual, last = make(f"{SMALL}@{small}"), make(f"{SMALL}@{small}?rows=classifier")
+    paths = [str(path) for path in pictures[:2]]
+    tensors = {name: tensor.numpy() for name, tensor in load_file(small).items()}
+    expected = usual.features(paths)[0] @ tensors["fc.weight"].T + tensors["fc.bias"]
+    expected /= np.linalg.norm(expected, axis=1, keepdims=True)
+    assert last.dim == 1000
+    np.testing.assert_allclose(last.encode(paths).vectors, expected, atol=1e-5)
+    assert last.fingerprint != usual.fingerprint
+    bare = save_weights(tmp_path / "bare.safetensors", SMALL, 0)
+    assert "have no classifier" in refused(f"{SMALL}@{bare}?rows=classifier")
+
+
 def test_a_size_that_a_network_cannot_take_is_refused(weights: Path) -> None:
     assert "takes no pictures of 100 pixels" in refused(f"{MAXVIT}@{weights}?input_size=100")
 

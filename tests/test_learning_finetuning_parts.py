@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import made
 import numpy as np
@@ -12,9 +13,11 @@ import pytest
 
 from prodcat_index.cards.split import Split
 from prodcat_index.encoders.base import unit_rows
+from prodcat_index.encoders.torch_setup import import_with_torch
 from prodcat_index.errors import CatalogueError, EncoderError
-from prodcat_index.learning.finetuning.balance import equal_chances, log_priors
-from prodcat_index.learning.finetuning.material import ALSO_LATER, collect
+from prodcat_index.learning.finetuning.balance import equal_chances
+from prodcat_index.learning.finetuning.first_layer import first_layer
+from prodcat_index.learning.finetuning.material import ALSO_LATER, Pile, collect
 from prodcat_index.learning.finetuning.scoring import Rows, knn_f1
 from prodcat_index.learning.finetuning.seeding import seeded
 from prodcat_index.learning.finetuning.settings import FinetuneSettings, check_settings
@@ -73,10 +76,6 @@ def test_nothing_to_stop_by_is_said() -> None:
         collect(made.catalogue(CARDS), split(parts), "title", "text")
 
 
-def test_a_balanced_softmax_adds_the_logarithm_of_the_shares() -> None:
-    assert log_priors(np.array([0, 0, 0, 1])) == pytest.approx(np.log([0.75, 0.25]))
-
-
 def test_sampling_draws_every_category_equally_often() -> None:
     chances = equal_chances(np.array([0, 0, 0, 1]))
     assert chances == pytest.approx([1 / 6, 1 / 6, 1 / 6, 1 / 2])
@@ -94,6 +93,83 @@ def test_the_score_is_the_weighted_f1_of_the_nearest_taught_cards() -> None:
 def test_a_category_that_is_not_taught_is_missed() -> None:
     rows = unit_rows(np.eye(3))
     assert knn_f1(Rows(rows[:2], np.array([0, 1])), Rows(rows[2:], np.array([2]))) == 0
+
+
+def test_the_first_layer_tells_categories_apart_and_all_else_beside_them() -> None:
+    """With the categories alone, the pictures of one of them would all be alike to a search."""
+    rng = np.random.default_rng(0)
+    codes = np.repeat([0, 1, 2], 40)
+    rows = rng.normal(size=(120, 8)) * [9, 3, 1, 1, 1, 1, 1, 0] + 5
+    rows[:, 5] += 4 * codes
+    rows[:, 6] += 4 * (codes == 1)
+    weights, biases = first_layer(rows.astype(np.float32), codes)
+    assert weights.shape == (2 + 7, 8) and biases.shape == (9,)
+    out = rows @ weights.T + biases
+    assert out.mean(axis=0) == pytest.approx(np.zeros(9), abs=1e-4)
+    assert np.linalg.norm(out[:, :2], axis=1).mean() == pytest.approx(1, abs=1e-4)
+    assert np.linalg.norm(out[:, 2:], axis=1).mean() == pytest.approx(1.5, abs=1e-4)
+    # The covariance of the components is that of the rows to the power of a half.
+    deviations = np.sort(out[:, 2:].std(axis=0))[::-1]
+    usual = np.linalg.svd(rows - rows.mean(axis=0), compute_uv=False)[:7]
+    assert deviations / deviations[0] == pytest.approx(np.sqrt(usual / usual[0]), rel=1e-3)
+    between = np.var([out[codes == code, :2].mean(axis=0) for code in range(3)], axis=0).sum()
+    plain = np.var([rows[codes == code].mean(axis=0) for code in range(3)], axis=0).sum()
+    assert between / out[:, :2].var(axis=0).sum() > 2 * plain / rows.var(axis=0).sum()
+
+
+def test_the_first_layer_is_narrow_and_works_where_cards_are_alike() -> None:
+    rows = np.random.default_rng(0).normal(size=(400, 300)).astype(np.float32)
+    weights, _ = first_layer(rows, np.arange(400) % 20)
+    assert weights.shape == (256, 300)
+    weights, _ = first_layer(rows, np.zeros(400, dtype=np.int64))
+    assert weights.shape == (256, 300), "one category has no discriminants"
+
+
+class Given:
+    """Stands for an encoder whose rows are given."""
+
+    def __init__(self, rows: list[list[float]]) -> None:
+        import torch
+
+        self.network = torch.nn.Sequential(torch.nn.Linear(2, 2))
+        self.features = torch.nn.Identity()
+        self._rows = np.array(rows, dtype=np.float32)
+
+    def embed(self, values: object) -> np.ndarray[Any, Any]:
+        return self._rows
+
+
+def neighbourhood(codes: list[int], rows: list[list[float]]) -> Any:
+    import_with_torch("transformers.trainer")
+    from prodcat_index.learning.finetuning.training import Neighbourhood
+
+    ids = [str(number) for number in range(len(codes))]
+    return Neighbourhood(Given(rows), Pile(ids, ids, ids, np.array(codes)), 0.0)  # type: ignore[arg-type]
+
+
+def test_the_loss_is_the_share_of_the_votes_of_other_categories() -> None:
+    """With itself among its neighbours, every card would be right, and nothing learned."""
+    import torch
+
+    model = neighbourhood([0, 0, 1, 1], [[1, 0], [0, 1], [-1, 0], [0, -1]])
+    # A row on (1, 0): its kin at cosine 0, the others at -1 and 0; temperature 0.1.
+    loss = model(torch.tensor([[1.0, 0.0]]), torch.tensor([0]))["loss"]
+    assert loss.item() == pytest.approx(np.log(2 + np.exp(-10)), abs=1e-5)
+    model.remember(Rows(np.array([[1, 0], [1, 0], [-1, 0], [-1, 0]], np.float32), np.zeros(4)))
+    loss = model(torch.tensor([[1.0, 0.0]]), torch.tensor([0]))["loss"]
+    assert loss.item() == pytest.approx(np.log(1 + 2 * np.exp(-20)), abs=1e-5)
+
+
+def test_a_card_without_kin_teaches_nothing() -> None:
+    """Its loss would be without bound, and spoil the network."""
+    import torch
+
+    model = neighbourhood([0, 1, 1], [[1, 0], [0, 1], [-1, 0]])
+    rows = torch.tensor([[1.0, 0.0]], requires_grad=True)
+    loss = model(rows, torch.tensor([0]))["loss"]
+    loss.backward()
+    assert loss.item() == 0
+    assert rows.grad is not None and rows.grad.abs().max() == 0
 
 
 def test_chance_depends_on_its_number_alone_and_disturbs_nobody() -> None:

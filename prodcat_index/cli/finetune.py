@@ -18,14 +18,6 @@ if TYPE_CHECKING:
 CURVES = "learning_curves.png"
 
 
-class Balance(str, Enum):
-    """What is done about categories of unequal size."""
-
-    none = "none"
-    softmax = "softmax"
-    sampling = "sampling"
-
-
 class TrainingPrecision(str, Enum):
     """Of the numbers while training."""
 
@@ -54,7 +46,7 @@ def finetune(
     test: Annotated[
         float, typer.Option(help="Share of cards that are only judged, without --split.")
     ] = 0.25,
-    epochs: Annotated[int, typer.Option(min=1, help="Passes over the cards, at most.")] = 10,
+    epochs: Annotated[int, typer.Option(min=1, help="Passes over the cards, at most.")] = 4,
     patience: Annotated[
         int, typer.Option(min=1, help="Epochs without a better score before it stops.")
     ] = 3,
@@ -63,14 +55,18 @@ def finetune(
         int, typer.Option(min=1, help="Batches whose gradients make one step.")
     ] = 1,
     learning_rate: Annotated[
-        float | None, typer.Option(help="By default 0.001 for pictures, 0.0001 for texts.")
+        float | None, typer.Option(help="By default 0.0005 for pictures, 0.0001 for texts.")
     ] = None,
     balance: Annotated[
-        Balance, typer.Option(help="What is done about categories of unequal size.")
-    ] = Balance.none,
+        bool, typer.Option("--balance", help="Draw categories of unequal size equally often.")
+    ] = False,
     freeze: Annotated[
-        float, typer.Option(help="Share of the network, from its input, that stays as it is.")
-    ] = 0.0,
+        float | None,
+        typer.Option(
+            help="Share of the network, from its input, that stays as it is; "
+            "by default 0.9 for pictures, 0 for texts."
+        ),
+    ] = None,
     input_size: Annotated[
         int | None, typer.Option(help="Side of the pictures in pixels; smaller is faster.")
     ] = None,
@@ -106,7 +102,7 @@ def finetune(
             batch=batch,
             accumulate=accumulate,
             learning_rate=learning_rate,
-            balance=balance.value,
+            balance=balance,
             freeze=freeze,
             input_size=input_size,
             precision=precision.value if precision else None,

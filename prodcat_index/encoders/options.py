@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from prodcat_index.errors import EncoderError
 
 Precision = Literal["float32", "bfloat16"]
+Crop = Literal["none"]
 
 
 class Options(BaseModel):

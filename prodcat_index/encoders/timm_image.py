@@ -20,7 +20,7 @@ from prodcat_index.encoders.device import (
     require_numbers,
     run_halving,
 )
-from prodcat_index.encoders.options import Precision
+from prodcat_index.encoders.options import Crop, Precision
 from prodcat_index.encoders.torch_setup import import_with_torch
 from prodcat_index.errors import PictureError
 from prodcat_index.progress import progress_bar
@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 # no core ever waits for another. Measured in docs/decisions.md.
 BATCH = {"cpu": 2, "mps": 32, "cuda": 64}
 
+# The whole picture, squeezed into a square.
+UNCROPPED = {"crop_mode": "squash", "crop_pct": 1.0}
+
 
 class TimmEncoder(Encoder):
     """A timm network's pooled features.
@@ -41,11 +44,15 @@ class TimmEncoder(Encoder):
     spec
         The name by which the registry knows this encoder.
     model
-        A timm model made with ``num_classes=0``, with its weights.
+        A timm model with its weights, made with ``num_classes=0``; or with a classifier, which then
+        says the rows.
     weights_digest
         sha256 of the weights, part of the fingerprint.
     input_size
         Side of the pictures that the network gets, in pixels; None for its own.
+    crop
+        ``"none"`` squeezes the whole picture into a square; None for the network's own way, which
+        mostly is to cut the middle out.
     precision
         Of its numbers; None for the device's own.
     """
@@ -59,6 +66,7 @@ class TimmEncoder(Encoder):
         weights_digest: str,
         *,
         input_size: int | None = None,
+        crop: Crop | None = None,
         precision: Precision | None = None,
     ) -> None:
         timm_data = import_with_torch("timm.data")
@@ -72,6 +80,7 @@ class TimmEncoder(Encoder):
         self._preprocessing: Mapping[str, Any] = {
             **timm_data.resolve_model_data_config(model),
             **sized,
+            **(UNCROPPED if crop else {}),
         }
         self._transform = timm_data.create_transform(**self._preprocessing, is_training=False)
         self._weights_digest = weights_digest
@@ -81,7 +90,7 @@ class TimmEncoder(Encoder):
     def dim(self) -> int:
         """Length of a row."""
         # Some networks widen their features once more before the classifier.
-        return int(self._model.head_hidden_size)  # type: ignore[arg-type]
+        return int(self._model.num_classes or self._model.head_hidden_size)  # type: ignore[arg-type]
 
     @property
     def network(self) -> torch.nn.Module:
@@ -107,6 +116,26 @@ class TimmEncoder(Encoder):
 
     def encode(self, values: Sequence[str], *, label: str = "") -> Encoded:
         """Embed picture files; equal paths are embedded once, unreadable ones are absent."""
+        features, reasons = self.features(values, label)
+        vectors = unit_rows(features)
+        return Encoded(vectors, np.any(vectors != 0, axis=1), _by_reason(values, reasons))
+
+    def features(self, values: Sequence[str], label: str = "") -> tuple[FloatArray, dict[str, str]]:
+        """Return what the network says of picture files, before it gets unit length.
+
+        Parameters
+        ----------
+        values
+            n paths.
+        label
+            Of the progress bar.
+
+        Returns
+        -------
+        tuple
+            float32, shape (n, dim), zeros where there is no readable picture; and path -> why it
+            cannot be read.
+        """
         paths = list(dict.fromkeys(value for value in values if value))
         features = np.zeros((len(paths) + 1, self.dim), dtype=np.float32)
         reasons: dict[str, str] = {}
@@ -122,9 +151,8 @@ class TimmEncoder(Encoder):
                 features[readable] = embedded
                 bar.update(len(batch))
         position = {path: row for row, path in enumerate(paths)}
-        vectors = unit_rows(features)[[position.get(value, -1) for value in values]]
-        vectors = vectors.reshape(-1, self.dim)
-        return Encoded(vectors, np.any(vectors != 0, axis=1), _by_reason(values, reasons))
+        rows = [position.get(value, -1) for value in values]
+        return features[rows].reshape(-1, self.dim), reasons
 
     def _embed(
         self, paths: Sequence[str], rows: Sequence[int], reasons: dict[str, str]

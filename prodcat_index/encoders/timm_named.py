@@ -1,7 +1,8 @@
 """Any timm network by its name, with weights of the hub or of a local file.
 
 ``timm:NAME`` takes the weights that timm names, ``timm:NAME@FILE.safetensors`` those of a file.
-Either way they must fit to the last tensor; only the classifier is dropped.
+Either way they must fit to the last tensor; only the classifier is dropped, unless
+``?rows=classifier`` asks for what it says.
 """
 
 from __future__ import annotations
@@ -10,12 +11,12 @@ import hashlib
 import warnings
 from difflib import get_close_matches
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from pydantic import Field
 
 from prodcat_index.encoders.hub import cause_of, fetch_model
-from prodcat_index.encoders.options import Options, Precision, join_options, split_options
+from prodcat_index.encoders.options import Crop, Options, Precision, join_options, split_options
 from prodcat_index.encoders.timm_image import TimmEncoder
 from prodcat_index.encoders.torch_setup import import_with_torch
 from prodcat_index.errors import EncoderError
@@ -35,11 +36,13 @@ class TimmOptions(Options):
     input_size: int | None = Field(
         None, ge=32, le=2048, description="a side in pixels, from 32 to 2048"
     )
+    rows: Literal["classifier"] | None = Field(None, description="classifier")
+    crop: Crop | None = Field(None, description=" or ".join(get_args(Crop)))
     precision: Precision | None = Field(None, description=" or ".join(get_args(Precision)))
 
 
 class NamedTimmEncoder(TimmEncoder):
-    """The pooled features of a timm network."""
+    """The pooled features of a timm network, or what its classifier says."""
 
     @classmethod
     def from_spec(cls, argument: str) -> NamedTimmEncoder:
@@ -56,12 +59,13 @@ class NamedTimmEncoder(TimmEncoder):
         config = _config(name)
         file = _local_file(given) if separator else None
         spec = join_options(f"{SCHEME}:{name}" + (f"@{file}" if file else ""), options)
-        model = _load(name, file or _hub_file(name, config), config, options.input_size)
+        model = _load(name, file or _hub_file(name, config), config, options)
         return cls(
             spec,
             model,
             _digest(config.architecture, model),
             input_size=options.input_size,
+            crop=options.crop,
             precision=options.precision,
         )
 
@@ -115,8 +119,9 @@ def _hub_file(name: str, config: Any) -> Path:
     return path
 
 
-def _load(name: str, file: Path, config: Any, input_size: int | None) -> torch.nn.Module:
+def _load(name: str, file: Path, config: Any, options: TimmOptions) -> torch.nn.Module:
     timm = import_with_torch("timm")
+    input_size = options.input_size
     sized = {"img_size": input_size} if input_size and config.fixed_input_size else {}
     # Damaged files raise errors of almost any class; what timm warns of is in its own code.
     try:
@@ -135,7 +140,12 @@ def _load(name: str, file: Path, config: Any, input_size: int | None) -> torch.n
             f"({cause_of(error) if fits else 'its tensors are others'}); fetch them anew, give "
             f"those of this very network, or {WAY_OUT}."
         ) from error
-    model.reset_classifier(0)  # type: ignore[operator]
+    if options.rows is None:
+        model.reset_classifier(0)  # type: ignore[operator]
+    elif not classes:
+        raise EncoderError(
+            f"The weights {file} have no classifier for rows=classifier; leave this option out."
+        )
     if input_size:
         _try_size(name, model.eval(), input_size)
     return model

@@ -1,1 +1,1 @@
-"""Encoders trained on a catalogue: a linear layer is put back, and taken away again at the end."""
+"""Encoders trained on a catalogue, so that the nearest cards are of the same category."""

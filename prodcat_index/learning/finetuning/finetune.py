@@ -103,10 +103,11 @@ def finetune(
 ) -> Finetuned:
     """Train an encoder to tell the categories of a catalogue apart.
 
-    Cards are split first. A linear layer over the encoder's unit rows, which begins as the
-    categories' means, is trained together with the network on the train part. After every epoch
-    the nearest train cards vote on the valid part; the epoch with the best weighted F1 is kept. A
-    run that was stopped goes on from its last checkpoint when it is repeated.
+    Cards are split first. The network is trained so that the nearest of the other cards of the
+    train part vote for a card's own category; one for pictures sees them whole, and ends in a
+    linear layer. After every epoch the nearest train cards vote on the valid part; the epoch with
+    the best weighted F1 is kept. A run that was stopped goes on from its last checkpoint when it
+    is repeated.
 
     Parameters
     ----------
@@ -207,6 +208,7 @@ class _Job:
         from prodcat_index.learning.finetuning.callbacks import Report, TimedCheckpoints
         from prodcat_index.learning.finetuning.training import KnnTrainer, training_arguments
 
+        trainee.begin(self.material.train)
         start = resume_point(place, self.identity)
         if start:
             say(f"going on from step {start.name.partition('-')[2]} of the run that was stopped")

@@ -8,7 +8,6 @@ from typing import Literal
 
 from prodcat_index.errors import EncoderError
 
-Balance = Literal["none", "softmax", "sampling"]
 TrainingPrecision = Literal["float32", "bfloat16", "float16"]
 
 
@@ -27,14 +26,12 @@ class FinetuneSettings:
     accumulate
         Batches whose gradients are added up before a step.
     learning_rate
-        Of the network; that of the linear layer is ten times as large. None for what was measured
-        to suit pictures or texts.
+        None for what was measured to suit pictures or texts.
     balance
-        What is done about categories of unequal size: ``"softmax"`` adds the logarithm of their
-        sizes to the scores while training, ``"sampling"`` draws them equally often, ``"none"``
-        does nothing.
+        Draw the categories equally often.
     freeze
-        Share of the network's tensors, from the input, that stay as they are.
+        Share of the network's tensors, from the input, that stay as they are; None for what was
+        measured to suit pictures or texts.
     input_size
         Side of the pictures in pixels; None for the encoder's own.
     precision
@@ -43,13 +40,13 @@ class FinetuneSettings:
         Of everything that is drawn at random.
     """
 
-    epochs: int = 10
+    epochs: int = 4
     patience: int = 3
     batch: int = 32
     accumulate: int = 1
     learning_rate: float | None = None
-    balance: Balance = "none"
-    freeze: float = 0.0
+    balance: bool = False
+    freeze: float | None = None
     input_size: int | None = None
     precision: TrainingPrecision | None = None
     seed: int = 0
@@ -69,7 +66,7 @@ def check_settings(settings: FinetuneSettings) -> None:
     rate = settings.learning_rate
     if rate is not None and not (math.isfinite(rate) and rate > 0):
         raise EncoderError(f"The learning rate must be above 0; it is {rate}.")
-    if not 0 <= settings.freeze < 1:
+    if settings.freeze is not None and not 0 <= settings.freeze < 1:
         raise EncoderError(
             f"The frozen share of the network must be from 0 to below 1; it is {settings.freeze}."
         )

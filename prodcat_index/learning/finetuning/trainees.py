@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from prodcat_index.encoders import efficientnet
 from prodcat_index.encoders.base import Encoder, FloatArray
+from prodcat_index.encoders.device import pick_device
 from prodcat_index.encoders.finetuned import MODEL, SCHEME, WEIGHTS
 from prodcat_index.encoders.options import join_options, split_options
 from prodcat_index.encoders.registry import make_encoder
@@ -17,10 +18,16 @@ from prodcat_index.encoders.timm_image import TimmEncoder
 from prodcat_index.encoders.timm_named import TimmOptions
 from prodcat_index.encoders.torch_setup import import_with_torch, quiet
 from prodcat_index.errors import EncoderError
+from prodcat_index.learning.finetuning.first_layer import first_layer
+from prodcat_index.learning.finetuning.material import Pile
 from prodcat_index.learning.finetuning.seeding import seeded
 
 if TYPE_CHECKING:
     import torch
+
+# Random crops are cut from the whole picture, squeezed into a square of this many times the size
+# that the network gets.
+SQUEEZED = 1.3
 
 
 class Trainee(ABC):
@@ -32,6 +39,8 @@ class Trainee(ABC):
         Of the encoder that loads the result.
     learning_rate
         That was measured to suit such networks.
+    freeze
+        Share of the network's tensors, from the input, that was measured to be best left alone.
     encoder
         Embeds with the network as it is at the moment.
     network
@@ -40,6 +49,7 @@ class Trainee(ABC):
 
     scheme: ClassVar[Literal["timm", "sbert"]]
     learning_rate: ClassVar[float]
+    freeze: ClassVar[float]
     encoder: Encoder
     network: torch.nn.Module
 
@@ -58,6 +68,20 @@ class Trainee(ABC):
         """
         self.network.eval()
         return self.encoder.encode(values, label="embedding").vectors
+
+    def begin(self, pile: Pile) -> None:
+        """Prepare the network for the cards that it will be trained on.
+
+        Parameters
+        ----------
+        pile
+            The training part.
+
+        Raises
+        ------
+        EncoderError
+            If the network cannot be prepared.
+        """
 
     @property
     @abstractmethod
@@ -87,7 +111,7 @@ class Trainee(ABC):
 
 
 class PictureTrainee(Trainee):
-    """A network of timm.
+    """A network of timm that sees whole pictures and ends in a linear layer.
 
     Parameters
     ----------
@@ -98,7 +122,8 @@ class PictureTrainee(Trainee):
     """
 
     scheme = "timm"
-    learning_rate = 1e-3
+    learning_rate = 5e-4
+    freeze = 0.9
     encoder: TimmEncoder
 
     def __init__(self, spec: str, input_size: int | None) -> None:
@@ -109,13 +134,34 @@ class PictureTrainee(Trainee):
         self._vary = import_with_torch("timm.data").create_transform(
             **self.encoder.preprocessing,
             is_training=True,
-            scale=(0.5, 1.0),
+            scale=(0.35, 1.0),
             ratio=(0.75, 4 / 3),
             hflip=0.5,
-            color_jitter=0.2,
+            color_jitter=0.3,
             auto_augment=None,
-            re_prob=0.1,
         )
+
+    def begin(self, pile: Pile) -> None:
+        """Let the network end in a linear layer in which the categories are apart.
+
+        It is timm's own classifier.
+        """
+        import torch
+
+        features, _ = self.encoder.features(pile.values, "embedding")
+        weights, biases = first_layer(features, pile.codes)
+        self.network.reset_classifier(len(weights))  # type: ignore[operator]
+        layer = self.network.get_classifier()  # type: ignore[operator]
+        if not isinstance(layer, torch.nn.Linear):
+            raise EncoderError(
+                f"The network {self._name} has no linear classifier, whose place the trained layer "
+                f"could take; take another one, such as {efficientnet.SPEC}."
+            )
+        with torch.no_grad():
+            layer.weight.copy_(torch.from_numpy(weights))
+            layer.bias.copy_(torch.from_numpy(biases))
+        self.network.to(pick_device())
+        self._options = self._options.model_copy(update={"rows": "classifier"})
 
     @property
     def name(self) -> str:
@@ -128,10 +174,11 @@ class PictureTrainee(Trainee):
         return join_options("", self._options).removeprefix("?")
 
     def load(self, value: str, draw: int) -> torch.Tensor:
-        """Return a picture cropped, mirrored, coloured and partly erased at random."""
+        """Return a picture cropped, mirrored and coloured at random."""
         from prodcat_index.cards.pictures import load_picture
 
-        picture = load_picture(value, min_side=2 * self._size)
+        side = int(SQUEEZED * self._size)
+        picture = load_picture(value, min_side=2 * self._size).resize((side, side))
         with seeded(draw):
             varied: torch.Tensor = self._vary(picture)
         return varied
@@ -143,12 +190,12 @@ class PictureTrainee(Trainee):
         return torch.stack(list(loaded)).contiguous(memory_format=torch.channels_last)
 
     def features(self, inputs: torch.Tensor) -> torch.Tensor:
-        """Return pooled features."""
-        pooled: torch.Tensor = self.network(inputs)
-        return pooled
+        """Return what the layer says."""
+        rows: torch.Tensor = self.network(inputs)
+        return rows
 
     def save(self, folder: Path) -> None:
-        """Write the weights without a classifier."""
+        """Write the weights, the layer as timm's classifier."""
         from safetensors.torch import save_file
 
         state = self.network.state_dict()
@@ -166,6 +213,7 @@ class TextTrainee(Trainee):
 
     scheme = "sbert"
     learning_rate = 1e-4
+    freeze = 0.0
     name = ""
     encoder: SbertEncoder
 
@@ -235,9 +283,9 @@ def make_trainee(spec: str, input_size: int | None) -> Trainee:
 def _named(spec: str, input_size: int | None) -> tuple[str, TimmOptions]:
     argument = efficientnet.ARCHITECTURE if spec == efficientnet.SPEC else spec.partition(":")[2]
     named, options = split_options(argument, TimmOptions)
-    if input_size is not None:
-        sized = options.model_copy(update={"input_size": input_size})
-        named, options = split_options(join_options(named, sized), TimmOptions)
+    sized = {"input_size": input_size} if input_size is not None else {}
+    whole = options.model_copy(update={"crop": "none", "rows": None, **sized})
+    named, options = split_options(join_options(named, whole), TimmOptions)
     return named.partition("@")[0], options
 
 
@@ -248,5 +296,5 @@ def _picture_encoder(spec: str, options: TimmOptions) -> TimmEncoder:
         return encoder
     plain = efficientnet.EfficientNetLite0Encoder.from_spec("")
     return efficientnet.EfficientNetLite0Encoder(
-        spec, plain.network, efficientnet.WEIGHTS_SHA256, input_size=options.input_size
+        spec, plain.network, efficientnet.WEIGHTS_SHA256, input_size=options.input_size, crop="none"
     )

@@ -1,8 +1,9 @@
 """The training itself, by the trainer of transformers with an optimiser of timm.
 
-The trainer of sentence-transformers is the same one; its checkpoints leave out the linear layer,
-so that a resumed run would begin with another. Torch is imported at the top, as classes of torch
-are derived here; only :mod:`~prodcat_index.learning.finetuning.finetune` imports this module.
+The trainer of sentence-transformers is the same one; its checkpoints leave out the rows that are
+remembered, so that a resumed run would begin with others. Torch is imported at the top, as classes
+of torch are derived here; only :mod:`~prodcat_index.learning.finetuning.finetune` imports this
+module.
 """
 
 from __future__ import annotations
@@ -16,18 +17,15 @@ import torch
 from torch.utils.data import Dataset, Sampler
 from transformers import EarlyStoppingCallback, PrinterCallback, Trainer, TrainingArguments
 
-from prodcat_index.encoders.base import FloatArray
 from prodcat_index.encoders.device import pick_device
 from prodcat_index.encoders.torch_setup import import_with_torch
 from prodcat_index.errors import EncoderError
-from prodcat_index.learning.finetuning.balance import equal_chances, log_priors
+from prodcat_index.learning.finetuning.balance import equal_chances
 from prodcat_index.learning.finetuning.material import Material, Pile
-from prodcat_index.learning.finetuning.scoring import Rows, knn_f1
+from prodcat_index.learning.finetuning.scoring import VOTE, Rows, knn_f1
 from prodcat_index.learning.finetuning.settings import FinetuneSettings, TrainingPrecision
 from prodcat_index.learning.finetuning.trainees import Trainee
 
-SCALE = 16.0
-HEAD_RATE = 10.0
 WEIGHT_DECAY = 0.05
 WARMUP = 0.1
 LOG_EVERY = 10
@@ -35,34 +33,48 @@ METRIC = "eval_f1"
 MOST_WORKERS = 8
 
 
-class Categorizer(torch.nn.Module):
-    """A network with a linear layer over its unit rows.
+class Neighbourhood(torch.nn.Module):
+    """A network, and the rows of the training cards as it saw them last, which vote on each card.
+
+    The loss is that of neighbourhood components analysis (J. Goldberger and others, 2004) over
+    remembered rows (Z. Wu and others, "Improving Generalization via Scalable Neighborhood
+    Component Analysis", 2018).
 
     Parameters
     ----------
     trainee
         Whose network it is.
-    head
-        From rows to scores of categories.
-    offsets
-        float, shape (C,): added to the scores in the loss.
+    pile
+        Training cards.
     frozen
         Share of the network's tensors, from the input, that stay as they are.
     """
 
-    def __init__(
-        self, trainee: Trainee, head: torch.nn.Linear, offsets: torch.Tensor, frozen: float
-    ) -> None:
+    codes: torch.Tensor
+    mean: torch.Tensor
+    known: torch.Tensor
+
+    def __init__(self, trainee: Trainee, pile: Pile, frozen: float) -> None:
         super().__init__()
         self.network = trainee.network
-        self.head = head
-        self.register_buffer("offsets", offsets, persistent=False)
         self._features = trainee.features
+        self.register_buffer("codes", torch.from_numpy(pile.codes), persistent=False)
+        remembered = Rows(trainee.embed(pile.values), pile.codes)
+        mean = remembered.vectors.mean(axis=0)
+        # Within the checkpoints, as they may be written within an epoch.
+        self.register_buffer("mean", torch.from_numpy(mean))
+        self.register_buffer("known", torch.from_numpy(remembered.centred(mean)))
         parameters = list(self.network.parameters())
         for weights in parameters[: int(frozen * len(parameters))]:
             weights.requires_grad_(False)
 
-    def train(self, mode: bool = True) -> Categorizer:
+    def remember(self, rows: Rows) -> None:
+        """Let the rows of the training cards be these from now on."""
+        mean = rows.vectors.mean(axis=0)
+        self.mean.copy_(torch.from_numpy(mean))
+        self.known.copy_(torch.from_numpy(rows.centred(mean)))
+
+    def train(self, mode: bool = True) -> Neighbourhood:
         """Switch to training, but for batch normalisation, which keeps its statistics."""
         super().train(mode)
         for module in self.network.modules():
@@ -71,14 +83,20 @@ class Categorizer(torch.nn.Module):
         return self
 
     def forward(self, inputs: Any, labels: torch.Tensor) -> dict[str, torch.Tensor]:
-        """Return the loss of a batch."""
-        rows = torch.nn.functional.normalize(self._features(inputs).float())
-        scores = self.head(rows) + self.offsets
-        return {"loss": torch.nn.functional.cross_entropy(scores, labels)}
+        """Return how little of the votes falls to a card's own category, by the cards' numbers."""
+        normalize = torch.nn.functional.normalize
+        rows = normalize(normalize(self._features(inputs).float()) - self.mean)
+        closeness = (rows @ self.known.T).float() / VOTE.temperature
+        itself = torch.nn.functional.one_hot(labels, len(self.codes)).bool()
+        alike = (self.codes[labels, None] == self.codes) & ~itself
+        has_kin = alike.any(dim=1)
+        votes = closeness.masked_fill(itself, -torch.inf)[has_kin].logsumexp(dim=1)
+        right = closeness.masked_fill(~alike, -torch.inf)[has_kin].logsumexp(dim=1)
+        return {"loss": (votes - right).sum() / max(1, len(votes))}
 
 
 class Examples(Dataset[tuple[Any, int]]):
-    """Training cards, each loaded with a random number of its own."""
+    """Training cards with their numbers, each loaded with a random number of its own."""
 
     def __init__(self, trainee: Trainee, pile: Pile) -> None:
         self._trainee = trainee
@@ -90,7 +108,7 @@ class Examples(Dataset[tuple[Any, int]]):
     def __getitem__(self, drawn: tuple[int, int]) -> tuple[Any, int]:
         row, number = drawn
         loaded = self._trainee.load(self._pile.values[row], number)
-        return loaded, int(self._pile.codes[row])
+        return loaded, row
 
 
 class Draws(Sampler[tuple[int, int]]):
@@ -146,7 +164,8 @@ class KnnTrainer(Trainer):
         self._trainee = trainee
         self._material = material
         self._settings = settings
-        model = _categorizer(trainee, material.train, settings)
+        frozen = trainee.freeze if settings.freeze is None else settings.freeze
+        model = Neighbourhood(trainee, material.train, frozen)
         super().__init__(
             model=model,
             args=arguments,
@@ -164,6 +183,8 @@ class KnnTrainer(Trainer):
             Rows(self._trainee.embed(pile.values), pile.codes)
             for pile in (self._material.train, self._material.valid)
         )
+        assert isinstance(self.model, Neighbourhood)
+        self.model.remember(taught)
         metrics = {METRIC: knn_f1(taught, asked)}
         self.log(metrics)
         self.control = self.callback_handler.on_evaluate(
@@ -178,43 +199,17 @@ class KnnTrainer(Trainer):
         super()._save(output_dir, {name: tensor.contiguous() for name, tensor in state.items()})
 
     def _collate(self, examples: Sequence[tuple[Any, int]]) -> dict[str, Any]:
-        loaded, codes = zip(*examples, strict=True)
-        return {"inputs": self._trainee.collate(loaded), "labels": torch.tensor(codes)}
+        loaded, rows = zip(*examples, strict=True)
+        return {"inputs": self._trainee.collate(loaded), "labels": torch.tensor(rows)}
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Draws:
-        balanced = self._settings.balance == "sampling"
-        return Draws(self._material.train, balanced, self._settings.seed)
+        return Draws(self._material.train, self._settings.balance, self._settings.seed)
 
 
-def _categorizer(trainee: Trainee, pile: Pile, settings: FinetuneSettings) -> Categorizer:
-    priors = log_priors(pile.codes)
-    offsets = priors if settings.balance == "softmax" else np.zeros_like(priors)
-    head = _nearest_mean(trainee.embed(pile.values), pile)
-    return Categorizer(trainee, head, torch.tensor(offsets, dtype=torch.float32), settings.freeze)
-
-
-def _nearest_mean(vectors: FloatArray, pile: Pile) -> torch.nn.Linear:
-    """Make the linear layer that prefers the category whose mean is nearest.
-
-    A layer of random weights would first of all spoil the network.
-    """
-    centre = vectors.mean(axis=0)
-    means = np.zeros((int(pile.codes.max()) + 1, vectors.shape[1]))
-    np.add.at(means, pile.codes, vectors - centre)
-    lengths = np.linalg.norm(means, axis=1, keepdims=True)
-    weights = SCALE * means / np.maximum(lengths, np.finfo(np.float32).eps)
-    head = torch.nn.Linear(weights.shape[1], weights.shape[0])
-    with torch.no_grad():
-        head.weight.copy_(torch.from_numpy(weights))
-        head.bias.copy_(torch.from_numpy(-weights @ centre))
-    return head
-
-
-def _optimizer(model: Categorizer, rate: float) -> torch.optim.Optimizer:
+def _optimizer(model: Neighbourhood, rate: float) -> torch.optim.Optimizer:
     timm = import_with_torch("timm.optim")
     network = timm.param_groups_weight_decay(model.network, WEIGHT_DECAY)
-    head = {"params": list(model.head.parameters()), "lr": HEAD_RATE * rate, "weight_decay": 0.0}
-    optimizer: torch.optim.Optimizer = timm.create_optimizer_v2([*network, head], "adamw", rate)
+    optimizer: torch.optim.Optimizer = timm.create_optimizer_v2(network, "adamw", rate)
     return optimizer
 
 
