@@ -90,7 +90,7 @@ def test_the_rows_of_the_old_cards_and_all_that_is_fitted_stay_bit_for_bit() -> 
         assert np.array_equal(block.mean, grown.mean)
         assert grown.slot.fingerprint == block.slot.fingerprint
     assert old.parts.learned and new.parts.learned
-    assert new.parts.learned.projection is old.parts.learned.projection
+    assert new.parts.learned.learner.projection is old.parts.learned.learner.projection
     assert (new.parts.weights, new.parts.vote) == (old.parts.weights, old.parts.vote)
 
 
@@ -122,16 +122,16 @@ def test_the_index_that_was_added_to_stays_as_it_is() -> None:
 
 
 def test_predictions_are_those_of_an_index_put_together_by_hand() -> None:
-    """With the same projection, over the joined rows."""
+    """With what was learned before, over the joined rows."""
     old, cards = built().parts, more(40)
     assert old.learned is not None
     encoded = [block.encode_queries(cards.values(block.modality)) for block in old.blocks]
     rounded = [vectors.astype(np.float16) for vectors, _ in encoded]
     present = np.stack([there for _, there in encoded], axis=1)
-    projected, known = old.learned.projection.project(rounded, present)
+    projected, known = old.learned.learner.card_rows(rounded, present)
     learned = replace(
         old.learned,
-        vectors=np.vstack([old.learned.vectors, projected.astype(np.float16)]),
+        vectors=np.vstack([old.learned.vectors, projected]),
         present=np.append(old.learned.present, known),
     )
     blocks = [

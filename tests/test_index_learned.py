@@ -15,7 +15,7 @@ from prodcat_index.cards.card import Card, Catalogue
 from prodcat_index.errors import IndexFolderError
 from prodcat_index.index import leave_one_out
 from prodcat_index.index.building import VOTE_OF_LEARNED
-from prodcat_index.index.learned import LearnedBlock
+from prodcat_index.index.learned import LearnedBlock, as_queries
 from prodcat_index.index.leave_one_out import FOLDS_OF_FEW_CARDS, LeaveOneOut
 from prodcat_index.index.product_index import ProductIndex
 from prodcat_index.voting.vote import VoteParameters
@@ -60,7 +60,8 @@ def test_the_search_index_is_made_of_the_learned_block_alone() -> None:
     parts = built().parts
     assert parts.learned is not None
     assert parts.weights == {"title": 0.0, "description": 0.0, "learned": 1.0}
-    assert parts.learned.dim == len(THINGS) - 1
+    # One direction less than categories, and how crowded it is around a card.
+    assert parts.learned.dim == len(THINGS) - 1 + 1
     assert parts.faiss_index.d == parts.learned.dim + 1
 
 
@@ -88,7 +89,7 @@ def test_it_is_saved_whole(tmp_path: Path) -> None:
     "name",
     [
         *("matrix", "offset", "vectors", "present"),
-        *("head.coefficients", "head.intercepts", "head.categories"),
+        *("head.coefficients", "head.intercepts", "head.categories", "references"),
     ],
 )
 def test_a_learned_file_of_another_shape_is_refused(tmp_path: Path, name: str) -> None:
@@ -143,7 +144,7 @@ def test_the_head_votes_with_the_neighbours() -> None:
     query, k = Card(title="red boots mug", description="scarf in grey"), 60
     encoded = [b.encode_queries([query.value(b.modality)])[0] for b in parts.blocks]
     rows, _ = parts.with_learned(encoded, np.ones((1, 2), dtype=bool))
-    probable = np.exp(head.log_probabilities(rows[-1], len(THINGS)))[0]
+    probable = np.exp(head.log_probabilities(rows[-1][:, :-1], len(THINGS)))[0]
     found = built().search(query, k)
     votes = dict.fromkeys(THINGS, 0.0)
     for near in found:
@@ -167,7 +168,7 @@ def test_an_explanation_tells_what_the_head_finds_of_the_answer() -> None:
     assert head is not None
     encoded = [b.encode_queries([LISTINGS[1].value(b.modality)])[0] for b in parts.blocks]
     rows, _ = parts.with_learned(encoded, np.ones((1, 2), dtype=bool))
-    probable = np.exp(head.log_probabilities(rows[-1], len(THINGS)))[0]
+    probable = np.exp(head.log_probabilities(rows[-1][:, :-1], len(THINGS)))[0]
     answer = sorted(THINGS).index(prediction.category)
     assert prediction.explanation is not None
     assert prediction.explanation.head == pytest.approx(probable[answer], abs=1e-4)
@@ -184,6 +185,46 @@ def test_whoever_weighs_one_modality_does_not_hear_the_others_by_the_head() -> N
         for exponent in (4.0, 0.0)
     )
     assert [p.ranked for p in loud] == [p.ranked for p in deaf]
+
+
+def test_what_is_crowded_around_a_card_is_taken_off_its_similarity() -> None:
+    """A card that is like everything would be the neighbour of everybody."""
+    parts = built().parts
+    assert parts.learned is not None
+    rows = parts.learned.unit_rows.astype(np.float64)
+    cosines = rows @ rows.T
+    for neighbour in built().search(LISTINGS[0], 10):
+        card = parts.catalogue.ids.index(neighbour.id)
+        nearest = np.sort(np.delete(cosines[card], card))[::-1][:20]
+        assert neighbour.learned_from["crowding"] == pytest.approx(-nearest.mean() / 2, abs=2e-3)
+
+
+def test_an_index_of_the_first_format_knows_no_crowding(tmp_path: Path) -> None:
+    """Its rows are as long as what is projected, and similarities are cosines."""
+    parts = built().parts
+    assert parts.learned is not None
+    learner = replace(parts.learned.learner, head=None, crowding=None)
+    old = LearnedBlock(learner, parts.learned.unit_rows, parts.learned.present)
+    made = ProductIndex(replace(parts, learned=old, faiss_index=None, covered=()))
+    loaded = ProductIndex.load(made.save(tmp_path / "i"))
+    assert loaded.parts.learned is not None
+    assert loaded.parts.learned.dim == len(THINGS) - 1
+    found = loaded.search(LISTINGS[0], 5)
+    assert set(found[0].learned_from) == {"title", "description"}
+    assert sum(found[0].learned_from.values()) == pytest.approx(found[0].similarity, abs=2e-3)
+    assert loaded.predict([Card(title="pink scarf")]).categories == ["scarf"]
+
+
+def test_a_card_asks_as_a_listing_does() -> None:
+    """Tuning would judge by similarities that no listing has."""
+    learned = built().parts.learned
+    assert learned is not None
+    blocks = built().parts.blocks
+    there = np.ones((3, 2), dtype=bool)
+    vectors = [block.vectors[:3].astype(np.float32) for block in blocks]
+    asked, _ = learned.learner.query_rows(vectors, there)
+    np.testing.assert_allclose(as_queries(learned, np.arange(3)), asked, atol=1e-3)
+    assert asked[:, -1].tolist() == [1.0] * 3
 
 
 def test_a_new_category_does_not_move_what_the_head_says_of_others() -> None:
@@ -211,7 +252,7 @@ def test_what_each_modality_adds_is_the_whole_similarity() -> None:
     """People are shown which modality an answer comes from: it must add up."""
     query = Card(title="red kettle", description="kettle in blue")
     for neighbour in built().search(query, 10):
-        assert set(neighbour.learned_from) == {"title", "description"}
+        assert set(neighbour.learned_from) == {"title", "description", "crowding"}
         total = sum(neighbour.learned_from.values())
         assert total == pytest.approx(neighbour.by_block["learned"], abs=2e-3)
 
@@ -221,7 +262,7 @@ def test_a_listing_without_a_modality_is_explained_by_the_other() -> None:
     assert prediction.explanation is not None
     assert prediction.explanation.decided_by == "title"
     assert prediction.explanation.without["title"] == ("", 0.0)
-    assert set(prediction.neighbours[0].learned_from) == {"title"}
+    assert set(prediction.neighbours[0].learned_from) == {"title", "crowding"}
 
 
 def test_cards_that_ask_have_no_part_in_what_is_learned() -> None:

@@ -23,6 +23,8 @@ from prodcat_index.voting.prediction import (
 )
 from prodcat_index.voting.vote import Vote
 
+CROWDING = "crowding"
+
 
 @dataclass(frozen=True)
 class Answers:
@@ -69,13 +71,16 @@ class Answers:
         )
 
     def _learned_from(self, found: Neighbours, query: int, row: int) -> dict[str, float]:
-        """Return what each block adds to the cosine in the learned block."""
+        """Return what each block adds to the similarity in the learned block, and crowding."""
         learned = self.parts.learned
         if learned is None:
             return {}
-        card = learned.vectors[row].astype(np.float32)
-        added = zip(self.parts.blocks, found.learned, strict=True)
-        return {block.name: float(part[query] @ card) for block, part in added if part[query].any()}
+        card = learned.unit_rows[row].astype(np.float32)
+        blocks = zip(self.parts.blocks, found.learned, strict=True)
+        added = {b.name: float(part[query] @ card) for b, part in blocks if part[query].any()}
+        if added and learned.learner.crowding:
+            added[CROWDING] = float(learned.vectors[row, -1])
+        return added
 
     def prediction(
         self,

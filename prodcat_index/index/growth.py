@@ -67,8 +67,9 @@ def measure_drift(block: Block | LearnedBlock, fitted_cards: int) -> DriftRecord
     DriftRecord or None
         None where either have no row.
     """
-    first, n = _total(block.vectors[:fitted_cards], block.present[:fitted_cards])
-    other, m = _total(block.vectors[fitted_cards:], block.present[fitted_cards:])
+    rows = block.unit_rows if isinstance(block, LearnedBlock) else block.vectors
+    first, n = _total(rows[:fitted_cards], block.present[:fitted_cards])
+    other, m = _total(rows[fitted_cards:], block.present[fitted_cards:])
     if n == 0 or m == 0:
         return None
     mean = first / n

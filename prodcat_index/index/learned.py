@@ -12,8 +12,9 @@ import numpy.typing as npt
 from prodcat_index.encoders.base import BoolArray, FloatArray
 from prodcat_index.index.block import Block
 from prodcat_index.index.manifest import LEARNED
+from prodcat_index.learning.crowding import Crowding
 from prodcat_index.learning.head import LinearHead, fit_head
-from prodcat_index.learning.projection import Projection, fit_projection
+from prodcat_index.learning.projection import Projection, Rows, fit_projection
 
 ProjectionKind = Literal["lda", "none"]
 IntArray = npt.NDArray[np.int64]
@@ -32,10 +33,52 @@ class Learner:
     head
         How probable each category is by a projected row; None where there are no two categories
         of rows that are not zero, and in indexes of format 1.
+    crowding
+        Takes half of how crowded it is around a card off its similarity; None where there are no
+        two rows, and in indexes of format 1.
     """
 
     projection: Projection
     head: LinearHead | None
+    crowding: Crowding | None
+
+    @property
+    def dim(self) -> int:
+        """Length of a row: that of a projected one, and one for crowding."""
+        return self.projection.dim + (self.crowding is not None)
+
+    def card_rows(
+        self, blocks: Sequence[Rows], present: BoolArray
+    ) -> tuple[npt.NDArray[np.float16], BoolArray]:
+        """Project cards.
+
+        Parameters
+        ----------
+        blocks
+            B arrays of shape (n, dim of the block): centred unit rows, zeros where absent.
+        present
+            bool, shape (n, B).
+
+        Returns
+        -------
+        tuple
+            float16, shape (n, dim): unit rows and, last, minus half of the crowding; zeros where
+            a card has no block. And bool of shape (n,): which have one.
+        """
+        rows, known = self.projection.project(blocks, present)
+        if self.crowding is None:
+            return rows.astype(np.float16), known
+        penalty = np.where(known, -self.crowding.of(rows) / 2, 0.0)
+        return np.column_stack([rows, penalty]).astype(np.float16), known
+
+    def query_rows(
+        self, blocks: Sequence[FloatArray], present: BoolArray
+    ) -> tuple[FloatArray, BoolArray]:
+        """Project queries, as :meth:`card_rows` but float32 and ending in 1 for the crowding."""
+        rows, known = self.projection.project(blocks, present)
+        if self.crowding is None:
+            return rows, known
+        return np.column_stack([rows, known]).astype(np.float32), known
 
     def renumbered(self, codes: IntArray) -> Learner:
         """Return this under other category codes.
@@ -60,7 +103,7 @@ class LearnedBlock:
     learner
         What was learned.
     vectors
-        float16, shape (N, d): unit rows, zeros where a card has no block.
+        float16, shape (N, dim), from :meth:`Learner.card_rows`.
     present
         bool, shape (N,).
     """
@@ -72,14 +115,35 @@ class LearnedBlock:
     modality: str = LEARNED
 
     @property
-    def projection(self) -> Projection:
-        """From all other blocks into this one."""
-        return self.learner.projection
+    def dim(self) -> int:
+        """Length of a row."""
+        return self.learner.dim
 
     @property
-    def dim(self) -> int:
-        """Length d of a row."""
-        return self.projection.dim
+    def unit_rows(self) -> npt.NDArray[np.float16]:
+        """The projected rows alone: float16, shape (N, d)."""
+        return self.vectors[:, : self.learner.projection.dim]
+
+
+def as_queries(block: Block | LearnedBlock, rows: IntArray) -> FloatArray:
+    """Return cards of a block as queries to the others.
+
+    Parameters
+    ----------
+    block
+        Of N cards.
+    rows
+        int64, shape (n,): their numbers.
+
+    Returns
+    -------
+    numpy.ndarray
+        float32, shape (n, dim of the block).
+    """
+    queries = block.vectors[rows].astype(np.float32)
+    if isinstance(block, LearnedBlock) and block.learner.crowding:
+        queries[:, -1] = block.present[rows]
+    return queries
 
 
 def learn(blocks: Sequence[Block], codes: IntArray) -> LearnedBlock | None:
@@ -102,7 +166,7 @@ def learn(blocks: Sequence[Block], codes: IntArray) -> LearnedBlock | None:
 
 
 def fit_on_cards(blocks: Sequence[Block], codes: IntArray) -> Learner | None:
-    """Learn a projection, and a head over what it projects, from labelled cards.
+    """Learn a projection from labelled cards, and a head and crowding over what it projects.
 
     Parameters
     ----------
@@ -113,8 +177,8 @@ def fit_on_cards(blocks: Sequence[Block], codes: IntArray) -> Learner | None:
     projection = fit_projection(vectors, present, codes)
     if projection is None:
         return None
-    rows, _ = projection.project(vectors, present)
-    return Learner(projection, fit_head(rows, codes))
+    rows, known = projection.project(vectors, present)
+    return Learner(projection, fit_head(rows, codes), Crowding.among(rows[known & (codes >= 0)]))
 
 
 def project_cards(learner: Learner, blocks: Sequence[Block]) -> LearnedBlock:
@@ -127,8 +191,7 @@ def project_cards(learner: Learner, blocks: Sequence[Block]) -> LearnedBlock:
     blocks
         Of N cards.
     """
-    rows, known = learner.projection.project(*_arrays(blocks))
-    return LearnedBlock(learner, rows.astype(np.float16), known)
+    return LearnedBlock(learner, *learner.card_rows(*_arrays(blocks)))
 
 
 def log_heads(
@@ -157,7 +220,7 @@ def log_heads(
     count = 1 + max(int(codes.max()), int(head.categories.max()))
     for start in range(0, len(codes), ROWS_AT_ONCE):
         part = slice(start, start + ROWS_AT_ONCE)
-        every = head.log_probabilities(vectors[-1][part], count)
+        every = head.log_probabilities(vectors[-1][part, : len(head.coefficients)], count)
         logarithms[part] = np.take_along_axis(every, np.maximum(codes[part], 0), axis=1)
     return np.where(codes >= 0, logarithms, np.float32(0))
 

@@ -13,7 +13,13 @@ from prodcat_index.encoders.base import BoolArray, FloatArray
 from prodcat_index.encoders.registry import make_encoder
 from prodcat_index.errors import QueryError
 from prodcat_index.index.block import Block, build_block
-from prodcat_index.index.learned import LearnedBlock, Learner, fit_on_cards, project_cards
+from prodcat_index.index.learned import (
+    LearnedBlock,
+    Learner,
+    as_queries,
+    fit_on_cards,
+    project_cards,
+)
 from prodcat_index.index.neighbours import IntArray
 from prodcat_index.index.parts import UNLABELLED, IndexParts, search_space
 from prodcat_index.index.pooling import Asking, Weights, collect_pool
@@ -131,7 +137,7 @@ class LeaveOneOut:
             return hidden
 
         return Asking(
-            vectors=[block.vectors[rows].astype(np.float32) for block in blocks],
+            vectors=[as_queries(block, rows) for block in blocks],
             present=present[rows],
             true=codes[rows],
             hide=hide,

@@ -11,7 +11,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 
 from prodcat_index.voting.tuning import Objective
 
-# 2: what was added since the index was built (growth); a linear head beside the projection.
+# 2: what was added since the index was built (growth); a linear head and crowding beside the
+# projection.
 FORMAT_VERSION = 2
 LEARNED = "learned"
 CARDS = "cards.parquet"
@@ -188,6 +189,20 @@ class HeadRecord(_Record):
     categories: InsidePath
 
 
+class CrowdingRecord(_Record):
+    """Cards by which crowding is judged: their number, how many count, and their file."""
+
+    size: int = Field(ge=2, le=2**20)
+    near: int = Field(ge=1, le=2**20)
+    references: InsidePath
+
+    @model_validator(mode="after")
+    def _consistent(self) -> CrowdingRecord:
+        if self.near >= self.size:
+            raise ValueError("more cards count for crowding than there are")
+        return self
+
+
 class LearnedRecord(_Record):
     """The learned block: its shape, its part in the similarity, and its files."""
 
@@ -199,6 +214,7 @@ class LearnedRecord(_Record):
     matrix: InsidePath
     offset: InsidePath
     head: HeadRecord | None = None
+    crowding: CrowdingRecord | None = None
 
 
 class DriftRecord(_Record):
@@ -356,4 +372,5 @@ class Manifest(_Record):
             of_blocks |= {learned.vectors, learned.present, learned.matrix, learned.offset}
             head = learned.head
             of_blocks |= {head.coefficients, head.intercepts, head.categories} if head else set()
+            of_blocks |= {learned.crowding.references} if learned.crowding else set()
         return of_blocks | {f"{self.data}/{CARDS}", f"{self.data}/{SEARCH}"}

@@ -164,7 +164,7 @@ class IndexParts:
         """
         if self.learned is None:
             return list(vectors), present
-        rows, known = self.learned.projection.project(vectors, present)
+        rows, known = self.learned.learner.query_rows(vectors, present)
         return [*vectors, rows], np.column_stack([present, known])
 
     @property

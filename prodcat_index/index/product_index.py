@@ -479,7 +479,7 @@ class ProductIndex:
         """Add what each block of the queries contributes to the learned one."""
         if self.parts.learned is None:
             return found
-        return replace(found, learned=self.parts.learned.projection.parts(queries, present))
+        return replace(found, learned=self.parts.learned.learner.projection.parts(queries, present))
 
     def _without(
         self, modality: str, queries: Sequence[FloatArray], present: BoolArray

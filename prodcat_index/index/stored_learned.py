@@ -8,8 +8,15 @@ from pathlib import Path
 import numpy as np
 
 from prodcat_index.index.learned import LearnedBlock, Learner
-from prodcat_index.index.manifest import LEARNED, HeadRecord, LearnedRecord, Manifest
+from prodcat_index.index.manifest import (
+    LEARNED,
+    CrowdingRecord,
+    HeadRecord,
+    LearnedRecord,
+    Manifest,
+)
 from prodcat_index.index.stored_arrays import damaged_file, read_array
+from prodcat_index.learning.crowding import Crowding
 from prodcat_index.learning.head import LinearHead
 from prodcat_index.learning.projection import Projection
 
@@ -24,14 +31,17 @@ def write_learned(learned: LearnedBlock, target: Path) -> None:
     target
         The folder.
     """
+    learner = learned.learner
     arrays = {
         "vectors": learned.vectors,
         "present": learned.present,
-        "matrix": np.concatenate(learned.projection.matrices),
-        "offset": np.concatenate(learned.projection.offsets),
+        "matrix": np.concatenate(learner.projection.matrices),
+        "offset": np.concatenate(learner.projection.offsets),
     }
-    if learned.learner.head:
-        arrays |= {f"head.{name}": array for name, array in vars(learned.learner.head).items()}
+    if learner.head:
+        arrays |= {f"head.{name}": array for name, array in vars(learner.head).items()}
+    if learner.crowding:
+        arrays["references"] = learner.crowding.references
     for name, array in arrays.items():
         np.save(target / f"{LEARNED}.{name}.npy", array, allow_pickle=False)
 
@@ -48,7 +58,7 @@ def learned_record(learned: LearnedBlock, data: str, weights: Mapping[str, float
     weights
         Block name -> weight.
     """
-    head = learned.learner.head
+    head, crowding = learned.learner.head, learned.learner.crowding
     stem = f"{data}/{LEARNED}"
     return LearnedRecord(
         dim=learned.dim,
@@ -59,6 +69,7 @@ def learned_record(learned: LearnedBlock, data: str, weights: Mapping[str, float
         matrix=f"{stem}.matrix.npy",
         offset=f"{stem}.offset.npy",
         head=_head_record(head, f"{stem}.head") if head else None,
+        crowding=_crowding_record(crowding, stem) if crowding else None,
     )
 
 
@@ -68,6 +79,12 @@ def _head_record(head: LinearHead, stem: str) -> HeadRecord:
         coefficients=f"{stem}.coefficients.npy",
         intercepts=f"{stem}.intercepts.npy",
         categories=f"{stem}.categories.npy",
+    )
+
+
+def _crowding_record(crowding: Crowding, stem: str) -> CrowdingRecord:
+    return CrowdingRecord(
+        size=len(crowding.references), near=crowding.near, references=f"{stem}.references.npy"
     )
 
 
@@ -89,16 +106,23 @@ def read_learned(folder: Path, record: LearnedRecord, manifest: Manifest) -> Lea
         If a file is damaged.
     """
     n, dims = manifest.cards, [block.dim for block in manifest.blocks]
-    matrix = read_array(folder / record.matrix, "float32", (sum(dims), record.dim))
+    dim = record.dim - (record.crowding is not None)
+    matrix = read_array(folder / record.matrix, "float32", (sum(dims), dim))
     offset = read_array(folder / record.offset, "float32", (sum(dims),))
     edges = np.cumsum(dims)[:-1]
     projection = Projection(np.split(matrix, edges), np.split(offset, edges))
-    head = _read_head(folder, record.head, record.dim, manifest) if record.head else None
+    head = _read_head(folder, record.head, dim, manifest) if record.head else None
+    crowding = _read_crowding(folder, record.crowding, dim) if record.crowding else None
     return LearnedBlock(
-        learner=Learner(projection, head),
+        learner=Learner(projection, head, crowding),
         vectors=read_array(folder / record.vectors, "float16", (n, record.dim)),
         present=read_array(folder / record.present, "bool", (n,)),
     )
+
+
+def _read_crowding(folder: Path, record: CrowdingRecord, dim: int) -> Crowding:
+    references = read_array(folder / record.references, "float32", (record.size, dim))
+    return Crowding(references, record.near)
 
 
 def _read_head(folder: Path, record: HeadRecord, dim: int, manifest: Manifest) -> LinearHead:

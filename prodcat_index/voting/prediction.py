@@ -29,7 +29,8 @@ class Neighbour:
     vote_share
         Part of the vote, from 0 to 1; ``None`` where nothing was voted on.
     learned_from
-        Block name -> what it adds to the cosine in the learned block, if there is one.
+        Block name -> what it adds to the similarity in the learned block, if there is one; and
+        ``crowding``, what is taken off because it is crowded around this card.
     """
 
     id: str

@@ -1,0 +1,66 @@
+"""Crowding, against the definition."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from prodcat_index.learning import crowding as crowding_module
+from prodcat_index.learning.crowding import Crowding
+
+Rows = npt.NDArray[np.float32]
+
+
+def unit(n: int, seed: int, dim: int = 4) -> Rows:
+    rows = np.random.default_rng(seed).normal(size=(n, dim))
+    found: Rows = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+    return found
+
+
+def among(rows: Rows) -> Crowding:
+    crowding = Crowding.among(rows)
+    assert crowding is not None
+    return crowding
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(2, 60), st.integers(1, 9), st.integers(0, 10**6))
+def test_it_is_the_mean_of_the_nearest_but_for_the_first(n: int, asked: int, seed: int) -> None:
+    rows, queries = unit(n, seed), unit(asked, seed + 1)
+    crowding = among(rows)
+    assert crowding.near == min(20, n - 1)
+    cosines = np.sort(queries.astype(np.float64) @ rows.T, axis=1)[:, ::-1]
+    expected = cosines[:, 1 : crowding.near + 1].mean(axis=1)
+    np.testing.assert_allclose(crowding.of(queries), expected, atol=1e-5)
+
+
+def test_a_row_does_not_crowd_itself() -> None:
+    """Three rows at right angles: each has only itself near."""
+    assert among(np.eye(3, dtype=np.float32)).of(np.eye(3, dtype=np.float32)).tolist() == [0.0] * 3
+
+
+def test_of_many_rows_some_are_compared_with_and_fewer_count(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As many near ones among fewer rows would reach farther."""
+    monkeypatch.setattr(crowding_module, "MOST_REFERENCES", 50)
+    rows = unit(200, 0)
+    crowding = among(rows)
+    assert crowding.near == 5
+    np.testing.assert_array_equal(crowding.references[[0, -1]], rows[[0, -1]])
+    assert len(crowding.references) == 50
+
+
+def test_chunks_make_no_difference(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = unit(70, 3)
+    whole = among(rows).of(rows)
+    monkeypatch.setattr(crowding_module, "ROWS_AT_ONCE", 7)
+    np.testing.assert_allclose(among(rows).of(rows), whole, atol=1e-6)
+
+
+def test_one_row_is_not_crowded_by_anything() -> None:
+    assert Crowding.among(unit(1, 0)) is None
+    assert Crowding.among(unit(0, 0)) is None
