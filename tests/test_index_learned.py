@@ -149,7 +149,8 @@ def test_the_head_votes_with_the_neighbours() -> None:
     votes = dict.fromkeys(THINGS, 0.0)
     for near in found:
         fading = np.exp((near.similarity - found[0].similarity) / 0.5)
-        votes[near.category] += fading * probable[sorted(THINGS).index(near.category)]
+        factor = probable[sorted(THINGS).index(near.category)] ** parts.vote.head_exponent
+        votes[near.category] += fading * factor
     prediction = built().predict([query], k=k, temperature=0.5)[0]
     expected = {name: vote / sum(votes.values()) for name, vote in votes.items() if vote}
     assert len(expected) > 1

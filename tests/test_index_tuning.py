@@ -538,3 +538,18 @@ def test_no_array_is_read_to_write_settings(stored: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(storage, "read_array", None)
     monkeypatch.setattr(storage, "read_search", None)
     opened.tuned(opened.tune(objective="nll")).save_settings(stored)
+
+
+def test_confidence_is_learned_on_cards_that_tuning_has_not_seen() -> None:
+    """On cards that the weights were chosen by, every confidence looks better than it is."""
+    rng = np.random.default_rng(3)
+    things = ("boots", "kettle", "lamp", "scarf")
+    rows = [
+        row(f"c{n:03}", f"{things[n % 4]} {rng.integers(10**6)}", category=things[n % 4])
+        for n in range(400)
+    ]
+    index = ProductIndex.build(catalogue(rows), projection="none")
+    tuning = index.tune()
+    assert tuning.calibration is not None
+    assert tuning.cards + tuning.calibration.cards == 400
+    assert tuning.calibration.cards == pytest.approx(400 / 3, rel=0.2)

@@ -11,8 +11,8 @@ import numpy.typing as npt
 FloatArray = npt.NDArray[np.float32]
 IntArray = npt.NDArray[np.int64]
 
-# The inverse of the penalty on squared coefficients, which hardly matters.
-INVERSE_PENALTY = 10.0
+# The inverse of the penalty on squared coefficients.
+INVERSE_PENALTY = 3.0
 # Unit rows are stretched, so that the solver arrives in a quarter of the steps.
 STRETCH = 3.0
 STEPS = 25
