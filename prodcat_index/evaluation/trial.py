@@ -13,6 +13,7 @@ import numpy.typing as npt
 from prodcat_index.cards.card import Catalogue
 from prodcat_index.encoders.base import BoolArray, FloatArray
 from prodcat_index.index.deciding import decide
+from prodcat_index.index.listings import encode_listings
 from prodcat_index.index.neighbours import IntArray
 from prodcat_index.index.product_index import ProductIndex
 from prodcat_index.voting.calibration import Calibration
@@ -93,12 +94,8 @@ class Trial:
         EncoderError
             If an encoder cannot be loaded.
         """
-        encoded = [
-            block.encode_queries(test.values(block.modality), f"embedding {block.name}")
-            for block in index.parts.blocks
-        ]
-        present = np.stack([there for _, there in encoded], axis=1)
-        queries, present = index.parts.with_learned([vectors for vectors, _ in encoded], present)
+        encoded = encode_listings(index.parts.blocks, test)
+        queries, present = index.parts.with_learned(*encoded)
         return cls(index, test, tuple(names), queries, present)
 
     @cached_property

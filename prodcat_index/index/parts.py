@@ -14,8 +14,9 @@ from prodcat_index.cards.card import Catalogue
 from prodcat_index.encoders.base import BoolArray, FloatArray
 from prodcat_index.index.block import Block
 from prodcat_index.index.flat import flat_index
+from prodcat_index.index.fusion import weight_vector
 from prodcat_index.index.learned import LearnedBlock
-from prodcat_index.index.manifest import GrowthRecord, Manifest
+from prodcat_index.index.manifest import LEARNED, GrowthRecord, Manifest
 from prodcat_index.index.neighbours import IntArray, SearchSpace
 from prodcat_index.voting.calibration import Calibration
 from prodcat_index.voting.tuning import Tuning
@@ -134,6 +135,44 @@ class IndexParts:
         """Return these parts with other weights of their blocks; those not named weigh nothing."""
         named = {name: float(weights.get(name, 0.0)) for name in self.block_names}
         return replace(self, weights=named)
+
+    def weight_vector(self, weights: Mapping[str, float] | None) -> npt.NDArray[np.float64]:
+        """Return weights of modalities or blocks as one number a block.
+
+        Parameters
+        ----------
+        weights
+            Modality or block -> weight; a modality's is shared among its blocks. Those of the
+            index by default.
+
+        Returns
+        -------
+        numpy.ndarray
+            float64, shape (B,), summing to 1.
+
+        Raises
+        ------
+        QueryError
+            If a name is unknown, or a weight is not a share.
+        """
+        expanded: dict[str, float] = {}
+        for name, weight in (self.weights if weights is None else weights).items():
+            of_modality = [b.name for b in self.blocks if b.modality == name] or [name]
+            for block in of_modality:
+                expanded[block] = expanded.get(block, 0.0) + weight / len(of_modality)
+        return weight_vector(expanded, self.block_names)
+
+    def weighed_modalities(self, weights: Mapping[str, float] | None) -> list[str]:
+        """List the modalities that weights let have a say.
+
+        Parameters
+        ----------
+        weights
+            As for :meth:`weight_vector`; what is learned reads all modalities.
+        """
+        blocks = zip(self.all_blocks, self.weight_vector(weights), strict=True)
+        weighed = dict.fromkeys(block.modality for block, weight in blocks if weight)
+        return self.modalities if LEARNED in weighed else list(weighed)
 
     def indexed(self) -> IndexParts:
         """Return these parts with a FAISS index of the blocks that are weighed, and of no other."""

@@ -19,10 +19,15 @@ from prodcat_index.index.adding import add_cards
 from prodcat_index.index.answers import Answers
 from prodcat_index.index.building import EncoderChoice, build_parts
 from prodcat_index.index.deciding import Decision, decide
-from prodcat_index.index.fusion import weight_vector
 from prodcat_index.index.growth import after_tuning
 from prodcat_index.index.learned import ProjectionKind
-from prodcat_index.index.manifest import LEARNED
+from prodcat_index.index.listings import (
+    Listings,
+    check_comparable,
+    encode_listings,
+    listing_ids,
+    without_modality,
+)
 from prodcat_index.index.neighbours import Neighbours, find_neighbours
 from prodcat_index.index.parts import IndexParts
 from prodcat_index.index.storage import load_parts, save_next, save_parts, save_settings
@@ -33,7 +38,6 @@ from prodcat_index.voting.prediction import Neighbour, Prediction, Predictions
 from prodcat_index.voting.tuning import Objective, Setting, Tuning
 from prodcat_index.voting.vote import VoteParameters, check_k, check_vote
 
-Listings = Catalogue | Sequence[Card]
 Weights = Mapping[str, float]
 
 
@@ -111,7 +115,7 @@ class ProductIndex:
             catalogue, encoders or {}, preset, vote_parameters, projection
         )
         if weights is not None:
-            vector = cls(parts)._weight_vector(weights)
+            vector = parts.weight_vector(weights)
             parts = parts.weighed(dict(zip(parts.block_names, vector.tolist(), strict=True)))
         return cls(parts.indexed(), findings)
 
@@ -223,12 +227,14 @@ class ProductIndex:
         """
         check_k(k)
         card = Card(title=query) if isinstance(query, str) else query
-        found = self._neighbours([card], min(k, len(self)), self._weight_vector(weights))
+        check_comparable(self.parts, [card])
+        encoded = encode_listings(self.parts.blocks, [card])
+        found = self._find(*encoded, self.parts.weight_vector(weights), min(k, len(self)))
         if not found.weights.any():
+            weighed = ", ".join(self.parts.weighed_modalities(weights))
             raise QueryError(
-                "This query has nothing that the index can compare: it weighs "
-                f"{', '.join(self._weighed(weights))}, and the query has none of these "
-                "that can be read and is known."
+                f"This query has nothing that the index can compare: it weighs {weighed}, and the "
+                "query has none of these that can be read and is known."
             )
         return self._answers.neighbours(found, 0)
 
@@ -254,14 +260,12 @@ class ProductIndex:
         queries = [block.vectors[[row]].astype(np.float32) for block in self.parts.blocks]
         present = np.array([[block.present[row] for block in self.parts.blocks]])
         others = np.arange(len(self)) != row
-        vector = self._weight_vector(weights)
+        vector = self.parts.weight_vector(weights)
         k = min(k, len(self))
         found = self._find(queries, present, vector, k, others)
         if not found.weights.any():
-            raise QueryError(
-                f"The card {card_id!r} has none of {', '.join(self._weighed(weights))}; "
-                "give other weights."
-            )
+            weighed = ", ".join(self.parts.weighed_modalities(weights))
+            raise QueryError(f"The card {card_id!r} has none of {weighed}; give other weights.")
         return self._answers.neighbours(found, 0)
 
     def card(self, card_id: str) -> Card:
@@ -322,24 +326,26 @@ class ProductIndex:
         asked = {name: value for name, value in given.items() if value is not None}
         parameters = replace(self.parts.vote, **asked)
         check_vote(parameters)
-        vector = self._weight_vector(weights)
-        is_own = parameters == self.parts.vote and np.allclose(vector, self._weight_vector(None))
+        vector = self.parts.weight_vector(weights)
+        is_own = parameters == self.parts.vote and np.allclose(
+            vector, self.parts.weight_vector(None)
+        )
         trusted = trusted_calibration(self.parts.calibration, is_own)
         check_asked(trusted, precision, set_level)
-        self._check_common_modality(listings)
-        queries, present = self._encode(listings)
+        check_comparable(self.parts, listings)
+        encoded = encode_listings(self.parts.blocks, listings)
 
         def outcome(lacked: str = "") -> Decision:
-            seen = self._without(lacked, queries, present)
+            seen = without_modality(lacked, self.parts.blocks, *encoded)
             decision = decide(self.parts, *self.parts.with_learned(*seen), vector, parameters)
             return decision._replace(found=self._told_apart(decision.found, *seen))
 
         decided = outcome()
         without = {
             modality: outcome(modality).vote
-            for modality in (self._weighed(weights) if explain else [])
+            for modality in (self.parts.weighed_modalities(weights) if explain else [])
         }
-        ids = listings.ids if isinstance(listings, Catalogue) else [card.id for card in listings]
+        ids = listing_ids(listings)
         names = self.parts.labels.names
         similarities = decided.found.similarities
         judgement = judge(trusted, decided.vote, similarities, names, precision, set_level)
@@ -455,12 +461,6 @@ class ProductIndex:
             labels.keys if by_key else labels.names,
         )
 
-    def _neighbours(
-        self, listings: Listings, k: int, weights: npt.NDArray[np.float64]
-    ) -> Neighbours:
-        self._check_common_modality(listings)
-        return self._find(*self._encode(listings), weights, k)
-
     def _find(
         self,
         queries: Sequence[FloatArray],
@@ -481,46 +481,6 @@ class ProductIndex:
             return found
         return replace(found, learned=self.parts.learned.learner.projection.parts(queries, present))
 
-    def _without(
-        self, modality: str, queries: Sequence[FloatArray], present: BoolArray
-    ) -> tuple[list[FloatArray], BoolArray]:
-        """Return queries as if they lacked a modality."""
-        lacked = np.array([block.modality == modality for block in self.parts.blocks])
-        kept = [np.zeros_like(q) if lacks else q for q, lacks in zip(queries, lacked, strict=True)]
-        return kept, present & ~lacked
-
-    def _encode(self, listings: Listings) -> tuple[list[FloatArray], BoolArray]:
-        label = "embedding {}" if len(listings) > 1 else ""
-        encoded = [
-            block.encode_queries(_values(listings, block.modality), label.format(block.name))
-            for block in self.parts.blocks
-        ]
-        return [vectors for vectors, _ in encoded], np.stack([p for _, p in encoded], axis=1)
-
-    def _check_common_modality(self, listings: Listings) -> None:
-        if len(listings) == 0:
-            raise QueryError("There is no listing to look up.")
-        if not any(any(_values(listings, modality)) for modality in self.parts.modalities):
-            raise QueryError(
-                f"This index embeds {', '.join(self.parts.modalities)}, and the query has none of "
-                "these; give one of them, or build an index with what it has."
-            )
-
-    def _weight_vector(self, weights: Weights | None) -> npt.NDArray[np.float64]:
-        blocks = self.parts.blocks
-        expanded: dict[str, float] = {}
-        for name, weight in (self.parts.weights if weights is None else weights).items():
-            of_modality = [b.name for b in blocks if b.modality == name] or [name]
-            for block in of_modality:
-                expanded[block] = expanded.get(block, 0.0) + weight / len(of_modality)
-        return weight_vector(expanded, self.parts.block_names)
-
-    def _weighed(self, weights: Weights | None) -> list[str]:
-        vector = self._weight_vector(weights)
-        blocks = zip(self.parts.all_blocks, vector, strict=True)
-        weighed = dict.fromkeys(block.modality for block, weight in blocks if weight)
-        return self.parts.modalities if LEARNED in weighed else list(weighed)
-
     def _row(self, card_id: str) -> int:
         ids = self.parts.catalogue.ids
         try:
@@ -530,9 +490,3 @@ class ProductIndex:
                 f"There is no card {card_id!r} in this index; "
                 f"its ids are like {name_first(ids, 3)}."
             ) from None
-
-
-def _values(listings: Listings, modality: str) -> list[str]:
-    if isinstance(listings, Catalogue):
-        return listings.values(modality)
-    return [card.value(modality) for card in listings]
