@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from prodcat_index.cards.pictures import load_picture
+from prodcat_index.digests import sha256_of
 from prodcat_index.errors import PictureError
 from prodcat_index.progress import progress_bar
 
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 HASH_SIDE = 16
 HASH_BITS = HASH_SIDE**2
 LOADED_SIDE = 128
-READ_AT_ONCE = 1024**2
 # Below this deviation of the grey levels a hash is made of compression noise.
 LEAST_CONTRAST = 2.0
 
@@ -100,14 +99,10 @@ def _map_in_threads(
 
 
 def _digest(path: str) -> str:
-    digest = hashlib.sha256()
     try:
-        with Path(path).open("rb") as file:
-            while part := file.read(READ_AT_ONCE):
-                digest.update(part)
+        return sha256_of(Path(path))
     except (OSError, ValueError):
         return ""
-    return digest.hexdigest()
 
 
 def _hash(path: str) -> _Hash:

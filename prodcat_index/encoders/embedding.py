@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from prodcat_index.cards.pictures import MAX_PIXELS
+from prodcat_index.digests import sha256_of
 from prodcat_index.encoders.base import Encoded, Encoder, FloatArray, Reads
 from prodcat_index.encoders.cache import EmbeddingCache
 from prodcat_index.progress import progress_bar
@@ -26,7 +27,6 @@ BATCH: dict[Reads, int] = {"picture": 128, "text": 512}
 FEWEST_STORED = 16
 HASHERS = 2
 LOOK_AHEAD = 256
-READ_AT_ONCE = 1024**2
 # The largest picture in four bytes a pixel; a longer file is embedded without the cache.
 MAX_HASHED_BYTES = 4 * MAX_PIXELS
 
@@ -135,7 +135,7 @@ def _picture(path: str) -> _Content:
     if stamp is None:
         return _Content(path)
     try:
-        return _Content(path, _file_digest(path), stamp)
+        return _Content(path, bytes.fromhex(sha256_of(Path(path))), stamp)
     except OSError:
         return _Content(path)
 
@@ -148,14 +148,6 @@ def _stamp(path: str) -> _Stamp | None:
     if not stat.S_ISREG(found.st_mode) or found.st_size > MAX_HASHED_BYTES:
         return None
     return found.st_ino, found.st_size, found.st_mtime_ns
-
-
-def _file_digest(path: str) -> bytes:
-    digest = hashlib.sha256()
-    with Path(path).open("rb") as file:
-        while part := file.read(READ_AT_ONCE):
-            digest.update(part)
-    return digest.digest()
 
 
 class _Run:

@@ -10,6 +10,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from prodcat_index.digests import sha256_of
 from prodcat_index.encoders.hub import cause_of
 from prodcat_index.encoders.torch_setup import import_with_torch, quiet
 from prodcat_index.errors import EncoderError
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 FILES = ("*.json", "*.txt", "*.model", "*.safetensors")
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 OWN_CODE = "sentence_transformers."
-READ_AT_ONCE = 1024**2
 WAY_OUT = "take another model, or the preset embedded"
 
 
@@ -35,16 +35,8 @@ def digest_of(folder: Path) -> str:
     _refuse_foreign_code(folder)
     _refuse_pickles(folder)
     files = sorted({path for pattern in FILES for path in folder.rglob(pattern)})
-    lines = (f"{path.relative_to(folder).as_posix()} {_sha256(path)}" for path in files)
+    lines = (f"{path.relative_to(folder).as_posix()} {sha256_of(path)}" for path in files)
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while part := file.read(READ_AT_ONCE):
-            digest.update(part)
-    return digest.hexdigest()
 
 
 # One for all modalities. The digest is a part of the key, as the files may change in between.

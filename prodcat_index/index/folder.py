@@ -8,7 +8,6 @@ have open.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
@@ -18,6 +17,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 from pydantic import ValidationError
 
+from prodcat_index.digests import sha256_of
 from prodcat_index.errors import IndexFolderError
 from prodcat_index.index.manifest import FORMAT_VERSION, FileRecord, Manifest
 
@@ -121,15 +121,6 @@ def _check_file(folder: Path, name: str, record: FileRecord, verify: bool) -> No
         raise _damaged(folder, f"{name} has {path.stat().st_size} bytes and not {record.bytes}")
     if verify and sha256_of(path) != record.sha256:
         raise _damaged(folder, f"the content of {name} has changed")
-
-
-def sha256_of(path: Path) -> str:
-    """Hex sha256 of a file."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while piece := file.read(2**20):
-            digest.update(piece)
-    return digest.hexdigest()
 
 
 def write_version(
