@@ -68,7 +68,8 @@ def test_the_title_tells_what_was_gained() -> None:
     found = made_up(3, value=0.8766)
     assert figure._title(found, NAMES[:3]) == (
         "weighted-f1: 0.500 before, 0.877 after (1,234 cards)\n"
-        "image 1.00, title 0.00, description 0.00; k 5, temperature 0.1, prior exponent 0.25"
+        "image 1.00, title 0.00, description 0.00; k 5, temperature 0.1, prior exponent 0.25, "
+        "head exponent 0"
     )
 
 
