@@ -26,8 +26,6 @@ MAX_ROUNDS = 6
 TENTHS = 10
 MIXED_BLOCKS = 3
 SMALLEST_GAIN = 1e-4
-# Standard errors of a share by which two objectives may differ and still be as good.
-NOISE = 0.5
 # Of all probability, what stays for categories that no neighbour has; keeps nll finite.
 UNSEEN = 0.01
 
@@ -154,25 +152,12 @@ class Search:
     def run(self, starts: Sequence[Setting]) -> Step:
         """Climb from each start, and return the best setting found.
 
-        Of the settings that are as good inside the noise, and no worse than any start, it is the
-        one whose shares are the likeliest: a vote that is always unanimous may be right as often,
-        and says nothing of how sure it is.
-
         Parameters
         ----------
         starts
             At least one.
         """
-        best = max((self._climb(start) for start in starts), key=lambda step: step.value)
-        least = max(best.value - self._noise(best.value), *map(self.value, starts))
-        ties = [setting for setting, value in self._values.items() if value >= least]
-        likeliest = max(Search(self.pool, "nll").run_all(ties), key=lambda step: step.value)
-        return Step(likeliest.setting, self._values[likeliest.setting])
-
-    def _noise(self, value: float) -> float:
-        if self._objective == "nll":
-            return 0.0
-        return NOISE * (value * (1 - value) / len(self.pool)) ** 0.5
+        return max((self._climb(start) for start in starts), key=lambda step: step.value)
 
     @property
     def steps(self) -> list[Step]:
