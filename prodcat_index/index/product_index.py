@@ -337,10 +337,10 @@ class ProductIndex:
 
         def outcome(lacked: str = "") -> Decision:
             seen = without_modality(lacked, self.parts.blocks, *encoded)
-            decision = decide(self.parts, *self.parts.with_learned(*seen), vector, parameters)
-            return decision._replace(found=self._told_apart(decision.found, *seen))
+            return decide(self.parts, *self.parts.with_learned(*seen), vector, parameters)
 
         decided = outcome()
+        decided = decided._replace(found=self._told_apart(decided.found, *encoded))
         without = {
             modality: outcome(modality).vote
             for modality in (self.parts.weighed_modalities(weights) if explain else [])
