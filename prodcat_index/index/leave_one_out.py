@@ -9,6 +9,7 @@ from functools import cached_property
 import numpy as np
 
 from prodcat_index.cards.card import IMAGE
+from prodcat_index.cards.codes import encode, join_codes
 from prodcat_index.encoders.base import BoolArray, FloatArray
 from prodcat_index.encoders.registry import make_encoder
 from prodcat_index.errors import QueryError
@@ -214,23 +215,10 @@ def kin_of(parts: IndexParts) -> IntArray:
     numpy.ndarray
         int64, shape (N,).
     """
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import connected_components
-
     catalogue = parts.catalogue
     texts = zip(*(catalogue.values(m) for m in catalogue.text_modalities), strict=True)
-    keys = [catalogue.values("group"), [" ".join(t).strip().casefold() for t in texts]]
-    pairs = [pair for values in keys for pair in _links(values)]
-    n = len(catalogue)
-    one, other = np.array(pairs, dtype=np.int64).reshape(-1, 2).T
-    links = coo_array((np.ones(len(pairs), dtype=bool), (one, other)), shape=(n, n))
-    components: IntArray = connected_components(links, directed=False)[1].astype(np.int64)
-    return components
-
-
-def _links(values: Sequence[str]) -> list[tuple[int, int]]:
-    first: dict[str, int] = {}
-    return [(first.setdefault(v, row), row) for row, v in enumerate(values) if v]
+    joined = [" ".join(own).strip().casefold() for own in texts]
+    return join_codes([encode(catalogue.values("group")), encode(joined)])
 
 
 def _askers(parts: IndexParts, sample: int, rng: np.random.Generator) -> IntArray:

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from prodcat_index.cards.card import Catalogue
+from prodcat_index.cards.codes import NO_CODE, encode
 from prodcat_index.encoders.base import BoolArray, FloatArray
 from prodcat_index.index.block import Block
 from prodcat_index.index.flat import flat_index
@@ -22,7 +23,7 @@ from prodcat_index.voting.calibration import Calibration
 from prodcat_index.voting.tuning import Tuning
 from prodcat_index.voting.vote import VoteParameters
 
-UNLABELLED = -1
+UNLABELLED = NO_CODE
 REFERENCES = 1000
 
 
@@ -51,9 +52,7 @@ class Labels:
         named = zip(categories, catalogue.values("category_id"), strict=True)
         keys = {category: key for category, key in named if key}
         names = tuple(sorted(set(categories) - {""}))
-        code = {name: position for position, name in enumerate(names)}
-        codes = np.array([code.get(c, UNLABELLED) for c in categories], dtype=np.int64)
-        return cls(names, codes, tuple(keys.get(name, "") for name in names))
+        return cls(names, encode(categories), tuple(keys.get(name, "") for name in names))
 
     @cached_property
     def sizes(self) -> npt.NDArray[np.int64]:
