@@ -38,8 +38,8 @@ class Neighbours:
     similarities
         float64, shape (n, k): weighted similarity, from -1 to 1; NaN where the row is -1.
     by_block
-        float32, shape (n, k, B): cosine in each block, from -1 to 1; NaN where either side lacks
-        it.
+        float32, shape (n, k, B): cosine in each block, in the learned one less half of the
+        crowding, from -1 to 1; NaN where either side lacks it.
     weights
         float64, shape (n, B): the weights that were used, after sharing out absent ones.
     learned

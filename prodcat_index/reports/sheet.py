@@ -251,8 +251,8 @@ def _explain_signs(
         yield "✓", RIGHT, "the predicted category is the true one"
         yield "✗", WRONG, "it is not"
     if near:
-        yield "similarity", INK, "weighted mean of the cosines"
-        yield "bars", INK, "cosine of each modality, from 0 to 1"
+        yield "similarity", INK, "weighted mean of the bars"
+        yield "bars", INK, "cosine; of learned, less crowding"
     if any(len(neighbour.by_block) < len(blocks) for neighbour in near):
         yield "none", INK, "the listing or the card lacks it"
     if any(neighbour.vote_share is not None for neighbour in near):

@@ -25,7 +25,8 @@ class Neighbour:
     similarity
         Weighted similarity, at most 1.
     by_block
-        Block name -> cosine; blocks that the query or the card lacks are left out.
+        Block name -> cosine, in the learned one less half of the crowding; blocks that the query
+        or the card lacks are left out.
     vote_share
         Part of the vote, from 0 to 1; ``None`` where nothing was voted on.
     learned_from
