@@ -30,7 +30,10 @@ def planted(
 
 
 def discriminant(
-    rows: npt.NDArray[np.float64], codes: npt.NDArray[np.int64], shrinkage: float
+    rows: npt.NDArray[np.float64],
+    codes: npt.NDArray[np.int64],
+    shrinkage: float,
+    stretch: float,
 ) -> npt.NDArray[np.float64]:
     """Solve Fisher's problem as it is written in books, covariances in full."""
     mean, dim = rows.mean(axis=0), rows.shape[1]
@@ -41,18 +44,22 @@ def discriminant(
         within += share * np.cov(own.T, bias=True)
         between += share * np.outer(own.mean(axis=0) - mean, own.mean(axis=0) - mean)
     shrunk = (1 - shrinkage) * within + shrinkage * np.trace(within) / dim * np.eye(dim)
-    _, vectors = eigh(between, shrunk)
-    projected: npt.NDArray[np.float64] = (rows - mean) @ vectors[:, 1 - len(np.unique(codes)) :]
+    strengths, vectors = eigh(between, shrunk)
+    strengths = np.maximum(strengths, 0)
+    kept = slice(1 - len(np.unique(codes)), None)
+    projected: npt.NDArray[np.float64] = (rows - mean) @ (vectors * strengths**stretch)[:, kept]
     return projected / np.linalg.norm(projected, axis=1, keepdims=True)
 
 
+@pytest.mark.parametrize("stretch", [0.0, 0.2, 1.0])
 @pytest.mark.parametrize("shrinkage", [0.05, 0.5, 1.0])
-def test_it_is_the_shrunk_discriminant(shrinkage: float) -> None:
+def test_it_is_the_shrunk_discriminant(shrinkage: float, stretch: float) -> None:
     blocks, present, codes = planted()
-    fitted = fit_projection(blocks, present, codes, shrinkage)
+    fitted = fit_projection(blocks, present, codes, shrinkage, stretch)
     assert fitted is not None
     ours, known = fitted.project(blocks, present)
-    theirs = discriminant(np.concatenate(blocks, axis=1).astype(np.float64), codes, shrinkage)
+    rows = np.concatenate(blocks, axis=1).astype(np.float64)
+    theirs = discriminant(rows, codes, shrinkage, stretch)
     assert fitted.dim == 3
     assert known.all()
     np.testing.assert_allclose(ours @ ours.T, theirs @ theirs.T, atol=1e-4)

@@ -16,7 +16,7 @@ from prodcat_index.voting.vote import VoteParameters
 
 # A dozen cards fit any projection.
 FEWEST_LEARNED_FROM = 100
-VOTE_OF_LEARNED = VoteParameters(temperature=0.05, head_exponent=0.5)
+VOTE_OF_LEARNED = VoteParameters(temperature=0.02, head_exponent=0.75)
 
 EncoderChoice = Mapping[str, str | Sequence[str]]
 
