@@ -8,7 +8,7 @@ from typing import Any
 import made
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
 from prodcat_index.cards.card import Card
 from prodcat_index.encoders import device, timm_named
@@ -139,6 +139,21 @@ def test_a_picture_that_is_not_cropped_is_seen_to_its_edges(small: Path, tmp_pat
     assert whole.preprocessing["input_size"] == make(f"{SMALL}@{small}").preprocessing["input_size"]
     assert whole.fingerprint != make(f"{SMALL}@{small}").fingerprint
     assert "crop=all of" in refused(f"{SMALL}@{small}?crop=all")
+
+
+def test_the_other_way_round_is_what_the_network_says_of_the_mirror_image(
+    small: Path, tmp_path: Path
+) -> None:
+    """A layer fitted to pictures seen twice the same way would think left and right differ."""
+    left, right = tmp_path / "left.png", tmp_path / "right.png"
+    picture = Image.new("RGB", (64, 64), (90, 120, 60))
+    picture.paste((250, 20, 20), (0, 0, 20, 50))
+    picture.save(left)
+    ImageOps.mirror(picture).save(right)
+    encoder = make(f"{SMALL}@{small}?crop=none")
+    seen, turned = (encoder.features([str(left)], mirrored=m)[0] for m in (False, True))
+    np.testing.assert_allclose(turned, encoder.features([str(right)])[0], atol=1e-4)
+    assert np.abs(turned - seen).max() > 1e-2
 
 
 def test_what_the_classifier_says_can_be_the_rows(

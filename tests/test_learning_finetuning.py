@@ -101,6 +101,29 @@ def test_the_best_epoch_is_kept_and_loads_by_the_spec(
     assert encoder.fingerprint != make_encoder(f"{network}?input_size=32").fingerprint
 
 
+def test_a_training_that_spoils_the_network_leaves_it_as_it_began(
+    pictures: Catalogue, network: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Hours of training must not end in an encoder that is worse than the free one."""
+    from prodcat_index.learning.finetuning import training
+
+    monkeypatch.setattr(training, "knn_f1", lambda taught, asked: 0.1)
+    split, said = finetuning.split_of(pictures), list[str]()
+    kept = []
+    for rate in (1e-3, 1e-2):
+        settings = replace(finetuning.QUICK, epochs=1, learning_rate=rate)
+        folder = tmp_path / f"{rate}"
+        done = finetune(
+            pictures, "image", network, folder, split=split, settings=settings, say=said.append
+        )
+        began, trained = (entry for entry in done.history if "f1" in entry)
+        assert (began["epoch"], trained["f1"]) == (0, 0.1)
+        assert done.scores[0].after == began["f1"] > 0.1
+        assert said[-1] == "no epoch was better than the network as it began, which is kept"
+        kept.append((folder / "model.safetensors").read_bytes())
+    assert kept[0] == kept[1]
+
+
 def test_an_index_takes_the_spec(tuned: Finetuned, pictures: Catalogue, tmp_path: Path) -> None:
     index = ProductIndex.build(pictures, encoders={"image": tuned.spec})
     loaded = ProductIndex.load(index.save(tmp_path / "index"))

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import finetuning
 import made
 import numpy as np
 import pytest
@@ -125,26 +126,42 @@ def test_the_first_layer_is_narrow_and_works_where_cards_are_alike() -> None:
     assert weights.shape == (256, 300), "one category has no discriminants"
 
 
-class Given:
-    """Stands for an encoder whose rows are given."""
+def test_a_picture_network_begins_with_a_layer_that_is_fitted_to_mirror_images_too(
+    tmp_path: Path,
+) -> None:
+    """A shoe that points to the left is the same shoe, and no category should be told by it."""
+    cards = finetuning.coloured_cards(tmp_path)
+    values = cards.values("image")
+    codes = np.unique(cards.values("category"), return_inverse=True)[1]
+    network = finetuning.save_network(tmp_path)
+    features = make_trainee(network, 32).encoder.features  # type: ignore[attr-defined]
+    views = np.concatenate([features(values)[0], features(values, mirrored=True)[0]])
+    weights, biases = first_layer(views, np.tile(codes, 2))
+    trainee = make_trainee(network, 32)
+    trainee.begin(Pile(cards.ids, values, values, codes))
+    layer = trainee.network.get_classifier()  # type: ignore[operator]
+    np.testing.assert_array_equal(layer.weight.detach().numpy(), weights)
+    np.testing.assert_array_equal(layer.bias.detach().numpy(), biases)
+    once, _ = first_layer(views[: len(values)], codes)
+    assert not np.allclose(weights[: len(once)], once, atol=1e-4)
 
-    def __init__(self, rows: list[list[float]]) -> None:
+
+class AsGiven:
+    """Stands for an encoder whose features are what it is given."""
+
+    def __init__(self) -> None:
         import torch
 
         self.network = torch.nn.Sequential(torch.nn.Linear(2, 2))
         self.features = torch.nn.Identity()
-        self._rows = np.array(rows, dtype=np.float32)
-
-    def embed(self, values: object) -> np.ndarray[Any, Any]:
-        return self._rows
 
 
 def neighbourhood(codes: list[int], rows: list[list[float]]) -> Any:
     import_with_torch("transformers.trainer")
     from prodcat_index.learning.finetuning.training import Neighbourhood
 
-    ids = [str(number) for number in range(len(codes))]
-    return Neighbourhood(Given(rows), Pile(ids, ids, ids, np.array(codes)), 0.0)  # type: ignore[arg-type]
+    begun = Rows(np.array(rows, dtype=np.float32), np.array(codes))
+    return Neighbourhood(AsGiven(), begun, 0.0)  # type: ignore[arg-type]
 
 
 def test_the_loss_is_the_share_of_the_votes_of_other_categories() -> None:

@@ -55,7 +55,7 @@ def finetune(
         int, typer.Option(min=1, help="Batches whose gradients make one step.")
     ] = 1,
     learning_rate: Annotated[
-        float | None, typer.Option(help="By default 0.0005 for pictures, 0.0001 for texts.")
+        float | None, typer.Option(help="By default 0.0002 for pictures, 0.0001 for texts.")
     ] = None,
     balance: Annotated[
         bool, typer.Option("--balance", help="Draw categories of unequal size equally often.")

@@ -120,7 +120,9 @@ class TimmEncoder(Encoder):
         vectors = unit_rows(features)
         return Encoded(vectors, np.any(vectors != 0, axis=1), _by_reason(values, reasons))
 
-    def features(self, values: Sequence[str], label: str = "") -> tuple[FloatArray, dict[str, str]]:
+    def features(
+        self, values: Sequence[str], label: str = "", *, mirrored: bool = False
+    ) -> tuple[FloatArray, dict[str, str]]:
         """Return what the network says of picture files, before it gets unit length.
 
         Parameters
@@ -129,6 +131,8 @@ class TimmEncoder(Encoder):
             n paths.
         label
             Of the progress bar.
+        mirrored
+            Let the network see everything the other way round.
 
         Returns
         -------
@@ -146,7 +150,7 @@ class TimmEncoder(Encoder):
             progress_bar(len(paths), label, "picture") as bar,
             each_core_alone() as pool,
         ):
-            done = pool.map(lambda rows: self._embed(paths, rows, reasons), batches)
+            done = pool.map(lambda rows: self._embed(paths, rows, reasons, mirrored), batches)
             for batch, (readable, embedded) in zip(batches, done, strict=True):
                 features[readable] = embedded
                 bar.update(len(batch))
@@ -155,13 +159,14 @@ class TimmEncoder(Encoder):
         return features[rows].reshape(-1, self.dim), reasons
 
     def _embed(
-        self, paths: Sequence[str], rows: Sequence[int], reasons: dict[str, str]
+        self, paths: Sequence[str], rows: Sequence[int], reasons: dict[str, str], mirrored: bool
     ) -> tuple[list[int], FloatArray]:
         """Embed the readable ones of some pictures, and note why the others are not."""
         decoded = {}
         for row in rows:
             try:
-                decoded[row] = self._transform(load_picture(paths[row]))
+                shown = self._transform(load_picture(paths[row]))
+                decoded[row] = shown.flip(-1) if mirrored else shown
             except PictureError as error:
                 reasons[paths[row]] = str(error)
         return list(decoded), run_halving(list(decoded.values()), self._forward)

@@ -73,7 +73,8 @@ class Finetuned:
     scores
         One for each part that has cards.
     history
-        Losses and scores as they came: ``epoch`` with ``loss`` or ``f1``.
+        Losses and scores as they came: ``epoch`` with ``loss`` or ``f1``. Epoch 0 is the network
+        as it began, a linear layer for pictures included.
     findings
         Cards that were left out.
     """
@@ -105,9 +106,9 @@ def finetune(
 
     Cards are split first. The network is trained so that the nearest of the other cards of the
     train part vote for a card's own category; one for pictures sees them whole, and ends in a
-    linear layer. After every epoch the nearest train cards vote on the valid part; the epoch with
-    the best weighted F1 is kept. A run that was stopped goes on from its last checkpoint when it
-    is repeated.
+    linear layer. Before and after every epoch the nearest train cards vote on the valid part, and
+    the network is kept as it was when their weighted F1 was best. A run that was stopped goes on
+    from its last checkpoint when it is repeated.
 
     Parameters
     ----------
@@ -143,10 +144,7 @@ def finetune(
         trainee = make_trainee(encoder, chosen.input_size)
         job = _Job.prepare(catalogue, parted, modality, encoder, chosen)
         history = job.train(trainee, place, say)
-        after = {
-            part: Rows(trainee.embed(pile.values), pile.codes)
-            for part, pile in job.material.piles.items()
-        }
+        after = {part: trainee.rows(pile) for part, pile in job.material.piles.items()}
         scores = _compare(job.before, after)
         record = job.record(trainee, catalogue.source, history, scores)
         write_encoder(place, trainee, parted, job.material, record)
@@ -209,15 +207,22 @@ class _Job:
         from prodcat_index.learning.finetuning.training import KnnTrainer, training_arguments
 
         trainee.begin(self.material.train)
+        weights = {name: value.clone() for name, value in trainee.network.state_dict().items()}
+        begun = trainee.rows(self.material.train)
+        f1 = knn_f1(begun, trainee.rows(self.material.valid))
         start = resume_point(place, self.identity)
         if start:
             say(f"going on from step {start.name.partition('-')[2]} of the run that was stopped")
         cards = len(self.material.train)
         arguments = training_arguments(self.settings, trainee, cards, place / CHECKPOINTS)
         callbacks = [TimedCheckpoints(), Report(say)]
-        trainer = KnnTrainer(trainee, self.material, self.settings, arguments, callbacks)
+        trainer = KnnTrainer(trainee, self.material, begun, self.settings, arguments, callbacks)
         trainer.train(resume_from_checkpoint=str(start) if start else None)
-        return tuple(_tidy(entry) for entry in trainer.state.log_history if _tells(entry))
+        told = [_tidy(entry) for entry in trainer.state.log_history if _tells(entry)]
+        if max(entry.get("f1", 0.0) for entry in told) < f1:
+            say("no epoch was better than the network as it began, which is kept")
+            trainee.network.load_state_dict(weights)
+        return {"epoch": 0.0, "f1": f1}, *told
 
     def record(
         self,

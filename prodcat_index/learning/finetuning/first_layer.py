@@ -11,7 +11,7 @@ from prodcat_index.learning.projection import fit_projection
 IntArray = npt.NDArray[np.int64]
 
 DIMENSIONS = 256
-SHRINKAGE = 0.9
+SHRINKAGE = 0.5
 # How much longer the components are than the discriminants.
 SHARE = 1.5
 # A component that varies this little, beside the first, is rounding.
@@ -46,7 +46,7 @@ def first_layer(rows: FloatArray, codes: IntArray) -> tuple[FloatArray, FloatArr
 
 def _discriminants(centred: FloatArray, codes: IntArray) -> FloatArray:
     there = np.ones((len(centred), 1), dtype=bool)
-    learned = fit_projection([centred], there, codes, SHRINKAGE)
+    learned = fit_projection([centred], there, codes, SHRINKAGE, stretch=0.0)
     if learned is None:
         return np.zeros((0, centred.shape[1]), dtype=np.float32)
     return _of_length_one(learned.matrices[0].T, centred)

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
+import numpy as np
+
 from prodcat_index.encoders import efficientnet
 from prodcat_index.encoders.base import Encoder, FloatArray
 from prodcat_index.encoders.device import pick_device
@@ -20,6 +22,7 @@ from prodcat_index.encoders.torch_setup import import_with_torch, quiet
 from prodcat_index.errors import EncoderError
 from prodcat_index.learning.finetuning.first_layer import first_layer
 from prodcat_index.learning.finetuning.material import Pile
+from prodcat_index.learning.finetuning.scoring import Rows
 from prodcat_index.learning.finetuning.seeding import seeded
 
 if TYPE_CHECKING:
@@ -68,6 +71,10 @@ class Trainee(ABC):
         """
         self.network.eval()
         return self.encoder.encode(values, label="embedding").vectors
+
+    def rows(self, pile: Pile) -> Rows:
+        """Embed the cards of a part with the network as it is at the moment."""
+        return Rows(self.embed(pile.values), pile.codes)
 
     def begin(self, pile: Pile) -> None:
         """Prepare the network for the cards that it will be trained on.
@@ -122,7 +129,7 @@ class PictureTrainee(Trainee):
     """
 
     scheme = "timm"
-    learning_rate = 5e-4
+    learning_rate = 2e-4
     freeze = 0.9
     encoder: TimmEncoder
 
@@ -144,12 +151,16 @@ class PictureTrainee(Trainee):
     def begin(self, pile: Pile) -> None:
         """Let the network end in a linear layer in which the categories are apart.
 
-        It is timm's own classifier.
+        It is timm's own classifier. It is fitted to the pictures and their mirror images, so that
+        what tells one from the other hardly counts.
         """
         import torch
 
-        features, _ = self.encoder.features(pile.values, "embedding")
-        weights, biases = first_layer(features, pile.codes)
+        views = [
+            self.encoder.features(pile.values, "embedding", mirrored=mirrored)[0]
+            for mirrored in (False, True)
+        ]
+        weights, biases = first_layer(np.concatenate(views), np.tile(pile.codes, len(views)))
         self.network.reset_classifier(len(weights))  # type: ignore[operator]
         layer = self.network.get_classifier()  # type: ignore[operator]
         if not isinstance(layer, torch.nn.Linear):

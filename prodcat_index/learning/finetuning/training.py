@@ -44,8 +44,8 @@ class Neighbourhood(torch.nn.Module):
     ----------
     trainee
         Whose network it is.
-    pile
-        Training cards.
+    begun
+        The training cards as the network sees them before training.
     frozen
         Share of the network's tensors, from the input, that stay as they are.
     """
@@ -54,16 +54,15 @@ class Neighbourhood(torch.nn.Module):
     mean: torch.Tensor
     known: torch.Tensor
 
-    def __init__(self, trainee: Trainee, pile: Pile, frozen: float) -> None:
+    def __init__(self, trainee: Trainee, begun: Rows, frozen: float) -> None:
         super().__init__()
         self.network = trainee.network
         self._features = trainee.features
-        self.register_buffer("codes", torch.from_numpy(pile.codes), persistent=False)
-        remembered = Rows(trainee.embed(pile.values), pile.codes)
-        mean = remembered.vectors.mean(axis=0)
+        self.register_buffer("codes", torch.from_numpy(begun.codes), persistent=False)
+        mean = begun.vectors.mean(axis=0)
         # Within the checkpoints, as they may be written within an epoch.
         self.register_buffer("mean", torch.from_numpy(mean))
-        self.register_buffer("known", torch.from_numpy(remembered.centred(mean)))
+        self.register_buffer("known", torch.from_numpy(begun.centred(mean)))
         parameters = list(self.network.parameters())
         for weights in parameters[: int(frozen * len(parameters))]:
             weights.requires_grad_(False)
@@ -145,6 +144,8 @@ class KnnTrainer(Trainer):
         What is trained.
     material
         What with.
+    begun
+        The training cards as the network sees them before training.
     settings
         How.
     arguments
@@ -157,6 +158,7 @@ class KnnTrainer(Trainer):
         self,
         trainee: Trainee,
         material: Material,
+        begun: Rows,
         settings: FinetuneSettings,
         arguments: TrainingArguments,
         callbacks: Sequence[Any],
@@ -165,7 +167,7 @@ class KnnTrainer(Trainer):
         self._material = material
         self._settings = settings
         frozen = trainee.freeze if settings.freeze is None else settings.freeze
-        model = Neighbourhood(trainee, material.train, frozen)
+        model = Neighbourhood(trainee, begun, frozen)
         super().__init__(
             model=model,
             args=arguments,
@@ -179,13 +181,10 @@ class KnnTrainer(Trainer):
 
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
         """Judge the embeddings of the valid part by those of the training part."""
-        taught, asked = (
-            Rows(self._trainee.embed(pile.values), pile.codes)
-            for pile in (self._material.train, self._material.valid)
-        )
+        taught = self._trainee.rows(self._material.train)
         assert isinstance(self.model, Neighbourhood)
         self.model.remember(taught)
-        metrics = {METRIC: knn_f1(taught, asked)}
+        metrics = {METRIC: knn_f1(taught, self._trainee.rows(self._material.valid))}
         self.log(metrics)
         self.control = self.callback_handler.on_evaluate(
             self.args, self.state, self.control, metrics

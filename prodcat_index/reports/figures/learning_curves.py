@@ -21,9 +21,9 @@ def draw_learning_curves(history: Sequence[Mapping[str, float]], before: float) 
     ----------
     history
         Entries with ``epoch`` and ``loss`` or ``f1``, in the order of training; at least one of
-        each.
+        each. Epoch 0 is the network as it began.
     before
-        Weighted F1 before training.
+        Weighted F1 of the encoder that it was made of.
 
     Returns
     -------
@@ -34,7 +34,8 @@ def draw_learning_curves(history: Sequence[Mapping[str, float]], before: float) 
 
     losses = [(entry["epoch"], entry["loss"]) for entry in history if "loss" in entry]
     scores = [(entry["epoch"], entry["f1"]) for entry in history if "f1" in entry]
-    best = max(scores, key=lambda point: point[1])
+    # Where an epoch is as good as the beginning, the epoch is kept.
+    best = max(scores, key=lambda point: (point[1], point[0] > 0))
 
     def draw(axes: Axes) -> None:
         right = axes.twinx()
