@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier, get_ident
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -12,9 +15,12 @@ from hypothesis import strategies as st
 from pydantic import Field
 
 from prodcat_index.encoders import device
-from prodcat_index.encoders.device import inference, pick_device, run_halving
+from prodcat_index.encoders.device import infer, pick_device, run_halving
 from prodcat_index.encoders.options import Options, Precision, join_options, split_options
 from prodcat_index.errors import EncoderError
+
+if TYPE_CHECKING:
+    import torch
 
 
 class Sample(Options):
@@ -97,11 +103,36 @@ def test_numbers_are_as_precise_as_asked_and_no_gradients_are_kept() -> None:
     import torch
 
     weights = torch.ones(4, 4, requires_grad=True)
-    for precision, dtype in ((None, torch.float32), ("bfloat16", torch.bfloat16)):
-        with inference("cpu", precision):
-            product = torch.mm(weights, weights)
-        assert product.dtype == dtype
-        assert not product.requires_grad
+    products = []
+
+    def network() -> torch.Tensor:
+        products.append(torch.mm(weights, weights))
+        return products[-1]
+
+    for precision in (None, "bfloat16"):
+        rows = infer("cpu", precision, network)
+        assert rows.dtype == np.float32
+        assert rows.tolist() == [[4.0] * 4] * 4
+    assert [product.dtype for product in products] == [torch.float32, torch.bfloat16]
+    assert not any(product.requires_grad for product in products)
+
+
+def test_a_gpu_always_works_for_the_same_thread() -> None:
+    """Each thread's first batch took it a second, so that 16 cores embedded slower than one."""
+    import torch
+
+    workers = []
+
+    def network() -> torch.Tensor:
+        workers.append(get_ident())
+        return torch.ones(1, 2)
+
+    meet = Barrier(4)
+    with ThreadPoolExecutor(4) as pool:
+        asked = pool.map(lambda _: (meet.wait(), infer("cuda", "float32", network)), range(4))
+        assert all(rows.tolist() == [[1.0, 1.0]] for _, rows in asked)
+    assert len(workers) == 4
+    assert len(set(workers)) == 1
 
 
 class Memory:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from functools import cache
-from threading import Lock
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
@@ -17,10 +16,13 @@ from prodcat_index.encoders.base import FloatArray
 from prodcat_index.encoders.options import Precision
 from prodcat_index.errors import EncoderError
 
+if TYPE_CHECKING:
+    import torch
+
 DEVICE_VARIABLE = "PRODCAT_DEVICE"
 DEVICES = ("auto", "cuda", "mps", "cpu")
 
-_GPU = Lock()
+_GPU = ThreadPoolExecutor(1)
 _T = TypeVar("_T")
 
 
@@ -92,11 +94,14 @@ def _use_one_thread() -> None:
     torch.set_num_threads(1)
 
 
-@contextmanager
-def inference(device: str, precision: Precision | None) -> Iterator[None]:
-    """Run networks without gradients, in half precision on CUDA unless another is asked for.
+def infer(
+    device: str, precision: Precision | None, network: Callable[[], torch.Tensor]
+) -> FloatArray:
+    """Run a network without gradients, in half precision on CUDA unless another is asked for.
 
-    A GPU works on one batch at a time, while other threads prepare the next ones.
+    A GPU works on one batch at a time, while other threads prepare the next ones, and always for
+    the same thread: cuDNN plans every kind of convolution anew in each thread, about a second each
+    time, in which a GPU embeds a thousand pictures.
 
     Parameters
     ----------
@@ -104,15 +109,25 @@ def inference(device: str, precision: Precision | None) -> Iterator[None]:
         As :func:`pick_device` returns it.
     precision
         None for the device's own.
+    network
+        Computes a batch.
+
+    Returns
+    -------
+    numpy.ndarray
+        float32: what the network returned.
     """
     import torch
 
     own = "float16" if device == "cuda" else "float32"
     dtype: torch.dtype = getattr(torch, precision or own)
-    turn = nullcontext() if device == "cpu" else _GPU
     cast = nullcontext() if dtype is torch.float32 else torch.autocast(device, dtype=dtype)
-    with turn, torch.inference_mode(), cast:
-        yield
+
+    def rows() -> FloatArray:
+        with torch.inference_mode(), cast:
+            return network().float().cpu().numpy()
+
+    return rows() if device == "cpu" else _GPU.submit(rows).result()
 
 
 def run_halving(batch: Sequence[_T], forward: Callable[[Sequence[_T]], FloatArray]) -> FloatArray:

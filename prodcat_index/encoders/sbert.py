@@ -20,7 +20,7 @@ from prodcat_index.encoders.base import Encoded, Encoder, FloatArray, unit_rows
 from prodcat_index.encoders.device import (
     each_core_alone,
     has_bfloat16,
-    inference,
+    infer,
     pick_device,
     require_numbers,
     run_halving,
@@ -38,6 +38,7 @@ from prodcat_index.errors import EncoderError
 from prodcat_index.progress import progress_bar
 
 if TYPE_CHECKING:
+    import torch
     from sentence_transformers import SentenceTransformer
 
 SCHEME = "sbert"
@@ -161,10 +162,13 @@ class SbertEncoder(Encoder):
         from sentence_transformers.util import batch_to_device
 
         tokens = self.tokenize(texts)
-        with inference(self._device, self._precision):
+
+        def network() -> torch.Tensor:
             placed = batch_to_device(tokens, self._model.device)
-            embeddings = self._model(placed)["sentence_embedding"][:, : self.dim]
-        return require_numbers(embeddings.float().cpu().numpy(), self.spec)
+            rows: torch.Tensor = self._model(placed)["sentence_embedding"]
+            return rows[:, : self.dim]
+
+        return require_numbers(infer(self._device, self._precision, network), self.spec)
 
     @property
     def _prefix(self) -> str | None:

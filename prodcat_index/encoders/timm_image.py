@@ -14,7 +14,7 @@ from prodcat_index.cards.pictures import load_picture
 from prodcat_index.encoders.base import Encoded, Encoder, FloatArray, unit_rows
 from prodcat_index.encoders.device import (
     each_core_alone,
-    inference,
+    infer,
     pick_device,
     quick_precision,
     require_numbers,
@@ -179,9 +179,12 @@ class TimmEncoder(Encoder):
         batch = torch.stack(list(pictures)).contiguous(memory_format=torch.channels_last)
         if self._device == "cuda":
             batch = batch.pin_memory()
-        with inference(self._device, quick_precision(self._device, self._precision)):
-            features = self._model(batch.to(self._device, non_blocking=True))
-        return require_numbers(features.float().cpu().numpy(), self.spec)
+        features = infer(
+            self._device,
+            quick_precision(self._device, self._precision),
+            lambda: self._model(batch.to(self._device, non_blocking=True)),
+        )
+        return require_numbers(features, self.spec)
 
 
 def _by_reason(values: Sequence[str], reasons: Mapping[str, str]) -> dict[str, list[int]]:
