@@ -18,7 +18,7 @@ Objective = Literal["weighted-f1", "macro-f1", "accuracy", "nll"]
 OBJECTIVES: tuple[str, ...] = get_args(Objective)
 
 NEIGHBOURS = (1, 2, 3, 5, 7, 10, 15, 20, 30, 50)
-TEMPERATURES = (0.02, 0.03, 0.05, 0.07, 0.1, 0.15, 0.2, 0.3, 0.5)
+TEMPERATURES = (0.01, 0.02, 0.03, 0.05, 0.07, 0.1, 0.15, 0.2, 0.3, 0.5)
 PRIOR_EXPONENTS = (0.0, 0.125, 0.25, 0.375, 0.5, 0.75, 1.0)
 HEAD_EXPONENTS = (0.0, 0.25, 0.5, 1.0, 2.0, 4.0)
 STRETCHES = (0.0, 0.25, 0.5, 0.7, 0.85, 1.2, 1.4, 2.0, 4.0)
