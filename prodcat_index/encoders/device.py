@@ -101,7 +101,7 @@ def infer(
 
     A GPU works on one batch at a time, while other threads prepare the next ones, and always for
     the same thread: cuDNN plans every kind of convolution anew in each thread, about a second each
-    time, in which a GPU embeds a thousand pictures.
+    time, in which it embeds hundreds of pictures.
 
     Parameters
     ----------
