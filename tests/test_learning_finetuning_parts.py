@@ -17,9 +17,9 @@ from prodcat_index.encoders.base import unit_rows
 from prodcat_index.encoders.torch_setup import import_with_torch
 from prodcat_index.errors import CatalogueError, EncoderError
 from prodcat_index.learning.finetuning.balance import equal_chances
-from prodcat_index.learning.finetuning.first_layer import first_layer
+from prodcat_index.learning.finetuning.first_layer import SHRINKAGE, first_layer
 from prodcat_index.learning.finetuning.material import ALSO_LATER, Pile, collect
-from prodcat_index.learning.finetuning.scoring import Rows, knn_f1
+from prodcat_index.learning.finetuning.scoring import Rows, best_epoch, knn_f1
 from prodcat_index.learning.finetuning.seeding import seeded
 from prodcat_index.learning.finetuning.settings import FinetuneSettings, check_settings
 from prodcat_index.learning.finetuning.trainees import make_trainee
@@ -94,6 +94,38 @@ def test_the_score_is_the_weighted_f1_of_the_nearest_taught_cards() -> None:
 def test_a_category_that_is_not_taught_is_missed() -> None:
     rows = unit_rows(np.eye(3))
     assert knn_f1(Rows(rows[:2], np.array([0, 1])), Rows(rows[2:], np.array([2]))) == 0
+
+
+@pytest.mark.parametrize(
+    ("scores", "kept"),
+    [
+        ([0.5, 0.6, 0.7, 0.65], 2),
+        ([0.5, 0.4, 0.45], 0),
+        ([0.5, 0.4, 0.5], 2),
+        ([0.5, 0.6, 0.6], 1),
+    ],
+)
+def test_the_best_epoch_is_kept_and_the_beginning_only_where_none_is_as_good(
+    scores: list[float], kept: int
+) -> None:
+    """Else the picture of the training shows another network than the folder holds."""
+    entries = [{"epoch": float(epoch), "f1": f1} for epoch, f1 in enumerate(scores)]
+    history = [entries[0], {"epoch": 0.5, "loss": 0.9}, *entries[1:]]
+    assert best_epoch(history) == (kept, scores[kept])
+
+
+def test_no_discriminant_of_the_first_layer_outweighs_the_others() -> None:
+    """The gains in docs/decisions.md are those of discriminants that are not stretched."""
+    rng = np.random.default_rng(0)
+    codes = np.repeat([0, 1, 2], 40)
+    rows = rng.normal(size=(120, 8)) * [9, 3, 1, 1, 1, 1, 1, 2]
+    rows[:, 5] += 4 * codes
+    rows[:, 6] += 2 * (codes == 1)
+    weights, _ = first_layer(rows.astype(np.float32), codes)
+    within = np.mean([np.cov(rows[codes == code].T, bias=True) for code in range(3)], axis=0)
+    shrunk = (1 - SHRINKAGE) * within + SHRINKAGE * np.trace(within) / 8 * np.eye(8)
+    spread = weights[:2] @ shrunk @ weights[:2].T
+    assert spread / spread[0, 0] == pytest.approx(np.eye(2), abs=1e-3)
 
 
 def test_the_first_layer_tells_categories_apart_and_all_else_beside_them() -> None:

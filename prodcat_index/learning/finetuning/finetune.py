@@ -22,7 +22,7 @@ from prodcat_index.encoders.torch_setup import import_with_torch
 from prodcat_index.errors import CatalogueError
 from prodcat_index.findings import Finding
 from prodcat_index.learning.finetuning.material import Material, collect, numbered
-from prodcat_index.learning.finetuning.scoring import Rows, knn_f1
+from prodcat_index.learning.finetuning.scoring import Rows, best_epoch, knn_f1
 from prodcat_index.learning.finetuning.settings import FinetuneSettings, check_settings
 from prodcat_index.learning.finetuning.trainees import Trainee, make_trainee
 from prodcat_index.learning.finetuning.workplace import (
@@ -219,10 +219,12 @@ class _Job:
         trainer = KnnTrainer(trainee, self.material, begun, self.settings, arguments, callbacks)
         trainer.train(resume_from_checkpoint=str(start) if start else None)
         told = [_tidy(entry) for entry in trainer.state.log_history if _tells(entry)]
-        if max(entry.get("f1", 0.0) for entry in told) < f1:
+        history = {"epoch": 0.0, "f1": f1}, *told
+        kept, _ = best_epoch(history)
+        if kept == 0:
             say("no epoch was better than the network as it began, which is kept")
             trainee.network.load_state_dict(weights)
-        return {"epoch": 0.0, "f1": f1}, *told
+        return history
 
     def record(
         self,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -58,6 +59,20 @@ def knn_f1(taught: Rows, asked: Rows) -> float:
     predicted = [_vote(known, taught.codes, queries[s : s + QUERIES_AT_ONCE]) for s in starts]
     categories = int(max(taught.codes.max(), asked.codes.max())) + 1
     return weighted_f1(asked.codes, np.concatenate(predicted), categories)
+
+
+def best_epoch(history: Sequence[Mapping[str, float]]) -> tuple[float, float]:
+    """Return the epoch after which the network is kept, and its weighted F1.
+
+    Parameters
+    ----------
+    history
+        Entries with ``epoch`` and, in at least one, ``f1``, in the order of training. Epoch 0 is
+        the network as it began, which gives way to an epoch that is as good; of epochs that are
+        as good, the first is kept.
+    """
+    scores = [(entry["epoch"], entry["f1"]) for entry in history if "f1" in entry]
+    return max(scores, key=lambda point: (point[1], point[0] > 0))
 
 
 def _vote(known: FloatArray, codes: IntArray, queries: FloatArray) -> IntArray:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import numpy as np
 
 from prodcat_index.encoders import efficientnet
-from prodcat_index.encoders.base import Encoder, FloatArray
+from prodcat_index.encoders.base import Encoder
 from prodcat_index.encoders.device import pick_device
 from prodcat_index.encoders.finetuned import MODEL, SCHEME, WEIGHTS
 from prodcat_index.encoders.options import join_options, split_options
@@ -56,25 +56,10 @@ class Trainee(ABC):
     encoder: Encoder
     network: torch.nn.Module
 
-    def embed(self, values: Sequence[str]) -> FloatArray:
-        """Embed values with the network as it is at the moment.
-
-        Parameters
-        ----------
-        values
-            n texts or paths.
-
-        Returns
-        -------
-        numpy.ndarray
-            float32, shape (n, dim): unit rows.
-        """
-        self.network.eval()
-        return self.encoder.encode(values, label="embedding").vectors
-
     def rows(self, pile: Pile) -> Rows:
         """Embed the cards of a part with the network as it is at the moment."""
-        return Rows(self.embed(pile.values), pile.codes)
+        self.network.eval()
+        return Rows(self.encoder.encode(pile.values, label="embedding").vectors, pile.codes)
 
     def begin(self, pile: Pile) -> None:
         """Prepare the network for the cards that it will be trained on.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from prodcat_index.learning.finetuning.scoring import best_epoch
 from prodcat_index.reports.column import GREY
 from prodcat_index.reports.figures.style import BLUE, VERMILLION, draw_png
 
@@ -34,8 +35,7 @@ def draw_learning_curves(history: Sequence[Mapping[str, float]], before: float) 
 
     losses = [(entry["epoch"], entry["loss"]) for entry in history if "loss" in entry]
     scores = [(entry["epoch"], entry["f1"]) for entry in history if "f1" in entry]
-    # Where an epoch is as good as the beginning, the epoch is kept.
-    best = max(scores, key=lambda point: (point[1], point[0] > 0))
+    best = best_epoch(history)
 
     def draw(axes: Axes) -> None:
         right = axes.twinx()
