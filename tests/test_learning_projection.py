@@ -34,6 +34,7 @@ def discriminant(
     codes: npt.NDArray[np.int64],
     shrinkage: float,
     stretch: float,
+    most: int = 3,
 ) -> npt.NDArray[np.float64]:
     """Solve Fisher's problem as it is written in books, covariances in full."""
     mean, dim = rows.mean(axis=0), rows.shape[1]
@@ -46,8 +47,7 @@ def discriminant(
     shrunk = (1 - shrinkage) * within + shrinkage * np.trace(within) / dim * np.eye(dim)
     strengths, vectors = eigh(between, shrunk)
     strengths = np.maximum(strengths, 0)
-    kept = slice(1 - len(np.unique(codes)), None)
-    projected: npt.NDArray[np.float64] = (rows - mean) @ (vectors * strengths**stretch)[:, kept]
+    projected: npt.NDArray[np.float64] = (rows - mean) @ (vectors * strengths**stretch)[:, -most:]
     return projected / np.linalg.norm(projected, axis=1, keepdims=True)
 
 
@@ -62,6 +62,20 @@ def test_it_is_the_shrunk_discriminant(shrinkage: float, stretch: float) -> None
     theirs = discriminant(rows, codes, shrinkage, stretch)
     assert fitted.dim == 3
     assert known.all()
+    np.testing.assert_allclose(ours @ ours.T, theirs @ theirs.T, atol=1e-4)
+
+
+def test_of_more_directions_than_are_kept_the_strongest_are(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A catalogue of 874 categories would else be projected onto what tells them apart least."""
+    blocks, present, codes = planted()
+    monkeypatch.setattr(projection_module, "MAX_DIMENSIONS", 2)
+    fitted = fit_projection(blocks, present, codes, 0.5, 0.2)
+    assert fitted is not None
+    assert fitted.dim == 2
+    ours, _ = fitted.project(blocks, present)
+    theirs = discriminant(np.concatenate(blocks, axis=1).astype(np.float64), codes, 0.5, 0.2, 2)
     np.testing.assert_allclose(ours @ ours.T, theirs @ theirs.T, atol=1e-4)
 
 
