@@ -46,11 +46,11 @@ def draw_learning_curves(history: Sequence[Mapping[str, float]], before: float) 
         right.spines["right"].set_visible(True)
         axes.axhline(before, color=GREY, linestyle="--", linewidth=1)
         axes.annotate(
-            f"before training {before:.3f}",
-            (1, before),
-            (-4, 4),
+            f"not fine-tuned {before:.3f}",
+            (0, before),
+            (6, -4),
             color=GREY,
-            ha="right",
+            va="top",
             xycoords=("axes fraction", "data"),
             textcoords="offset points",
         )
