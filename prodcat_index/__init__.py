@@ -25,13 +25,12 @@ _HOMES = {
     "ProductKNNClassifier": "prodcat_index.index.classifier",
     "evaluate": "prodcat_index.evaluation.evaluate",
     "read_catalogue": "prodcat_index.cards.catalogue",
-    "read_labels": "prodcat_index.cards.labels",
+    "read_labels": "prodcat_index.cards.catalogue",
 }
 
 if TYPE_CHECKING:
     from prodcat_index.cards.card import Card, Catalogue
-    from prodcat_index.cards.catalogue import read_catalogue
-    from prodcat_index.cards.labels import read_labels
+    from prodcat_index.cards.catalogue import read_catalogue, read_labels
     from prodcat_index.errors import ProdcatError
     from prodcat_index.evaluation.evaluate import evaluate
     from prodcat_index.index.classifier import ProductKNNClassifier

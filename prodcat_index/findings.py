@@ -10,20 +10,7 @@ SINGULAR = {"cards have ": "card has ", "cards are ": "card is ", "cards name ":
 
 
 def name_first(names: Sequence[str], limit: int = NAMED) -> str:
-    """Join the first few names, and say how many more there are.
-
-    Parameters
-    ----------
-    names
-        The names to list.
-    limit
-        How many to write out.
-
-    Returns
-    -------
-    str
-        Such as ``"a, b, c and 4 more"``.
-    """
+    """Join the first few names, and say how many more there are."""
     shown = ", ".join(names[:limit])
     rest = len(names) - limit
     return f"{shown} and {rest} more" if rest > 0 else shown

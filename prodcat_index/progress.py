@@ -7,22 +7,7 @@ from typing import Any
 
 
 def progress_bar(total: int, what: str, unit: str = "card") -> Any:
-    """Open a progress bar with rate and time left.
-
-    Parameters
-    ----------
-    total
-        Number of steps.
-    what
-        What is being done, shown before the bar; nothing is drawn without it.
-    unit
-        What one step is.
-
-    Returns
-    -------
-    tqdm.tqdm
-        Use it as a context manager and call ``update(n)``.
-    """
+    """Open a progress bar with rate and time left."""
     from tqdm import tqdm
 
     hidden = not what or not sys.stderr.isatty()

@@ -28,8 +28,7 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_mar
 @app.command()
 def reproduce(
     data_dir: Annotated[
-        Path,
-        typer.Argument(help="Folder of train.parquet and images/train/{product_id}.jpg."),
+        Path, typer.Argument(help="Folder of train.parquet and images/train/{product_id}.jpg.")
     ],
     preset: Annotated[
         str, typer.Option(help="Encoders: embedded, or original, which needs the model hub.")

@@ -10,7 +10,7 @@ import numpy as np
 
 from prodcat_index.cards.card import Catalogue
 from prodcat_index.cards.split import Split
-from prodcat_index.evaluation.trial import Trial
+from prodcat_index.evaluation.held_out import HeldOutSplit
 from prodcat_index.index.learned import ProjectionKind
 from prodcat_index.index.product_index import ProductIndex
 
@@ -60,9 +60,9 @@ def trial(
     split: Split,
     encoders: Mapping[str, str] | None = None,
     projection: ProjectionKind = "none",
-) -> Trial:
+) -> HeldOutSplit:
     """Index the training part and embed the test part."""
     train = split.select(catalogue, "train")
     index = ProductIndex.build(train, encoders=encoders or ENCODERS, projection=projection)
     names = sorted(set(catalogue.values("category")) - {""})
-    return Trial.embed(index, split.select(catalogue, "test"), names)
+    return HeldOutSplit.embed(index, split.select(catalogue, "test"), names)

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from prodcat_index.voting.backoff import BackOffCurve
-from prodcat_index.voting.calibration import Calibration
-from prodcat_index.voting.conformal import SetCurve
-from prodcat_index.voting.probability import ProbabilityModel
-from prodcat_index.voting.thresholds import PrecisionCurve
+from prodcat_index.voting.calibration import Calibration, ProbabilityModel
+from prodcat_index.voting.thresholds import BackOffCurve, PrecisionCurve, SetCurve
 
 # Everything is found, and probabilities are the shares themselves.
 PLAIN = Calibration(

@@ -16,8 +16,9 @@ from pathlib import Path
 import numpy as np
 
 from prodcat_index.encoders import embedding
-from prodcat_index.encoders.base import Encoded, Encoder, FloatArray, Reads, unit_rows
+from prodcat_index.encoders.base import Encoded, Encoder, ModalityKind, unit_rows
 from prodcat_index.encoders.cache import default_cache
+from prodcat_index.types import Float32Array
 
 DIM = 8
 UNREADABLE = "unreadable"
@@ -32,7 +33,7 @@ class CountingEncoder(Encoder):
 
     def __init__(
         self,
-        reads: Reads = "text",
+        reads: ModalityKind = "text",
         fingerprint: str = fingerprint,
         *,
         log: Path | None = None,
@@ -64,7 +65,7 @@ class CountingEncoder(Encoder):
                 rows[position] = self._row(value)
         return Encoded(rows, np.any(rows != 0, axis=1), problems)
 
-    def _row(self, value: str) -> FloatArray:
+    def _row(self, value: str) -> Float32Array:
         is_file = self.reads == "picture"
         content = Path(value).read_bytes() if is_file else value.encode("utf-8", "surrogatepass")
         seed = hashlib.sha256(self.fingerprint.encode() + content).digest()

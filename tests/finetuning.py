@@ -11,8 +11,8 @@ from PIL import Image
 
 from prodcat_index.cards.card import Catalogue
 from prodcat_index.cards.split import Split
-from prodcat_index.encoders.torch_setup import import_with_torch
-from prodcat_index.learning.finetuning.settings import FinetuneSettings
+from prodcat_index.encoders.device import import_with_torch
+from prodcat_index.learning.finetuning.finetune import FinetuneSettings
 
 NETWORK = "test_resnet.r160_in1k"
 COLOURS = {"red": (200, 40, 40), "green": (40, 200, 40), "blue": (40, 40, 200)}

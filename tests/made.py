@@ -16,8 +16,7 @@ from PIL import Image, ImageDraw
 
 from prodcat_index.cards.card import CORE_TEXTS, Catalogue
 from prodcat_index.encoders.base import Encoded, Encoder, unit_rows
-from prodcat_index.index.flat import flat_index
-from prodcat_index.index.neighbours import SearchSpace
+from prodcat_index.index.search import SearchSpace, flat_index
 
 COLUMNS = ("id", "title", "description", "image", "category", "category_id", "group")
 BOOTS, KETTLES, LAMPS = "Shoes > Boots", "Kitchen > Kettles", "Home > Lamps"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from prodcat_index.cards.decoding import read_text
+from prodcat_index.cards.readers import read_text
 from prodcat_index.errors import CatalogueError
 
 TEXT = "id,название\n1,Лампа настольная «Уют»\n"

@@ -10,15 +10,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from prodcat_index.cards.demo import DemoSummary, make_demo_catalogue
-from prodcat_index.cards.demo import folder as demo_folder
-from prodcat_index.cards.demo.drawing import draw_picture
-from prodcat_index.cards.demo.pen import Pen, View, curve
-from prodcat_index.cards.demo.planning import Listing, make_plan
-from prodcat_index.cards.demo.shapes import SHAPES, TURNS
-from prodcat_index.cards.demo.tree import LEAVES, category_sizes
-from prodcat_index.cards.demo.vocabulary import BRANDS, COLOURS, SIZES, UNITS
-from prodcat_index.cards.demo.writing import write_text
+from prodcat_index.demo import folder as demo_folder
+from prodcat_index.demo.drawing import draw_picture
+from prodcat_index.demo.folder import DemoSummary, make_demo_catalogue
+from prodcat_index.demo.pen import Pen, View, curve
+from prodcat_index.demo.planning import Listing, make_plan
+from prodcat_index.demo.shapes import SHAPES, TURNS
+from prodcat_index.demo.tree import LEAVES, category_sizes
+from prodcat_index.demo.vocabulary import BRANDS, COLOURS, SIZES, UNITS
+from prodcat_index.demo.writing import write_text
 from prodcat_index.errors import ProdcatError
 
 CARDS = 120

@@ -15,19 +15,23 @@ from hypothesis import strategies as st
 from PIL import Image, ImageEnhance
 
 from prodcat_index import read_catalogue
-from prodcat_index.cards import picture_hashes
+from prodcat_index.cards import duplicates as picture_hashes
 from prodcat_index.cards.codes import encode, join_codes, order_codes
 from prodcat_index.cards.duplicates import (
+    BLANK,
     COLUMN,
     FILES,
+    MAX_DISTANCE,
     NEAR,
     SHARED_PICTURE,
     SHARED_TEXTS,
     TEXTS,
+    UNREADABLE,
+    PictureHashes,
     find_groups,
+    hash_pictures,
+    join_near,
 )
-from prodcat_index.cards.near_pictures import MAX_DISTANCE, join_near
-from prodcat_index.cards.picture_hashes import BLANK, UNREADABLE, PictureHashes, hash_pictures
 
 
 def together(rows: Sequence[dict[str, str]]) -> set[frozenset[str]]:
@@ -116,10 +120,7 @@ def test_pictures_that_show_nothing_join_nothing_and_are_told(tmp_path: Path) ->
     rows.append(made.row("gone", "gone", image=str(tmp_path / "gone.jpg")))
     assert together(rows) == set()
     findings = {f.what: f.ids for f in find_groups(made.catalogue(rows)).findings}
-    assert findings == {
-        UNREADABLE: ("broken_a", "broken_b", "gone"),
-        BLANK: ("blank_a", "blank_b"),
-    }
+    assert findings == {UNREADABLE: ("broken_a", "broken_b", "gone"), BLANK: ("blank_a", "blank_b")}
 
 
 def sharing(n: int, categories: Sequence[str], **same: str) -> list[dict[str, str]]:
@@ -192,7 +193,7 @@ def test_pictures_are_near_up_to_the_distance_and_along_chains() -> None:
 def test_joining_in_parts_is_joining_at_once(distances: list[int], at_once: int) -> None:
     """A large catalogue is searched in parts, which must not tear groups."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("prodcat_index.cards.near_pictures.SEARCHED_AT_ONCE", at_once)
+        patch.setattr("prodcat_index.cards.duplicates.SEARCHED_AT_ONCE", at_once)
         codes, _ = join_near(hashes_at(distances), np.full(len(distances), -1))
     line = sorted(set(distances))
     steps = np.cumsum([0, *(b - a > MAX_DISTANCE for a, b in pairwise(line))])

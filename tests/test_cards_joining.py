@@ -7,8 +7,7 @@ from pathlib import Path
 import pandas as pd
 from made import catalogue, row
 
-from prodcat_index.cards.card import Catalogue
-from prodcat_index.cards.joining import join_catalogues
+from prodcat_index.cards.card import Catalogue, join_catalogues
 
 
 def with_column(name: str, values: list[object], *ids: str) -> Catalogue:

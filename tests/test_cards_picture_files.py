@@ -7,13 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from prodcat_index.cards.picture_files import (
-    MISSING,
-    OUTSIDE,
-    WEB_ADDRESS,
-    PictureFiles,
-    folders_by_id,
-)
+from prodcat_index.cards.pictures import MISSING, OUTSIDE, WEB_ADDRESS, PictureFiles, folders_by_id
 
 
 @pytest.fixture

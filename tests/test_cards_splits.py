@@ -14,10 +14,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from prodcat_index import read_catalogue
-from prodcat_index.cards.allotting import TEST, TRAIN, VALID, allot_by_category, allot_newest
 from prodcat_index.cards.card import Catalogue
 from prodcat_index.cards.duplicates import Groups, find_groups
-from prodcat_index.cards.splits import Split, read_split, repeated_splits, split_catalogue
+from prodcat_index.cards.splitting import (
+    TEST,
+    TRAIN,
+    VALID,
+    Split,
+    allot_by_category,
+    allot_newest,
+    read_split,
+    repeated_splits,
+    split_catalogue,
+)
 from prodcat_index.errors import CatalogueError
 
 
@@ -222,7 +231,7 @@ def test_repeated_splits_differ_and_look_for_groups_once(monkeypatch: pytest.Mon
         calls.append(cards)
         return find_groups(cards)
 
-    monkeypatch.setattr("prodcat_index.cards.splits.find_groups", counting)
+    monkeypatch.setattr("prodcat_index.cards.splitting.find_groups", counting)
     splits = repeated_splits(catalogue, 4, seed=5)
     assert len(calls) == 1 and len({split.parts for split in splits}) == 4
     assert splits[2].parts == split_catalogue(catalogue, seed=7).parts

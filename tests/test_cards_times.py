@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from prodcat_index.cards.times import read_times
+from prodcat_index.cards.splitting import read_times
 
 MAY_31 = 1717113600.0
 JAN_1 = 1672531200.0

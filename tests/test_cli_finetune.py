@@ -39,9 +39,7 @@ def finished(
     return folder, prodcat(*arguments(shop, folder, 6), "--format", "json")
 
 
-def test_the_command_scores_the_encoder_and_names_its_spec(
-    finished: tuple[Path, Outcome],
-) -> None:
+def test_the_command_scores_the_encoder_and_names_its_spec(finished: tuple[Path, Outcome]) -> None:
     folder, done = finished
     assert done.code == 0, done.err
     assert [row["part"] for row in done.json] == ["valid", "test"]

@@ -14,10 +14,10 @@ import pytest
 from filelock import FileLock
 
 from prodcat_index.encoders import cache as cache_module
-from prodcat_index.encoders import cache_tables
-from prodcat_index.encoders.base import FloatArray
+from prodcat_index.encoders import cache as cache_tables
 from prodcat_index.encoders.cache import DEFAULT_LIMIT, EmbeddingCache, default_cache
 from prodcat_index.errors import EncoderError
+from prodcat_index.types import Float32Array
 
 DIM = 256
 AWKWARD = np.array([-0.0, 1e-45, np.pi, -1.0, np.nextafter(np.float32(1), np.float32(2))], "f4")
@@ -43,7 +43,7 @@ def name(number: int) -> bytes:
     return number.to_bytes(32, "big")
 
 
-def rows(start: int, stop: int) -> dict[bytes, FloatArray]:
+def rows(start: int, stop: int) -> dict[bytes, Float32Array]:
     return {
         name(number): np.random.default_rng(number).normal(size=DIM).astype(np.float32)
         for number in range(start, stop)

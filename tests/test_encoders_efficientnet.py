@@ -14,11 +14,11 @@ import numpy.typing as npt
 import pytest
 from PIL import Image
 
-from prodcat_index.encoders import efficientnet
+from prodcat_index.encoders import timm_image as efficientnet
 from prodcat_index.encoders.base import Encoder
-from prodcat_index.encoders.efficientnet import EfficientNetLite0Encoder
+from prodcat_index.encoders.device import import_with_torch
 from prodcat_index.encoders.registry import make_encoder
-from prodcat_index.encoders.torch_setup import import_with_torch
+from prodcat_index.encoders.timm_image import EfficientNetLite0Encoder
 from prodcat_index.errors import EncoderError
 
 

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from pydantic import Field
 
 from prodcat_index.encoders import device
-from prodcat_index.encoders.device import infer, pick_device, run_halving
-from prodcat_index.encoders.options import Options, Precision, join_options, split_options
+from prodcat_index.encoders.base import Options, Precision, join_options, split_options
+from prodcat_index.encoders.device import infer, pick_device, run_with_oom_backoff
 from prodcat_index.errors import EncoderError
 
 if TYPE_CHECKING:
@@ -168,7 +168,7 @@ def test_a_batch_that_does_not_fit_is_halved_and_that_is_said_once(
     device._say_once.cache_clear()
     memory = Memory(3, out_of_memory_errors()[which])
     for _ in range(2):
-        rows = run_halving(range(10), memory.forward)
+        rows = run_with_oom_backoff(range(10), memory.forward)
         assert rows.ravel().tolist() == list(range(10))
     assert memory.batches[:4] == [10, 5, 2, 3]
     assert capsys.readouterr().err == (
@@ -179,11 +179,11 @@ def test_a_batch_that_does_not_fit_is_halved_and_that_is_said_once(
 def test_one_value_that_does_not_fit_is_an_error_in_words() -> None:
     memory = Memory(0, out_of_memory_errors()[0])
     with pytest.raises(EncoderError, match="not enough memory to embed even one card"):
-        run_halving(range(4), memory.forward)
+        run_with_oom_backoff(range(4), memory.forward)
 
 
 def test_other_errors_of_a_network_are_not_taken_for_lack_of_memory() -> None:
     memory = Memory(0, RuntimeError("mat1 and mat2 shapes cannot be multiplied"))
     with pytest.raises(RuntimeError, match="cannot be multiplied"):
-        run_halving(range(4), memory.forward)
+        run_with_oom_backoff(range(4), memory.forward)
     assert memory.batches == [4]

@@ -14,9 +14,9 @@ from sentences import make_static_model, minilm_folder
 
 from prodcat_index.cards.card import Card
 from prodcat_index.encoders import sbert
+from prodcat_index.encoders.device import import_with_torch
 from prodcat_index.encoders.registry import make_encoder
 from prodcat_index.encoders.sbert import SbertEncoder
-from prodcat_index.encoders.torch_setup import import_with_torch
 from prodcat_index.errors import EncoderError
 from prodcat_index.index.product_index import ProductIndex
 

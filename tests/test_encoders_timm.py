@@ -11,10 +11,11 @@ import pytest
 from PIL import Image, ImageOps
 
 from prodcat_index.cards.card import Card
-from prodcat_index.encoders import device, timm_named
+from prodcat_index.encoders import device
+from prodcat_index.encoders import timm_image as timm_named
+from prodcat_index.encoders.device import import_with_torch
 from prodcat_index.encoders.registry import make_encoder
 from prodcat_index.encoders.timm_image import TimmEncoder
-from prodcat_index.encoders.torch_setup import import_with_torch
 from prodcat_index.errors import EncoderError
 from prodcat_index.index.product_index import ProductIndex
 
@@ -221,9 +222,7 @@ def test_a_name_takes_the_weights_of_the_hub(
     encoder = make(SMALL)
     assert encoder.spec == f"timm:{SMALL}"
     assert encoder.fingerprint == make(f"{SMALL}@{small}").fingerprint
-    assert asked == [
-        (f"timm/{SMALL}", ("model.safetensors",), f"timm:{SMALL}@FILE.safetensors"),
-    ]
+    assert asked == [(f"timm/{SMALL}", ("model.safetensors",), f"timm:{SMALL}@FILE.safetensors")]
 
 
 def test_an_unknown_network_is_refused_with_the_nearest_name() -> None:

@@ -11,9 +11,9 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.svm import LinearSVC
 
-from prodcat_index.evaluation import classifiers
-from prodcat_index.evaluation.classifiers import CLASSIFIERS, classify
-from prodcat_index.evaluation.trial import Trial
+from prodcat_index.evaluation import methods as classifiers
+from prodcat_index.evaluation.held_out import HeldOutSplit
+from prodcat_index.evaluation.methods import CLASSIFIERS, classify
 
 ORACLES: dict[str, Any] = {
     "KNeighborsClassifier": KNeighborsClassifier(5),
@@ -23,7 +23,7 @@ ORACLES: dict[str, Any] = {
 
 
 @pytest.fixture(params=[3, 2], ids=["three categories", "two categories"])
-def trial(request: pytest.FixtureRequest) -> Trial:
+def trial(request: pytest.FixtureRequest) -> HeldOutSplit:
     catalogue = arena.shop(noise=2, title_spread=9.0)
     kept = sorted(arena.SHELVES)[: request.param]
     catalogue = catalogue.select([c in kept for c in catalogue.values("category")])
@@ -35,7 +35,7 @@ def test_all_classifiers_have_an_oracle() -> None:
 
 
 @pytest.mark.parametrize("name", ORACLES)
-def test_answers_are_those_of_scikit_learn(trial: Trial, name: str) -> None:
+def test_answers_are_those_of_scikit_learn(trial: HeldOutSplit, name: str) -> None:
     """The comparison would flatter the index, or slander it."""
     train, test = trial.features
     labels = np.array(trial.index.parts.catalogue.values("category"), dtype=str)
@@ -47,7 +47,7 @@ def test_answers_are_those_of_scikit_learn(trial: Trial, name: str) -> None:
         assert sorted(ranked.tolist()) == list(range(len(trial.names)))
 
 
-def test_only_neighbours_have_an_oracle(trial: Trial) -> None:
+def test_only_neighbours_have_an_oracle(trial: HeldOutSplit) -> None:
     """An oracle of a classifier would mean nothing."""
     found = {name: classify(name, 0, trial).outcome.neighbours for name in CLASSIFIERS}
     assert found["LinearSVC"] is found["LogisticRegression"] is None
@@ -57,7 +57,7 @@ def test_only_neighbours_have_an_oracle(trial: Trial) -> None:
 
 
 def test_a_fit_that_did_not_converge_is_told(
-    trial: Trial, monkeypatch: pytest.MonkeyPatch, recwarn: pytest.WarningsRecorder
+    trial: HeldOutSplit, monkeypatch: pytest.MonkeyPatch, recwarn: pytest.WarningsRecorder
 ) -> None:
     """An unfinished rival is no rival."""
     assert classify("LogisticRegression", 0, trial).note == ""

@@ -10,18 +10,21 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from prodcat_index.evaluation.confidence import (
+from prodcat_index.evaluation.held_out import Answer, Method
+from prodcat_index.evaluation.result import (
+    TUNED,
     AcceptanceScore,
+    Evaluation,
+    Row,
+    Run,
+    card_table,
     score_acceptance,
     score_confidence,
     score_confidences,
+    summarise_rows,
 )
-from prodcat_index.evaluation.result import TUNED, Evaluation, Row
-from prodcat_index.evaluation.summary import Run, card_table, summarise_rows
-from prodcat_index.evaluation.trial import Answer, Contender
-from prodcat_index.voting.bootstrap import Interval
 from prodcat_index.voting.breakdown import Bucket, Confusion
-from prodcat_index.voting.metrics import Outcome, Score
+from prodcat_index.voting.metrics import Interval, Outcome, Score
 
 NAMES = ["a", "b"]
 
@@ -85,7 +88,7 @@ def test_rows_are_judged_on_the_same_draws() -> None:
     true = [0, 1] * 20
     good, bad = [0, 1] * 19 + [1, 0], [1, 0] * 20
     runs = [run({TUNED: good, "twin": good, "bad": bad}, true)]
-    entered = [Contender(name, "vote", lambda trial: None) for name in ("twin", TUNED, "bad")]  # type: ignore[arg-type,return-value]
+    entered = [Method(name, "vote", lambda trial: None) for name in ("twin", TUNED, "bad")]  # type: ignore[arg-type,return-value]
     rows = {row.name: row for row in summarise_rows(runs, entered, NAMES, seed=0)}
     assert rows["twin"].lead == Interval(0.0, 0.0)
     assert rows[TUNED].lead is None

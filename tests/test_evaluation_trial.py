@@ -9,27 +9,29 @@ import made
 import numpy as np
 import pytest
 
-from prodcat_index.evaluation.contenders import EQUAL, PROJECTED, contenders
+from prodcat_index.evaluation.held_out import Answer, HeldOutSplit, Method
+from prodcat_index.evaluation.methods import EQUAL, PROJECTED, make_methods
 from prodcat_index.evaluation.result import TUNED
-from prodcat_index.evaluation.trial import Answer, Contender, Trial
-from prodcat_index.index.neighbours import find_neighbours
+from prodcat_index.index.search import find_neighbours
 from prodcat_index.voting.calibration import fit_calibration
 from prodcat_index.voting.vote import VoteParameters, vote
 
 
 @pytest.fixture
-def trial() -> Trial:
+def trial() -> HeldOutSplit:
     catalogue = arena.shop(noise=3)
     return arena.trial(catalogue, arena.alternating(catalogue))
 
 
-def predicted(answer: Answer, trial: Trial) -> list[str]:
+def predicted(answer: Answer, trial: HeldOutSplit) -> list[str]:
     return [trial.names[code] if code >= 0 else "" for code in answer.outcome.predicted]
 
 
 @pytest.mark.parametrize("weights", [{"title": 1.0}, {"description": 1.0}, {"title": 0.3}])
 @pytest.mark.parametrize("k", [1, 5])
-def test_a_vote_answers_as_the_index_does(trial: Trial, weights: dict[str, float], k: int) -> None:
+def test_a_vote_answers_as_the_index_does(
+    trial: HeldOutSplit, weights: dict[str, float], k: int
+) -> None:
     """Users would choose by figures that their index does not deliver."""
     weights = {"description": 1 - sum(weights.values()), **weights}
     answer = trial.vote(weights, VoteParameters(k=k))
@@ -129,9 +131,9 @@ def test_features_are_the_blocks_side_by_side() -> None:
     assert np.linalg.norm(test[1]) == pytest.approx(2**0.5, abs=1e-6)
 
 
-def enter(modalities: list[str], **options: Any) -> list[Contender]:
+def enter(modalities: list[str], **options: Any) -> list[Method]:
     usual = {"baselines": False, "objective": "accuracy", "seed": 0, "projection": "none"}
-    return contenders(modalities, **{**usual, **options})
+    return make_methods(modalities, **{**usual, **options})
 
 
 def test_the_rows_are_modalities_votes_and_classifiers_in_this_order() -> None:
@@ -145,7 +147,7 @@ def test_one_modality_is_not_weighed_against_itself() -> None:
     assert [c.name for c in entered] == ["title", TUNED]
 
 
-def test_a_modality_alone_is_judged_by_itself(trial: Trial) -> None:
+def test_a_modality_alone_is_judged_by_itself(trial: HeldOutSplit) -> None:
     """Titles are never wrong here, every third description is."""
     answers = {c.name: c.answer(trial) for c in enter(["title", "description"])}
     right = {n: np.mean(a.outcome.predicted == a.outcome.true) for n, a in answers.items()}

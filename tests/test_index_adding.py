@@ -19,9 +19,9 @@ from prodcat_index.cards.card import Card, Catalogue
 from prodcat_index.errors import CatalogueError, IndexFolderError
 from prodcat_index.findings import Finding
 from prodcat_index.index import folder as folder_module
-from prodcat_index.index.flat import flat_index
 from prodcat_index.index.folder import read_manifest
 from prodcat_index.index.product_index import ProductIndex
+from prodcat_index.index.search import flat_index
 
 NUMBERS = {"title": "numbers"}
 OLD = (
@@ -136,9 +136,7 @@ def test_predictions_are_those_of_an_index_put_together_by_hand() -> None:
     )
     blocks = [
         replace(
-            block,
-            vectors=np.vstack([block.vectors, rows]),
-            present=np.append(block.present, there),
+            block, vectors=np.vstack([block.vectors, rows]), present=np.append(block.present, there)
         )
         for block, rows, there in zip(old.blocks, rounded, present.T, strict=True)
     ]

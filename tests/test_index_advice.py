@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from prodcat_index.index.advice import added_share, advice
 from prodcat_index.index.folder import read_manifest
-from prodcat_index.index.index_card import index_card
+from prodcat_index.index.index_card import added_share, index_card, rebuild_reason
 from prodcat_index.index.manifest import DriftRecord, GrowthRecord, Manifest
 from prodcat_index.index.product_index import ProductIndex
 
@@ -37,7 +36,7 @@ def grown(
 
 
 def test_an_index_that_nothing_was_added_to_says_nothing(manifest: Manifest) -> None:
-    assert (added_share(manifest), advice(manifest)) == (0.0, "")
+    assert (added_share(manifest), rebuild_reason(manifest)) == (0.0, "")
     assert "added" not in index_card(manifest)
 
 
@@ -46,7 +45,7 @@ def test_an_index_that_nothing_was_added_to_says_nothing(manifest: Manifest) -> 
 )
 def test_more_than_a_fifth_is_much(manifest: Manifest, added: int, told: str) -> None:
     expected = f"Build the index again with all cards: {told}." if told else ""
-    assert advice(grown(manifest, added)) == expected
+    assert rebuild_reason(grown(manifest, added)) == expected
 
 
 @pytest.mark.parametrize(("cards", "told"), [(50, ""), (51, "5.1% are of new categories")])
@@ -54,7 +53,7 @@ def test_more_than_a_twentieth_of_new_categories_is_much(
     manifest: Manifest, cards: int, told: str
 ) -> None:
     expected = f"Build the index again with all cards: {told}." if told else ""
-    assert advice(grown(manifest, new=(3, cards))) == expected
+    assert rebuild_reason(grown(manifest, new=(3, cards))) == expected
 
 
 @pytest.mark.parametrize(
@@ -72,14 +71,14 @@ def test_drift_must_be_large_beyond_chance_and_of_many_cards(
     manifest: Manifest, cards: int, shift: float, chance: float, is_far: bool
 ) -> None:
     """A delivery of twenty boots to a large shop must not call for a new index."""
-    told = advice(grown(manifest, drifts=(("title", cards, shift, chance),)))
+    told = rebuild_reason(grown(manifest, drifts=(("title", cards, shift, chance),)))
     expected = "those that were added are unlike the others in title"
     assert told == (f"Build the index again with all cards: {expected}." if is_far else "")
 
 
 def test_all_reasons_are_told_in_one_sentence(manifest: Manifest) -> None:
     drifts = (("title", 300, 0.5, 0.1), ("description", 300, 0.1, 0.1))
-    assert advice(grown(manifest, 250, (2, 100), drifts)) == (
+    assert rebuild_reason(grown(manifest, 250, (2, 100), drifts)) == (
         "Build the index again with all cards: 25.0% were added since it was built; 10.0% are of "
         "new categories; those that were added are unlike the others in "
         "title."

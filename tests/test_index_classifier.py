@@ -29,10 +29,7 @@ WORDS = ("red", "leather", "boots", "kettle", "steel", "lamp", "чайник", "
 
 
 @parametrize_with_checks(
-    [
-        ProductKNNClassifier(),
-        ProductKNNClassifier(n_neighbors=1, prior_exponent=1.0, centre=False),
-    ]
+    [ProductKNNClassifier(), ProductKNNClassifier(n_neighbors=1, prior_exponent=1.0, centre=False)]
 )
 def test_scikit_learn_takes_it_for_one_of_its_own(
     estimator: ProductKNNClassifier, check: Callable[[ProductKNNClassifier], None]
@@ -63,11 +60,7 @@ def features(index: ProductIndex, cards: Catalogue) -> Rows:
 
 
 def check_same_answers(
-    index: ProductIndex,
-    train: Catalogue,
-    new: Catalogue,
-    weights: Mapping[str, float],
-    **vote: Any,
+    index: ProductIndex, train: Catalogue, new: Catalogue, weights: Mapping[str, float], **vote: Any
 ) -> None:
     classifier = ProductKNNClassifier(
         blocks=[block.dim for block in index.parts.blocks],

@@ -82,8 +82,7 @@ def overflow(calibration: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize(
-    "change",
-    [lengthen, misorder, overcount, outgrow, enlarge, flatten, invert, unsort, overflow],
+    "change", [lengthen, misorder, overcount, outgrow, enlarge, flatten, invert, unsort, overflow]
 )
 def test_a_calibration_that_makes_no_sense_is_refused(
     folder: Path, change: Callable[[dict[str, Any]], None]
@@ -139,9 +138,7 @@ def test_the_own_vote_spelled_out_is_calibrated(calibrated: ProductIndex) -> Non
     assert answers.notes == ()
 
 
-def test_without_a_calibration_a_precision_is_refused_with_the_way_out(
-    index: ProductIndex,
-) -> None:
+def test_without_a_calibration_a_precision_is_refused_with_the_way_out(index: ProductIndex) -> None:
     assert "raw share" in index.predict([BOOTS]).notes[0]
     with pytest.raises(QueryError, match="prodcat tune INDEX"):
         index.predict([BOOTS], set_level=0.9)

@@ -61,12 +61,7 @@ def test_the_manifest_lists_every_file_with_its_digest(saved: Path) -> None:
 
 
 def test_nothing_else_is_in_the_folder(saved: Path) -> None:
-    assert sorted(path.name for path in saved.iterdir()) == [
-        LOCK,
-        "card.md",
-        MANIFEST,
-        VERSIONS,
-    ]
+    assert sorted(path.name for path in saved.iterdir()) == [LOCK, "card.md", MANIFEST, VERSIONS]
 
 
 NAMES = [

@@ -53,10 +53,7 @@ def test_a_worked_example_of_the_inner_product() -> None:
     query = [np.array([[1.0, 0.0]], np.float32), np.array([[1.0]], np.float32)]
     weights = np.array([[0.75, 0.25]])
     fused_cards = fuse_cards(cards, np.array([[True, True], [True, False]]))
-    assert fused_cards.tolist() == [
-        pytest.approx([A, B, -1, 0, 0]),
-        pytest.approx([B, A, 0, 0, 1]),
-    ]
+    assert fused_cards.tolist() == [pytest.approx([A, B, -1, 0, 0]), pytest.approx([B, A, 0, 0, 1])]
     fused = fuse_queries(query, weights, np.array([[0.5, 0.2]]))
     assert fused[0].tolist() == pytest.approx([0.75, 0, 0.25, 0.375, 0.05])
     assert (fused @ fused_cards.T)[0].tolist() == pytest.approx([0.2, 0.65])

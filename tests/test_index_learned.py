@@ -14,7 +14,7 @@ from made import catalogue, change_manifest, row
 from prodcat_index.cards.card import Card, Catalogue
 from prodcat_index.errors import IndexFolderError
 from prodcat_index.index import leave_one_out
-from prodcat_index.index.building import VOTE_OF_LEARNED
+from prodcat_index.index.build import VOTE_OF_LEARNED
 from prodcat_index.index.learned import LearnedBlock, as_queries
 from prodcat_index.index.leave_one_out import FOLDS_OF_FEW_CARDS, LeaveOneOut
 from prodcat_index.index.product_index import ProductIndex

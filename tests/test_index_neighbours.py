@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from made import Made, random_cards, random_rows
 
 from prodcat_index.encoders.base import unit_rows
-from prodcat_index.index.neighbours import QUERY_CHUNK, SPARE, Neighbours, find_neighbours
+from prodcat_index.index.search import QUERY_CHUNK, SPARE, Neighbours, find_neighbours
 
 Rows = Sequence[npt.NDArray[np.float32]]
 Mask = npt.NDArray[np.bool_]

@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from made import random_cards
 
-from prodcat_index.index import pooling
-from prodcat_index.index.neighbours import find_neighbours
-from prodcat_index.index.pooling import Asking, collect_pool
+from prodcat_index.index import leave_one_out as pooling
+from prodcat_index.index.leave_one_out import LabelledQueries, collect_pool
+from prodcat_index.index.search import find_neighbours
 from prodcat_index.voting.pool import Pool, rank
 
 DIMS = (5, 3)
@@ -32,8 +32,8 @@ class Case:
         self.weights = rng.dirichlet(np.ones(len(DIMS)))
 
     @property
-    def asking(self) -> Asking:
-        return Asking(
+    def asking(self) -> LabelledQueries:
+        return LabelledQueries(
             vectors=[block[self.rows].astype(np.float32) for block in self.cards.vectors],
             present=self.cards.present[self.rows],
             true=self.codes[self.rows],

@@ -15,11 +15,12 @@ from made import BOOTS, catalogue, change_manifest, row
 from prodcat_index.cards.card import Card
 from prodcat_index.errors import IndexFolderError, QueryError
 from prodcat_index.index import folder as folder_module
-from prodcat_index.index import storage, tuning
-from prodcat_index.index.leave_one_out import LeaveOneOut, kin_of
-from prodcat_index.index.neighbours import IntArray
+from prodcat_index.index import storage
+from prodcat_index.index import tune as tuning
+from prodcat_index.index.leave_one_out import LeaveOneOut, leave_out_groups
 from prodcat_index.index.parts import IndexParts
 from prodcat_index.index.product_index import ProductIndex
+from prodcat_index.types import Int64Array
 from prodcat_index.voting.pool import Pool
 from prodcat_index.voting.tuning import OBJECTIVES, Objective, Setting
 from prodcat_index.voting.vote import VoteParameters
@@ -64,10 +65,10 @@ def planted() -> ProductIndex:
     return planted_once()
 
 
-def asked_of(parts: IndexParts, rows: IntArray | None = None) -> LeaveOneOut:
+def asked_of(parts: IndexParts, rows: Int64Array | None = None) -> LeaveOneOut:
     everybody = np.arange(len(parts.catalogue))
     rows = everybody if rows is None else rows
-    return LeaveOneOut(parts, kin_of(parts), rows, np.zeros_like(everybody))
+    return LeaveOneOut(parts, leave_out_groups(parts), rows, np.zeros_like(everybody))
 
 
 def hidden_from(parts: IndexParts) -> dict[str, set[str]]:
@@ -273,9 +274,7 @@ def test_an_unknown_objective_is_refused_in_words(planted: ProductIndex) -> None
     )
 
 
-def test_recall_is_the_part_of_the_nearest_cards_that_the_pool_holds(
-    planted: ProductIndex,
-) -> None:
+def test_recall_is_the_part_of_the_nearest_cards_that_the_pool_holds(planted: ProductIndex) -> None:
     """A pool that lacks them would praise weights for neighbours that nobody finds."""
     parts, setting = planted.parts, Setting((0.5, 0.5), VoteParameters(k=5))
     pool = asked_of(parts).collect(list(np.eye(2)), 4)

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from prodcat_index.learning import crowding as crowding_module
-from prodcat_index.learning.crowding import Crowding
+from prodcat_index.learning import hubness as crowding_module
+from prodcat_index.learning.hubness import HubnessCorrection
 
 Rows = npt.NDArray[np.float32]
 
@@ -20,8 +20,8 @@ def unit(n: int, seed: int, dim: int = 4) -> Rows:
     return found
 
 
-def among(rows: Rows) -> Crowding:
-    crowding = Crowding.among(rows)
+def among(rows: Rows) -> HubnessCorrection:
+    crowding = HubnessCorrection.among(rows)
     assert crowding is not None
     return crowding
 
@@ -62,5 +62,5 @@ def test_chunks_make_no_difference(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_one_row_is_not_crowded_by_anything() -> None:
-    assert Crowding.among(unit(1, 0)) is None
-    assert Crowding.among(unit(0, 0)) is None
+    assert HubnessCorrection.among(unit(1, 0)) is None
+    assert HubnessCorrection.among(unit(0, 0)) is None

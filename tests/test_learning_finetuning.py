@@ -15,14 +15,13 @@ from sentences import make_static_model
 
 from prodcat_index.cards.card import Catalogue
 from prodcat_index.cards.split import read_split
+from prodcat_index.encoders.device import import_with_torch
 from prodcat_index.encoders.embedding import content_digests
-from prodcat_index.encoders.finetuned import seen_by
-from prodcat_index.encoders.registry import make_encoder
-from prodcat_index.encoders.torch_setup import import_with_torch
+from prodcat_index.encoders.registry import make_encoder, seen_by
 from prodcat_index.errors import EncoderError
 from prodcat_index.index.product_index import ProductIndex
 from prodcat_index.learning.finetuning.finetune import Finetuned, finetune
-from prodcat_index.learning.finetuning.scoring import Rows, knn_f1
+from prodcat_index.learning.finetuning.training_data import Rows, knn_f1
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -53,10 +52,7 @@ def said() -> list[str]:
 
 @pytest.fixture(scope="module")
 def tuned(
-    pictures: Catalogue,
-    network: str,
-    said: list[str],
-    tmp_path_factory: pytest.TempPathFactory,
+    pictures: Catalogue, network: str, said: list[str], tmp_path_factory: pytest.TempPathFactory
 ) -> Finetuned:
     """An encoder that was trained for three epochs."""
     return finetune(

@@ -14,16 +14,21 @@ import pytest
 
 from prodcat_index.cards.split import Split
 from prodcat_index.encoders.base import unit_rows
-from prodcat_index.encoders.torch_setup import import_with_torch
+from prodcat_index.encoders.device import import_with_torch
 from prodcat_index.errors import CatalogueError, EncoderError
-from prodcat_index.learning.finetuning.balance import equal_chances
-from prodcat_index.learning.finetuning.first_layer import SHRINKAGE, first_layer
-from prodcat_index.learning.finetuning.material import ALSO_LATER, Pile, collect
-from prodcat_index.learning.finetuning.scoring import Rows, best_epoch, knn_f1
-from prodcat_index.learning.finetuning.seeding import seeded
-from prodcat_index.learning.finetuning.settings import FinetuneSettings, check_settings
-from prodcat_index.learning.finetuning.trainees import make_trainee
-from prodcat_index.learning.finetuning.workplace import occupied, resume_point
+from prodcat_index.learning.finetuning.finetune import FinetuneSettings, check_settings
+from prodcat_index.learning.finetuning.run_dir import exclusive_run_dir, resume_point
+from prodcat_index.learning.finetuning.trainable import SHRINKAGE, first_layer, make_trainable
+from prodcat_index.learning.finetuning.training_data import (
+    ALSO_LATER,
+    Part,
+    Rows,
+    best_epoch,
+    collect,
+    equal_chances,
+    knn_f1,
+    seeded,
+)
 
 CARDS = [
     made.row("a1", "red boots", category="boots"),
@@ -98,12 +103,7 @@ def test_a_category_that_is_not_taught_is_missed() -> None:
 
 @pytest.mark.parametrize(
     ("scores", "kept"),
-    [
-        ([0.5, 0.6, 0.7, 0.65], 2),
-        ([0.5, 0.4, 0.45], 0),
-        ([0.5, 0.4, 0.5], 2),
-        ([0.5, 0.6, 0.6], 1),
-    ],
+    [([0.5, 0.6, 0.7, 0.65], 2), ([0.5, 0.4, 0.45], 0), ([0.5, 0.4, 0.5], 2), ([0.5, 0.6, 0.6], 1)],
 )
 def test_the_best_epoch_is_kept_and_the_beginning_only_where_none_is_as_good(
     scores: list[float], kept: int
@@ -166,11 +166,11 @@ def test_a_picture_network_begins_with_a_layer_that_is_fitted_to_mirror_images_t
     values = cards.values("image")
     codes = np.unique(cards.values("category"), return_inverse=True)[1]
     network = finetuning.save_network(tmp_path)
-    features = make_trainee(network, 32).encoder.features  # type: ignore[attr-defined]
+    features = make_trainable(network, 32).encoder.features  # type: ignore[attr-defined]
     views = np.concatenate([features(values)[0], features(values, mirrored=True)[0]])
     weights, biases = first_layer(views, np.tile(codes, 2))
-    trainee = make_trainee(network, 32)
-    trainee.begin(Pile(cards.ids, values, values, codes))
+    trainee = make_trainable(network, 32)
+    trainee.begin(Part(cards.ids, values, values, codes))
     layer = trainee.network.get_classifier()  # type: ignore[operator]
     np.testing.assert_array_equal(layer.weight.detach().numpy(), weights)
     np.testing.assert_array_equal(layer.bias.detach().numpy(), biases)
@@ -269,21 +269,21 @@ def test_a_wrong_setting_is_named(wrong: dict[str, float], named: str) -> None:
 )
 def test_what_cannot_be_trained_is_refused(spec: str, size: int | None, said: str) -> None:
     with pytest.raises(EncoderError, match=said):
-        make_trainee(spec, size)
+        make_trainable(spec, size)
 
 
 def test_a_folder_with_other_files_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").write_text("mine")
-    with pytest.raises(EncoderError, match="holds other files"), occupied(tmp_path):
+    with pytest.raises(EncoderError, match="holds other files"), exclusive_run_dir(tmp_path):
         raise AssertionError
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
 
 
 def test_two_trainings_do_not_share_a_folder(tmp_path: Path) -> None:
     with (
-        occupied(tmp_path / "encoder"),
+        exclusive_run_dir(tmp_path / "encoder"),
         pytest.raises(EncoderError, match="Another process is training"),
-        occupied(tmp_path / "encoder"),
+        exclusive_run_dir(tmp_path / "encoder"),
     ):
         raise AssertionError
 

@@ -20,10 +20,9 @@ from prodcat_index.encoders.registry import SCHEMES
 from prodcat_index.errors import QueryError
 from prodcat_index.evaluation.evaluate import evaluate
 from prodcat_index.index.product_index import ProductIndex
-from prodcat_index.reports.evaluation import Report, report, write_report
-from prodcat_index.reports.evaluation.examples import NEAREST, OF_QUEUE
-from prodcat_index.reports.evaluation.tables import tabulate
-from prodcat_index.reports.figures.thumbnail import SIDE, thumbnail
+from prodcat_index.reports.report import NEAREST, OF_QUEUE, Report, report
+from prodcat_index.reports.report_page import tabulate, write_report
+from prodcat_index.reports.sheet import SIDE, thumbnail
 
 SECRET = b"password: 12345 " * 20
 

@@ -16,21 +16,21 @@ from PIL import Image
 from prodcat_index.cards import read_catalogue
 from prodcat_index.cards.card import Catalogue
 from prodcat_index.errors import ProdcatError
-from prodcat_index.reports.exploration import Exploration, explore, write_exploration
-from prodcat_index.reports.exploration.categories import count_categories
-from prodcat_index.reports.exploration.columns import describe_columns, measure_texts
-from prodcat_index.reports.exploration.doubts import find_doubts, spelling_key
-from prodcat_index.reports.exploration.languages import (
-    adapt_to_mixture,
-    detect_languages,
-)
-from prodcat_index.reports.exploration.pictures import measure_pictures
-from prodcat_index.reports.exploration.spread import (
+from prodcat_index.reports.explore import (
+    Exploration,
+    count_categories,
+    describe_columns,
+    explore,
     find_extremes,
     is_far_out,
-    spaced_rows,
+    measure_pictures,
+    measure_texts,
     spread_of,
 )
+from prodcat_index.reports.explore_page import write_exploration
+from prodcat_index.reports.label_issues import find_label_issues, spelling_key
+from prodcat_index.reports.languages import adapt_to_mixture, detect_languages
+from prodcat_index.types import evenly_spaced
 
 RUSSIAN = (
     "Кран шаровой латунный с красной ручкой для воды",
@@ -128,7 +128,7 @@ def test_quantiles_are_in_order_and_inside(values: list[int]) -> None:
 @given(st.integers(0, 500), st.integers(1, 50))
 def test_spaced_rows_are_different_and_cover_the_whole(count: int, limit: int) -> None:
     """A sample of the first rows would show one shop of many."""
-    rows = spaced_rows(count, limit)
+    rows = evenly_spaced(count, limit, endpoint=False).tolist()
     assert len(set(rows)) == len(rows) == min(count, limit)
     assert rows == sorted(rows) and all(0 <= row < count for row in rows)
     if rows:
@@ -212,7 +212,9 @@ def test_a_key_is_its_own_key(label: str) -> None:
 
 
 def test_labels_that_differ_in_spelling_are_grouped_with_their_sizes() -> None:
-    found = find_doubts({"Home > Lamps": 3, "home > lamps ": 1, "Home > Lamps.": 5, "Mugs": 2})
+    found = find_label_issues(
+        {"Home > Lamps": 3, "home > lamps ": 1, "Home > Lamps.": 5, "Mugs": 2}
+    )
     assert [group.as_dict() for group in found.spelling] == [
         {"Home > Lamps.": 5, "Home > Lamps": 3, "home > lamps ": 1}
     ]
@@ -220,7 +222,7 @@ def test_labels_that_differ_in_spelling_are_grouped_with_their_sizes() -> None:
 
 
 def test_the_same_leaf_under_two_paths_is_named() -> None:
-    found = find_doubts({"Home > Lamps": 3, "Garden > lamps": 1, "Home > Mugs": 2})
+    found = find_label_issues({"Home > Lamps": 3, "Garden > lamps": 1, "Home > Mugs": 2})
     assert [group.labels for group in found.leaf] == [("Home > Lamps", "Garden > lamps")]
     assert found.spelling == () and found.alike == ()
 
@@ -228,7 +230,7 @@ def test_the_same_leaf_under_two_paths_is_named() -> None:
 def test_nearly_equal_names_are_named_but_not_sizes_and_short_words() -> None:
     """Laptop and Laptops are one shelf; a 20 and a 25 mm pipe, or a tap and a cap, are not."""
     sizes = {"Laptop": 9, "Laptops": 2, "Pipe 20 mm": 1, "Pipe 25 mm": 1, "Taps": 1, "Caps": 1}
-    found = find_doubts({f"All > {label}": size for label, size in sizes.items()})
+    found = find_label_issues({f"All > {label}": size for label, size in sizes.items()})
     assert [group.labels for group in found.alike] == [("All > Laptop", "All > Laptops")]
 
 
@@ -236,7 +238,7 @@ def test_alike_names_are_found_across_chunks() -> None:
     """In a shop of more than 500 categories most pairs would be missed."""
     letters = "bcdfghjklm"
     names = [a * 4 + b * 4 + c * 4 for a in letters for b in letters for c in letters]
-    found = find_doubts(dict.fromkeys(["kettlewares", *names, "kettleware"], 1))
+    found = find_label_issues(dict.fromkeys(["kettlewares", *names, "kettleware"], 1))
     assert [group.labels for group in found.alike] == [("kettleware", "kettlewares")]
 
 
@@ -273,7 +275,7 @@ def test_a_catalogue_of_codes_alone_has_no_language() -> None:
 
 def test_large_catalogues_are_sampled(monkeypatch: pytest.MonkeyPatch) -> None:
     """A shop of millions would wait for an hour."""
-    monkeypatch.setattr("prodcat_index.reports.exploration.languages.MOST_TEXTS", 4)
+    monkeypatch.setattr("prodcat_index.reports.languages.MOST_TEXTS", 4)
     cards = [made.row(str(n), RUSSIAN[n % 5]) for n in range(20)]
     title, _ = detect_languages(made.catalogue(cards))
     assert (title.texts, title.read, title.counts) == (20, 4, {"ru": 4})

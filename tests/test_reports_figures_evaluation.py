@@ -9,12 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from prodcat_index.evaluation.confidence import score_confidence
-from prodcat_index.evaluation.result import Row
-from prodcat_index.reports.figures import evaluation as figures
-from prodcat_index.voting.bootstrap import Interval
+from prodcat_index.evaluation.result import Row, score_confidence
+from prodcat_index.reports import evaluation_figures as figures
 from prodcat_index.voting.breakdown import Bucket, Confusion
-from prodcat_index.voting.metrics import Score
+from prodcat_index.voting.metrics import Interval, Score
 from prodcat_index.voting.reliability import risk_coverage
 
 LONG = "Сантехника > Смесители для ванной комнаты и душа > Смеситель для раковины с гайкой " * 2

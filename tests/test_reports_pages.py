@@ -11,8 +11,9 @@ import made
 import pytest
 
 from prodcat_index.errors import ProdcatError
-from prodcat_index.reports.exploration import explore, write_exploration
-from prodcat_index.reports.pages.page import (
+from prodcat_index.reports.explore import explore
+from prodcat_index.reports.explore_page import write_exploration
+from prodcat_index.reports.page import (
     Picture,
     render_page,
     write_count,

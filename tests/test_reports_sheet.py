@@ -26,14 +26,12 @@ from prodcat_index.reports.column import (
     TRACK,
     WHITE,
     Style,
-    write_number,
-)
-from prodcat_index.reports.lettering import (
     load_font,
     shorten_end,
     shorten_middle,
     shorten_path,
     wrap,
+    write_number,
 )
 from prodcat_index.reports.sheet import (
     ACCENT,

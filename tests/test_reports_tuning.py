@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from prodcat_index.reports.figures import tuning as figure
-from prodcat_index.reports.figures.tuning import draw_tuning
+from prodcat_index.reports import tuning_figures as figure
+from prodcat_index.reports.tuning_figures import draw_tuning
 from prodcat_index.voting.tuning import Setting, Step, Tuning
 from prodcat_index.voting.vote import VoteParameters
 

@@ -14,8 +14,8 @@ import prodcat_index
 
 PACKAGE = Path(prodcat_index.__file__).parent
 ROOMS = ("cards", "encoders", "voting", "learning", "index", "evaluation", "audit")
-ROOMS += ("reports", "service", "distributed", "cli")
-SHARED = {"digests", "errors", "findings", "progress"}
+ROOMS += ("reports", "service", "distributed", "demo", "cli")
+SHARED = {"errors", "files", "findings", "progress", "types"}
 MAY_IMPORT_ALL_BUT_CLI = {"reports", "service"}
 HEAVY = ("torch", "torchvision", "timm", "sklearn", "scipy", "pandas", "matplotlib", "faiss")
 HEAVY += ("numpy", "PIL", "bs4", "pyarrow", "sentence_transformers", "transformers")

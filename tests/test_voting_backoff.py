@@ -7,14 +7,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from prodcat_index.voting.backoff import (
+from prodcat_index.voting.thresholds import (
     BackOffCurve,
     CategoryTree,
+    PrecisionCurve,
     Prefixes,
     back_off_curve,
     likeliest_prefixes,
+    precision_curve,
 )
-from prodcat_index.voting.thresholds import PrecisionCurve, precision_curve
 
 NAMES = ["Bags", "Shoes > Boots", "Shoes > Sandals", "Shoes > Sandals > Beach"]
 BAGS, BOOTS, SANDALS, BEACH = range(4)

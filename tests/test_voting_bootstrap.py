@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import f1_score
 
-from prodcat_index.voting.bootstrap import (
+from prodcat_index.voting.metrics import (
     Interval,
     Sample,
     cluster_codes,

@@ -14,7 +14,7 @@ from prodcat_index.voting.breakdown import (
     size_buckets,
     worst_confusions,
 )
-from prodcat_index.voting.objectives import weighted_f1
+from prodcat_index.voting.metrics import weighted_f1
 
 
 def test_buckets_by_hand() -> None:

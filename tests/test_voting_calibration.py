@@ -14,8 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from prodcat_index.voting.calibration import Calibration, fit_calibration
-from prodcat_index.voting.probability import ProbabilityModel
+from prodcat_index.voting.calibration import Calibration, ProbabilityModel, fit_calibration
 from prodcat_index.voting.reliability import brier, ece, nll
 from prodcat_index.voting.vote import Vote
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from prodcat_index.voting.conformal import SetCurve, category_sets, set_curve
+from prodcat_index.voting.thresholds import SetCurve, category_sets, set_curve
 
 PROBABILITIES = np.array([[0.7, 0.2, 0.0], [0.5, 0.4, 0.1], [0.9, 0.0, 0.0], [0.6, 0.3, 0.0]])
 CATEGORIES = np.array([[2, 0, -1], [1, 2, 0], [0, -1, -1], [0, 1, -1]])

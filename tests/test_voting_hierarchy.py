@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prodcat_index.voting.hierarchy import category_paths, is_tree, score_hierarchy
+from prodcat_index.voting.breakdown import category_paths, is_tree, score_hierarchy
 
 #            all
 #      shoes       home

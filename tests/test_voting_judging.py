@@ -9,11 +9,11 @@ import pytest
 from calibrated import PLAIN
 
 from prodcat_index.errors import QueryError
-from prodcat_index.voting.judging import (
+from prodcat_index.voting.decision import (
     NOT_CALIBRATED,
     OTHER_SETTING,
-    check_asked,
-    judge,
+    accept_or_review,
+    check_targets,
     trusted_calibration,
 )
 from prodcat_index.voting.vote import Vote
@@ -26,7 +26,7 @@ NEAR = np.array([[0.9] * 3] * 3 + [[np.nan] * 3])
 
 
 def test_without_a_question_there_is_confidence_only() -> None:
-    judgement = judge(PLAIN, VOTE, NEAR, NAMES)
+    judgement = accept_or_review(PLAIN, VOTE, NEAR, NAMES)
     assert judgement.confidence.tolist() == pytest.approx([0.8, 0.45, 0.5, 0.0], abs=1e-6)
     assert (judgement.accepted, judgement.backed_off, judgement.in_set) == (None, None, None)
     assert judgement.notes == ()
@@ -34,7 +34,7 @@ def test_without_a_question_there_is_confidence_only() -> None:
 
 def test_answers_are_accepted_backed_off_or_left_to_a_person() -> None:
     """0.8 reaches 0.75; Boots and Sandals make 0.8 of Shoes, which reaches 0.7; 0.5 + 0.2 not."""
-    judgement = judge(PLAIN, VOTE, NEAR, NAMES, precision=0.9)
+    judgement = accept_or_review(PLAIN, VOTE, NEAR, NAMES, precision=0.9)
     assert judgement.accepted is not None
     assert judgement.accepted.tolist() == [True, False, False, False]
     assert judgement.backed_off in (["", "Shoes", "", ""], ["", "Shoes", "Shoes", ""])
@@ -46,7 +46,7 @@ def test_answers_are_accepted_backed_off_or_left_to_a_person() -> None:
 
 
 def test_a_precision_out_of_reach_leaves_everything_to_people_and_says_so() -> None:
-    judgement = judge(PLAIN, VOTE, NEAR, NAMES, precision=0.999)
+    judgement = accept_or_review(PLAIN, VOTE, NEAR, NAMES, precision=0.999)
     assert judgement.accepted is not None
     assert not judgement.accepted.any()
     assert judgement.backed_off == [""] * 4
@@ -57,14 +57,14 @@ def test_a_precision_out_of_reach_leaves_everything_to_people_and_says_so() -> N
 
 
 def test_plain_labels_are_never_backed_off() -> None:
-    judgement = judge(replace(PLAIN, prefixes=None), VOTE, NEAR, NAMES, precision=0.9)
+    judgement = accept_or_review(replace(PLAIN, prefixes=None), VOTE, NEAR, NAMES, precision=0.9)
     assert judgement.backed_off == [""] * 4
     assert len(judgement.notes) == 1
 
 
 def test_sets_hold_what_is_probable_enough_and_always_the_first() -> None:
     """0.5 asks for rank 201 of 400, the next kept one of which is 300: 0.3."""
-    in_set = judge(PLAIN, VOTE, NEAR, NAMES, set_level=0.5).in_set
+    in_set = accept_or_review(PLAIN, VOTE, NEAR, NAMES, set_level=0.5).in_set
     assert in_set is not None
     assert in_set[:2].tolist() == [[True, False, False], [True, True, False]]
     assert in_set[3].tolist() == [False] * 3
@@ -72,25 +72,25 @@ def test_sets_hold_what_is_probable_enough_and_always_the_first() -> None:
 
 def test_a_level_that_cannot_be_kept_is_refused_with_the_highest() -> None:
     with pytest.raises(QueryError, match=r"with 0.97.*only 94.8% of the calibration cards"):
-        judge(PLAIN, VOTE, NEAR, NAMES, set_level=0.97)
+        accept_or_review(PLAIN, VOTE, NEAR, NAMES, set_level=0.97)
 
 
 @pytest.mark.parametrize("share", [0, 1, 95, -0.1, float("nan")])
 @pytest.mark.parametrize("what", ["precision", "set_level"])
 def test_95_is_not_a_share(what: str, share: float) -> None:
     with pytest.raises(QueryError, match="must be above 0 and below 1"):
-        judge(PLAIN, VOTE, NEAR, NAMES, **{what: share})
+        accept_or_review(PLAIN, VOTE, NEAR, NAMES, **{what: share})
 
 
 def test_without_a_calibration_shares_are_shown_and_called_so() -> None:
     trusted = trusted_calibration(None, is_own=True)
-    judgement = judge(trusted, VOTE, NEAR, NAMES)
+    judgement = accept_or_review(trusted, VOTE, NEAR, NAMES)
     assert judgement.confidence.tolist() == SHARES[:, 0].tolist()
     assert judgement.notes == (NOT_CALIBRATED.note,)
     assert "prodcat tune INDEX" in NOT_CALIBRATED.note
     for asked in ({"precision": 0.9}, {"set_level": 0.9}):
         with pytest.raises(QueryError, match="prodcat tune INDEX"):
-            judge(trusted, VOTE, NEAR, NAMES, **asked)
+            accept_or_review(trusted, VOTE, NEAR, NAMES, **asked)
 
 
 def test_a_calibration_does_not_hold_for_another_vote() -> None:
@@ -99,4 +99,4 @@ def test_a_calibration_does_not_hold_for_another_vote() -> None:
     trusted = trusted_calibration(PLAIN, is_own=False)
     assert trusted is OTHER_SETTING
     with pytest.raises(QueryError, match="own weights and vote only"):
-        check_asked(trusted, 0.9, None)
+        check_targets(trusted, 0.9, None)

@@ -8,8 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn import metrics as oracle
 
-from prodcat_index.voting.bootstrap import Interval
-from prodcat_index.voting.metrics import Outcome, Score, score_outcome, score_predictions
+from prodcat_index.voting.metrics import Interval, Outcome, Score, score_outcome, score_predictions
 
 # Two categories: a is right twice and predicted three times, b is right once of two.
 TRUE = ["a", "a", "b", "b", "b", "b"]

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from prodcat_index.voting.objectives import accuracy, category_f1, macro_f1, weighted_f1
+from prodcat_index.voting.metrics import accuracy, category_f1, macro_f1, weighted_f1
 
 CATEGORIES = 5
 Codes = npt.NDArray[np.int64]

@@ -58,10 +58,7 @@ def test_a_prediction_as_json_names_the_alternatives_without_the_winner() -> Non
         "category_id": "17",
         "confidence": 0.7,
         "share": 0.7,
-        "alternatives": [
-            {"category": "Shoes", "share": 0.2},
-            {"category": "Lamps", "share": 0.1},
-        ],
+        "alternatives": [{"category": "Shoes", "share": 0.2}, {"category": "Lamps", "share": 0.1}],
     }
 
 

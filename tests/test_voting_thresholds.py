@@ -8,7 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binom
 
-from prodcat_index.voting.thresholds import PrecisionCurve, luck, precision_curve, thin_out
+from prodcat_index.voting.thresholds import (
+    PrecisionCurve,
+    binomial_tail,
+    precision_curve,
+    subsample_evenly,
+)
 
 
 def test_the_curve_counts_answers_and_mistakes_above_each_threshold() -> None:
@@ -37,13 +42,15 @@ def test_the_curve_is_short_however_many_cards_there_are() -> None:
 @given(st.integers(1, 400), st.data(), st.floats(0.5, 0.999))
 def test_luck_is_the_binomial_tail(answered: int, data: st.DataObject, precision: float) -> None:
     wrong = data.draw(st.integers(0, answered))
-    assert luck(wrong, answered, precision) == pytest.approx(
+    assert binomial_tail(wrong, answered, precision) == pytest.approx(
         binom.cdf(wrong, answered, 1 - precision), abs=1e-9
     )
 
 
 def test_luck_of_many_cards_stays_a_number() -> None:
-    assert luck(4_000, 91_120, 0.95) == pytest.approx(binom.cdf(4_000, 91_120, 0.05), rel=1e-6)
+    assert binomial_tail(4_000, 91_120, 0.95) == pytest.approx(
+        binom.cdf(4_000, 91_120, 0.05), rel=1e-6
+    )
 
 
 def test_no_mistake_among_few_cards_shows_nothing() -> None:
@@ -116,6 +123,6 @@ def test_new_answers_are_as_precise_as_asked_with_the_certainty_told(cards: int)
 
 
 def test_thinning_keeps_the_last_and_few_values_as_they_are() -> None:
-    assert thin_out([3, 5, 9], 10).tolist() == [0, 1, 2]
-    assert thin_out(list(range(1000)), 5).tolist() == [0, 250, 500, 750, 999]
-    assert thin_out([], 5).tolist() == []
+    assert subsample_evenly([3, 5, 9], 10).tolist() == [0, 1, 2]
+    assert subsample_evenly(list(range(1000)), 5).tolist() == [0, 250, 500, 750, 999]
+    assert subsample_evenly([], 5).tolist() == []

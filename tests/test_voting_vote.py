@@ -184,10 +184,7 @@ NEIGHBOURS = st.lists(st.tuples(st.floats(-1, 1), st.integers(-1, 3)), min_size=
     lambda pairs: sorted(pairs, key=lambda pair: -pair[0])
 )
 PARAMETERS = st.builds(
-    VoteParameters,
-    k=st.just(12),
-    temperature=st.floats(1e-3, 10),
-    prior_exponent=st.floats(-2, 2),
+    VoteParameters, k=st.just(12), temperature=st.floats(1e-3, 10), prior_exponent=st.floats(-2, 2)
 )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     import numpy as np
@@ -13,8 +13,17 @@ if TYPE_CHECKING:
 
     from prodcat_index.findings import Finding
 
+
 IMAGE = "image"
 CORE_TEXTS = ("title", "description")
+ModalityKind = Literal["text", "picture"]
+# What the values of a modality are; one that is not named here is text.
+MODALITY_KINDS: dict[str, ModalityKind] = {IMAGE: "picture"}
+
+
+def modality_kind(modality: str) -> ModalityKind:
+    """Return what the values of a modality are."""
+    return MODALITY_KINDS.get(modality, "text")
 
 
 @dataclass(frozen=True)
@@ -113,3 +122,29 @@ class Catalogue:
     def labelled(self) -> Catalogue:
         """Return the cards that have a category."""
         return self.select([row for row, label in enumerate(self.values("category")) if label])
+
+
+def join_catalogues(first: Catalogue, second: Catalogue) -> Catalogue:
+    """Put the cards of one catalogue after those of another.
+
+    Parameters
+    ----------
+    first
+        Gives its text modalities and its source.
+    second
+        With ids of its own. A further column that only one of them has is missing in the cards
+        of the other.
+    """
+    import pandas as pd
+
+    lacked = set(first.cards.columns) ^ set(second.cards.columns)
+    tables = [_with_missing(catalogue.cards, lacked) for catalogue in (first, second)]
+    joined = pd.concat(tables, ignore_index=True)
+    loose = [name for name in lacked if joined[name].dtype == object]
+    return replace(first, cards=joined.fillna(dict.fromkeys(loose, "")), findings=())
+
+
+def _with_missing(cards: pd.DataFrame, lacked: set[str]) -> pd.DataFrame:
+    """Let whole numbers stay whole and truth stay truth beside missing values."""
+    own = [name for name in cards.columns if name in lacked]
+    return cards.assign(**{name: cards[name].convert_dtypes() for name in own})

@@ -20,8 +20,7 @@ from prodcat_index.cards.cleaning import (
     without_invisible,
 )
 from prodcat_index.cards.columns import OPTIONS, Columns, find_columns, list_columns
-from prodcat_index.cards.kazanexpress import expand_text_fields, is_kazanexpress
-from prodcat_index.cards.picture_files import (
+from prodcat_index.cards.pictures import (
     MISSING,
     OUTSIDE,
     WEB_ADDRESS,
@@ -30,13 +29,14 @@ from prodcat_index.cards.picture_files import (
     folders_by_id,
     is_address,
 )
-from prodcat_index.cards.readers import read_table
+from prodcat_index.cards.readers import expand_text_fields, is_kazanexpress, read_table
 from prodcat_index.errors import CatalogueError
 from prodcat_index.findings import Finding, name_first
 from prodcat_index.progress import progress_bar
 
 if TYPE_CHECKING:
     import pandas as pd
+
 
 PICTURE_FOLDER = "images"
 PARTS = ("id", IMAGE, "category", "category_id", "group", *CORE_TEXTS)
@@ -299,3 +299,35 @@ def _list_findings(
         noticed[what] = [problem == what for problem in problems]
     found = (Finding(what, tuple(compress(ids, where))) for what, where in noticed.items())
     return tuple(finding for finding in found if finding.ids)
+
+
+def read_labels(path: str | Path, *, encoding: str | None = None) -> dict[str, str]:
+    """Read a file with an id and a category (or its key) a row.
+
+    Parameters
+    ----------
+    path
+        Any file that :func:`~prodcat_index.cards.catalogue.read_catalogue` reads.
+    encoding
+        Of a text file, when it is not UTF-8.
+
+    Returns
+    -------
+    dict
+        Id -> category, cleaned as in a catalogue; rows without either are left out.
+
+    Raises
+    ------
+    CatalogueError
+        If the file cannot be read, or has no such columns.
+    """
+    table = read_table(Path(path), encoding)
+    seen = [str(column) for column in table.columns]
+    columns = find_columns(seen, {})
+    if not columns.id or not columns.category:
+        raise CatalogueError(
+            f"{path} needs a column of ids and one of categories. {list_columns(seen)}"
+        )
+    ids = [value.strip() for value in column_texts(table[columns.id])]
+    categories = [clean_category(value) for value in column_texts(table[columns.category])]
+    return {i: category for i, category in zip(ids, categories, strict=True) if i and category}

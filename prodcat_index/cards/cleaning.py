@@ -34,25 +34,7 @@ SEPARATOR = re.compile(r"(?<!\S)[>»](?!\S)")
 
 
 def clean_text(text: str) -> str:
-    """Turn a text from a catalogue into what a person would read on one line.
-
-    Tags, comments, scripts and styles go; block tags become spaces, so that words do not run
-    together; entities are decoded; control and invisible characters and lone surrogates go; white
-    space collapses to single spaces; Unicode is composed (NFC). Catalogues are often escaped
-    twice, so this is repeated until nothing changes. What is still changing after five rounds is
-    escaped on purpose, and loses its ``<`` and ``&``. Cleaning a clean text changes nothing.
-
-    Parameters
-    ----------
-    text
-        The text as it was in the file. What is not a closed ASCII tag, such as ``5<6`` or
-        ``a < b``, is no markup and stays.
-
-    Returns
-    -------
-    str
-        At most ``MAX_TEXT`` characters, made of the first ``MAX_RAW_TEXT`` of the input.
-    """
+    """Turn a text from a catalogue into what a person would read on one line."""
     text = text[:MAX_RAW_TEXT]
     for _ in range(PASSES):
         cleaner = _clean_once(text)
@@ -70,22 +52,7 @@ def was_cut(raw: str, cleaned: str) -> bool:
 
 
 def clean_category(text: str) -> str:
-    """Bring a category path to the form ``Electronics > Phones``.
-
-    ``->`` and ``→`` separate anywhere; ``>`` and ``»`` only with white space on both sides, for
-    ``a>b`` and ``«quoted»`` are names. Empty parts go. Nothing else is changed but control
-    characters and white space.
-
-    Parameters
-    ----------
-    text
-        The category as it was in the file.
-
-    Returns
-    -------
-    str
-        The path; empty when there is no name in it.
-    """
+    """Bring a category path to the form ``Electronics > Phones``."""
     spaced = ARROW.sub(CATEGORY_SEPARATOR, tidy(text))
     parts = (tidy(part) for part in SEPARATOR.split(spaced))
     return CATEGORY_SEPARATOR.join(part for part in parts if part)
@@ -102,20 +69,7 @@ def without_invisible(text: str) -> str:
 
 
 def column_texts(column: pd.Series[Any]) -> list[str]:
-    """Read a column of any type as stripped texts, the empty string for every way to say nothing.
-
-    Parameters
-    ----------
-    column
-        Numbers, texts, lists or mappings. ``None``, NaN, blanks and the words "nan", "NaN",
-        "None", "null" and "NULL" are nothing; ``123.0`` is ``"123"``; lists are joined by
-        commas, mappings as ``name: value``.
-
-    Returns
-    -------
-    list of str
-        One text a row.
-    """
+    """Read a column of any type as stripped texts; every way to say nothing is an empty string."""
     values = column.astype(object).where(column.notna(), None)
     texts = (join_values(value).strip() for value in values)
     return ["" if text in LEFTOVERS else text for text in texts]

@@ -8,36 +8,19 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-IntArray = npt.NDArray[np.int64]
-BoolArray = npt.NDArray[np.bool_]
+from prodcat_index.types import Int64Array
 
 NO_CODE = -1
 
 
-def encode(values: Sequence[str]) -> IntArray:
-    """Give numbers to values, in their sorted order; -1 for the empty string.
-
-    Returns
-    -------
-    int64, shape (N,)
-    """
+def encode(values: Sequence[str]) -> Int64Array:
+    """Give numbers to values, in their sorted order; -1 for the empty string."""
     code = {value: number for number, value in enumerate(sorted(set(values) - {""}))}
     return np.array([code.get(value, NO_CODE) for value in values], dtype=np.int64)
 
 
-def join_codes(rules: Sequence[IntArray]) -> IntArray:
-    """Join rows that have a code in common under any rule, transitively.
-
-    Parameters
-    ----------
-    rules
-        At least one int64 array of shape (N,); -1 joins nothing.
-
-    Returns
-    -------
-    int64, shape (N,)
-        Equal for rows that are joined.
-    """
+def join_codes(rules: Sequence[Int64Array]) -> Int64Array:
+    """Join rows that have a code in common under any rule, transitively."""
     rows, nodes, first = [], [], len(rules[0])
     for codes in rules:
         told = np.flatnonzero(codes >= 0)
@@ -47,20 +30,8 @@ def join_codes(rules: Sequence[IntArray]) -> IntArray:
     return components(np.concatenate(rows), np.concatenate(nodes), first)[: len(rules[0])]
 
 
-def order_codes(codes: IntArray, ids: Sequence[str]) -> IntArray:
-    """Give numbers from 0 to groups, in the order of their smallest ids.
-
-    Parameters
-    ----------
-    codes
-        int64, shape (N,): equal for the cards of a group.
-    ids
-        Of the N cards.
-
-    Returns
-    -------
-    int64, shape (N,)
-    """
+def order_codes(codes: Int64Array, ids: Sequence[str]) -> Int64Array:
+    """Give numbers from 0 to groups, in the order of their smallest ids."""
     by_id = np.array(sorted(range(len(ids)), key=ids.__getitem__), dtype=np.int64)
     _, first, inverse = np.unique(codes[by_id], return_index=True, return_inverse=True)
     rank = np.argsort(np.argsort(first))
@@ -69,21 +40,8 @@ def order_codes(codes: IntArray, ids: Sequence[str]) -> IntArray:
     return ordered
 
 
-def components(a: npt.NDArray[Any], b: npt.NDArray[Any], nodes: int) -> IntArray:
-    """Find the connected components of a graph.
-
-    Parameters
-    ----------
-    a, b
-        int, shape (E,): the two ends of each edge.
-    nodes
-        How many there are.
-
-    Returns
-    -------
-    int64, shape (nodes,)
-        The number of each node's component.
-    """
+def components(a: npt.NDArray[Any], b: npt.NDArray[Any], nodes: int) -> Int64Array:
+    """Find the connected components of a graph."""
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
@@ -91,21 +49,8 @@ def components(a: npt.NDArray[Any], b: npt.NDArray[Any], nodes: int) -> IntArray
     return connected_components(graph, directed=False)[1].astype(np.int64)
 
 
-def category_counts(codes: IntArray, categories: IntArray) -> Any:
-    """Count the labelled cards of each value in each category.
-
-    Parameters
-    ----------
-    codes
-        int64, shape (N,): the value of each card, -1 for none.
-    categories
-        int64, shape (N,): the category of each card, -1 for none.
-
-    Returns
-    -------
-    scipy.sparse.csr_array
-        int64, a row a value, a column a category.
-    """
+def category_counts(codes: Int64Array, categories: Int64Array) -> Any:
+    """Count the labelled cards of each value in each category."""
     from scipy.sparse import coo_array
 
     known = (codes >= 0) & (categories >= 0)

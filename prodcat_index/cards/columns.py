@@ -48,15 +48,7 @@ USUAL_NAMES: Mapping[str, tuple[str, ...]] = {
 
 @dataclass(frozen=True)
 class Columns:
-    """Which column plays which part; the empty string where none does.
-
-    Attributes
-    ----------
-    id, title, description, category, category_id, image, group
-        Name of the column.
-    texts
-        Further text columns that are embedded, in the order asked for.
-    """
+    """Which column plays which part; the empty string where none does."""
 
     id: str = ""
     title: str = ""
@@ -77,31 +69,7 @@ class Columns:
 def find_columns(
     seen: Sequence[str], wanted: Mapping[str, str | None], text_columns: Sequence[str] = ()
 ) -> Columns:
-    """Find the column of every part of a card, by what is wanted or by its usual names.
-
-    Usual names are compared without regard to case, spaces, hyphens and underscores. A column
-    that is wanted for one part is not found by itself for another. Where no category is found,
-    the category's identifier is the category.
-
-    Parameters
-    ----------
-    seen
-        Column names of the table.
-    wanted
-        Part of the card (a key of ``USUAL_NAMES``) to the column that the user named, or None.
-    text_columns
-        Further columns to embed. The title and the description are embedded in any case.
-
-    Returns
-    -------
-    Columns
-        The parts.
-
-    Raises
-    ------
-    CatalogueError
-        When a wanted column is absent, or the category or the picture would be embedded as text.
-    """
+    """Find the column of every part of a card, by what is wanted or by its usual names."""
     named = {part: column for part, column in wanted.items() if column}
     for column in (*named.values(), *text_columns):
         _check_present(column, seen)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import re
 import stat
 import warnings
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +15,7 @@ from prodcat_index.errors import PictureError
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+
 
 MAX_PIXELS = 64_000_000
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
@@ -24,15 +28,7 @@ ON_ITS_SIDE = (5, 6, 7, 8)
 
 @dataclass(frozen=True)
 class Header:
-    """What a picture file says of itself.
-
-    Attributes
-    ----------
-    width, height
-        In pixels, as a person would see it.
-    format
-        Such as ``JPEG``.
-    """
+    """What a picture file says of itself."""
 
     width: int
     height: int
@@ -40,32 +36,7 @@ class Header:
 
 
 def load_picture(path: str | Path, min_side: int | None = None) -> Image:
-    """Load a picture as a person would see it.
-
-    It is turned upright by its EXIF mark and laid on white where it is transparent; of an
-    animation the first frame is taken; 16-bit and float greys are scaled to 8 bits. Colour
-    profiles are not applied.
-
-    Parameters
-    ----------
-    path
-        A JPEG, PNG, WebP, GIF, BMP, TIFF or (where Pillow reads it) AVIF file, whatever its name.
-    min_side
-        Smallest side that is needed, in pixels, at least 1. A JPEG is then decoded at 1/2, 1/4
-        or 1/8 of its size, at the smallest of these at which no side gets shorter than this
-        (many times faster); it stays whole where there is none, as other formats always do.
-
-    Returns
-    -------
-    PIL.Image.Image
-        The whole picture, mode RGB.
-
-    Raises
-    ------
-    PictureError
-        When it is no such file, or has more than ``MAX_PIXELS`` pixels by its header, checked
-        before anything is decoded. The message is a clause such as ``the file is truncated``.
-    """
+    """Load a picture as a person would see it."""
     _check_file(Path(path))
     # Decoders raise errors of almost any class on damaged files; none may stop a whole catalogue.
     # Their warnings say what the error says, or are about EXIF that is not needed.
@@ -83,23 +54,7 @@ def load_picture(path: str | Path, min_side: int | None = None) -> Image:
 
 
 def read_header(path: str | Path) -> Header:
-    """Read the size and format of a picture, without decoding it.
-
-    Parameters
-    ----------
-    path
-        The file.
-
-    Returns
-    -------
-    Header
-        Turned upright where a JPEG says that it lies on its side.
-
-    Raises
-    ------
-    PictureError
-        When it is no picture that :func:`load_picture` reads, as far as its header tells.
-    """
+    """Read the size and format of a picture, without decoding it."""
     # Any damaged file may raise any error; what is wrong with it, load_picture says in words.
     try:
         header = _header_of(path) if Path(path).is_file() else None
@@ -198,3 +153,93 @@ def _reason(error: Exception) -> str:
     if isinstance(error, Image.DecompressionBombError):
         return _too_large()
     return "the file is truncated" if "truncated" in str(error) else "the file is damaged"
+
+
+EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp")
+PARTS = ("train", "test")
+
+MISSING = "cards name a picture file that is not there"
+OUTSIDE = "cards name a picture outside the picture folder, which is not read"
+WEB_ADDRESS = "cards have a web address for a picture: download it first"
+WITHOUT = "cards have no picture file of their id"
+
+ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
+
+
+def is_address(value: str) -> bool:
+    """Tell whether a value of the picture column is a web address."""
+    return ADDRESS.match(value) is not None
+
+
+class PictureFiles:
+    """The files under a picture folder, each folder listed once."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = os.path.realpath(root)
+        self._listings: dict[str, dict[str, str] | None] = {}
+
+    def find(self, value: str) -> tuple[str, str]:
+        """Return the absolute path of a picture and no problem, or no path and the problem."""
+        if not value or is_address(value):
+            return "", WEB_ADDRESS if value else ""
+        folder, name = os.path.split(os.path.join(self.root, value))  # noqa: PTH118
+        listing = self._list(folder)
+        if listing is None or listing.get(name) == "":
+            return "", OUTSIDE
+        path = listing.get(name, "")
+        return path, "" if path else MISSING
+
+    def find_all(self, ids: Sequence[str], folders: Iterable[Path]) -> list[str]:
+        """Return the path of each id's picture, ``{id}.jpg`` or so, empty when there is none."""
+        by_id: dict[str, str] = {}
+        for folder in folders:
+            names = self._list(str(folder)) or {}
+            for extension in EXTENSIONS:
+                for stem, path in _with_extension(names, extension):
+                    by_id.setdefault(stem, path)
+        return [by_id.get(card, "") for card in ids]
+
+    def _list(self, folder: str) -> dict[str, str] | None:
+        if folder not in self._listings:
+            self._listings[folder] = self._read_listing(folder)
+        return self._listings[folder]
+
+    def _read_listing(self, folder: str) -> dict[str, str] | None:
+        """Map file names to real paths, empty for links to outside; None for a folder outside."""
+        try:
+            real = os.path.realpath(folder)
+            if not self._holds(real):
+                return None
+            with os.scandir(real) as entries:
+                return {entry.name: self._real_path(entry) for entry in entries if _is_file(entry)}
+        except (OSError, ValueError):
+            return {}
+
+    def _real_path(self, entry: os.DirEntry[str]) -> str:
+        if not entry.is_symlink():
+            return entry.path
+        real = os.path.realpath(entry.path)
+        return real if self._holds(real) else ""
+
+    def _holds(self, real: str) -> bool:
+        return os.path.commonpath([real, self.root]) == self.root
+
+
+def _is_file(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_file()
+    except OSError:  # a link to itself
+        return False
+
+
+def folders_by_id(root: Path, stem: str) -> list[Path]:
+    """List the folders that may hold ``{id}.jpg`` files."""
+    own = root / stem
+    return [own, root] if stem and own.is_dir() else [root, *(root / part for part in PARTS)]
+
+
+def _with_extension(names: Mapping[str, str], extension: str) -> Iterator[tuple[str, str]]:
+    for name, path in names.items():
+        stem, dot, ending = name.rpartition(".")
+        if dot + ending.lower() == extension:
+            yield stem, path

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import difflib
 import io
@@ -11,11 +12,115 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from prodcat_index.cards.decoding import read_text
+from prodcat_index.cards.cleaning import join_values
 from prodcat_index.errors import CatalogueError
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+BYTE_ORDER_MARKS = {
+    codecs.BOM_UTF8: "utf-8",
+    codecs.BOM_UTF32_LE: "utf-32",
+    codecs.BOM_UTF32_BE: "utf-32",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+}
+CYRILLIC_ENCODINGS = ("cp1251", "koi8-r", "cp866")
+RUSSIAN_WORD = re.compile("[а-яё]{3,}")
+HINT = "name its encoding, for instance --encoding cp1251 or --encoding latin-1"
+SAMPLE = 100_000
+BINARY_SHARE = 0.1
+
+
+def read_text(path: Path, encoding: str | None) -> str:
+    """Read a text file whole."""
+    content = path.read_bytes()
+    try:
+        text = content.decode(encoding or _marked_encoding(content))
+    except UnicodeError as error:
+        raise CatalogueError(_wrong_encoding(path, content, encoding, error)) from None
+    except (LookupError, ValueError):
+        raise CatalogueError(
+            f"There is no encoding {encoding!r}: give --encoding a name such as utf-8 or cp1251."
+        ) from None
+    if text[:SAMPLE].count("\0") > BINARY_SHARE * len(text[:SAMPLE]):
+        raise CatalogueError(
+            f"{path} holds no readable text: it is a binary file, or UTF-16 without its mark "
+            "(then add --encoding utf-16-le)."
+        )
+    return text.lstrip("\ufeff").replace("\0", "")
+
+
+def _marked_encoding(content: bytes) -> str:
+    return next(
+        (name for mark, name in BYTE_ORDER_MARKS.items() if content.startswith(mark)), "utf-8"
+    )
+
+
+def _wrong_encoding(path: Path, content: bytes, encoding: str | None, error: UnicodeError) -> str:
+    line = content.count(b"\n", 0, getattr(error, "start", 0)) + 1
+    guess = _guess_cyrillic(content)
+    hint = f"it looks like {guess}: add --encoding {guess}" if guess else HINT
+    return f"{path} is not {encoding or _marked_encoding(content)} (line {line}); {hint}."
+
+
+def _guess_cyrillic(content: bytes) -> str:
+    best = max(CYRILLIC_ENCODINGS, key=lambda name: _cyrillic_share(content[:SAMPLE], name))
+    return best if _cyrillic_share(content[:SAMPLE], best) > 0.5 else ""
+
+
+def _cyrillic_share(content: bytes, encoding: str) -> float:
+    """Share of small Russian words in what is not ASCII: in a wrong encoding they are capitals."""
+    text = content.decode(encoding, "replace")
+    foreign = sum(not character.isascii() for character in text)
+    return sum(map(len, RUSSIAN_WORD.findall(text))) / max(1, foreign)
+
+
+MARKS = frozenset({"product_id", "text_fields"})
+FIELDS = (
+    "title",
+    "description",
+    "attributes",
+    "custom_characteristics",
+    "defined_characteristics",
+    "filters",
+)
+
+
+def is_kazanexpress(table: pd.DataFrame) -> bool:
+    """Tell by its columns whether a table has the KazanExpress layout."""
+    return set(table.columns) >= MARKS
+
+
+def expand_text_fields(table: pd.DataFrame) -> pd.DataFrame:
+    """Replace ``text_fields`` by one text column for each of its ``FIELDS``."""
+    import pandas as pd
+
+    products = zip(table["product_id"], table["text_fields"], strict=True)
+    parsed = [_parse(product, fields) for product, fields in products]
+    columns = {name: [join_values(fields.get(name)) for fields in parsed] for name in FIELDS}
+    rest = table.drop(columns=["text_fields", *FIELDS], errors="ignore")
+    texts = pd.DataFrame(columns, index=table.index, dtype=object)
+    expanded: pd.DataFrame = pd.concat([rest, texts], axis=1)
+    return expanded
+
+
+def _parse(product: Any, text_fields: Any) -> dict[str, Any]:
+    if isinstance(text_fields, dict):
+        return text_fields
+    if not isinstance(text_fields, str) or not text_fields.strip():
+        return {}
+    try:
+        fields = json.loads(text_fields)
+    except (ValueError, RecursionError):
+        fields = None
+    if not isinstance(fields, dict):
+        raise CatalogueError(
+            f"Product {product} has text_fields that are no JSON object: mend or remove this row."
+        )
+    return fields
+
 
 DELIMITERS = (",", ";", "\t", "|")
 MAX_FIELD = 2**31 - 1
@@ -23,26 +128,7 @@ MAX_HEADER = 100_000
 
 
 def read_table(path: Path, encoding: str | None) -> pd.DataFrame:
-    """Read a catalogue file as a table of raw values.
-
-    Parameters
-    ----------
-    path
-        A file that ends in one of the names of ``READERS``.
-    encoding
-        Encoding of a text file; found by itself when not given.
-
-    Returns
-    -------
-    pandas.DataFrame
-        At least one row. CSV values are ``str``, JSON values Python objects, Parquet values of
-        the file's types.
-
-    Raises
-    ------
-    CatalogueError
-        When the file is missing, of another format, damaged or empty; names the line.
-    """
+    """Read a catalogue file as a table of raw values."""
     reader = READERS.get(path.suffix.lower())
     if not path.is_file():
         raise CatalogueError(_no_such_file(path))

@@ -13,14 +13,16 @@ import numpy as np
 
 from prodcat_index.cards.card import Catalogue
 from prodcat_index.cards.cleaning import column_texts, without_invisible
-from prodcat_index.cards.codes import IntArray, encode, join_codes, order_codes
+from prodcat_index.cards.codes import encode, join_codes, order_codes
 from prodcat_index.cards.columns import list_columns
 from prodcat_index.cards.readers import read_table
 from prodcat_index.errors import CatalogueError
 from prodcat_index.findings import Finding, name_first
+from prodcat_index.types import Int64Array
 
 if TYPE_CHECKING:
     import pandas as pd
+
 
 PARTS = ("train", "valid", "test")
 NEW = "its cards are not in the split"
@@ -29,21 +31,7 @@ GONE = "the cards of the split are not in it"
 
 @dataclass(frozen=True)
 class PartSummary:
-    """What is in one part of a split.
-
-    Attributes
-    ----------
-    part
-        Its name.
-    cards, groups
-        How many there are.
-    categories
-        How many different ones its labelled cards have.
-    unlabelled
-        Cards without category, which cannot be scored.
-    unreachable
-        Cards of categories that train does not have, which no prediction can get right.
-    """
+    """What is in one part of a split."""
 
     part: str
     cards: int
@@ -73,11 +61,11 @@ class Split:
 
     ids: tuple[str, ...]
     parts: tuple[str, ...]
-    groups: IntArray
+    groups: Int64Array
     made: str = ""
     findings: tuple[Finding, ...] = ()
 
-    def rows(self, catalogue: Catalogue, part: str) -> IntArray:
+    def rows(self, catalogue: Catalogue, part: str) -> Int64Array:
         """Return the rows of a catalogue that are in a part.
 
         Parameters
@@ -213,7 +201,7 @@ def _check_parts(parts: Sequence[str], path: str | Path) -> None:
 
 
 def _check_groups(
-    groups: IntArray, parts: Sequence[str], ids: Sequence[str], path: str | Path
+    groups: Int64Array, parts: Sequence[str], ids: Sequence[str], path: str | Path
 ) -> None:
     part_of: dict[int, str] = {}
     torn = [

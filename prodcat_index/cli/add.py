@@ -47,8 +47,8 @@ def _with_texts_of(index: ProductIndex, columns: options.Columns) -> dict[str, A
 
 
 def _advise(folder: Path) -> None:
-    from prodcat_index.index.advice import advice
     from prodcat_index.index.folder import read_manifest
+    from prodcat_index.index.index_card import rebuild_reason
 
-    told = advice(read_manifest(folder, verify=False))
+    told = rebuild_reason(read_manifest(folder, verify=False))
     options.warn([told] if told else [])

@@ -14,6 +14,6 @@ def demo(
     seed: Annotated[int, typer.Option(help="Another seed makes other cards.")] = 0,
 ) -> None:
     """Make a catalogue of drawn products to try everything on."""
-    from prodcat_index.cards.demo import make_demo_catalogue
+    from prodcat_index.demo.folder import make_demo_catalogue
 
     typer.echo(str(make_demo_catalogue(folder, cards=cards, seed=seed)))

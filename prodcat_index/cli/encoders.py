@@ -11,7 +11,7 @@ from prodcat_index.cli import options
 from prodcat_index.cli.output import Format, emit
 
 if TYPE_CHECKING:
-    from prodcat_index.encoders.listing import EncoderFacts
+    from prodcat_index.encoders.registry import EncoderFacts
 
 
 def encoders(
@@ -26,7 +26,7 @@ def encoders(
     form: options.FormatOption = Format.table,
 ) -> None:
     """List the presets and the encoders that are here, or can be fetched."""
-    from prodcat_index.encoders.listing import list_encoders
+    from prodcat_index.encoders.registry import list_encoders
 
     options.choose_device(device)
     if specs:
@@ -44,7 +44,7 @@ def _record(facts: EncoderFacts, *, measure: bool) -> dict[str, Any]:
 
 
 def _measured(spec: str) -> dict[str, Any]:
-    from prodcat_index.encoders.measuring import measure
+    from prodcat_index.encoders.registry import measure
 
     encoder, rate = measure(spec)
     return {

@@ -10,8 +10,7 @@ import typer
 from prodcat_index.cli.output import Format, emit
 
 if TYPE_CHECKING:
-    from prodcat_index.evaluation.confidence import AcceptanceScore, ConfidenceScore
-    from prodcat_index.evaluation.result import Evaluation, Row
+    from prodcat_index.evaluation.result import AcceptanceScore, ConfidenceScore, Evaluation, Row
     from prodcat_index.voting.breakdown import Confusion
 
 TITLE_LENGTH = 24
@@ -133,7 +132,7 @@ def _print_hierarchy(rows: Sequence[Row]) -> None:
 
 def _short_names(evaluation: Evaluation) -> dict[str, str]:
     """Return the categories without the root that all of them share."""
-    from prodcat_index.voting.hierarchy import SEPARATOR, category_paths
+    from prodcat_index.voting.breakdown import SEPARATOR, category_paths
 
     names = sorted(set(evaluation.catalogue.values("category")) - {""})
     return {

@@ -13,7 +13,7 @@ from prodcat_index.cli import options
 from prodcat_index.cli.output import Format, emit
 
 if TYPE_CHECKING:
-    from prodcat_index.reports.exploration import Exploration
+    from prodcat_index.reports.explore import Exploration
 
 OF_CARDS = ("labelled", "with_picture")
 DOUBTS = {"spelling": "all but spelling", "leaf": "their last part", "alike": "nearly all letters"}
@@ -32,11 +32,12 @@ def explore(
     columns: options.Columns,
 ) -> None:
     """Show what a catalogue holds, what it lacks, and what looks odd in it."""
-    from prodcat_index.reports import exploration
+    from prodcat_index.reports.explore import explore as analyse
+    from prodcat_index.reports.explore_page import write_exploration
 
     cards = options.read_listed(catalogue, **columns)
-    found = exploration.explore(cards)
-    page = exploration.write_exploration(found, output or Path(f"explore-{catalogue.stem}"))
+    found = analyse(cards)
+    page = write_exploration(found, output or Path(f"explore-{catalogue.stem}"))
     if form is Format.json:
         typer.echo(json.dumps(found.as_dict(), ensure_ascii=False, indent=2))
     elif form is Format.jsonl:

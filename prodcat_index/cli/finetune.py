@@ -81,9 +81,9 @@ def finetune(
     columns: options.Columns,
 ) -> None:
     """Train an encoder on a catalogue; the result is a folder, and a spec for every command."""
-    from prodcat_index.cards.splits import read_split
+    from prodcat_index.cards.splitting import read_split
+    from prodcat_index.learning.finetuning.finetune import FinetuneSettings
     from prodcat_index.learning.finetuning.finetune import finetune as train
-    from prodcat_index.learning.finetuning.settings import FinetuneSettings
 
     options.choose_device(device)
     modality, spec = _one_encoder(encoder)
@@ -122,7 +122,7 @@ def _one_encoder(pair: str) -> tuple[str, str]:
 
 
 def _draw_curves(result: Finetuned) -> None:
-    from prodcat_index.reports.figures.learning_curves import draw_learning_curves
+    from prodcat_index.reports.tuning_figures import draw_learning_curves
 
     picture = draw_learning_curves(result.history, result.scores[0].before)
     (result.folder / CURVES).write_bytes(picture)

@@ -20,13 +20,12 @@ def info(
     verify: Annotated[bool, typer.Option(help="Compare every file with its sha256.")] = True,
 ) -> None:
     """Say what an index holds, and check that it is whole."""
-    from prodcat_index.index.advice import advice
     from prodcat_index.index.folder import read_manifest
-    from prodcat_index.index.index_card import index_card
+    from prodcat_index.index.index_card import index_card, rebuild_reason
 
     manifest = read_manifest(index or options.default_index(), verify=verify)
     if form is Format.table:
         typer.echo(index_card(manifest))
     else:
-        told = {**manifest.model_dump(mode="json"), "advice": advice(manifest)}
+        told = {**manifest.model_dump(mode="json"), "advice": rebuild_reason(manifest)}
         typer.echo(json.dumps(told, indent=2, ensure_ascii=False))

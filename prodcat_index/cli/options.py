@@ -72,8 +72,7 @@ IndexOption = Annotated[
 FormatOption = Annotated[Format, typer.Option("--format", "-f", help="How to print the results.")]
 NeighboursOption = Annotated[int, typer.Option("--k", "-k", min=1, help="Number of neighbours.")]
 WeightsOption = Annotated[
-    str | None,
-    typer.Option(help="Such as title=0.6,image=0.4; modalities left out weigh nothing."),
+    str | None, typer.Option(help="Such as title=0.6,image=0.4; modalities left out weigh nothing.")
 ]
 EncoderOption = Annotated[
     list[str] | None,
@@ -157,10 +156,7 @@ COLUMN_OPTIONS: dict[str, Any] = {
 
 
 def with_columns(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the options that say what the columns of its catalogue are.
-
-    It gets their values as the mapping ``columns``, for :func:`read_listed`.
-    """
+    """Give a command the options that say what the columns of its catalogue are."""
     declared = signature(command, eval_str=True).parameters.values()
     own = [parameter for parameter in declared if parameter.name != "columns"]
     added = [
@@ -185,13 +181,7 @@ def choose_device(device: Device | None) -> None:
 
 
 def parse_weights(text: str | None) -> dict[str, float] | None:
-    """Read ``title=0.6,image=0.4``.
-
-    Raises
-    ------
-    typer.BadParameter
-        If a part is not ``name=number``.
-    """
+    """Read ``title=0.6,image=0.4``."""
     if text is None:
         return None
     weights = {}
@@ -209,13 +199,7 @@ def parse_weights(text: str | None) -> dict[str, float] | None:
 
 
 def parse_encoders(pairs: Iterable[str]) -> dict[str, list[str]]:
-    """Read ``title=lexical:128``, once or several times for a modality.
-
-    Raises
-    ------
-    typer.BadParameter
-        If one is not ``modality=spec``.
-    """
+    """Read ``title=lexical:128``, once or several times for a modality."""
     chosen: dict[str, list[str]] = {}
     for pair in pairs:
         modality, separator, spec = pair.partition("=")
@@ -228,26 +212,14 @@ def parse_encoders(pairs: Iterable[str]) -> dict[str, list[str]]:
 
 
 def open_index(folder: Path | None, image_root: Path | None = None) -> ProductIndex:
-    """Load the index that a command asks for, or the one that is meant when it asks for none.
-
-    Raises
-    ------
-    IndexFolderError
-        If there is none, or several to choose from.
-    """
+    """Load the index that a command asks for, or the one that is meant when it asks for none."""
     from prodcat_index.index.product_index import ProductIndex
 
     return ProductIndex.load(folder or default_index(), image_root=image_root)
 
 
 def default_index() -> Path:
-    """Return the index folder that is meant when none is named.
-
-    Raises
-    ------
-    IndexFolderError
-        If there is none, or several to choose from.
-    """
+    """Return the index folder that is meant when none is named."""
     if os.environ.get(INDEX_VARIABLE):
         return Path(os.environ[INDEX_VARIABLE])
     found = sorted(manifest.parent for manifest in DEFAULT_ROOT.glob("*/manifest.json"))
@@ -280,14 +252,8 @@ def further_texts(index: ProductIndex) -> list[str]:
 
 
 def select_part(catalogue: Catalogue, split: Path | None, part: Part) -> Catalogue:
-    """Return the cards of a part of a split, or all where there is no split.
-
-    Raises
-    ------
-    CatalogueError
-        If the split cannot be read or is of other cards, or none is in the part.
-    """
-    from prodcat_index.cards.splits import read_split
+    """Return the cards of a part of a split, or all where there is no split."""
+    from prodcat_index.cards.splitting import read_split
 
     if split is None:
         return catalogue

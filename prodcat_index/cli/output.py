@@ -26,15 +26,7 @@ class Format(str, Enum):
 
 
 def emit(records: Sequence[Mapping[str, Any]], form: Format) -> None:
-    """Print records on stdout.
-
-    Parameters
-    ----------
-    records
-        One mapping a row; a nested mapping becomes columns of its own in tables and CSV.
-    form
-        The format.
-    """
+    """Print records on stdout."""
     if form is Format.json:
         typer.echo(json.dumps(list(records), ensure_ascii=False, indent=2))
     elif form is Format.jsonl:

@@ -51,8 +51,7 @@ def predict(
     form: options.FormatOption = Format.table,
     explain: options.ExplainOption = False,
     precision: Annotated[
-        float | None,
-        typer.Option(help="Accept answers that are right this often, such as 0.95."),
+        float | None, typer.Option(help="Accept answers that are right this often, such as 0.95.")
     ] = None,
     set_level: Annotated[
         float | None,
@@ -153,7 +152,7 @@ def _truths(
     labels: Path | None, encoding: str | None, listings: Catalogue | list[Card]
 ) -> dict[str, str]:
     from prodcat_index.cards.card import Catalogue
-    from prodcat_index.cards.labels import read_labels
+    from prodcat_index.cards.catalogue import read_labels
 
     if labels is not None:
         return read_labels(labels, encoding=encoding)

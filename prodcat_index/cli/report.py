@@ -35,14 +35,15 @@ def report(
     if repeat > 1 and split:
         raise typer.BadParameter("--split is one split; leave out --repeat")
     from prodcat_index.cards.split import read_split
-    from prodcat_index.reports import evaluation
+    from prodcat_index.reports.report import report as make_report
+    from prodcat_index.reports.report_page import write_report
 
     folder = index or options.default_index()
     page = output or Path(f"report-{folder.resolve().name}.html")
     if page.is_dir():
         raise typer.BadParameter(f"{page} is a folder; name a file")
     options.choose_device(device)
-    found = evaluation.report(
+    found = make_report(
         options.open_index(folder, image_root),
         split=read_split(split) if split else None,
         by=by,
@@ -54,4 +55,4 @@ def report(
         allow_trained_on=allow_trained_on,
     )
     options.warn(found.evaluation.findings)
-    typer.echo(evaluation.write_report(found, page))
+    typer.echo(write_report(found, page))

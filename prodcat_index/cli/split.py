@@ -32,7 +32,7 @@ def split(
 ) -> None:
     """Split a catalogue into train, valid and test, no product in two of them."""
     from prodcat_index.cards.duplicates import find_groups
-    from prodcat_index.cards.splits import split_catalogue
+    from prodcat_index.cards.splitting import split_catalogue
 
     cards = options.read_listed(catalogue, **columns)
     groups = None if by == "random" else find_groups(cards)

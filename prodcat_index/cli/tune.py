@@ -57,7 +57,7 @@ def _row(step: Step, blocks: list[str]) -> dict[str, Any]:
 
 
 def _draw(tuning: Tuning, blocks: list[str], plot: Path) -> None:
-    from prodcat_index.reports.figures.tuning import draw_tuning
+    from prodcat_index.reports.tuning_figures import draw_tuning
 
     draw_tuning(tuning, blocks, plot)
     typer.echo(f"Wrote {plot}", err=True)

@@ -2,18 +2,75 @@
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, TypeVar
+from urllib.parse import quote, unquote
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import BaseModel, ConfigDict, ValidationError
 
-FloatArray = npt.NDArray[np.float32]
-BoolArray = npt.NDArray[np.bool_]
-Reads = Literal["text", "picture"]
+from prodcat_index.cards.card import ModalityKind
+from prodcat_index.errors import EncoderError
+from prodcat_index.types import BoolArray, Float32Array
+
+Precision = Literal["float32", "bfloat16"]
+Crop = Literal["none"]
+
+
+class Options(BaseModel):
+    """The options of one scheme; every field has a description to finish ``it must be …``."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+_OptionsT = TypeVar("_OptionsT", bound=Options)
+
+
+def split_options(argument: str, kind: type[_OptionsT]) -> tuple[str, _OptionsT]:
+    """Split what follows ``scheme:`` in a spec into a name and its options."""
+    name, _, query = argument.partition("?")
+    given: dict[str, str] = {}
+    for part in query.split("&") if query else ():
+        key, separator, value = part.partition("=")
+        if not separator or key in given:
+            raise EncoderError(
+                f"What follows ? in {argument} must be key=value&key=value, each key once; "
+                "a file or folder with ? in its name must be renamed."
+            )
+        given[key] = unquote(value)
+    return name, _checked(argument, kind, given)
+
+
+def join_options(name: str, options: Options) -> str:
+    """Write a name and options as :func:`split_options` reads them, always in the same order."""
+    values = options.model_dump(exclude_none=True)
+    pairs = [f"{key}={_escaped(str(value))}" for key, value in values.items()]
+    return f"{name}?{'&'.join(pairs)}" if pairs else name
+
+
+def _escaped(value: str) -> str:
+    return re.sub(r"[%&\s]", lambda match: quote(match[0]), value)
+
+
+def _checked(argument: str, kind: type[_OptionsT], given: dict[str, str]) -> _OptionsT:
+    try:
+        return kind.model_validate(given)
+    except ValidationError as error:
+        key = str(error.errors()[0]["loc"][0])
+    if key not in kind.model_fields:
+        raise EncoderError(
+            f"There is no option {key!r} in {argument}; "
+            f"the options here are {', '.join(kind.model_fields)}."
+        )
+    raise EncoderError(
+        f"The option {key}={given[key]} of {argument} is wrong; "
+        f"it must be {kind.model_fields[key].description}."
+    )
 
 
 @dataclass(frozen=True)
@@ -31,7 +88,7 @@ class Encoded:
         Reason -> positions of the values that should have been readable and were not.
     """
 
-    vectors: FloatArray
+    vectors: Float32Array
     present: BoolArray
     problems: Mapping[str, Sequence[int]] = field(default_factory=dict)
 
@@ -53,7 +110,7 @@ class Encoder(ABC):
         The name by which the registry knows the encoder.
     """
 
-    reads: ClassVar[Reads]
+    reads: ClassVar[ModalityKind]
     cached: ClassVar[bool] = True
     spec: str
 
@@ -96,19 +153,8 @@ class Encoder(ABC):
         return cls.from_spec(argument)
 
 
-def unit_rows(vectors: npt.NDArray[np.floating]) -> FloatArray:
-    """Scale rows to length 1; rows of zeros stay zeros, and rows without a finite length become so.
-
-    Parameters
-    ----------
-    vectors
-        Shape (n, dim).
-
-    Returns
-    -------
-    numpy.ndarray
-        float32, shape (n, dim).
-    """
+def unit_rows(vectors: npt.NDArray[np.floating]) -> Float32Array:
+    """Scale rows to length 1; rows of zeros, or without a finite length, become zeros."""
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
     scalable = np.isfinite(lengths) & (lengths > 0)
     return np.divide(

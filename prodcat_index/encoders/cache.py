@@ -12,16 +12,156 @@ import os
 import re
 import sqlite3
 import sys
+import time
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import TypeVar
 
-from prodcat_index.encoders import cache_tables as tables
-from prodcat_index.encoders.base import FloatArray
+import numpy as np
+
 from prodcat_index.errors import EncoderError
+from prodcat_index.types import Float32Array
+
+PATIENCE = 30.0
+# How exactly the time of use is kept: a finer one would write at every look-up.
+USE_GRAIN = 24 * 3600
+EVICTED_AT_ONCE = 256
+
+_SCHEMA = """
+PRAGMA auto_vacuum = FULL;
+BEGIN IMMEDIATE;
+CREATE TABLE encoders (
+    id INTEGER PRIMARY KEY, fingerprint TEXT NOT NULL UNIQUE, spec TEXT NOT NULL
+);
+CREATE TABLE embeddings (
+    encoder INTEGER NOT NULL, digest BLOB NOT NULL, vector BLOB NOT NULL,
+    checksum INTEGER NOT NULL, used INTEGER NOT NULL, UNIQUE (encoder, digest)
+);
+CREATE INDEX by_use ON embeddings (used);
+COMMIT;
+"""
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True)
+class CachedEncoder:
+    """What the cache holds of one encoder."""
+
+    spec: str
+    fingerprint: str
+    entries: int
+    bytes: int
+
+
+def connected(path: Path, work: Callable[[sqlite3.Connection], _T]) -> _T:
+    """Open the file, with its tables if it is new, do some work, and close it."""
+    with closing(sqlite3.connect(path, timeout=PATIENCE, isolation_level=None)) as db:
+        if not _number(db, "SELECT count(*) FROM sqlite_master"):
+            db.executescript(_SCHEMA)
+        return work(db)
+
+
+def _number(db: sqlite3.Connection, query: str) -> int:
+    return int(db.execute(query).fetchone()[0])
+
+
+def select(
+    db: sqlite3.Connection, fingerprint: str, digests: Iterable[bytes], dim: int
+) -> dict[bytes, Float32Array]:
+    """Return the undamaged rows of length ``dim`` by their digest, and note that they are used."""
+    now, found, seldom = int(time.time()), {}, []
+    for digest in digests:
+        row = db.execute(
+            "SELECT CAST(vector AS BLOB), checksum, CAST(used AS INTEGER), embeddings.rowid "
+            "FROM embeddings JOIN encoders "
+            "ON encoder = encoders.id WHERE fingerprint = ? AND digest = ?",
+            (fingerprint, digest),
+        ).fetchone()
+        if row and _is_whole(row[0], row[1], dim):
+            found[digest] = np.frombuffer(row[0], dtype="<f4")
+            if row[2] <= now - USE_GRAIN:
+                seldom.append((now, row[3]))
+    if seldom:
+        with _transaction(db):
+            db.executemany("UPDATE embeddings SET used = ? WHERE rowid = ?", seldom)
+    return found
+
+
+def _is_whole(vector: object, checksum: object, dim: int) -> bool:
+    return isinstance(vector, bytes) and len(vector) == 4 * dim and zlib.crc32(vector) == checksum
+
+
+def insert(
+    db: sqlite3.Connection,
+    spec: str,
+    fingerprint: str,
+    vectors: Mapping[bytes, Float32Array],
+    limit: int,
+) -> None:
+    """Store rows by their digest in one transaction, and keep the file within its limit."""
+    blobs = ((digest, vector.astype("<f4").tobytes()) for digest, vector in vectors.items())
+    now = int(time.time())
+    with _transaction(db):
+        db.execute(
+            "INSERT OR IGNORE INTO encoders (fingerprint, spec) VALUES (?, ?)", (fingerprint, spec)
+        )
+        (encoder,) = db.execute(
+            "SELECT id FROM encoders WHERE fingerprint = ?", (fingerprint,)
+        ).fetchone()
+        db.executemany(
+            "INSERT OR REPLACE INTO embeddings VALUES (?, ?, ?, ?, ?)",
+            ((encoder, digest, blob, zlib.crc32(blob), now) for digest, blob in blobs),
+        )
+        _shrink(db, limit)
+
+
+def _shrink(db: sqlite3.Connection, limit: int) -> None:
+    """Remove what was used longest ago until the file is small enough."""
+    while size(db) > limit:
+        removed = db.execute(
+            "DELETE FROM embeddings WHERE rowid IN "
+            "(SELECT rowid FROM embeddings ORDER BY used, rowid LIMIT ?)",
+            (EVICTED_AT_ONCE,),
+        ).rowcount
+        if not removed:
+            return
+
+
+def size(db: sqlite3.Connection) -> int:
+    """Return the size of the file in bytes, once the transaction is over."""
+    pages = _number(db, "PRAGMA page_count") - _number(db, "PRAGMA freelist_count")
+    return pages * _number(db, "PRAGMA page_size")
+
+
+def empty(db: sqlite3.Connection) -> int:
+    """Remove everything, and return how many rows there were."""
+    with _transaction(db):
+        removed = db.execute("DELETE FROM embeddings").rowcount
+        db.execute("DELETE FROM encoders")
+    return removed
+
+
+@contextmanager
+def _transaction(db: sqlite3.Connection) -> Iterator[None]:
+    """Commit at the end; closing the connection before that rolls back."""
+    db.execute("BEGIN IMMEDIATE")
+    yield
+    db.execute("COMMIT")
+
+
+def count(db: sqlite3.Connection) -> tuple[CachedEncoder, ...]:
+    """Count the rows of each encoder, the one with the most first."""
+    rows = db.execute(
+        "SELECT spec, fingerprint, count(*), sum(length(vector)) FROM embeddings "
+        "JOIN encoders ON encoder = encoders.id GROUP BY encoders.id "
+        "ORDER BY count(*) DESC, fingerprint"
+    )
+    return tuple(CachedEncoder(*row) for row in rows)
+
 
 CACHE_VARIABLE = "PRODCAT_CACHE"
 SIZE_VARIABLE = "PRODCAT_CACHE_SIZE"
@@ -31,29 +171,16 @@ DEFAULT_LIMIT = 4 * 1024**3
 _UNITS = {"": 1, "K": 1024, "M": 1024**2, "G": 1024**3, "T": 1024**4}
 # Where a file system has no locks, the lock raises NotImplementedError.
 _FAILURES = (OSError, NotImplementedError, sqlite3.Error)
-_T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
 class CacheSummary:
-    """What the cache holds.
-
-    Attributes
-    ----------
-    path
-        The file.
-    bytes
-        Its size, at most about ``limit``.
-    limit
-        Largest size in bytes.
-    encoders
-        Those with entries, the largest first.
-    """
+    """What the cache holds."""
 
     path: Path
     bytes: int
     limit: int
-    encoders: tuple[tables.CachedEncoder, ...]
+    encoders: tuple[CachedEncoder, ...]
 
     @property
     def entries(self) -> int:
@@ -62,11 +189,7 @@ class CacheSummary:
 
 
 def default_cache() -> EmbeddingCache | None:
-    """Return the cache that the user means.
-
-    It is in the folder ``$PRODCAT_CACHE``, or else in the user's cache folder, and as large as
-    ``$PRODCAT_CACHE_SIZE`` allows; ``PRODCAT_CACHE=off`` means none.
-    """
+    """Return the cache that the user means."""
     folder = os.environ.get(CACHE_VARIABLE, "")
     if folder == OFF:
         return None
@@ -93,7 +216,9 @@ class EmbeddingCache:
         self.limit = limit
         self._usable = True
 
-    def get(self, fingerprint: str, digests: Iterable[bytes], dim: int) -> dict[bytes, FloatArray]:
+    def get(
+        self, fingerprint: str, digests: Iterable[bytes], dim: int
+    ) -> dict[bytes, Float32Array]:
         """Look up embeddings.
 
         Parameters
@@ -111,9 +236,9 @@ class EmbeddingCache:
             Digest -> float32 row of shape (dim,), for those that are there and undamaged.
         """
         wanted = list(digests)
-        return self._attempt(lambda db: tables.select(db, fingerprint, wanted, dim), {})
+        return self._attempt(lambda db: select(db, fingerprint, wanted, dim), {})
 
-    def put(self, spec: str, fingerprint: str, vectors: Mapping[bytes, FloatArray]) -> None:
+    def put(self, spec: str, fingerprint: str, vectors: Mapping[bytes, Float32Array]) -> None:
         """Store embeddings, all or none of them.
 
         Parameters
@@ -124,14 +249,12 @@ class EmbeddingCache:
             Digest -> float32 row.
         """
         if vectors:
-            self._attempt(
-                lambda db: tables.insert(db, spec, fingerprint, vectors, self.limit), None
-            )
+            self._attempt(lambda db: insert(db, spec, fingerprint, vectors, self.limit), None)
 
     def summary(self) -> CacheSummary:
         """Count what is there."""
-        nothing: tuple[tables.CachedEncoder, ...] = ()
-        encoders, size = self._attempt(lambda db: (tables.count(db), tables.size(db)), (nothing, 0))
+        nothing: tuple[CachedEncoder, ...] = ()
+        encoders, size = self._attempt(lambda db: (count(db), size(db)), (nothing, 0))
         return CacheSummary(self.path, size, self.limit, encoders)
 
     def clear(self) -> int:
@@ -149,7 +272,7 @@ class EmbeddingCache:
         """
         try:
             with self._lock():
-                removed = self._work(tables.empty)
+                removed = self._work(empty)
                 self._set_aside_path.unlink(missing_ok=True)
         except _FAILURES as error:
             raise EncoderError(
@@ -180,17 +303,17 @@ class EmbeddingCache:
         from filelock import FileLock
 
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(self.path.with_suffix(".lock"), timeout=tables.PATIENCE):
+        with FileLock(self.path.with_suffix(".lock"), timeout=PATIENCE):
             yield
 
     def _work(self, work: Callable[[sqlite3.Connection], _T]) -> _T:
         try:
-            return tables.connected(self.path, work)
+            return connected(self.path, work)
         except sqlite3.OperationalError:
             raise
         except sqlite3.DatabaseError as error:
             self._set_aside(error)
-            return tables.connected(self.path, work)
+            return connected(self.path, work)
 
     def _set_aside(self, error: sqlite3.DatabaseError) -> None:
         # A journal left beside would be played back into the new file.

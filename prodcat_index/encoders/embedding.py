@@ -15,14 +15,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from prodcat_index.cards.card import ModalityKind
 from prodcat_index.cards.pictures import MAX_PIXELS
-from prodcat_index.digests import sha256_of
-from prodcat_index.encoders.base import Encoded, Encoder, FloatArray, Reads
+from prodcat_index.encoders.base import Encoded, Encoder
 from prodcat_index.encoders.cache import EmbeddingCache
+from prodcat_index.files import sha256_of
 from prodcat_index.progress import progress_bar
+from prodcat_index.types import Float32Array
 
 # A killed run loses one batch at most.
-BATCH: dict[Reads, int] = {"picture": 128, "text": 512}
+BATCH: dict[ModalityKind, int] = {"picture": 128, "text": 512}
 # A few queries are embedded in less time than it takes to write them to disk safely.
 FEWEST_STORED = 16
 HASHERS = 2
@@ -36,28 +38,7 @@ _Stamp = tuple[int, int, int]
 def embed(
     encoder: Encoder, values: Sequence[str], *, label: str = "", cache: EmbeddingCache | None
 ) -> Encoded:
-    """Embed values, as ``encoder.encode`` does, taking from the cache what it holds.
-
-    Equal texts, and picture files of equal bytes, are embedded once. What is new is stored
-    batch by batch, so that a run that was killed goes on from its last batch; of fewer than 16
-    values nothing is stored. What could not be embedded is never stored.
-
-    Parameters
-    ----------
-    encoder
-        Fitted, if it is to be fitted.
-    values
-        n texts, or paths of picture files; the empty string is a missing value.
-    label
-        Shown beside the progress bar; no bar without one.
-    cache
-        None, like an encoder that is not ``cached``, embeds everything anew.
-
-    Returns
-    -------
-    Encoded
-        n rows; those from the cache have the very bits that were computed once.
-    """
+    """Embed values, as ``encoder.encode`` does, taking from the cache what it holds."""
     if cache is None or not encoder.cached:
         return encoder.encode(values, label=label)
     distinct = list(dict.fromkeys(value for value in values if value))
@@ -70,22 +51,8 @@ def embed(
     return run.encoded(values)
 
 
-def content_digests(reads: Reads, values: Sequence[str]) -> list[str]:
-    """Digest what values stand for, so that a value is known again under whatever id or path.
-
-    Parameters
-    ----------
-    reads
-        What a value is.
-    values
-        n texts, or paths of picture files; the empty string is a missing value.
-
-    Returns
-    -------
-    list of str
-        n sha256 digests in hex of the texts or of the bytes of the files; empty for what is
-        missing, cannot be read or is too long to be a picture.
-    """
+def content_digests(reads: ModalityKind, values: Sequence[str]) -> list[str]:
+    """Digest what values stand for, so that a value is known again under whatever id or path."""
     distinct = list(dict.fromkeys(value for value in values if value))
     known = {content.value: content.digest for content in _contents(reads, distinct)}
     return [(known.get(value) or b"").hex() for value in values]
@@ -93,10 +60,7 @@ def content_digests(reads: Reads, values: Sequence[str]) -> list[str]:
 
 @dataclass(frozen=True)
 class _Content:
-    """A value and the digest of what it stands for, none for what cannot be read or is too long.
-
-    The stamp tells whether a picture file has changed since.
-    """
+    """A value and the digest of what it stands for, none for what cannot be read or is too long."""
 
     value: str
     digest: bytes | None = None
@@ -111,7 +75,7 @@ class _Content:
         return self.stamp is None or self.stamp == _stamp(self.value)
 
 
-def _contents(reads: Reads, values: Sequence[str]) -> Iterator[_Content]:
+def _contents(reads: ModalityKind, values: Sequence[str]) -> Iterator[_Content]:
     return _pictures_ahead(values) if reads == "picture" else map(_text, values)
 
 
@@ -198,7 +162,7 @@ class _Run:
         vectors = self._select(np.array(rows, dtype=np.intp))
         return Encoded(vectors, np.any(vectors != 0, axis=1), dict(problems))
 
-    def _select(self, rows: npt.NDArray[np.intp]) -> FloatArray:
+    def _select(self, rows: npt.NDArray[np.intp]) -> Float32Array:
         every = self._vectors[:-1]
         # A large catalogue, each of its values another one, is not copied.
         return every if np.array_equal(rows, np.arange(len(every))) else self._vectors[rows]

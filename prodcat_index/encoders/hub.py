@@ -11,25 +11,7 @@ TIMEOUT = 10.0
 
 
 def fetch_model(name: str, patterns: Sequence[str], local_form: str) -> Path:
-    """Return the local folder of a hub model, which is downloaded if it is not there yet.
-
-    What is in the cache is taken without asking the hub, so that an index goes on working
-    offline and with the very weights that it was built with.
-
-    Parameters
-    ----------
-    name
-        ``OWNER/NAME``.
-    patterns
-        The files that are needed; ``*.safetensors`` among them.
-    local_form
-        How to give a local model instead, for the error message.
-
-    Raises
-    ------
-    EncoderError
-        If it is not in the cache and cannot be downloaded.
-    """
+    """Return the local folder of a hub model, which is downloaded if it is not there yet."""
     _check_name(name)
     return _cached(name, patterns) or _downloaded(name, patterns, local_form)
 

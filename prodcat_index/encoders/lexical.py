@@ -19,10 +19,11 @@ from pathlib import Path
 
 import numpy as np
 
-from prodcat_index.encoders.arrays import open_array
-from prodcat_index.encoders.base import Encoded, Encoder, FloatArray, unit_rows
+from prodcat_index.encoders.base import Encoded, Encoder, unit_rows
 from prodcat_index.errors import EncoderError
+from prodcat_index.files import open_array
 from prodcat_index.progress import progress_bar
+from prodcat_index.types import Float32Array, evenly_spaced
 
 DEFAULT_DIM = 256
 MAX_DIM = 4096
@@ -38,17 +39,7 @@ _WORD = re.compile(r"\w+")
 
 
 def ngrams(text: str) -> list[str]:
-    """Split a text into the n-grams that are counted.
-
-    Words and pairs of neighbouring words, and within each word, padded by a space on either
-    side, every run of 2 to 5 characters. Character runs carry the prefix ``#`` so that a word
-    and an equal run of characters stay two features. Words are cut at 64 characters.
-
-    Parameters
-    ----------
-    text
-        Any text; case, width variants (NFKC) and the Russian ``ё`` are folded.
-    """
+    """Split a text into the n-grams that are counted."""
     folded = unicodedata.normalize("NFKC", text).lower().replace("ё", "е")
     words = [word[:MAX_WORD] for word in _WORD.findall(folded)]
     pairs = [f"{first} {second}" for first, second in pairwise(words)]
@@ -63,13 +54,7 @@ def _character_runs(word: str) -> Iterable[str]:
 
 
 class LexicalEncoder(Encoder):
-    """TF-IDF over n-grams, reduced by a truncated SVD.
-
-    Parameters
-    ----------
-    dim
-        Largest length of a row; a small catalogue gives fewer.
-    """
+    """TF-IDF over n-grams, reduced by a truncated SVD."""
 
     reads = "text"
     cached = False
@@ -78,17 +63,11 @@ class LexicalEncoder(Encoder):
         self.spec = "lexical" if dim == DEFAULT_DIM else f"lexical:{dim}"
         self._dim = dim
         self._vocabulary: dict[str, int] = {}
-        self._projection: FloatArray = np.zeros((0, 0), dtype=np.float32)
+        self._projection: Float32Array = np.zeros((0, 0), dtype=np.float32)
 
     @classmethod
     def from_spec(cls, argument: str) -> LexicalEncoder:
-        """Make an encoder from ``""`` or the wanted dimension.
-
-        Raises
-        ------
-        EncoderError
-            If the dimension is not a whole number from 1 to 4096.
-        """
+        """Make an encoder from ``""`` or the wanted dimension."""
         if not argument:
             return cls()
         if not re.fullmatch("[0-9]{1,4}", argument) or not 1 <= int(argument) <= MAX_DIM:
@@ -112,16 +91,7 @@ class LexicalEncoder(Encoder):
         return digest.hexdigest()
 
     def fit(self, values: Sequence[str]) -> None:
-        """Learn the vocabulary, the idf weights and the projection from texts.
-
-        Beyond 50,000 distinct texts an evenly spaced part of them is used; beyond 300,000
-        n-grams the most frequent are. One thread, so that the result is the same everywhere.
-
-        Raises
-        ------
-        EncoderError
-            If no text holds a single word.
-        """
+        """Learn the vocabulary, the idf weights and the projection from texts."""
         from sklearn.decomposition import TruncatedSVD
         from sklearn.feature_extraction.text import TfidfVectorizer
         from threadpoolctl import threadpool_limits
@@ -129,8 +99,11 @@ class LexicalEncoder(Encoder):
         vectorizer = TfidfVectorizer(
             analyzer=ngrams, sublinear_tf=True, max_features=MAX_FEATURES, dtype=np.float32
         )
+        texts = sorted({v for v in values if v})
         try:
-            counts = vectorizer.fit_transform(_evenly_spaced(sorted({v for v in values if v})))
+            counts = vectorizer.fit_transform(
+                [texts[row] for row in evenly_spaced(len(texts), MAX_FIT_TEXTS)]
+            )
         except ValueError as error:
             raise EncoderError(
                 "The lexical encoder found no word in these texts; "
@@ -158,11 +131,11 @@ class LexicalEncoder(Encoder):
         vectors = unit_rows(rows)[[distinct[value] for value in values]]
         return Encoded(vectors.reshape(-1, self.dim), np.any(vectors != 0, axis=1))
 
-    def _project(self, text: str) -> FloatArray:
+    def _project(self, text: str) -> Float32Array:
         counts = Counter(self._vocabulary[n] for n in ngrams(text) if n in self._vocabulary)
         features = sorted(counts)
         weights = 1.0 + np.log(np.array([counts[f] for f in features], dtype=np.float32))
-        projected: FloatArray = np.einsum("f,fd->d", weights, self._projection[features])
+        projected: Float32Array = np.einsum("f,fd->d", weights, self._projection[features])
         return projected
 
     def save(self, folder: Path) -> None:
@@ -174,13 +147,7 @@ class LexicalEncoder(Encoder):
 
     @classmethod
     def restore(cls, argument: str, folder: Path) -> LexicalEncoder:
-        """Make the encoder from what :meth:`save` wrote; the projection stays on disk.
-
-        Raises
-        ------
-        EncoderError
-            If the fitted parts are missing or do not fit together.
-        """
+        """Make the encoder from what :meth:`save` wrote; the projection stays on disk."""
         encoder = cls.from_spec(argument)
         try:
             names = json.loads((folder / "vocabulary.json").read_text(encoding="utf-8"))
@@ -195,8 +162,3 @@ class LexicalEncoder(Encoder):
             ) from error
         encoder._vocabulary = {str(name): row for row, name in enumerate(names)}
         return encoder
-
-
-def _evenly_spaced(texts: list[str]) -> list[str]:
-    chosen = np.linspace(0, len(texts) - 1, min(len(texts), MAX_FIT_TEXTS)).astype(int)
-    return [texts[i] for i in chosen]

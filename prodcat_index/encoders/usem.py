@@ -43,13 +43,7 @@ class MultilingualSentenceEncoder(Encoder):
 
     @classmethod
     def from_spec(cls, argument: str) -> MultilingualSentenceEncoder:
-        """Load the network; it takes no argument.
-
-        Raises
-        ------
-        EncoderError
-            If an argument is given, or the package is missing, or its weights are changed.
-        """
+        """Load the network; it takes no argument."""
         if argument:
             raise EncoderError(f"The encoder {SPEC} takes nothing after its name; write {SPEC}.")
         return cls()

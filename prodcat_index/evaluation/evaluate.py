@@ -2,38 +2,69 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, compress
 
 import numpy as np
 
-from prodcat_index.cards.card import Catalogue
+from prodcat_index.cards.card import Catalogue, modality_kind
 from prodcat_index.cards.codes import join_codes
 from prodcat_index.cards.duplicates import Groups, find_groups
 from prodcat_index.cards.split import Split
-from prodcat_index.cards.splits import repeated_splits
-from prodcat_index.encoders.registry import DEFAULT_PRESET
+from prodcat_index.cards.splitting import repeated_splits
+from prodcat_index.encoders.embedding import content_digests
+from prodcat_index.encoders.registry import DEFAULT_PRESET, seen_by
 from prodcat_index.errors import CatalogueError
-from prodcat_index.evaluation.confidence import score_acceptance, score_confidences
-from prodcat_index.evaluation.contenders import contenders
-from prodcat_index.evaluation.leaks import find_trained_on, refuse_trained_on
-from prodcat_index.evaluation.result import Evaluation
-from prodcat_index.evaluation.summary import (
+from prodcat_index.evaluation.held_out import PRECISION, HeldOutSplit, Method
+from prodcat_index.evaluation.methods import make_methods
+from prodcat_index.evaluation.result import (
+    Evaluation,
     Run,
     card_table,
+    score_acceptance,
+    score_confidences,
     summarise_buckets,
     summarise_confusions,
     summarise_rows,
 )
-from prodcat_index.evaluation.trial import PRECISION, Contender, Trial
-from prodcat_index.findings import Finding
-from prodcat_index.index.building import EncoderChoice
+from prodcat_index.findings import Finding, name_first
+from prodcat_index.index.build import EncoderChoice
 from prodcat_index.index.learned import ProjectionKind
-from prodcat_index.index.neighbours import IntArray
 from prodcat_index.index.product_index import ProductIndex
 from prodcat_index.progress import progress_bar
+from prodcat_index.types import Int64Array
 from prodcat_index.voting.tuning import Objective
+
+
+def find_trained_on(test: Catalogue, encoders: EncoderChoice) -> list[Finding]:
+    """Find cards with a value that a fine-tuned encoder was trained or stopped on."""
+    return list(_search(test, encoders))
+
+
+def _search(test: Catalogue, encoders: EncoderChoice) -> Iterator[Finding]:
+    for modality, specs in encoders.items():
+        for spec in [specs] if isinstance(specs, str) else specs:
+            seen = seen_by(spec)
+            if seen:
+                reads = modality_kind(modality)
+                digests = content_digests(reads, test.values(modality))
+                cards = tuple(compress(test.ids, [digest in seen for digest in digests]))
+                if cards:
+                    what = f"cards have a value of {modality} that {spec} was trained or stopped on"
+                    yield Finding(what, cards)
+
+
+def refuse_trained_on(findings: list[Finding], count: int) -> None:
+    """Refuse to judge on cards that were found."""
+    if findings:
+        first = findings[0]
+        raise CatalogueError(
+            f"{first.count} of the {count} test {first.what} ({name_first(first.ids)}), so its "
+            "score would be too good; judge on the split.csv in its folder with --split, or say "
+            "--allow-trained-on to have the score nonetheless."
+        )
+
 
 FEWEST_CATEGORIES = 2
 
@@ -68,7 +99,7 @@ def evaluate(
         Which cards are for training and which for the test; drawn by default, as `by`, `test`,
         `repeat` and `seed` say.
     by, test
-        As for :func:`~prodcat_index.cards.splits.split_catalogue`.
+        As for :func:`~prodcat_index.cards.splitting.split_catalogue`.
     repeat
         Number of splits.
     seed
@@ -101,7 +132,7 @@ def evaluate(
         if split is not None
         else repeated_splits(catalogue, repeat, test=test, by=by, seed=seed, groups=groups)
     )
-    entered = contenders(
+    entered = make_methods(
         catalogue.modalities,
         baselines=baselines,
         objective=objective,
@@ -145,7 +176,7 @@ def _check_categories(names: Sequence[str], source: str) -> None:
         )
 
 
-def _clusters(catalogue: Catalogue, groups: Groups, split: Split) -> IntArray:
+def _clusters(catalogue: Catalogue, groups: Groups, split: Split) -> Int64Array:
     """Join cards that are one product or that the split kept together."""
     group_of = dict(zip(split.ids, split.groups.tolist(), strict=True))
     kept = np.array([group_of.get(card, -1) for card in catalogue.ids], dtype=np.int64)
@@ -158,11 +189,11 @@ class _Setup:
 
     catalogue: Catalogue
     names: Sequence[str]
-    clusters: IntArray
+    clusters: Int64Array
     encoders: EncoderChoice
     preset: str
     projection: ProjectionKind
-    contenders: Sequence[Contender]
+    methods: Sequence[Method]
 
     def find_leaks(self, split: Split, allowed: bool) -> list[Finding]:
         """Find test cards that an encoder was trained on; refuse them unless allowed."""
@@ -173,22 +204,22 @@ class _Setup:
         return found
 
     def run(self, split: Split, label: str) -> Run:
-        """Build an index of the training part, and let every contender answer the test part."""
+        """Build an index of the training part, and let every method answer the test part."""
         train = split.select(self.catalogue, "train")
         test = self._test_rows(split)
         index = ProductIndex.build(
             train, encoders=self.encoders, preset=self.preset, projection=self.projection
         )
-        trial = Trial.embed(index, self.catalogue.select(test.tolist()), self.names)
+        trial = HeldOutSplit.embed(index, self.catalogue.select(test.tolist()), self.names)
         answers = {}
-        with progress_bar(len(self.contenders), label, "row") as bar:
-            for contender in self.contenders:
-                bar.set_postfix_str(contender.name)
-                answers[contender.name] = contender.answer(trial)
+        with progress_bar(len(self.methods), label, "row") as bar:
+            for method in self.methods:
+                bar.set_postfix_str(method.name)
+                answers[method.name] = method.answer(trial)
                 bar.update()
         return Run(trial.test, trial.training_sizes, self.clusters[test], answers)
 
-    def _test_rows(self, split: Split) -> IntArray:
+    def _test_rows(self, split: Split) -> Int64Array:
         rows = split.rows(self.catalogue, "test")
         labels = self.catalogue.values("category")
         labelled = rows[[bool(labels[row]) for row in rows]]

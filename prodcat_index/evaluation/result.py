@@ -7,17 +7,116 @@ from dataclasses import dataclass
 from statistics import mean, stdev
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from prodcat_index.cards.card import Catalogue
 from prodcat_index.cards.split import Split
-from prodcat_index.evaluation.confidence import AcceptanceScore, ConfidenceScore
+from prodcat_index.evaluation.held_out import Answer, Method
 from prodcat_index.findings import Finding
-from prodcat_index.voting.bootstrap import Interval
-from prodcat_index.voting.breakdown import Bucket, Confusion
-from prodcat_index.voting.hierarchy import HierarchyScore
-from prodcat_index.voting.metrics import Score
+from prodcat_index.types import BoolArray, Float64Array, Int64Array
+from prodcat_index.voting import reliability
+from prodcat_index.voting.breakdown import (
+    Bucket,
+    Confusion,
+    HierarchyScore,
+    mean_buckets,
+    score_hierarchy,
+    size_buckets,
+    worst_confusions,
+)
+from prodcat_index.voting.metrics import (
+    Interval,
+    Sample,
+    Score,
+    draw_weighted_f1,
+    percentile_interval,
+    score_outcome,
+)
+from prodcat_index.voting.reliability import ReliabilityBin
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+COLUMNS = ("confidence", "calibrated")
+COVERAGES = tuple(tenth / 10 for tenth in range(1, 11))
+
+
+@dataclass(frozen=True)
+class ConfidenceScore:
+    """The quality of one kind of confidence, over the test cards of all splits."""
+
+    kind: str
+    ece: float
+    brier: float
+    nll: float
+    area: float
+    risk: Sequence[float]
+    bins: Sequence[ReliabilityBin]
+
+    def as_row(self) -> dict[str, Any]:
+        """Return the numbers as a flat row."""
+        named = ("kind", "ece", "brier", "nll", "area")
+        return {name: getattr(self, name) for name in named}
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return everything for JSON, rounded to 4 digits."""
+        numbers = {
+            name: value if isinstance(value, str) else round(value, 4)
+            for name, value in self.as_row().items()
+        }
+        risk = zip(COVERAGES, self.risk, strict=True)
+        return {
+            **numbers,
+            "risk_at_coverage": {f"{share:.1f}": round(wrong, 4) for share, wrong in risk},
+            "reliability": [vars(each) for each in self.bins],
+        }
+
+
+@dataclass(frozen=True)
+class AcceptanceScore:
+    """What accepting at an asked precision came to."""
+
+    asked: float
+    accepted: float
+    precision: float | None
+
+
+def score_acceptance(cards: pd.DataFrame, asked: float) -> AcceptanceScore | None:
+    """Judge the answers that are accepted."""
+    if "accepted" not in cards or cards["accepted"].isna().any():
+        return None
+    accepted = cards["accepted"].to_numpy(dtype=bool)
+    right = (cards["true"] == cards["predicted"]).to_numpy(dtype=bool)
+    precision = float(right[accepted].mean()) if accepted.any() else None
+    return AcceptanceScore(asked, float(accepted.mean()), precision)
+
+
+def score_confidences(cards: pd.DataFrame) -> list[ConfidenceScore]:
+    """Judge every kind of confidence that the cards come with."""
+    right = (cards["true"] == cards["predicted"]).to_numpy(dtype=bool)
+    return [
+        score_confidence(kind, cards[kind].to_numpy(dtype=np.float64), right)
+        for kind in COLUMNS
+        if kind in cards
+    ]
+
+
+def score_confidence(kind: str, confidence: Float64Array, right: BoolArray) -> ConfidenceScore:
+    """Judge one kind of confidence."""
+    within = np.clip(confidence, 0.0, 1.0)
+    curve = reliability.risk_coverage(within, right)
+    places = np.searchsorted(curve.coverage, np.array(COVERAGES) - 1e-9)
+    return ConfidenceScore(
+        kind=kind,
+        ece=reliability.ece(within, right),
+        brier=reliability.brier(within, right),
+        nll=reliability.nll(within, right),
+        area=curve.area,
+        risk=curve.risk[places].tolist(),
+        bins=reliability.reliability_table(within, right),
+    )
+
 
 METRICS = ("macro_f1", "accuracy", "top3", "top5", "oracle")
 COUNTS = ("cards", "categories", "unreachable")
@@ -217,3 +316,101 @@ def rounded(value: Any) -> Any:
 def rounded_fields(record: Any) -> dict[str, Any]:
     """Return the fields of a dataclass, floats rounded to 4 digits."""
     return {name: rounded(value) for name, value in vars(record).items()}
+
+
+@dataclass(frozen=True)
+class Run:
+    """What every contender answered on one split."""
+
+    test: Catalogue
+    training_sizes: Int64Array
+    clusters: Int64Array
+    answers: Mapping[str, Answer]
+
+    def sample(self, name: str) -> Sample:
+        """Return what a contender's F1 is drawn from."""
+        outcome = self.answers[name].outcome
+        return Sample(outcome.true, outcome.predicted, self.clusters)
+
+
+def summarise_rows(
+    runs: Sequence[Run], entered: Sequence[Method], names: Sequence[str], seed: int
+) -> list[Row]:
+    """Judge every contender over all splits, and compare it with the tuned one."""
+    drawn = {
+        contender.name: draw_weighted_f1(
+            [run.sample(contender.name) for run in runs], len(names), seed=seed
+        )
+        for contender in entered
+    }
+    return [_row(runs, contender, names, drawn) for contender in entered]
+
+
+def _row(
+    runs: Sequence[Run], contender: Method, names: Sequence[str], drawn: Mapping[str, Float64Array]
+) -> Row:
+    name = contender.name
+    answers = [run.answers[name] for run in runs]
+    return Row(
+        name=name,
+        kind=contender.kind,
+        scores=[score_outcome(answer.outcome) for answer in answers],
+        interval=percentile_interval(drawn[name]),
+        lead=None if name == TUNED else percentile_interval(drawn[name] - drawn[TUNED]),
+        hierarchy=_hierarchy(answers, names),
+        settings=[answer.settings for answer in answers],
+        notes=list(dict.fromkeys(answer.note for answer in answers if answer.note)),
+    )
+
+
+def _hierarchy(answers: Sequence[Answer], names: Sequence[str]) -> HierarchyScore | None:
+    true = np.concatenate([answer.outcome.true for answer in answers])
+    predicted = np.concatenate([answer.outcome.predicted for answer in answers])
+    return score_hierarchy(true, predicted, names)
+
+
+def summarise_buckets(runs: Sequence[Run]) -> list[Bucket]:
+    """Break the tuned row's weighted F1 down by the size of categories in training."""
+    outcomes = [(run.answers[TUNED].outcome, run.training_sizes) for run in runs]
+    return mean_buckets([size_buckets(o.true, o.predicted, sizes) for o, sizes in outcomes])
+
+
+def summarise_confusions(cards: pd.DataFrame) -> list[Confusion]:
+    """Find what the tuned row confuses most often."""
+    return worst_confusions(*(cards[column].tolist() for column in ("true", "predicted", "id")))
+
+
+def card_table(runs: Sequence[Run], names: Sequence[str]) -> pd.DataFrame:
+    """List every test card of every split with the tuned row's answer."""
+    import pandas as pd
+
+    return pd.concat(
+        [_cards_of(run, number, names) for number, run in enumerate(runs, start=1)],
+        ignore_index=True,
+    )
+
+
+def _cards_of(run: Run, number: int, names: Sequence[str]) -> pd.DataFrame:
+    import pandas as pd
+
+    answer = run.answers[TUNED]
+    ranked, shares = answer.outcome.ranked, answer.shares
+    assert ranked is not None and shares is not None, "the tuned row is a vote"
+    label = np.array([*names, ""], dtype=object)
+    told = {"calibrated": answer.calibrated, "accepted": answer.accepted}
+    known = {name: values for name, values in told.items() if values is not None}
+    return pd.DataFrame(
+        {
+            "split": number,
+            "id": run.test.ids,
+            "true": label[answer.outcome.true],
+            "predicted": label[answer.outcome.predicted],
+            "confidence": shares[:, 0],
+            **known,
+            "top5": [label[row[row >= 0]].tolist() for row in ranked],
+            "top5_shares": [
+                share[row >= 0].round(4).tolist() for row, share in zip(ranked, shares, strict=True)
+            ],
+            "nearest_id": list(answer.nearest),
+        }
+    )

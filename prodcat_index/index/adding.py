@@ -7,17 +7,67 @@ from dataclasses import replace
 from typing import TypeVar
 
 import numpy as np
+import numpy.typing as npt
 
-from prodcat_index.cards.card import IMAGE, Catalogue
-from prodcat_index.cards.joining import join_catalogues
-from prodcat_index.encoders.base import BoolArray
+from prodcat_index.cards.card import IMAGE, Catalogue, join_catalogues
 from prodcat_index.encoders.embedding import content_digests
 from prodcat_index.errors import CatalogueError
 from prodcat_index.findings import Finding, name_first
 from prodcat_index.index.block import Block, Problems, unusable_pictures
-from prodcat_index.index.growth import measure_growth
 from prodcat_index.index.learned import LearnedBlock, project_cards
+from prodcat_index.index.manifest import DriftRecord, GrowthRecord
 from prodcat_index.index.parts import IndexParts, Labels
+from prodcat_index.types import BoolArray
+
+ROWS_AT_ONCE = 8192
+
+
+def measure_growth(parts: IndexParts, fitted_cards: int, tuned_cards: int) -> GrowthRecord:
+    """Compare the cards that an index was fitted on with those that came later."""
+    codes = parts.labels.codes
+    added = codes[fitted_cards:]
+    new = added[(added >= 0) & ~np.isin(added, codes[:fitted_cards])]
+    drifts = [measure_drift(block, fitted_cards) for block in parts.all_blocks]
+    return GrowthRecord(
+        fitted_cards=fitted_cards,
+        tuned_cards=tuned_cards,
+        new_categories=len(np.unique(new)),
+        new_category_cards=len(new),
+        drifts=tuple(drift for drift in drifts if drift is not None),
+    )
+
+
+def after_tuning(growth: GrowthRecord | None, cards: int) -> GrowthRecord | None:
+    """Note that tuning has seen all cards."""
+    return growth and growth.model_copy(update={"tuned_cards": cards})
+
+
+def measure_drift(block: Block | LearnedBlock, fitted_cards: int) -> DriftRecord | None:
+    """Measure how far apart the mean rows of the first and of the other cards are."""
+    rows = block.unit_rows if isinstance(block, LearnedBlock) else block.vectors
+    first, n = _total(rows[:fitted_cards], block.present[:fitted_cards])
+    other, m = _total(rows[fitted_cards:], block.present[fitted_cards:])
+    if n == 0 or m == 0:
+        return None
+    mean = first / n
+    # The squared distance of the means of two samples of one population is so large on average.
+    variance = max(0.0, 1.0 - float(mean @ mean)) * (1 / n + 1 / m)
+    return DriftRecord(
+        block=block.name,
+        cards=m,
+        shift=float(np.linalg.norm(other / m - mean)),
+        chance=float(np.sqrt(variance)),
+    )
+
+
+def _total(
+    rows: npt.NDArray[np.float16], present: BoolArray
+) -> tuple[npt.NDArray[np.float64], int]:
+    total = np.zeros(rows.shape[1])
+    for start in range(0, len(rows), ROWS_AT_ONCE):
+        total += rows[start : start + ROWS_AT_ONCE].sum(axis=0, dtype=np.float64)
+    return total, int(present.sum())
+
 
 KNOWN = "cards are in the index already, and are skipped"
 NOTHING = "cards have nothing that the index knows, and are never found"
@@ -27,29 +77,7 @@ AnyBlock = TypeVar("AnyBlock", Block, LearnedBlock)
 
 
 def add_cards(parts: IndexParts, catalogue: Catalogue) -> tuple[IndexParts, list[Finding]]:
-    """Put new cards after those of an index.
-
-    Parameters
-    ----------
-    parts
-        Of the index; they stay as they are.
-    catalogue
-        The cards to add, with the text modalities of the index. One whose id is in the index
-        already is skipped where its texts, labels and picture are the same too.
-
-    Returns
-    -------
-    tuple
-        Parts in which the rows of the old cards are the same to the last bit; and what was
-        noticed.
-
-    Raises
-    ------
-    CatalogueError
-        If the text modalities are others, or a card has the id of another card of the index.
-    EncoderError
-        If an encoder cannot be loaded, or is another than at build time.
-    """
+    """Put new cards after those of an index."""
     _check_texts(parts.catalogue, catalogue)
     known = _known_cards(parts.catalogue, catalogue)
     fresh = catalogue.select(~known)

@@ -5,36 +5,63 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from prodcat_index.cards.card import IMAGE
-from prodcat_index.index.deciding import Decision
-from prodcat_index.index.neighbours import Neighbours
+from prodcat_index.index.learned import head_log_proba
 from prodcat_index.index.parts import IndexParts
-from prodcat_index.voting.judging import Judgement
-from prodcat_index.voting.prediction import (
-    ACCEPT,
-    REVIEW,
-    Explanation,
-    Neighbour,
-    Prediction,
-)
-from prodcat_index.voting.vote import Vote
+from prodcat_index.index.search import Neighbours, find_neighbours
+from prodcat_index.types import BoolArray, Float32Array, Int64Array
+from prodcat_index.voting.decision import Decision
+from prodcat_index.voting.prediction import ACCEPT, REVIEW, Explanation, Neighbour, Prediction
+from prodcat_index.voting.vote import Vote, VoteParameters, vote
+
+
+class VoteResult(NamedTuple):
+    """What the nearest cards say of n queries."""
+
+    found: Neighbours
+    codes: Int64Array
+    vote: Vote
+    head: npt.NDArray[np.float64]
+
+
+def search_and_vote(
+    parts: IndexParts,
+    vectors: Sequence[Float32Array],
+    present: BoolArray,
+    weights: npt.NDArray[np.float64],
+    parameters: VoteParameters,
+) -> VoteResult:
+    """Let the nearest labelled cards vote, together with the linear head where one is weighed."""
+    labels, learned = parts.labels, parts.learned
+    k = min(parameters.k, len(parts.catalogue))
+    found = find_neighbours(parts.space, vectors, present, weights, k, labels.labelled)
+    codes = np.where(found.rows >= 0, labels.codes[found.rows], -1)
+    heads = head_log_proba(learned.learner if learned else None, vectors, codes)
+    weighed = weights[-1] * heads
+    decided = vote(found.similarities, codes, labels.sizes, parameters, weighed)
+    is_heard = parameters.head_exponent > 0 and bool(weighed.any())
+    return VoteResult(found, codes, decided, _of_answer(heads, codes, decided, is_heard))
+
+
+def _of_answer(
+    heads: npt.NDArray[np.float32], codes: Int64Array, decided: Vote, is_heard: bool
+) -> npt.NDArray[np.float64]:
+    answered = (codes == decided.categories[:, :1]) & (codes >= 0) & is_heard
+    probable = np.exp(np.where(answered, heads, -np.inf).max(axis=1))
+    return np.where(answered.any(axis=1), probable, np.nan)
+
 
 CROWDING = "crowding"
 
 
 @dataclass(frozen=True)
 class Answers:
-    """Looks up the cards behind row numbers.
-
-    Attributes
-    ----------
-    parts
-        The index.
-    """
+    """Looks up the cards behind row numbers."""
 
     parts: IndexParts
 
@@ -85,8 +112,8 @@ class Answers:
     def prediction(
         self,
         listing_id: str,
-        decision: Decision,
-        judgement: Judgement,
+        decision: VoteResult,
+        judgement: Decision,
         query: int,
         without: Mapping[str, Vote],
     ) -> Prediction:
@@ -106,7 +133,7 @@ class Answers:
             **self._judged(judgement, vote, query),
         )
 
-    def _judged(self, judgement: Judgement, vote: Vote, query: int) -> dict[str, Any]:
+    def _judged(self, judgement: Decision, vote: Vote, query: int) -> dict[str, Any]:
         fields: dict[str, Any] = {}
         if judgement.accepted is not None and judgement.backed_off is not None:
             fields["decision"] = ACCEPT if judgement.accepted[query] else REVIEW
@@ -128,7 +155,7 @@ class Answers:
     def _explanation(
         self,
         ranked: Sequence[tuple[str, float]],
-        decision: Decision,
+        decision: VoteResult,
         query: int,
         without: Mapping[str, Vote],
     ) -> Explanation:

@@ -9,32 +9,21 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from prodcat_index.encoders.base import BoolArray, Encoder, FloatArray
+from prodcat_index.encoders.base import Encoder
 from prodcat_index.encoders.cache import default_cache
 from prodcat_index.encoders.embedding import embed
 from prodcat_index.encoders.registry import restore_encoder
 from prodcat_index.errors import EncoderError
 from prodcat_index.findings import Finding
 from prodcat_index.index.fusion import centre, training_mean
+from prodcat_index.types import BoolArray, Float32Array
 
 Problems = Mapping[str, Sequence[int]]
 
 
 @dataclass
 class EncoderSlot:
-    """An encoder that is loaded when it is first needed.
-
-    Attributes
-    ----------
-    spec
-        Name of the encoder.
-    fingerprint
-        What its fingerprint must be.
-    folder
-        Where its fitted parts are.
-    encoder
-        The encoder, once loaded.
-    """
+    """An encoder that is loaded when it is first needed."""
 
     spec: str
     fingerprint: str
@@ -42,13 +31,7 @@ class EncoderSlot:
     encoder: Encoder | None = field(default=None, repr=False)
 
     def load(self) -> Encoder:
-        """Return the encoder that made the block.
-
-        Raises
-        ------
-        EncoderError
-            If it is missing, damaged, or not the one that the index was built with.
-        """
+        """Return the encoder that made the block."""
         if self.encoder is None:
             assert self.folder is not None, "a slot without an encoder has a folder"
             encoder = restore_encoder(self.spec, self.folder)
@@ -64,30 +47,14 @@ class EncoderSlot:
 
 @dataclass(frozen=True)
 class Block:
-    """One encoder's view of the cards.
-
-    Attributes
-    ----------
-    name
-        The modality, or ``modality:spec`` where a modality has several encoders.
-    modality
-        What is embedded.
-    slot
-        The encoder.
-    vectors
-        float16, shape (N, dim): centred unit rows, zeros where absent.
-    present
-        bool, shape (N,).
-    mean
-        float32, shape (dim,): the mean that was removed.
-    """
+    """One encoder's view of the cards."""
 
     name: str
     modality: str
     slot: EncoderSlot
     vectors: npt.NDArray[np.float16]
     present: BoolArray
-    mean: FloatArray
+    mean: Float32Array
 
     @property
     def dim(self) -> int:
@@ -99,28 +66,8 @@ class Block:
         values: Sequence[str],
         label: str = "",
         on_problems: Callable[[Problems], None] = lambda _: None,
-    ) -> tuple[FloatArray, BoolArray]:
-        """Embed and centre the values of queries.
-
-        Parameters
-        ----------
-        values
-            n texts or picture paths, empty where a query has none.
-        label
-            Shown beside the progress bar; no bar without one.
-        on_problems
-            Called with reason -> positions of the values that could not be read.
-
-        Returns
-        -------
-        tuple
-            float32 unit rows of shape (n, dim), zeros where absent; and bool of shape (n,).
-
-        Raises
-        ------
-        EncoderError
-            If the encoder is missing or another than at build time.
-        """
+    ) -> tuple[Float32Array, BoolArray]:
+        """Embed and centre the values of queries."""
         if not any(values):
             return np.zeros((len(values), self.dim), dtype=np.float32), np.zeros(len(values), bool)
         encoded = embed(self.slot.load(), values, label=label, cache=default_cache())
@@ -136,21 +83,7 @@ def build_block(
     on_problems: Callable[[Problems], None] = lambda _: None,
     kept: BoolArray | None = None,
 ) -> Block:
-    """Fit an encoder on the cards' values and embed them.
-
-    Parameters
-    ----------
-    name, modality
-        As in :class:`Block`.
-    encoder
-        Not fitted yet.
-    values
-        N texts or picture paths, empty where a card has none.
-    on_problems
-        Called with reason -> positions of the values that could not be read.
-    kept
-        bool, shape (N,): the cards that the encoder and the mean are fitted on; all by default.
-    """
+    """Fit an encoder on the cards' values and embed them."""
     kept = np.ones(len(values), dtype=bool) if kept is None else kept
     encoder.fit([value if keeps else "" for value, keeps in zip(values, kept, strict=True)])
     encoded = embed(encoder, values, label=name, cache=default_cache())
@@ -162,15 +95,7 @@ def build_block(
 
 
 def unusable_pictures(ids: Sequence[str], problems: Problems) -> list[Finding]:
-    """Name the cards whose pictures could not be read.
-
-    Parameters
-    ----------
-    ids
-        Of the cards.
-    problems
-        Reason -> positions.
-    """
+    """Name the cards whose pictures could not be read."""
     return [
         Finding(f"cards have no usable picture ({reason})", tuple(ids[i] for i in positions))
         for reason, positions in problems.items()

@@ -14,19 +14,15 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from prodcat_index.encoders.base import BoolArray, FloatArray, unit_rows
+from prodcat_index.encoders.base import unit_rows
 from prodcat_index.errors import QueryError
 from prodcat_index.index.fusion import centre, fuse_cards, training_mean, weight_vector
-from prodcat_index.index.neighbours import IntArray, SearchSpace, find_neighbours
 from prodcat_index.index.parts import reference_rows
+from prodcat_index.index.search import SearchSpace, find_neighbours
+from prodcat_index.types import BoolArray, Float32Array, Float64Array, FloatingArray, Int64Array
 from prodcat_index.voting.vote import Vote, VoteParameters, check_k, check_vote, vote
 
-Rows = npt.NDArray[np.floating]
-Distances = npt.NDArray[np.float64]
-READING: Mapping[str, Any] = {
-    "dtype": [np.float64, np.float32],
-    "ensure_all_finite": "allow-nan",
-}
+READING: Mapping[str, Any] = {"dtype": [np.float64, np.float32], "ensure_all_finite": "allow-nan"}
 
 
 class ProductKNNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
@@ -172,7 +168,7 @@ class ProductKNNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
         X: npt.ArrayLike | None = None,
         n_neighbors: int | None = None,
         return_distance: bool = True,
-    ) -> tuple[Distances, IntArray] | IntArray:
+    ) -> tuple[Float64Array, Int64Array] | Int64Array:
         """Find the nearest training samples.
 
         Parameters
@@ -198,7 +194,7 @@ class ProductKNNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
         found = self._others(k) if X is None else self._neighbours(*self._queries(X), k)
         return (1 - found[0], found[1]) if return_distance else found[1]
 
-    def _others(self, k: int) -> tuple[Distances, IntArray]:
+    def _others(self, k: int) -> tuple[Float64Array, Int64Array]:
         """Return similarities and rows of the training samples nearest to each other one."""
         similarities, rows = self._neighbours(self._space.blocks, self._space.present, k + 1)
         other = rows != np.arange(len(rows))[:, None]
@@ -215,8 +211,8 @@ class ProductKNNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
         return vote(similarities, codes, self._sizes, parameters)
 
     def _neighbours(
-        self, queries: Sequence[FloatArray], present: BoolArray, k: int
-    ) -> tuple[Distances, IntArray]:
+        self, queries: Sequence[Float32Array], present: BoolArray, k: int
+    ) -> tuple[Float64Array, Int64Array]:
         """Return similarities and rows of the nearest training samples."""
         # A block that no training sample has says nothing, whoever has it.
         comparable = present & self._space.present.any(axis=0)
@@ -225,13 +221,13 @@ class ProductKNNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
         found = find_neighbours(self._space, queries, comparable, weights, k)
         return found.similarities, found.rows
 
-    def _queries(self, X: npt.ArrayLike) -> tuple[list[FloatArray], BoolArray]:
+    def _queries(self, X: npt.ArrayLike) -> tuple[list[Float32Array], BoolArray]:
         rows = validate_data(self, X, reset=False, **READING)
         return self._centred(*_split(rows, self._widths))
 
     def _centred(
-        self, vectors: Sequence[FloatArray], present: BoolArray
-    ) -> tuple[list[FloatArray], BoolArray]:
+        self, vectors: Sequence[Float32Array], present: BoolArray
+    ) -> tuple[list[Float32Array], BoolArray]:
         blocks = zip(vectors, present.T, self._means, strict=True)
         centred = [centre(rows, there, mean) for rows, there, mean in blocks]
         return [rows for rows, _ in centred], np.stack([there for _, there in centred], axis=1)
@@ -262,13 +258,13 @@ def _checked_widths(blocks: Sequence[int] | None, columns: int) -> list[int]:
     return widths
 
 
-def _split(X: Rows, widths: Sequence[int]) -> tuple[list[FloatArray], BoolArray]:
+def _split(X: FloatingArray, widths: Sequence[int]) -> tuple[list[Float32Array], BoolArray]:
     """Return the unit rows of each block, and which blocks each row of X has."""
     blocks = [_unit_rows(block) for block in np.split(X, np.cumsum(widths)[:-1], axis=1)]
     return blocks, np.stack([block.any(axis=1) for block in blocks], axis=1)
 
 
-def _unit_rows(block: Rows) -> FloatArray:
+def _unit_rows(block: FloatingArray) -> Float32Array:
     unknown = np.isnan(block)
     partly = unknown.any(axis=1) & ~unknown.all(axis=1)
     if partly.any():
@@ -279,7 +275,7 @@ def _unit_rows(block: Rows) -> FloatArray:
     return unit_rows(block)
 
 
-def _search_space(vectors: Sequence[FloatArray], present: BoolArray) -> SearchSpace:
+def _search_space(vectors: Sequence[Float32Array], present: BoolArray) -> SearchSpace:
     import faiss
 
     fused = fuse_cards(vectors, present)

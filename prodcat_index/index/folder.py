@@ -17,8 +17,8 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 from pydantic import ValidationError
 
-from prodcat_index.digests import sha256_of
 from prodcat_index.errors import IndexFolderError
+from prodcat_index.files import sha256_of
 from prodcat_index.index.manifest import FORMAT_VERSION, FileRecord, Manifest
 
 MANIFEST = "manifest.json"
@@ -30,20 +30,7 @@ MAX_MANIFEST_BYTES = 64 * 2**20
 
 
 def read_manifest(folder: Path, *, verify: bool = True) -> Manifest:
-    """Read and check the manifest of an index folder.
-
-    Parameters
-    ----------
-    folder
-        The index folder.
-    verify
-        Compare every file's sha256 too, not only its size.
-
-    Raises
-    ------
-    IndexFolderError
-        If the folder is no index, unfinished, of a newer format, or damaged.
-    """
+    """Read and check the manifest of an index folder."""
     while True:
         manifest = _parse(folder)
         try:
@@ -130,27 +117,7 @@ def write_version(
     make_card: Callable[[Manifest], str],
     check: Callable[[], None] = lambda: None,
 ) -> Manifest:
-    """Write a new version into an index folder and switch to it at once.
-
-    Parameters
-    ----------
-    folder
-        New, empty, or an index folder.
-    write_files
-        Writes the files of the version into the folder that it is given.
-    make_manifest
-        Makes the manifest from the version number, its folder's name and its files.
-    make_card
-        Makes the page for people from the manifest.
-    check
-        May refuse the folder by an error; called before anything is made, and again when
-        nobody else can write any more.
-
-    Raises
-    ------
-    IndexFolderError
-        If the folder holds something else, another process writes it, or the disk is full.
-    """
+    """Write a new version into an index folder and switch to it at once."""
 
     def write() -> Manifest:
         check()
@@ -164,22 +131,7 @@ def write_version(
 def rewrite_manifest(
     folder: Path, change: Callable[[Manifest], Manifest], make_card: Callable[[Manifest], str]
 ) -> Manifest:
-    """Replace the manifest of an index folder, its files staying as they are.
-
-    Parameters
-    ----------
-    folder
-        An index folder.
-    change
-        Makes the new manifest from the one that is there.
-    make_card
-        Makes the page for people from the manifest.
-
-    Raises
-    ------
-    IndexFolderError
-        If the folder is no index, another process writes it, or the disk is full.
-    """
+    """Replace the manifest of an index folder, its files staying as they are."""
 
     def write() -> Manifest:
         manifest = change(_parse(folder))

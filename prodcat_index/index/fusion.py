@@ -17,55 +17,27 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from prodcat_index.encoders.base import BoolArray, FloatArray, unit_rows
+from prodcat_index.encoders.base import unit_rows
 from prodcat_index.errors import QueryError
+from prodcat_index.types import BoolArray, Float32Array
 
 MINIMUM_LENGTH = 1e-6
 ALREADY_SCALED = 1e-12
 EXPECTED_QUANTILE = 0.9
 
 
-def training_mean(vectors: npt.NDArray[np.floating], present: BoolArray) -> FloatArray:
-    """Mean of the rows that are present.
-
-    Parameters
-    ----------
-    vectors
-        Shape (n, dim).
-    present
-        Shape (n,).
-
-    Returns
-    -------
-    numpy.ndarray
-        float32, shape (dim,); zeros when no row is present.
-    """
+def training_mean(vectors: npt.NDArray[np.floating], present: BoolArray) -> Float32Array:
+    """Mean of the rows that are present."""
     if not present.any():
         return np.zeros(vectors.shape[1], dtype=np.float32)
-    mean: FloatArray = vectors[present].mean(axis=0, dtype=np.float64).astype(np.float32)
+    mean: Float32Array = vectors[present].mean(axis=0, dtype=np.float64).astype(np.float32)
     return mean
 
 
 def centre(
-    vectors: FloatArray, present: BoolArray, mean: FloatArray
-) -> tuple[FloatArray, BoolArray]:
-    """Remove the training mean and scale to unit length.
-
-    Parameters
-    ----------
-    vectors
-        float32, shape (n, dim).
-    present
-        Shape (n,).
-    mean
-        float32, shape (dim,), from :func:`training_mean`.
-
-    Returns
-    -------
-    tuple
-        Unit rows, zeros where absent; and which rows are present now. A row that *is* the mean
-        points nowhere once centred, and counts as absent.
-    """
+    vectors: Float32Array, present: BoolArray, mean: Float32Array
+) -> tuple[Float32Array, BoolArray]:
+    """Remove the training mean and scale to unit length."""
     centred = np.where(present[:, None], vectors - mean, 0.0).astype(np.float32)
     still = np.linalg.norm(centred, axis=1) > MINIMUM_LENGTH
     centred[~still] = 0.0
@@ -73,25 +45,7 @@ def centre(
 
 
 def weight_vector(weights: Mapping[str, float], blocks: Sequence[str]) -> npt.NDArray[np.float64]:
-    """Check weights and scale them to sum to 1.
-
-    Parameters
-    ----------
-    weights
-        Block name -> weight; blocks that are not named weigh nothing.
-    blocks
-        Names of the index's blocks, in order.
-
-    Returns
-    -------
-    numpy.ndarray
-        float64, shape (B,).
-
-    Raises
-    ------
-    QueryError
-        If a name is unknown, a weight is negative, their sum is not finite, or all are zero.
-    """
+    """Check weights and scale them to sum to 1."""
     unknown = sorted(set(weights) - set(blocks))
     if unknown:
         raise QueryError(
@@ -133,24 +87,9 @@ def effective_weights(
 
 
 def expected_similarities(
-    queries: Sequence[FloatArray], references: Sequence[npt.NDArray[np.floating]]
+    queries: Sequence[Float32Array], references: Sequence[npt.NDArray[np.floating]]
 ) -> npt.NDArray[np.float64]:
-    """Say what a card that lacks a block counts as: the query's 90th percentile of cosines.
-
-    Parameters
-    ----------
-    queries
-        B arrays of shape (n, dim of the block), unit rows or zeros.
-    references
-        B arrays of shape (S, dim of the block): a sample of the cards that have the block, S
-        differing from block to block; empty for a block that no card lacks.
-
-    Returns
-    -------
-    numpy.ndarray
-        float64, shape (n, B): of each query's sorted cosines with the sample, the one at the
-        90th percentile, rounded down; 0 where the sample is empty or the query lacks the block.
-    """
+    """Say what a card that lacks a block counts as: the query's 90th percentile of cosines."""
     columns = []
     for block, reference in zip(queries, references, strict=True):
         sample = reference.astype(np.float32)
@@ -158,14 +97,14 @@ def expected_similarities(
     return np.array(columns, dtype=np.float64).T
 
 
-def _high_cosine(query: FloatArray, sample: FloatArray) -> float:
+def _high_cosine(query: Float32Array, sample: Float32Array) -> float:
     if not len(sample):
         return 0.0
     place = int(EXPECTED_QUANTILE * (len(sample) - 1))
     return float(np.partition(np.vecdot(sample, query), place)[place])
 
 
-def fuse_cards(blocks: Sequence[npt.NDArray[np.floating]], present: BoolArray) -> FloatArray:
+def fuse_cards(blocks: Sequence[npt.NDArray[np.floating]], present: BoolArray) -> Float32Array:
     """Concatenate the blocks of cards with their absence coordinates.
 
     Parameters
@@ -184,10 +123,10 @@ def fuse_cards(blocks: Sequence[npt.NDArray[np.floating]], present: BoolArray) -
 
 
 def fuse_queries(
-    blocks: Sequence[FloatArray],
+    blocks: Sequence[Float32Array],
     weights: npt.NDArray[np.float64],
     expected: npt.NDArray[np.float64],
-) -> FloatArray:
+) -> Float32Array:
     """Concatenate the weighted blocks of queries with what absence is worth.
 
     Parameters
@@ -209,27 +148,9 @@ def fuse_queries(
 
 
 def block_similarities(
-    query: Sequence[FloatArray], cards: Sequence[npt.NDArray[np.floating]], present: BoolArray
-) -> FloatArray:
-    """Cosine of one query with some cards in each block.
-
-    Each card's product is computed on its own, so that it never depends on the other cards.
-
-    Parameters
-    ----------
-    query
-        B arrays of shape (dim of the block,).
-    cards
-        B arrays of shape (m, dim of the block).
-    present
-        bool, shape (m, B): which blocks the cards have.
-
-    Returns
-    -------
-    numpy.ndarray
-        float32, shape (m, B); NaN where the query or the card lacks the block. Rounded to 16
-        bits, rows may be a little longer than 1, hence cosines too.
-    """
+    query: Sequence[Float32Array], cards: Sequence[npt.NDArray[np.floating]], present: BoolArray
+) -> Float32Array:
+    """Cosine of one query with some cards in each block."""
     columns = [
         np.vecdot(rows.astype(np.float32), vector) if vector.any() else np.full(len(rows), np.nan)
         for vector, rows in zip(query, cards, strict=True)
@@ -240,26 +161,9 @@ def block_similarities(
 
 
 def weighted_similarity(
-    similarities: FloatArray,
-    weights: npt.NDArray[np.float64],
-    expected: npt.NDArray[np.float64],
+    similarities: Float32Array, weights: npt.NDArray[np.float64], expected: npt.NDArray[np.float64]
 ) -> npt.NDArray[np.float64]:
-    """Sum of the weighted cosines, the expected one standing in where a card lacks the block.
-
-    Parameters
-    ----------
-    similarities
-        float32, shape (m, B), from :func:`block_similarities`.
-    weights
-        float64, shape (B,): one row of :func:`effective_weights`.
-    expected
-        float64, shape (B,): one row of :func:`expected_similarities`.
-
-    Returns
-    -------
-    numpy.ndarray
-        float64, shape (m,).
-    """
+    """Sum of the weighted cosines, the expected one standing in where a card lacks the block."""
     filled = np.where(np.isnan(similarities), expected, similarities.astype(np.float64))
     total: npt.NDArray[np.float64] = np.einsum("mb,b->m", filled, weights)
     return total

@@ -9,38 +9,25 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from prodcat_index.encoders.base import BoolArray, FloatArray
 from prodcat_index.index.block import Block
 from prodcat_index.index.manifest import LEARNED
-from prodcat_index.learning.crowding import Crowding
 from prodcat_index.learning.head import LinearHead, fit_head
-from prodcat_index.learning.projection import Projection, Rows, fit_projection
+from prodcat_index.learning.hubness import HubnessCorrection
+from prodcat_index.learning.projection import Projection, fit_projection
+from prodcat_index.types import BoolArray, Float32Array, FloatingArray, Int64Array
 
 ProjectionKind = Literal["lda", "none"]
-IntArray = npt.NDArray[np.int64]
 # Rows whose probabilities of all categories are in memory at a time.
 ROWS_AT_ONCE = 4096
 
 
 @dataclass(frozen=True)
-class Learner:
-    """What is learned from labelled cards.
-
-    Attributes
-    ----------
-    projection
-        From all other blocks into the learned one.
-    head
-        How probable each category is by a projected row; None where there are no two categories
-        of rows that are not zero, and in indexes of format 1.
-    crowding
-        Takes half of how crowded it is around a card off its similarity; None where there are no
-        two rows, and in indexes of format 1.
-    """
+class FittedModel:
+    """What is learned from labelled cards."""
 
     projection: Projection
     head: LinearHead | None
-    crowding: Crowding | None
+    crowding: HubnessCorrection | None
 
     @property
     def dim(self) -> int:
@@ -48,23 +35,9 @@ class Learner:
         return self.projection.dim + (self.crowding is not None)
 
     def card_rows(
-        self, blocks: Sequence[Rows], present: BoolArray
+        self, blocks: Sequence[FloatingArray], present: BoolArray
     ) -> tuple[npt.NDArray[np.float16], BoolArray]:
-        """Project cards.
-
-        Parameters
-        ----------
-        blocks
-            B arrays of shape (n, dim of the block): centred unit rows, zeros where absent.
-        present
-            bool, shape (n, B).
-
-        Returns
-        -------
-        tuple
-            float16, shape (n, dim): unit rows and, last, minus half of the crowding; zeros where
-            a card has no block. And bool of shape (n,): which have one.
-        """
+        """Project cards."""
         rows, known = self.projection.project(blocks, present)
         if self.crowding is None:
             return rows.astype(np.float16), known
@@ -72,22 +45,16 @@ class Learner:
         return np.column_stack([rows, penalty]).astype(np.float16), known
 
     def query_rows(
-        self, blocks: Sequence[FloatArray], present: BoolArray
-    ) -> tuple[FloatArray, BoolArray]:
+        self, blocks: Sequence[Float32Array], present: BoolArray
+    ) -> tuple[Float32Array, BoolArray]:
         """Project queries, as :meth:`card_rows` but float32 and ending in 1 for the crowding."""
         rows, known = self.projection.project(blocks, present)
         if self.crowding is None:
             return rows, known
         return np.column_stack([rows, known]).astype(np.float32), known
 
-    def renumbered(self, codes: IntArray) -> Learner:
-        """Return this under other category codes.
-
-        Parameters
-        ----------
-        codes
-            int64, shape (C,): the new code of each old one.
-        """
+    def renumbered(self, codes: Int64Array) -> FittedModel:
+        """Return this under other category codes."""
         if self.head is None:
             return self
         head = replace(self.head, categories=codes[self.head.categories])
@@ -96,19 +63,9 @@ class Learner:
 
 @dataclass(frozen=True)
 class LearnedBlock:
-    """The projected cards, and what projects queries.
+    """The projected cards, and what projects queries."""
 
-    Attributes
-    ----------
-    learner
-        What was learned.
-    vectors
-        float16, shape (N, dim), from :meth:`Learner.card_rows`.
-    present
-        bool, shape (N,).
-    """
-
-    learner: Learner
+    learner: FittedModel
     vectors: npt.NDArray[np.float16]
     present: BoolArray
     name: str = LEARNED
@@ -125,94 +82,41 @@ class LearnedBlock:
         return self.vectors[:, : self.learner.projection.dim]
 
 
-def as_queries(block: Block | LearnedBlock, rows: IntArray) -> FloatArray:
-    """Return cards of a block as queries to the others.
-
-    Parameters
-    ----------
-    block
-        Of N cards.
-    rows
-        int64, shape (n,): their numbers.
-
-    Returns
-    -------
-    numpy.ndarray
-        float32, shape (n, dim of the block).
-    """
+def as_queries(block: Block | LearnedBlock, rows: Int64Array) -> Float32Array:
+    """Return cards of a block as queries to the others."""
     queries = block.vectors[rows].astype(np.float32)
     if isinstance(block, LearnedBlock) and block.learner.crowding:
         queries[:, -1] = block.present[rows]
     return queries
 
 
-def learn(blocks: Sequence[Block], codes: IntArray) -> LearnedBlock | None:
-    """Learn a projection from labelled cards and project all cards.
-
-    Parameters
-    ----------
-    blocks
-        Of N cards.
-    codes
-        int64, shape (N,): category codes; -1 for unlabelled cards.
-
-    Returns
-    -------
-    LearnedBlock or None
-        None where there are no two categories to tell apart.
-    """
+def learn(blocks: Sequence[Block], codes: Int64Array) -> LearnedBlock | None:
+    """Learn a projection from labelled cards and project all cards."""
     learner = fit_on_cards(blocks, codes)
     return None if learner is None else project_cards(learner, blocks)
 
 
-def fit_on_cards(blocks: Sequence[Block], codes: IntArray) -> Learner | None:
-    """Learn a projection from labelled cards, and a head and crowding over what it projects.
-
-    Parameters
-    ----------
-    blocks, codes
-        As for :func:`learn`.
-    """
+def fit_on_cards(blocks: Sequence[Block], codes: Int64Array) -> FittedModel | None:
+    """Learn a projection from labelled cards, and a head and crowding over what it projects."""
     vectors, present = _arrays(blocks)
     projection = fit_projection(vectors, present, codes)
     if projection is None:
         return None
     rows, known = projection.project(vectors, present)
-    return Learner(projection, fit_head(rows, codes), Crowding.among(rows[known & (codes >= 0)]))
+    return FittedModel(
+        projection, fit_head(rows, codes), HubnessCorrection.among(rows[known & (codes >= 0)])
+    )
 
 
-def project_cards(learner: Learner, blocks: Sequence[Block]) -> LearnedBlock:
-    """Project all cards by what was learned from some of them.
-
-    Parameters
-    ----------
-    learner
-        Learned from blocks like these.
-    blocks
-        Of N cards.
-    """
+def project_cards(learner: FittedModel, blocks: Sequence[Block]) -> LearnedBlock:
+    """Project all cards by what was learned from some of them."""
     return LearnedBlock(learner, *learner.card_rows(*_arrays(blocks)))
 
 
-def log_heads(
-    learner: Learner | None, vectors: Sequence[FloatArray], codes: IntArray
+def head_log_proba(
+    learner: FittedModel | None, vectors: Sequence[Float32Array], codes: Int64Array
 ) -> npt.NDArray[np.float32]:
-    """Return the natural logarithm of how probable the head finds some categories.
-
-    Parameters
-    ----------
-    learner
-        Of the last block, if it is learned.
-    vectors
-        B float32 arrays of shape (n, dim of the block).
-    codes
-        int64, shape (n, k): category codes; -1 for none.
-
-    Returns
-    -------
-    numpy.ndarray
-        float32, shape (n, k); 0 for no category, and where there is no head.
-    """
+    """Return the natural logarithm of how probable the head finds some categories."""
     logarithms = np.zeros(codes.shape, dtype=np.float32)
     head = learner.head if learner else None
     if head is None or not codes.size:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sized
+from collections.abc import Sequence, Sized
 from operator import gt
 from pathlib import PurePosixPath
 from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-from prodcat_index.voting.tuning import Objective
+from prodcat_index.voting.calibration import Calibration, ProbabilityModel
+from prodcat_index.voting.thresholds import BackOffCurve, PrecisionCurve, SetCurve
+from prodcat_index.voting.tuning import Objective, Setting, Step, Tuning
+from prodcat_index.voting.vote import VoteParameters
 
 # 2: what was added since the index was built (growth); a linear head and crowding beside the
 # projection.
@@ -218,19 +221,7 @@ class LearnedRecord(_Record):
 
 
 class DriftRecord(_Record):
-    """How far the cards that were added are from those that an index was fitted on.
-
-    Attributes
-    ----------
-    block
-        Name of the block.
-    cards
-        Added cards that have it.
-    shift
-        Distance of the mean rows of both; rows have length 1.
-    chance
-        How large it is where both are drawn from the same cards.
-    """
+    """How far the cards that were added are from those that an index was fitted on."""
 
     block: str
     cards: int = Field(ge=1, le=2**40)
@@ -239,19 +230,7 @@ class DriftRecord(_Record):
 
 
 class GrowthRecord(_Record):
-    """What came after an index was built.
-
-    Attributes
-    ----------
-    fitted_cards
-        The first so many cards are those that encoders, means and projection were fitted on.
-    tuned_cards
-        The first so many cards are those that tuning has seen, where there was a tuning.
-    new_categories, new_category_cards
-        Categories that no fitted card has, and the cards of these.
-    drifts
-        Of every block that both fitted and added cards have.
-    """
+    """What came after an index was built."""
 
     fitted_cards: Count
     tuned_cards: Count
@@ -269,37 +248,7 @@ class SearchRecord(_Record):
 
 
 class Manifest(_Record):
-    """Everything about an index but its arrays.
-
-    Attributes
-    ----------
-    format_version
-        Layout of the folder; a reader refuses a newer one.
-    version
-        Counts the times this folder was written.
-    data
-        Folder of this version's files.
-    created
-        Time of writing, ISO 8601, UTC.
-    packages
-        Versions of what built it.
-    cards, labelled, categories
-        Counts.
-    text_modalities
-        Text columns in order.
-    image_root
-        Folder that the picture paths of the cards start from.
-    learned
-        What all blocks are projected into; none where nothing was learned.
-    tuning
-        How the weights and the vote were found; none where they were given.
-    calibration
-        How far confidence can be trusted; none where that is not known.
-    growth
-        What was added since it was built; none where nothing was.
-    files
-        Path inside the index folder -> size and digest.
-    """
+    """Everything about an index but its arrays."""
 
     format_version: int
     version: int = Field(ge=1)
@@ -374,3 +323,67 @@ class Manifest(_Record):
             of_blocks |= {head.coefficients, head.intercepts, head.categories} if head else set()
             of_blocks |= {learned.crowding.references} if learned.crowding else set()
         return of_blocks | {f"{self.data}/{CARDS}", f"{self.data}/{SEARCH}"}
+
+
+def tuning_record(tuning: Tuning) -> TuningRecord:
+    """Write down what tuning found."""
+    return TuningRecord(
+        objective=tuning.objective,
+        cards=tuning.cards,
+        categories=tuning.categories,
+        before=_record(tuning.before),
+        equal=_record(tuning.equal),
+        after=_record(tuning.after),
+        recall=tuning.recall,
+        path=tuple(map(_record, tuning.path)),
+        weight_surface=tuple(map(_record, tuning.weight_surface)),
+        vote_surface=tuple(map(_record, tuning.vote_surface)),
+    )
+
+
+def read_tuning(record: TuningRecord, calibration: Calibration | None) -> Tuning:
+    """Read what tuning found; the calibration has a record of its own."""
+    return Tuning(
+        objective=record.objective,
+        cards=record.cards,
+        categories=record.categories,
+        before=_step(record.before),
+        equal=_step(record.equal),
+        after=_step(record.after),
+        recall=record.recall,
+        path=_steps(record.path),
+        weight_surface=_steps(record.weight_surface),
+        vote_surface=_steps(record.vote_surface),
+        calibration=calibration,
+    )
+
+
+def _record(step: Step) -> StepRecord:
+    return StepRecord(
+        weights=step.setting.weights, vote=VoteRecord(**vars(step.setting.vote)), value=step.value
+    )
+
+
+def _steps(records: Sequence[StepRecord]) -> tuple[Step, ...]:
+    return tuple(map(_step, records))
+
+
+def _step(record: StepRecord) -> Step:
+    setting = Setting(record.weights, VoteParameters(**record.vote.model_dump()))
+    return Step(setting, record.value)
+
+
+def calibration_record(calibration: Calibration) -> CalibrationRecord:
+    """Write down a calibration."""
+    return CalibrationRecord.model_validate(calibration, from_attributes=True)
+
+
+def read_calibration(record: CalibrationRecord) -> Calibration:
+    """Read a calibration."""
+    return Calibration(
+        cards=record.cards,
+        model=ProbabilityModel(**vars(record.model)),
+        precision=PrecisionCurve(**vars(record.precision)),
+        prefixes=BackOffCurve(**vars(record.prefixes)) if record.prefixes else None,
+        sets=SetCurve(**vars(record.sets)),
+    )

@@ -10,15 +10,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from prodcat_index.cards.card import Catalogue
+from prodcat_index.cards.card import Card, Catalogue
 from prodcat_index.cards.codes import NO_CODE, encode
-from prodcat_index.encoders.base import BoolArray, FloatArray
+from prodcat_index.errors import QueryError
 from prodcat_index.index.block import Block
-from prodcat_index.index.flat import flat_index
 from prodcat_index.index.fusion import weight_vector
 from prodcat_index.index.learned import LearnedBlock
 from prodcat_index.index.manifest import LEARNED, GrowthRecord, Manifest
-from prodcat_index.index.neighbours import IntArray, SearchSpace
+from prodcat_index.index.search import SearchSpace, flat_index
+from prodcat_index.types import BoolArray, Float32Array, Int64Array, evenly_spaced
 from prodcat_index.voting.calibration import Calibration
 from prodcat_index.voting.tuning import Tuning
 from prodcat_index.voting.vote import VoteParameters
@@ -29,20 +29,10 @@ REFERENCES = 1000
 
 @dataclass(frozen=True)
 class Labels:
-    """The categories of the cards as numbers.
-
-    Attributes
-    ----------
-    names
-        The C categories, sorted.
-    codes
-        int64, shape (N,): position in ``names``; -1 for an unlabelled card.
-    keys
-        The shop's own key of each category, or an empty string.
-    """
+    """The categories of the cards as numbers."""
 
     names: tuple[str, ...]
-    codes: IntArray
+    codes: Int64Array
     keys: tuple[str, ...]
 
     @classmethod
@@ -67,35 +57,7 @@ class Labels:
 
 @dataclass(frozen=True)
 class IndexParts:
-    """The pieces that an index folder stores.
-
-    Attributes
-    ----------
-    catalogue
-        The cards, row by row as in every array here.
-    blocks
-        The embeddings.
-    weights
-        Block name -> weight, summing to 1.
-    vote
-        How neighbours vote.
-    learned
-        All blocks projected into one; None where nothing was learned.
-    faiss_index
-        Inner-product index over the fused rows of the blocks named in `covered`; None before
-        there is one.
-    covered
-        Names of the blocks that `faiss_index` is made of.
-    tuning
-        How the weights and the vote were found; None where they were given.
-    calibration
-        How far votes with these weights can be trusted; None where that is not known.
-    growth
-        What was added since the index was built; None where nothing was.
-    opened
-        The manifest that the parts were read by, or that those they were made of were; None
-        where they never were in a folder.
-    """
+    """The pieces that an index folder stores."""
 
     catalogue: Catalogue
     blocks: Sequence[Block]
@@ -136,24 +98,7 @@ class IndexParts:
         return replace(self, weights=named)
 
     def weight_vector(self, weights: Mapping[str, float] | None) -> npt.NDArray[np.float64]:
-        """Return weights of modalities or blocks as one number a block.
-
-        Parameters
-        ----------
-        weights
-            Modality or block -> weight; a modality's is shared among its blocks. Those of the
-            index by default.
-
-        Returns
-        -------
-        numpy.ndarray
-            float64, shape (B,), summing to 1.
-
-        Raises
-        ------
-        QueryError
-            If a name is unknown, or a weight is not a share.
-        """
+        """Return weights of modalities or blocks as one number a block."""
         expanded: dict[str, float] = {}
         for name, weight in (self.weights if weights is None else weights).items():
             of_modality = [b.name for b in self.blocks if b.modality == name] or [name]
@@ -162,13 +107,7 @@ class IndexParts:
         return weight_vector(expanded, self.block_names)
 
     def weighed_modalities(self, weights: Mapping[str, float] | None) -> list[str]:
-        """List the modalities that weights let have a say.
-
-        Parameters
-        ----------
-        weights
-            As for :meth:`weight_vector`; what is learned reads all modalities.
-        """
+        """List the modalities that weights let have a say."""
         blocks = zip(self.all_blocks, self.weight_vector(weights), strict=True)
         weighed = dict.fromkeys(block.modality for block, weight in blocks if weight)
         return self.modalities if LEARNED in weighed else list(weighed)
@@ -184,22 +123,9 @@ class IndexParts:
         return replace(self, faiss_index=index, covered=tuple(weighed))
 
     def with_learned(
-        self, vectors: Sequence[FloatArray], present: BoolArray
-    ) -> tuple[list[FloatArray], BoolArray]:
-        """Add what is learned to the blocks of queries.
-
-        Parameters
-        ----------
-        vectors
-            B float32 arrays of shape (n, dim of the block): centred unit rows, zeros where absent.
-        present
-            bool, shape (n, B).
-
-        Returns
-        -------
-        tuple
-            Arrays and columns for all blocks; those that are given where nothing is learned.
-        """
+        self, vectors: Sequence[Float32Array], present: BoolArray
+    ) -> tuple[list[Float32Array], BoolArray]:
+        """Add what is learned to the blocks of queries."""
         if self.learned is None:
             return list(vectors), present
         rows, known = self.learned.learner.query_rows(vectors, present)
@@ -217,15 +143,7 @@ def search_space(
     faiss_index: Any,
     covered: Sequence[int] | None = None,
 ) -> SearchSpace:
-    """Gather what a search reads.
-
-    Parameters
-    ----------
-    catalogue, blocks, faiss_index
-        As in :class:`IndexParts`.
-    covered
-        Numbers of the blocks that the FAISS index is made of; all by default.
-    """
+    """Gather what a search reads."""
     ids = catalogue.ids
     by_id = sorted(range(len(ids)), key=ids.__getitem__)
     order = np.empty(len(by_id), dtype=np.int64)
@@ -240,16 +158,55 @@ def search_space(
     )
 
 
-def reference_rows(present: BoolArray) -> IntArray:
-    """Choose evenly spaced cards among those that have a block, if any card lacks it.
-
-    Parameters
-    ----------
-    present
-        bool, shape (N,): which cards have the block.
-    """
+def reference_rows(present: BoolArray) -> Int64Array:
+    """Choose evenly spaced cards among those that have a block, if any card lacks it."""
     having = np.flatnonzero(present)
     if len(having) == len(present):
         return having[:0]
-    places = np.linspace(0, len(having) - 1, min(len(having), REFERENCES))
-    return having[places.astype(np.int64)]
+    return having[evenly_spaced(len(having), REFERENCES)]
+
+
+Listings = Catalogue | Sequence[Card]
+
+
+def check_comparable(parts: IndexParts, listings: Listings) -> None:
+    """Refuse listings that have nothing that an index embeds."""
+    if len(listings) == 0:
+        raise QueryError("There is no listing to look up.")
+    if not any(any(_values(listings, modality)) for modality in parts.modalities):
+        raise QueryError(
+            f"This index embeds {', '.join(parts.modalities)}, and the query has none of "
+            "these; give one of them, or build an index with what it has."
+        )
+
+
+def encode_listings(
+    blocks: Sequence[Block], listings: Listings
+) -> tuple[list[Float32Array], BoolArray]:
+    """Embed listings as the cards of an index were."""
+    label = "embedding {}" if len(listings) > 1 else ""
+    encoded = [
+        block.encode_queries(_values(listings, block.modality), label.format(block.name))
+        for block in blocks
+    ]
+    return [vectors for vectors, _ in encoded], np.stack([p for _, p in encoded], axis=1)
+
+
+def without_modality(
+    modality: str, blocks: Sequence[Block], vectors: Sequence[Float32Array], present: BoolArray
+) -> tuple[list[Float32Array], BoolArray]:
+    """Return embedded listings as if they lacked a modality."""
+    lacked = np.array([block.modality == modality for block in blocks])
+    kept = [np.zeros_like(rows) if out else rows for rows, out in zip(vectors, lacked, strict=True)]
+    return kept, present & ~lacked
+
+
+def listing_ids(listings: Listings) -> list[str]:
+    """Return the ids of listings, in their order."""
+    return listings.ids if isinstance(listings, Catalogue) else [card.id for card in listings]
+
+
+def _values(listings: Listings, modality: str) -> list[str]:
+    if isinstance(listings, Catalogue):
+        return listings.values(modality)
+    return [card.value(modality) for card in listings]

@@ -11,28 +11,26 @@ import numpy as np
 import numpy.typing as npt
 
 from prodcat_index.cards.card import Card, Catalogue
-from prodcat_index.encoders.base import BoolArray, FloatArray
 from prodcat_index.encoders.registry import DEFAULT_PRESET
 from prodcat_index.errors import QueryError
 from prodcat_index.findings import Finding, name_first
-from prodcat_index.index.adding import add_cards
-from prodcat_index.index.answers import Answers
-from prodcat_index.index.building import EncoderChoice, build_parts
-from prodcat_index.index.deciding import Decision, decide
-from prodcat_index.index.growth import after_tuning
+from prodcat_index.index.adding import add_cards, after_tuning
+from prodcat_index.index.answers import Answers, VoteResult, search_and_vote
+from prodcat_index.index.build import EncoderChoice, build_parts
 from prodcat_index.index.learned import ProjectionKind
-from prodcat_index.index.listings import (
+from prodcat_index.index.parts import (
+    IndexParts,
     Listings,
     check_comparable,
     encode_listings,
     listing_ids,
     without_modality,
 )
-from prodcat_index.index.neighbours import Neighbours, find_neighbours
-from prodcat_index.index.parts import IndexParts
+from prodcat_index.index.search import Neighbours, find_neighbours
 from prodcat_index.index.storage import load_parts, save_next, save_parts, save_settings
-from prodcat_index.index.tuning import SAMPLE, tune
-from prodcat_index.voting.judging import check_asked, judge, trusted_calibration
+from prodcat_index.index.tune import SAMPLE, tune
+from prodcat_index.types import BoolArray, Float32Array
+from prodcat_index.voting.decision import accept_or_review, check_targets, trusted_calibration
 from prodcat_index.voting.metrics import Score, score_predictions
 from prodcat_index.voting.prediction import Neighbour, Prediction, Predictions
 from prodcat_index.voting.tuning import Objective, Setting, Tuning
@@ -331,13 +329,13 @@ class ProductIndex:
             vector, self.parts.weight_vector(None)
         )
         trusted = trusted_calibration(self.parts.calibration, is_own)
-        check_asked(trusted, precision, set_level)
+        check_targets(trusted, precision, set_level)
         check_comparable(self.parts, listings)
         encoded = encode_listings(self.parts.blocks, listings)
 
-        def outcome(lacked: str = "") -> Decision:
+        def outcome(lacked: str = "") -> VoteResult:
             seen = without_modality(lacked, self.parts.blocks, *encoded)
-            return decide(self.parts, *self.parts.with_learned(*seen), vector, parameters)
+            return search_and_vote(self.parts, *self.parts.with_learned(*seen), vector, parameters)
 
         decided = outcome()
         decided = decided._replace(found=self._told_apart(decided.found, *encoded))
@@ -348,7 +346,9 @@ class ProductIndex:
         ids = listing_ids(listings)
         names = self.parts.labels.names
         similarities = decided.found.similarities
-        judgement = judge(trusted, decided.vote, similarities, names, precision, set_level)
+        judgement = accept_or_review(
+            trusted, decided.vote, similarities, names, precision, set_level
+        )
 
         def make(position: int) -> Prediction:
             return self._answers.prediction(ids[position], decided, judgement, position, without)
@@ -356,11 +356,7 @@ class ProductIndex:
         return Predictions(len(ids), make, judgement.notes)
 
     def tune(
-        self,
-        *,
-        objective: Objective = "weighted-f1",
-        sample: int = SAMPLE,
-        seed: int = 0,
+        self, *, objective: Objective = "weighted-f1", sample: int = SAMPLE, seed: int = 0
     ) -> Tuning:
         """Find the weights and the vote that predict this index's own cards best.
 
@@ -463,7 +459,7 @@ class ProductIndex:
 
     def _find(
         self,
-        queries: Sequence[FloatArray],
+        queries: Sequence[Float32Array],
         present: BoolArray,
         weights: npt.NDArray[np.float64],
         k: int,
@@ -474,7 +470,7 @@ class ProductIndex:
         return self._told_apart(found, queries, present)
 
     def _told_apart(
-        self, found: Neighbours, queries: Sequence[FloatArray], present: BoolArray
+        self, found: Neighbours, queries: Sequence[Float32Array], present: BoolArray
     ) -> Neighbours:
         """Add what each block of the queries contributes to the learned one."""
         if self.parts.learned is None:

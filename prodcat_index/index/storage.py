@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import os
 import re
+import struct
 from collections.abc import Callable, Mapping
 from datetime import datetime, timezone
 from importlib.metadata import version as package_version
@@ -12,30 +15,203 @@ from typing import Any
 import numpy as np
 
 from prodcat_index import __version__
-from prodcat_index.cards.card import IMAGE
+from prodcat_index.cards.card import IMAGE, Catalogue
 from prodcat_index.errors import IndexFolderError
+from prodcat_index.files import damaged_file, read_array
 from prodcat_index.index.block import Block, EncoderSlot
-from prodcat_index.index.calibration_record import calibration_record, read_calibration
 from prodcat_index.index.folder import read_manifest, rewrite_manifest, write_version
 from prodcat_index.index.index_card import index_card
+from prodcat_index.index.learned import FittedModel, LearnedBlock
 from prodcat_index.index.manifest import (
     CARDS,
     FORMAT_VERSION,
     LEARNED,
     SEARCH,
     BlockRecord,
+    CrowdingRecord,
     FileRecord,
+    HeadRecord,
+    LearnedRecord,
     Manifest,
     SearchRecord,
     VoteRecord,
+    calibration_record,
+    read_calibration,
+    read_tuning,
+    tuning_record,
 )
 from prodcat_index.index.parts import IndexParts
-from prodcat_index.index.records import read_tuning, tuning_record
-from prodcat_index.index.stored_arrays import read_array
-from prodcat_index.index.stored_cards import as_text, common_folder, read_cards, write_cards
-from prodcat_index.index.stored_learned import learned_record, read_learned, write_learned
-from prodcat_index.index.stored_search import FLAT, read_search, write_search
+from prodcat_index.learning.head import LinearHead
+from prodcat_index.learning.hubness import HubnessCorrection
+from prodcat_index.learning.projection import Projection
 from prodcat_index.voting.vote import VoteParameters
+
+
+def common_folder(pictures: list[str]) -> str:
+    """Return the folder that all pictures lie under, or nothing where there is none."""
+    folders = {str(Path(picture).parent) for picture in pictures if picture}
+    try:
+        return os.path.commonpath(folders) if folders else ""
+    except ValueError:
+        return ""
+
+
+def write_cards(catalogue: Catalogue, image_root: str, path: Path) -> None:
+    """Write cards, their pictures' paths starting from the root."""
+    relative = [
+        os.path.relpath(picture, image_root) if picture and image_root else picture
+        for picture in catalogue.values(IMAGE)
+    ]
+    cards = catalogue.cards.assign(**{IMAGE: relative})
+    loose = [column for column in cards.columns if cards[column].dtype == object]
+    texts = {column: [as_text(value) for value in cards[column]] for column in loose}
+    cards.assign(**texts).to_parquet(path, index=False)
+
+
+def as_text(value: Any) -> str:
+    """Return a value as the text that a Parquet file keeps."""
+    text = value if isinstance(value, str) else json.dumps(value, default=str)
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
+def read_cards(path: Path, image_root: Path, manifest: Manifest, source: str) -> Catalogue:
+    """Read cards; a picture outside of the root is none."""
+    import pandas as pd
+
+    try:
+        cards = pd.read_parquet(path)
+    except FileNotFoundError:
+        raise
+    except Exception as error:
+        raise damaged_file(path, f"it cannot be read: {error}") from error
+    expected = {"id", "category", "category_id", "group", IMAGE, *manifest.text_modalities}
+    if len(cards) != manifest.cards or not expected <= set(cards.columns):
+        raise damaged_file(path, "its rows or columns are not those of the manifest")
+    if not cards["id"].is_unique:
+        raise damaged_file(path, "two cards have the same id")
+    pictures = [_picture_path(image_root, str(picture)) for picture in cards[IMAGE]]
+    return Catalogue(cards.assign(**{IMAGE: pictures}), manifest.text_modalities, source=source)
+
+
+def _picture_path(image_root: Path, picture: str) -> str:
+    path = os.path.normpath(image_root / picture)
+    # A relative root, such as none, would make the reader's own folder the root.
+    is_inside = image_root.is_absolute() and Path(path).is_relative_to(image_root)
+    return path if picture and is_inside else ""
+
+
+def write_learned(learned: LearnedBlock, target: Path) -> None:
+    """Write the learned block into the folder of a version."""
+    learner = learned.learner
+    arrays = {
+        "vectors": learned.vectors,
+        "present": learned.present,
+        "matrix": np.concatenate(learner.projection.matrices),
+        "offset": np.concatenate(learner.projection.offsets),
+    }
+    if learner.head:
+        arrays |= {f"head.{name}": array for name, array in vars(learner.head).items()}
+    if learner.crowding:
+        arrays["references"] = learner.crowding.references
+    for name, array in arrays.items():
+        np.save(target / f"{LEARNED}.{name}.npy", array, allow_pickle=False)
+
+
+def learned_record(learned: LearnedBlock, data: str, weights: Mapping[str, float]) -> LearnedRecord:
+    """Describe the learned block for the manifest."""
+    head, crowding = learned.learner.head, learned.learner.crowding
+    stem = f"{data}/{LEARNED}"
+    return LearnedRecord(
+        dim=learned.dim,
+        cards=int(learned.present.sum()),
+        weight=weights[LEARNED],
+        vectors=f"{stem}.vectors.npy",
+        present=f"{stem}.present.npy",
+        matrix=f"{stem}.matrix.npy",
+        offset=f"{stem}.offset.npy",
+        head=_head_record(head, f"{stem}.head") if head else None,
+        crowding=_crowding_record(crowding, stem) if crowding else None,
+    )
+
+
+def _head_record(head: LinearHead, stem: str) -> HeadRecord:
+    return HeadRecord(
+        size=len(head.categories),
+        coefficients=f"{stem}.coefficients.npy",
+        intercepts=f"{stem}.intercepts.npy",
+        categories=f"{stem}.categories.npy",
+    )
+
+
+def _crowding_record(crowding: HubnessCorrection, stem: str) -> CrowdingRecord:
+    return CrowdingRecord(
+        size=len(crowding.references), near=crowding.near, references=f"{stem}.references.npy"
+    )
+
+
+def read_learned(folder: Path, record: LearnedRecord, manifest: Manifest) -> LearnedBlock:
+    """Read the learned block; its arrays stay on disk until they are touched."""
+    n, dims = manifest.cards, [block.dim for block in manifest.blocks]
+    dim = record.dim - (record.crowding is not None)
+    matrix = read_array(folder / record.matrix, "float32", (sum(dims), dim))
+    offset = read_array(folder / record.offset, "float32", (sum(dims),))
+    edges = np.cumsum(dims)[:-1]
+    projection = Projection(np.split(matrix, edges), np.split(offset, edges))
+    head = _read_head(folder, record.head, dim, manifest) if record.head else None
+    crowding = _read_crowding(folder, record.crowding, dim) if record.crowding else None
+    return LearnedBlock(
+        learner=FittedModel(projection, head, crowding),
+        vectors=read_array(folder / record.vectors, "float16", (n, record.dim)),
+        present=read_array(folder / record.present, "bool", (n,)),
+    )
+
+
+def _read_crowding(folder: Path, record: CrowdingRecord, dim: int) -> HubnessCorrection:
+    references = read_array(folder / record.references, "float32", (record.size, dim))
+    return HubnessCorrection(references, record.near)
+
+
+def _read_head(folder: Path, record: HeadRecord, dim: int, manifest: Manifest) -> LinearHead:
+    size = record.size
+    categories = read_array(folder / record.categories, "int64", (size,))
+    if not np.isin(categories, np.arange(manifest.categories)).all():
+        raise damaged_file(folder / record.categories, "it names categories that are not there")
+    if len(np.unique(categories)) < size:
+        raise damaged_file(folder / record.categories, "it names a category twice")
+    return LinearHead(
+        coefficients=read_array(folder / record.coefficients, "float32", (dim, size)),
+        intercepts=read_array(folder / record.intercepts, "float32", (size,)),
+        categories=categories,
+    )
+
+
+FLAT = "Flat"
+FLAT_FOURCC = b"IxFI"
+FLAT_HEADER_BYTES = 4 + 4 + 8 + 8 + 8 + 1 + 4 + 8
+
+
+def write_search(index: Any, path: Path) -> None:
+    """Write a flat FAISS index."""
+    import faiss
+
+    faiss.write_index(index, str(path))
+
+
+def read_search(path: Path, manifest: Manifest) -> Any:
+    """Open a flat FAISS index after checking its header; its vectors stay on disk."""
+    import faiss
+
+    dim, n = manifest.search.dim, manifest.cards
+    with path.open("rb") as file:
+        header = file.read(FLAT_HEADER_BYTES)
+    fields = struct.unpack("<4siqqq?iQ", header) if len(header) == FLAT_HEADER_BYTES else ()
+    promised = (FLAT_FOURCC, dim, n, True, faiss.METRIC_INNER_PRODUCT, dim * n)
+    if (*fields[:3], *fields[5:]) != promised:
+        raise damaged_file(path, "it is not the flat inner-product index of the manifest")
+    if path.stat().st_size != FLAT_HEADER_BYTES + 4 * dim * n:
+        raise damaged_file(path, "its length is not that of its vectors")
+    return faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC)
+
 
 PACKAGES = ("faiss-cpu", "numpy", "scikit-learn", "timm", "torch")
 MAX_OPEN_ATTEMPTS = 3
@@ -44,22 +220,7 @@ MAX_OPEN_ATTEMPTS = 3
 def save_parts(
     parts: IndexParts, folder: Path, check: Callable[[], None] = lambda: None
 ) -> Manifest:
-    """Write the parts as a new version of an index folder.
-
-    Parameters
-    ----------
-    parts
-        Of any index.
-    folder
-        New, empty, or an index folder.
-    check
-        As for :func:`~prodcat_index.index.folder.write_version`.
-
-    Raises
-    ------
-    IndexFolderError
-        If the folder cannot be written; what was there before is unchanged then.
-    """
+    """Write the parts as a new version of an index folder."""
     parts = parts.indexed()
     image_root = common_folder(parts.catalogue.values(IMAGE))
     stems = _file_stems(parts.blocks)
@@ -107,13 +268,7 @@ def save_parts(
 
 
 def save_next(parts: IndexParts, folder: Path) -> Manifest:
-    """Write the parts as the next version of the index that they were loaded from.
-
-    Raises
-    ------
-    IndexFolderError
-        If the folder does not hold that very index any more, or cannot be written.
-    """
+    """Write the parts as the next version of the index that they were loaded from."""
 
     def check() -> None:
         if read_manifest(folder, verify=False) != parts.opened:
@@ -126,23 +281,7 @@ def save_next(parts: IndexParts, folder: Path) -> Manifest:
 
 
 def save_settings(parts: IndexParts, folder: Path) -> Manifest:
-    """Write the weights, the vote and how they were tuned into the manifest of an index folder.
-
-    Where the stored FAISS index lacks blocks that are weighed now, or has others, a new version
-    of the index is written.
-
-    Parameters
-    ----------
-    parts
-        Of the index in the folder.
-    folder
-        The index folder; its cards are compared, its arrays are not read.
-
-    Raises
-    ------
-    IndexFolderError
-        If the folder holds another index by now, or cannot be written.
-    """
+    """Write the weights, the vote and how they were tuned into the manifest of an index folder."""
     indexed = parts.indexed()
     if indexed is not parts:
         return save_parts(
@@ -209,22 +348,7 @@ def _block_record(
 
 
 def load_parts(folder: Path, *, verify: bool = True, image_root: Path | None = None) -> IndexParts:
-    """Read the parts of an index folder; arrays stay on disk until they are touched.
-
-    Parameters
-    ----------
-    folder
-        The index folder.
-    verify
-        Compare the sha256 of every file with the manifest's.
-    image_root
-        Where the pictures are now, if they moved.
-
-    Raises
-    ------
-    IndexFolderError
-        If the folder is no index, of a newer format, or damaged.
-    """
+    """Read the parts of an index folder; arrays stay on disk until they are touched."""
     manifest = read_manifest(folder, verify=verify)
     for _ in range(MAX_OPEN_ATTEMPTS):
         try:

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-FloatArray = npt.NDArray[np.float32]
-IntArray = npt.NDArray[np.int64]
+from prodcat_index.types import Float32Array, Int64Array
 
 # The inverse of the penalty on squared coefficients.
 INVERSE_PENALTY = 3.0
@@ -34,11 +33,11 @@ class LinearHead:
         int64, shape (H,): code of the category of each column, every one once.
     """
 
-    coefficients: FloatArray
-    intercepts: FloatArray
-    categories: IntArray
+    coefficients: Float32Array
+    intercepts: Float32Array
+    categories: Int64Array
 
-    def log_probabilities(self, rows: FloatArray, count: int) -> FloatArray:
+    def log_probabilities(self, rows: Float32Array, count: int) -> Float32Array:
         """Return the natural logarithm of each category's probability, at least -20.
 
         Parameters
@@ -61,11 +60,11 @@ class LinearHead:
         logarithms = np.repeat(scores.max(axis=1, keepdims=True), count, axis=1)
         logarithms[:, self.categories] = scores
         known = rows.any(axis=1, keepdims=True)
-        bounded: FloatArray = np.where(known, np.maximum(logarithms, LEAST_LOGARITHM), 0.0)
+        bounded: Float32Array = np.where(known, np.maximum(logarithms, LEAST_LOGARITHM), 0.0)
         return bounded.astype(np.float32, copy=False)
 
 
-def fit_head(rows: FloatArray, codes: IntArray) -> LinearHead | None:
+def fit_head(rows: Float32Array, codes: Int64Array) -> LinearHead | None:
     """Fit a head to labelled rows.
 
     Parameters

@@ -14,10 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-FloatArray = npt.NDArray[np.float32]
-BoolArray = npt.NDArray[np.bool_]
-IntArray = npt.NDArray[np.int64]
-Rows = npt.NDArray[np.floating]
+from prodcat_index.types import BoolArray, Float32Array, FloatingArray, Int64Array
 
 SHRINKAGE = 0.65
 # Directions are stretched by their strength to this power. Why so: docs/decisions.md.
@@ -43,15 +40,15 @@ class Projection:
         B float32 arrays of shape (dim of the block,): the mean row of each block.
     """
 
-    matrices: Sequence[FloatArray]
-    offsets: Sequence[FloatArray]
+    matrices: Sequence[Float32Array]
+    offsets: Sequence[Float32Array]
 
     @property
     def dim(self) -> int:
         """Length d of a projected row."""
         return int(self.matrices[0].shape[1])
 
-    def parts(self, blocks: Sequence[Rows], present: BoolArray) -> list[FloatArray]:
+    def parts(self, blocks: Sequence[FloatingArray], present: BoolArray) -> list[Float32Array]:
         """Return what each block adds to the projected rows.
 
         Parameters
@@ -80,7 +77,9 @@ class Projection:
             for part in raw
         ]
 
-    def project(self, blocks: Sequence[Rows], present: BoolArray) -> tuple[FloatArray, BoolArray]:
+    def project(
+        self, blocks: Sequence[FloatingArray], present: BoolArray
+    ) -> tuple[Float32Array, BoolArray]:
         """Project rows and scale them to unit length.
 
         Parameters
@@ -98,14 +97,14 @@ class Projection:
             np.sum(self.parts([block[part] for block in blocks], present[part]), axis=0)
             for part in _slices(len(present))
         ]
-        projected: FloatArray = np.concatenate(rows).astype(np.float32)
+        projected: Float32Array = np.concatenate(rows).astype(np.float32)
         return projected, np.any(projected != 0, axis=1)
 
 
 def fit_projection(
-    blocks: Sequence[Rows],
+    blocks: Sequence[FloatingArray],
     present: BoolArray,
-    codes: IntArray,
+    codes: Int64Array,
     shrinkage: float = SHRINKAGE,
     stretch: float = STRETCH,
 ) -> Projection | None:
@@ -157,7 +156,7 @@ def fit_projection(
     return Projection(np.split(matrix, edges), offsets)
 
 
-def _mean(block: Rows, present: BoolArray) -> FloatArray:
+def _mean(block: FloatingArray, present: BoolArray) -> Float32Array:
     total = sum(
         (block[part][present[part]].sum(axis=0, dtype=np.float64) for part in _slices(len(block))),
         start=np.zeros(block.shape[1]),
@@ -166,7 +165,10 @@ def _mean(block: Rows, present: BoolArray) -> FloatArray:
 
 
 def _moments(
-    blocks: Sequence[Rows], present: BoolArray, offsets: Sequence[FloatArray], codes: IntArray
+    blocks: Sequence[FloatingArray],
+    present: BoolArray,
+    offsets: Sequence[Float32Array],
+    codes: Int64Array,
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     """Return the covariance within categories, and means weighted by the root of their share."""
     sizes = np.bincount(codes)

@@ -2,26 +2,91 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from bisect import bisect_right
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from math import ceil
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
 
 from prodcat_index.cards.cleaning import CATEGORY_SEPARATOR, tidy
 from prodcat_index.cards.pictures import load_picture
 from prodcat_index.errors import PictureError
-from prodcat_index.reports.lettering import (
-    Shorten,
-    load_font,
-    shorten_end,
-    shorten_middle,
-    shorten_path,
-    wrap,
-)
 
 if TYPE_CHECKING:
     from PIL.Image import Image
     from PIL.ImageFont import FreeTypeFont
+
+
+Shorten: TypeAlias = "Callable[[str, FreeTypeFont, float], str]"
+
+ELLIPSIS = "…"
+# Far more than fits any tile: a description of a megabyte need not be measured.
+LONGEST = 1_000
+
+
+@cache
+def load_font(size: int, bold: bool = False) -> FreeTypeFont:
+    """Load DejaVu Sans, which has Latin, Cyrillic, ✓ and ✗ and comes with matplotlib."""
+    import matplotlib
+    from PIL import ImageFont
+
+    name = "DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf"
+    return ImageFont.truetype(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / name, size)
+
+
+def shorten_end(text: str, font: FreeTypeFont, width: float) -> str:
+    """Return the text, with an ellipsis for what does not fit."""
+    return _longest_cut(text, font, width, lambda count: text[:count].rstrip(" ,;:·-") + ELLIPSIS)
+
+
+def shorten_middle(text: str, font: FreeTypeFont, width: float) -> str:
+    """Return the text, with an ellipsis in its middle for what does not fit."""
+
+    def cut(count: int) -> str:
+        head, tail = text[: (count + 1) // 2], text[len(text) - count // 2 :]
+        return head.rstrip() + ELLIPSIS + tail.lstrip()
+
+    return _longest_cut(text, font, width, cut)
+
+
+def shorten_path(parts: Sequence[str], font: FreeTypeFont, width: float) -> str:
+    """Join as many of the last parts of a category path as fit."""
+    for start in range(len(parts)):
+        left_out = [ELLIPSIS] if start else []
+        joined = CATEGORY_SEPARATOR.join([*left_out, *parts[start:]])
+        if font.getlength(joined) <= width:
+            return joined
+    return shorten_middle(parts[-1], font, width) if parts else ""
+
+
+def wrap(
+    text: str, font: FreeTypeFont, width: float, lines: int, shorten: Shorten = shorten_end
+) -> list[str]:
+    """Break a text at its spaces, or within a word that is wider than a line."""
+    rest = tidy(text)[:LONGEST]
+    written: list[str] = []
+    while rest and len(written) < lines - 1:
+        line, rest = _break_line(rest, font, width)
+        written.append(line)
+    return [*written, shorten(rest, font, width)] if rest else written
+
+
+def _longest_cut(text: str, font: FreeTypeFont, width: float, cut: Callable[[int], str]) -> str:
+    if font.getlength(text) <= width:
+        return text
+    fitting = bisect_right(range(len(text)), width, key=lambda n: font.getlength(cut(n)))
+    return cut(fitting - 1) if fitting else ""
+
+
+def _break_line(text: str, font: FreeTypeFont, width: float) -> tuple[str, str]:
+    ends = range(1, len(text) + 1)
+    fitting = max(bisect_right(ends, width, key=lambda end: font.getlength(text[:end])), 1)
+    space = text.rfind(" ", 0, fitting + 1)
+    end = space if space > 0 and fitting < len(text) else fitting
+    return text[:end], text[end:].lstrip()
+
 
 WHITE, FIELD, LINE, TRACK = "#FFFFFF", "#EBEEF2", "#DCE1E7", "#E4E9EF"
 INK, GREY, BAR = "#1B2733", "#5B6875", "#6F8AA5"
@@ -35,17 +100,7 @@ NO_PICTURE, NOTHING = "no picture", "none"
 
 @dataclass(frozen=True)
 class Style:
-    """How a text looks.
-
-    Attributes
-    ----------
-    size
-        Of the letters, in pixels.
-    colour
-        As ``#RRGGBB``.
-    bold
-        Whether the bold face is used.
-    """
+    """How a text looks."""
 
     size: int
     colour: str = INK
@@ -68,22 +123,7 @@ SIGN = Style(14, WHITE, bold=True)
 
 
 class Column:
-    """Draws each thing below the one before, never wider than itself.
-
-    Parameters
-    ----------
-    sheet
-        What is drawn on.
-    left, top
-        Where the column begins, in pixels.
-    width
-        In pixels.
-
-    Attributes
-    ----------
-    top
-        Where the next thing will be drawn.
-    """
+    """Draws each thing below the one before, never wider than itself."""
 
     def __init__(self, sheet: Image, left: int, top: int, width: int) -> None:
         from PIL import ImageDraw

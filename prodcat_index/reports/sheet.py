@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from prodcat_index.errors import ProdcatError
+from prodcat_index.cards.pictures import load_picture
+from prodcat_index.errors import PictureError, ProdcatError
 from prodcat_index.reports.column import (
     BAR_ROW,
     INK,
@@ -23,6 +25,65 @@ from prodcat_index.voting.prediction import Neighbour, Prediction
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+
+
+SIDE, QUALITY = 200, 80
+
+
+def thumbnail(path: str) -> bytes | None:
+    """Make a small JPEG file of a picture."""
+    try:
+        picture = load_picture(path, min_side=SIDE) if path else None
+    except PictureError:
+        picture = None
+    if picture is None:
+        return None
+    picture.thumbnail((SIDE, SIDE))
+    picture.info.clear()
+    file = io.BytesIO()
+    picture.save(file, "JPEG", quality=QUALITY)
+    return file.getvalue()
+
+
+TILE, GAP, TALL = 168, 16, 320
+QUALITY = 85
+TITLE = Style(14)
+
+
+@dataclass(frozen=True)
+class Tile:
+    """A card as it is shown."""
+
+    id: str
+    title: str
+    image: str
+    note: str = ""
+
+
+def draw_strip(tiles: Sequence[Tile]) -> bytes:
+    """Draw cards side by side."""
+    from PIL import Image
+
+    width = len(tiles) * (TILE + GAP) - GAP
+    strip = Image.new("RGB", (width, TALL), WHITE)
+    columns = [Column(strip, n * (TILE + GAP), 0, TILE) for n in range(len(tiles))]
+    for column, tile in zip(columns, tiles, strict=True):
+        _draw_tile(column, tile)
+    file = io.BytesIO()
+    bottom = max(column.top for column in columns)
+    strip.crop((0, 0, width, bottom)).save(file, "JPEG", quality=QUALITY, subsampling=0)
+    return file.getvalue()
+
+
+def _draw_tile(column: Column, tile: Tile) -> None:
+    column.picture(tile.image)
+    column.gap(6)
+    column.text(tile.title or "no title", TITLE, lines=2)
+    column.gap(2)
+    column.text(tile.id, SMALL)
+    if tile.note:
+        column.text(tile.note, SMALL, lines=2)
+
 
 MOST_NEIGHBOURS = 6
 
@@ -41,21 +102,7 @@ TALL = 800
 
 @dataclass(frozen=True)
 class SheetRow:
-    """One listing with the cards near it.
-
-    Attributes
-    ----------
-    title
-        The listing's title, or the text that was searched; may be empty.
-    image
-        Path of its picture; empty when there is none.
-    neighbours
-        Nearest first; the first ``MOST_NEIGHBOURS`` are drawn.
-    prediction
-        The category that was predicted, where one was.
-    truth
-        The true category, where it is known.
-    """
+    """One listing with the cards near it."""
 
     title: str
     image: str

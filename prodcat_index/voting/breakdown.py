@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 
 import numpy as np
-import numpy.typing as npt
 
-from prodcat_index.voting.objectives import category_f1
+from prodcat_index.types import Int64Array
+from prodcat_index.voting.metrics import category_f1
 
-IntArray = npt.NDArray[np.int64]
 BUCKETS = {
     "none": (0, 0),
     "1": (1, 1),
@@ -26,17 +26,7 @@ EXAMPLES = 3
 
 @dataclass(frozen=True)
 class Bucket:
-    """The cards whose true category has a certain number of cards in the training part.
-
-    Attributes
-    ----------
-    training_cards
-        That number, such as ``"2-5"``; ``"none"`` for categories that training does not have.
-    cards, categories
-        Judged cards and their categories; means where several splits are put together.
-    weighted_f1
-        Mean F1 of these categories, weighted by their judged cards; 0 without any.
-    """
+    """The cards whose true category has a certain number of cards in the training part."""
 
     training_cards: str
     cards: float
@@ -44,23 +34,10 @@ class Bucket:
     weighted_f1: float
 
 
-def size_buckets(true: IntArray, predicted: IntArray, training_sizes: IntArray) -> list[Bucket]:
-    """Break the weighted F1 down by the size of the true category in the training part.
-
-    Parameters
-    ----------
-    true
-        int64, shape (n,): category codes.
-    predicted
-        int64, shape (n,); -1 where nothing was predicted.
-    training_sizes
-        int64, shape (C,): training cards of each category.
-
-    Returns
-    -------
-    list of Bucket
-        From the rarest on. Their F1, weighted by cards, add up to that of all cards.
-    """
+def size_buckets(
+    true: Int64Array, predicted: Int64Array, training_sizes: Int64Array
+) -> list[Bucket]:
+    """Break the weighted F1 down by the size of the true category in the training part."""
     categories = len(training_sizes)
     f1 = category_f1(true, predicted, categories)
     sizes = np.bincount(true, minlength=categories)
@@ -76,18 +53,7 @@ def size_buckets(true: IntArray, predicted: IntArray, training_sizes: IntArray) 
 
 
 def mean_buckets(splits: Sequence[Sequence[Bucket]]) -> list[Bucket]:
-    """Put the buckets of several splits together.
-
-    Parameters
-    ----------
-    splits
-        At least one result of :func:`size_buckets`.
-
-    Returns
-    -------
-    list of Bucket
-        Mean cards and categories, and the F1 weighted by cards; empty ones are left out.
-    """
+    """Put the buckets of several splits together."""
     means = []
     for same in zip(*splits, strict=True):
         cards = sum(bucket.cards for bucket in same)
@@ -100,19 +66,7 @@ def mean_buckets(splits: Sequence[Sequence[Bucket]]) -> list[Bucket]:
 
 @dataclass(frozen=True)
 class Confusion:
-    """A category that is taken for another.
-
-    Attributes
-    ----------
-    true, predicted
-        Their names; ``predicted`` is empty where nothing was predicted.
-    count
-        How often.
-    share
-        Part of the cards of the true category.
-    examples
-        Ids of a few such cards, each once.
-    """
+    """A category that is taken for another."""
 
     true: str
     predicted: str
@@ -129,22 +83,7 @@ def worst_confusions(
     limit: int = WORST,
     examples: int = EXAMPLES,
 ) -> list[Confusion]:
-    """Find the pairs of categories that are confused most often.
-
-    Parameters
-    ----------
-    true, predicted, ids
-        Of n cards; a card may come several times.
-    limit
-        How many pairs to return.
-    examples
-        How many ids to name of each.
-
-    Returns
-    -------
-    list of Confusion
-        Most frequent first, then by the largest share, then by name.
-    """
+    """Find the pairs of categories that are confused most often."""
     sizes = Counter(true)
     cards = defaultdict(list)
     for pair, card in zip(zip(true, predicted, strict=True), ids, strict=True):
@@ -155,3 +94,106 @@ def worst_confusions(
         for (t, p), wrong in cards.items()
     ]
     return sorted(found, key=lambda c: (-c.count, -c.share, c.true, c.predicted))[:limit]
+
+
+Path = tuple[str, ...]
+SEPARATOR = " > "
+
+
+@dataclass(frozen=True)
+class HierarchyScore:
+    """Quality that grants a near miss more than a far one.
+
+    Attributes
+    ----------
+    precision, recall, f1
+        Hierarchical precision and recall (Kiritchenko et al., 2005) and their harmonic mean:
+        the predicted and the true categories, each with its ancestors below the common root.
+    severity
+        Mean height of the lowest common ancestor over the mistakes (Bertinetto et al., 2020): 1
+        where all mistakes stay among siblings that are leaves. A card without a prediction
+        counts with the root. None where nothing is wrong.
+    mistakes
+        Number of wrong predictions.
+    height
+        Of the whole tree, which the severity cannot exceed.
+    """
+
+    precision: float
+    recall: float
+    f1: float
+    severity: float | None
+    mistakes: int
+    height: int
+
+
+def category_paths(names: Sequence[str]) -> list[Path]:
+    """Split categories into the parts below their common root."""
+    paths = [tuple(name.split(SEPARATOR)) for name in names]
+    levels = zip(*(path[:-1] for path in paths), strict=False)
+    shared = len(list(takewhile(lambda parts: len(set(parts)) == 1, levels)))
+    return [path[shared:] for path in paths]
+
+
+def is_tree(names: Sequence[str]) -> bool:
+    """Return whether any category has an ancestor below the common root."""
+    return any(len(path) > 1 for path in category_paths(names))
+
+
+def score_hierarchy(
+    true: Int64Array, predicted: Int64Array, names: Sequence[str]
+) -> HierarchyScore | None:
+    """Judge answers by the tree of categories.
+
+    Parameters
+    ----------
+    true
+        int64, shape (n,): positions in `names`; n at least 1.
+    predicted
+        int64, shape (n,); -1 where nothing was predicted.
+    names
+        All categories of the tree.
+
+    Returns
+    -------
+    HierarchyScore or None
+        None where the categories are no tree.
+    """
+    if not is_tree(names):
+        return None
+    paths = category_paths(names)
+    pairs = Counter(zip(true.tolist(), predicted.tolist(), strict=True))
+    answers = [(paths[t], paths[p] if p >= 0 else (), count) for (t, p), count in pairs.items()]
+    shared = sum(count * _common(t, p) for t, p, count in answers)
+    precision = _ratio(shared, sum(count * len(p) for _, p, count in answers))
+    recall = _ratio(shared, sum(count * len(t) for t, _, count in answers))
+    heights = _heights(paths)
+    wrong = [(heights[t[: _common(t, p)]], count) for t, p, count in answers if t != p]
+    mistakes = sum(count for _, count in wrong)
+    return HierarchyScore(
+        precision=precision,
+        recall=recall,
+        f1=_ratio(2 * precision * recall, precision + recall),
+        severity=sum(height * count for height, count in wrong) / mistakes if wrong else None,
+        mistakes=mistakes,
+        height=heights[()],
+    )
+
+
+def _ratio(part: float, whole: float) -> float:
+    return part / whole if whole else 0.0
+
+
+def _common(first: Path, second: Path) -> int:
+    both = zip(first, second, strict=False)
+    return len(list(takewhile(lambda parts: parts[0] == parts[1], both)))
+
+
+def _heights(paths: Sequence[Path]) -> dict[Path, int]:
+    """Return each node's distance to its farthest leaf."""
+    heights: dict[Path, int] = {}
+    for path in paths:
+        for depth in range(len(path) + 1):
+            node = path[:depth]
+            heights[node] = max(heights.get(node, 0), len(path) - depth)
+    return heights

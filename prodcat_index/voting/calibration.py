@@ -3,22 +3,152 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
-from prodcat_index.voting.backoff import (
+from prodcat_index.types import BoolArray, Float64Array, Int64Array
+from prodcat_index.voting.thresholds import (
     BackOffCurve,
     CategoryTree,
+    PrecisionCurve,
+    SetCurve,
     back_off_curve,
     likeliest_prefixes,
+    precision_curve,
+    set_curve,
 )
-from prodcat_index.voting.conformal import SetCurve, set_curve
-from prodcat_index.voting.probability import ProbabilityModel, fit_probability_model
-from prodcat_index.voting.reliability import FloatArray
-from prodcat_index.voting.thresholds import IntArray, PrecisionCurve, precision_curve
 from prodcat_index.voting.vote import Vote
+
+# Of the logarithm: an exponent of 0.05 makes shares equal, one of 20 leaves the largest alone.
+SHARPNESS_RANGE = (-3.0, 3.0)
+# Before any card is seen: half a card that was found and half a card that was not; weights and
+# log sharpness around 0 with a variance of 1; a correction that is smaller still.
+PRIOR_CARDS = 0.5
+PRIOR_OF_CORRECTION = 30.0
+LEAST_DOUBT = 1e-6
+SMALLEST_SPREAD = 1e-9
+
+
+@dataclass(frozen=True)
+class ProbabilityModel:
+    """What shares of a vote are worth."""
+
+    sharpness: float
+    intercept: float
+    similarity_weight: float
+    share_weight: float
+    offset: float = 0.0
+    slope: float = 1.0
+
+    def probabilities(self, vote: Vote, similarities: Float64Array) -> Float64Array:
+        """Return the probability of each category that got a vote."""
+        weights = np.array([self.similarity_weight, self.share_weight])
+        found = _logistic(self.intercept + _features(vote, similarities) @ weights)
+        return found[:, None] * _sharpened(vote.shares, self.sharpness)
+
+    def confidence(self, probabilities: Float64Array) -> Float64Array:
+        """Return how probably the first category is the true one."""
+        first = probabilities[:, 0]
+        confidence = _logistic(self.offset + self.slope * _log_odds(first))
+        return np.where(first > 0, confidence, 0.0)
+
+
+def fit_probability_model(
+    vote: Vote, similarities: Float64Array, is_true: BoolArray
+) -> ProbabilityModel:
+    """Learn what shares are worth by maximum likelihood."""
+    found = np.any(is_true, axis=1)
+    sharpness = _fit_sharpness(vote.shares[found], is_true[found, 0])
+    rough = ProbabilityModel(sharpness, *_fit_found(_features(vote, similarities), found))
+    first = _log_odds(rough.probabilities(vote, similarities)[:, 0])
+    offset, slope = _fit_correction(first, is_true[:, 0])
+    return replace(rough, offset=offset, slope=slope)
+
+
+def _features(vote: Vote, similarities: Float64Array) -> Float64Array:
+    return np.stack([np.nan_to_num(similarities[:, 0]), vote.shares[:, 0]], axis=1)
+
+
+def _logistic(log_odds: Float64Array) -> Float64Array:
+    return 0.5 * (1 + np.tanh(0.5 * log_odds))
+
+
+def _log_odds(probability: Float64Array) -> Float64Array:
+    bounded = np.clip(probability, LEAST_DOUBT, 1 - LEAST_DOUBT)
+    return np.log(bounded) - np.log1p(-bounded)
+
+
+def _sharpened(shares: Float64Array, sharpness: float) -> Float64Array:
+    voted = shares > 0
+    logs = np.log(np.where(voted, shares, 1.0))
+    powers = np.where(voted, np.exp(sharpness * (logs - logs[:, :1])), 0.0)
+    totals = powers.sum(axis=1, keepdims=True)
+    return np.divide(powers, totals, out=np.zeros_like(powers), where=totals > 0)
+
+
+def _fit_sharpness(shares: Float64Array, first_is_true: BoolArray) -> float:
+    from scipy.optimize import minimize_scalar
+
+    def loss(log_sharpness: float) -> float:
+        first = _sharpened(shares, np.exp(log_sharpness))[:, 0]
+        likelihood = np.where(first_is_true, first, 1 - first)
+        return float(-np.log(np.maximum(likelihood, LEAST_DOUBT)).sum() + log_sharpness**2 / 2)
+
+    return float(np.exp(minimize_scalar(loss, bounds=SHARPNESS_RANGE, method="bounded").x))
+
+
+def _fit_found(features: Float64Array, found: BoolArray) -> list[float]:
+    """Return the intercept and the weights of the similarity and the share."""
+    mean, spread = features.mean(axis=0), features.std(axis=0)
+    spread = np.where(spread > SMALLEST_SPREAD, spread, 1.0)
+    # The prior's cards stand at the mean.
+    scaled = np.pad((features - mean) / spread, ((0, 2), (0, 0)))
+    truth = np.append(found, [1.0, 0.0])
+    counts = np.append(np.ones(len(found)), [PRIOR_CARDS] * 2)
+    intercept, *scaled_weights = _fit_logistic(
+        scaled, truth, counts, usual=np.zeros(3), strength=np.array([0.0, 1.0, 1.0])
+    )
+    weights = np.array(scaled_weights) / spread
+    return [intercept - float(weights @ mean), *weights.tolist()]
+
+
+def _fit_correction(log_odds: Float64Array, right: BoolArray) -> list[float]:
+    """Return offset and slope, 0 and 1 unless many cards say otherwise."""
+    return _fit_logistic(
+        log_odds[:, None],
+        right.astype(np.float64),
+        np.ones(len(right)),
+        usual=np.array([0.0, 1.0]),
+        strength=np.full(2, PRIOR_OF_CORRECTION),
+    )
+
+
+def _fit_logistic(
+    features: Float64Array,
+    truth: Float64Array,
+    counts: Float64Array,
+    usual: Float64Array,
+    strength: Float64Array,
+) -> list[float]:
+    """Return the intercept and weights, none negative, that are drawn to the usual ones."""
+    from scipy.optimize import minimize
+
+    rows = np.column_stack([np.ones(len(features)), features])
+
+    def loss(weights: Float64Array) -> tuple[float, Float64Array]:
+        log_odds, away = rows @ weights, weights - usual
+        value = counts @ (np.logaddexp(0.0, log_odds) - truth * log_odds)
+        slopes = rows.T @ (counts * (_logistic(log_odds) - truth)) + strength * away
+        return float(value + strength @ away**2 / 2), slopes
+
+    bounds = [(None, None)] + [(0.0, None)] * features.shape[1]
+    found: list[float] = minimize(
+        loss, usual, jac=True, bounds=bounds, method="L-BFGS-B"
+    ).x.tolist()
+    return found
+
 
 MINIMUM_CARDS = 100
 
@@ -47,7 +177,7 @@ class Calibration:
     prefixes: BackOffCurve | None
     sets: SetCurve
 
-    def confidence(self, vote: Vote, similarities: FloatArray) -> FloatArray:
+    def confidence(self, vote: Vote, similarities: Float64Array) -> Float64Array:
         """Return how probably the category with the largest share is the true one.
 
         Parameters
@@ -66,10 +196,7 @@ class Calibration:
 
 
 def fit_calibration(
-    vote: Vote,
-    similarities: FloatArray,
-    true_codes: IntArray,
-    names: Sequence[str],
+    vote: Vote, similarities: Float64Array, true_codes: Int64Array, names: Sequence[str]
 ) -> Calibration | None:
     """Learn from votes on cards of known category how far votes can be trusted.
 
@@ -123,7 +250,7 @@ def _select(vote: Vote, rows: npt.NDArray[np.bool_]) -> Vote:
 
 
 def _check(
-    vote: Vote, similarities: FloatArray, true_codes: IntArray, names: Sequence[str]
+    vote: Vote, similarities: Float64Array, true_codes: Int64Array, names: Sequence[str]
 ) -> None:
     if similarities.shape != vote.shares.shape or true_codes.shape != vote.shares.shape[:1]:
         raise ValueError(

@@ -2,51 +2,131 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from prodcat_index.voting import objectives
-from prodcat_index.voting.bootstrap import (
-    Interval,
-    Sample,
-    cluster_codes,
-    draw_weighted_f1,
-    percentile_interval,
-)
+from prodcat_index.types import Float64Array, Int64Array
 
-IntArray = npt.NDArray[np.int64]
+
+def accuracy(true: Int64Array, predicted: Int64Array) -> float:
+    """Share of right predictions.
+
+    Parameters
+    ----------
+    true
+        int64, shape (n,): category codes; n at least 1.
+    predicted
+        int64, shape (n,); -1 where nothing was predicted.
+    """
+    return float(np.mean(true == predicted))
+
+
+def category_f1(true: Int64Array, predicted: Int64Array, categories: int) -> Float64Array:
+    """F1 of every category: 2 TP / (2 TP + FP + FN)."""
+    hits = np.bincount(true[true == predicted], minlength=categories)
+    named = np.bincount(predicted[predicted >= 0], minlength=categories)
+    both = np.bincount(true, minlength=categories) + named
+    return np.divide(2.0 * hits, both, out=np.zeros(categories), where=both > 0)
+
+
+def weighted_f1(true: Int64Array, predicted: Int64Array, categories: int) -> float:
+    """Mean F1 of the categories, weighted by their numbers of true cards."""
+    sizes = np.bincount(true, minlength=categories)
+    return float(category_f1(true, predicted, categories) @ sizes / len(true))
+
+
+def macro_f1(true: Int64Array, predicted: Int64Array, categories: int) -> float:
+    """Mean F1 of the categories that have true cards."""
+    sizes = np.bincount(true, minlength=categories)
+    return float(category_f1(true, predicted, categories)[sizes > 0].mean())
+
+
+DRAWS = 1000
+LEVEL = 0.95
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A range that holds the value 95 times in 100."""
+
+    low: float
+    high: float
+
+    def __contains__(self, value: float) -> bool:
+        """Return whether a value lies in the range."""
+        return self.low <= value <= self.high
+
+
+class Sample(NamedTuple):
+    """Answers for n cards."""
+
+    true: Int64Array
+    predicted: Int64Array
+    clusters: Int64Array
+
+
+def cluster_codes(groups: Sequence[str]) -> Int64Array:
+    """Give a number to each group of cards that is drawn together."""
+    keys = [group or row for row, group in enumerate(groups)]
+    code = {key: place for place, key in enumerate(dict.fromkeys(keys))}
+    return np.array([code[key] for key in keys], dtype=np.int64)
+
+
+def draw_weighted_f1(
+    samples: Sequence[Sample], categories: int, *, draws: int = DRAWS, seed: int = 0
+) -> Float64Array:
+    """Weighted F1 of resampled cards: clusters are drawn with replacement."""
+    clusters = 1 + max(int(sample.clusters.max()) for sample in samples)
+    means = [_mean_f1(samples, counts, categories) for counts in _counts(clusters, draws, seed)]
+    return np.array(means, dtype=np.float64)
+
+
+def _counts(clusters: int, draws: int, seed: int) -> Iterator[Int64Array]:
+    rng = np.random.default_rng(seed)
+    for _ in range(draws):
+        yield np.bincount(rng.integers(clusters, size=clusters), minlength=clusters)
+
+
+def _mean_f1(samples: Sequence[Sample], counts: Int64Array, categories: int) -> float:
+    weighed = [(sample, counts[sample.clusters]) for sample in samples]
+    scores = [weighted_f1_of(s.true, s.predicted, w, categories) for s, w in weighed if w.any()]
+    return sum(scores) / len(scores) if scores else np.nan
+
+
+def weighted_f1_of(
+    true: Int64Array, predicted: Int64Array, counts: Int64Array, categories: int
+) -> float:
+    """Weighted F1 when each card counts several times."""
+    hit, named = true == predicted, predicted >= 0
+    hits = np.bincount(true[hit], counts[hit], categories)
+    sizes = np.bincount(true, counts, categories)
+    both = sizes + np.bincount(predicted[named], counts[named], categories)
+    f1 = np.divide(2.0 * hits, both, out=np.zeros(categories), where=both > 0)
+    return float(f1 @ sizes / sizes.sum())
+
+
+def percentile_interval(values: Float64Array) -> Interval:
+    """Return the range between the 2.5th and the 97.5th percentile."""
+    low, high = np.nanpercentile(values, [50 * (1 - LEVEL), 50 * (1 + LEVEL)])
+    return Interval(float(low), float(high))
+
+
 NOTHING = -1
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What was answered for n cards, in codes of C categories.
+    """What was answered for n cards, in codes of C categories."""
 
-    Attributes
-    ----------
-    true
-        int64, shape (n,); n at least 1.
-    predicted
-        int64, shape (n,); -1 where nothing was predicted.
-    reachable
-        bool, shape (C,): categories that could have been predicted.
-    ranked
-        int64, shape (n, r): best category first, each once; -1 after the last. None where
-        answers are not ranked.
-    neighbours
-        int64, shape (n, k): categories of the neighbours; -1 where there is none. None where
-        nobody voted.
-    """
-
-    true: IntArray
-    predicted: IntArray
+    true: Int64Array
+    predicted: Int64Array
     reachable: npt.NDArray[np.bool_]
-    ranked: IntArray | None = None
-    neighbours: IntArray | None = None
+    ranked: Int64Array | None = None
+    neighbours: Int64Array | None = None
 
     @property
     def categories(self) -> int:
@@ -121,23 +201,15 @@ def _count(number: int, one: str, many: str) -> str:
 
 
 def score_outcome(outcome: Outcome, interval: Interval | None = None) -> Score:
-    """Judge answers.
-
-    Parameters
-    ----------
-    outcome
-        True and predicted categories.
-    interval
-        95 % interval of the weighted F1, if it was drawn.
-    """
+    """Judge answers."""
     true, predicted, categories = outcome.true, outcome.predicted, outcome.categories
     return Score(
         cards=len(true),
         categories=len(np.unique(true)),
         unreachable=int(np.sum(~outcome.reachable[true])),
-        accuracy=objectives.accuracy(true, predicted),
-        weighted_f1=objectives.weighted_f1(true, predicted, categories),
-        macro_f1=objectives.macro_f1(true, predicted, categories),
+        accuracy=accuracy(true, predicted),
+        weighted_f1=weighted_f1(true, predicted, categories),
+        macro_f1=macro_f1(true, predicted, categories),
         top3=_share_among(true, outcome.ranked, 3),
         top5=_share_among(true, outcome.ranked, 5),
         oracle=_share_among(true, outcome.neighbours, None),
@@ -145,7 +217,9 @@ def score_outcome(outcome: Outcome, interval: Interval | None = None) -> Score:
     )
 
 
-def _share_among(true: IntArray, candidates: IntArray | None, first: int | None) -> float | None:
+def _share_among(
+    true: Int64Array, candidates: Int64Array | None, first: int | None
+) -> float | None:
     if candidates is None:
         return None
     return float(np.any(candidates[:, :first] == true[:, None], axis=1).mean())
@@ -208,11 +282,11 @@ def _codes(names: Collection[str]) -> dict[str, int]:
     return {name: place for place, name in enumerate(sorted(set(names) - {""}))}
 
 
-def _encode(names: Sequence[str], code: dict[str, int]) -> IntArray:
+def _encode(names: Sequence[str], code: dict[str, int]) -> Int64Array:
     return np.array([code.get(name, NOTHING) for name in names], dtype=np.int64)
 
 
-def _encode_rows(rows: Sequence[Sequence[str]] | None, code: dict[str, int]) -> IntArray | None:
+def _encode_rows(rows: Sequence[Sequence[str]] | None, code: dict[str, int]) -> Int64Array | None:
     if rows is None:
         return None
     longest = max((len(row) for row in rows), default=0)

@@ -9,51 +9,29 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from prodcat_index.types import Float64Array, Int64Array
 from prodcat_index.voting.vote import first_of_category
 
-FloatRows = npt.NDArray[np.float64]
-IntRows = npt.NDArray[np.int64]
 # What an equally near candidate falls behind by for every one before it: less than any rounding.
-BEHIND = 1e-11
+TIE_EPSILON = 1e-11
 
 
 @dataclass(frozen=True)
 class Pool:
-    """For each of n labelled queries, P cards that may be among its nearest for some weights.
-
-    The candidates of a query stand in the order of their ids, which settles ties.
-
-    Attributes
-    ----------
-    similarities
-        float32, shape (n, P, B): cosine in each block, the expected one where the card lacks the
-        block, 0 where the query does.
-    categories
-        int32, shape (n, P): category code of each candidate; -1 where there is no further one.
-    present
-        bool, shape (n, B): which blocks each query has.
-    true
-        int64, shape (n,): category code of each query.
-    sizes
-        int64, shape (C,): cards of each category, the hidden ones too: a category that looked
-        smaller to its own cards alone would be told by its size.
-    log_heads
-        float32, shape (n, P): natural logarithm of the probability of each candidate's category
-        by the linear head over the last block; 0 where there is no head.
-    """
+    """For each of n labelled queries, P cards that may be among its nearest for some weights."""
 
     similarities: npt.NDArray[np.float32]
     categories: npt.NDArray[np.int32]
     present: npt.NDArray[np.bool_]
-    true: IntRows
-    sizes: IntRows
+    true: Int64Array
+    sizes: Int64Array
     log_heads: npt.NDArray[np.float32]
 
     def __len__(self) -> int:
         """Return the number of queries."""
         return len(self.true)
 
-    def select(self, rows: IntRows) -> Pool:
+    def select(self, rows: Int64Array) -> Pool:
         """Return the pool of these queries only."""
         return Pool(
             similarities=self.similarities[rows],
@@ -65,16 +43,8 @@ class Pool:
         )
 
 
-def join_pools(pools: Sequence[Pool], places: Sequence[IntRows]) -> Pool:
-    """Put pools over the same categories together.
-
-    Parameters
-    ----------
-    pools
-        At least one; sizes are those of the first.
-    places
-        int64 arrays: where the queries of each pool stand among all, every place once.
-    """
+def join_pools(pools: Sequence[Pool], places: Sequence[Int64Array]) -> Pool:
+    """Put pools over the same categories together."""
     order = np.argsort(np.concatenate(places))
     width = max(pool.categories.shape[1] for pool in pools)
 
@@ -101,45 +71,20 @@ def join_pools(pools: Sequence[Pool], places: Sequence[IntRows]) -> Pool:
 
 @dataclass(frozen=True)
 class Ranked:
-    """The nearest candidates under some weights, nearest first.
+    """The nearest candidates under some weights, nearest first."""
 
-    Attributes
-    ----------
-    similarities
-        float64, shape (n, K): weighted similarity; NaN where there is no further candidate.
-    categories
-        int64, shape (n, K): category codes; -1 where there is no further candidate.
-    first
-        int64, shape (n, K), from :func:`~prodcat_index.voting.vote.first_of_category`.
-    log_sizes
-        float64, shape (n, K): natural logarithm of the size of the category.
-    log_heads
-        float64, shape (n, K): that of its probability by the linear head, times the weight of the
-        block that the head reads.
-    """
-
-    similarities: FloatRows
-    categories: IntRows
-    first: IntRows
-    log_sizes: FloatRows
-    log_heads: FloatRows
+    similarities: Float64Array
+    categories: Int64Array
+    first: Int64Array
+    log_sizes: Float64Array
+    log_heads: Float64Array
 
 
-def rank(pool: Pool, weights: FloatRows, k: int) -> Ranked:
-    """Order the candidates by weighted similarity and keep the k nearest, ties by id.
-
-    Parameters
-    ----------
-    pool
-        Candidates.
-    weights
-        float64, shape (B,), summing to 1; shared out among the blocks that a query has.
-    k
-        Number of neighbours to keep.
-    """
+def rank(pool: Pool, weights: Float64Array, k: int) -> Ranked:
+    """Order the candidates by weighted similarity and keep the k nearest, ties by id."""
     similarity = _weighted(pool, weights)
     k = min(k, similarity.shape[1])
-    farness = BEHIND * np.arange(similarity.shape[1]) - similarity
+    farness = TIE_EPSILON * np.arange(similarity.shape[1]) - similarity
     nearest = np.argpartition(farness, k - 1, axis=1)[:, :k]
     sorting = np.argsort(np.take_along_axis(farness, nearest, axis=1), axis=1)
     rows = np.take_along_axis(nearest, sorting, axis=1)
@@ -154,7 +99,7 @@ def rank(pool: Pool, weights: FloatRows, k: int) -> Ranked:
     )
 
 
-def _weighted(pool: Pool, weights: FloatRows) -> npt.NDArray[np.float32]:
+def _weighted(pool: Pool, weights: Float64Array) -> npt.NDArray[np.float32]:
     kept = np.where(pool.present, weights, 0.0)
     totals = kept.sum(axis=1, keepdims=True)
     shared = np.divide(kept, totals, out=np.zeros_like(kept), where=totals > 0)

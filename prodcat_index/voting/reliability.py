@@ -9,10 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-FloatArray = npt.NDArray[np.float64]
-BoolArray = npt.NDArray[np.bool_]
+from prodcat_index.types import BoolArray, Float64Array
 
 BINS = 15
 # A wrong answer with confidence 1 counts as one with this little doubt, so that nll stays finite.
@@ -21,17 +19,7 @@ LEAST_DOUBT = 1e-4
 
 @dataclass(frozen=True)
 class ReliabilityBin:
-    """Answers of about the same confidence.
-
-    Attributes
-    ----------
-    answers
-        Number of them.
-    confidence
-        Their mean confidence.
-    accuracy
-        Share of right ones.
-    """
+    """Answers of about the same confidence."""
 
     answers: int
     confidence: float
@@ -40,25 +28,15 @@ class ReliabilityBin:
 
 @dataclass(frozen=True)
 class RiskCoverage:
-    """What is lost by answering more.
+    """What is lost by answering more."""
 
-    Attributes
-    ----------
-    coverage
-        float64, shape (m,): share of answers kept, rising to 1, one for each different confidence.
-    risk
-        float64, shape (m,): share of wrong ones among these.
-    area
-        Mean risk over all coverages, equally confident answers standing in random order.
-    """
-
-    coverage: FloatArray
-    risk: FloatArray
+    coverage: Float64Array
+    risk: Float64Array
     area: float
 
 
 def reliability_table(
-    confidence: FloatArray, right: BoolArray, bins: int = BINS
+    confidence: Float64Array, right: BoolArray, bins: int = BINS
 ) -> list[ReliabilityBin]:
     """Compare confidence with accuracy in bins of equally many answers.
 
@@ -82,27 +60,27 @@ def reliability_table(
     ]
 
 
-def ece(confidence: FloatArray, right: BoolArray, bins: int = BINS) -> float:
+def ece(confidence: Float64Array, right: BoolArray, bins: int = BINS) -> float:
     """Return the expected calibration error: mean |confidence - accuracy| over equal-mass bins."""
     table = reliability_table(confidence, right, bins)
     gaps = sum(b.answers * abs(b.confidence - b.accuracy) for b in table)
     return gaps / len(right)
 
 
-def brier(confidence: FloatArray, right: BoolArray) -> float:
+def brier(confidence: Float64Array, right: BoolArray) -> float:
     """Return the mean squared distance of confidence from 1 where right and 0 where wrong."""
     check(confidence, right)
     return float(np.mean((confidence - right) ** 2))
 
 
-def nll(confidence: FloatArray, right: BoolArray) -> float:
+def nll(confidence: Float64Array, right: BoolArray) -> float:
     """Return the mean negative natural logarithm of the confidence in what came true."""
     check(confidence, right)
     bounded = np.clip(confidence, LEAST_DOUBT, 1 - LEAST_DOUBT)
     return float(-np.mean(np.log(np.where(right, bounded, 1 - bounded))))
 
 
-def risk_coverage(confidence: FloatArray, right: BoolArray) -> RiskCoverage:
+def risk_coverage(confidence: Float64Array, right: BoolArray) -> RiskCoverage:
     """Return the share of wrong answers when only the most confident ones are kept."""
     check(confidence, right)
     order = np.argsort(-confidence, kind="stable")
@@ -117,14 +95,8 @@ def risk_coverage(confidence: FloatArray, right: BoolArray) -> RiskCoverage:
     )
 
 
-def check(confidence: FloatArray, right: BoolArray) -> None:
-    """Refuse swapped arguments and what is no confidence.
-
-    Raises
-    ------
-    ValueError
-        If `right` is not boolean, the lengths differ or are 0, or a confidence is not from 0 to 1.
-    """
+def check(confidence: Float64Array, right: BoolArray) -> None:
+    """Refuse swapped arguments and what is no confidence."""
     if right.dtype != np.bool_:
         raise ValueError(f"right must be boolean; it is {right.dtype}. Are the arguments swapped?")
     if confidence.shape != right.shape or right.ndim != 1 or not len(right):

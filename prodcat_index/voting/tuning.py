@@ -9,9 +9,10 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
+from prodcat_index.types import Float64Array, Int64Array
 from prodcat_index.voting.calibration import Calibration
-from prodcat_index.voting.objectives import accuracy, macro_f1, weighted_f1
-from prodcat_index.voting.pool import FloatRows, IntRows, Pool, Ranked, rank
+from prodcat_index.voting.metrics import accuracy, macro_f1, weighted_f1
+from prodcat_index.voting.pool import Pool, Ranked, rank
 from prodcat_index.voting.vote import VoteParameters, category_totals, neighbour_shares
 
 Objective = Literal["weighted-f1", "macro-f1", "accuracy", "nll"]
@@ -89,23 +90,9 @@ class Tuning:
 
 
 def evaluate_vote(
-    ranked: Ranked, true: IntRows, categories: int, vote: VoteParameters, objective: Objective
+    ranked: Ranked, true: Int64Array, categories: int, vote: VoteParameters, objective: Objective
 ) -> float:
-    """Return the objective of one way of voting; larger is better.
-
-    Parameters
-    ----------
-    ranked
-        Neighbours of n queries, at least as many as vote.
-    true
-        int64, shape (n,): category codes.
-    categories
-        Number of categories.
-    vote
-        How they vote.
-    objective
-        ``nll`` is negated.
-    """
+    """Return the objective of one way of voting; larger is better."""
     predicted, share = outcome(ranked, true, vote)
     if objective == "nll":
         return float(np.log((1 - UNSEEN) * share + UNSEEN / categories).mean())
@@ -115,14 +102,10 @@ def evaluate_vote(
     return score(true, predicted, categories)
 
 
-def outcome(ranked: Ranked, true: IntRows, vote: VoteParameters) -> tuple[IntRows, FloatRows]:
-    """Return the predicted category, -1 where nobody votes, and the true category's share.
-
-    Parameters
-    ----------
-    ranked, true, vote
-        As for :func:`evaluate_vote`.
-    """
+def outcome(
+    ranked: Ranked, true: Int64Array, vote: VoteParameters
+) -> tuple[Int64Array, Float64Array]:
+    """Return the predicted category, -1 where nobody votes, and the true category's share."""
     k = vote.k
     categories = ranked.categories[:, :k]
     factors = vote.log_factors(ranked.log_sizes[:, :k], ranked.log_heads[:, :k])
@@ -134,15 +117,7 @@ def outcome(ranked: Ranked, true: IntRows, vote: VoteParameters) -> tuple[IntRow
 
 
 class Search:
-    """A search for the best setting over one pool.
-
-    Parameters
-    ----------
-    pool
-        Candidates of labelled queries.
-    objective
-        What is maximised.
-    """
+    """A search for the best setting over one pool."""
 
     def __init__(self, pool: Pool, objective: Objective) -> None:
         self.pool = pool
@@ -150,13 +125,7 @@ class Search:
         self._values: dict[Setting, float] = {}
 
     def run(self, starts: Sequence[Setting]) -> Step:
-        """Climb from each start, and return the best setting found.
-
-        Parameters
-        ----------
-        starts
-            At least one.
-        """
+        """Climb from each start, and return the best setting found."""
         return max((self._climb(start) for start in starts), key=lambda step: step.value)
 
     @property
@@ -198,13 +167,7 @@ class Search:
         return bool(self.pool.log_heads.any())
 
     def run_all(self, settings: Sequence[Setting]) -> list[Step]:
-        """Return the objective of each setting.
-
-        Parameters
-        ----------
-        settings
-            At least one; those of the same weights share their ranking, and none is tried twice.
-        """
+        """Return the objective of each setting."""
         new = [setting for setting in dict.fromkeys(settings) if setting not in self._values]
         deepest = max((setting.vote.k for setting in new), default=0)
         for weights, same in groupby(new, key=lambda setting: setting.weights):
@@ -258,11 +221,7 @@ def vote_surface(pool: Pool, setting: Setting, objective: Objective) -> tuple[St
 
 
 def weight_surface(pool: Pool, setting: Setting, objective: Objective) -> tuple[Step, ...]:
-    """Return the objective over the weights, the vote as in the setting.
-
-    All mixtures in tenths for up to three blocks; for more, each block's share in tenths, with
-    the others in their proportion, or alike where they have nothing.
-    """
+    """Return the objective over the weights, the vote as in the setting."""
     blocks = len(setting.weights)
     mixtures = _mixtures(blocks) if blocks <= MIXED_BLOCKS else _profiles(setting.weights)
     return _surface(pool, [replace(setting, weights=weights) for weights in mixtures], objective)

@@ -8,9 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from prodcat_index.errors import QueryError
+from prodcat_index.types import Float64Array, Int64Array
 
-FloatRows = npt.NDArray[np.float64]
-IntRows = npt.NDArray[np.int64]
 PAIRS_AT_ONCE = 2_000_000
 
 
@@ -37,7 +36,7 @@ class VoteParameters:
     prior_exponent: float = 0.0
     head_exponent: float = 0.0
 
-    def log_factors(self, log_sizes: FloatRows, log_heads: FloatRows) -> FloatRows:
+    def log_factors(self, log_sizes: Float64Array, log_heads: Float64Array) -> Float64Array:
         """Return the logarithm of what a vote is multiplied by for its category's sake.
 
         Parameters
@@ -58,25 +57,13 @@ class VoteParameters:
 
 
 def check_k(k: int) -> None:
-    """Refuse a number of neighbours that nobody can be found for.
-
-    Raises
-    ------
-    QueryError
-        If it is less than 1.
-    """
+    """Refuse a number of neighbours that nobody can be found for."""
     if k < 1:
         raise QueryError(f"The number of neighbours k must be 1 or more; it is {k}.")
 
 
 def check_vote(parameters: VoteParameters) -> None:
-    """Refuse parameters that no vote can be held with.
-
-    Raises
-    ------
-    QueryError
-        If one is out of range; names it.
-    """
+    """Refuse parameters that no vote can be held with."""
     check_k(parameters.k)
     if not (np.isfinite(parameters.temperature) and parameters.temperature > 0):
         raise QueryError(f"The temperature must be above 0; it is {parameters.temperature}.")
@@ -101,17 +88,17 @@ class Vote:
         float64, shape (n, k): shares of ``categories``; 0 after the last.
     """
 
-    neighbour_shares: FloatRows
-    categories: IntRows
-    shares: FloatRows
+    neighbour_shares: Float64Array
+    categories: Int64Array
+    shares: Float64Array
 
 
 def vote(
-    similarities: FloatRows,
-    categories: IntRows,
+    similarities: Float64Array,
+    categories: Int64Array,
     sizes: npt.NDArray[np.int64],
     parameters: VoteParameters,
-    log_heads: FloatRows | None = None,
+    log_heads: Float64Array | None = None,
 ) -> Vote:
     """Let neighbours vote for their categories.
 
@@ -139,22 +126,12 @@ def vote(
 
 
 def cast_votes(
-    similarities: FloatRows,
-    categories: IntRows,
-    log_factors: FloatRows,
+    similarities: Float64Array,
+    categories: Int64Array,
+    log_factors: Float64Array,
     parameters: VoteParameters,
 ) -> Vote:
-    """Let neighbours vote, each multiplied by a factor of its own.
-
-    Parameters
-    ----------
-    similarities, categories
-        As for :func:`vote`.
-    log_factors
-        float64, shape (n, k), from :meth:`VoteParameters.log_factors`.
-    parameters
-        ``k`` and the temperature.
-    """
+    """Let neighbours vote, each multiplied by a factor of its own."""
     k = parameters.k
     at_once = max(1, PAIRS_AT_ONCE // max(1, min(k, categories.shape[1])) ** 2)
     parts = []
@@ -170,9 +147,9 @@ def cast_votes(
 
 
 def _cast(
-    similarities: FloatRows,
-    categories: IntRows,
-    log_factors: FloatRows,
+    similarities: Float64Array,
+    categories: Int64Array,
+    log_factors: Float64Array,
     temperature: float,
 ) -> Vote:
     shares = neighbour_shares(similarities, categories, log_factors, temperature)
@@ -188,38 +165,14 @@ def _cast(
     )
 
 
-def first_of_category(categories: npt.NDArray[np.integer]) -> IntRows:
-    """Say at which position the category of each neighbour stands first.
-
-    Parameters
-    ----------
-    categories
-        int, shape (n, k).
-
-    Returns
-    -------
-    numpy.ndarray
-        int64, shape (n, k), from 0 to k - 1.
-    """
-    first: IntRows = (categories[:, :, None] == categories[:, None, :]).argmax(axis=2)
+def first_of_category(categories: npt.NDArray[np.integer]) -> Int64Array:
+    """Say at which position the category of each neighbour stands first."""
+    first: Int64Array = (categories[:, :, None] == categories[:, None, :]).argmax(axis=2)
     return first
 
 
-def category_totals(shares: FloatRows, first: IntRows) -> FloatRows:
-    """Add up the shares of each category at the position of its first neighbour.
-
-    Parameters
-    ----------
-    shares
-        float64, shape (n, k).
-    first
-        int64, shape (n, k), from :func:`first_of_category`.
-
-    Returns
-    -------
-    numpy.ndarray
-        float64, shape (n, k); 0 at positions that are not the first of their category.
-    """
+def category_totals(shares: Float64Array, first: Int64Array) -> Float64Array:
+    """Add up the shares of each category at the position of its first neighbour."""
     n, k = shares.shape
     places = (first + np.arange(n)[:, None] * k).ravel()
     totals = np.bincount(places, weights=shares.ravel(), minlength=n * k)
@@ -227,27 +180,12 @@ def category_totals(shares: FloatRows, first: IntRows) -> FloatRows:
 
 
 def neighbour_shares(
-    similarities: FloatRows,
+    similarities: Float64Array,
     categories: npt.NDArray[np.integer],
-    log_factors: FloatRows,
+    log_factors: Float64Array,
     temperature: float,
-) -> FloatRows:
-    """Say what part of the vote each neighbour has.
-
-    Parameters
-    ----------
-    similarities, categories
-        As for :func:`vote`.
-    log_factors
-        As for :func:`cast_votes`.
-    temperature
-        How fast a vote fades with distance.
-
-    Returns
-    -------
-    numpy.ndarray
-        float64, shape (n, k); a row sums to 1, or to 0 where nobody votes.
-    """
+) -> Float64Array:
+    """Say what part of the vote each neighbour has."""
     voting = categories >= 0
     nearest = np.where(voting, similarities, -np.inf).max(axis=1, initial=-np.inf, keepdims=True)
     scores = np.where(voting, (similarities - nearest) / temperature + log_factors, -np.inf)
@@ -256,5 +194,5 @@ def neighbour_shares(
     silent = np.full_like(scores, -np.inf)
     weights = np.exp(np.subtract(scores, largest, out=silent, where=voting))
     totals = weights.sum(axis=1, keepdims=True)
-    shares: FloatRows = np.divide(weights, totals, out=np.zeros_like(weights), where=totals > 0)
+    shares: Float64Array = np.divide(weights, totals, out=np.zeros_like(weights), where=totals > 0)
     return shares

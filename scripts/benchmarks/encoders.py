@@ -17,14 +17,12 @@ import numpy.typing as npt
 import typer
 
 from prodcat_index.cards import read_catalogue
-from prodcat_index.cards.demo import make_demo_catalogue
 from prodcat_index.cards.pictures import load_picture
-from prodcat_index.encoders.base import Encoder, unit_rows
-from prodcat_index.encoders.options import Precision
+from prodcat_index.demo.folder import make_demo_catalogue
+from prodcat_index.encoders.base import Encoder, Precision, unit_rows
+from prodcat_index.encoders.device import import_with_torch
 from prodcat_index.encoders.registry import make_encoder
-from prodcat_index.encoders.timm_image import TimmEncoder
-from prodcat_index.encoders.timm_named import NamedTimmEncoder
-from prodcat_index.encoders.torch_setup import import_with_torch
+from prodcat_index.encoders.timm_image import NamedTimmEncoder, TimmEncoder
 from scripts.benchmarks.page import PAGE, PageOption, table, write_section
 from scripts.benchmarks.stages import STAGES_HEADER, STAGES_TOLD, stage_row
 

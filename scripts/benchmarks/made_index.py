@@ -11,8 +11,8 @@ import numpy.typing as npt
 import pandas as pd
 
 from prodcat_index.cards.card import Catalogue
-from prodcat_index.encoders.arrays import open_array
 from prodcat_index.encoders.base import Encoded, Encoder, unit_rows
+from prodcat_index.files import open_array
 from prodcat_index.index.block import Block, EncoderSlot
 from prodcat_index.index.learned import learn
 from prodcat_index.index.manifest import LEARNED

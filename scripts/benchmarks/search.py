@@ -75,7 +75,7 @@ def _draw(folder: Path, cards: int) -> None:
 
 def compare(folder: Path, rounds: int) -> tuple[Way, Way, dict[str, float]]:
     """Take both ways in turns."""
-    from prodcat_index.index.building import VOTE_OF_LEARNED, equal_weights
+    from prodcat_index.index.build import VOTE_OF_LEARNED, equal_weights
     from scripts.benchmarks.made_index import open_cards
 
     learned = open_cards(folder).indexed()
@@ -115,13 +115,13 @@ def _near_cards(parts: Any, count: int) -> list[Any]:
 
 
 def _decide(parts: Any, vote: Any, queries: list[Any]) -> None:
-    from prodcat_index.index.deciding import decide
+    from prodcat_index.index.answers import search_and_vote
     from prodcat_index.voting.vote import VoteParameters
 
     there = np.ones((len(queries[0]), len(queries)), dtype=bool)
     weights = np.array([parts.weights[name] for name in parts.block_names])
     vectors, present = parts.with_learned(queries, there)
-    decide(parts, vectors, present, weights, vote or VoteParameters())
+    search_and_vote(parts, vectors, present, weights, vote or VoteParameters())
 
 
 def _a_second(ask: Callable[[list[Any]], None], queries: Any, batch: int, count: int) -> float:

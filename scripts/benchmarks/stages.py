@@ -12,7 +12,7 @@ from typing import Any
 from PIL import Image
 
 from prodcat_index.encoders.cache import EmbeddingCache
-from prodcat_index.encoders.device import each_core_alone
+from prodcat_index.encoders.device import single_threaded_workers
 from prodcat_index.encoders.embedding import embed
 from prodcat_index.encoders.timm_image import BATCH, TimmEncoder
 
@@ -62,7 +62,7 @@ def _decode(encoder: TimmEncoder) -> Callable[[str], Any]:
 def _forward(encoder: TimmEncoder, paths: Sequence[str], load: Callable[[str], Any]) -> None:
     size = BATCH["cpu"]
     batches = [paths[start : start + size] for start in range(0, len(paths), size)]
-    with each_core_alone() as pool:
+    with single_threaded_workers() as pool:
         for _ in pool.map(lambda batch: encoder._forward([load(path) for path in batch]), batches):
             pass
 

@@ -93,7 +93,7 @@ def _draw(folder: Path, cards: int) -> None:
 
 
 def tune_once(folder: Path) -> Tuned:
-    from prodcat_index.index.tuning import tune as tune_index
+    from prodcat_index.index.tune import tune as tune_index
     from prodcat_index.voting import tuning
     from scripts.benchmarks.made_index import open_cards
 

@@ -4,33 +4,98 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from prodcat_index.cards.card import Catalogue
 from prodcat_index.cards.split import Split
-from prodcat_index.cards.splits import split_catalogue
+from prodcat_index.cards.splitting import split_catalogue
 from prodcat_index.encoders.base import Encoder
 from prodcat_index.encoders.cache import default_cache
+from prodcat_index.encoders.device import import_with_torch
 from prodcat_index.encoders.embedding import embed
-from prodcat_index.encoders.finetuned import SCHEME, FinetunedRecord
-from prodcat_index.encoders.registry import make_encoder
-from prodcat_index.encoders.torch_setup import import_with_torch
-from prodcat_index.errors import CatalogueError
+from prodcat_index.encoders.registry import SCHEME, FinetunedRecord, make_encoder
+from prodcat_index.errors import CatalogueError, EncoderError
 from prodcat_index.findings import Finding
-from prodcat_index.learning.finetuning.material import Material, collect, numbered
-from prodcat_index.learning.finetuning.scoring import Rows, best_epoch, knn_f1
-from prodcat_index.learning.finetuning.settings import FinetuneSettings, check_settings
-from prodcat_index.learning.finetuning.trainees import Trainee, make_trainee
-from prodcat_index.learning.finetuning.workplace import (
+from prodcat_index.learning.finetuning.run_dir import (
     CHECKPOINTS,
-    occupied,
+    exclusive_run_dir,
     resume_point,
     write_encoder,
 )
+from prodcat_index.learning.finetuning.trainable import TrainableEncoder, make_trainable
+from prodcat_index.learning.finetuning.training_data import (
+    Rows,
+    TrainingData,
+    best_epoch,
+    collect,
+    knn_f1,
+    numbered,
+)
+
+TrainingPrecision = Literal["float32", "bfloat16", "float16"]
+
+
+@dataclass(frozen=True)
+class FinetuneSettings:
+    """How an encoder is fine-tuned.
+
+    Attributes
+    ----------
+    epochs
+        Passes over the training cards, at most.
+    patience
+        Epochs without a better score after which training stops.
+    batch
+        Cards that the network sees at once.
+    accumulate
+        Batches whose gradients are added up before a step.
+    learning_rate
+        None for what was measured to suit pictures or texts.
+    balance
+        Draw the categories equally often.
+    freeze
+        Share of the network's tensors, from the input, that stay as they are; None for what was
+        measured to suit pictures or texts.
+    input_size
+        Side of the pictures in pixels; None for the encoder's own.
+    precision
+        Of the numbers while training; None for half precision on CUDA and full elsewhere.
+    seed
+        Of everything that is drawn at random.
+    """
+
+    epochs: int = 4
+    patience: int = 3
+    batch: int = 32
+    accumulate: int = 1
+    learning_rate: float | None = None
+    balance: bool = False
+    freeze: float | None = None
+    input_size: int | None = None
+    precision: TrainingPrecision | None = None
+    seed: int = 0
+
+
+def check_settings(settings: FinetuneSettings) -> None:
+    """Refuse settings that nothing can be trained with."""
+    for name in ("epochs", "patience", "batch", "accumulate"):
+        if getattr(settings, name) < 1:
+            raise EncoderError(f"The setting {name} must be 1 or more.")
+    rate = settings.learning_rate
+    if rate is not None and not (math.isfinite(rate) and rate > 0):
+        raise EncoderError(f"The learning rate must be above 0; it is {rate}.")
+    if settings.freeze is not None and not 0 <= settings.freeze < 1:
+        raise EncoderError(
+            f"The frozen share of the network must be from 0 to below 1; it is {settings.freeze}."
+        )
+    if settings.seed < 0:
+        raise EncoderError(f"The seed must be 0 or more; it is {settings.seed}.")
+
 
 VALID, TEST = 0.15, 0.25
 NOTHING_THERE = "cards have nothing that this encoder can read, and are left out"
@@ -39,17 +104,7 @@ LIBRARIES = ("torch", "timm", "sentence-transformers", "transformers", "accelera
 
 @dataclass(frozen=True)
 class PartScore:
-    """How well the nearest training cards tell the categories of a part.
-
-    Attributes
-    ----------
-    part
-        ``valid``, by which the best epoch was chosen, or ``test``, which nothing has seen.
-    cards
-        Number of cards.
-    before, after
-        Weighted F1 of the encoder as it was, and fine-tuned.
-    """
+    """How well the nearest training cards tell the categories of a part."""
 
     part: str
     cards: int
@@ -139,9 +194,9 @@ def finetune(
     chosen = settings or FinetuneSettings()
     check_settings(chosen)
     place = Path(folder)
-    with occupied(place):
+    with exclusive_run_dir(place):
         parted = split or split_catalogue(catalogue, valid=valid, test=test, seed=chosen.seed)
-        trainee = make_trainee(encoder, chosen.input_size)
+        trainee = make_trainable(encoder, chosen.input_size)
         job = _Job.prepare(catalogue, parted, modality, encoder, chosen)
         history = job.train(trainee, place, say)
         after = {part: trainee.rows(pile) for part, pile in job.material.piles.items()}
@@ -155,7 +210,7 @@ def finetune(
 class _Job:
     """What is to be done, and how well the encoder does before."""
 
-    material: Material
+    material: TrainingData
     modality: str
     base: Encoder
     settings: FinetuneSettings
@@ -199,12 +254,16 @@ class _Job:
         return hashlib.sha256(json.dumps(whole, sort_keys=True).encode()).hexdigest()
 
     def train(
-        self, trainee: Trainee, place: Path, say: Callable[[str], None]
+        self, trainee: TrainableEncoder, place: Path, say: Callable[[str], None]
     ) -> tuple[dict[str, float], ...]:
         # The modules below import transformers at their tops, which needs the care taken here.
         import_with_torch("transformers.trainer")
-        from prodcat_index.learning.finetuning.callbacks import Report, TimedCheckpoints
-        from prodcat_index.learning.finetuning.training import KnnTrainer, training_arguments
+        from prodcat_index.learning.finetuning.training import (
+            KnnTrainer,
+            Report,
+            TimedCheckpoints,
+            training_arguments,
+        )
 
         trainee.begin(self.material.train)
         weights = {name: value.clone() for name, value in trainee.network.state_dict().items()}
@@ -228,7 +287,7 @@ class _Job:
 
     def record(
         self,
-        trainee: Trainee,
+        trainee: TrainableEncoder,
         source: str,
         history: tuple[dict[str, float], ...],
         scores: tuple[PartScore, ...],
@@ -253,8 +312,8 @@ class _Job:
 
 
 def _without_absent(
-    material: Material, there: Mapping[str, Any], catalogue: Catalogue, modality: str
-) -> Material:
+    material: TrainingData, there: Mapping[str, Any], catalogue: Catalogue, modality: str
+) -> TrainingData:
     kept = {part: pile.select(there[part]) for part, pile in material.piles.items()}
     missing = tuple(
         card

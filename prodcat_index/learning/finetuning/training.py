@@ -8,23 +8,35 @@ module.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch.utils.data import Dataset, Sampler
-from transformers import EarlyStoppingCallback, PrinterCallback, Trainer, TrainingArguments
+from transformers import (
+    EarlyStoppingCallback,
+    PrinterCallback,
+    Trainer,
+    TrainerCallback,
+    TrainingArguments,
+)
 
-from prodcat_index.encoders.device import pick_device
-from prodcat_index.encoders.torch_setup import import_with_torch
+from prodcat_index.encoders.device import import_with_torch, pick_device
 from prodcat_index.errors import EncoderError
-from prodcat_index.learning.finetuning.balance import equal_chances
-from prodcat_index.learning.finetuning.material import Material, Pile
-from prodcat_index.learning.finetuning.scoring import VOTE, Rows, knn_f1
-from prodcat_index.learning.finetuning.settings import FinetuneSettings, TrainingPrecision
-from prodcat_index.learning.finetuning.trainees import Trainee
+from prodcat_index.learning.finetuning.finetune import FinetuneSettings, TrainingPrecision
+from prodcat_index.learning.finetuning.trainable import TrainableEncoder
+from prodcat_index.learning.finetuning.training_data import (
+    VOTE,
+    Part,
+    Rows,
+    TrainingData,
+    equal_chances,
+    knn_f1,
+)
+from prodcat_index.progress import progress_bar
 
 WEIGHT_DECAY = 0.05
 WARMUP = 0.1
@@ -34,27 +46,13 @@ MOST_WORKERS = 8
 
 
 class Neighbourhood(torch.nn.Module):
-    """A network, and the rows of the training cards as it saw them last, which vote on each card.
-
-    The loss is that of neighbourhood components analysis (J. Goldberger and others, 2004) over
-    remembered rows (Z. Wu and others, "Improving Generalization via Scalable Neighborhood
-    Component Analysis", 2018).
-
-    Parameters
-    ----------
-    trainee
-        Whose network it is.
-    begun
-        The training cards as the network sees them before training.
-    frozen
-        Share of the network's tensors, from the input, that stay as they are.
-    """
+    """A network, and the rows of the training cards as it last saw them, which vote."""
 
     codes: torch.Tensor
     mean: torch.Tensor
     known: torch.Tensor
 
-    def __init__(self, trainee: Trainee, begun: Rows, frozen: float) -> None:
+    def __init__(self, trainee: TrainableEncoder, begun: Rows, frozen: float) -> None:
         super().__init__()
         self.network = trainee.network
         self._features = trainee.features
@@ -97,7 +95,7 @@ class Neighbourhood(torch.nn.Module):
 class Examples(Dataset[tuple[Any, int]]):
     """Training cards with their numbers, each loaded with a random number of its own."""
 
-    def __init__(self, trainee: Trainee, pile: Pile) -> None:
+    def __init__(self, trainee: TrainableEncoder, pile: Part) -> None:
         self._trainee = trainee
         self._pile = pile
 
@@ -113,7 +111,7 @@ class Examples(Dataset[tuple[Any, int]]):
 class Draws(Sampler[tuple[int, int]]):
     """The rows of an epoch with a random number each, which depend on seed and epoch alone."""
 
-    def __init__(self, pile: Pile, balanced: bool, seed: int) -> None:
+    def __init__(self, pile: Part, balanced: bool, seed: int) -> None:
         self._size = len(pile)
         self._chances = equal_chances(pile.codes) if balanced else None
         self._seed = seed
@@ -136,28 +134,12 @@ class Draws(Sampler[tuple[int, int]]):
 
 
 class KnnTrainer(Trainer):
-    """A trainer that is judged by nearest neighbours.
-
-    Parameters
-    ----------
-    trainee
-        What is trained.
-    material
-        What with.
-    begun
-        The training cards as the network sees them before training.
-    settings
-        How.
-    arguments
-        Of the trainer itself.
-    callbacks
-        Called by it.
-    """
+    """A trainer that is judged by nearest neighbours."""
 
     def __init__(
         self,
-        trainee: Trainee,
-        material: Material,
+        trainee: TrainableEncoder,
+        material: TrainingData,
         begun: Rows,
         settings: FinetuneSettings,
         arguments: TrainingArguments,
@@ -213,26 +195,9 @@ def _optimizer(model: Neighbourhood, rate: float) -> torch.optim.Optimizer:
 
 
 def training_arguments(
-    settings: FinetuneSettings, trainee: Trainee, cards: int, checkpoints: Path
+    settings: FinetuneSettings, trainee: TrainableEncoder, cards: int, checkpoints: Path
 ) -> TrainingArguments:
-    """Tell the trainer of transformers what the settings mean.
-
-    Parameters
-    ----------
-    settings
-        How to train.
-    trainee
-        What is trained.
-    cards
-        Number of training cards.
-    checkpoints
-        Folder of the checkpoints.
-
-    Raises
-    ------
-    EncoderError
-        If this device has no such precision.
-    """
+    """Tell the trainer of transformers what the settings mean."""
     device = pick_device()
     precision = _precision(settings, device)
     steps = -(-cards // (settings.batch * settings.accumulate))
@@ -266,7 +231,7 @@ def training_arguments(
     )
 
 
-def _workers(trainee: Trainee, device: str) -> int:
+def _workers(trainee: TrainableEncoder, device: str) -> int:
     # On a CPU the network itself needs every core.
     if device != "cuda" or trainee.encoder.reads != "picture":
         return 0
@@ -280,3 +245,58 @@ def _precision(settings: FinetuneSettings, device: str) -> TrainingPrecision:
         return settings.precision or "float32"
     own: TrainingPrecision = "bfloat16" if torch.cuda.is_bf16_supported() else "float16"
     return settings.precision or own
+
+
+# A run that is killed loses this much at most.
+SECONDS_BETWEEN_CHECKPOINTS = 300.0
+
+
+class TimedCheckpoints(TrainerCallback):
+    """Asks for checkpoints within long epochs."""
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Start the clock."""
+        self._saved = time.monotonic()
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Ask for a checkpoint if the last one is old."""
+        if time.monotonic() - self._saved > SECONDS_BETWEEN_CHECKPOINTS:
+            control.should_save = True
+
+    def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Start the clock anew."""
+        self._saved = time.monotonic()
+
+
+class Report(TrainerCallback):
+    """Draws a bar over the steps, and says loss and score after every epoch."""
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        self._say = say
+        self._loss = float("nan")
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Open the bar at the step that training goes on from."""
+        self._bar = progress_bar(state.max_steps, "fine-tuning", "step")
+        self._bar.update(state.global_step)
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Move the bar."""
+        self._bar.update()
+
+    def on_log(self, args: Any, state: Any, control: Any, **said: Any) -> None:
+        """Show the loss beside the bar."""
+        self._loss = said["logs"].get("loss", self._loss)
+        self._bar.set_postfix_str(f"loss {self._loss:.3f}")
+
+    def on_evaluate(self, args: Any, state: Any, control: Any, **said: Any) -> None:
+        """Say loss and score."""
+        self._bar.clear()
+        self._say(
+            f"epoch {state.epoch:.0f} of {state.num_train_epochs}: loss {self._loss:.3f}, "
+            f"valid weighted F1 {said['metrics'][METRIC]:.3f}"
+        )
+
+    def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Close the bar."""
+        self._bar.close()

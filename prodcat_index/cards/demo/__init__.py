@@ -1,5 +1,0 @@
-"""The demo shop: a generated catalogue to try everything on, with its faults known."""
-
-from prodcat_index.cards.demo.folder import DemoSummary, make_demo_catalogue
-
-__all__ = ["DemoSummary", "make_demo_catalogue"]

@@ -1,0 +1,95 @@
+"""The folder that a fine-tuned encoder is made in: its checkpoints, and what is left at the end."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from prodcat_index.cards.split import Split
+from prodcat_index.encoders.registry import RECORD, SEEN, FinetunedRecord
+from prodcat_index.errors import EncoderError
+from prodcat_index.learning.finetuning.trainable import TrainableEncoder
+from prodcat_index.learning.finetuning.training_data import TrainingData
+
+CHECKPOINTS, IDENTITY, STATE, SPLIT = "checkpoints", "run.txt", "trainer_state.json", "split.csv"
+LOCK = ".lock"
+
+
+@contextmanager
+def exclusive_run_dir(folder: Path) -> Iterator[None]:
+    """Keep a folder for one training meanwhile."""
+    from filelock import FileLock, Timeout
+
+    _refuse_other_files(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder / LOCK, timeout=0):
+            yield
+    except Timeout:
+        raise EncoderError(
+            f"Another process is training in {folder}; wait for it, or name another folder."
+        ) from None
+    except OSError as error:
+        raise EncoderError(
+            f"The folder {folder} cannot be written: {error.strerror or error}."
+        ) from error
+
+
+def _refuse_other_files(folder: Path) -> None:
+    if (folder / RECORD).exists():
+        raise EncoderError(f"{folder} holds a fine-tuned encoder already; name another folder.")
+    found = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+    if (folder.exists() and not folder.is_dir()) or (found - {LOCK} and CHECKPOINTS not in found):
+        raise EncoderError(f"{folder} holds other files; name a folder that is new or empty.")
+
+
+def resume_point(folder: Path, identity: str) -> Path | None:
+    """Return the last whole checkpoint of a training that was stopped, None where there is none."""
+    note = folder / CHECKPOINTS / IDENTITY
+    if not note.is_file():
+        note.parent.mkdir(exist_ok=True)
+        note.write_text(identity, encoding="ascii")
+    if note.read_text(encoding="ascii") != identity:
+        raise EncoderError(
+            f"{folder} holds an unfinished training of another encoder, other cards or other "
+            "settings; repeat the command that began it, name another folder, or remove this one."
+        )
+    return max(_whole_checkpoints(note.parent), key=_step, default=None)
+
+
+def _whole_checkpoints(folder: Path) -> list[Path]:
+    return [path for path in folder.glob("checkpoint-*") if _is_whole(path)]
+
+
+def _is_whole(checkpoint: Path) -> bool:
+    # The trainer writes this file last.
+    try:
+        json.loads((checkpoint / STATE).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return True
+
+
+def _step(checkpoint: Path) -> int:
+    return int(checkpoint.name.partition("-")[2])
+
+
+def write_encoder(
+    folder: Path,
+    trainee: TrainableEncoder,
+    split: Split,
+    material: TrainingData,
+    record: FinetunedRecord,
+) -> None:
+    """Write a fine-tuned encoder, the record last, and remove the checkpoints."""
+    trainee.save(folder)
+    split.save(folder / SPLIT)
+    (folder / SEEN).write_text("\n".join(sorted(material.seen)) + "\n", encoding="ascii")
+    unfinished = folder / f"{RECORD}.unfinished"
+    text = json.dumps(record.model_dump(), ensure_ascii=False, indent=2)
+    unfinished.write_text(text, encoding="utf-8")
+    unfinished.replace(folder / RECORD)
+    shutil.rmtree(folder / CHECKPOINTS)

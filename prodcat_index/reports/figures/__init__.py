@@ -1,1 +1,0 @@
-"""Figures for people, as PNG or JPEG."""

@@ -1,1 +1,0 @@
-"""Pages for people: HTML files that need nothing beside them."""

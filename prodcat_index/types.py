@@ -1,0 +1,29 @@
+"""Array types and constants that every room shares."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+Float32Array = npt.NDArray[np.float32]
+Float64Array = npt.NDArray[np.float64]
+FloatingArray = npt.NDArray[np.floating]
+Int64Array = npt.NDArray[np.int64]
+BoolArray = npt.NDArray[np.bool_]
+
+# A category code or row number that stands for "none".
+MISSING: Final = -1
+CATEGORY_SEPARATOR: Final = " > "
+
+
+def evenly_spaced(count: int, limit: int, *, endpoint: bool = True) -> Int64Array:
+    """Choose at most `limit` of the numbers below `count`, the first among them, in order."""
+    last = count - 1 if endpoint else count
+    return np.linspace(0, last, min(count, limit), endpoint=endpoint).astype(np.int64)
+
+
+def chunks(count: int, size: int) -> list[slice]:
+    """Cut `count` rows into slices of at most `size`; one empty slice where there are none."""
+    return [slice(start, min(start + size, count)) for start in range(0, max(count, 1), size)]
