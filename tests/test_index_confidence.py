@@ -112,7 +112,7 @@ def test_predictions_are_decided_by_precision(calibrated: ProductIndex) -> None:
 
 
 def test_predictions_name_their_sets(calibrated: ProductIndex) -> None:
-    boots, nothing = calibrated.predict([BOOTS, Card(id="n3", title="")], set_level=0.9)
+    boots, nothing = calibrated.predict([BOOTS, Card(id="n3", title="")], coverage=0.9)
     assert boots.category_set is not None
     assert boots.category_set == tuple(name for name, share in boots.ranked if share >= 0.1)
     assert boots.category_set[0] == boots.category
@@ -141,7 +141,7 @@ def test_the_own_vote_spelled_out_is_calibrated(calibrated: ProductIndex) -> Non
 def test_without_a_calibration_a_precision_is_refused_with_the_way_out(index: ProductIndex) -> None:
     assert "raw share" in index.predict([BOOTS]).notes[0]
     with pytest.raises(QueryError, match="prodcat tune INDEX"):
-        index.predict([BOOTS], set_level=0.9)
+        index.predict([BOOTS], coverage=0.9)
 
 
 def test_the_command_writes_decisions_and_sets(folder: Path, tmp_path: Path) -> None:

@@ -60,7 +60,7 @@ def test_the_search_index_is_made_of_the_learned_block_alone() -> None:
     parts = built().parts
     assert parts.learned is not None
     assert parts.weights == {"title": 0.0, "description": 0.0, "learned": 1.0}
-    # One direction less than categories, and how crowded it is around a card.
+    # One direction less than categories, and the hubness of a card.
     assert parts.learned.dim == len(THINGS) - 1 + 1
     assert parts.faiss_index.d == parts.learned.dim + 1
 
@@ -188,7 +188,7 @@ def test_whoever_weighs_one_modality_does_not_hear_the_others_by_the_head() -> N
     assert [p.ranked for p in loud] == [p.ranked for p in deaf]
 
 
-def test_what_is_crowded_around_a_card_is_taken_off_its_similarity() -> None:
+def test_the_hubness_of_a_card_is_taken_off_its_similarity() -> None:
     """A card that is like everything would be the neighbour of everybody."""
     parts = built().parts
     assert parts.learned is not None
@@ -197,14 +197,14 @@ def test_what_is_crowded_around_a_card_is_taken_off_its_similarity() -> None:
     for neighbour in built().search(LISTINGS[0], 10):
         card = parts.catalogue.ids.index(neighbour.id)
         nearest = np.sort(np.delete(cosines[card], card))[::-1][:20]
-        assert neighbour.learned_from["crowding"] == pytest.approx(-nearest.mean() / 2, abs=2e-3)
+        assert neighbour.learned_from["hubness"] == pytest.approx(-nearest.mean() / 2, abs=2e-3)
 
 
-def test_an_index_of_the_first_format_knows_no_crowding(tmp_path: Path) -> None:
+def test_an_index_of_the_first_format_knows_no_hubness(tmp_path: Path) -> None:
     """Its rows are as long as what is projected, and similarities are cosines."""
     parts = built().parts
     assert parts.learned is not None
-    learner = replace(parts.learned.learner, head=None, crowding=None)
+    learner = replace(parts.learned.learner, head=None, hubness=None)
     old = LearnedBlock(learner, parts.learned.unit_rows, parts.learned.present)
     made = ProductIndex(replace(parts, learned=old, faiss_index=None, covered=()))
     loaded = ProductIndex.load(made.save(tmp_path / "i"))
@@ -253,7 +253,7 @@ def test_what_each_modality_adds_is_the_whole_similarity() -> None:
     """People are shown which modality an answer comes from: it must add up."""
     query = Card(title="red kettle", description="kettle in blue")
     for neighbour in built().search(query, 10):
-        assert set(neighbour.learned_from) == {"title", "description", "crowding"}
+        assert set(neighbour.learned_from) == {"title", "description", "hubness"}
         total = sum(neighbour.learned_from.values())
         assert total == pytest.approx(neighbour.by_block["learned"], abs=2e-3)
 
@@ -263,7 +263,7 @@ def test_a_listing_without_a_modality_is_explained_by_the_other() -> None:
     assert prediction.explanation is not None
     assert prediction.explanation.decided_by == "title"
     assert prediction.explanation.without["title"] == ("", 0.0)
-    assert set(prediction.neighbours[0].learned_from) == {"title", "crowding"}
+    assert set(prediction.neighbours[0].learned_from) == {"title", "hubness"}
 
 
 def test_cards_that_ask_have_no_part_in_what_is_learned() -> None:

@@ -205,10 +205,10 @@ def test_applying_a_calibration_needs_numpy_alone() -> None:
     code = (
         "import sys, numpy as np\n"
         "import calibrated as made\n"
-        "from prodcat_index.voting.judging import judge\n"
+        "from prodcat_index.voting.decision import accept_or_review\n"
         "from prodcat_index.voting.vote import Vote\n"
         "one = np.ones((1, 1))\n"
-        "judge(made.PLAIN, Vote(one, one.astype(int) - 1, one), one, ['A'], 0.9, 0.9)\n"
+        "accept_or_review(made.PLAIN, Vote(one, one.astype(int) - 1, one), one, ['A'], 0.9, 0.9)\n"
         "print('scipy' in sys.modules, 'sklearn' in sys.modules)"
     )
     done = subprocess.run(

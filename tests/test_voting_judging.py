@@ -26,45 +26,45 @@ NEAR = np.array([[0.9] * 3] * 3 + [[np.nan] * 3])
 
 
 def test_without_a_question_there_is_confidence_only() -> None:
-    judgement = accept_or_review(PLAIN, VOTE, NEAR, NAMES)
-    assert judgement.confidence.tolist() == pytest.approx([0.8, 0.45, 0.5, 0.0], abs=1e-6)
-    assert (judgement.accepted, judgement.backed_off, judgement.in_set) == (None, None, None)
-    assert judgement.notes == ()
+    decision = accept_or_review(PLAIN, VOTE, NEAR, NAMES)
+    assert decision.confidence.tolist() == pytest.approx([0.8, 0.45, 0.5, 0.0], abs=1e-6)
+    assert (decision.accepted, decision.backed_off, decision.in_set) == (None, None, None)
+    assert decision.notes == ()
 
 
 def test_answers_are_accepted_backed_off_or_left_to_a_person() -> None:
     """0.8 reaches 0.75; Boots and Sandals make 0.8 of Shoes, which reaches 0.7; 0.5 + 0.2 not."""
-    judgement = accept_or_review(PLAIN, VOTE, NEAR, NAMES, precision=0.9)
-    assert judgement.accepted is not None
-    assert judgement.accepted.tolist() == [True, False, False, False]
-    assert judgement.backed_off in (["", "Shoes", "", ""], ["", "Shoes", "Shoes", ""])
-    assert judgement.notes == (
+    decision = accept_or_review(PLAIN, VOTE, NEAR, NAMES, precision=0.9)
+    assert decision.accepted is not None
+    assert decision.accepted.tolist() == [True, False, False, False]
+    assert decision.backed_off in (["", "Shoes", "", ""], ["", "Shoes", "Shoes", ""])
+    assert decision.notes == (
         "precision 0.9 (with 90% certainty): accepted 1 of 4; about 50% of such listings are",
-        f"of the others, {sum(map(bool, judgement.backed_off))} are as sure up to the prefix "
+        f"of the others, {sum(map(bool, decision.backed_off))} are as sure up to the prefix "
         "under backed_off",
     )
 
 
 def test_a_precision_out_of_reach_leaves_everything_to_people_and_says_so() -> None:
-    judgement = accept_or_review(PLAIN, VOTE, NEAR, NAMES, precision=0.999)
-    assert judgement.accepted is not None
-    assert not judgement.accepted.any()
-    assert judgement.backed_off == [""] * 4
-    assert judgement.notes == (
+    decision = accept_or_review(PLAIN, VOTE, NEAR, NAMES, precision=0.999)
+    assert decision.accepted is not None
+    assert not decision.accepted.any()
+    assert decision.backed_off == [""] * 4
+    assert decision.notes == (
         "precision 0.999 (with 90% certainty) cannot be reached on the calibration cards: all 4 "
         "go to review",
     )
 
 
 def test_plain_labels_are_never_backed_off() -> None:
-    judgement = accept_or_review(replace(PLAIN, prefixes=None), VOTE, NEAR, NAMES, precision=0.9)
-    assert judgement.backed_off == [""] * 4
-    assert len(judgement.notes) == 1
+    decision = accept_or_review(replace(PLAIN, prefixes=None), VOTE, NEAR, NAMES, precision=0.9)
+    assert decision.backed_off == [""] * 4
+    assert len(decision.notes) == 1
 
 
 def test_sets_hold_what_is_probable_enough_and_always_the_first() -> None:
     """0.5 asks for rank 201 of 400, the next kept one of which is 300: 0.3."""
-    in_set = accept_or_review(PLAIN, VOTE, NEAR, NAMES, set_level=0.5).in_set
+    in_set = accept_or_review(PLAIN, VOTE, NEAR, NAMES, coverage=0.5).in_set
     assert in_set is not None
     assert in_set[:2].tolist() == [[True, False, False], [True, True, False]]
     assert in_set[3].tolist() == [False] * 3
@@ -72,11 +72,11 @@ def test_sets_hold_what_is_probable_enough_and_always_the_first() -> None:
 
 def test_a_level_that_cannot_be_kept_is_refused_with_the_highest() -> None:
     with pytest.raises(QueryError, match=r"with 0.97.*only 94.8% of the calibration cards"):
-        accept_or_review(PLAIN, VOTE, NEAR, NAMES, set_level=0.97)
+        accept_or_review(PLAIN, VOTE, NEAR, NAMES, coverage=0.97)
 
 
 @pytest.mark.parametrize("share", [0, 1, 95, -0.1, float("nan")])
-@pytest.mark.parametrize("what", ["precision", "set_level"])
+@pytest.mark.parametrize("what", ["precision", "coverage"])
 def test_95_is_not_a_share(what: str, share: float) -> None:
     with pytest.raises(QueryError, match="must be above 0 and below 1"):
         accept_or_review(PLAIN, VOTE, NEAR, NAMES, **{what: share})
@@ -84,11 +84,11 @@ def test_95_is_not_a_share(what: str, share: float) -> None:
 
 def test_without_a_calibration_shares_are_shown_and_called_so() -> None:
     trusted = trusted_calibration(None, is_own=True)
-    judgement = accept_or_review(trusted, VOTE, NEAR, NAMES)
-    assert judgement.confidence.tolist() == SHARES[:, 0].tolist()
-    assert judgement.notes == (NOT_CALIBRATED.note,)
+    decision = accept_or_review(trusted, VOTE, NEAR, NAMES)
+    assert decision.confidence.tolist() == SHARES[:, 0].tolist()
+    assert decision.notes == (NOT_CALIBRATED.note,)
     assert "prodcat tune INDEX" in NOT_CALIBRATED.note
-    for asked in ({"precision": 0.9}, {"set_level": 0.9}):
+    for asked in ({"precision": 0.9}, {"coverage": 0.9}):
         with pytest.raises(QueryError, match="prodcat tune INDEX"):
             accept_or_review(trusted, VOTE, NEAR, NAMES, **asked)
 

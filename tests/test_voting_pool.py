@@ -23,7 +23,7 @@ def random_pool(seed: int, n: int = 12, width: int = 9, blocks: int = 3, grain: 
         present=present,
         true=rng.integers(0, 4, n),
         sizes=np.array([9, 4, 30, 2]),
-        log_heads=-rng.random((n, width), dtype=np.float32),
+        head_log_proba=-rng.random((n, width), dtype=np.float32),
     )
 
 
@@ -100,7 +100,7 @@ def test_selected_queries_keep_all_that_is_theirs() -> None:
     np.testing.assert_array_equal(part.similarities, whole.similarities[rows])
     np.testing.assert_array_equal(part.categories, whole.categories[rows])
     np.testing.assert_array_equal(part.log_sizes, whole.log_sizes[rows])
-    np.testing.assert_array_equal(part.log_heads, whole.log_heads[rows])
+    np.testing.assert_array_equal(part.head_log_proba, whole.head_log_proba[rows])
     assert len(pool.select(rows)) == 2
 
 
@@ -115,18 +115,20 @@ def test_the_head_is_heard_as_far_as_the_block_that_it_reads_is_weighed() -> Non
         similarities=np.array([[[0, 0.2], [0, 0.9], [0, 0.5]]], dtype=np.float32),
         categories=np.array([[2, 0, 1]], dtype=np.int32),
         present=np.ones((1, 2), dtype=bool),
-        log_heads=np.array([[-1.0, -2.0, -3.0]], dtype=np.float32),
+        head_log_proba=np.array([[-1.0, -2.0, -3.0]], dtype=np.float32),
     )
     nearest_first = np.array([[-2.0, -3.0, -1.0]])
-    np.testing.assert_allclose(rank(pool, np.array([0.0, 1.0]), 3).log_heads, nearest_first)
-    np.testing.assert_allclose(rank(pool, np.array([0.75, 0.25]), 3).log_heads, nearest_first / 4)
-    assert not rank(pool, np.array([1.0, 0.0]), 3).log_heads.any()
+    np.testing.assert_allclose(rank(pool, np.array([0.0, 1.0]), 3).head_log_proba, nearest_first)
+    np.testing.assert_allclose(
+        rank(pool, np.array([0.75, 0.25]), 3).head_log_proba, nearest_first / 4
+    )
+    assert not rank(pool, np.array([1.0, 0.0]), 3).head_log_proba.any()
 
 
 def test_joined_pools_keep_what_the_head_says_of_each_candidate() -> None:
     """A head's word that slips to another candidate is a wrong word, and tuning trusts it."""
     narrow, wide = random_pool(1, n=2, width=3), random_pool(2, n=1, width=5)
     joined = join_pools([narrow, wide], [np.array([2, 0]), np.array([1])])
-    assert joined.log_heads[1].tolist() == wide.log_heads[0].tolist()
-    assert joined.log_heads[2].tolist() == [*narrow.log_heads[0].tolist(), 0.0, 0.0]
+    assert joined.head_log_proba[1].tolist() == wide.head_log_proba[0].tolist()
+    assert joined.head_log_proba[2].tolist() == [*narrow.head_log_proba[0].tolist(), 0.0, 0.0]
     assert joined.categories[0].tolist() == [*narrow.categories[1].tolist(), -1, -1]

@@ -65,7 +65,7 @@ def planted(
         present=present,
         true=true,
         sizes=SIZES,
-        log_heads=np.where(same, head, 0).astype(np.float32),
+        head_log_proba=np.where(same, head, 0).astype(np.float32),
     )
 
 
@@ -80,10 +80,10 @@ def test_a_trial_is_the_vote_that_predictions_are_made_by(
 ) -> None:
     """Tuning would find the best setting of something else than what the index does."""
     pool = planted([1, 0.5], n=30, width=15, seed=seed)
-    heads = np.random.default_rng(seed).normal(size=pool.log_heads.shape).astype(np.float32)
-    ranked = rank(replace(pool, log_heads=heads), np.array([0.7, 0.3]), 12)
+    heads = np.random.default_rng(seed).normal(size=pool.head_log_proba.shape).astype(np.float32)
+    ranked = rank(replace(pool, head_log_proba=heads), np.array([0.7, 0.3]), 12)
     predicted, share = outcome(ranked, pool.true, parameters)
-    voted = vote(ranked.similarities, ranked.categories, SIZES, parameters, ranked.log_heads)
+    voted = vote(ranked.similarities, ranked.categories, SIZES, parameters, ranked.head_log_proba)
     assert predicted.tolist() == voted.categories[:, 0].tolist()
     expected = np.where(voted.categories == pool.true[:, None], voted.shares, 0).sum(axis=1)
     np.testing.assert_allclose(share, expected, atol=1e-12)

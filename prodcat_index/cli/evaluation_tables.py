@@ -132,11 +132,13 @@ def _print_hierarchy(rows: Sequence[Row]) -> None:
 
 def _short_names(evaluation: Evaluation) -> dict[str, str]:
     """Return the categories without the root that all of them share."""
-    from prodcat_index.voting.breakdown import SEPARATOR, category_paths
+    from prodcat_index.types import CATEGORY_SEPARATOR
+    from prodcat_index.voting.breakdown import category_paths
 
     names = sorted(set(evaluation.catalogue.values("category")) - {""})
     return {
-        name: SEPARATOR.join(path) for name, path in zip(names, category_paths(names), strict=True)
+        name: CATEGORY_SEPARATOR.join(path)
+        for name, path in zip(names, category_paths(names), strict=True)
     }
 
 

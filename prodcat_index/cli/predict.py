@@ -53,7 +53,7 @@ def predict(
     precision: Annotated[
         float | None, typer.Option(help="Accept answers that are right this often, such as 0.95.")
     ] = None,
-    set_level: Annotated[
+    coverage: Annotated[
         float | None,
         typer.Option("--set", help="Name categories that hold the true one this often."),
     ] = None,
@@ -95,7 +95,7 @@ def predict(
         weights=options.parse_weights(weights),
         explain=explain,
         precision=precision,
-        set_level=set_level,
+        coverage=coverage,
     )
     options.warn(predictions.notes)
     truths = _truths(labels, encoding, listings)

@@ -56,7 +56,7 @@ def _of_answer(
     return np.where(answered.any(axis=1), probable, np.nan)
 
 
-CROWDING = "crowding"
+HUBNESS = "hubness"
 
 
 @dataclass(frozen=True)
@@ -98,27 +98,27 @@ class Answers:
         )
 
     def _learned_from(self, found: Neighbours, query: int, row: int) -> dict[str, float]:
-        """Return what each block adds to the similarity in the learned block, and crowding."""
+        """Return what each block adds to the similarity in the learned block, and hubness."""
         learned = self.parts.learned
         if learned is None:
             return {}
         card = learned.unit_rows[row].astype(np.float32)
         blocks = zip(self.parts.blocks, found.learned, strict=True)
         added = {b.name: float(part[query] @ card) for b, part in blocks if part[query].any()}
-        if added and learned.learner.crowding:
-            added[CROWDING] = float(learned.vectors[row, -1])
+        if added and learned.learner.hubness:
+            added[HUBNESS] = float(learned.vectors[row, -1])
         return added
 
     def prediction(
         self,
         listing_id: str,
-        decision: VoteResult,
-        judgement: Decision,
+        result: VoteResult,
+        decision: Decision,
         query: int,
         without: Mapping[str, Vote],
     ) -> Prediction:
         """Return one query's prediction, explained if it was voted on without each modality."""
-        vote = decision.vote
+        vote = result.vote
         ranked = self.ranked(vote, query)
         category = ranked[0][0] if ranked else ""
         key = self.parts.labels.keys[vote.categories[query, 0]] if ranked else ""
@@ -126,20 +126,20 @@ class Answers:
             id=listing_id,
             category=category,
             category_id=key,
-            confidence=float(judgement.confidence[query]),
+            confidence=float(decision.confidence[query]),
             ranked=ranked,
-            neighbours=self.neighbours(decision.found, query, vote),
-            explanation=self._explanation(ranked, decision, query, without) if without else None,
-            **self._judged(judgement, vote, query),
+            neighbours=self.neighbours(result.found, query, vote),
+            explanation=self._explanation(ranked, result, query, without) if without else None,
+            **self._decided(decision, vote, query),
         )
 
-    def _judged(self, judgement: Decision, vote: Vote, query: int) -> dict[str, Any]:
+    def _decided(self, decision: Decision, vote: Vote, query: int) -> dict[str, Any]:
         fields: dict[str, Any] = {}
-        if judgement.accepted is not None and judgement.backed_off is not None:
-            fields["decision"] = ACCEPT if judgement.accepted[query] else REVIEW
-            fields["backed_off"] = judgement.backed_off[query]
-        if judgement.in_set is not None:
-            chosen = vote.categories[query][judgement.in_set[query]]
+        if decision.accepted is not None and decision.backed_off is not None:
+            fields["decision"] = ACCEPT if decision.accepted[query] else REVIEW
+            fields["backed_off"] = decision.backed_off[query]
+        if decision.in_set is not None:
+            chosen = vote.categories[query][decision.in_set[query]]
             fields["category_set"] = tuple(self.parts.labels.names[code] for code in chosen)
         return fields
 
@@ -155,7 +155,7 @@ class Answers:
     def _explanation(
         self,
         ranked: Sequence[tuple[str, float]],
-        decision: VoteResult,
+        result: VoteResult,
         query: int,
         without: Mapping[str, Vote],
     ) -> Explanation:
@@ -165,5 +165,5 @@ class Answers:
         return Explanation(
             without={m: (r[0] if r else ("", 0.0)) for m, r in rankings.items()},
             decided_by=max(cost, key=cost.__getitem__) if category else "",
-            head=None if np.isnan(decision.head[query]) else float(decision.head[query]),
+            head=None if np.isnan(result.head[query]) else float(result.head[query]),
         )

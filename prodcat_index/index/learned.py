@@ -27,29 +27,29 @@ class FittedModel:
 
     projection: Projection
     head: LinearHead | None
-    crowding: HubnessCorrection | None
+    hubness: HubnessCorrection | None
 
     @property
     def dim(self) -> int:
-        """Length of a row: that of a projected one, and one for crowding."""
-        return self.projection.dim + (self.crowding is not None)
+        """Length of a row: that of a projected one, and one for hubness."""
+        return self.projection.dim + (self.hubness is not None)
 
     def card_rows(
         self, blocks: Sequence[FloatingArray], present: BoolArray
     ) -> tuple[npt.NDArray[np.float16], BoolArray]:
         """Project cards."""
         rows, known = self.projection.project(blocks, present)
-        if self.crowding is None:
+        if self.hubness is None:
             return rows.astype(np.float16), known
-        penalty = np.where(known, -self.crowding.of(rows) / 2, 0.0)
+        penalty = np.where(known, -self.hubness.mean_similarity(rows) / 2, 0.0)
         return np.column_stack([rows, penalty]).astype(np.float16), known
 
     def query_rows(
         self, blocks: Sequence[Float32Array], present: BoolArray
     ) -> tuple[Float32Array, BoolArray]:
-        """Project queries, as :meth:`card_rows` but float32 and ending in 1 for the crowding."""
+        """Project queries, as :meth:`card_rows` but float32 and ending in 1 for the hubness."""
         rows, known = self.projection.project(blocks, present)
-        if self.crowding is None:
+        if self.hubness is None:
             return rows, known
         return np.column_stack([rows, known]).astype(np.float32), known
 
@@ -85,7 +85,7 @@ class LearnedBlock:
 def as_queries(block: Block | LearnedBlock, rows: Int64Array) -> Float32Array:
     """Return cards of a block as queries to the others."""
     queries = block.vectors[rows].astype(np.float32)
-    if isinstance(block, LearnedBlock) and block.learner.crowding:
+    if isinstance(block, LearnedBlock) and block.learner.hubness:
         queries[:, -1] = block.present[rows]
     return queries
 
@@ -97,14 +97,14 @@ def learn(blocks: Sequence[Block], codes: Int64Array) -> LearnedBlock | None:
 
 
 def fit_on_cards(blocks: Sequence[Block], codes: Int64Array) -> FittedModel | None:
-    """Learn a projection from labelled cards, and a head and crowding over what it projects."""
+    """Learn a projection from labelled cards, and a head and a hubness correction over it."""
     vectors, present = _arrays(blocks)
     projection = fit_projection(vectors, present, codes)
     if projection is None:
         return None
     rows, known = projection.project(vectors, present)
     return FittedModel(
-        projection, fit_head(rows, codes), HubnessCorrection.among(rows[known & (codes >= 0)])
+        projection, fit_head(rows, codes), HubnessCorrection.fit(rows[known & (codes >= 0)])
     )
 
 

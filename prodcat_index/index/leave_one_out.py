@@ -1,4 +1,4 @@
-"""Every card of an index as a query to the others, its kin left out."""
+"""Every card of an index as a query to the others, its group left out."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def collect_pool(
         present=asking.present,
         true=asking.true,
         sizes=np.bincount(codes[rows]),
-        log_heads=head_log_proba(asking.learner, asking.vectors, categories),
+        head_log_proba=head_log_proba(asking.learner, asking.vectors, categories),
     )
 
 
@@ -189,7 +189,7 @@ class LeaveOneOut:
     """Labelled cards of an index that ask the others for their categories."""
 
     parts: IndexParts
-    kin: Int64Array
+    groups: Int64Array
     rows: Int64Array
     fold: Int64Array
 
@@ -197,8 +197,8 @@ class LeaveOneOut:
     def of(cls, parts: IndexParts, sample: int, rng: np.random.Generator) -> LeaveOneOut:
         """Draw the cards that ask."""
         rows = _sample_queries(parts, sample, rng)
-        kin = leave_out_groups(parts)
-        return cls(parts, kin, rows, _assign_folds(kin, rows, rng))
+        groups = leave_out_groups(parts)
+        return cls(parts, groups, rows, _assign_folds(groups, rows, rng))
 
     def select(self, positions: Int64Array) -> LeaveOneOut:
         """Return only some of the cards that ask."""
@@ -238,13 +238,13 @@ class LeaveOneOut:
     def _asking(
         self, places: Int64Array, blocks: Sequence[Block | LearnedBlock]
     ) -> LabelledQueries:
-        rows, codes, kin = self.rows[places], self.parts.labels.codes, self.kin
+        rows, codes, groups = self.rows[places], self.parts.labels.codes, self.groups
         present = np.stack([block.present for block in blocks], axis=1)
         pictures = [b for b, block in enumerate(blocks) if block.modality == IMAGE][:1]
         learners = [block.learner for block in blocks if isinstance(block, LearnedBlock)]
 
         def hide(chosen: Int64Array, cards: Int64Array, similarities: Float32Array) -> BoolArray:
-            hidden: BoolArray = kin[rows[chosen], None] == kin[cards]
+            hidden: BoolArray = groups[rows[chosen], None] == groups[cards]
             for b in pictures:
                 compared = present[rows[chosen], b, None] & present[cards, b]
                 hidden |= _same_picture(similarities[b], compared, codes[cards])
@@ -301,12 +301,12 @@ class LeaveOneOut:
         )
 
 
-def _assign_folds(kin: Int64Array, rows: Int64Array, rng: np.random.Generator) -> Int64Array:
-    """Deal cards into folds, kin together; few of many cards ask all at once."""
-    if len(kin) > REFITTED_CARDS and len(rows) * FOLDS <= len(kin):
-        return np.where(np.isin(kin, kin[rows]), 0, -1)
-    folds = FOLDS_OF_FEW_CARDS if len(kin) <= REFITTED_CARDS else FOLDS
-    return rng.integers(0, folds, int(kin.max()) + 1)[kin]
+def _assign_folds(groups: Int64Array, rows: Int64Array, rng: np.random.Generator) -> Int64Array:
+    """Deal cards into folds, groups kept together; few of many cards ask all at once."""
+    if len(groups) > REFITTED_CARDS and len(rows) * FOLDS <= len(groups):
+        return np.where(np.isin(groups, groups[rows]), 0, -1)
+    folds = FOLDS_OF_FEW_CARDS if len(groups) <= REFITTED_CARDS else FOLDS
+    return rng.integers(0, folds, int(groups.max()) + 1)[groups]
 
 
 def _nothing(learned: LearnedBlock) -> LearnedBlock:

@@ -14,8 +14,8 @@ from prodcat_index.voting.thresholds import BackOffCurve, PrecisionCurve, SetCur
 from prodcat_index.voting.tuning import Objective, Setting, Step, Tuning
 from prodcat_index.voting.vote import VoteParameters
 
-# 2: what was added since the index was built (growth); a linear head and crowding beside the
-# projection.
+# 2: what was added since the index was built (growth); a linear head and a hubness
+# correction beside the projection.
 FORMAT_VERSION = 2
 LEARNED = "learned"
 CARDS = "cards.parquet"
@@ -192,17 +192,17 @@ class HeadRecord(_Record):
     categories: InsidePath
 
 
-class CrowdingRecord(_Record):
-    """Cards by which crowding is judged: their number, how many count, and their file."""
+class HubnessRecord(_Record):
+    """Cards by which hubness is measured: their number, how many count, and their file."""
 
     size: int = Field(ge=2, le=2**20)
     near: int = Field(ge=1, le=2**20)
     references: InsidePath
 
     @model_validator(mode="after")
-    def _consistent(self) -> CrowdingRecord:
+    def _consistent(self) -> HubnessRecord:
         if self.near >= self.size:
-            raise ValueError("more cards count for crowding than there are")
+            raise ValueError("more cards count for hubness than there are")
         return self
 
 
@@ -217,7 +217,8 @@ class LearnedRecord(_Record):
     matrix: InsidePath
     offset: InsidePath
     head: HeadRecord | None = None
-    crowding: CrowdingRecord | None = None
+    # Named as in indexes of format 2.
+    crowding: HubnessRecord | None = None
 
 
 class DriftRecord(_Record):

@@ -287,7 +287,7 @@ class ProductIndex:
         head_exponent: float | None = None,
         explain: bool = False,
         precision: float | None = None,
-        set_level: float | None = None,
+        coverage: float | None = None,
     ) -> Predictions:
         """Predict the category of listings.
 
@@ -301,7 +301,7 @@ class ProductIndex:
             Vote again without each modality in turn, to say which one decided.
         precision
             Of the answers to accept; the others are for review, and may be backed off.
-        set_level
+        coverage
             How often a prediction's set of categories holds the true one.
 
         Returns
@@ -329,7 +329,7 @@ class ProductIndex:
             vector, self.parts.weight_vector(None)
         )
         trusted = trusted_calibration(self.parts.calibration, is_own)
-        check_targets(trusted, precision, set_level)
+        check_targets(trusted, precision, coverage)
         check_comparable(self.parts, listings)
         encoded = encode_listings(self.parts.blocks, listings)
 
@@ -346,14 +346,12 @@ class ProductIndex:
         ids = listing_ids(listings)
         names = self.parts.labels.names
         similarities = decided.found.similarities
-        judgement = accept_or_review(
-            trusted, decided.vote, similarities, names, precision, set_level
-        )
+        decision = accept_or_review(trusted, decided.vote, similarities, names, precision, coverage)
 
         def make(position: int) -> Prediction:
-            return self._answers.prediction(ids[position], decided, judgement, position, without)
+            return self._answers.prediction(ids[position], decided, decision, position, without)
 
-        return Predictions(len(ids), make, judgement.notes)
+        return Predictions(len(ids), make, decision.notes)
 
     def tune(
         self, *, objective: Objective = "weighted-f1", sample: int = SAMPLE, seed: int = 0

@@ -28,9 +28,9 @@ from prodcat_index.index.manifest import (
     LEARNED,
     SEARCH,
     BlockRecord,
-    CrowdingRecord,
     FileRecord,
     HeadRecord,
+    HubnessRecord,
     LearnedRecord,
     Manifest,
     SearchRecord,
@@ -111,15 +111,15 @@ def write_learned(learned: LearnedBlock, target: Path) -> None:
     }
     if learner.head:
         arrays |= {f"head.{name}": array for name, array in vars(learner.head).items()}
-    if learner.crowding:
-        arrays["references"] = learner.crowding.references
+    if learner.hubness:
+        arrays["references"] = learner.hubness.references
     for name, array in arrays.items():
         np.save(target / f"{LEARNED}.{name}.npy", array, allow_pickle=False)
 
 
 def learned_record(learned: LearnedBlock, data: str, weights: Mapping[str, float]) -> LearnedRecord:
     """Describe the learned block for the manifest."""
-    head, crowding = learned.learner.head, learned.learner.crowding
+    head, hubness = learned.learner.head, learned.learner.hubness
     stem = f"{data}/{LEARNED}"
     return LearnedRecord(
         dim=learned.dim,
@@ -130,7 +130,7 @@ def learned_record(learned: LearnedBlock, data: str, weights: Mapping[str, float
         matrix=f"{stem}.matrix.npy",
         offset=f"{stem}.offset.npy",
         head=_head_record(head, f"{stem}.head") if head else None,
-        crowding=_crowding_record(crowding, stem) if crowding else None,
+        crowding=_hubness_record(hubness, stem) if hubness else None,
     )
 
 
@@ -143,9 +143,9 @@ def _head_record(head: LinearHead, stem: str) -> HeadRecord:
     )
 
 
-def _crowding_record(crowding: HubnessCorrection, stem: str) -> CrowdingRecord:
-    return CrowdingRecord(
-        size=len(crowding.references), near=crowding.near, references=f"{stem}.references.npy"
+def _hubness_record(hubness: HubnessCorrection, stem: str) -> HubnessRecord:
+    return HubnessRecord(
+        size=len(hubness.references), near=hubness.near, references=f"{stem}.references.npy"
     )
 
 
@@ -158,15 +158,15 @@ def read_learned(folder: Path, record: LearnedRecord, manifest: Manifest) -> Lea
     edges = np.cumsum(dims)[:-1]
     projection = Projection(np.split(matrix, edges), np.split(offset, edges))
     head = _read_head(folder, record.head, dim, manifest) if record.head else None
-    crowding = _read_crowding(folder, record.crowding, dim) if record.crowding else None
+    hubness = _read_hubness(folder, record.crowding, dim) if record.crowding else None
     return LearnedBlock(
-        learner=FittedModel(projection, head, crowding),
+        learner=FittedModel(projection, head, hubness),
         vectors=read_array(folder / record.vectors, "float16", (n, record.dim)),
         present=read_array(folder / record.present, "bool", (n,)),
     )
 
 
-def _read_crowding(folder: Path, record: CrowdingRecord, dim: int) -> HubnessCorrection:
+def _read_hubness(folder: Path, record: HubnessRecord, dim: int) -> HubnessCorrection:
     references = read_array(folder / record.references, "float32", (record.size, dim))
     return HubnessCorrection(references, record.near)
 

@@ -51,7 +51,7 @@ def tune(
     asked = LeaveOneOut.of(parts, sample, rng)
     before = Setting(_vector(parts, parts.weights), parts.vote)
     equal = Setting(_vector(parts, equal_weights(parts.blocks)), parts.vote)
-    held_out = _held_out(asked.kin[asked.rows], rng)
+    held_out = _held_out(asked.groups[asked.rows], rng)
     starts = tuple(dict.fromkeys((before, equal, *_with_learned(parts))))
     whole, recall, search, best = _search(asked, ~held_out, objective, starts, label)
     pool, calibrating = search.pool, whole.select(np.flatnonzero(held_out))
@@ -83,9 +83,9 @@ def _with_learned(parts: IndexParts) -> list[Setting]:
     return [Setting(_vector(parts, chosen), parts.vote) for chosen in weights]
 
 
-def _held_out(kin: Int64Array, rng: np.random.Generator) -> BoolArray:
-    """Draw a third of the cards, kin together, to calibrate on; none where that is too few."""
-    drawn: BoolArray = rng.random(int(kin.max()) + 1)[kin] < CALIBRATION_SHARE
+def _held_out(groups: Int64Array, rng: np.random.Generator) -> BoolArray:
+    """Draw a third of the cards by group to calibrate on; none where that is too few."""
+    drawn: BoolArray = rng.random(int(groups.max()) + 1)[groups] < CALIBRATION_SHARE
     return drawn if drawn.sum() >= MINIMUM_CARDS else np.zeros_like(drawn)
 
 
@@ -94,7 +94,7 @@ def _calibrate(pool: Pool, setting: Setting, names: Sequence[str]) -> Calibratio
     if not len(pool):
         return None
     ranked = rank(pool, np.array(setting.weights), setting.vote.k)
-    factors = setting.vote.log_factors(ranked.log_sizes, ranked.log_heads)
+    factors = setting.vote.log_factors(ranked.log_sizes, ranked.head_log_proba)
     cast = cast_votes(ranked.similarities, ranked.categories, factors, setting.vote)
     return fit_calibration(cast, np.clip(ranked.similarities, -1, 1), pool.true, names)
 

@@ -16,7 +16,7 @@ ROWS_AT_ONCE = 1024
 
 @dataclass(frozen=True)
 class HubnessCorrection:
-    """Cards by which crowding is judged.
+    """Cards by which hubness is measured.
 
     Attributes
     ----------
@@ -30,7 +30,7 @@ class HubnessCorrection:
     near: int
 
     @classmethod
-    def among(cls, rows: Float32Array) -> HubnessCorrection | None:
+    def fit(cls, rows: Float32Array) -> HubnessCorrection | None:
         """Choose evenly spaced references: 20 of all rows count, or in proportion of some.
 
         Parameters
@@ -40,7 +40,7 @@ class HubnessCorrection:
 
         Returns
         -------
-        Crowding or None
+        HubnessCorrection or None
             None where there are no two rows.
         """
         if len(rows) < 2:
@@ -49,7 +49,7 @@ class HubnessCorrection:
         share = round(NEIGHBOURS * len(places) / len(rows))
         return cls(rows[places], min(max(1, share), len(places) - 1))
 
-    def of(self, rows: Float32Array) -> Float32Array:
+    def mean_similarity(self, rows: Float32Array) -> Float32Array:
         """Return the mean cosine of each row with the references nearest to it but for the nearest.
 
         The nearest is left out because it may be the row itself. Half of this is what
@@ -69,7 +69,7 @@ class HubnessCorrection:
         crowded = np.empty(len(rows), dtype=np.float32)
         for start in range(0, len(rows), ROWS_AT_ONCE):
             part = slice(start, start + ROWS_AT_ONCE)
-            farness = -(rows[part] @ self.references.T)
-            nearest = np.partition(farness, self.near, axis=1)[:, : self.near + 1]
+            distance = -(rows[part] @ self.references.T)
+            nearest = np.partition(distance, self.near, axis=1)[:, : self.near + 1]
             crowded[part] = (nearest.min(axis=1) - nearest.sum(axis=1)) / self.near
         return crowded

@@ -299,7 +299,7 @@ def _explain_signs(
         yield "✗", WRONG, "it is not"
     if near:
         yield "similarity", INK, "weighted mean of the bars"
-        yield "bars", INK, "cosine; of learned, less crowding"
+        yield "bars", INK, "cosine; of learned, less hubness"
     if any(len(neighbour.by_block) < len(blocks) for neighbour in near):
         yield "none", INK, "the listing or the card lacks it"
     if any(neighbour.vote_share is not None for neighbour in near):

@@ -9,7 +9,7 @@ from itertools import takewhile
 
 import numpy as np
 
-from prodcat_index.types import Int64Array
+from prodcat_index.types import CATEGORY_SEPARATOR, Int64Array
 from prodcat_index.voting.metrics import category_f1
 
 BUCKETS = {
@@ -97,7 +97,6 @@ def worst_confusions(
 
 
 Path = tuple[str, ...]
-SEPARATOR = " > "
 
 
 @dataclass(frozen=True)
@@ -129,7 +128,7 @@ class HierarchyScore:
 
 def category_paths(names: Sequence[str]) -> list[Path]:
     """Split categories into the parts below their common root."""
-    paths = [tuple(name.split(SEPARATOR)) for name in names]
+    paths = [tuple(name.split(CATEGORY_SEPARATOR)) for name in names]
     levels = zip(*(path[:-1] for path in paths), strict=False)
     shared = len(list(takewhile(lambda parts: len(set(parts)) == 1, levels)))
     return [path[shared:] for path in paths]

@@ -37,7 +37,7 @@ class Uncalibrated:
     """Why there is no calibration for a vote."""
 
     note: str
-    way_out: str
+    hint: str
 
 
 NOT_CALIBRATED = Uncalibrated(
@@ -63,16 +63,16 @@ def trusted_calibration(
 
 
 def check_targets(
-    trusted: Calibration | Uncalibrated, precision: float | None, set_level: float | None
+    trusted: Calibration | Uncalibrated, precision: float | None, coverage: float | None
 ) -> None:
     """Refuse what cannot be kept."""
-    for what, share in (("precision", precision), ("level of sets", set_level)):
+    for what, share in (("precision", precision), ("level of sets", coverage)):
         if share is not None and not 0 < share < 1:
             raise QueryError(f"The {what} must be above 0 and below 1, as 0.95 is; it is {share}.")
         if share is not None and isinstance(trusted, Uncalibrated):
-            raise QueryError(trusted.way_out)
-    if set_level is not None and isinstance(trusted, Calibration):
-        _least(trusted, set_level)
+            raise QueryError(trusted.hint)
+    if coverage is not None and isinstance(trusted, Calibration):
+        _least(trusted, coverage)
 
 
 def accept_or_review(
@@ -81,18 +81,18 @@ def accept_or_review(
     similarities: Float64Array,
     names: Sequence[str],
     precision: float | None = None,
-    set_level: float | None = None,
+    coverage: float | None = None,
 ) -> Decision:
     """Say how far n votes can be trusted."""
-    check_targets(trusted, precision, set_level)
+    check_targets(trusted, precision, coverage)
     if isinstance(trusted, Uncalibrated):
         return Decision(np.minimum(vote.shares[:, 0], 1.0), notes=(trusted.note,))
     probabilities = trusted.model.probabilities(vote, similarities)
     confidence = trusted.model.confidence(probabilities)
     in_set = (
         None
-        if set_level is None
-        else category_sets(probabilities, vote.categories, _least(trusted, set_level))
+        if coverage is None
+        else category_sets(probabilities, vote.categories, _least(trusted, coverage))
     )
     if precision is None:
         return Decision(confidence, in_set=in_set)

@@ -25,7 +25,7 @@ class Pool:
     present: npt.NDArray[np.bool_]
     true: Int64Array
     sizes: Int64Array
-    log_heads: npt.NDArray[np.float32]
+    head_log_proba: npt.NDArray[np.float32]
 
     def __len__(self) -> int:
         """Return the number of queries."""
@@ -39,7 +39,7 @@ class Pool:
             present=self.present[rows],
             true=self.true[rows],
             sizes=self.sizes,
-            log_heads=self.log_heads[rows],
+            head_log_proba=self.head_log_proba[rows],
         )
 
 
@@ -65,7 +65,7 @@ def join_pools(pools: Sequence[Pool], places: Sequence[Int64Array]) -> Pool:
         present=np.concatenate([pool.present for pool in pools])[order],
         true=np.concatenate([pool.true for pool in pools])[order],
         sizes=pools[0].sizes,
-        log_heads=joined([pool.log_heads for pool in pools], 0),
+        head_log_proba=joined([pool.head_log_proba for pool in pools], 0),
     )
 
 
@@ -77,16 +77,16 @@ class Ranked:
     categories: Int64Array
     first: Int64Array
     log_sizes: Float64Array
-    log_heads: Float64Array
+    head_log_proba: Float64Array
 
 
 def rank(pool: Pool, weights: Float64Array, k: int) -> Ranked:
     """Order the candidates by weighted similarity and keep the k nearest, ties by id."""
     similarity = _weighted(pool, weights)
     k = min(k, similarity.shape[1])
-    farness = TIE_EPSILON * np.arange(similarity.shape[1]) - similarity
-    nearest = np.argpartition(farness, k - 1, axis=1)[:, :k]
-    sorting = np.argsort(np.take_along_axis(farness, nearest, axis=1), axis=1)
+    distance = TIE_EPSILON * np.arange(similarity.shape[1]) - similarity
+    nearest = np.argpartition(distance, k - 1, axis=1)[:, :k]
+    sorting = np.argsort(np.take_along_axis(distance, nearest, axis=1), axis=1)
     rows = np.take_along_axis(nearest, sorting, axis=1)
     categories = np.take_along_axis(pool.categories, rows, axis=1).astype(np.int64)
     kept = np.take_along_axis(similarity, rows, axis=1).astype(np.float64)
@@ -95,7 +95,7 @@ def rank(pool: Pool, weights: Float64Array, k: int) -> Ranked:
         categories=categories,
         first=first_of_category(categories),
         log_sizes=np.log(np.where(categories >= 0, pool.sizes[categories], 1)),
-        log_heads=weights[-1] * np.take_along_axis(pool.log_heads, rows, axis=1),
+        head_log_proba=weights[-1] * np.take_along_axis(pool.head_log_proba, rows, axis=1),
     )
 
 

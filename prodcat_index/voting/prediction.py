@@ -25,13 +25,13 @@ class Neighbour:
     similarity
         Weighted similarity, at most 1.
     by_block
-        Block name -> cosine, in the learned one less half of the crowding; blocks that the query
+        Block name -> cosine, in the learned one less half of the hubness; blocks that the query
         or the card lacks are left out.
     vote_share
         Part of the vote, from 0 to 1; ``None`` where nothing was voted on.
     learned_from
         Block name -> what it adds to the similarity in the learned block, if there is one; and
-        ``crowding``, what is taken off because it is crowded around this card.
+        ``hubness``, what is taken off because the card is near to many others.
     """
 
     id: str

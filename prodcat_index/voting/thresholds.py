@@ -10,8 +10,7 @@ from itertools import accumulate
 
 import numpy as np
 
-from prodcat_index.types import BoolArray, Float64Array, Int64Array
-from prodcat_index.voting.breakdown import SEPARATOR
+from prodcat_index.types import CATEGORY_SEPARATOR, BoolArray, Float64Array, Int64Array
 from prodcat_index.voting.reliability import check
 
 CERTAINTY = 0.9
@@ -186,7 +185,11 @@ class CategoryTree:
 
 
 def _prefixes(name: str) -> list[str]:
-    return list(accumulate(name.split(SEPARATOR), lambda prefix, part: prefix + SEPARATOR + part))
+    return list(
+        accumulate(
+            name.split(CATEGORY_SEPARATOR), lambda prefix, part: prefix + CATEGORY_SEPARATOR + part
+        )
+    )
 
 
 @dataclass(frozen=True)

@@ -108,7 +108,7 @@ def outcome(
     """Return the predicted category, -1 where nobody votes, and the true category's share."""
     k = vote.k
     categories = ranked.categories[:, :k]
-    factors = vote.log_factors(ranked.log_sizes[:, :k], ranked.log_heads[:, :k])
+    factors = vote.log_factors(ranked.log_sizes[:, :k], ranked.head_log_proba[:, :k])
     shares = neighbour_shares(ranked.similarities[:, :k], categories, factors, vote.temperature)
     totals = category_totals(shares, ranked.first[:, :k])
     best = totals.argmax(axis=1)
@@ -164,7 +164,7 @@ class Search:
 
     @property
     def _is_headed(self) -> bool:
-        return bool(self.pool.log_heads.any())
+        return bool(self.pool.head_log_proba.any())
 
     def run_all(self, settings: Sequence[Setting]) -> list[Step]:
         """Return the objective of each setting."""

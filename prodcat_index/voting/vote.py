@@ -36,17 +36,17 @@ class VoteParameters:
     prior_exponent: float = 0.0
     head_exponent: float = 0.0
 
-    def log_factors(self, log_sizes: Float64Array, log_heads: Float64Array) -> Float64Array:
+    def log_factors(self, log_sizes: Float64Array, head_log_proba: Float64Array) -> Float64Array:
         """Return the logarithm of what a vote is multiplied by for its category's sake.
 
         Parameters
         ----------
         log_sizes
             float64, shape (n, k): natural logarithm of the size of each neighbour's category.
-        log_heads
+        head_log_proba
             float64, shape (n, k): that of the category's probability by the linear head.
         """
-        return self.head_exponent * log_heads - self.prior_exponent * log_sizes
+        return self.head_exponent * head_log_proba - self.prior_exponent * log_sizes
 
     def describe(self) -> str:
         """Return the parameters in one line for people."""
@@ -98,7 +98,7 @@ def vote(
     categories: Int64Array,
     sizes: npt.NDArray[np.int64],
     parameters: VoteParameters,
-    log_heads: Float64Array | None = None,
+    head_log_proba: Float64Array | None = None,
 ) -> Vote:
     """Let neighbours vote for their categories.
 
@@ -116,11 +116,11 @@ def vote(
         int64, shape (number of categories,): cards of each category.
     parameters
         Temperature and exponents; ``k`` cuts the neighbours that vote.
-    log_heads
+    head_log_proba
         float64, shape (n, k): natural logarithm of head_c; head_c is 1 by default.
     """
     log_sizes = np.log(np.where(categories >= 0, sizes[categories], 1))
-    heads = np.zeros_like(log_sizes) if log_heads is None else log_heads
+    heads = np.zeros_like(log_sizes) if head_log_proba is None else head_log_proba
     factors = parameters.log_factors(log_sizes, heads)
     return cast_votes(similarities, categories, factors, parameters)
 

@@ -1,4 +1,4 @@
-"""Crowding, against the definition."""
+"""The hubness correction, against the definition."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from prodcat_index.learning import hubness as crowding_module
+from prodcat_index.learning import hubness
 from prodcat_index.learning.hubness import HubnessCorrection
 
 Rows = npt.NDArray[np.float32]
@@ -20,47 +20,48 @@ def unit(n: int, seed: int, dim: int = 4) -> Rows:
     return found
 
 
-def among(rows: Rows) -> HubnessCorrection:
-    crowding = HubnessCorrection.among(rows)
-    assert crowding is not None
-    return crowding
+def fit(rows: Rows) -> HubnessCorrection:
+    correction = HubnessCorrection.fit(rows)
+    assert correction is not None
+    return correction
 
 
 @settings(max_examples=30, deadline=None)
 @given(st.integers(2, 60), st.integers(1, 9), st.integers(0, 10**6))
 def test_it_is_the_mean_of_the_nearest_but_for_the_first(n: int, asked: int, seed: int) -> None:
     rows, queries = unit(n, seed), unit(asked, seed + 1)
-    crowding = among(rows)
-    assert crowding.near == min(20, n - 1)
+    correction = fit(rows)
+    assert correction.near == min(20, n - 1)
     cosines = np.sort(queries.astype(np.float64) @ rows.T, axis=1)[:, ::-1]
-    expected = cosines[:, 1 : crowding.near + 1].mean(axis=1)
-    np.testing.assert_allclose(crowding.of(queries), expected, atol=1e-5)
+    expected = cosines[:, 1 : correction.near + 1].mean(axis=1)
+    np.testing.assert_allclose(correction.mean_similarity(queries), expected, atol=1e-5)
 
 
 def test_a_row_does_not_crowd_itself() -> None:
     """Three rows at right angles: each has only itself near."""
-    assert among(np.eye(3, dtype=np.float32)).of(np.eye(3, dtype=np.float32)).tolist() == [0.0] * 3
+    rows = np.eye(3, dtype=np.float32)
+    assert fit(rows).mean_similarity(rows).tolist() == [0.0] * 3
 
 
 def test_of_many_rows_some_are_compared_with_and_fewer_count(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """As many near ones among fewer rows would reach farther."""
-    monkeypatch.setattr(crowding_module, "MOST_REFERENCES", 50)
+    monkeypatch.setattr(hubness, "MOST_REFERENCES", 50)
     rows = unit(200, 0)
-    crowding = among(rows)
-    assert crowding.near == 5
-    np.testing.assert_array_equal(crowding.references[[0, -1]], rows[[0, -1]])
-    assert len(crowding.references) == 50
+    correction = fit(rows)
+    assert correction.near == 5
+    np.testing.assert_array_equal(correction.references[[0, -1]], rows[[0, -1]])
+    assert len(correction.references) == 50
 
 
 def test_chunks_make_no_difference(monkeypatch: pytest.MonkeyPatch) -> None:
     rows = unit(70, 3)
-    whole = among(rows).of(rows)
-    monkeypatch.setattr(crowding_module, "ROWS_AT_ONCE", 7)
-    np.testing.assert_allclose(among(rows).of(rows), whole, atol=1e-6)
+    whole = fit(rows).mean_similarity(rows)
+    monkeypatch.setattr(hubness, "ROWS_AT_ONCE", 7)
+    np.testing.assert_allclose(fit(rows).mean_similarity(rows), whole, atol=1e-6)
 
 
 def test_one_row_is_not_crowded_by_anything() -> None:
-    assert HubnessCorrection.among(unit(1, 0)) is None
-    assert HubnessCorrection.among(unit(0, 0)) is None
+    assert HubnessCorrection.fit(unit(1, 0)) is None
+    assert HubnessCorrection.fit(unit(0, 0)) is None
