@@ -1,17 +1,21 @@
-"""Arrays of an index folder, checked against what its manifest promises."""
+"""Files and folders: checksums, checked arrays, folders to write to, locks, atomic writes."""
 
 from __future__ import annotations
 
 import hashlib
+import os
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from prodcat_index.errors import IndexFolderError
+from prodcat_index.errors import IndexFolderError, ProdcatError
 
 READ_AT_ONCE = 2**20
+LOCK = ".lock"
 
 
 def sha256_of(path: Path) -> str:
@@ -25,7 +29,10 @@ def sha256_of(path: Path) -> str:
 
 
 def open_array(path: Path, dtype: str, shape: tuple[int | None, ...]) -> npt.NDArray[Any]:
-    """Map an ``.npy`` file, after checking that it holds what it should; it stays on disk."""
+    """Memory-map an ``.npy`` file of this dtype and shape (None: any length), or raise ValueError.
+
+    Nothing is unpickled, and nothing is read until it is used.
+    """
     # A damaged or hostile header raises errors of almost any class.
     try:
         array: npt.NDArray[Any] = np.lib.format.open_memmap(path, mode="r")
@@ -33,19 +40,16 @@ def open_array(path: Path, dtype: str, shape: tuple[int | None, ...]) -> npt.NDA
         raise
     except Exception as error:
         raise ValueError(str(error) or type(error).__name__) from error
-    if array.dtype != dtype or not _fits(array.shape, shape):
+    fits = len(array.shape) == len(shape) and all(
+        side in (None, length) for length, side in zip(array.shape, shape, strict=True)
+    )
+    if array.dtype != dtype or not fits:
         raise ValueError(f"its array is {array.dtype} {array.shape} and not {dtype} {shape}")
     return array
 
 
-def _fits(found: tuple[int, ...], wanted: tuple[int | None, ...]) -> bool:
-    return len(found) == len(wanted) and all(
-        side in (None, length) for length, side in zip(found, wanted, strict=True)
-    )
-
-
 def read_array(path: Path, dtype: str, shape: tuple[int, ...]) -> npt.NDArray[Any]:
-    """Map an array into memory; nothing of it is read until it is touched."""
+    """Memory-map an array of an index; raises IndexFolderError if it is not as promised."""
     try:
         return open_array(path, dtype, shape)
     except ValueError as error:
@@ -53,7 +57,63 @@ def read_array(path: Path, dtype: str, shape: tuple[int, ...]) -> npt.NDArray[An
 
 
 def damaged_file(path: Path, what: str) -> IndexFolderError:
-    """Return the error for a file that is not what it should be."""
+    """Return the error for a file of an index that is not as promised."""
     return IndexFolderError(
         f"The file {path} of the index is damaged ({what}); copy the index again or build it again."
     )
+
+
+def check_output_folder(
+    folder: Path, what: str, error: type[ProdcatError], own: Collection[str] = ()
+) -> None:
+    """Raise `error` if `folder` is a file, or holds anything but the names in `own`.
+
+    For a folder whose whole content is ours (it has our mark in it), do not call this.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise error(f"{folder} is a file; name a folder for the {what}.")
+    foreign = [path.name for path in folder.iterdir()] if folder.is_dir() else []
+    foreign = sorted(set(foreign).difference(own))
+    if foreign:
+        raise error(
+            f"{folder} holds other files ({foreign[0]}); name a new or empty folder for the {what}."
+        )
+
+
+@contextmanager
+def exclusive_folder(folder: Path, what: str, error: type[ProdcatError]) -> Iterator[None]:
+    """Create `folder` and hold its lock; `error` if it is taken, or if writing fails meanwhile."""
+    from filelock import FileLock, Timeout
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder / LOCK, timeout=0):
+            yield
+    except Timeout:
+        raise error(
+            f"Another process is writing the {what} {folder}; wait until it ends and try again."
+        ) from None
+    except OSError as cause:
+        raise error(
+            f"The {what} {folder} cannot be written ({cause}); what was there before is unchanged."
+        ) from cause
+
+
+def replace_text(path: Path, content: str) -> None:
+    """Replace a text file at once: a reader, or a power cut, finds the old content or the new."""
+    unfinished = path.with_name(f".{path.name}.new")
+    unfinished.write_text(content, encoding="utf-8")
+    flush(unfinished)
+    unfinished.replace(path)
+    # The rename is durable once its folder is; elsewhere a folder cannot be opened.
+    if os.name == "posix":
+        flush(path.parent)
+
+
+def flush(path: Path) -> None:
+    """Wait until a file or folder is on the disk."""
+    descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -329,7 +329,7 @@ def test_truth_comes_last(tmp_path, monkeypatch):
 def test_foreign_folder_is_refused_and_untouched(tmp_path):
     """Else the demo overwrites a user's own catalogue."""
     (tmp_path / "catalogue.csv").write_text("mine")
-    with pytest.raises(ProdcatError, match="not a demo catalogue"):
+    with pytest.raises(ProdcatError, match="holds other files"):
         make_demo_catalogue(tmp_path)
     assert digests(tmp_path) == {"catalogue.csv": hashlib.sha256(b"mine").hexdigest()}
 
@@ -337,7 +337,7 @@ def test_foreign_folder_is_refused_and_untouched(tmp_path):
 def test_file_in_place_of_a_folder_is_refused(tmp_path):
     """Else the user reads a traceback."""
     (tmp_path / "demo").write_text("")
-    with pytest.raises(ProdcatError, match="is a file, not a folder"):
+    with pytest.raises(ProdcatError, match="is a file; name a folder"):
         make_demo_catalogue(tmp_path / "demo")
 
 

@@ -14,9 +14,11 @@ import made
 import pytest
 from made import change_manifest, read_json
 
+from prodcat_index import files
 from prodcat_index.errors import IndexFolderError
+from prodcat_index.files import LOCK
 from prodcat_index.index import folder as folder_module
-from prodcat_index.index.folder import LOCK, MANIFEST, VERSIONS
+from prodcat_index.index.folder import MANIFEST, VERSIONS
 from prodcat_index.index.product_index import ProductIndex
 from prodcat_index.voting.vote import VoteParameters
 
@@ -208,7 +210,7 @@ def test_a_folder_of_something_else_is_left_alone(
     with pytest.raises(IndexFolderError) as caught:
         new_index.save(tmp_path)
     assert str(caught.value).startswith(f"{tmp_path} holds other files (")
-    assert str(caught.value).endswith("); give a new or empty folder for the index.")
+    assert str(caught.value).endswith("); name a new or empty folder for the index.")
     assert content_of(tmp_path) == files
 
 
@@ -217,7 +219,7 @@ def test_a_file_is_no_place_for_an_index(tmp_path: Path, new_index: ProductIndex
     with pytest.raises(IndexFolderError) as caught:
         new_index.save(tmp_path / "cards.csv")
     assert str(caught.value) == (
-        f"{tmp_path / 'cards.csv'} is a file; give the name of a folder for the index."
+        f"{tmp_path / 'cards.csv'} is a file; name a folder for the index."
     )
     assert (tmp_path / "cards.csv").read_text() == "mine"
 
@@ -325,20 +327,20 @@ class PowerCut(BaseException):
 
 
 def fail_at(monkeypatch: pytest.MonkeyPatch, name: str, call: int, error: BaseException) -> None:
-    original, calls = getattr(folder_module, name), iter(range(1000))
+    original, calls = getattr(files, name), iter(range(1000))
 
     def failing(*arguments: Any) -> Any:
         if next(calls) == call:
             raise error
         return original(*arguments)
 
-    monkeypatch.setattr(folder_module, name, failing)
+    monkeypatch.setattr(files, name, failing)
 
 
-STEPS = [("_flush", call) for call in range(16)] + [
+STEPS = [("flush", call) for call in range(16)] + [
     ("sha256_of", 3),
-    ("_replace", 0),
-    ("_replace", 1),
+    ("replace_text", 0),
+    ("replace_text", 1),
 ]
 
 
@@ -371,7 +373,7 @@ def test_before_the_switch_it_is_the_old_index_and_after_it_the_new(
     sizes = []
     for call in (0, 1):
         with monkeypatch.context() as patched:
-            fail_at(patched, "_replace", call, PowerCut())
+            fail_at(patched, "replace_text", call, PowerCut())
             with pytest.raises(PowerCut):
                 new_index.save(saved)
         sizes.append(len(ProductIndex.load(saved)))
@@ -397,7 +399,7 @@ def test_an_error_while_the_files_are_written_leaves_the_old_index(
 def test_a_full_disk_is_said_in_words(
     saved: Path, new_index: ProductIndex, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    fail_at(monkeypatch, "_flush", 2, OSError(28, "No space left on device"))
+    fail_at(monkeypatch, "flush", 2, OSError(28, "No space left on device"))
     with pytest.raises(IndexFolderError) as caught:
         new_index.save(saved)
     assert str(caught.value) == (
@@ -411,7 +413,7 @@ def test_an_unfinished_first_build_is_said_to_be_one(
     tmp_path: Path, new_index: ProductIndex, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patched:
-        fail_at(patched, "_flush", 2, PowerCut())
+        fail_at(patched, "flush", 2, PowerCut())
         with pytest.raises(PowerCut):
             new_index.save(tmp_path)
     assert refusal(tmp_path) == (
@@ -505,7 +507,7 @@ def test_between_manifest_and_page_the_new_settings_hold(
 ) -> None:
     """A writer that dies there leaves a page that is a little behind, and no other harm."""
     with monkeypatch.context() as patched:
-        fail_at(patched, "_replace", 1, PowerCut())
+        fail_at(patched, "replace_text", 1, PowerCut())
         with pytest.raises(PowerCut):
             with_other_vote(index).save_settings(saved)
     assert ProductIndex.load(saved).parts.vote == VoteParameters(k=3)

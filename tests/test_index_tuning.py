@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 from made import BOOTS, catalogue, change_manifest, row
 
+from prodcat_index import files
 from prodcat_index.cards.card import Card
 from prodcat_index.errors import IndexFolderError, QueryError
-from prodcat_index.index import folder as folder_module
 from prodcat_index.index import storage
 from prodcat_index.index import tune as tuning
 from prodcat_index.index.leave_one_out import LeaveOneOut, leave_out_groups
@@ -401,7 +401,7 @@ class PowerCut(BaseException):
 
 
 @pytest.mark.parametrize("told", [True, False])
-@pytest.mark.parametrize("name", ["_flush", "_replace"])
+@pytest.mark.parametrize("name", ["flush", "replace_text"])
 @pytest.mark.parametrize("error", [PowerCut(), OSError(28, "No space left on device")])
 def test_a_writer_that_dies_leaves_the_old_settings(
     stored: Path, monkeypatch: pytest.MonkeyPatch, name: str, error: BaseException, told: bool
@@ -416,7 +416,7 @@ def test_a_writer_that_dies_leaves_the_old_settings(
         raise error
 
     with monkeypatch.context() as patched:
-        patched.setattr(folder_module, name, failing)
+        patched.setattr(files, name, failing)
         with pytest.raises((PowerCut, IndexFolderError)) as caught:
             tuned.save_settings(stored)
     if isinstance(caught.value, IndexFolderError):

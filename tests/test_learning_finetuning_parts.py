@@ -282,7 +282,7 @@ def test_a_folder_with_other_files_is_left_alone(tmp_path: Path) -> None:
 def test_two_trainings_do_not_share_a_folder(tmp_path: Path) -> None:
     with (
         exclusive_run_dir(tmp_path / "encoder"),
-        pytest.raises(EncoderError, match="Another process is training"),
+        pytest.raises(EncoderError, match="Another process is writing the encoder"),
         exclusive_run_dir(tmp_path / "encoder"),
     ):
         raise AssertionError

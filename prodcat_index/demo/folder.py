@@ -16,6 +16,7 @@ from prodcat_index.demo.planning import Listing, Plan, make_plan
 from prodcat_index.demo.tree import LEAVES
 from prodcat_index.demo.writing import write_text
 from prodcat_index.errors import ProdcatError
+from prodcat_index.files import check_output_folder
 from prodcat_index.progress import progress_bar
 
 DEMO_VERSION = 1
@@ -98,7 +99,8 @@ def make_demo_catalogue(folder: Path, *, cards: int = 1500, seed: int = 0) -> De
             f"A demo catalogue of {cards} cards is too small for its {len(LEAVES)} categories; "
             f"ask for {FEWEST_CARDS} cards or more."
         )
-    _refuse_foreign(folder)
+    if not _is_demo(folder):
+        check_output_folder(folder, "demo catalogue", ProdcatError)
     known = _complete_truth(folder, cards, seed)
     if known:
         return _summary(folder, known, made_now=False)
@@ -110,16 +112,6 @@ def make_demo_catalogue(folder: Path, *, cards: int = 1500, seed: int = 0) -> De
             "choose a folder that you may write to, on a disk with 50 MB left."
         ) from cause
     return _summary(folder, truth, made_now=True)
-
-
-def _refuse_foreign(folder: Path) -> None:
-    if folder.exists() and not folder.is_dir():
-        raise ProdcatError(f"{folder} is a file, not a folder; name another folder for the demo.")
-    if folder.is_dir() and any(folder.iterdir()) and not _is_demo(folder):
-        raise ProdcatError(
-            f"{folder} holds files that are not a demo catalogue, and they might be lost; "
-            "name a new or an empty folder for the demo."
-        )
 
 
 def _is_demo(folder: Path) -> bool:

@@ -9,23 +9,20 @@ have open.
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from filelock import FileLock, Timeout
 from pydantic import ValidationError
 
+from prodcat_index import files
 from prodcat_index.errors import IndexFolderError
-from prodcat_index.files import sha256_of
 from prodcat_index.index.manifest import FORMAT_VERSION, FileRecord, Manifest
 
 MANIFEST = "manifest.json"
 VERSIONS = "versions"
-LOCK = ".lock"
 CARD = "card.md"
-OWN_NAMES = {VERSIONS, LOCK, *(n for name in (MANIFEST, CARD) for n in (name, f".{name}.new"))}
+OWN_NAMES = {VERSIONS, files.LOCK, MANIFEST, CARD, f".{MANIFEST}.new", f".{CARD}.new"}
 MAX_MANIFEST_BYTES = 64 * 2**20
 
 
@@ -106,7 +103,7 @@ def _check_file(folder: Path, name: str, record: FileRecord, verify: bool) -> No
         raise _damaged(folder, f"{name} is missing")
     if path.stat().st_size != record.bytes:
         raise _damaged(folder, f"{name} has {path.stat().st_size} bytes and not {record.bytes}")
-    if verify and sha256_of(path) != record.sha256:
+    if verify and files.sha256_of(path) != record.sha256:
         raise _damaged(folder, f"the content of {name} has changed")
 
 
@@ -125,7 +122,8 @@ def write_version(
 
     check()
     _refuse_foreign(folder)
-    return _as_only_writer(folder, write)
+    with files.exclusive_folder(folder, "index", IndexFolderError):
+        return write()
 
 
 def rewrite_manifest(
@@ -135,41 +133,20 @@ def rewrite_manifest(
 
     def write() -> Manifest:
         manifest = change(_parse(folder))
-        _replace(folder / MANIFEST, manifest.model_dump_json(indent=1))
-        _replace(folder / CARD, make_card(manifest))
+        files.replace_text(folder / MANIFEST, manifest.model_dump_json(indent=1))
+        files.replace_text(folder / CARD, make_card(manifest))
         return manifest
 
     _parse(folder)
-    return _as_only_writer(folder, write)
-
-
-def _as_only_writer(folder: Path, write: Callable[[], Manifest]) -> Manifest:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder / LOCK, timeout=0):
-            return write()
-    except Timeout as error:
-        raise IndexFolderError(
-            f"Another process is writing the index {folder}; wait until it ends and try again."
-        ) from error
-    except OSError as error:
-        raise IndexFolderError(
-            f"The index {folder} cannot be written ({error}); what was there before is unchanged."
-        ) from error
+    with files.exclusive_folder(folder, "index", IndexFolderError):
+        return write()
 
 
 def _refuse_foreign(folder: Path) -> None:
-    if folder.exists() and not folder.is_dir():
-        raise IndexFolderError(f"{folder} is a file; give the name of a folder for the index.")
-    names = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
     found = _format_version(folder)
     # The lock tells an unfinished or damaged index from somebody's own files of the same names.
-    is_index = (found or LOCK in names) and not (folder / VERSIONS).is_symlink()
-    foreign = sorted(names - OWN_NAMES if is_index else names)
-    if foreign:
-        raise IndexFolderError(
-            f"{folder} holds other files ({foreign[0]}); give a new or empty folder for the index."
-        )
+    is_index = (found or (folder / files.LOCK).exists()) and not (folder / VERSIONS).is_symlink()
+    files.check_output_folder(folder, "index", IndexFolderError, OWN_NAMES if is_index else ())
     if found > FORMAT_VERSION:
         _parse(folder)
 
@@ -193,8 +170,8 @@ def _write_locked(
     (folder / data).mkdir(parents=True)
     write_files(folder / data)
     manifest = make_manifest(number, data, _flushed_files(folder, data))
-    _replace(folder / MANIFEST, manifest.model_dump_json(indent=1))
-    _replace(folder / CARD, make_card(manifest))
+    files.replace_text(folder / MANIFEST, manifest.model_dump_json(indent=1))
+    files.replace_text(folder / CARD, make_card(manifest))
     for superseded in _versions(folder):
         if superseded != folder / data:
             shutil.rmtree(superseded, ignore_errors=True)
@@ -209,24 +186,7 @@ def _flushed_files(folder: Path, data: str) -> dict[str, FileRecord]:
     records = {}
     for path in sorted((folder / data).rglob("*")):
         if path.is_file():
-            _flush(path)
+            files.flush(path)
             name = path.relative_to(folder).as_posix()
-            records[name] = FileRecord(bytes=path.stat().st_size, sha256=sha256_of(path))
+            records[name] = FileRecord(bytes=path.stat().st_size, sha256=files.sha256_of(path))
     return records
-
-
-def _replace(path: Path, content: str) -> None:
-    temporary = path.with_name(f".{path.name}.new")
-    temporary.write_text(content, encoding="utf-8")
-    _flush(temporary)
-    temporary.replace(path)
-    if os.name == "posix":
-        _flush(path.parent)
-
-
-def _flush(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

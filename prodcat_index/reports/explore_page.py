@@ -10,6 +10,7 @@ from pathlib import Path
 from prodcat_index.cards.card import IMAGE, Catalogue
 from prodcat_index.cards.cleaning import CATEGORY_SEPARATOR
 from prodcat_index.errors import ProdcatError
+from prodcat_index.files import check_output_folder
 from prodcat_index.reports import catalogue_figures as figures
 from prodcat_index.reports.explore import Exploration, Extreme, TextLengths
 from prodcat_index.reports.label_issues import DuplicateGroup, SimilarLabels
@@ -334,7 +335,8 @@ def write_exploration(exploration: Exploration, folder: str | Path) -> Path:
         When the folder holds other things, or cannot be written.
     """
     target = Path(folder)
-    _check_folder(target)
+    if not (target / PAGE).is_file():
+        check_output_folder(target, "exploration", ProdcatError)
     drawings = draw_exploration(exploration)
     title = f"Exploration of {Path(exploration.catalogue.source).name}"
     page = render_page(
@@ -352,16 +354,6 @@ def write_exploration(exploration: Exploration, folder: str | Path) -> Path:
     write_file(target / NUMBERS, numbers)
     write_file(target / PAGE, page)
     return target / PAGE
-
-
-def _check_folder(folder: Path) -> None:
-    if folder.exists() and not folder.is_dir():
-        raise ProdcatError(f"{folder} is a file: name a folder.")
-    if folder.is_dir() and any(folder.iterdir()) and not (folder / PAGE).is_file():
-        raise ProdcatError(
-            f"The folder {folder} holds other files, which would be mixed with the exploration: "
-            "name a new one."
-        )
 
 
 def _remove_old(pictures: Path) -> None:

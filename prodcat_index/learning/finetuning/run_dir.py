@@ -11,39 +11,22 @@ from pathlib import Path
 from prodcat_index.cards.split import Split
 from prodcat_index.encoders.registry import RECORD, SEEN, FinetunedRecord
 from prodcat_index.errors import EncoderError
+from prodcat_index.files import LOCK, check_output_folder, exclusive_folder, replace_text
 from prodcat_index.learning.finetuning.trainable import TrainableEncoder
 from prodcat_index.learning.finetuning.training_data import TrainingData
 
 CHECKPOINTS, IDENTITY, STATE, SPLIT = "checkpoints", "run.txt", "trainer_state.json", "split.csv"
-LOCK = ".lock"
 
 
 @contextmanager
 def exclusive_run_dir(folder: Path) -> Iterator[None]:
     """Keep a folder for one training meanwhile."""
-    from filelock import FileLock, Timeout
-
-    _refuse_other_files(folder)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder / LOCK, timeout=0):
-            yield
-    except Timeout:
-        raise EncoderError(
-            f"Another process is training in {folder}; wait for it, or name another folder."
-        ) from None
-    except OSError as error:
-        raise EncoderError(
-            f"The folder {folder} cannot be written: {error.strerror or error}."
-        ) from error
-
-
-def _refuse_other_files(folder: Path) -> None:
     if (folder / RECORD).exists():
         raise EncoderError(f"{folder} holds a fine-tuned encoder already; name another folder.")
-    found = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
-    if (folder.exists() and not folder.is_dir()) or (found - {LOCK} and CHECKPOINTS not in found):
-        raise EncoderError(f"{folder} holds other files; name a folder that is new or empty.")
+    if not (folder / CHECKPOINTS).exists():
+        check_output_folder(folder, "encoder", EncoderError, own={LOCK})
+    with exclusive_folder(folder, "encoder", EncoderError):
+        yield
 
 
 def resume_point(folder: Path, identity: str) -> Path | None:
@@ -88,8 +71,6 @@ def write_encoder(
     trainee.save(folder)
     split.save(folder / SPLIT)
     (folder / SEEN).write_text("\n".join(sorted(material.seen)) + "\n", encoding="ascii")
-    unfinished = folder / f"{RECORD}.unfinished"
     text = json.dumps(record.model_dump(), ensure_ascii=False, indent=2)
-    unfinished.write_text(text, encoding="utf-8")
-    unfinished.replace(folder / RECORD)
+    replace_text(folder / RECORD, text)
     shutil.rmtree(folder / CHECKPOINTS)
