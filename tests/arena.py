@@ -55,7 +55,7 @@ def split_of(catalogue: Catalogue, parts: Sequence[str]) -> Split:
     return Split(tuple(ids), tuple(parts), np.arange(len(ids)), "by hand")
 
 
-def trial(
+def held_out(
     catalogue: Catalogue,
     split: Split,
     encoders: Mapping[str, str] | None = None,

@@ -1,18 +1,20 @@
-"""Whether an evaluation says what it found, and no more."""
+"""The result of an evaluation: its numbers, tables and JSON."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 
 import arena
 import numpy as np
 import pandas as pd
 import pytest
+from bs4 import BeautifulSoup
 
-from prodcat_index.evaluation.held_out import Answer, Method
+from prodcat_index.evaluation.held_out import Answer
+from prodcat_index.evaluation.methods import TUNED, Method
 from prodcat_index.evaluation.result import (
-    TUNED,
     AcceptanceScore,
     Evaluation,
     Row,
@@ -88,8 +90,8 @@ def test_rows_are_judged_on_the_same_draws() -> None:
     true = [0, 1] * 20
     good, bad = [0, 1] * 19 + [1, 0], [1, 0] * 20
     runs = [run({TUNED: good, "twin": good, "bad": bad}, true)]
-    entered = [Method(name, "vote", lambda trial: None) for name in ("twin", TUNED, "bad")]  # type: ignore[arg-type,return-value]
-    rows = {row.name: row for row in summarise_rows(runs, entered, NAMES, seed=0)}
+    methods = [Method(name, "vote", lambda held_out: None) for name in ("twin", TUNED, "bad")]  # type: ignore[arg-type,return-value]
+    rows = {row.name: row for row in summarise_rows(runs, methods, NAMES, seed=0)}
     assert rows["twin"].lead == Interval(0.0, 0.0)
     assert rows[TUNED].lead is None
     assert rows["bad"].verdict == "behind"
@@ -153,30 +155,75 @@ def test_accepted_answers_are_judged_by_themselves() -> None:
     assert score_acceptance(partly, 0.95) is None
 
 
-def test_as_dict_is_json_with_everything() -> None:
-    """The JSON file would lack what a later report needs."""
-    runs = [run({TUNED: [0, -1]}, [0, 1])]
-    cards = card_table(runs, NAMES)
-    evaluation = Evaluation(
-        catalogue=arena.shop(2),
-        rows=[row(TUNED, 0.5)],
+def evaluation_of(*rows: Row, title: str = "boots", source: str = "cards.csv") -> Evaluation:
+    """Make an evaluation of one split of two test cards, by hand."""
+    cards = card_table([run({TUNED: [0, -1]}, [0, 1])], NAMES)
+    catalogue = arena.shop(2)
+    catalogue = replace(catalogue, cards=catalogue.cards.assign(title=title), source=source)
+    return Evaluation(
+        catalogue=catalogue,
+        rows=rows,
         splits=[],
         counts=[{"train": 8, "test": 2}],
         settings={"seed": 0},
         buckets=[Bucket("1", 2, 1, 1 / 3)],
         confusions=[Confusion("a", "b", 1, 0.5, ("000",))],
         confidence=score_confidences(cards),
-        acceptance=None,
+        acceptance=AcceptanceScore(0.95, 0.5, 1.0),
         cards=cards,
     )
+
+
+def test_as_dict_is_json_with_everything() -> None:
+    """The JSON file would lack what a later report needs."""
+    evaluation = evaluation_of(row(TUNED, 0.5))
     record = json.loads(json.dumps(evaluation.as_dict(), allow_nan=False))
     assert record["rows"][0]["name"] == TUNED
     assert record["buckets"][0]["weighted_f1"] == 0.3333
-    title = evaluation.catalogue.values("title")[0]
-    assert record["confusions"][0]["examples"] == [{"id": "000", "title": title}]
+    assert record["confusions"][0]["examples"] == [{"id": "000", "title": "boots"}]
     assert [card["id"] for card in record["cards"]] == ["000", "001"]
     assert record["confidence"][0]["kind"] == "confidence"
     assert record["splits"] == [{"train": 8, "test": 2}]
+    assert record["acceptance"] == {"asked": 0.95, "accepted": 0.5, "precision": 1.0}
     assert evaluation.tuned.name == TUNED
     with pytest.raises(KeyError):
         evaluation.row("nothing")
+
+
+def test_an_evaluation_is_shown_in_one_line() -> None:
+    """A prompt would fill with every test card, or name nothing of the result."""
+    evaluation = evaluation_of(row("title", 0.5, lead=Interval(-0.2, -0.1)), row(TUNED, 0.625))
+    assert repr(evaluation) == (
+        "<Evaluation of cards.csv: 2 methods, 1 split, 2 test cards; "
+        "tuned index: weighted F1 0.625 (0.100 to 0.900)>"
+    )
+
+
+def test_a_notebook_shows_the_scores_as_a_table_and_no_markup_of_the_shop() -> None:
+    """A notebook would show a repr, or run what a catalogue has in its name."""
+    evaluation = evaluation_of(
+        row("<b>", 0.5, lead=Interval(-0.2, -0.1)), row(TUNED, 0.625), source="<script>"
+    )
+    page = evaluation._repr_html_()
+    heads, *rows = (
+        [cell.get_text() for cell in line.find_all(["th", "td"])]
+        for line in BeautifulSoup(page, "html.parser").find_all("tr")
+    )
+    assert heads[:2] == ["name", "weighted_f1"] and heads[4] == "verdict"
+    assert [line[:5] for line in rows] == [
+        ["<b>", "0.500", "0.100", "0.900", "behind"],
+        [TUNED, "0.625", "0.100", "0.900", ""],
+    ]
+    assert "Evaluation of &lt;script&gt;" in page
+    assert "<script>" not in page and "<b>" not in page
+
+
+def test_a_frame_has_a_row_a_method_with_the_numbers_of_the_row() -> None:
+    """Users would copy numbers by hand to compare them in their own code."""
+    rows = row("title", 0.5, lead=Interval(-0.2, -0.1)), row(TUNED, 0.6, 0.8)
+    frame = evaluation_of(*rows).to_frame()
+    assert frame.set_index("name").loc[TUNED, ["weighted_f1", "deviation"]].tolist() == [
+        0.7,
+        0.1414,
+    ]
+    assert list(frame.columns) == list(rows[0].as_row())

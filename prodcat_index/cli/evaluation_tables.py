@@ -96,7 +96,7 @@ def _buckets(evaluation: Evaluation) -> list[dict[str, Any]]:
 
 
 def _without_kind(score: ConfidenceScore) -> dict[str, Any]:
-    return {name: value for name, value in score.as_row().items() if name != "kind"}
+    return {name: getattr(score, name) for name in ("ece", "brier", "nll", "area")}
 
 
 def _print_acceptance(score: AcceptanceScore | None) -> None:
@@ -104,7 +104,7 @@ def _print_acceptance(score: AcceptanceScore | None) -> None:
         return
     right = "" if score.precision is None else f"; of these, {score.precision:.1%} are right"
     typer.echo(
-        f"Asked for a precision of {score.asked:g}, the tuned row accepts {score.accepted:.1%} of "
+        f"Asked for a precision of {score.target:g}, the tuned row accepts {score.accepted:.1%} of "
         f"the answers{right}.\n"
     )
 

@@ -1,9 +1,9 @@
-"""Splitting a catalogue, and judging every way to categorize on cards that were held out."""
+"""Compare methods of categorization on cards that are held out."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from functools import partial
 from itertools import chain, compress
 
 import numpy as np
@@ -16,57 +16,16 @@ from prodcat_index.cards.splitting import repeated_splits
 from prodcat_index.encoders.embedding import content_digests
 from prodcat_index.encoders.registry import DEFAULT_PRESET, seen_by
 from prodcat_index.errors import CatalogueError
-from prodcat_index.evaluation.held_out import PRECISION, HeldOutSplit, Method
-from prodcat_index.evaluation.methods import make_methods
-from prodcat_index.evaluation.result import (
-    Evaluation,
-    Run,
-    card_table,
-    score_acceptance,
-    score_confidences,
-    summarise_buckets,
-    summarise_confusions,
-    summarise_rows,
-)
+from prodcat_index.evaluation.held_out import HeldOutSplit
+from prodcat_index.evaluation.methods import Method, make_methods
+from prodcat_index.evaluation.result import Evaluation, Run
 from prodcat_index.findings import Finding, name_first
 from prodcat_index.index.build import EncoderChoice
 from prodcat_index.index.learned import ProjectionKind
 from prodcat_index.index.product_index import ProductIndex
 from prodcat_index.progress import progress_bar
-from prodcat_index.types import Int64Array
+from prodcat_index.types import MISSING, Int64Array
 from prodcat_index.voting.tuning import Objective
-
-
-def find_trained_on(test: Catalogue, encoders: EncoderChoice) -> list[Finding]:
-    """Find cards with a value that a fine-tuned encoder was trained or stopped on."""
-    return list(_search(test, encoders))
-
-
-def _search(test: Catalogue, encoders: EncoderChoice) -> Iterator[Finding]:
-    for modality, specs in encoders.items():
-        for spec in [specs] if isinstance(specs, str) else specs:
-            seen = seen_by(spec)
-            if seen:
-                reads = modality_kind(modality)
-                digests = content_digests(reads, test.values(modality))
-                cards = tuple(compress(test.ids, [digest in seen for digest in digests]))
-                if cards:
-                    what = f"cards have a value of {modality} that {spec} was trained or stopped on"
-                    yield Finding(what, cards)
-
-
-def refuse_trained_on(findings: list[Finding], count: int) -> None:
-    """Refuse to judge on cards that were found."""
-    if findings:
-        first = findings[0]
-        raise CatalogueError(
-            f"{first.count} of the {count} test {first.what} ({name_first(first.ids)}), so its "
-            "score would be too good; judge on the split.csv in its folder with --split, or say "
-            "--allow-trained-on to have the score nonetheless."
-        )
-
-
-FEWEST_CATEGORIES = 2
 
 
 def evaluate(
@@ -84,55 +43,61 @@ def evaluate(
     projection: ProjectionKind = "lda",
     allow_trained_on: bool = False,
 ) -> Evaluation:
-    """Compare ways to categorize on cards that were held out.
+    """Compare methods of categorization on held-out cards.
 
-    The index, its encoders, its tuning and the classifiers see the training part alone. Compared
-    are each modality by itself, all with equal weights, the index as it is built, the tuned index,
-    and classifiers on the same embeddings. A card that has nothing of what is weighed counts as
-    wrong.
+    The index, its encoders, its tuning and the classifiers are fitted on the training part only.
+    The methods are each modality alone, all modalities with equal weights, the index as built,
+    the tuned index, and classifiers on the same embeddings. A test card that has none of the
+    weighted modalities counts as wrong.
 
     Parameters
     ----------
     catalogue
-        Cards. Those without a category are not judged.
+        Cards to split. Test cards without a category are not scored.
     split
-        Which cards are for training and which for the test; drawn by default, as `by`, `test`,
-        `repeat` and `seed` say.
+        The training and test cards. By default they are drawn, as `by`, `test`, `repeat` and
+        `seed` say.
     by, test
         As for :func:`~prodcat_index.cards.splitting.split_catalogue`.
     repeat
-        Number of splits.
+        Number of splits to draw.
     seed
-        Of splits, tuning, classifiers and intervals.
+        Seed of the splits, tuning, classifiers and intervals.
     encoders, preset, projection
         As for :meth:`~prodcat_index.index.product_index.ProductIndex.build`.
     baselines
-        Compare with classifiers.
+        Compare with classifiers too.
     objective
-        What tuning maximises.
+        The measure that tuning maximises.
     allow_trained_on
-        Judge even if the test part holds values that a fine-tuned encoder was trained or stopped
-        on. Its scores are then too good.
+        Score test cards even if a fine-tuned encoder was trained or stopped on their values. The
+        scores are then too good.
+
+    Returns
+    -------
+    Evaluation
+        Scores of every method, and the mistakes and the confidence of the tuned index.
 
     Raises
     ------
     CatalogueError
-        If there are fewer than two categories, or the cards cannot be split, or not so, or an
+        If there are fewer than two categories, the cards cannot be split as requested, or an
         encoder was trained on test cards.
     EncoderError
-        If an encoder cannot be had.
+        If an encoder cannot be loaded.
     QueryError
         If there are too few cards to tune on.
     """
+    encoders = encoders or {}
     names = sorted(set(catalogue.values("category")) - {""})
     _check_categories(names, catalogue.source)
     groups = find_groups(catalogue)
     splits = (
-        [split]
-        if split is not None
-        else repeated_splits(catalogue, repeat, test=test, by=by, seed=seed, groups=groups)
+        repeated_splits(catalogue, repeat, test=test, by=by, seed=seed, groups=groups)
+        if split is None
+        else [split]
     )
-    entered = make_methods(
+    methods = make_methods(
         catalogue.modalities,
         baselines=baselines,
         objective=objective,
@@ -140,100 +105,93 @@ def evaluate(
         projection=projection,
     )
     clusters = _clusters(catalogue, groups, splits[0])
-    setup = _Setup(catalogue, names, clusters, encoders or {}, preset, projection, entered)
-    leaks = [setup.find_leaks(chosen, allow_trained_on) for chosen in splits]
-    labels = [f"split {number} of {len(splits)}" for number in range(1, len(splits) + 1)]
-    runs = [setup.run(chosen, label) for chosen, label in zip(splits, labels, strict=True)]
-    cards = card_table(runs, names)
-    return Evaluation(
-        catalogue=catalogue,
-        rows=summarise_rows(runs, entered, names, seed),
-        splits=splits,
-        counts=[_counts(run) for run in runs],
+    test_rows = [_labelled_test_rows(catalogue, chosen) for chosen in splits]
+    # All splits are checked before the first index is built, which may take an hour.
+    leaks = [find_trained_on(catalogue.select(rows), encoders) for rows in test_rows]
+    if not allow_trained_on:
+        for found, rows in zip(leaks, test_rows, strict=True):
+            _check_trained_on(found, len(rows))
+    build = partial(ProductIndex.build, encoders=encoders, preset=preset, projection=projection)
+    runs = []
+    for number, (chosen, rows) in enumerate(zip(splits, test_rows, strict=True), start=1):
+        train, label = chosen.select(catalogue, "train"), f"split {number} of {len(splits)}"
+        # No name is bound to the index, so that two are never in memory at once.
+        held_out = partial(HeldOutSplit.embed, test=catalogue.select(rows), names=names)
+        runs.append(_run(held_out(build(train)), clusters[rows], methods, label))
+    return Evaluation.from_runs(
+        catalogue,
+        splits,
+        methods,
+        runs,
+        seed=seed,
         settings={
-            "splits": [chosen.made for chosen in splits],
             "preset": preset,
-            "encoders": dict(encoders or {}),
+            "encoders": dict(encoders),
             "objective": objective,
             "projection": projection,
-            "seed": seed,
         },
-        buckets=summarise_buckets(runs),
-        confusions=summarise_confusions(cards),
-        confidence=score_confidences(cards),
-        acceptance=score_acceptance(cards, PRECISION),
-        cards=cards,
         findings=(*groups.findings, *splits[0].findings, *chain.from_iterable(leaks)),
     )
 
 
 def _check_categories(names: Sequence[str], source: str) -> None:
-    if len(names) < FEWEST_CATEGORIES:
-        told = f"all of the category {names[0]!r}" if names else "without a category"
+    if len(names) < 2:
+        found = f"all of the category {names[0]!r}" if names else "without a category"
         raise CatalogueError(
-            f"The cards of {source} are {told}, and two categories is the least that can be told "
-            "apart; name the column with --category-column."
+            f"The cards of {source} are {found}, but an evaluation needs two categories at least; "
+            "name the column of categories with --category-column."
         )
 
 
 def _clusters(catalogue: Catalogue, groups: Groups, split: Split) -> Int64Array:
-    """Join cards that are one product or that the split kept together."""
+    """Join cards that are variants of one product or that the split kept together: int64, (N,)."""
     group_of = dict(zip(split.ids, split.groups.tolist(), strict=True))
-    kept = np.array([group_of.get(card, -1) for card in catalogue.ids], dtype=np.int64)
+    kept = np.array([group_of.get(card, MISSING) for card in catalogue.ids], dtype=np.int64)
     return join_codes([groups.codes, kept])
 
 
-@dataclass(frozen=True)
-class _Setup:
-    """What is the same for every split."""
-
-    catalogue: Catalogue
-    names: Sequence[str]
-    clusters: Int64Array
-    encoders: EncoderChoice
-    preset: str
-    projection: ProjectionKind
-    methods: Sequence[Method]
-
-    def find_leaks(self, split: Split, allowed: bool) -> list[Finding]:
-        """Find test cards that an encoder was trained on; refuse them unless allowed."""
-        test = self.catalogue.select(self._test_rows(split).tolist())
-        found = find_trained_on(test, self.encoders)
-        if not allowed:
-            refuse_trained_on(found, len(test))
-        return found
-
-    def run(self, split: Split, label: str) -> Run:
-        """Build an index of the training part, and let every method answer the test part."""
-        train = split.select(self.catalogue, "train")
-        test = self._test_rows(split)
-        index = ProductIndex.build(
-            train, encoders=self.encoders, preset=self.preset, projection=self.projection
+def _labelled_test_rows(catalogue: Catalogue, split: Split) -> list[int]:
+    labels = catalogue.values("category")
+    rows = [row for row in split.rows(catalogue, "test").tolist() if labels[row]]
+    if not rows:
+        raise CatalogueError(
+            f"No test card of the split has a category in {catalogue.source}, so nothing can be "
+            "scored; make another split."
         )
-        trial = HeldOutSplit.embed(index, self.catalogue.select(test.tolist()), self.names)
-        answers = {}
-        with progress_bar(len(self.methods), label, "row") as bar:
-            for method in self.methods:
-                bar.set_postfix_str(method.name)
-                answers[method.name] = method.answer(trial)
-                bar.update()
-        return Run(trial.test, trial.training_sizes, self.clusters[test], answers)
-
-    def _test_rows(self, split: Split) -> Int64Array:
-        rows = split.rows(self.catalogue, "test")
-        labels = self.catalogue.values("category")
-        labelled = rows[[bool(labels[row]) for row in rows]]
-        if not len(labelled):
-            raise CatalogueError(
-                f"No test card of the split has a category in {self.catalogue.source}, so nothing "
-                "can be judged; make another split."
-            )
-        return labelled
+    return rows
 
 
-def _counts(run: Run) -> dict[str, int]:
-    return {
-        "train": int(run.training_sizes.sum()),
-        "test": len(run.test),
-        "categories": int(np.sum(run.training_sizes > 0)),
-    }
+def find_trained_on(test: Catalogue, encoders: EncoderChoice) -> list[Finding]:
+    """Find cards with a value that a fine-tuned encoder was trained or stopped on."""
+    findings = []
+    for modality, specs in encoders.items():
+        for spec in [specs] if isinstance(specs, str) else specs:
+            # Hashing all values takes a while, and few encoders are fine-tuned.
+            if seen := seen_by(spec):
+                digests = content_digests(modality_kind(modality), test.values(modality))
+                cards = tuple(compress(test.ids, [digest in seen for digest in digests]))
+                what = f"cards have a value of {modality} that {spec} was trained or stopped on"
+                findings.append(Finding(what, cards))
+    return [finding for finding in findings if finding.ids]
+
+
+def _check_trained_on(findings: Sequence[Finding], count: int) -> None:
+    if findings:
+        first = findings[0]
+        raise CatalogueError(
+            f"{first.count} of the {count} test {first.what} ({name_first(first.ids)}), so its "
+            "score would be too good; evaluate on the split.csv in its folder with --split, or "
+            "pass --allow-trained-on to score it nonetheless."
+        )
+
+
+def _run(
+    held_out: HeldOutSplit, clusters: Int64Array, methods: Sequence[Method], label: str
+) -> Run:
+    answers = {}
+    with progress_bar(len(methods), label, "row") as bar:
+        for method in methods:
+            bar.set_postfix_str(method.name)
+            answers[method.name] = method.answer(held_out)
+            bar.update()
+    return Run(held_out.test, held_out.training_sizes, clusters, answers)

@@ -1,4 +1,4 @@
-"""What an evaluation says: a row for each way to categorize, and where the tuned one fails."""
+"""The result of an evaluation: a row for each method, and the mistakes of the tuned index."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ import numpy as np
 
 from prodcat_index.cards.card import Catalogue
 from prodcat_index.cards.split import Split
-from prodcat_index.evaluation.held_out import Answer, Method
+from prodcat_index.evaluation.held_out import PRECISION, Answer
+from prodcat_index.evaluation.methods import TUNED, Method
 from prodcat_index.findings import Finding
 from prodcat_index.types import BoolArray, Float64Array, Int64Array
 from prodcat_index.voting import reliability
@@ -37,123 +38,26 @@ from prodcat_index.voting.reliability import ReliabilityBin
 if TYPE_CHECKING:
     import pandas as pd
 
-
-COLUMNS = ("confidence", "calibrated")
-COVERAGES = tuple(tenth / 10 for tenth in range(1, 11))
-
-
-@dataclass(frozen=True)
-class ConfidenceScore:
-    """The quality of one kind of confidence, over the test cards of all splits."""
-
-    kind: str
-    ece: float
-    brier: float
-    nll: float
-    area: float
-    risk: Sequence[float]
-    bins: Sequence[ReliabilityBin]
-
-    def as_row(self) -> dict[str, Any]:
-        """Return the numbers as a flat row."""
-        named = ("kind", "ece", "brier", "nll", "area")
-        return {name: getattr(self, name) for name in named}
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return everything for JSON, rounded to 4 digits."""
-        numbers = {
-            name: value if isinstance(value, str) else round(value, 4)
-            for name, value in self.as_row().items()
-        }
-        risk = zip(COVERAGES, self.risk, strict=True)
-        return {
-            **numbers,
-            "risk_at_coverage": {f"{share:.1f}": round(wrong, 4) for share, wrong in risk},
-            "reliability": [vars(each) for each in self.bins],
-        }
-
-
-@dataclass(frozen=True)
-class AcceptanceScore:
-    """What accepting at an asked precision came to."""
-
-    asked: float
-    accepted: float
-    precision: float | None
-
-
-def score_acceptance(cards: pd.DataFrame, asked: float) -> AcceptanceScore | None:
-    """Judge the answers that are accepted."""
-    if "accepted" not in cards or cards["accepted"].isna().any():
-        return None
-    accepted = cards["accepted"].to_numpy(dtype=bool)
-    right = (cards["true"] == cards["predicted"]).to_numpy(dtype=bool)
-    precision = float(right[accepted].mean()) if accepted.any() else None
-    return AcceptanceScore(asked, float(accepted.mean()), precision)
-
-
-def score_confidences(cards: pd.DataFrame) -> list[ConfidenceScore]:
-    """Judge every kind of confidence that the cards come with."""
-    right = (cards["true"] == cards["predicted"]).to_numpy(dtype=bool)
-    return [
-        score_confidence(kind, cards[kind].to_numpy(dtype=np.float64), right)
-        for kind in COLUMNS
-        if kind in cards
-    ]
-
-
-def score_confidence(kind: str, confidence: Float64Array, right: BoolArray) -> ConfidenceScore:
-    """Judge one kind of confidence."""
-    within = np.clip(confidence, 0.0, 1.0)
-    curve = reliability.risk_coverage(within, right)
-    places = np.searchsorted(curve.coverage, np.array(COVERAGES) - 1e-9)
-    return ConfidenceScore(
-        kind=kind,
-        ece=reliability.ece(within, right),
-        brier=reliability.brier(within, right),
-        nll=reliability.nll(within, right),
-        area=curve.area,
-        risk=curve.risk[places].tolist(),
-        bins=reliability.reliability_table(within, right),
-    )
-
-
+DIGITS = 4
 METRICS = ("macro_f1", "accuracy", "top3", "top5", "oracle")
 COUNTS = ("cards", "categories", "unreachable")
-DIGITS = 4
-TUNED = "tuned"
+CONFUSED = ("true", "predicted", "id")
+CONFIDENCES = ("confidence", "calibrated")
+COVERAGES = tuple(tenth / 10 for tenth in range(1, 11))
+# Columns of the table that a notebook shows.
+SHOWN = ("name", "weighted_f1", "low", "high", "verdict", "macro_f1", "accuracy", "top3", "oracle")
 
 
 @dataclass(frozen=True)
 class Row:
-    """One way to categorize.
-
-    Attributes
-    ----------
-    name
-        Such as ``"title"`` or ``"tuned"``.
-    kind
-        ``"modality"``, ``"vote"`` or ``"classifier"``.
-    scores
-        One for each split.
-    interval
-        95 % interval of the mean weighted F1, by drawing cards, or groups of them, anew.
-    lead
-        95 % interval of its lead over the tuned row on the same draws; None for that row itself.
-    hierarchy
-        Over the cards of all splits; None where categories are no tree.
-    settings
-        How the answers came about, one for each split.
-    notes
-        What should be known of the figures.
-    """
+    """The scores of one method."""
 
     name: str
-    kind: str
-    scores: Sequence[Score]
-    interval: Interval
-    lead: Interval | None
-    hierarchy: HierarchyScore | None
+    kind: str  # modality, vote or classifier
+    scores: Sequence[Score]  # one a split, as are the settings
+    interval: Interval  # 95 % of the mean weighted F1, by drawing clusters of cards again
+    lead: Interval | None  # over the tuned row on the same draws; None for that row itself
+    hierarchy: HierarchyScore | None  # over all splits; None where categories are no tree
     settings: Sequence[Mapping[str, Any]]
     notes: Sequence[str] = ()
 
@@ -175,10 +79,9 @@ class Row:
 
     @property
     def verdict(self) -> str:
-        """How it stands to the tuned row.
+        """``"tie"`` where the interval of the lead holds 0, else ``"ahead"`` or ``"behind"``.
 
-        ``"tie"`` where the interval of the lead has both signs in it, else ``"ahead"`` or
-        ``"behind"``; empty for the tuned row itself.
+        Empty for the tuned row itself.
         """
         if self.lead is None:
             return ""
@@ -188,21 +91,20 @@ class Row:
 
     def as_row(self) -> dict[str, Any]:
         """Return the row as flat numbers, rounded to 4 digits; means over the splits."""
-        lead = self.lead
-        numbers: dict[str, float | None] = {
+        numbers = {
             "weighted_f1": self.weighted_f1,
             "deviation": self.deviation,
             "low": self.interval.low,
             "high": self.interval.high,
-            "lead_low": lead.low if lead else None,
-            "lead_high": lead.high if lead else None,
+            "lead_low": self.lead.low if self.lead else None,
+            "lead_high": self.lead.high if self.lead else None,
             **{metric: self.mean(metric) for metric in METRICS},
             "unreachable_share": self.mean("unreachable_share"),
         }
         return {
             "name": self.name,
             "kind": self.kind,
-            **{name: rounded(number) for name, number in numbers.items()},
+            **_rounded(numbers),
             "verdict": self.verdict,
             **{count: round(self.mean(count) or 0) for count in COUNTS},
             "notes": "; ".join(self.notes),
@@ -212,45 +114,82 @@ class Row:
         """Return the row with the scores and settings of every split, for JSON."""
         return {
             **self.as_row(),
-            "hierarchy": None if self.hierarchy is None else rounded_fields(self.hierarchy),
+            "hierarchy": None if self.hierarchy is None else _rounded(vars(self.hierarchy)),
             "scores": [score.as_dict() for score in self.scores],
             "settings": [dict(setting) for setting in self.settings],
         }
 
 
 @dataclass(frozen=True)
+class ConfidenceScore:
+    """The quality of one kind of confidence, over the test cards of all splits."""
+
+    kind: str  # "confidence", the share of the vote, or "calibrated", the probability
+    ece: float
+    brier: float
+    nll: float
+    area: float  # under the risk-coverage curve
+    risk: Sequence[float]  # share of wrong answers at each of ``COVERAGES``
+    bins: Sequence[ReliabilityBin]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return everything for JSON, rounded to 4 digits."""
+        numbers = {name: getattr(self, name) for name in ("kind", "ece", "brier", "nll", "area")}
+        risk = {f"{share:.1f}": risk for share, risk in zip(COVERAGES, self.risk, strict=True)}
+        return {
+            **_rounded(numbers),
+            "risk_at_coverage": _rounded(risk),
+            "reliability": [vars(each) for each in self.bins],
+        }
+
+
+@dataclass(frozen=True)
+class AcceptanceScore:
+    """The answers that are accepted at a target precision."""
+
+    target: float
+    accepted: float  # share of the answers
+    precision: float | None  # of the accepted ones; None where there are none
+
+    def as_dict(self) -> dict[str, float | None]:
+        """Return the fields for JSON."""
+        return {"asked": self.target, "accepted": self.accepted, "precision": self.precision}
+
+
+@dataclass(frozen=True, repr=False)
 class Evaluation:
-    """The outcome of :func:`~prodcat_index.evaluation.evaluate.evaluate`.
+    """The result of :func:`~prodcat_index.evaluation.evaluate.evaluate`.
 
     Attributes
     ----------
     catalogue
         The cards that were split.
     rows
-        One for each way to categorize.
+        Scores of each method.
     splits
-        Which cards were for training and which for the test.
+        The splits into training and test cards.
     counts
-        What each split held: labelled ``train`` and ``test`` cards, ``categories`` of the
-        training part.
+        Numbers of labelled ``train`` and ``test`` cards and of ``categories`` in the training
+        part, for each split.
     settings
-        How cards were split, embedded and tuned.
+        Settings of the splits, encoders and tuning.
     buckets
-        Of the tuned row, by the size of the true category in the training part.
+        Weighted F1 of the tuned row by the size of the true category in the training part.
     confusions
-        Of the tuned row, over all splits.
+        Pairs of categories that the tuned row confuses most often, over all splits.
     confidence
-        Of the tuned row: how far its confidence can be trusted.
+        Quality of the tuned row's confidence: its share of the vote, and its probability where
+        the index is calibrated.
     acceptance
-        Of the tuned row: what accepting at a precision of 0.95 came to; None where it is not
+        Answers of the tuned row that are accepted at a precision of 0.95; None where it is not
         calibrated.
     cards
         One row a test card of each split as the tuned row answers it: ``split`` (from 1),
         ``id``, ``true``, ``predicted`` (empty where nothing was), ``confidence`` (its share of
-        the vote), ``calibrated`` (its probability, where the index is calibrated), ``top5`` and
-        ``top5_shares`` (lists), ``nearest_id``.
+        the vote), ``calibrated`` (its probability) and ``accepted`` where the index is
+        calibrated, ``top5`` and ``top5_shares`` (lists), ``nearest_id``.
     findings
-        What was noticed of the cards while they were split.
+        Problems noticed in the cards while they were split.
     """
 
     catalogue: Catalogue
@@ -265,6 +204,65 @@ class Evaluation:
     cards: pd.DataFrame
     findings: Sequence[Finding] = ()
 
+    @classmethod
+    def from_runs(
+        cls,
+        catalogue: Catalogue,
+        splits: Sequence[Split],
+        methods: Sequence[Method],
+        runs: Sequence[Run],
+        *,
+        seed: int,
+        settings: Mapping[str, Any],
+        findings: Sequence[Finding],
+    ) -> Evaluation:
+        """Score the answers of all methods on all splits."""
+        names = sorted(set(catalogue.values("category")) - {""})
+        cards = card_table(runs, names)
+        tuned = [(run.answers[TUNED].outcome, run.training_sizes) for run in runs]
+        return cls(
+            catalogue=catalogue,
+            rows=summarise_rows(runs, methods, names, seed),
+            splits=splits,
+            counts=[run.counts() for run in runs],
+            settings={"splits": [split.made for split in splits], **settings, "seed": seed},
+            buckets=mean_buckets([size_buckets(o.true, o.predicted, sizes) for o, sizes in tuned]),
+            confusions=worst_confusions(*(cards[name].tolist() for name in CONFUSED)),
+            confidence=score_confidences(cards),
+            acceptance=score_acceptance(cards, PRECISION),
+            cards=cards,
+            findings=findings,
+        )
+
+    def __repr__(self) -> str:
+        """Return the catalogue, the number of splits and methods, and the tuned score."""
+        tuned, splits = self.tuned, len(self.counts)
+        return (
+            f"<Evaluation of {self.catalogue.source}: {len(self.rows)} methods, "
+            f"{splits} {'split' if splits == 1 else 'splits'}, {len(self.cards)} test cards; "
+            f"tuned index: weighted F1 {tuned.weighted_f1:.3f} "
+            f"({tuned.interval.low:.3f} to {tuned.interval.high:.3f})>"
+        )
+
+    def _repr_html_(self) -> str:
+        """Return the scores of all methods as a table, for notebooks."""
+        from html import escape
+
+        table = self.to_frame()[list(SHOWN)].to_html(index=False, na_rep="", float_format="%.3f")
+        return f"<p>{escape(repr(self)[1:-1])}</p>\n{table}"
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return one row a method.
+
+        Returns
+        -------
+        pandas.DataFrame
+            Columns as in :meth:`Row.as_row`.
+        """
+        import pandas as pd
+
+        return pd.DataFrame([row.as_row() for row in self.rows])
+
     def row(self, name: str) -> Row:
         """Return a row by its name.
 
@@ -273,8 +271,7 @@ class Evaluation:
         KeyError
             If there is none.
         """
-        rows = {row.name: row for row in self.rows}
-        return rows[name]
+        return {row.name: row for row in self.rows}[name]
 
     @property
     def tuned(self) -> Row:
@@ -283,12 +280,9 @@ class Evaluation:
 
     def examples(self, confusion: Confusion) -> list[dict[str, str]]:
         """Return ``id`` and ``title`` of the example cards of a confusion."""
-        titles = self._titles
-        return [{"id": card, "title": titles[card]} for card in confusion.examples]
-
-    @property
-    def _titles(self) -> dict[str, str]:
-        return dict(zip(self.catalogue.ids, self.catalogue.values("title"), strict=True))
+        ids, titles = self.catalogue.ids, self.catalogue.values("title")
+        title = dict(zip(ids, titles, strict=True))
+        return [{"id": card, "title": title[card]} for card in confusion.examples]
 
     def as_dict(self) -> dict[str, Any]:
         """Return everything for JSON."""
@@ -297,97 +291,78 @@ class Evaluation:
             "settings": dict(self.settings),
             "splits": [dict(count) for count in self.counts],
             "rows": [row.as_dict() for row in self.rows],
-            "buckets": [rounded_fields(bucket) for bucket in self.buckets],
+            "buckets": [_rounded(vars(bucket)) for bucket in self.buckets],
             "confusions": [
-                {**rounded_fields(confusion), "examples": self.examples(confusion)}
+                {**_rounded(vars(confusion)), "examples": self.examples(confusion)}
                 for confusion in self.confusions
             ],
             "confidence": [score.as_dict() for score in self.confidence],
-            "acceptance": vars(self.acceptance) if self.acceptance else None,
+            "acceptance": self.acceptance and self.acceptance.as_dict(),
             "cards": self.cards.to_dict(orient="records"),
         }
 
 
-def rounded(value: Any) -> Any:
-    """Round a float to 4 digits, and leave anything else as it is."""
-    return round(value, DIGITS) if isinstance(value, float) else value
-
-
-def rounded_fields(record: Any) -> dict[str, Any]:
-    """Return the fields of a dataclass, floats rounded to 4 digits."""
-    return {name: rounded(value) for name, value in vars(record).items()}
+def _rounded(fields: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        name: round(value, DIGITS) if isinstance(value, float) else value
+        for name, value in fields.items()
+    }
 
 
 @dataclass(frozen=True)
 class Run:
-    """What every contender answered on one split."""
+    """The answers of every method on one split."""
 
     test: Catalogue
-    training_sizes: Int64Array
-    clusters: Int64Array
+    training_sizes: Int64Array  # (C,)
+    clusters: Int64Array  # (n,): test cards of one cluster are drawn together
     answers: Mapping[str, Answer]
 
-    def sample(self, name: str) -> Sample:
-        """Return what a contender's F1 is drawn from."""
-        outcome = self.answers[name].outcome
-        return Sample(outcome.true, outcome.predicted, self.clusters)
+    def counts(self) -> dict[str, int]:
+        """Return the numbers of training cards, test cards and training categories."""
+        return {
+            "train": int(self.training_sizes.sum()),
+            "test": len(self.test),
+            "categories": int(np.sum(self.training_sizes > 0)),
+        }
 
 
 def summarise_rows(
-    runs: Sequence[Run], entered: Sequence[Method], names: Sequence[str], seed: int
+    runs: Sequence[Run], methods: Sequence[Method], names: Sequence[str], seed: int
 ) -> list[Row]:
-    """Judge every contender over all splits, and compare it with the tuned one."""
-    drawn = {
-        contender.name: draw_weighted_f1(
-            [run.sample(contender.name) for run in runs], len(names), seed=seed
+    """Score every method over all splits, and compare it with the tuned one on equal draws."""
+    drawn = {method.name: _draw(runs, method.name, len(names), seed) for method in methods}
+    rows = []
+    for name, kind, _ in methods:
+        answers = [run.answers[name] for run in runs]
+        true = np.concatenate([answer.outcome.true for answer in answers])
+        predicted = np.concatenate([answer.outcome.predicted for answer in answers])
+        row = Row(
+            name=name,
+            kind=kind,
+            scores=[score_outcome(answer.outcome) for answer in answers],
+            interval=percentile_interval(drawn[name]),
+            lead=None if name == TUNED else percentile_interval(drawn[name] - drawn[TUNED]),
+            hierarchy=score_hierarchy(true, predicted, names),
+            settings=[answer.settings for answer in answers],
+            notes=list(dict.fromkeys(answer.note for answer in answers if answer.note)),
         )
-        for contender in entered
-    }
-    return [_row(runs, contender, names, drawn) for contender in entered]
+        rows.append(row)
+    return rows
 
 
-def _row(
-    runs: Sequence[Run], contender: Method, names: Sequence[str], drawn: Mapping[str, Float64Array]
-) -> Row:
-    name = contender.name
-    answers = [run.answers[name] for run in runs]
-    return Row(
-        name=name,
-        kind=contender.kind,
-        scores=[score_outcome(answer.outcome) for answer in answers],
-        interval=percentile_interval(drawn[name]),
-        lead=None if name == TUNED else percentile_interval(drawn[name] - drawn[TUNED]),
-        hierarchy=_hierarchy(answers, names),
-        settings=[answer.settings for answer in answers],
-        notes=list(dict.fromkeys(answer.note for answer in answers if answer.note)),
-    )
-
-
-def _hierarchy(answers: Sequence[Answer], names: Sequence[str]) -> HierarchyScore | None:
-    true = np.concatenate([answer.outcome.true for answer in answers])
-    predicted = np.concatenate([answer.outcome.predicted for answer in answers])
-    return score_hierarchy(true, predicted, names)
-
-
-def summarise_buckets(runs: Sequence[Run]) -> list[Bucket]:
-    """Break the tuned row's weighted F1 down by the size of categories in training."""
-    outcomes = [(run.answers[TUNED].outcome, run.training_sizes) for run in runs]
-    return mean_buckets([size_buckets(o.true, o.predicted, sizes) for o, sizes in outcomes])
-
-
-def summarise_confusions(cards: pd.DataFrame) -> list[Confusion]:
-    """Find what the tuned row confuses most often."""
-    return worst_confusions(*(cards[column].tolist() for column in ("true", "predicted", "id")))
+def _draw(runs: Sequence[Run], name: str, categories: int, seed: int) -> Float64Array:
+    outcomes = [(run.answers[name].outcome, run.clusters) for run in runs]
+    samples = [Sample(o.true, o.predicted, clusters) for o, clusters in outcomes]
+    return draw_weighted_f1(samples, categories, seed=seed)
 
 
 def card_table(runs: Sequence[Run], names: Sequence[str]) -> pd.DataFrame:
     """List every test card of every split with the tuned row's answer."""
     import pandas as pd
 
-    return pd.concat(
-        [_cards_of(run, number, names) for number, run in enumerate(runs, start=1)],
-        ignore_index=True,
-    )
+    tables = [_cards_of(run, number, names) for number, run in enumerate(runs, start=1)]
+    return pd.concat(tables, ignore_index=True)
 
 
 def _cards_of(run: Run, number: int, names: Sequence[str]) -> pd.DataFrame:
@@ -396,21 +371,60 @@ def _cards_of(run: Run, number: int, names: Sequence[str]) -> pd.DataFrame:
     answer = run.answers[TUNED]
     ranked, shares = answer.outcome.ranked, answer.shares
     assert ranked is not None and shares is not None, "the tuned row is a vote"
+    # Code -1 stands for no category, and picks the empty name at the end.
     label = np.array([*names, ""], dtype=object)
-    told = {"calibrated": answer.calibrated, "accepted": answer.accepted}
-    known = {name: values for name, values in told.items() if values is not None}
-    return pd.DataFrame(
-        {
-            "split": number,
-            "id": run.test.ids,
-            "true": label[answer.outcome.true],
-            "predicted": label[answer.outcome.predicted],
-            "confidence": shares[:, 0],
-            **known,
-            "top5": [label[row[row >= 0]].tolist() for row in ranked],
-            "top5_shares": [
-                share[row >= 0].round(4).tolist() for row, share in zip(ranked, shares, strict=True)
-            ],
-            "nearest_id": list(answer.nearest),
-        }
+    pairs = [(row[row >= 0], share[row >= 0]) for row, share in zip(ranked, shares, strict=True)]
+    columns = {
+        "split": number,
+        "id": run.test.ids,
+        "true": label[answer.outcome.true],
+        "predicted": label[answer.outcome.predicted],
+        "confidence": shares[:, 0],
+        "calibrated": answer.calibrated,
+        "accepted": answer.accepted,
+        "top5": [label[row].tolist() for row, _ in pairs],
+        "top5_shares": [share.round(DIGITS).tolist() for _, share in pairs],
+        "nearest_id": list(answer.nearest),
+    }
+    known = {name: values for name, values in columns.items() if values is not None}
+    return pd.DataFrame(known)
+
+
+def score_acceptance(cards: pd.DataFrame, target: float) -> AcceptanceScore | None:
+    """Score the accepted answers; None where the index of a split is not calibrated."""
+    if "accepted" not in cards or cards["accepted"].isna().any():
+        return None
+    accepted = cards["accepted"].to_numpy(dtype=bool)
+    precision = float(_is_right(cards)[accepted].mean()) if accepted.any() else None
+    return AcceptanceScore(target, float(accepted.mean()), precision)
+
+
+def score_confidences(cards: pd.DataFrame) -> list[ConfidenceScore]:
+    """Score every kind of confidence that the cards come with."""
+    return [
+        score_confidence(kind, cards[kind].to_numpy(dtype=np.float64), _is_right(cards))
+        for kind in CONFIDENCES
+        if kind in cards
+    ]
+
+
+def score_confidence(kind: str, confidence: Float64Array, right: BoolArray) -> ConfidenceScore:
+    """Score one kind of confidence, (n,), by whether each answer is right."""
+    # Sums of shares may exceed 1 by rounding.
+    within = np.clip(confidence, 0.0, 1.0)
+    curve = reliability.risk_coverage(within, right)
+    # A tenth such as 0.3 is not exact in binary, nor is the coverage that should reach it.
+    places = np.searchsorted(curve.coverage, np.array(COVERAGES) - 1e-9)
+    return ConfidenceScore(
+        kind=kind,
+        ece=reliability.ece(within, right),
+        brier=reliability.brier(within, right),
+        nll=reliability.nll(within, right),
+        area=curve.area,
+        risk=curve.risk[places].tolist(),
+        bins=reliability.reliability_table(within, right),
     )
+
+
+def _is_right(cards: pd.DataFrame) -> BoolArray:
+    return (cards["true"] == cards["predicted"]).to_numpy(dtype=bool)

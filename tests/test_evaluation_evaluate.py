@@ -1,4 +1,4 @@
-"""Whether an evaluation is honest: nothing that is judged has been seen."""
+"""An evaluation scores only cards that nothing has seen."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ from prodcat_index import read_catalogue
 from prodcat_index.cards.card import Catalogue
 from prodcat_index.errors import CatalogueError
 from prodcat_index.evaluation.evaluate import evaluate
-from prodcat_index.evaluation.result import TUNED, Evaluation
+from prodcat_index.evaluation.methods import TUNED
+from prodcat_index.evaluation.result import Evaluation
 from prodcat_index.index.product_index import ProductIndex
 
 

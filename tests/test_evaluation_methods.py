@@ -1,0 +1,129 @@
+"""The methods that an evaluation compares; the classifiers are those of scikit-learn."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import arena
+import numpy as np
+import pytest
+from sklearn.linear_model import LogisticRegression
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.svm import LinearSVC
+
+import prodcat_index.evaluation.methods
+from prodcat_index.evaluation.held_out import HeldOutSplit
+from prodcat_index.evaluation.methods import (
+    CLASSIFIERS,
+    EQUAL,
+    PROJECTED,
+    TUNED,
+    Method,
+    classify,
+    make_methods,
+)
+
+ORACLES: dict[str, Any] = {
+    "KNeighborsClassifier": KNeighborsClassifier(5),
+    "LogisticRegression": LogisticRegression(C=100, max_iter=300),
+    "LinearSVC": LinearSVC(C=1, dual="auto", random_state=0),
+}
+
+
+@pytest.fixture(params=[3, 2], ids=["three categories", "two categories"])
+def held_out(request: pytest.FixtureRequest) -> HeldOutSplit:
+    """A split in which only descriptions are embedded, of three categories or two."""
+    catalogue = arena.shop(noise=2, title_spread=9.0)
+    kept = sorted(arena.SHELVES)[: request.param]
+    catalogue = catalogue.select([c in kept for c in catalogue.values("category")])
+    return arena.held_out(catalogue, arena.alternating(catalogue), {"description": "numbers"})
+
+
+def test_all_classifiers_have_an_oracle() -> None:
+    assert set(ORACLES) == set(CLASSIFIERS)
+
+
+@pytest.mark.parametrize("name", ORACLES)
+def test_answers_are_those_of_scikit_learn(held_out: HeldOutSplit, name: str) -> None:
+    """The comparison would flatter the index, or slander it."""
+    train, test = held_out.features
+    labels = np.array(held_out.index.parts.catalogue.values("category"), dtype=str)
+    expected = ORACLES[name].fit(train, labels).predict(test)
+    outcome = classify(name, 0, held_out).outcome
+    assert [held_out.names[code] for code in outcome.predicted] == expected.tolist()
+    assert outcome.ranked is not None
+    for ranked in outcome.ranked:
+        assert sorted(ranked.tolist()) == list(range(len(held_out.names)))
+
+
+def test_only_neighbours_have_an_oracle(held_out: HeldOutSplit) -> None:
+    """An oracle of a classifier would mean nothing."""
+    found = {name: classify(name, 0, held_out).outcome.neighbours for name in CLASSIFIERS}
+    assert found["LinearSVC"] is found["LogisticRegression"] is None
+    near = found["KNeighborsClassifier"]
+    assert near is not None
+    assert near.shape == (len(held_out.test), 5)
+
+
+def test_a_fit_that_did_not_converge_is_told(
+    held_out: HeldOutSplit, monkeypatch: pytest.MonkeyPatch, recwarn: pytest.WarningsRecorder
+) -> None:
+    """An unfinished rival is no rival."""
+    assert classify("LogisticRegression", 0, held_out).note == ""
+    monkeypatch.setattr(prodcat_index.evaluation.methods, "MAX_ITERATIONS", 2)
+    assert classify("LogisticRegression", 0, held_out).note == "did not converge in 2 iterations"
+    assert not recwarn.list
+
+
+def test_fewer_cards_than_neighbours_are_enough() -> None:
+    catalogue = arena.shop(2)
+    held_out = arena.held_out(catalogue, arena.alternating(catalogue, 2))
+    assert len(held_out.index) == 3
+    assert classify("KNeighborsClassifier", 0, held_out).settings["n_neighbors"] == 3
+
+
+def list_methods(modalities: list[str], **options: Any) -> list[Method]:
+    usual = {"baselines": False, "objective": "accuracy", "seed": 0, "projection": "none"}
+    return make_methods(modalities, **{**usual, **options})
+
+
+def test_the_rows_are_modalities_votes_and_classifiers_in_this_order() -> None:
+    methods = list_methods(["image", "title"], baselines=True, projection="lda")
+    assert [c.name for c in methods][:5] == ["image", "title", EQUAL, PROJECTED, TUNED]
+    assert [c.kind for c in methods] == ["modality"] * 2 + ["vote"] * 3 + ["classifier"] * 3
+
+
+def test_one_modality_is_not_weighed_against_itself() -> None:
+    methods = list_methods(["title"])
+    assert [c.name for c in methods] == ["title", TUNED]
+
+
+def test_a_modality_alone_is_judged_by_itself() -> None:
+    """Titles are never wrong here, every third description is."""
+    catalogue = arena.shop(noise=3)
+    held_out = arena.held_out(catalogue, arena.alternating(catalogue))
+    answers = {c.name: c.answer(held_out) for c in list_methods(["title", "description"])}
+    right = {n: np.mean(a.outcome.predicted == a.outcome.true) for n, a in answers.items()}
+    assert right["title"] == right[TUNED] == 1.0
+    assert right["description"] < 0.8
+    assert answers["title"].settings["weights"] == {"title": 1.0}
+    assert answers[EQUAL].settings["weights"] == {"title": 0.5, "description": 0.5}
+    tuned = held_out.index.tuned(held_out.index.tune(objective="accuracy", seed=0)).parts
+    assert answers[TUNED].settings["weights"] == pytest.approx(tuned.weights, abs=1e-4)
+    assert answers[TUNED].settings["k"] == tuned.vote.k
+
+
+def test_the_learned_row_is_what_an_index_answers_that_is_not_tuned() -> None:
+    """Users would be promised a projection that their index does not use."""
+    catalogue = arena.shop(60, noise=3)
+    held_out = arena.held_out(catalogue, arena.alternating(catalogue), projection="lda")
+    methods = list_methods(["title", "description"], projection="lda")
+    (learned,) = (c.answer(held_out) for c in methods if c.name == PROJECTED)
+    codes = learned.outcome.predicted
+    assert [held_out.names[code] for code in codes] == held_out.index.predict(
+        held_out.test
+    ).categories
+    assert learned.settings["weights"] == {"learned": 1.0}
+    (alone,) = (c.answer(held_out) for c in methods if c.name == "title")
+    assert alone.settings["weights"] == {"title": 1.0}
+    assert held_out.features[0].shape[1] == held_out.features[1].shape[1] == 4
