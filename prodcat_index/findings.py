@@ -1,16 +1,17 @@
-"""What was skipped or mended on the way, counted and named, never silent."""
+"""Cards that were skipped or corrected on the way, counted and named."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import compress
 
 NAMED = 5
 SINGULAR = {"cards have ": "card has ", "cards are ": "card is ", "cards name ": "card names "}
 
 
 def name_first(names: Sequence[str], limit: int = NAMED) -> str:
-    """Join the first few names, and say how many more there are."""
+    """Join the first few names, and count the others."""
     shown = ", ".join(names[:limit])
     rest = len(names) - limit
     return f"{shown} and {rest} more" if rest > 0 else shown
@@ -18,7 +19,7 @@ def name_first(names: Sequence[str], limit: int = NAMED) -> str:
 
 @dataclass(frozen=True)
 class Finding:
-    """One kind of thing that was noticed, with the cards it was noticed on.
+    """One kind of thing that was noticed, with its cards.
 
     Attributes
     ----------
@@ -41,6 +42,12 @@ class Finding:
         """Return the sentence with the count and the first few ids."""
         what = _singular(self.what) if self.count == 1 else self.what
         return f"{self.count} {what}: {name_first(self.ids)}"
+
+
+def list_findings(noticed: Mapping[str, Iterable[bool]], ids: Sequence[str]) -> tuple[Finding, ...]:
+    """Return a finding for each clause whose mask marks at least one of the cards."""
+    found = (Finding(what, tuple(compress(ids, marked))) for what, marked in noticed.items())
+    return tuple(finding for finding in found if finding.ids)
 
 
 def _singular(what: str) -> str:

@@ -111,7 +111,7 @@ def test_repeated_ids_are_refused_and_named() -> None:
     ids = [f"id{n}" for n in range(7)] * 2
     assert refusal(table(id=[*ids, "once"], title=["a"] * 15)) == (
         "7 ids of the table occur more than once (id0, id1, id2, id3, id4 and 2 more): "
-        "mend the column 'id', or choose another with --id-column."
+        "correct the column 'id', or choose another with --id-column."
     )
 
 
@@ -214,7 +214,7 @@ def test_what_was_mended_is_counted() -> None:
         )
     )
     assert findings(catalogue) == [
-        "1 card has no category, and cannot teach one: d",
+        "1 card has no category, so nothing is learned from them: d",
         "1 card is the only one of their category: c",
         f"1 card has a text that was cut at {MAX_TEXT} characters: b",
     ]

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageEnhance
 
 from prodcat_index import read_catalogue
-from prodcat_index.cards import duplicates as picture_hashes
+from prodcat_index.cards import duplicates
 from prodcat_index.cards.codes import encode, join_codes, order_codes
 from prodcat_index.cards.duplicates import (
     BLANK,
@@ -188,6 +188,12 @@ def test_pictures_are_near_up_to_the_distance_and_along_chains() -> None:
     assert not shared.any()
 
 
+def test_the_distance_is_24_of_256_bits() -> None:
+    """A larger one joins photos of different products, a smaller one misses copies."""
+    codes, _ = join_near(hashes_at([0, 24, 49, 74]), np.full(4, -1))
+    assert renumbered(codes.tolist()) == [0, 0, 1, 2]
+
+
 @settings(deadline=None, max_examples=25)
 @given(st.lists(st.integers(0, 256), min_size=1, max_size=40), st.integers(1, 7))
 def test_joining_in_parts_is_joining_at_once(distances: list[int], at_once: int) -> None:
@@ -219,7 +225,7 @@ def test_each_content_is_hashed_once(pictures: list[Path], monkeypatch: pytest.M
         loaded.append(path)
         return Image.open(path).convert("RGB")
 
-    monkeypatch.setattr(picture_hashes, "load_picture", load)
+    monkeypatch.setattr(duplicates, "load_picture", load)
     copy = pictures[0].with_name("copy.png")
     copy.write_bytes(pictures[0].read_bytes())
     paths = [str(pictures[0]), str(copy), "", str(pictures[0]), str(pictures[1])]

@@ -7,7 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from prodcat_index.cards.pictures import MISSING, OUTSIDE, WEB_ADDRESS, PictureFiles, folders_by_id
+from prodcat_index.cards.pictures import (
+    NO_SUCH_FILE,
+    OUTSIDE,
+    WEB_ADDRESS,
+    PictureFiles,
+    folders_by_id,
+)
 
 
 @pytest.fixture
@@ -69,7 +75,7 @@ def test_an_absolute_path_outside_is_refused(root: Path, tmp_path: Path) -> None
     ["2.jpg", "images", "images/", "no/1.jpg", "gone.jpg", "loop.jpg", "a" * 5_000 + "/1.jpg", "."],
 )
 def test_what_is_no_file_is_missing(root: Path, value: str) -> None:
-    assert PictureFiles(root).find(value) == ("", MISSING)
+    assert PictureFiles(root).find(value) == ("", NO_SUCH_FILE)
 
 
 @pytest.mark.parametrize("value", ["http://shop.example/1.jpg", "HTTPS://shop.example/1.jpg"])

@@ -15,7 +15,7 @@ from command import prodcat
 from PIL import Image, ImageOps
 
 from prodcat_index import ProductIndex, read_catalogue
-from prodcat_index.cards.splitting import Split, read_split
+from prodcat_index.cards.split import Split, read_split
 
 CATEGORIES = (made.BOOTS, made.KETTLES, made.LAMPS)
 PICTURES = 24

@@ -1,4 +1,4 @@
-"""Cleaning of texts and categories: HTML, control characters, white space, leftovers of nothing."""
+"""Cleaning of texts and categories: HTML, control characters, white space, words for nothing."""
 
 from __future__ import annotations
 
@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import pandas as pd
 
+# Encoders read some thousand characters at most; the parser is not given more than ten times that.
 MAX_TEXT = 20_000
 MAX_RAW_TEXT = 200_000
-CATEGORY_SEPARATOR = " > "
 
+# What other programs write for a missing value.
 LEFTOVERS = frozenset({"nan", "NaN", "None", "null", "NULL"})
+# HTML that was escaped several times is unescaped that often; then its marks are dropped.
 PASSES = 5
 NESTING = 8
 
@@ -34,7 +36,7 @@ SEPARATOR = re.compile(r"(?<!\S)[>»](?!\S)")
 
 
 def clean_text(text: str) -> str:
-    """Turn a text from a catalogue into what a person would read on one line."""
+    """Return a text from a catalogue as a person would read it, on one line."""
     text = text[:MAX_RAW_TEXT]
     for _ in range(PASSES):
         cleaner = _clean_once(text)
@@ -45,14 +47,17 @@ def clean_text(text: str) -> str:
 
 
 def was_cut(raw: str, cleaned: str) -> bool:
-    """Tell whether `clean_text` had to leave out the end of a text."""
+    """Check whether `clean_text` left out the end of a text."""
     # A cut just after a space drops that space as well.
     is_full = len(raw) > MAX_TEXT and len(cleaned) >= MAX_TEXT - 1
     return is_full or len(raw) > MAX_RAW_TEXT
 
 
 def clean_category(text: str) -> str:
-    """Bring a category path to the form ``Electronics > Phones``."""
+    """Return a category path in the form ``Electronics > Phones``."""
+    # Not at the top, which the command line loads: it would load numpy.
+    from prodcat_index.types import CATEGORY_SEPARATOR
+
     spaced = ARROW.sub(CATEGORY_SEPARATOR, tidy(text))
     parts = (tidy(part) for part in SEPARATOR.split(spaced))
     return CATEGORY_SEPARATOR.join(part for part in parts if part)
@@ -69,14 +74,14 @@ def without_invisible(text: str) -> str:
 
 
 def column_texts(column: pd.Series[Any]) -> list[str]:
-    """Read a column of any type as stripped texts; every way to say nothing is an empty string."""
+    """Return a column of any type as stripped texts, empty where a value is missing."""
     values = column.astype(object).where(column.notna(), None)
     texts = (join_values(value).strip() for value in values)
     return ["" if text in LEFTOVERS else text for text in texts]
 
 
 def join_values(value: Any, nesting: int = NESTING) -> str:
-    """Write a value of a JSON or Parquet cell as one text; what is nested deeper is left out."""
+    """Return the value of a JSON or Parquet cell as one text, without what is nested deeper."""
     if isinstance(value, str):
         return value
     if isinstance(value, bytes):
@@ -88,26 +93,21 @@ def join_values(value: Any, nesting: int = NESTING) -> str:
         return ", ".join(f"{name}: {text}" for name, text in named if text)
     if isinstance(value, (list, tuple, set)) or (hasattr(value, "tolist") and value.ndim):
         return ", ".join(filter(None, (join_values(part, nesting - 1) for part in value)))
-    return str(int(value)) if _is_whole(value) else str(value)
-
-
-def _is_whole(value: Any) -> bool:
-    is_integer = getattr(value, "is_integer", None)
-    return not isinstance(value, bool) and is_integer is not None and bool(is_integer())
+    # A column of whole numbers with a gap is read as fractions: 7.0 is written as 7.
+    is_whole = getattr(value, "is_integer", None)
+    whole = not isinstance(value, bool) and is_whole is not None and is_whole()
+    return str(int(value)) if whole else str(value)
 
 
 def _clean_once(text: str) -> str:
-    text = DECLARATION.sub(" ", _without_comments(without_invisible(text)))
+    # Only up to the last end of a comment: the pattern takes quadratic time where none follows.
+    closed, end, rest = without_invisible(text).rpartition("-->")
+    text = DECLARATION.sub(" ", COMMENT.sub(" ", closed + end) + rest)
     if TAG.search(text):
         text = _without_tags(text)
     elif ENTITY.search(text):
         text = html.unescape(text)
     return tidy(text)[:MAX_TEXT].rstrip()
-
-
-def _without_comments(text: str) -> str:
-    closed, end, rest = text.rpartition("-->")
-    return COMMENT.sub(" ", closed + end) + rest
 
 
 def _without_tags(text: str) -> str:

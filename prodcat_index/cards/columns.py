@@ -1,9 +1,10 @@
-"""Finding which column of a table plays which part of a card."""
+"""Finding the column of a table for each part of a card."""
 
 from __future__ import annotations
 
 import difflib
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -13,42 +14,29 @@ from prodcat_index.findings import name_first
 SHOWN_COLUMNS = 30
 OPTIONS = "--title-column, --description-column, --text-column or --image-column"
 
-USUAL_NAMES: Mapping[str, tuple[str, ...]] = {
-    "id": (
-        *("id", "product_id", "card_id", "item_id", "offer_id", "listing_id", "sku", "article"),
-        *("asin", "uid", "артикул", "ид", "код", "ид товара", "id товара", "код товара"),
-    ),
-    "title": (
-        *("title", "product_title", "name", "product_name", "item_name", "product", "heading"),
-        *("название", "наименование", "название товара", "наименование товара", "товар", "имя"),
-        "заголовок",
-    ),
-    "description": (
-        *("description", "product_description", "desc", "text", "body", "details"),
-        *("описание", "описание товара", "текст"),
-    ),
-    "category": (
-        *("category", "category_name", "category_path", "category_title", "product_category"),
-        *("label", "class", "target", "product_type", "google_product_category"),
-        *("категория", "категория товара", "название категории", "путь категории", "раздел"),
-        *("рубрика", "класс"),
-    ),
-    "category_id": ("category_id", "cat_id", "id категории", "ид категории", "код категории"),
-    "image": (
-        *("image", "picture", "photo", "img", "image_path", "image_file", "image_name"),
-        *("picture_path", "photo_path", "filename", "image_url", "image_link", "picture_url"),
-        *("картинка", "изображение", "фото", "фотография", "файл картинки"),
-    ),
-    "group": (
-        *("group", "group_id", "variant_group", "variant_group_id", "item_group_id"),
-        *("parent_sku", "группа вариантов", "ид группы", "id группы"),
-    ),
+# By part, the likeliest first. Case, spaces and underscores do not count.
+USUAL_NAMES = {
+    "id": "id, product_id, card_id, item_id, offer_id, listing_id, sku, article, asin, uid, "
+    "артикул, ид, код, ид товара, id товара, код товара",
+    "title": "title, product_title, name, product_name, item_name, product, heading, "
+    "название, наименование, название товара, наименование товара, товар, имя, заголовок",
+    "description": "description, product_description, desc, text, body, details, "
+    "описание, описание товара, текст",
+    "category": "category, category_name, category_path, category_title, product_category, "
+    "label, class, target, product_type, google_product_category, "
+    "категория, категория товара, название категории, путь категории, раздел, рубрика, класс",
+    "category_id": "category_id, cat_id, id категории, ид категории, код категории",
+    "image": "image, picture, photo, img, image_path, image_file, image_name, picture_path, "
+    "photo_path, filename, image_url, image_link, picture_url, "
+    "картинка, изображение, фото, фотография, файл картинки",
+    "group": "group, group_id, variant_group, variant_group_id, item_group_id, parent_sku, "
+    "группа вариантов, ид группы, id группы",
 }
 
 
 @dataclass(frozen=True)
 class Columns:
-    """Which column plays which part; the empty string where none does."""
+    """The column of each part of a card, empty where there is none."""
 
     id: str = ""
     title: str = ""
@@ -60,16 +48,20 @@ class Columns:
     texts: tuple[str, ...] = ()
 
     @property
+    def embedded(self) -> tuple[str, ...]:
+        """Columns of the texts and the picture, empty where there is none."""
+        return (self.title, self.description, *self.texts, self.image)
+
+    @property
     def used(self) -> frozenset[str]:
         """Names of the columns that have a part."""
-        parts = (self.id, self.title, self.description, self.category, self.category_id)
-        return frozenset({*parts, self.image, self.group, *self.texts} - {""})
+        return frozenset({*(getattr(self, part) for part in USUAL_NAMES), *self.texts} - {""})
 
 
 def find_columns(
     seen: Sequence[str], wanted: Mapping[str, str | None], text_columns: Sequence[str] = ()
 ) -> Columns:
-    """Find the column of every part of a card, by what is wanted or by its usual names."""
+    """Find the column of every part of a card: the one that is wanted, or one of a usual name."""
     named = {part: column for part, column in wanted.items() if column}
     for column in (*named.values(), *text_columns):
         _check_present(column, seen)
@@ -82,15 +74,20 @@ def find_columns(
     return Columns(**parts, texts=texts)
 
 
+def find_repeated(values: Sequence[str]) -> list[str]:
+    """Return the values that occur more than once."""
+    return [value for value, count in Counter(values).items() if count > 1]
+
+
 def list_columns(seen: Sequence[str]) -> str:
-    """Write the columns of a table as they are shown in an error."""
+    """Return the sentence of an error that names the columns of a table."""
     return f"The columns are {name_first(seen, SHOWN_COLUMNS)}."
 
 
 def _find_usual(part: str, seen: Sequence[str]) -> str:
     by_key = {_key(column): column for column in reversed(seen)}
-    usual = (by_key.get(_key(name)) for name in USUAL_NAMES[part])
-    return next((column for column in usual if column), "")
+    usual = (by_key.get(_key(name)) for name in USUAL_NAMES[part].split(","))
+    return next(filter(None, usual), "")
 
 
 def _key(name: str) -> str:

@@ -1,4 +1,4 @@
-"""Loading one picture as a person would see it, or its size alone."""
+"""Picture files: finding them inside one folder, loading them as a person would see them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import os
 import re
 import stat
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,18 +18,32 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 
+# 64 megapixels of RGB take 192 MB; no shop's photo has more.
 MAX_PIXELS = 64_000_000
+TOO_LARGE = f"it is larger than {MAX_PIXELS // 1_000_000} megapixels"
+# Not PostScript, which Pillow lets an outside program run.
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
 DEEP_MODES = ("I", "F")
 SIXTEEN_BITS = 65_535.0
+# A float picture does not tell what its white is: the first of these that nothing exceeds.
 USUAL_MAXIMA = (1.0, 255.0, SIXTEEN_BITS)
 EXIF_ORIENTATION = 0x0112
 ON_ITS_SIDE = (5, 6, 7, 8)
 
+EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp")
+PARTS = ("train", "test")
+ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
+
+NO_SUCH_FILE = "cards name a picture file that is not there"
+OUTSIDE = "cards name a picture outside the picture folder, which is not read"
+WEB_ADDRESS = "cards have a web address for a picture: download it first"
+WITHOUT = "cards have no picture file of their id"
+PROBLEMS = (NO_SUCH_FILE, OUTSIDE, WEB_ADDRESS, WITHOUT)
+
 
 @dataclass(frozen=True)
 class Header:
-    """What a picture file says of itself."""
+    """Size in pixels, as a person would see it, and format of a picture file."""
 
     width: int
     height: int
@@ -36,17 +51,27 @@ class Header:
 
 
 def load_picture(path: str | Path, min_side: int | None = None) -> Image:
-    """Load a picture as a person would see it."""
-    _check_file(Path(path))
+    """Load a picture upright, laid on white, in RGB; of an animation the first frame.
+
+    With `min_side`, a JPEG is decoded at the smallest of 1/2, 1/4 or 1/8 of its size at which no
+    side is shorter than that, many times faster. Raises PictureError with a clause.
+    """
+    from PIL import Image, features
+
     # Decoders raise errors of almost any class on damaged files; none may stop a whole catalogue.
     # Their warnings say what the error says, or are about EXIF that is not needed.
     try:
-        with warnings.catch_warnings(), _open(path) as picture:
-            _check_size(picture)
-            if min_side is not None:
-                picture.draft(picture.mode, (min_side, min_side))
-            picture.load()
-            return _to_rgb(_upright(picture))
+        _check_file(Path(path))
+        formats = (*FORMATS, "AVIF") if features.check("avif") else FORMATS
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module="PIL")
+            with Image.open(path, formats=formats) as picture:
+                if picture.width * picture.height > MAX_PIXELS:
+                    raise PictureError(TOO_LARGE)
+                if min_side is not None:
+                    picture.draft(picture.mode, (min_side, min_side))
+                picture.load()
+                return _to_rgb(_upright(picture))
     except PictureError:
         raise
     except Exception as error:
@@ -54,57 +79,32 @@ def load_picture(path: str | Path, min_side: int | None = None) -> Image:
 
 
 def read_header(path: str | Path) -> Header:
-    """Read the size and format of a picture, without decoding it."""
-    # Any damaged file may raise any error; what is wrong with it, load_picture says in words.
-    try:
-        header = _header_of(path) if Path(path).is_file() else None
-    except Exception:
-        header = None
-    if header is None or header.width * header.height > MAX_PIXELS:
-        width, height = load_picture(path).size
-        return Header(width, height, "other")
-    return header
-
-
-def _header_of(path: str | Path) -> Header:
+    """Read the size and format of a picture without decoding it; raises as `load_picture`."""
     from PIL import Image
 
-    with Image.open(path, formats=FORMATS) as picture:
-        (width, height), form = picture.size, str(picture.format)
-        # Other formats would be decoded to find their EXIF block.
-        lies = form == "JPEG" and picture.getexif().get(EXIF_ORIENTATION) in ON_ITS_SIDE
-        return Header(height, width, form) if lies else Header(width, height, form)
+    # Any damaged file may raise any error, which load_picture puts in words. It also loads what
+    # is no regular file, or too large, in order to raise the right error.
+    with suppress(Exception):
+        if Path(path).is_file():
+            with Image.open(path, formats=FORMATS) as picture:
+                (width, height), form = picture.size, str(picture.format)
+                # Other formats would be decoded to find their EXIF block.
+                if form == "JPEG" and picture.getexif().get(EXIF_ORIENTATION) in ON_ITS_SIDE:
+                    width, height = height, width
+                if width * height <= MAX_PIXELS:
+                    return Header(width, height, form)
+    width, height = load_picture(path).size
+    return Header(width, height, "other")
 
 
 def _check_file(path: Path) -> None:
-    try:
-        found = path.stat()
-    except (OSError, ValueError) as error:
-        raise PictureError(_reason(error)) from None
+    found = path.stat()
     if stat.S_ISDIR(found.st_mode):
         raise PictureError("it is a folder")
     if not stat.S_ISREG(found.st_mode):
         raise PictureError("it is no regular file")
     if not found.st_size:
         raise PictureError("the file is empty")
-
-
-def _open(path: str | Path) -> Image:
-    from PIL import Image, features
-
-    warnings.filterwarnings("ignore", module="PIL")
-    avif = ("AVIF",) if features.check("avif") else ()
-    return Image.open(path, formats=FORMATS + avif)
-
-
-def _check_size(picture: Image) -> None:
-    width, height = picture.size
-    if width * height > MAX_PIXELS:
-        raise PictureError(_too_large())
-
-
-def _too_large() -> str:
-    return f"it is larger than {MAX_PIXELS // 1_000_000} megapixels"
 
 
 def _upright(picture: Image) -> Image:
@@ -141,7 +141,6 @@ def _to_eight_bits(picture: Image) -> Image:
 
 
 def _reason(error: Exception) -> str:
-    """Say in a clause why a picture cannot be loaded."""
     from PIL import Image, UnidentifiedImageError
 
     if isinstance(error, FileNotFoundError):
@@ -151,69 +150,64 @@ def _reason(error: Exception) -> str:
     if isinstance(error, UnidentifiedImageError):
         return "it is not a picture of a known format"
     if isinstance(error, Image.DecompressionBombError):
-        return _too_large()
+        return TOO_LARGE
     return "the file is truncated" if "truncated" in str(error) else "the file is damaged"
 
 
-EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp")
-PARTS = ("train", "test")
-
-MISSING = "cards name a picture file that is not there"
-OUTSIDE = "cards name a picture outside the picture folder, which is not read"
-WEB_ADDRESS = "cards have a web address for a picture: download it first"
-WITHOUT = "cards have no picture file of their id"
-
-ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
-
-
-def is_address(value: str) -> bool:
-    """Tell whether a value of the picture column is a web address."""
-    return ADDRESS.match(value) is not None
-
-
 class PictureFiles:
-    """The files under a picture folder, each folder listed once."""
+    """The files under a picture folder, each folder listed once.
+
+    A path that leads out of the folder, also through a link, is never read: a catalogue may come
+    from a stranger.
+    """
 
     def __init__(self, root: Path) -> None:
         self.root = os.path.realpath(root)
         self._listings: dict[str, dict[str, str] | None] = {}
 
     def find(self, value: str) -> tuple[str, str]:
-        """Return the absolute path of a picture and no problem, or no path and the problem."""
+        """Return the absolute path of a picture and no problem, or no path and the problem.
+
+        `value` is relative to the folder, or absolute and inside it; both are empty without one.
+        """
         if not value or is_address(value):
             return "", WEB_ADDRESS if value else ""
         folder, name = os.path.split(os.path.join(self.root, value))  # noqa: PTH118
         listing = self._list(folder)
-        if listing is None or listing.get(name) == "":
-            return "", OUTSIDE
-        path = listing.get(name, "")
-        return path, "" if path else MISSING
+        path = "" if listing is None else listing.get(name)
+        if path is None:
+            return "", NO_SUCH_FILE
+        return path, "" if path else OUTSIDE
 
     def find_all(self, ids: Sequence[str], folders: Iterable[Path]) -> list[str]:
-        """Return the path of each id's picture, ``{id}.jpg`` or so, empty when there is none."""
+        """Return the path of each id's picture, ``{id}.jpg`` or so, empty when there is none.
+
+        Earlier folders win, and in one folder earlier ``EXTENSIONS``.
+        """
         by_id: dict[str, str] = {}
         for folder in folders:
             names = self._list(str(folder)) or {}
             for extension in EXTENSIONS:
-                for stem, path in _with_extension(names, extension):
-                    by_id.setdefault(stem, path)
+                for name, path in names.items():
+                    stem, dot, ending = name.rpartition(".")
+                    if dot + ending.lower() == extension:
+                        by_id.setdefault(stem, path)
         return [by_id.get(card, "") for card in ids]
 
     def _list(self, folder: str) -> dict[str, str] | None:
+        """Map file names to real paths, empty for links to outside; None for a folder outside."""
         if folder not in self._listings:
-            self._listings[folder] = self._read_listing(folder)
+            try:
+                self._listings[folder] = self._read_listing(os.path.realpath(folder))
+            except (OSError, ValueError):
+                self._listings[folder] = {}
         return self._listings[folder]
 
     def _read_listing(self, folder: str) -> dict[str, str] | None:
-        """Map file names to real paths, empty for links to outside; None for a folder outside."""
-        try:
-            real = os.path.realpath(folder)
-            if not self._holds(real):
-                return None
-            with os.scandir(real) as entries:
-                return {entry.name: self._real_path(entry) for entry in entries if _is_file(entry)}
-        except (OSError, ValueError):
-            return {}
+        if not self._holds(folder):
+            return None
+        with os.scandir(folder) as entries:
+            return {entry.name: self._real_path(entry) for entry in entries if _is_file(entry)}
 
     def _real_path(self, entry: os.DirEntry[str]) -> str:
         if not entry.is_symlink():
@@ -232,14 +226,12 @@ def _is_file(entry: os.DirEntry[str]) -> bool:
         return False
 
 
+def is_address(value: str) -> bool:
+    """Check whether a value of the picture column is a web address."""
+    return ADDRESS.match(value) is not None
+
+
 def folders_by_id(root: Path, stem: str) -> list[Path]:
-    """List the folders that may hold ``{id}.jpg`` files."""
+    """List the folders that may hold ``{id}.jpg``; of ``train.parquet``, ``train`` comes first."""
     own = root / stem
     return [own, root] if stem and own.is_dir() else [root, *(root / part for part in PARTS)]
-
-
-def _with_extension(names: Mapping[str, str], extension: str) -> Iterator[tuple[str, str]]:
-    for name, path in names.items():
-        stem, dot, ending = name.rpartition(".")
-        if dot + ending.lower() == extension:
-            yield stem, path

@@ -1,28 +1,23 @@
-"""Which cards teach and which are scored: a split, its file, and reading it."""
+"""A split: the part of each card, its file, and reading it."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from prodcat_index.cards.card import Catalogue
 from prodcat_index.cards.cleaning import column_texts, without_invisible
 from prodcat_index.cards.codes import encode, join_codes, order_codes
-from prodcat_index.cards.columns import list_columns
+from prodcat_index.cards.columns import find_repeated, list_columns
 from prodcat_index.cards.readers import read_table
 from prodcat_index.errors import CatalogueError
 from prodcat_index.findings import Finding, name_first
 from prodcat_index.types import Int64Array
-
-if TYPE_CHECKING:
-    import pandas as pd
-
 
 PARTS = ("train", "valid", "test")
 NEW = "its cards are not in the split"
@@ -31,32 +26,32 @@ GONE = "the cards of the split are not in it"
 
 @dataclass(frozen=True)
 class PartSummary:
-    """What is in one part of a split."""
+    """The counts of one part of a split."""
 
     part: str
     cards: int
     groups: int
     categories: int
-    unlabelled: int
-    unreachable: int
+    unlabelled: int  # cards without category, which cannot be scored
+    unreachable: int  # cards of categories that train does not have, which are always wrong
 
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """Which part each card of a catalogue is in.
+    """The part of each card of a catalogue.
 
-    Attributes
+    Parameters
     ----------
     ids
-        The N cards.
+        Identifiers of N cards.
     parts
         ``"train"``, ``"valid"`` or ``"test"``, one a card.
     groups
         int64, shape (N,): cards of equal group are in one part.
     made
-        How the split was made, for people.
+        Description of the method, for people.
     findings
-        What was noticed while it was made.
+        Cards that could not be split as requested.
     """
 
     ids: tuple[str, ...]
@@ -85,7 +80,7 @@ class Split:
         CatalogueError
             If the split does not name every card of the catalogue, or none of them is in the part.
         """
-        self._refuse([card for card in catalogue.ids if card not in self._part_of], NEW, catalogue)
+        self._check_contained(catalogue.ids, self._part_of, NEW, catalogue)
         rows = [row for row, card in enumerate(catalogue.ids) if self._part_of[card] == part]
         if not rows:
             there = ", ".join(f"{name} ({n})" for name, n in Counter(self.parts).items())
@@ -97,23 +92,35 @@ class Split:
         return catalogue.select(self.rows(catalogue, part).tolist())
 
     def check(self, catalogue: Catalogue) -> None:
-        """Make sure that the split names the very cards of a catalogue.
+        """Check that the split names exactly the cards of a catalogue.
 
         Raises
         ------
         CatalogueError
             If a card of one is not in the other.
         """
-        there = set(catalogue.ids)
-        self._refuse([card for card in catalogue.ids if card not in self._part_of], NEW, catalogue)
-        self._refuse([card for card in self.ids if card not in there], GONE, catalogue)
+        self._check_contained(catalogue.ids, self._part_of, NEW, catalogue)
+        self._check_contained(self.ids, set(catalogue.ids), GONE, catalogue)
 
     def summary(self, catalogue: Catalogue) -> list[PartSummary]:
-        """Count what is in each part that has a card; raises as :meth:`rows`."""
-        taught = set(self.select(catalogue, "train").values("category"))
+        """Count the cards of each part that has one; raises as :meth:`rows`."""
+        trained = set(self.select(catalogue, "train").values("category"))
         group_of = dict(zip(self.ids, self.groups.tolist(), strict=True))
-        used = [part for part in PARTS if part in self.parts]
-        return [_summarise(part, self.select(catalogue, part), taught, group_of) for part in used]
+        summaries = []
+        for part in (part for part in PARTS if part in self.parts):
+            cards = self.select(catalogue, part)
+            labels = [label for label in cards.values("category") if label]
+            summaries.append(
+                PartSummary(
+                    part=part,
+                    cards=len(cards),
+                    groups=len({group_of[card] for card in cards.ids}),
+                    categories=len(set(labels)),
+                    unlabelled=len(cards) - len(labels),
+                    unreachable=sum(label not in trained for label in labels),
+                )
+            )
+        return summaries
 
     def save(self, path: str | Path) -> Path:
         """Write a CSV file with the columns ``id``, ``part`` and ``group``.
@@ -138,11 +145,14 @@ class Split:
     def _part_of(self) -> dict[str, str]:
         return dict(zip(self.ids, self.parts, strict=True))
 
-    def _refuse(self, cards: Sequence[str], what: str, catalogue: Catalogue) -> None:
-        if cards:
+    def _check_contained(
+        self, cards: Sequence[str], there: Container[str], what: str, catalogue: Catalogue
+    ) -> None:
+        absent = [card for card in cards if card not in there]
+        if absent:
             raise CatalogueError(
-                f"The split does not fit {catalogue.source}: {len(cards)} of {what} "
-                f"({name_first(cards)}); make a new one with prodcat split, or use the "
+                f"The split does not fit {catalogue.source}: {len(absent)} of {what} "
+                f"({name_first(absent)}); make a new one with prodcat split, or use the "
                 "catalogue and the id column that it was made of."
             )
 
@@ -153,8 +163,13 @@ def read_split(path: str | Path) -> Split:
     Parameters
     ----------
     path
-        Written by :meth:`Split.save`, or any file that a catalogue can be, with the columns
-        ``id`` and ``part``, and ``group`` where cards belong together.
+        A file written by :meth:`Split.save`, or of any format that a catalogue may have, with the
+        columns ``id`` and ``part``, and ``group`` where cards belong together.
+
+    Returns
+    -------
+    Split
+        Its groups are numbered in the order of their smallest ids.
 
     Raises
     ------
@@ -163,69 +178,33 @@ def read_split(path: str | Path) -> Split:
         group in two parts.
     """
     table = read_table(Path(path), None)
-    ids, parts, named = (_column(table, name, path) for name in ("id", "part", "group"))
-    _check_ids(ids, path)
-    _check_parts(parts, path)
-    groups = order_codes(join_codes([encode(named)]), ids)
-    _check_groups(groups, parts, ids, path)
-    return Split(tuple(ids), tuple(parts), groups, f"read from {path}")
-
-
-def _column(table: pd.DataFrame, name: str, path: str | Path) -> list[str]:
-    if name in table.columns:
-        return [without_invisible(value).strip() for value in column_texts(table[name])]
-    if name == "group":
-        return [""] * len(table)
-    seen = [str(column) for column in table.columns]
-    raise CatalogueError(f"The split {path} has no column {name!r}. {list_columns(seen)}")
-
-
-def _check_ids(ids: Sequence[str], path: str | Path) -> None:
-    if not all(ids):
+    columns = {"group": [""] * len(table)}
+    for name in table.columns.intersection(["id", "part", "group"]):
+        columns[name] = [without_invisible(text).strip() for text in column_texts(table[name])]
+    for name in ("id", "part"):
+        if name not in columns:
+            seen = list_columns([str(column) for column in table.columns])
+            raise CatalogueError(f"The split {path} has no column {name!r}. {seen}")
+    ids, parts = columns["id"], columns["part"]
+    if "" in ids:
         raise CatalogueError(f"The split {path} has a row without id: row {ids.index('') + 1}.")
-    repeated = [card for card, count in Counter(ids).items() if count > 1]
-    if repeated:
+    if repeated := find_repeated(ids):
         raise CatalogueError(
             f"The split {path} names {len(repeated)} cards more than once "
             f"({name_first(repeated)}): each must be in one part."
         )
-
-
-def _check_parts(parts: Sequence[str], path: str | Path) -> None:
-    unknown = sorted(set(parts).difference(PARTS))
-    if unknown:
+    if unknown := sorted(map(repr, set(parts).difference(PARTS))):
         raise CatalogueError(
-            f"The split {path} has parts of another name ({name_first(list(map(repr, unknown)))}): "
+            f"The split {path} has parts of another name ({name_first(unknown)}): "
             f"they must be {', '.join(PARTS)}."
         )
-
-
-def _check_groups(
-    groups: Int64Array, parts: Sequence[str], ids: Sequence[str], path: str | Path
-) -> None:
+    groups = order_codes(join_codes([encode(columns["group"])]), ids)
     part_of: dict[int, str] = {}
-    torn = [
-        card
-        for card, group, part in zip(ids, groups.tolist(), parts, strict=True)
-        if part_of.setdefault(group, part) != part
-    ]
+    rows = zip(ids, groups.tolist(), parts, strict=True)
+    torn = [card for card, group, part in rows if part_of.setdefault(group, part) != part]
     if torn:
         raise CatalogueError(
             f"The split {path} has groups in more than one part (see the cards "
             f"{name_first(torn)}): scores would be too good, so put each into one."
         )
-
-
-def _summarise(
-    part: str, cards: Catalogue, taught: set[str], group_of: dict[str, int]
-) -> PartSummary:
-    labels = cards.values("category")
-    told = [label for label in labels if label]
-    return PartSummary(
-        part=part,
-        cards=len(cards),
-        groups=len({group_of[card] for card in cards.ids}),
-        categories=len(set(told)),
-        unlabelled=len(labels) - len(told),
-        unreachable=sum(label not in taught for label in told),
-    )
+    return Split(tuple(ids), tuple(parts), groups, f"read from {path}")

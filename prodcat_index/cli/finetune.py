@@ -81,7 +81,7 @@ def finetune(
     columns: options.Columns,
 ) -> None:
     """Train an encoder on a catalogue; the result is a folder, and a spec for every command."""
-    from prodcat_index.cards.splitting import read_split
+    from prodcat_index.cards.split import read_split
     from prodcat_index.learning.finetuning.finetune import FinetuneSettings
     from prodcat_index.learning.finetuning.finetune import finetune as train
 

@@ -253,7 +253,7 @@ def further_texts(index: ProductIndex) -> list[str]:
 
 def select_part(catalogue: Catalogue, split: Path | None, part: Part) -> Catalogue:
     """Return the cards of a part of a split, or all where there is no split."""
-    from prodcat_index.cards.splitting import read_split
+    from prodcat_index.cards.split import read_split
 
     if split is None:
         return catalogue

@@ -11,19 +11,19 @@ import numpy as np
 import numpy.typing as npt
 
 from prodcat_index.cards.card import Card, Catalogue
-from prodcat_index.cards.codes import NO_CODE, encode
+from prodcat_index.cards.codes import encode
 from prodcat_index.errors import QueryError
 from prodcat_index.index.block import Block
 from prodcat_index.index.fusion import weight_vector
 from prodcat_index.index.learned import LearnedBlock
 from prodcat_index.index.manifest import LEARNED, GrowthRecord, Manifest
 from prodcat_index.index.search import SearchSpace, flat_index
-from prodcat_index.types import BoolArray, Float32Array, Int64Array, evenly_spaced
+from prodcat_index.types import MISSING, BoolArray, Float32Array, Int64Array, evenly_spaced
 from prodcat_index.voting.calibration import Calibration
 from prodcat_index.voting.tuning import Tuning
 from prodcat_index.voting.vote import VoteParameters
 
-UNLABELLED = NO_CODE
+UNLABELLED = MISSING
 REFERENCES = 1000
 
 

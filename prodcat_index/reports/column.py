@@ -10,9 +10,10 @@ from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
-from prodcat_index.cards.cleaning import CATEGORY_SEPARATOR, tidy
+from prodcat_index.cards.cleaning import tidy
 from prodcat_index.cards.pictures import load_picture
 from prodcat_index.errors import PictureError
+from prodcat_index.types import CATEGORY_SEPARATOR
 
 if TYPE_CHECKING:
     from PIL.Image import Image

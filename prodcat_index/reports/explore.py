@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from prodcat_index.cards.card import IMAGE, Catalogue
-from prodcat_index.cards.cleaning import CATEGORY_SEPARATOR, column_texts
+from prodcat_index.cards.cleaning import column_texts
 from prodcat_index.cards.pictures import Header, read_header
 from prodcat_index.errors import PictureError
 from prodcat_index.progress import progress_bar
@@ -24,7 +24,7 @@ from prodcat_index.reports.label_issues import (
     find_label_issues,
 )
 from prodcat_index.reports.languages import Languages, detect_languages
-from prodcat_index.types import evenly_spaced
+from prodcat_index.types import CATEGORY_SEPARATOR, evenly_spaced
 
 if TYPE_CHECKING:
     from prodcat_index.cards.duplicates import Groups

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from prodcat_index.cards.card import IMAGE, Catalogue
-from prodcat_index.cards.cleaning import CATEGORY_SEPARATOR
 from prodcat_index.errors import ProdcatError
 from prodcat_index.files import check_output_folder
 from prodcat_index.reports import catalogue_figures as figures
@@ -24,6 +23,7 @@ from prodcat_index.reports.page import (
     write_percent,
 )
 from prodcat_index.reports.sheet import Tile, draw_strip
+from prodcat_index.types import CATEGORY_SEPARATOR
 
 LISTED_LABELS = 50
 EXCERPT = 160

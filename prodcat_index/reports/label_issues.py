@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from prodcat_index.cards.card import Catalogue
-from prodcat_index.cards.cleaning import CATEGORY_SEPARATOR
+from prodcat_index.types import CATEGORY_SEPARATOR
 
 if TYPE_CHECKING:
     from prodcat_index.cards.duplicates import Groups

@@ -7,8 +7,9 @@ import warnings
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from prodcat_index.cards.cleaning import CATEGORY_SEPARATOR, tidy
+from prodcat_index.cards.cleaning import tidy
 from prodcat_index.reports.column import GREY, INK, LINE, load_font, shorten_middle, shorten_path
+from prodcat_index.types import CATEGORY_SEPARATOR
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -1,4 +1,4 @@
-"""Splits: nothing leaks, shares are kept, and a file that does not fit is refused."""
+"""Splitting: nothing leaks, shares are kept, columns of times are recognized."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from hypothesis import strategies as st
 from prodcat_index import read_catalogue
 from prodcat_index.cards.card import Catalogue
 from prodcat_index.cards.duplicates import Groups, find_groups
+from prodcat_index.cards.split import Split
 from prodcat_index.cards.splitting import (
     TEST,
     TRAIN,
     VALID,
-    Split,
-    allot_by_category,
-    allot_newest,
-    read_split,
+    assign_by_category,
+    assign_newest,
+    read_times,
     repeated_splits,
     split_catalogue,
 )
@@ -48,8 +48,8 @@ def count(catalogue: Catalogue, split: Split) -> dict[tuple[str, str], int]:
     return dict(Counter(zip(catalogue.values("category"), split.parts, strict=True)))
 
 
-def test_every_category_is_split_in_the_shares_asked_for() -> None:
-    """A category might be only taught or only scored by chance."""
+def test_every_category_is_split_in_the_requested_shares() -> None:
+    """A category might be only in train or only in the test by chance."""
     catalogue = shop({"A": 40, "B": 20, "C": 8})
     split = split_catalogue(catalogue, valid=0.25, test=0.25, seed=3)
     counts = count(catalogue, split)
@@ -80,14 +80,14 @@ def _of(split: Split, rows: Sequence[int]) -> tuple[list[str], list[str]]:
     st.sampled_from([(0.25, 0.0), (0.2, 0.2), (0.5, 0.3)]),
     st.integers(0, 99),
 )
-def test_no_group_is_torn_and_every_category_taught(
+def test_no_group_is_torn_and_every_category_is_in_train(
     cards: list[tuple[int, int]], asked: tuple[float, float], seed: int
 ) -> None:
-    """The whole point: what is scored must not have been seen."""
+    """A test card whose duplicate is in train makes every score too good."""
     named, categories = (np.array(column) for column in zip(*cards, strict=True))
     _, groups = np.unique(named, return_inverse=True)
     rng = np.random.default_rng(seed)
-    parts = allot_by_category(groups, categories, {TEST: asked[0], VALID: asked[1]}, rng)
+    parts = assign_by_category(groups, categories, {TEST: asked[0], VALID: asked[1]}, rng)
     for group in range(groups.max() + 1):
         assert len(set(parts[groups == group].tolist())) == 1
         if not np.any(categories[groups == group] >= 0):
@@ -98,12 +98,12 @@ def test_no_group_is_torn_and_every_category_taught(
 
 @settings(deadline=None, max_examples=50)
 @given(st.lists(st.integers(1, 40), min_size=1, max_size=12), st.integers(0, 99))
-def test_shares_are_those_asked_for(sizes: list[int], seed: int) -> None:
+def test_shares_are_those_requested(sizes: list[int], seed: int) -> None:
     """Of cards without duplicates a part never misses its share by more than a card a category."""
     categories = np.repeat(np.arange(len(sizes)), sizes)
     groups = np.arange(len(categories))
     rng = np.random.default_rng(seed)
-    parts = allot_by_category(groups, categories, {TEST: 0.25, VALID: 0.1}, rng)
+    parts = assign_by_category(groups, categories, {TEST: 0.25, VALID: 0.1}, rng)
     for category, size in enumerate(sizes):
         for part, share in ((TEST, 0.25), (VALID, 0.1)):
             found = np.sum((categories == category) & (parts == part))
@@ -118,7 +118,7 @@ def test_chance_is_fair_to_every_card() -> None:
     tested = np.zeros(16)
     for seed in range(600):
         rng = np.random.default_rng(seed)
-        tested += allot_by_category(groups, categories, {TEST: 0.25}, rng) == TEST
+        tested += assign_by_category(groups, categories, {TEST: 0.25}, rng) == TEST
     assert tested / 600 == pytest.approx(np.full(16, 0.25), abs=0.08)
 
 
@@ -159,7 +159,7 @@ def test_unlabelled_cards_are_train_but_stay_with_their_group() -> None:
 
 
 def test_the_newest_are_the_test_and_the_next_newest_valid() -> None:
-    """A model would be scored on what was known before it was taught."""
+    """A model would be tested on cards older than those that it learns from."""
     days = [f"{1 + i:02}.01.2024" for i in range(20)]
     catalogue = shop({"A": 12, "B": 8}, listed=days)
     split = split_catalogue(catalogue, valid=0.1, test=0.25, by="listed")
@@ -168,7 +168,7 @@ def test_the_newest_are_the_test_and_the_next_newest_valid() -> None:
 
 
 def test_by_time_a_group_is_as_old_as_its_oldest_card() -> None:
-    """The new listing of an old product would be scored although it was taught."""
+    """The new listing of an old product would be in the test, the old one in train."""
     days = [f"2024-01-{1 + i:02}" for i in range(11)] + [""]
     catalogue = shop({"A": 12}, listed=days, group=["g", *[""] * 9, "g", ""])
     split = split_catalogue(catalogue, test=0.25, by="listed")
@@ -176,7 +176,7 @@ def test_by_time_a_group_is_as_old_as_its_oldest_card() -> None:
     assert split.parts.count("test") == 3 and split.parts[7:10] == ("test",) * 3
     told = {finding.what.split(",")[0]: finding.ids for finding in split.findings}
     assert told == {
-        "cards are newer than the oldest that is scored": ("c0010",),
+        "cards are newer than the oldest outside train": ("c0010",),
         "cards have no date in a group without one": ("c0011",),
     }
 
@@ -185,7 +185,7 @@ def test_equal_times_are_parted_by_chance() -> None:
     groups, labelled = np.arange(8), np.ones(8, dtype=bool)
     years = np.repeat([2023.0, 2024.0], 4)
     drawn = [
-        allot_newest(groups, years, labelled, {TEST: 0.25}, np.random.default_rng(seed)).tolist()
+        assign_newest(groups, years, labelled, {TEST: 0.25}, np.random.default_rng(seed)).tolist()
         for seed in range(5)
     ]
     assert all(parts[:4] == [TRAIN] * 4 and parts.count(TEST) == 2 for parts in drawn)
@@ -206,7 +206,7 @@ def test_whole_shops_are_in_one_part() -> None:
 
 
 def test_shops_that_share_a_product_are_one() -> None:
-    """The product would be taught by one shop and scored by the other."""
+    """The product of one shop would be in train, that of the other in the test."""
     owners = [f"shop{i // 5}" for i in range(40)]
     groups = ["shared" if i in (0, 39) else "" for i in range(40)]
     catalogue = shop({"A": 40}, owner=owners, group=groups)
@@ -216,10 +216,10 @@ def test_shops_that_share_a_product_are_one() -> None:
 
 
 def test_a_group_too_large_for_the_parts_is_told() -> None:
-    """The user would take 8 % of test cards for the 25 % asked for."""
+    """The user would take 8 % of test cards for the 25 % that were requested."""
     catalogue = shop({"A": 100, "B": 10}, group=["big"] * 90 + [""] * 20)
     (finding,) = split_catalogue(catalogue, test=0.25).findings
-    assert "too large for the parts" in finding.what and finding.count == 90
+    assert "too large for the requested shares" in finding.what and finding.count == 90
 
 
 def test_repeated_splits_differ_and_look_for_groups_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -261,87 +261,6 @@ def test_what_cannot_be_split_is_refused_in_words(case: str) -> None:
         make()
 
 
-def test_a_saved_split_is_read_as_it_was(tmp_path: Path) -> None:
-    """The scores of two commands would be of different cards."""
-    catalogue = shop({"A": 20, "B": 20}, group=[f"g{i // 2}" for i in range(40)])
-    split = split_catalogue(catalogue, valid=0.1)
-    read = read_split(split.save(tmp_path / "split.csv"))
-    assert (read.ids, read.parts) == (split.ids, split.parts)
-    np.testing.assert_array_equal(read.groups, split.groups)
-    first = (tmp_path / "split.csv").read_text().splitlines()[:2]
-    assert first == ["id,part,group", f"c0000,{split.parts[0]},0"]
-
-
-def test_ids_that_look_like_numbers_survive_the_file(tmp_path: Path) -> None:
-    rows = [made.row(f"{i:03}", f"t{i}", category="A") for i in range(8)]
-    catalogue = made.catalogue(rows)
-    split = split_catalogue(catalogue)
-    read = read_split(split.save(tmp_path / "split.csv"))
-    assert read.rows(catalogue, "test").tolist() == split.rows(catalogue, "test").tolist()
-
-
-def test_rows_are_found_by_id_also_in_a_part_of_the_catalogue() -> None:
-    """A catalogue sorted anew would be taught its test cards."""
-    split = Split(("a", "b", "c"), ("test", "train", "test"), np.arange(3))
-    backwards = made.catalogue([made.row("c"), made.row("b"), made.row("a")])
-    assert split.rows(backwards, "test").tolist() == [0, 2]
-    assert split.select(backwards, "train").ids == ["b"]
-    assert split.rows(backwards.select([1, 2]), "test").tolist() == [1]
-
-
-def test_cards_of_another_catalogue_are_refused() -> None:
-    split = Split(("a", "b"), ("test", "train"), np.arange(2))
-    more = made.catalogue([made.row("a"), made.row("b"), made.row("n")])
-    with pytest.raises(CatalogueError, match=r"made-up cards: 1 of its cards .*\(n\); make a new"):
-        split.rows(more, "test")
-    with pytest.raises(CatalogueError, match=r"1 of the cards of the split are not in it \(b\)"):
-        split.check(made.catalogue([made.row("a")]))
-    with pytest.raises(CatalogueError, match=r"in 'valid'; its parts are test \(1\), train \(1\)"):
-        split.rows(made.catalogue([made.row("a"), made.row("b")]), "valid")
-
-
-FILES = {
-    "": "is empty",
-    "id,part\n": "no cards",
-    "id,group\na,1\n": "no column 'part'",
-    "part,group\ntest,1\n": "no column 'id'",
-    "id,part\na,train\na,test\n": r"more than once \(a\)",
-    "id,part\na,train\nb,Test\nc,holdout\n": "'Test', 'holdout'",
-    "id,part\na,train\nb,\n": "of another name",
-    "id,part\na,train\n,test\n": "without id: row 2",
-    "id,part,group\na,train,1\nb,test,1\n": r"more than one part \(see the cards b\)",
-}
-
-
-@pytest.mark.parametrize("content", FILES)
-def test_a_split_file_that_is_none_is_refused_in_words(tmp_path: Path, content: str) -> None:
-    (tmp_path / "split.csv").write_text(content)
-    with pytest.raises(CatalogueError, match=FILES[content]):
-        read_split(tmp_path / "split.csv")
-
-
-def test_a_split_made_by_hand_needs_no_groups(tmp_path: Path) -> None:
-    (tmp_path / "split.csv").write_text("part;id\ntest; b \ntrain;a\n")
-    assert parts_of(read_split(tmp_path / "split.csv")) == {"a": "train", "b": "test"}
-
-
-def test_a_split_that_cannot_be_written_is_told(tmp_path: Path) -> None:
-    split = Split(("a",), ("test",), np.arange(1))
-    with pytest.raises(CatalogueError, match="cannot be written"):
-        split.save(tmp_path / "nowhere" / "split.csv")
-
-
-def test_the_summary_counts_what_cannot_be_scored() -> None:
-    rows = [
-        made.row(c, c, category=label) for c, label in zip("abcd", ("A", "A", "B", ""), strict=True)
-    ]
-    split = Split(tuple("abcd"), ("train", "test", "test", "test"), np.array([0, 1, 2, 2]))
-    train, test = split.summary(made.catalogue(rows))
-    assert (train.cards, train.categories, train.groups, train.unreachable) == (1, 1, 1, 0)
-    assert (test.cards, test.categories, test.groups) == (3, 2, 2)
-    assert (test.unlabelled, test.unreachable) == (1, 1)
-
-
 def test_no_real_photo_is_in_two_parts(shared_data: Path) -> None:
     """Variants of a plumbing part share their photo: a random split tells how to cheat."""
     catalogue = read_catalogue(shared_data / "santechtula" / "cards.csv")
@@ -353,3 +272,51 @@ def test_no_real_photo_is_in_two_parts(shared_data: Path) -> None:
         assert np.mean(parts == "test") == pytest.approx(0.25, abs=0.02)
         assert np.mean(parts == "valid") == pytest.approx(0.1, abs=0.02)
         assert all(part.unreachable == 0 for part in split.summary(catalogue))
+
+
+MAY_31 = 1717113600.0
+JAN_1 = 1672531200.0
+
+
+@pytest.mark.parametrize(
+    "texts",
+    [
+        ("2024-05-31", "2023-01-01"),
+        ("2024-05-31T00:00:00Z", "2023-01-01 00:00:00"),
+        ("2024-05-31 03:00:00+03:00", "2023-01-01"),
+        ("20240531", "20230101"),
+        ("31.05.2024", "01.01.2023"),
+        ("31.05.2024 00:00", "01.01.2023 00:00"),
+        ("1717113600", "1672531200"),
+        ("1717113600000", "1672531200000"),
+    ],
+)
+def test_times_of_every_kind_are_read(texts: tuple[str, str]) -> None:
+    """The newest cards would not be the test, but cards of whole days by chance."""
+    times = read_times([texts[0], "", texts[1]])
+    assert times is not None
+    np.testing.assert_array_equal(times, [MAY_31, np.nan, JAN_1])
+
+
+def test_years_are_times() -> None:
+    times = read_times(["2023", "2024"])
+    assert times is not None and times[0] == JAN_1 and times[1] > times[0]
+
+
+@pytest.mark.parametrize(
+    "texts",
+    [
+        ("123", "4567"),
+        ("12", "2024"),
+        ("1", "2"),
+        ("shop", "2024-05-31"),
+        ("4.5", "5"),
+        ("20241301", "20240101"),
+        ("9" * 30, "1"),
+        ("", ""),
+        ("2024-05-31", "0999-01-01"),
+    ],
+)
+def test_keys_and_names_are_no_times(texts: tuple[str, str]) -> None:
+    """Shops with high numbers would be the test."""
+    assert read_times(texts) is None
