@@ -1,50 +1,41 @@
-"""The demo catalogue's folder: what is written, in which order, and when it is left alone."""
+"""The demo catalogue's folder; an interrupted one is completed and a complete one is left alone."""
 
 from __future__ import annotations
 
 import csv
 import json
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from prodcat_index.demo.drawing import draw_picture, relist_picture
-from prodcat_index.demo.planning import Listing, Plan, make_plan
-from prodcat_index.demo.tree import LEAVES
-from prodcat_index.demo.writing import write_text
+from prodcat_index.demo.listings import (
+    LEAVES,
+    SHOP,
+    Listing,
+    describe_plan,
+    plan_listings,
+    write_text,
+)
+from prodcat_index.demo.pictures import draw_picture, relist_picture
 from prodcat_index.errors import ProdcatError
-from prodcat_index.files import check_output_folder
+from prodcat_index.files import check_output_folder, replace_text
 from prodcat_index.progress import progress_bar
 
-DEMO_VERSION = 1
-FEWEST_CARDS = 100
-QUALITY = 85
-RELISTED_QUALITY = 62
-MARK = "# The demo catalogue of prodcat"
-README, CATALOGUE, NEW = "README.md", "catalogue.csv", "new.csv"
-NEW_LABELS, TRUTH, IMAGES = "new_labels.csv", "truth.json", "images"
+DEMO_VERSION = 2
+# Fewer cards would leave most of the 40 categories with one.
+MIN_CARDS = 100
+TRUTH, README, IMAGES = "truth.json", "README.md", "images"
+CATALOGUE, NEW, NEW_LABELS = "catalogue.csv", "new.csv", "new_labels.csv"
 CATALOGUE_COLUMNS = ("id", "title", "description", "category", "group", "image", "brand", "price")
 NEW_COLUMNS = ("id", "title", "description", "image")
-ABOUT = f"""{MARK}
-
-Made by `prodcat demo`; every text and picture is generated, nothing in it is a real product.
-
-| file | what it holds |
-|---|---|
-| `{CATALOGUE}` | labelled cards: {", ".join(CATALOGUE_COLUMNS)} |
-| `{NEW}` | new listings without a category |
-| `{NEW_LABELS}` | their categories, to score predictions with |
-| `{TRUTH}` | the faults put in on purpose: wrong labels, re-listed cards, missing parts |
-| `{IMAGES}/` | pictures, 256 x 256 |
-"""
 
 
 @dataclass(frozen=True)
 class DemoSummary:
-    """What a demo folder holds."""
+    """Counts of what a demo folder holds; ``made_now`` is false where it was already complete."""
 
     folder: Path
     cards: int
@@ -71,165 +62,125 @@ class DemoSummary:
 
 
 def make_demo_catalogue(folder: Path, *, cards: int = 1500, seed: int = 0) -> DemoSummary:
-    """Write the demo catalogue into a folder; a complete one is left as it is.
+    """Write the demo catalogue into a folder.
+
+    A complete demo with the same ``cards`` and ``seed`` is left as it is, an interrupted one is
+    completed, and any other demo is replaced.
 
     Parameters
     ----------
     folder
-        Where to write; absent, empty, or a demo folder made earlier, which is replaced unless it
-        is complete with the same ``cards`` and ``seed``.
+        Folder to write to: absent, empty, or a demo folder made earlier.
     cards
-        How many labelled cards; a tenth as many new listings come on top.
+        Number of labelled cards; a tenth as many new listings come on top.
     seed
         The same seed writes the same bytes.
 
     Returns
     -------
     DemoSummary
-        What the folder holds.
+        Counts of what the folder holds.
 
     Raises
     ------
     ProdcatError
-        When there are too few cards for the categories, when the folder holds something else, or
-        when it cannot be written.
+        If there are too few cards for the categories, if the folder holds other files, or if it
+        cannot be written.
     """
-    if cards < FEWEST_CARDS:
+    if cards < MIN_CARDS:
         raise ProdcatError(
             f"A demo catalogue of {cards} cards is too small for its {len(LEAVES)} categories; "
-            f"ask for {FEWEST_CARDS} cards or more."
+            f"ask for {MIN_CARDS} cards or more."
         )
-    if not _is_demo(folder):
-        check_output_folder(folder, "demo catalogue", ProdcatError)
-    known = _complete_truth(folder, cards, seed)
-    if known:
-        return _summary(folder, known, made_now=False)
-    try:
-        truth = _write_all(folder, make_plan(cards, seed), cards, seed)
-    except OSError as cause:
-        raise ProdcatError(
-            f"The demo catalogue cannot be written to {folder} ({cause.strerror or cause}); "
-            "choose a folder that you may write to, on a disk with 50 MB left."
-        ) from cause
-    return _summary(folder, truth, made_now=True)
-
-
-def _is_demo(folder: Path) -> bool:
     readme = folder / README
-    return readme.is_file() and readme.read_bytes().startswith(MARK.encode())
+    is_demo = readme.is_file() and readme.read_bytes().startswith(SHOP["readme"][0].encode())
+    if not is_demo:
+        check_output_folder(folder, "demo catalogue", ProdcatError)
+    truth = _complete_truth(folder, cards, seed)
+    made_now = not truth
+    if made_now:
+        try:
+            truth = _write_folder(folder, cards, seed)
+        except OSError as error:
+            raise ProdcatError(
+                f"The demo catalogue cannot be written to {folder} ({error.strerror or error}); "
+                "choose a folder that you may write to, on a disk with 50 MB left."
+            ) from error
+    faults = ("without_picture", "without_description", "wrong_labels", "duplicates")
+    return DemoSummary(
+        folder=folder,
+        new_listings=len(truth["new_categories"]),
+        made_now=made_now,
+        **{name: truth[name] for name in ("cards", "seed", "categories", "pictures")},
+        **{name: len(truth[name]) for name in faults},
+    )
 
 
 def _complete_truth(folder: Path, cards: int, seed: int) -> dict[str, Any]:
+    """Read the truth of a folder where all is there; empty for any other folder."""
     try:
         truth = json.loads((folder / TRUTH).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
     made = {"version": DEMO_VERSION, "cards": cards, "seed": seed}
-    same = isinstance(truth, dict) and made.items() <= truth.items()
-    return truth if same and _all_there(folder, truth) else {}
+    complete = (
+        isinstance(truth, dict)
+        and made.items() <= truth.items()
+        and all((folder / name).is_file() for name in (CATALOGUE, NEW, NEW_LABELS))
+        and len(list((folder / IMAGES).glob("*.jpg"))) == truth["pictures"]
+    )
+    return truth if complete else {}
 
 
-def _all_there(folder: Path, truth: dict[str, Any]) -> bool:
-    tables = all((folder / name).is_file() for name in (CATALOGUE, NEW, NEW_LABELS))
-    return tables and len(list((folder / IMAGES).glob("*.jpg"))) == truth["pictures"]
-
-
-def _write_all(folder: Path, plan: Plan, cards: int, seed: int) -> dict[str, Any]:
-    _start_afresh(folder)
-    _write_tables(folder, plan, seed)
-    _write_pictures(folder, (*plan.catalogue, *plan.new), seed)
-    truth = _truth(plan, cards, seed)
-    text = json.dumps(truth, ensure_ascii=False, indent=1)
-    (folder / TRUTH).write_text(text + "\n", encoding="utf-8", newline="\n")
+def _write_folder(folder: Path, cards: int, seed: int) -> dict[str, Any]:
+    made = {"version": DEMO_VERSION, "cards": cards, "seed": seed}
+    about = "\n".join(SHOP["readme"]).format(**made) + "\n"
+    images, readme = folder / IMAGES, folder / README
+    folder.mkdir(parents=True, exist_ok=True)
+    # The truth marks a complete folder, so it goes first and comes last.
+    (folder / TRUTH).unlink(missing_ok=True)
+    if not readme.is_file() or readme.read_text(encoding="utf-8") != about:
+        # The pictures are of another demo; those of an interrupted run of this one are kept.
+        shutil.rmtree(images, ignore_errors=True)
+        readme.write_text(about, encoding="utf-8", newline="\n")
+    images.mkdir(exist_ok=True)
+    catalogue, new = plan_listings(cards, seed)
+    _write_table(folder / CATALOGUE, CATALOGUE_COLUMNS, catalogue, seed)
+    _write_table(folder / NEW, NEW_COLUMNS, new, seed)
+    _write_table(folder / NEW_LABELS, ("id", "category"), new, seed)
+    _write_pictures(images, [*catalogue, *new], seed)
+    truth = {**made, **describe_plan(catalogue, new)}
+    replace_text(folder / TRUTH, json.dumps(truth, ensure_ascii=False, indent=1) + "\n")
     return truth
 
 
-def _start_afresh(folder: Path) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    # The truth says that all is there, so it goes first and comes last.
-    (folder / TRUTH).unlink(missing_ok=True)
-    (folder / README).write_text(ABOUT, encoding="utf-8", newline="\n")
-    if (folder / IMAGES).exists():
-        shutil.rmtree(folder / IMAGES)
-    (folder / IMAGES).mkdir()
-
-
-def _write_tables(folder: Path, plan: Plan, seed: int) -> None:
-    _write_table(folder / CATALOGUE, CATALOGUE_COLUMNS, plan.catalogue, seed)
-    _write_table(folder / NEW, NEW_COLUMNS, plan.new, seed)
-    _write_table(folder / NEW_LABELS, ("id", "category"), plan.new, seed)
-
-
-def _write_table(
-    path: Path, columns: Sequence[str], listings: Iterable[Listing], seed: int
-) -> None:
+def _write_table(path: Path, columns: Sequence[str], listings: list[Listing], seed: int) -> None:
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, columns, extrasaction="ignore", lineterminator="\n")
         writer.writeheader()
-        writer.writerows(_row(listing, seed) for listing in listings)
+        for one in listings:
+            image = f"{IMAGES}/{one.id}.jpg" if one.has_picture else ""
+            card = {"id": one.id, "category": one.label, "group": one.group, "image": image}
+            writer.writerow({**card, **write_text(one, seed)})
 
 
-def _row(listing: Listing, seed: int) -> dict[str, Any]:
-    return {
-        "id": listing.id,
-        **asdict(write_text(listing, seed)),
-        "category": listing.label,
-        "group": listing.group,
-        "image": _image_name(listing) if listing.has_picture else "",
-    }
-
-
-def _image_name(listing: Listing) -> str:
-    return f"{IMAGES}/{listing.id}.jpg"
-
-
-def _write_pictures(folder: Path, listings: Sequence[Listing], seed: int) -> None:
-    shown = [listing for listing in listings if listing.has_picture]
+def _write_pictures(images: Path, listings: Sequence[Listing], seed: int) -> None:
+    shown = [one for one in listings if one.has_picture]
     with (
         progress_bar(len(shown), "Drawing the demo's pictures", "picture") as bar,
         ThreadPoolExecutor() as pool,
     ):
-        for _ in pool.map(lambda one: _write_picture(folder / _image_name(one), one, seed), shown):
+        for _ in pool.map(lambda one: _write_picture(images / f"{one.id}.jpg", one, seed), shown):
             bar.update(1)
 
 
 def _write_picture(path: Path, listing: Listing, seed: int) -> None:
-    if not listing.original:
-        draw_picture(listing, seed).save(path, "JPEG", quality=QUALITY)
+    if path.exists():
         return
-    first = draw_picture(replace(listing, id=listing.original), seed)
-    relist_picture(first, seed, listing.id).save(path, "JPEG", quality=RELISTED_QUALITY)
-
-
-def _truth(plan: Plan, cards: int, seed: int) -> dict[str, Any]:
-    every = (*plan.catalogue, *plan.new)
-    return {
-        "version": DEMO_VERSION,
-        "cards": cards,
-        "seed": seed,
-        "categories": len({one.leaf.category for one in plan.catalogue}),
-        "pictures": sum(one.has_picture for one in every),
-        "wrong_labels": {
-            one.id: one.leaf.category for one in plan.catalogue if one.label != one.leaf.category
-        },
-        "duplicates": {one.id: one.original for one in plan.catalogue if one.original},
-        "without_picture": [one.id for one in every if not one.has_picture],
-        "without_description": [one.id for one in every if not one.has_description],
-        "new_categories": {one.id: one.leaf.category for one in plan.new},
-    }
-
-
-def _summary(folder: Path, truth: dict[str, Any], *, made_now: bool) -> DemoSummary:
-    return DemoSummary(
-        folder=folder,
-        cards=truth["cards"],
-        new_listings=len(truth["new_categories"]),
-        categories=truth["categories"],
-        pictures=truth["pictures"],
-        without_picture=len(truth["without_picture"]),
-        without_description=len(truth["without_description"]),
-        wrong_labels=len(truth["wrong_labels"]),
-        duplicates=len(truth["duplicates"]),
-        seed=truth["seed"],
-        made_now=made_now,
-    )
+    picture, quality = draw_picture(replace(listing, id=listing.original or listing.id), seed), 85
+    if listing.original:
+        picture, quality = relist_picture(picture, seed, listing.id), 62
+    # Under its name only when it is whole: a later run keeps every picture that it finds.
+    partial = path.with_suffix(".part")
+    picture.save(partial, "JPEG", quality=quality)
+    partial.replace(path)

@@ -1,24 +1,20 @@
-"""The demo shop: same bytes from the same seed, faults as its truth says, and no file harmed."""
+"""The demo's folder: same bytes from the same seed, faults as its truth says, no file harmed."""
 
 import csv
 import hashlib
 import json
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
+from command import prodcat
 from PIL import Image
 
+from prodcat_index.demo import DemoSummary, make_demo_catalogue
 from prodcat_index.demo import folder as demo_folder
-from prodcat_index.demo.drawing import draw_picture
-from prodcat_index.demo.folder import DemoSummary, make_demo_catalogue
-from prodcat_index.demo.pen import Pen, View, curve
-from prodcat_index.demo.planning import Listing, make_plan
-from prodcat_index.demo.shapes import SHAPES, TURNS
-from prodcat_index.demo.tree import LEAVES, category_sizes
-from prodcat_index.demo.vocabulary import BRANDS, COLOURS, SIZES, UNITS
-from prodcat_index.demo.writing import write_text
+from prodcat_index.demo.listings import LEAVES
 from prodcat_index.errors import ProdcatError
 
 CARDS = 120
@@ -57,14 +53,6 @@ def test_same_seed_writes_the_same_bytes(made, tmp_path):
     """Else nobody can compare scores on the demo between two machines."""
     make_demo_catalogue(tmp_path / "again", cards=CARDS)
     assert digests(tmp_path / "again") == digests(made[0])
-
-
-def test_another_seed_draws_another_shop(made):
-    """Else the seed is a promise without effect."""
-    first, other = make_plan(CARDS, 0), make_plan(CARDS, 1)
-    assert write_text(first.catalogue[0], 0) != write_text(other.catalogue[0], 1)
-    one = first.new[0]
-    assert draw_picture(one, 0).tobytes() != draw_picture(one, 1).tobytes()
 
 
 def test_columns_are_as_documented(made, cards):
@@ -128,14 +116,6 @@ def test_wrong_labels_are_wrong_and_the_right_ones_known(cards, truth):
         assert {written[id_], right} <= known
 
 
-def test_listings_that_are_not_named_wrong_are_right():
-    """Else there are label errors that the truth does not confess."""
-    plan = make_plan(600, 3)
-    wrong = [one for one in plan.catalogue if one.label != one.leaf.category]
-    assert len(wrong) == 9
-    assert all(one.label == one.leaf.category for one in plan.new)
-
-
 def test_relisted_cards_share_category_and_words_but_not_id_or_bytes(made, cards, truth):
     """Else the near-duplicate search has nothing near to find, or finds exact copies only."""
     by_id = {r["id"]: r for r in cards}
@@ -161,55 +141,6 @@ def picture_distance(folder: Path, one: dict[str, str], other: dict[str, str]) -
     return distance
 
 
-def test_sizes_have_a_long_tail():
-    """Else the demo does not show what the tool is for: few large and many tiny categories."""
-    sizes = Counter(one.label for one in make_plan(1500, 0).catalogue)
-    assert sizes.total() == 1500
-    assert 190 <= max(sizes.values()) <= 260
-    assert sum(size == 1 for size in sizes.values()) >= 4
-    assert len(sizes) == len(LEAVES)
-
-
-@pytest.mark.parametrize("cards", [100, 101, 137, 999, 5000])
-def test_category_sizes_sum_to_what_was_asked(cards):
-    """Else the demo has another number of cards than asked for."""
-    sizes = category_sizes(cards)
-    assert sum(sizes.values()) == cards
-    assert min(sizes.values()) >= 1
-
-
-def test_no_product_is_in_both_files():
-    """Else the new listings are scored on products that the catalogue already holds."""
-    plan = make_plan(1500, 0)
-    assert not {c.product for c in plan.catalogue} & {n.product for n in plan.new}
-    assert not {n.group for n in plan.new} - {""}
-
-
-def test_groups_hold_the_variants_of_one_product():
-    """Else grouped splits keep the wrong cards together."""
-    catalogue = make_plan(1500, 0).catalogue
-    members: dict[str, list[Listing]] = {}
-    for one in catalogue:
-        members.setdefault(one.group, []).append(one)
-    members.pop("")
-    assert len(members) > 200
-    for group in members.values():
-        assert len(group) > 1
-        assert len({(one.product, one.leaf) for one in group}) == 1
-        assert len({one.variant for one in group}) == len(group)
-
-
-def test_variants_share_the_product_and_differ_in_colour():
-    """Else a variant group looks like unrelated cards, or like copies."""
-    one = Listing("P1", LEAVES[2], "P0001", 0, LEAVES[2].category, "G1")
-    other = Listing("P2", LEAVES[2], "P0001", 1, LEAVES[2].category, "G1")
-    first, second = write_text(one, 0), write_text(other, 0)
-    assert first.title.split(",")[0] == second.title.split(",")[0]
-    assert first.title != second.title
-    assert first.description == second.description
-    assert draw_picture(one, 0).tobytes() != draw_picture(other, 0).tobytes()
-
-
 def test_both_languages_html_and_boilerplate_are_there(cards):
     """Else the demo does not exercise the cleaning of real shops' texts."""
     russian = [any("а" <= letter <= "я" for letter in r["title"].lower()) for r in cards]
@@ -218,63 +149,6 @@ def test_both_languages_html_and_boilerplate_are_there(cards):
     assert all("<ul>" in text and "<b>" in text for text in described)
     shared = sum("&nbsp;дня" in text or "&nbsp;days" in text for text in described)
     assert 0.5 < shared / len(described) < 0.9
-
-
-def test_every_leaf_has_what_the_makers_look_up():
-    """Else a rare category fails only for some seeds."""
-    assert {leaf.shape for leaf in LEAVES} <= set(SHAPES)
-    assert set(TURNS) <= set(SHAPES)
-    assert {leaf.size for leaf in LEAVES} <= set(SIZES) == set(UNITS)
-    assert {leaf.department for leaf in LEAVES} == set(BRANDS)
-    assert all(leaf.category.count(" > ") == 1 for leaf in LEAVES)
-    assert len({leaf.category for leaf in LEAVES}) == len(LEAVES)
-
-
-def test_vague_nouns_join_different_categories():
-    """Else the title alone settles every card and the picture has nothing to add."""
-    owners = Counter(word for leaf in LEAVES for word in leaf.russian.vague)
-    assert owners["чехол"] >= 3
-    assert owners["лампа"] >= 3
-    assert not {word for leaf in LEAVES for word in leaf.russian.nouns} & {"чехол", "лампа"}
-
-
-@pytest.mark.parametrize("shape", sorted(SHAPES))
-def test_every_shape_draws_inside_the_picture(shape):
-    """Else a category's pictures are empty, or cut off."""
-    from random import Random
-
-    for seed in range(12):
-        layer = Image.new("RGBX", (300, 300), 0)
-        view = View((150, 150), 110)
-        SHAPES[shape](Pen(layer, view), COLOURS[2][2], Random(seed))
-        opacity = np.asarray(layer)[..., 3]
-        assert (opacity > 0).mean() > 0.03
-        edge = np.concatenate([opacity[0], opacity[-1], opacity[:, 0], opacity[:, -1]])
-        assert not edge.any()
-
-
-def test_pen_turns_clockwise_and_mirrors():
-    """Else products lie on the wrong side of their shadows and props."""
-    layer = Image.new("RGBX", (100, 100), 0)
-    Pen(layer, View((50, 50), 40, turn=90)).disc(1, 0, 0.1, (9, 9, 9))
-    assert np.asarray(layer)[90, 50, 3] == 255
-    Pen(layer, View((50, 50), 40, mirrored=True)).disc(1, 0, 0.1, (9, 9, 9))
-    assert np.asarray(layer)[50, 10, 3] == 255
-
-
-def test_translucent_ink_is_premultiplied():
-    """Else glasses shine brighter than the light that falls on them."""
-    layer = Image.new("RGBX", (20, 20), 0)
-    Pen(layer, View((10, 10), 10)).box(-1, -1, 1, 1, (200, 100, 50, 51))
-    assert tuple(np.asarray(layer)[10, 10]) == (40, 20, 10, 51)
-
-
-def test_curve_passes_through_its_points():
-    """Else outlines miss the forms that they were drawn for."""
-    points = [(0.0, 0.0), (1.0, 2.0), (3.0, 1.0)]
-    smooth = np.array(curve(points))
-    for point in points:
-        assert np.abs(smooth - point).sum(axis=1).min() == pytest.approx(0)
 
 
 def test_complete_folder_is_left_alone(made):
@@ -288,11 +162,59 @@ def test_complete_folder_is_left_alone(made):
     assert again.pictures == summary.pictures
 
 
+def grey() -> Image.Image:
+    return Image.new("RGB", (256, 256), (128, 128, 128))
+
+
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Draw one grey picture for every listing."""
-    grey = Image.new("RGB", (256, 256), (128, 128, 128))
-    monkeypatch.setattr(demo_folder, "draw_picture", lambda listing, seed: grey)
+    monkeypatch.setattr(demo_folder, "draw_picture", lambda listing, seed: grey())
+
+
+def test_interrupted_run_is_resumed(made, tmp_path, monkeypatch):
+    """Else every interruption costs all the pictures that were drawn before it."""
+    count = 0
+
+    def stop(listing, seed):
+        nonlocal count
+        count += 1
+        if count == 40:
+            raise KeyboardInterrupt
+        return grey()
+
+    monkeypatch.setattr(demo_folder, "draw_picture", stop)
+    monkeypatch.setattr(demo_folder, "ThreadPoolExecutor", lambda: ThreadPoolExecutor(1))
+    with pytest.raises(KeyboardInterrupt):
+        make_demo_catalogue(tmp_path, cards=CARDS)
+    kept = set((tmp_path / "images").iterdir())
+    assert not any(path.suffix == ".part" for path in kept)
+    assert not (tmp_path / "truth.json").exists()
+    monkeypatch.setattr(demo_folder, "draw_picture", lambda listing, seed: grey())
+    before = {path: path.stat().st_mtime_ns for path in kept}
+    assert make_demo_catalogue(tmp_path, cards=CARDS).made_now
+    assert len(before) >= 39
+    assert {path: path.stat().st_mtime_ns for path in kept} == before
+    assert {p.name for p in (tmp_path / "images").iterdir()} == {
+        p.name for p in (made[0] / "images").iterdir()
+    }
+
+
+def test_half_written_picture_is_not_kept(quick, tmp_path, monkeypatch):
+    """Else a full disk leaves a picture that cannot be opened, and it stays."""
+
+    def fail(self, path, *_, **__):
+        Path(path).write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Image.Image, "save", fail)
+        with pytest.raises(ProdcatError, match="No space left"):
+            make_demo_catalogue(tmp_path, cards=CARDS)
+    assert make_demo_catalogue(tmp_path, cards=CARDS).made_now
+    for path in (tmp_path / "images").glob("*.jpg"):
+        with Image.open(path) as picture:
+            assert picture.size == (256, 256)
 
 
 @pytest.mark.parametrize("lost", ["truth.json", "new.csv", "images/N0001.jpg"])
@@ -357,3 +279,14 @@ def test_too_few_cards_are_refused(tmp_path):
     with pytest.raises(ProdcatError, match="100 cards or more"):
         make_demo_catalogue(tmp_path / "demo", cards=20)
     assert not (tmp_path / "demo").exists()
+
+
+def test_command_says_what_was_made_and_what_is_too_small(tmp_path):
+    """Else a user does not know which file to build the index of."""
+    done = prodcat("demo", tmp_path / "shop", "--cards", CARDS, "--seed", 4)
+    assert done.code == 0
+    assert done.out.startswith(f"Made {tmp_path / 'shop'}: {CARDS} cards in 40 categories")
+    assert "2 cards have a wrong label and 2 repeat another one (truth.json)" in done.out
+    assert prodcat("demo", tmp_path / "shop", "--cards", CARDS, "--seed", 4).out.startswith("Found")
+    assert prodcat("demo", tmp_path / "small", "--cards", 99).code == 2
+    assert not (tmp_path / "small").exists()
