@@ -7,7 +7,7 @@ import time
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from prodcat_index.cards.cleaning import (
@@ -42,6 +42,7 @@ PIECES = [
 MARKUP = st.lists(st.sampled_from(PIECES), max_size=30).map("".join)
 
 
+@settings(deadline=None)
 @given(st.one_of(st.text(), MARKUP))
 def test_cleaning_a_clean_text_changes_nothing(text: str) -> None:
     """Else a card read, saved and read again would have another embedding."""
@@ -49,6 +50,7 @@ def test_cleaning_a_clean_text_changes_nothing(text: str) -> None:
     assert clean_text(once) == once
 
 
+@settings(deadline=None)
 @given(MARKUP)
 def test_clean_text_can_be_written_to_any_file(text: str) -> None:
     cleaned = clean_text(text)
@@ -170,6 +172,7 @@ def test_category_paths_have_one_form(raw: str, path: str) -> None:
     assert clean_category(raw) == path
 
 
+@settings(deadline=None)
 @given(st.text("ab->»→ «/\n", max_size=20))
 def test_cleaning_a_clean_category_changes_nothing(text: str) -> None:
     once = clean_category(text)

@@ -95,24 +95,21 @@ def join_values(value: Any, nesting: int = NESTING) -> str:
         return ", ".join(filter(None, (join_values(part, nesting - 1) for part in value)))
     # A column of whole numbers with a gap is read as fractions: 7.0 is written as 7.
     is_whole = getattr(value, "is_integer", None)
-    whole = not isinstance(value, bool) and is_whole is not None and is_whole()
-    return str(int(value)) if whole else str(value)
+    if is_whole and not isinstance(value, bool) and is_whole():
+        return str(int(value))
+    return str(value)
 
 
 def _clean_once(text: str) -> str:
     # Only up to the last end of a comment: the pattern takes quadratic time where none follows.
-    closed, end, rest = without_invisible(text).rpartition("-->")
-    text = DECLARATION.sub(" ", COMMENT.sub(" ", closed + end) + rest)
+    commented, end, rest = without_invisible(text).rpartition("-->")
+    text = DECLARATION.sub(" ", COMMENT.sub(" ", commented + end) + rest)
     if TAG.search(text):
-        text = _without_tags(text)
+        from bs4 import BeautifulSoup
+
+        # The parser needs minutes for thousands of tags that never close: it gets closed ones only.
+        closed = BLOCK_TAG.sub(" <", NOT_A_TAG.sub("&lt;", text))
+        text = BeautifulSoup(closed, "html.parser").get_text()
     elif ENTITY.search(text):
         text = html.unescape(text)
     return tidy(text)[:MAX_TEXT].rstrip()
-
-
-def _without_tags(text: str) -> str:
-    from bs4 import BeautifulSoup
-
-    # The parser needs minutes for thousands of tags that never close: it gets closed ones only.
-    closed = NOT_A_TAG.sub("&lt;", text)
-    return BeautifulSoup(BLOCK_TAG.sub(" <", closed), "html.parser").get_text()

@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -163,7 +164,7 @@ class PictureFiles:
 
     def __init__(self, root: Path) -> None:
         self.root = os.path.realpath(root)
-        self._listings: dict[str, dict[str, str] | None] = {}
+        self._list = cache(self._read_listing)
 
     def find(self, value: str) -> tuple[str, str]:
         """Return the absolute path of a picture and no problem, or no path and the problem.
@@ -194,20 +195,16 @@ class PictureFiles:
                         by_id.setdefault(stem, path)
         return [by_id.get(card, "") for card in ids]
 
-    def _list(self, folder: str) -> dict[str, str] | None:
-        """Map file names to real paths, empty for links to outside; None for a folder outside."""
-        if folder not in self._listings:
-            try:
-                self._listings[folder] = self._read_listing(os.path.realpath(folder))
-            except (OSError, ValueError):
-                self._listings[folder] = {}
-        return self._listings[folder]
-
     def _read_listing(self, folder: str) -> dict[str, str] | None:
-        if not self._holds(folder):
-            return None
-        with os.scandir(folder) as entries:
-            return {entry.name: self._real_path(entry) for entry in entries if _is_file(entry)}
+        """Map file names to real paths, empty for links to outside; None for a folder outside."""
+        try:
+            real = os.path.realpath(folder)
+            if not self._holds(real):
+                return None
+            with os.scandir(real) as entries:
+                return {entry.name: self._real_path(entry) for entry in entries if _is_file(entry)}
+        except (OSError, ValueError):
+            return {}
 
     def _real_path(self, entry: os.DirEntry[str]) -> str:
         if not entry.is_symlink():

@@ -150,16 +150,20 @@ def _read_json_lines(path: Path, encoding: str | None) -> pd.DataFrame:
 
     # Not str.splitlines, which also splits at the odd line marks that a JSON text may hold.
     lines = enumerate(read_text(path, encoding).split("\n"), start=1)
-    objects = [_json_object(line, f"{path}, line {n}") for n, line in lines if line.strip()]
+    way_out = 'each line must be one object such as {"id": "1", "title": "…"}'
+    objects = [
+        _parse_object(line, f"{path}, line {number}", way_out)
+        for number, line in lines
+        if line.strip()
+    ]
     # As objects, or a whole number beside an absent one would become a fraction.
     table: pd.DataFrame = pd.DataFrame(objects, dtype=object)
     return table
 
 
-def _json_object(line: str, where: str) -> dict[str, Any]:
-    way_out = 'each line must be one object such as {"id": "1", "title": "…"}'
+def _parse_object(text: str, where: str, way_out: str) -> dict[str, Any]:
     try:
-        value = json.loads(line)
+        value = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise CatalogueError(f"{where} is not JSON ({error}): {way_out}.") from None
     if not isinstance(value, dict):
@@ -196,29 +200,15 @@ def expand_kazanexpress(table: pd.DataFrame) -> pd.DataFrame:
 
     if not set(table.columns) >= KAZANEXPRESS_COLUMNS:
         return table
-    products = zip(table["product_id"], table["text_fields"], strict=True)
-    parsed = [_parse_text_fields(product, fields) for product, fields in products]
-    texts = {
-        name: [join_values(fields.get(name)) for fields in parsed] for name in KAZANEXPRESS_TEXTS
-    }
+    parsed = []
+    for product, fields in zip(table["product_id"], table["text_fields"], strict=True):
+        if isinstance(fields, str) and fields.strip():
+            where = f"text_fields of product {product}"
+            parsed.append(_parse_object(fields, where, "correct or remove this row"))
+        else:
+            parsed.append(fields if isinstance(fields, dict) else {})
+    columns = {name: [join_values(f.get(name)) for f in parsed] for name in KAZANEXPRESS_TEXTS}
+    texts = pd.DataFrame(columns, index=table.index, dtype=object)
     rest = table.drop(columns=["text_fields", *KAZANEXPRESS_TEXTS], errors="ignore")
-    expanded: pd.DataFrame = pd.concat(
-        [rest, pd.DataFrame(texts, index=table.index, dtype=object)], axis=1
-    )
+    expanded: pd.DataFrame = pd.concat([rest, texts], axis=1)
     return expanded
-
-
-def _parse_text_fields(product: Any, text_fields: Any) -> dict[str, Any]:
-    if isinstance(text_fields, dict):
-        return text_fields
-    if not isinstance(text_fields, str) or not text_fields.strip():
-        return {}
-    try:
-        fields = json.loads(text_fields)
-    except (ValueError, RecursionError):
-        fields = None
-    if not isinstance(fields, dict):
-        raise CatalogueError(
-            f"Product {product} has text_fields that are no JSON object: mend or remove this row."
-        )
-    return fields

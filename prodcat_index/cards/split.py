@@ -61,19 +61,7 @@ class Split:
     findings: tuple[Finding, ...] = ()
 
     def rows(self, catalogue: Catalogue, part: str) -> Int64Array:
-        """Return the rows of a catalogue that are in a part.
-
-        Parameters
-        ----------
-        catalogue
-            The cards that were split, or some of them, in any order.
-        part
-            ``"train"``, ``"valid"`` or ``"test"``.
-
-        Returns
-        -------
-        int64
-            At least one row number, ascending.
+        """Return the ascending rows of a catalogue, or of some of it in any order, in a part.
 
         Raises
         ------
@@ -92,13 +80,7 @@ class Split:
         return catalogue.select(self.rows(catalogue, part).tolist())
 
     def check(self, catalogue: Catalogue) -> None:
-        """Check that the split names exactly the cards of a catalogue.
-
-        Raises
-        ------
-        CatalogueError
-            If a card of one is not in the other.
-        """
+        """Raise CatalogueError unless the split names exactly the cards of a catalogue."""
         self._check_contained(catalogue.ids, self._part_of, NEW, catalogue)
         self._check_contained(self.ids, set(catalogue.ids), GONE, catalogue)
 
@@ -123,13 +105,7 @@ class Split:
         return summaries
 
     def save(self, path: str | Path) -> Path:
-        """Write a CSV file with the columns ``id``, ``part`` and ``group``.
-
-        Raises
-        ------
-        CatalogueError
-            If it cannot be written.
-        """
+        """Write a CSV file with the columns ``id``, ``part`` and ``group``."""
         import pandas as pd
 
         table = pd.DataFrame({"id": self.ids, "part": self.parts, "group": self.groups})

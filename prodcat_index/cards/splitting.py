@@ -44,8 +44,7 @@ class _Plan:
     categories: Int64Array  # (N,), -1 for none
     method: str
     times: Float64Array | None = None  # (N,) seconds, NaN where not known
-    # The groups are as large as shops, which may be the only one of a category.
-    by_value: bool = False
+    by_value: bool = False  # groups are whole values of a column, such as shops
 
 
 def split_catalogue(
@@ -91,8 +90,10 @@ def split_catalogue(
     CatalogueError
         If a share or the column is wrong, there is no label, or a part would be empty.
     """
-    shares = _read_shares(valid, test)
-    return _make_split(catalogue, _plan(catalogue, by, groups), shares, seed)
+    (split,) = repeated_splits(
+        catalogue, 1, valid=valid, test=test, by=by, seed=seed, groups=groups
+    )
+    return split
 
 
 def repeated_splits(
@@ -105,44 +106,28 @@ def repeated_splits(
     seed: int = 0,
     groups: Groups | None = None,
 ) -> list[Split]:
-    """Split a catalogue in n ways, looking for groups once.
+    """Split a catalogue with the seeds ``seed`` to ``seed + n - 1``, looking for groups once.
 
-    Parameters
-    ----------
-    n
-        Number of splits, at least 1; their seeds are ``seed`` to ``seed + n - 1``.
-    catalogue, valid, test, by, seed, groups
-        As for :func:`split_catalogue`.
-
-    Returns
-    -------
-    list of Split
-        One a seed.
-
-    Raises
-    ------
-    CatalogueError
-        As there; or if there is but one way, because the split is by time.
+    The other parameters, and the errors, are those of :func:`split_catalogue`; by time there is
+    one split only.
     """
-    shares = _read_shares(valid, test)
-    plan = _plan(catalogue, by, groups)
-    if n < 1:
-        raise CatalogueError(f"The number of splits must be 1 or more; it is {n}.")
-    if n > 1 and plan.times is not None:
-        raise CatalogueError(
-            f"{by!r} holds times, and by time there is one split only; request one, or split by "
-            "group."
-        )
-    return [_make_split(catalogue, plan, shares, seed + i) for i in range(n)]
-
-
-def _read_shares(valid: float, test: float) -> dict[int, float]:
     if not (valid >= 0 and test >= 0 and 0 < valid + test < 1):
         raise CatalogueError(
             "The shares of valid and test must be 0 or more, and together above 0 and below 1; "
             f"they are {valid} and {test}."
         )
-    return {part: share for part, share in ((TEST, test), (VALID, valid)) if share}
+    if seed < 0:
+        raise CatalogueError(f"The seed must be 0 or more; it is {seed}.")
+    if n < 1:
+        raise CatalogueError(f"The number of splits must be 1 or more; it is {n}.")
+    plan = _plan(catalogue, by, groups)
+    if n > 1 and plan.times is not None:
+        raise CatalogueError(
+            f"{by!r} holds times, and by time there is one split only; request one, or split by "
+            "group."
+        )
+    shares = {part: share for part, share in ((TEST, test), (VALID, valid)) if share}
+    return [_make_split(catalogue, plan, shares, seed + i) for i in range(n)]
 
 
 def _plan(catalogue: Catalogue, by: str, groups: Groups | None) -> _Plan:
@@ -203,19 +188,23 @@ def _interpretations(texts: Sequence[str]) -> Iterator[Float64Array]:
 
 
 def _make_split(catalogue: Catalogue, plan: _Plan, shares: Shares, seed: int) -> Split:
-    if seed < 0:
-        raise CatalogueError(f"The seed must be 0 or more; it is {seed}.")
     rng = np.random.default_rng(seed)
-    groups, categories = plan.groups, plan.categories
+    groups, categories, labelled = plan.groups, plan.categories, plan.categories >= 0
     if plan.times is not None:
-        parts = assign_newest(groups, plan.times, categories >= 0, shares, rng)
-    elif plan.by_value:
-        parts = assign_by_category(
-            groups, categories, shares, rng, keep_class_in_train=False, max_carry=np.inf
-        )
+        parts = assign_newest(groups, plan.times, labelled, shares, rng)
     else:
-        parts = assign_by_category(groups, categories, shares, rng)
-    _check_parts(parts, plan, shares)
+        # Shops may be the only one of a category, and larger than one: no exact shares of each.
+        carry = np.inf if plan.by_value else 1.0
+        parts = assign_by_category(
+            groups, categories, shares, rng, keep_class_in_train=not plan.by_value, max_carry=carry
+        )
+    for part in (TRAIN, *shares):
+        if part not in parts[labelled]:
+            raise CatalogueError(
+                f"No card is left for {PARTS[part]}: there are {labelled.sum()} labelled cards, "
+                f"{groups.max() + 1} groups that stay whole, and {categories.max() + 1} "
+                "categories; request another share, or split by something else."
+            )
     requested = ", ".join(f"{share:.0%} {PARTS[part]}" for part, share in shares.items())
     return Split(
         ids=tuple(catalogue.ids),
@@ -224,18 +213,6 @@ def _make_split(catalogue: Catalogue, plan: _Plan, shares: Shares, seed: int) ->
         made=f"{plan.method}; {requested}; seed {seed}",
         findings=list_findings(_list_deviations(plan, parts, shares), catalogue.ids),
     )
-
-
-def _check_parts(parts: Int64Array, plan: _Plan, shares: Shares) -> None:
-    labelled = parts[plan.categories >= 0]
-    for part in (TRAIN, *shares):
-        if part not in labelled:
-            raise CatalogueError(
-                f"No card is left for {PARTS[part]}: there are {len(labelled)} labelled cards, "
-                f"{plan.groups.max() + 1} groups that stay whole, and "
-                f"{plan.categories.max() + 1} categories; request another share, or split by "
-                "something else."
-            )
 
 
 def assign_by_category(
