@@ -21,5 +21,5 @@ class IndexFolderError(ProdcatError):
     """An index folder is missing, damaged, foreign, or of a newer format."""
 
 
-class QueryError(ProdcatError):
+class QueryError(ProdcatError, ValueError):
     """A query cannot be answered by this index."""

@@ -19,18 +19,18 @@ NAMES = ["image", "title", "description", "title:sbert:ai-forever/sbert_large_nl
 
 def made_up(blocks: int, value: float = 0.9, k: int = 5) -> Tuning:
     vote = VoteParameters(k, 0.1, 0.25)
-    equal = Step(Setting((1 / blocks,) * blocks, vote), 0.5)
-    after = Step(Setting((1.0,) + (0.0,) * (blocks - 1), vote), value)
+    equal = Step((1 / blocks,) * blocks, vote, 0.5)
+    after = Step((1.0,) + (0.0,) * (blocks - 1), vote, value)
     if blocks <= 3:
         tenths = [t for t in product(range(11), repeat=blocks) if sum(t) == 10]
     else:
         others = [[(10 - t) / (blocks - 1)] * (blocks - 1) for t in range(11)]
         tenths = [(*o[:b], t, *o[b:]) for b in range(blocks) for t, o in enumerate(others)]
     weights = tuple(
-        Step(Setting(tuple(t / 10 for t in mixture), vote), mixture[0] / 10) for mixture in tenths
+        Step(tuple(t / 10 for t in mixture), vote, mixture[0] / 10) for mixture in tenths
     )
     votes = tuple(
-        Step(Setting(after.setting.weights, VoteParameters(k, t)), k * t)
+        Step(after.weights, VoteParameters(k, t), k * t)
         for k, t in product((1, 5, 10), (0.05, 0.1, 0.2))
     )
     return Tuning(

@@ -1,4 +1,4 @@
-"""Whether users are shown where the predictions fail."""
+"""Breakdown of mistakes: rare categories, confused pairs, and the tree of categories."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ from hypothesis import strategies as st
 from prodcat_index.voting.breakdown import (
     Bucket,
     Confusion,
+    category_paths,
+    is_tree,
     mean_buckets,
+    score_hierarchy,
     size_buckets,
     worst_confusions,
 )
@@ -93,3 +96,80 @@ def test_only_the_worst_are_returned() -> None:
     true = ["a"] * 3 + ["b"] * 2 + ["c"]
     found = worst_confusions(true, ["x"] * 6, list("123456"), limit=2)
     assert [(c.true, c.count) for c in found] == [("a", 3), ("b", 2)]
+
+
+#            all
+#      shoes       home
+#  boots  clogs   lamps > desk, floor
+NAMES = ["all > shoes > boots", "all > shoes > clogs", "all > home > lamps > desk"]
+NAMES += ["all > home > lamps > floor"]
+BOOTS, CLOGS, DESK, FLOOR = range(4)
+
+
+def score(true: list[int], predicted: list[int], names: list[str] = NAMES):  # type: ignore[no-untyped-def]
+    return score_hierarchy(np.array(true), np.array(predicted), names)
+
+
+def test_the_common_root_is_left_out() -> None:
+    """Everything would be right in part, for everything shares the root."""
+    assert category_paths(NAMES)[0] == ("shoes", "boots")
+
+
+def test_a_category_keeps_its_own_name() -> None:
+    """In a shop of one category, or whose root is one, a category would have no name."""
+    assert category_paths(["all > shoes"]) == [("shoes",)]
+    assert category_paths(["all", "all > shoes"]) == [("all",), ("all", "shoes")]
+
+
+def test_plain_labels_and_labels_right_below_the_root_are_no_tree() -> None:
+    """Hierarchical figures would repeat the accuracy and look like news."""
+    assert not is_tree(["boots", "lamps"])
+    assert not is_tree(["all > boots", "all > lamps"])
+    assert score([0, 1], [0, 0], ["boots", "lamps"]) is None
+
+
+def test_precision_and_recall_by_hand() -> None:
+    """Boots for clogs shares shoes; desk for boots shares nothing; boots are right.
+
+    Shared nodes 1 + 0 + 2 = 3; predicted 2 + 3 + 2 = 7; true 2 + 2 + 2 = 6.
+    """
+    found = score([CLOGS, BOOTS, BOOTS], [BOOTS, DESK, BOOTS])
+    assert (found.precision, found.recall) == pytest.approx((3 / 7, 3 / 6))
+    assert found.f1 == pytest.approx(2 * 3 / 13)
+
+
+def test_severity_is_the_mean_height_of_the_common_ancestor() -> None:
+    """Siblings meet at height 1; shoes and lamps at the root, whose farthest leaf is 3 below."""
+    found = score([CLOGS, DESK, BOOTS, BOOTS], [BOOTS, FLOOR, DESK, BOOTS])
+    assert found.severity == pytest.approx((1 + 1 + 3) / 3)
+    assert (found.mistakes, found.height) == (3, 3)
+
+
+def test_a_parent_that_is_a_category_is_the_common_ancestor_itself() -> None:
+    names = ["home", "home > lamps", "garden"]
+    found = score([1, 0], [0, 1], names)
+    assert found.severity == 1
+    assert (found.precision, found.recall) == pytest.approx((2 / 3, 2 / 3))
+
+
+def test_no_prediction_is_as_bad_as_the_other_end_of_the_tree() -> None:
+    """A predictor that stays silent would seem harmless."""
+    found = score([BOOTS, BOOTS], [-1, BOOTS])
+    assert (found.severity, found.mistakes) == (3, 1)
+    assert (found.precision, found.recall) == (1.0, 0.5)
+
+
+def test_all_right_has_no_severity() -> None:
+    found = score([0, 1, 2, 3], [0, 1, 2, 3])
+    assert (found.precision, found.recall, found.f1, found.severity) == (1, 1, 1, None)
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=1, max_size=20))
+def test_near_misses_only_help(answers: list[tuple[int, int]]) -> None:
+    """Hierarchical figures below the accuracy of equally deep paths would punish near misses."""
+    names = ["x > a > 1", "x > a > 2", "x > b > 1", "x > b > 2"]
+    true, predicted = map(list, zip(*answers, strict=True))
+    found = score(true, predicted, names)
+    accuracy = np.mean(np.array(true) == np.array(predicted))
+    assert accuracy - 1e-12 <= found.f1 <= 1
+    assert found.precision == pytest.approx(found.recall)

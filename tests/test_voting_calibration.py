@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import TypeAdapter
 
 from prodcat_index.voting.calibration import Calibration, ProbabilityModel, fit_calibration
 from prodcat_index.voting.reliability import brier, ece, nll
@@ -176,8 +177,33 @@ def test_it_keeps_curves_for_precision_prefixes_and_sets() -> None:
     assert calibration.precision.accept_at(0.6) is not None
     assert calibration.prefixes is not None
     assert len(calibration.prefixes.precisions) > 5
-    assert 0.6 < calibration.sets.highest_level < 0.95
+    assert 0.6 < calibration.sets.highest_coverage < 0.95
     assert len(json.dumps(asdict(calibration))) < 40_000
+
+
+def test_a_calibration_is_the_same_when_it_is_read_again() -> None:
+    """An index on disk would accept other answers than the one that was tuned."""
+    adapter = TypeAdapter(Calibration)
+    calibration = fitted(3000)
+    text = adapter.dump_json(calibration)
+    assert adapter.validate_json(text, strict=True) == calibration
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("sharpness", 0.0),
+        ("sharpness", np.nan),
+        ("similarity_weight", -0.1),
+        ("share_weight", -0.1),
+        ("slope", -1.0),
+    ],
+)
+def test_a_model_in_which_more_evidence_lowers_confidence_is_refused(
+    field: str, value: float
+) -> None:
+    with pytest.raises(ValueError, match="must be"):
+        replace(MODEL, **{field: value})
 
 
 def test_plain_labels_have_no_prefixes() -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import pickle
 from dataclasses import replace
 
 import pytest
+from bs4 import BeautifulSoup
 
 from prodcat_index.voting.prediction import Explanation, Neighbour, Prediction, Predictions
 
@@ -108,6 +110,12 @@ def test_a_decision_and_a_set_are_told_in_the_row() -> None:
     row = DECIDED.as_row()
     assert (row["decision"], row["backed_off"]) == ("review", "Shoes")
     assert row["category_set"] == "Boots | Shoes"
+
+
+def test_the_row_holds_the_calibrated_confidence_beside_the_raw_share() -> None:
+    """A shop that accepts answers by the CSV's confidence would accept by an unchecked number."""
+    row = DECIDED.as_row()
+    assert (row["confidence"], row["share"]) == (0.91, 0.7)
     assert list(row)[-3:] == ["decision", "backed_off", "category_set"]
 
 
@@ -123,25 +131,31 @@ def test_an_empty_set_is_not_the_same_as_none() -> None:
     assert nothing.as_row()["category_set"] == ""
 
 
-def predictions(made: list[int]) -> Predictions:
-    def make(position: int) -> Prediction:
-        made.append(position)
-        return replace(ANSWER, id=f"n{position}")
+class Made:
+    """Four answers that are made when they are read."""
 
-    return Predictions(4, make)
+    def __init__(self) -> None:
+        self.positions: list[int] = []
+
+    def __len__(self) -> int:
+        return 4
+
+    def __getitem__(self, position: int) -> Prediction:
+        self.positions.append(position)
+        return replace(ANSWER, id=f"n{position}")
 
 
 def test_answers_are_made_only_when_asked_for() -> None:
     """A hundred thousand answers with their neighbours would fill the memory."""
-    made: list[int] = []
-    answers = predictions(made)
-    assert (len(answers), made) == (4, [])
+    made = Made()
+    answers = Predictions(made)
+    assert (len(answers), made.positions) == (4, [])
     assert answers[2].id == "n2"
-    assert made == [2]
+    assert made.positions == [2]
 
 
 def test_answers_are_a_sequence() -> None:
-    answers = predictions([])
+    answers = Predictions(Made())
     assert [p.id for p in answers] == ["n0", "n1", "n2", "n3"]
     assert answers[-1].id == "n3"
     assert [p.id for p in answers[1:3]] == ["n1", "n2"]
@@ -151,11 +165,11 @@ def test_answers_are_a_sequence() -> None:
 
 
 def test_the_categories_of_all_answers() -> None:
-    assert Predictions(2, [ANSWER, NOTHING].__getitem__).categories == ["Boots", ""]
+    assert Predictions([ANSWER, NOTHING]).categories == ["Boots", ""]
 
 
 def test_the_table_of_answers() -> None:
-    table = Predictions(2, [ANSWER, NOTHING].__getitem__).to_frame()
+    table = Predictions([ANSWER, NOTHING]).to_frame()
     assert table.to_dict("records") == [
         {
             "id": "new",
@@ -184,3 +198,53 @@ def test_an_explained_answer_says_in_its_row_what_decided() -> None:
     explained = replace(ANSWER, explanation=Explanation({"title": ("", 0.0)}, "title"))
     assert explained.as_row() == ANSWER.as_row() | {"decided_by": "title"}
     assert "decided_by" not in ANSWER.as_row()
+
+
+class Handle:
+    """An answer source that cannot be pickled, as an index with open files."""
+
+    def __len__(self) -> int:
+        return 2
+
+    def __getitem__(self, position: int) -> Prediction:
+        return replace(DECIDED, id=f"n{position}")
+
+    def __reduce__(self) -> str:
+        raise TypeError("an index is no part of its answers")
+
+
+def test_a_pickle_holds_the_answers_and_no_index() -> None:
+    """Predictions could not be sent to another process, or would take the catalogue along."""
+    answers = Predictions(Handle(), ["not calibrated"])
+    copied = pickle.loads(pickle.dumps(answers))  # noqa: S301
+    assert list(copied) == list(answers)
+    assert copied[1].neighbours == [NEAREST]
+    assert copied.notes == ("not calibrated",)
+
+
+def test_the_repr_counts_listings_and_shows_the_first() -> None:
+    """At a prompt, thousands of neighbours would scroll by."""
+    assert repr(Predictions([DECIDED, NOTHING])) == (
+        "<Predictions of length 2, 'new' -> 'Boots' (0.91), 'empty' -> '' (0.00)>"
+    )
+    assert repr(Predictions(Made())) == (
+        "<Predictions of length 4, 'n0' -> 'Boots' (0.70), 'n1' -> 'Boots' (0.70), "
+        "'n2' -> 'Boots' (0.70), ...>"
+    )
+    assert repr(Predictions([])) == "<Predictions of length 0>"
+
+
+def test_a_notebook_shows_the_first_rows_as_a_table() -> None:
+    many = [replace(DECIDED, id=f"<n{place}>") for place in range(12)]
+    html = Predictions(many, ["k < 3"])._repr_html_()
+    soup = BeautifulSoup(html, "html.parser")
+    names = [cell.text for cell in soup.select("thead th")]
+    rows = [[cell.text for cell in row.select("td")] for row in soup.select("tbody tr")]
+    assert names == list(DECIDED.as_row())
+    assert [row[names.index("id")] for row in rows] == [f"<n{place}>" for place in range(10)]
+    assert {row[names.index("confidence")] for row in rows} == {"0.91"}
+    assert [line.text for line in soup.select("p")] == ["10 of 12 listings", "k < 3"]
+
+
+def test_a_notebook_shows_no_row_where_there_is_none() -> None:
+    assert "0 of 0 listings" in Predictions([])._repr_html_()

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import TypeAdapter
 
 from prodcat_index.voting import tuning
 from prodcat_index.voting.pool import Pool, rank
@@ -22,6 +23,8 @@ from prodcat_index.voting.tuning import (
     Objective,
     Search,
     Setting,
+    Step,
+    Tuning,
     evaluate_vote,
     outcome,
     vote_surface,
@@ -126,8 +129,8 @@ def test_a_block_of_noise_loses_its_weight(objective: Objective) -> None:
     """What tuning is for: a modality that says nothing must not be heard."""
     pool = planted([0.7, 0.0, 0.9])
     best = Search(pool, objective).run([setting(1 / 3, 1 / 3, 1 / 3)])
-    assert best.setting.weights[1] < 0.15
-    assert min(best.setting.weights[0], best.setting.weights[2]) > 0.25
+    assert best.weights[1] < 0.15
+    assert min(best.weights[0], best.weights[2]) > 0.25
 
 
 def test_a_head_that_knows_is_listened_to() -> None:
@@ -135,7 +138,7 @@ def test_a_head_that_knows_is_listened_to() -> None:
     start = setting(0.5, 0.5)
     deaf = Search(planted([0.3, 0.3]), "accuracy").run([start])
     heard = Search(planted([0.3, 0.3], head=1.0), "accuracy").run([start])
-    assert heard.setting.vote.head_exponent > 0
+    assert heard.vote.head_exponent > 0
     assert heard.value > deaf.value + 0.05
 
 
@@ -149,7 +152,7 @@ def test_where_there_is_no_head_none_is_tried() -> None:
     """Nothing is promised that a stored index cannot keep, and no time is lost."""
     search = Search(planted([0.7, 0.3]), "accuracy")
     search.run([setting(0.5, 0.5)])
-    assert {step.setting.vote.head_exponent for step in search.steps} == {0.0}
+    assert {step.vote.head_exponent for step in search.steps} == {0.0}
 
 
 @settings(max_examples=8, deadline=None)
@@ -166,8 +169,8 @@ def test_no_start_is_better_than_the_end(seed: int, objective: Objective, missin
     best = search.run(starts)
     assert best.value >= max(search.value(start) for start in starts)
     assert best.value == Search(pool, objective).value(best.setting)
-    assert sum(best.setting.weights) == pytest.approx(1)
-    assert min(best.setting.weights) >= 0
+    assert sum(best.weights) == pytest.approx(1)
+    assert min(best.weights) >= 0
 
 
 def test_no_setting_is_tried_twice() -> None:
@@ -193,7 +196,7 @@ def test_every_setting_gets_its_own_value() -> None:
     together = Search(pool, "nll").run_all(wanted)
     assert [step.setting for step in together] == wanted
     for step in together:
-        weights, parameters = np.array(step.setting.weights), step.setting.vote
+        weights, parameters = np.array(step.weights), step.vote
         alone = evaluate_vote(
             rank(pool, weights, parameters.k), pool.true, CATEGORIES, parameters, "nll"
         )
@@ -213,12 +216,12 @@ def test_the_vote_surface_is_k_and_temperature_alone() -> None:
     """A figure of it shows the chosen cell among its alternatives."""
     pool, best = planted([0.7, 0.2], n=50), setting(0.8, 0.2, k=7, prior=0.25)
     surface = vote_surface(pool, best, "accuracy")
-    votes = [step.setting.vote for step in surface]
+    votes = [step.vote for step in surface]
     assert [(v.k, v.temperature) for v in votes] == [
         (k, t) for k in NEIGHBOURS for t in TEMPERATURES
     ]
     assert {v.prior_exponent for v in votes} == {0.25}
-    assert {step.setting.weights for step in surface} == {(0.8, 0.2)}
+    assert {step.weights for step in surface} == {(0.8, 0.2)}
     own = next(s for s in surface if s.setting == best)
     assert own.value == Search(pool, "accuracy").value(best)
 
@@ -227,18 +230,18 @@ def test_the_vote_surface_is_k_and_temperature_alone() -> None:
 def test_the_weight_surface_is_every_mixture_in_tenths(blocks: int, count: int) -> None:
     pool, best = planted([0.5] * blocks, n=30), setting(*[1 / blocks] * blocks, k=5)
     surface = weight_surface(pool, best, "accuracy")
-    mixtures = {step.setting.weights for step in surface}
+    mixtures = {step.weights for step in surface}
     assert len(mixtures) == len(surface) == count
     assert all(sum(weights) == pytest.approx(1) for weights in mixtures)
     assert all(abs(10 * w - round(10 * w)) < 1e-9 for weights in mixtures for w in weights)
-    assert {step.setting.vote for step in surface} == {best.vote}
+    assert {step.vote for step in surface} == {best.vote}
 
 
 def test_of_many_blocks_the_weight_surface_shows_each_beside_the_others() -> None:
     """The others keep their proportion: 0.2 beside 0.6 and 0.2 as 0.5 beside 0.375 and 0.125."""
     pool, best = planted([0.5] * 4, n=30), setting(0.2, 0.6, 0.2, 0.0, k=5)
     surface = weight_surface(pool, best, "accuracy")
-    shown = [step.setting.weights for step in surface]
+    shown = [step.weights for step in surface]
     assert any(w == pytest.approx((0.5, 0.375, 0.125, 0.0)) for w in shown)
     assert len(shown) == 4 * 11
     assert all(sum(weights) == pytest.approx(1) for weights in shown)
@@ -246,6 +249,27 @@ def test_of_many_blocks_the_weight_surface_shows_each_beside_the_others() -> Non
 
 def test_beside_a_block_that_has_all_the_weight_the_others_are_alike() -> None:
     pool, best = planted([0.5] * 4, n=30), setting(1.0, 0.0, 0.0, 0.0, k=5)
-    shown = [step.setting.weights for step in weight_surface(pool, best, "accuracy")]
+    shown = [step.weights for step in weight_surface(pool, best, "accuracy")]
     assert len(shown) == 4 * 11
     assert any(w == pytest.approx((0.4, 0.2, 0.2, 0.2)) for w in shown)
+
+
+@pytest.mark.parametrize("weights", [(), (0.5, -0.5), (1.5,), (float("nan"),)])
+def test_weights_are_shares(weights: tuple[float, ...]) -> None:
+    """A negative weight would rank the farthest cards first."""
+    with pytest.raises(ValueError, match="from 0 to 1"):
+        Setting(weights, VoteParameters())
+
+
+def test_a_tuning_is_the_same_when_it_is_read_again() -> None:
+    """An index that is loaded must be able to restore what it was before it was tuned."""
+    step = Step((0.25, 0.75), VoteParameters(k=7, head_exponent=0.5), 0.875)
+    other = replace(step, weights=(1.0, 0.0), value=0.1)
+    found = Tuning("nll", 40, 3, other, step, step, 1.0, (other, step), (step,), (other,))
+    adapter = TypeAdapter(Tuning)
+    assert adapter.validate_json(adapter.dump_json(found), strict=True) == found
+    assert found.steps == (other, step, step, other, step, step, other)
+    assert step.setting == Setting((0.25, 0.75), VoteParameters(k=7, head_exponent=0.5))
+    for wrong in ({"recall": 1.5}, {"cards": -1}, {"categories": -1}):
+        with pytest.raises(ValueError, match="recall"):
+            replace(found, **wrong)

@@ -10,11 +10,12 @@ import numpy.typing as npt
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import TypeAdapter, ValidationError
 
 from prodcat_index.errors import QueryError
-from prodcat_index.voting.vote import Vote, VoteParameters, check_vote, vote
+from prodcat_index.voting.vote import Vote, VoteParameters, vote
 
-NAN = float("nan")
+NAN, INFINITE = float("nan"), float("inf")
 SIZES = np.array([4, 1, 2, 9], dtype=np.int64)
 
 
@@ -87,10 +88,23 @@ def test_the_head_finds_no_category_that_has_no_neighbour() -> None:
     assert outcome.shares[0].tolist() == [1.0, 0.0]
 
 
-@pytest.mark.parametrize("exponent", [-0.1, NAN, float("inf")])
-def test_a_head_exponent_that_means_nothing_is_refused(exponent: float) -> None:
-    with pytest.raises(QueryError, match="head exponent must be 0 or more"):
-        check_vote(VoteParameters(head_exponent=exponent))
+@pytest.mark.parametrize(
+    ("parameters", "sentence"),
+    [
+        ({"k": 0}, "k must be 1 or more; it is 0"),
+        *[({"temperature": t}, "temperature must be above 0") for t in (0, -1, NAN, INFINITE)],
+        *[({"prior_exponent": p}, "prior exponent must be a number") for p in (NAN, INFINITE)],
+        *[({"head_exponent": h}, "exponent must be 0 or more") for h in (-0.1, NAN, INFINITE)],
+    ],
+)
+def test_parameters_that_mean_nothing_are_refused(
+    parameters: dict[str, float], sentence: str
+) -> None:
+    """Votes would be NaN, which is an empty answer; a manifest with them is damaged."""
+    with pytest.raises(QueryError, match=sentence):
+        VoteParameters(**parameters)  # type: ignore[arg-type]
+    with pytest.raises(ValidationError, match=sentence):
+        TypeAdapter(VoteParameters).validate_python(parameters)
 
 
 @settings(max_examples=50, deadline=None)

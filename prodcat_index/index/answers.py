@@ -167,3 +167,24 @@ class Answers:
             decided_by=max(cost, key=cost.__getitem__) if category else "",
             head=None if np.isnan(result.head[query]) else float(result.head[query]),
         )
+
+
+@dataclass(frozen=True)
+class LazyAnswers:
+    """The predictions for n listings, each made when it is read: with neighbours they are large."""
+
+    answers: Answers
+    ids: Sequence[str]
+    result: VoteResult
+    decision: Decision
+    without: Mapping[str, Vote]
+
+    def __len__(self) -> int:
+        """Return the number of listings."""
+        return len(self.ids)
+
+    def __getitem__(self, query: int) -> Prediction:
+        """Make the prediction for one listing."""
+        return self.answers.prediction(
+            self.ids[query], self.result, self.decision, query, self.without
+        )

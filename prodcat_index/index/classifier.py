@@ -20,7 +20,7 @@ from prodcat_index.index.fusion import centre, fuse_cards, training_mean, weight
 from prodcat_index.index.parts import reference_rows
 from prodcat_index.index.search import SearchSpace, find_neighbours
 from prodcat_index.types import BoolArray, Float32Array, Float64Array, FloatingArray, Int64Array
-from prodcat_index.voting.vote import Vote, VoteParameters, check_k, check_vote, vote
+from prodcat_index.voting.vote import Vote, VoteParameters, check_k, vote
 
 READING: Mapping[str, Any] = {"dtype": [np.float64, np.float32], "ensure_all_finite": "allow-nan"}
 
@@ -233,9 +233,7 @@ class ProductKNNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
         return [rows for rows, _ in centred], np.stack([there for _, there in centred], axis=1)
 
     def _vote_parameters(self) -> VoteParameters:
-        parameters = VoteParameters(self.n_neighbors, self.temperature, self.prior_exponent)
-        check_vote(parameters)
-        return parameters
+        return VoteParameters(self.n_neighbors, self.temperature, self.prior_exponent)
 
     def _weight_vector(self) -> npt.NDArray[np.float64]:
         count = len(self._widths)

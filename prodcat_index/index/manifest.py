@@ -11,7 +11,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 
 from prodcat_index.voting.calibration import Calibration, ProbabilityModel
 from prodcat_index.voting.thresholds import BackOffCurve, PrecisionCurve, SetCurve
-from prodcat_index.voting.tuning import Objective, Setting, Step, Tuning
+from prodcat_index.voting.tuning import Objective, Step, Tuning
 from prodcat_index.voting.vote import VoteParameters
 
 # 2: what was added since the index was built (growth); a linear head and a hubness
@@ -360,9 +360,7 @@ def read_tuning(record: TuningRecord, calibration: Calibration | None) -> Tuning
 
 
 def _record(step: Step) -> StepRecord:
-    return StepRecord(
-        weights=step.setting.weights, vote=VoteRecord(**vars(step.setting.vote)), value=step.value
-    )
+    return StepRecord(weights=step.weights, vote=VoteRecord(**vars(step.vote)), value=step.value)
 
 
 def _steps(records: Sequence[StepRecord]) -> tuple[Step, ...]:
@@ -370,8 +368,7 @@ def _steps(records: Sequence[StepRecord]) -> tuple[Step, ...]:
 
 
 def _step(record: StepRecord) -> Step:
-    setting = Setting(record.weights, VoteParameters(**record.vote.model_dump()))
-    return Step(setting, record.value)
+    return Step(record.weights, VoteParameters(**record.vote.model_dump()), record.value)
 
 
 def calibration_record(calibration: Calibration) -> CalibrationRecord:

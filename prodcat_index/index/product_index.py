@@ -15,7 +15,7 @@ from prodcat_index.encoders.registry import DEFAULT_PRESET
 from prodcat_index.errors import QueryError
 from prodcat_index.findings import Finding, name_first
 from prodcat_index.index.adding import add_cards, after_tuning
-from prodcat_index.index.answers import Answers, VoteResult, search_and_vote
+from prodcat_index.index.answers import Answers, LazyAnswers, VoteResult, search_and_vote
 from prodcat_index.index.build import EncoderChoice, build_parts
 from prodcat_index.index.learned import ProjectionKind
 from prodcat_index.index.parts import (
@@ -32,9 +32,9 @@ from prodcat_index.index.tune import SAMPLE, tune
 from prodcat_index.types import BoolArray, Float32Array
 from prodcat_index.voting.decision import accept_or_review, check_targets, trusted_calibration
 from prodcat_index.voting.metrics import Score, score_predictions
-from prodcat_index.voting.prediction import Neighbour, Prediction, Predictions
+from prodcat_index.voting.prediction import Neighbour, Predictions
 from prodcat_index.voting.tuning import Objective, Setting, Tuning
-from prodcat_index.voting.vote import VoteParameters, check_k, check_vote
+from prodcat_index.voting.vote import VoteParameters, check_k
 
 Weights = Mapping[str, float]
 
@@ -107,8 +107,6 @@ class ProductIndex:
         QueryError
             If the weights or vote parameters are wrong.
         """
-        if vote_parameters is not None:
-            check_vote(vote_parameters)
         parts, findings = build_parts(
             catalogue, encoders or {}, preset, vote_parameters, projection
         )
@@ -300,9 +298,10 @@ class ProductIndex:
         explain
             Vote again without each modality in turn, to say which one decided.
         precision
-            Of the answers to accept; the others are for review, and may be backed off.
+            Target precision of the answers to accept; the others are for review, and may be
+            backed off to a prefix of their category.
         coverage
-            How often a prediction's set of categories holds the true one.
+            Target share of the predictions' sets of categories that hold the true one.
 
         Returns
         -------
@@ -323,7 +322,6 @@ class ProductIndex:
         }
         asked = {name: value for name, value in given.items() if value is not None}
         parameters = replace(self.parts.vote, **asked)
-        check_vote(parameters)
         vector = self.parts.weight_vector(weights)
         is_own = parameters == self.parts.vote and np.allclose(
             vector, self.parts.weight_vector(None)
@@ -347,11 +345,8 @@ class ProductIndex:
         names = self.parts.labels.names
         similarities = decided.found.similarities
         decision = accept_or_review(trusted, decided.vote, similarities, names, precision, coverage)
-
-        def make(position: int) -> Prediction:
-            return self._answers.prediction(ids[position], decided, decision, position, without)
-
-        return Predictions(len(ids), make, decision.notes)
+        answers = LazyAnswers(self._answers, ids, decided, decision, without)
+        return Predictions(answers, decision.notes)
 
     def tune(
         self, *, objective: Objective = "weighted-f1", sample: int = SAMPLE, seed: int = 0

@@ -24,7 +24,7 @@ from prodcat_index.voting.tuning import (
     vote_surface,
     weight_surface,
 )
-from prodcat_index.voting.vote import cast_votes
+from prodcat_index.voting.vote import vote
 
 SAMPLE = 10_000
 DEPTH = 100
@@ -59,8 +59,8 @@ def tune(
         objective=objective,
         cards=len(pool),
         categories=len(np.unique(pool.true)),
-        before=Step(before, search.value(before)),
-        equal=Step(equal, search.value(equal)),
+        before=Step(before.weights, before.vote, search.value(before)),
+        equal=Step(equal.weights, equal.vote, search.value(equal)),
         after=best,
         recall=recall,
         path=_path(search.steps, best),
@@ -94,8 +94,9 @@ def _calibrate(pool: Pool, setting: Setting, names: Sequence[str]) -> Calibratio
     if not len(pool):
         return None
     ranked = rank(pool, np.array(setting.weights), setting.vote.k)
-    factors = setting.vote.log_factors(ranked.log_sizes, ranked.head_log_proba)
-    cast = cast_votes(ranked.similarities, ranked.categories, factors, setting.vote)
+    cast = vote(
+        ranked.similarities, ranked.categories, pool.sizes, setting.vote, ranked.head_log_proba
+    )
     return fit_calibration(cast, np.clip(ranked.similarities, -1, 1), pool.true, names)
 
 

@@ -1,4 +1,4 @@
-"""Where predictions fail: rare categories, and pairs of categories that are confused. Pure."""
+"""Breakdown of mistakes: by rarity, by pairs of categories, and by the tree. Pure."""
 
 from __future__ import annotations
 
@@ -12,40 +12,35 @@ import numpy as np
 from prodcat_index.types import CATEGORY_SEPARATOR, Int64Array
 from prodcat_index.voting.metrics import category_f1
 
-BUCKETS = {
-    "none": (0, 0),
-    "1": (1, 1),
-    "2-5": (2, 5),
-    "6-20": (6, 20),
-    "21-100": (21, 100),
-    ">100": (101, None),
-}
+# Names of the buckets, and the most training cards of a category in each but the last.
+BUCKETS = ("none", "1", "2-5", "6-20", "21-100", ">100")
+BUCKET_ENDS = (0, 1, 5, 20, 100)
 WORST = 10
 EXAMPLES = 3
+Path = tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class Bucket:
-    """The cards whose true category has a certain number of cards in the training part."""
+    """The cards whose true category has a certain number of training cards."""
 
-    training_cards: str
-    cards: float
-    categories: float
-    weighted_f1: float
+    training_cards: str  # that number, such as "2-5"
+    cards: float  # a mean where several splits are put together
+    categories: float  # likewise
+    weighted_f1: float  # mean F1 of these categories, weighted by cards; 0 without any
 
 
 def size_buckets(
     true: Int64Array, predicted: Int64Array, training_sizes: Int64Array
 ) -> list[Bucket]:
-    """Break the weighted F1 down by the size of the true category in the training part."""
+    """Break the weighted F1 down by the size of the true category in training, rarest first."""
     categories = len(training_sizes)
     f1 = category_f1(true, predicted, categories)
     sizes = np.bincount(true, minlength=categories)
+    bucket_of = np.searchsorted(BUCKET_ENDS, training_sizes)
     buckets = []
-    for name, (low, high) in BUCKETS.items():
-        inside = training_sizes >= low
-        if high is not None:
-            inside &= training_sizes <= high
+    for place, name in enumerate(BUCKETS):
+        inside = bucket_of == place
         cards = int(sizes[inside].sum())
         mean = float(f1[inside] @ sizes[inside]) / cards if cards else 0.0
         buckets.append(Bucket(name, cards, int(np.sum(sizes[inside] > 0)), mean))
@@ -53,7 +48,7 @@ def size_buckets(
 
 
 def mean_buckets(splits: Sequence[Sequence[Bucket]]) -> list[Bucket]:
-    """Put the buckets of several splits together."""
+    """Put the buckets of several splits together, without those that have no cards."""
     means = []
     for same in zip(*splits, strict=True):
         cards = sum(bucket.cards for bucket in same)
@@ -69,10 +64,10 @@ class Confusion:
     """A category that is taken for another."""
 
     true: str
-    predicted: str
+    predicted: str  # empty where nothing was predicted
     count: int
-    share: float
-    examples: tuple[str, ...]
+    share: float  # part of the cards of the true category
+    examples: tuple[str, ...]  # ids of a few such cards, each once
 
 
 def worst_confusions(
@@ -83,12 +78,12 @@ def worst_confusions(
     limit: int = WORST,
     examples: int = EXAMPLES,
 ) -> list[Confusion]:
-    """Find the pairs of categories that are confused most often."""
+    """Find the pairs of categories that are confused most often; a card may come several times."""
     sizes = Counter(true)
     cards = defaultdict(list)
-    for pair, card in zip(zip(true, predicted, strict=True), ids, strict=True):
-        if pair[0] != pair[1]:
-            cards[pair].append(card)
+    for t, p, card in zip(true, predicted, ids, strict=True):
+        if t != p:
+            cards[t, p].append(card)
     found = [
         Confusion(t, p, len(wrong), len(wrong) / sizes[t], tuple(dict.fromkeys(wrong))[:examples])
         for (t, p), wrong in cards.items()
@@ -96,12 +91,9 @@ def worst_confusions(
     return sorted(found, key=lambda c: (-c.count, -c.share, c.true, c.predicted))[:limit]
 
 
-Path = tuple[str, ...]
-
-
 @dataclass(frozen=True)
 class HierarchyScore:
-    """Quality that grants a near miss more than a far one.
+    """Quality by the tree of categories, where a near miss costs less than a far one.
 
     Attributes
     ----------
@@ -115,7 +107,7 @@ class HierarchyScore:
     mistakes
         Number of wrong predictions.
     height
-        Of the whole tree, which the severity cannot exceed.
+        Height of the whole tree, which the severity cannot exceed.
     """
 
     precision: float
@@ -142,21 +134,10 @@ def is_tree(names: Sequence[str]) -> bool:
 def score_hierarchy(
     true: Int64Array, predicted: Int64Array, names: Sequence[str]
 ) -> HierarchyScore | None:
-    """Judge answers by the tree of categories.
+    """Score predictions by the tree of categories; None where the categories are no tree.
 
-    Parameters
-    ----------
-    true
-        int64, shape (n,): positions in `names`; n at least 1.
-    predicted
-        int64, shape (n,); -1 where nothing was predicted.
-    names
-        All categories of the tree.
-
-    Returns
-    -------
-    HierarchyScore or None
-        None where the categories are no tree.
+    `true` and `predicted`, int64 of shape (n,), are positions in `names`, all categories of the
+    tree; -1 where nothing was predicted.
     """
     if not is_tree(names):
         return None

@@ -1,4 +1,4 @@
-"""Confidence that means what it says: learned from cards of known category. Pure."""
+"""Calibrated confidence, learned from votes on cards of known category. Pure."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 
 from prodcat_index.types import BoolArray, Float64Array, Int64Array
 from prodcat_index.voting.thresholds import (
@@ -21,71 +20,171 @@ from prodcat_index.voting.thresholds import (
 )
 from prodcat_index.voting.vote import Vote
 
+MINIMUM_CARDS = 100
 # Of the logarithm: an exponent of 0.05 makes shares equal, one of 20 leaves the largest alone.
 SHARPNESS_RANGE = (-3.0, 3.0)
-# Before any card is seen: half a card that was found and half a card that was not; weights and
-# log sharpness around 0 with a variance of 1; a correction that is smaller still.
+# The prior: half a card that was found and half a card that was not; weights and log sharpness
+# around 0 with a variance of 1; a correction around none with a variance of 1/30.
 PRIOR_CARDS = 0.5
 PRIOR_OF_CORRECTION = 30.0
+# Probabilities are kept this far from 0 and 1 where their logarithm is taken.
 LEAST_DOUBT = 1e-6
+# A feature that varies less is constant, but for rounding.
 SMALLEST_SPREAD = 1e-9
 
 
 @dataclass(frozen=True)
 class ProbabilityModel:
-    """What shares of a vote are worth."""
+    """Probabilities from the shares of a vote and the nearest neighbour's similarity.
+
+    The true category got a vote ("is found") with a probability logistic in that similarity and in
+    the largest share; that is dealt out by the shares to the power of the sharpness.
+    """
 
     sharpness: float
     intercept: float
     similarity_weight: float
     share_weight: float
-    offset: float = 0.0
+    offset: float = 0.0  # of the log odds of the first category, for the confidence
     slope: float = 1.0
 
+    def __post_init__(self) -> None:
+        if not (self.sharpness > 0 and min(self.similarity_weight, self.share_weight) >= 0):
+            raise ValueError("A sharpness must be above 0, and the weights of features 0 or more.")
+        if not self.slope >= 0:
+            raise ValueError(f"The slope of a correction must be 0 or more; it is {self.slope}.")
+
     def probabilities(self, vote: Vote, similarities: Float64Array) -> Float64Array:
-        """Return the probability of each category that got a vote."""
+        """Return the probability of each category that got a vote, shape (n, k)."""
         weights = np.array([self.similarity_weight, self.share_weight])
         found = _logistic(self.intercept + _features(vote, similarities) @ weights)
         return found[:, None] * _sharpened(vote.shares, self.sharpness)
 
     def confidence(self, probabilities: Float64Array) -> Float64Array:
-        """Return how probably the first category is the true one."""
+        """Return the probability that the first category is the true one, shape (n,)."""
         first = probabilities[:, 0]
         confidence = _logistic(self.offset + self.slope * _log_odds(first))
         return np.where(first > 0, confidence, 0.0)
 
 
-def fit_probability_model(
-    vote: Vote, similarities: Float64Array, is_true: BoolArray
-) -> ProbabilityModel:
-    """Learn what shares are worth by maximum likelihood."""
+@dataclass(frozen=True)
+class Calibration:
+    """Reliability of the vote.
+
+    Attributes
+    ----------
+    cards
+        Number of cards that it was learned from.
+    model
+        Probabilities from shares.
+    precision
+        Confidence that a target precision needs.
+    prefixes
+        The same for prefixes of categories; None where categories are no paths.
+    sets
+        Sets of categories for a target coverage.
+    """
+
+    cards: int
+    model: ProbabilityModel
+    precision: PrecisionCurve
+    prefixes: BackOffCurve | None
+    sets: SetCurve
+
+    def confidence(self, vote: Vote, similarities: Float64Array) -> Float64Array:
+        """Return the probability that the category with the largest share is the true one.
+
+        Parameters
+        ----------
+        vote
+            The outcome for n queries.
+        similarities
+            float64, shape (n, k): of the neighbours that voted, nearest first.
+
+        Returns
+        -------
+        numpy.ndarray
+            float64, shape (n,): from 0, where nobody voted, to 1.
+        """
+        return self.model.confidence(self.model.probabilities(vote, similarities))
+
+
+def fit_calibration(
+    vote: Vote, similarities: Float64Array, true_codes: Int64Array, names: Sequence[str]
+) -> Calibration | None:
+    """Learn the reliability of votes from cards of known category.
+
+    The votes must be such as new cards will get: on cards that neither voted for themselves nor
+    had a part in choosing how to vote.
+
+    Parameters
+    ----------
+    vote
+        The outcome for n cards.
+    similarities
+        float64, shape (n, k), from -1 to 1: of the neighbours that voted, nearest first; NaN
+        where there is none.
+    true_codes
+        int64, shape (n,): positions in `names`; -1 for a category that is not among them.
+    names
+        All categories.
+
+    Returns
+    -------
+    Calibration or None
+        None where fewer than 100 cards got a vote: too few to tell.
+
+    Raises
+    ------
+    ValueError
+        If shapes or values do not fit together.
+    """
+    _check(vote, similarities, true_codes, len(names))
+    voted = vote.categories[:, 0] >= 0
+    if voted.sum() < MINIMUM_CARDS:
+        return None
+    is_true = (vote.categories == true_codes[:, None]) & (vote.categories >= 0)
+    some = Vote(vote.neighbour_shares[voted], vote.categories[voted], vote.shares[voted])
+    model = _fit_model(some, similarities[voted], is_true[voted])
+    probabilities = model.probabilities(vote, similarities)
+    confidence = model.confidence(probabilities)
+    curve = precision_curve(confidence, is_true[:, 0])
+    tree = CategoryTree.from_categories(names)
+    prefixes = likeliest_prefixes(probabilities, vote.categories, tree)
+    return Calibration(
+        cards=len(true_codes),
+        model=model,
+        precision=curve,
+        prefixes=back_off_curve(curve, confidence, prefixes, true_codes, tree),
+        sets=set_curve(probabilities, vote.categories, true_codes),
+    )
+
+
+def _check(vote: Vote, similarities: Float64Array, true_codes: Int64Array, names: int) -> None:
+    if similarities.shape != vote.shares.shape or true_codes.shape != vote.shares.shape[:1]:
+        raise ValueError(
+            f"Shares of shape {vote.shares.shape} need similarities of the same shape and one "
+            f"true category a row; these are {similarities.shape} and {true_codes.shape}."
+        )
+    if true_codes.dtype.kind != "i" or not np.all((true_codes >= -1) & (true_codes < names)):
+        raise ValueError("True categories must be whole numbers from -1 to their number less one.")
+    if np.any(np.abs(similarities) > 1):
+        raise ValueError("Similarities must be from -1 to 1.")
+
+
+def _fit_model(vote: Vote, similarities: Float64Array, is_true: BoolArray) -> ProbabilityModel:
+    """Fit by maximum likelihood with priors: sharpness, then what is found, then a correction."""
     found = np.any(is_true, axis=1)
     sharpness = _fit_sharpness(vote.shares[found], is_true[found, 0])
     rough = ProbabilityModel(sharpness, *_fit_found(_features(vote, similarities), found))
-    first = _log_odds(rough.probabilities(vote, similarities)[:, 0])
-    offset, slope = _fit_correction(first, is_true[:, 0])
+    offset, slope = _fit_logistic(
+        _log_odds(rough.probabilities(vote, similarities)[:, :1]),
+        is_true[:, 0].astype(np.float64),
+        np.ones(len(is_true)),
+        prior=np.array([0.0, 1.0]),
+        strength=np.full(2, PRIOR_OF_CORRECTION),
+    )
     return replace(rough, offset=offset, slope=slope)
-
-
-def _features(vote: Vote, similarities: Float64Array) -> Float64Array:
-    return np.stack([np.nan_to_num(similarities[:, 0]), vote.shares[:, 0]], axis=1)
-
-
-def _logistic(log_odds: Float64Array) -> Float64Array:
-    return 0.5 * (1 + np.tanh(0.5 * log_odds))
-
-
-def _log_odds(probability: Float64Array) -> Float64Array:
-    bounded = np.clip(probability, LEAST_DOUBT, 1 - LEAST_DOUBT)
-    return np.log(bounded) - np.log1p(-bounded)
-
-
-def _sharpened(shares: Float64Array, sharpness: float) -> Float64Array:
-    voted = shares > 0
-    logs = np.log(np.where(voted, shares, 1.0))
-    powers = np.where(voted, np.exp(sharpness * (logs - logs[:, :1])), 0.0)
-    totals = powers.sum(axis=1, keepdims=True)
-    return np.divide(powers, totals, out=np.zeros_like(powers), where=totals > 0)
 
 
 def _fit_sharpness(shares: Float64Array, first_is_true: BoolArray) -> float:
@@ -107,157 +206,54 @@ def _fit_found(features: Float64Array, found: BoolArray) -> list[float]:
     scaled = np.pad((features - mean) / spread, ((0, 2), (0, 0)))
     truth = np.append(found, [1.0, 0.0])
     counts = np.append(np.ones(len(found)), [PRIOR_CARDS] * 2)
-    intercept, *scaled_weights = _fit_logistic(
-        scaled, truth, counts, usual=np.zeros(3), strength=np.array([0.0, 1.0, 1.0])
-    )
+    strength = np.array([0.0, 1.0, 1.0])
+    intercept, *scaled_weights = _fit_logistic(scaled, truth, counts, np.zeros(3), strength)
     weights = np.array(scaled_weights) / spread
     return [intercept - float(weights @ mean), *weights.tolist()]
-
-
-def _fit_correction(log_odds: Float64Array, right: BoolArray) -> list[float]:
-    """Return offset and slope, 0 and 1 unless many cards say otherwise."""
-    return _fit_logistic(
-        log_odds[:, None],
-        right.astype(np.float64),
-        np.ones(len(right)),
-        usual=np.array([0.0, 1.0]),
-        strength=np.full(2, PRIOR_OF_CORRECTION),
-    )
 
 
 def _fit_logistic(
     features: Float64Array,
     truth: Float64Array,
     counts: Float64Array,
-    usual: Float64Array,
+    prior: Float64Array,
     strength: Float64Array,
 ) -> list[float]:
-    """Return the intercept and weights, none negative, that are drawn to the usual ones."""
+    """Return an intercept and weights, none negative, drawn to the prior by a squared penalty."""
     from scipy.optimize import minimize
 
     rows = np.column_stack([np.ones(len(features)), features])
 
     def loss(weights: Float64Array) -> tuple[float, Float64Array]:
-        log_odds, away = rows @ weights, weights - usual
+        log_odds, away = rows @ weights, weights - prior
         value = counts @ (np.logaddexp(0.0, log_odds) - truth * log_odds)
         slopes = rows.T @ (counts * (_logistic(log_odds) - truth)) + strength * away
         return float(value + strength @ away**2 / 2), slopes
 
+    # A nearer neighbour or a larger share never lowers the confidence.
     bounds = [(None, None)] + [(0.0, None)] * features.shape[1]
-    found: list[float] = minimize(
-        loss, usual, jac=True, bounds=bounds, method="L-BFGS-B"
-    ).x.tolist()
-    return found
+    fitted = minimize(loss, prior, jac=True, bounds=bounds, method="L-BFGS-B")
+    weights: list[float] = fitted.x.tolist()
+    return weights
 
 
-MINIMUM_CARDS = 100
+def _features(vote: Vote, similarities: Float64Array) -> Float64Array:
+    return np.stack([np.nan_to_num(similarities[:, 0]), vote.shares[:, 0]], axis=1)
 
 
-@dataclass(frozen=True)
-class Calibration:
-    """What is known of the vote's reliability.
-
-    Attributes
-    ----------
-    cards
-        Number of cards that it was learned from.
-    model
-        From shares to probabilities.
-    precision
-        From an asked precision to the confidence that it needs.
-    prefixes
-        The same for prefixes of categories; None where categories are no paths.
-    sets
-        From an asked level to sets of categories that keep it.
-    """
-
-    cards: int
-    model: ProbabilityModel
-    precision: PrecisionCurve
-    prefixes: BackOffCurve | None
-    sets: SetCurve
-
-    def confidence(self, vote: Vote, similarities: Float64Array) -> Float64Array:
-        """Return how probably the category with the largest share is the true one.
-
-        Parameters
-        ----------
-        vote
-            Of n queries.
-        similarities
-            float64, shape (n, k): of the neighbours that voted, nearest first.
-
-        Returns
-        -------
-        numpy.ndarray
-            float64, shape (n,): from 0, where nobody voted, to 1.
-        """
-        return self.model.confidence(self.model.probabilities(vote, similarities))
+def _logistic(log_odds: Float64Array) -> Float64Array:
+    # By tanh, which does not overflow.
+    return 0.5 * (1 + np.tanh(0.5 * log_odds))
 
 
-def fit_calibration(
-    vote: Vote, similarities: Float64Array, true_codes: Int64Array, names: Sequence[str]
-) -> Calibration | None:
-    """Learn from votes on cards of known category how far votes can be trusted.
-
-    The votes must be such as new cards will get: on cards that neither voted for themselves nor
-    had a part in choosing how to vote.
-
-    Parameters
-    ----------
-    vote
-        On n cards.
-    similarities
-        float64, shape (n, k), from -1 to 1: of the neighbours that voted, nearest first; NaN
-        where there is none.
-    true_codes
-        int64, shape (n,): positions in `names`; -1 for a category that is not among them.
-    names
-        All categories.
-
-    Returns
-    -------
-    Calibration or None
-        None where fewer than 100 cards got a vote: too few to tell.
-
-    Raises
-    ------
-    ValueError
-        If shapes or values do not fit together.
-    """
-    _check(vote, similarities, true_codes, names)
-    voted = vote.categories[:, 0] >= 0
-    if voted.sum() < MINIMUM_CARDS:
-        return None
-    is_true = (vote.categories == true_codes[:, None]) & (vote.categories >= 0)
-    model = fit_probability_model(_select(vote, voted), similarities[voted], is_true[voted])
-    probabilities = model.probabilities(vote, similarities)
-    confidence = model.confidence(probabilities)
-    curve = precision_curve(confidence, is_true[:, 0])
-    tree = CategoryTree.of(names)
-    prefixes = likeliest_prefixes(probabilities, vote.categories, tree)
-    return Calibration(
-        cards=len(true_codes),
-        model=model,
-        precision=curve,
-        prefixes=back_off_curve(curve, confidence, prefixes, true_codes, tree),
-        sets=set_curve(probabilities, vote.categories, true_codes),
-    )
+def _log_odds(probability: Float64Array) -> Float64Array:
+    bounded = np.clip(probability, LEAST_DOUBT, 1 - LEAST_DOUBT)
+    return np.log(bounded) - np.log1p(-bounded)
 
 
-def _select(vote: Vote, rows: npt.NDArray[np.bool_]) -> Vote:
-    return Vote(vote.neighbour_shares[rows], vote.categories[rows], vote.shares[rows])
-
-
-def _check(
-    vote: Vote, similarities: Float64Array, true_codes: Int64Array, names: Sequence[str]
-) -> None:
-    if similarities.shape != vote.shares.shape or true_codes.shape != vote.shares.shape[:1]:
-        raise ValueError(
-            f"Shares of shape {vote.shares.shape} need similarities of the same shape and one "
-            f"true category a row; these are {similarities.shape} and {true_codes.shape}."
-        )
-    if true_codes.dtype.kind != "i" or not np.all((true_codes >= -1) & (true_codes < len(names))):
-        raise ValueError("True categories must be whole numbers from -1 to their number less one.")
-    if np.any(np.abs(similarities) > 1):
-        raise ValueError("Similarities must be from -1 to 1.")
+def _sharpened(shares: Float64Array, sharpness: float) -> Float64Array:
+    voted = shares > 0
+    logs = np.log(np.where(voted, shares, 1.0))
+    powers = np.where(voted, np.exp(sharpness * (logs - logs[:, :1])), 0.0)
+    totals = powers.sum(axis=1, keepdims=True)
+    return np.divide(powers, totals, out=np.zeros_like(powers), where=totals > 0)

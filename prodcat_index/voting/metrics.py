@@ -1,57 +1,58 @@
-"""How good predictions are. Pure functions over category codes, or over sequences of labels."""
+"""Quality of predictions. Pure functions over category codes, or over sequences of labels."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from prodcat_index.types import Float64Array, Int64Array
-
-
-def accuracy(true: Int64Array, predicted: Int64Array) -> float:
-    """Share of right predictions.
-
-    Parameters
-    ----------
-    true
-        int64, shape (n,): category codes; n at least 1.
-    predicted
-        int64, shape (n,); -1 where nothing was predicted.
-    """
-    return float(np.mean(true == predicted))
-
-
-def category_f1(true: Int64Array, predicted: Int64Array, categories: int) -> Float64Array:
-    """F1 of every category: 2 TP / (2 TP + FP + FN)."""
-    hits = np.bincount(true[true == predicted], minlength=categories)
-    named = np.bincount(predicted[predicted >= 0], minlength=categories)
-    both = np.bincount(true, minlength=categories) + named
-    return np.divide(2.0 * hits, both, out=np.zeros(categories), where=both > 0)
-
-
-def weighted_f1(true: Int64Array, predicted: Int64Array, categories: int) -> float:
-    """Mean F1 of the categories, weighted by their numbers of true cards."""
-    sizes = np.bincount(true, minlength=categories)
-    return float(category_f1(true, predicted, categories) @ sizes / len(true))
-
-
-def macro_f1(true: Int64Array, predicted: Int64Array, categories: int) -> float:
-    """Mean F1 of the categories that have true cards."""
-    sizes = np.bincount(true, minlength=categories)
-    return float(category_f1(true, predicted, categories)[sizes > 0].mean())
-
+from prodcat_index.types import MISSING, BoolArray, Float64Array, Int64Array
 
 DRAWS = 1000
 LEVEL = 0.95
 
 
+def accuracy(true: Int64Array, predicted: Int64Array) -> float:
+    """Return the share of right predictions; -1 where nothing was predicted."""
+    return float(np.mean(true == predicted))
+
+
+def category_f1(
+    true: Int64Array, predicted: Int64Array, categories: int, counts: Int64Array | None = None
+) -> Float64Array:
+    """Return the F1 of every category: 2 TP / (2 TP + FP + FN); each card may count several times.
+
+    scikit-learn's f1_score gives the same numbers; tuning calls this thousands of times.
+    """
+
+    def count(codes: Int64Array, cards: BoolArray) -> npt.NDArray[Any]:
+        return np.bincount(codes[cards], None if counts is None else counts[cards], categories)
+
+    both = np.bincount(true, counts, categories) + count(predicted, predicted >= 0)
+    hits = count(true, true == predicted)
+    return np.divide(2.0 * hits, both, out=np.zeros(categories), where=both > 0)
+
+
+def weighted_f1(
+    true: Int64Array, predicted: Int64Array, categories: int, counts: Int64Array | None = None
+) -> float:
+    """Return the mean F1 of the categories, weighted by their numbers of true cards."""
+    sizes = np.bincount(true, counts, categories)
+    return float(category_f1(true, predicted, categories, counts) @ sizes / sizes.sum())
+
+
+def macro_f1(true: Int64Array, predicted: Int64Array, categories: int) -> float:
+    """Return the mean F1 of the categories that have true cards."""
+    sizes = np.bincount(true, minlength=categories)
+    return float(category_f1(true, predicted, categories)[sizes > 0].mean())
+
+
 @dataclass(frozen=True)
 class Interval:
-    """A range that holds the value 95 times in 100."""
+    """A range that holds the value 95 times in 100, both ends included."""
 
     low: float
     high: float
@@ -62,15 +63,15 @@ class Interval:
 
 
 class Sample(NamedTuple):
-    """Answers for n cards."""
+    """Predictions for n cards."""
 
     true: Int64Array
-    predicted: Int64Array
-    clusters: Int64Array
+    predicted: Int64Array  # -1 where nothing was predicted
+    clusters: Int64Array  # equal for cards that are drawn together, numbered from 0
 
 
 def cluster_codes(groups: Sequence[str]) -> Int64Array:
-    """Give a number to each group of cards that is drawn together."""
+    """Return a number for each card, equal within a group; an empty group stands alone."""
     keys = [group or row for row, group in enumerate(groups)]
     code = {key: place for place, key in enumerate(dict.fromkeys(keys))}
     return np.array([code[key] for key in keys], dtype=np.int64)
@@ -79,34 +80,25 @@ def cluster_codes(groups: Sequence[str]) -> Int64Array:
 def draw_weighted_f1(
     samples: Sequence[Sample], categories: int, *, draws: int = DRAWS, seed: int = 0
 ) -> Float64Array:
-    """Weighted F1 of resampled cards: clusters are drawn with replacement."""
-    clusters = 1 + max(int(sample.clusters.max()) for sample in samples)
-    means = [_mean_f1(samples, counts, categories) for counts in _counts(clusters, draws, seed)]
-    return np.array(means, dtype=np.float64)
+    """Return the weighted F1 of resampled cards, shape (draws,), the mean over the samples.
 
-
-def _counts(clusters: int, draws: int, seed: int) -> Iterator[Int64Array]:
+    Clusters, numbered alike in all samples, are drawn with replacement. The draws depend on the
+    seed and the number of clusters alone, so that those of two predictors may be subtracted.
+    """
     rng = np.random.default_rng(seed)
-    for _ in range(draws):
-        yield np.bincount(rng.integers(clusters, size=clusters), minlength=clusters)
-
-
-def _mean_f1(samples: Sequence[Sample], counts: Int64Array, categories: int) -> float:
-    weighed = [(sample, counts[sample.clusters]) for sample in samples]
-    scores = [weighted_f1_of(s.true, s.predicted, w, categories) for s, w in weighed if w.any()]
-    return sum(scores) / len(scores) if scores else np.nan
-
-
-def weighted_f1_of(
-    true: Int64Array, predicted: Int64Array, counts: Int64Array, categories: int
-) -> float:
-    """Weighted F1 when each card counts several times."""
-    hit, named = true == predicted, predicted >= 0
-    hits = np.bincount(true[hit], counts[hit], categories)
-    sizes = np.bincount(true, counts, categories)
-    both = sizes + np.bincount(predicted[named], counts[named], categories)
-    f1 = np.divide(2.0 * hits, both, out=np.zeros(categories), where=both > 0)
-    return float(f1 @ sizes / sizes.sum())
+    clusters = 1 + max(int(sample.clusters.max()) for sample in samples)
+    means = np.full(draws, np.nan)
+    for draw in range(draws):
+        drawn = np.bincount(rng.integers(clusters, size=clusters), minlength=clusters)
+        weighed = [(sample, drawn[sample.clusters]) for sample in samples]
+        scores = [
+            weighted_f1(sample.true, sample.predicted, categories, counts)
+            for sample, counts in weighed
+            if counts.any()
+        ]
+        if scores:
+            means[draw] = sum(scores) / len(scores)
+    return means
 
 
 def percentile_interval(values: Float64Array) -> Interval:
@@ -115,18 +107,15 @@ def percentile_interval(values: Float64Array) -> Interval:
     return Interval(float(low), float(high))
 
 
-NOTHING = -1
-
-
 @dataclass(frozen=True)
 class Outcome:
-    """What was answered for n cards, in codes of C categories."""
+    """Predictions for n cards, at least 1, in codes of C categories."""
 
-    true: Int64Array
-    predicted: Int64Array
-    reachable: npt.NDArray[np.bool_]
-    ranked: Int64Array | None = None
-    neighbours: Int64Array | None = None
+    true: Int64Array  # (n,)
+    predicted: Int64Array  # (n,), -1 where nothing was predicted
+    reachable: BoolArray  # (C,): categories that could have been predicted
+    ranked: Int64Array | None = None  # (n, r): best category first, -1 after the last
+    neighbours: Int64Array | None = None  # (n, k): their categories, -1 where there is none
 
     @property
     def categories(self) -> int:
@@ -175,13 +164,16 @@ class Score:
 
     def as_dict(self) -> dict[str, Any]:
         """Return the fields for JSON, rounded to 4 digits; the interval as two numbers."""
-        fields = vars(self) | {"unreachable_share": self.unreachable_share}
-        ends = [self.interval.low, self.interval.high] if self.interval else None
-        rounded = {
+        ends = self.interval and [self.interval.low, self.interval.high]
+        fields = {
+            **vars(self),
+            "interval": ends and [round(end, 4) for end in ends],
+            "unreachable_share": self.unreachable_share,
+        }
+        return {
             name: round(value, 4) if isinstance(value, float) else value
             for name, value in fields.items()
         }
-        return rounded | {"interval": ends and [round(end, 4) for end in ends]}
 
     def __str__(self) -> str:
         """Return the sentence that people read."""
@@ -201,7 +193,7 @@ def _count(number: int, one: str, many: str) -> str:
 
 
 def score_outcome(outcome: Outcome, interval: Interval | None = None) -> Score:
-    """Judge answers."""
+    """Score predictions that are given as codes."""
     true, predicted, categories = outcome.true, outcome.predicted, outcome.categories
     return Score(
         cards=len(true),
@@ -217,12 +209,10 @@ def score_outcome(outcome: Outcome, interval: Interval | None = None) -> Score:
     )
 
 
-def _share_among(
-    true: Int64Array, candidates: Int64Array | None, first: int | None
-) -> float | None:
-    if candidates is None:
+def _share_among(true: Int64Array, found: Int64Array | None, first: int | None) -> float | None:
+    if found is None:
         return None
-    return float(np.any(candidates[:, :first] == true[:, None], axis=1).mean())
+    return float(np.any(found[:, :first] == true[:, None], axis=1).mean())
 
 
 def score_predictions(
@@ -253,41 +243,31 @@ def score_predictions(
         Equal for variants of one product, which are then drawn together for the interval; by
         default every card is drawn alone.
     seed
-        Of the draws for the interval.
+        Seed of the draws for the interval.
 
     Returns
     -------
     Score
         With its interval.
     """
-    code = _codes({*y_true, *y_pred, *known, *_flat(ranked), *_flat(neighbours)})
-    outcome = Outcome(
-        true=_encode(y_true, code),
-        predicted=_encode(y_pred, code),
-        reachable=np.isin(np.arange(len(code)), [code[name] for name in known if name]),
-        ranked=_encode_rows(ranked, code),
-        neighbours=_encode_rows(neighbours, code),
+    listed = [name for rows in (ranked, neighbours) for row in rows or () for name in row]
+    names = sorted({*y_true, *y_pred, *known, *listed} - {""})
+    code = {name: place for place, name in enumerate(names)}
+
+    def encode(rows: Sequence[Sequence[str]] | None) -> Int64Array | None:
+        if rows is None:
+            return None
+        codes = np.full((len(rows), max(map(len, rows), default=0)), MISSING, dtype=np.int64)
+        for place, row in enumerate(rows):
+            codes[place, : len(row)] = [code.get(name, MISSING) for name in row]
+        return codes
+
+    true, predicted = (
+        np.array([code.get(name, MISSING) for name in column], dtype=np.int64)
+        for column in (y_true, y_pred)
     )
-    clusters = cluster_codes(groups if groups is not None else [""] * len(y_true))
-    sample = Sample(outcome.true, outcome.predicted, clusters)
+    reachable = np.isin(np.arange(len(code)), [code[name] for name in known if name])
+    outcome = Outcome(true, predicted, reachable, encode(ranked), encode(neighbours))
+    sample = Sample(true, predicted, cluster_codes(groups or [""] * len(true)))
     drawn = draw_weighted_f1([sample], outcome.categories, seed=seed)
     return score_outcome(outcome, percentile_interval(drawn))
-
-
-def _flat(rows: Sequence[Sequence[str]] | None) -> list[str]:
-    return [name for row in rows or () for name in row]
-
-
-def _codes(names: Collection[str]) -> dict[str, int]:
-    return {name: place for place, name in enumerate(sorted(set(names) - {""}))}
-
-
-def _encode(names: Sequence[str], code: dict[str, int]) -> Int64Array:
-    return np.array([code.get(name, NOTHING) for name in names], dtype=np.int64)
-
-
-def _encode_rows(rows: Sequence[Sequence[str]] | None, code: dict[str, int]) -> Int64Array | None:
-    if rows is None:
-        return None
-    longest = max((len(row) for row in rows), default=0)
-    return np.stack([_encode([*row, *[""] * (longest - len(row))], code) for row in rows])

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from prodcat_index.types import Float64Array, Int64Array
+from prodcat_index.types import MISSING, BoolArray, Float32Array, Float64Array, Int64Array
 from prodcat_index.voting.vote import first_of_category
 
 # What an equally near candidate falls behind by for every one before it: less than any rounding.
@@ -20,12 +20,16 @@ TIE_EPSILON = 1e-11
 class Pool:
     """For each of n labelled queries, P cards that may be among its nearest for some weights."""
 
-    similarities: npt.NDArray[np.float32]
-    categories: npt.NDArray[np.int32]
-    present: npt.NDArray[np.bool_]
-    true: Int64Array
+    # (n, P, B): cosine in each block; the expected one where the card lacks the block, 0 where
+    # the query does. Candidates stand in the order of their ids, which settles ties.
+    similarities: Float32Array
+    categories: npt.NDArray[np.int32]  # (n, P), -1 where there is no further candidate
+    present: BoolArray  # (n, B): blocks that the query has
+    true: Int64Array  # (n,): category of the query
+    # (number of categories,): cards of each, those left out too: a category that looked smaller
+    # to its own cards alone would be known by its size.
     sizes: Int64Array
-    head_log_proba: npt.NDArray[np.float32]
+    head_log_proba: Float32Array  # (n, P): of each candidate's category; 0 without a head
 
     def __len__(self) -> int:
         """Return the number of queries."""
@@ -33,22 +37,23 @@ class Pool:
 
     def select(self, rows: Int64Array) -> Pool:
         """Return the pool of these queries only."""
-        return Pool(
+        return replace(
+            self,
             similarities=self.similarities[rows],
             categories=self.categories[rows],
             present=self.present[rows],
             true=self.true[rows],
-            sizes=self.sizes,
             head_log_proba=self.head_log_proba[rows],
         )
 
 
 def join_pools(pools: Sequence[Pool], places: Sequence[Int64Array]) -> Pool:
-    """Put pools over the same categories together."""
+    """Put pools over the same categories together; places are the queries' rows in the result."""
     order = np.argsort(np.concatenate(places))
     width = max(pool.categories.shape[1] for pool in pools)
 
-    def joined(parts: list[npt.NDArray[Any]], padding: int) -> npt.NDArray[Any]:
+    def joined(name: str, padding: int) -> npt.NDArray[Any]:
+        parts = [getattr(pool, name) for pool in pools]
         padded = [
             np.pad(
                 part,
@@ -60,48 +65,45 @@ def join_pools(pools: Sequence[Pool], places: Sequence[Int64Array]) -> Pool:
         return np.concatenate(padded)[order]
 
     return Pool(
-        similarities=joined([pool.similarities for pool in pools], 0),
-        categories=joined([pool.categories for pool in pools], -1),
+        similarities=joined("similarities", 0),
+        categories=joined("categories", MISSING),
         present=np.concatenate([pool.present for pool in pools])[order],
         true=np.concatenate([pool.true for pool in pools])[order],
         sizes=pools[0].sizes,
-        head_log_proba=joined([pool.head_log_proba for pool in pools], 0),
+        head_log_proba=joined("head_log_proba", 0),
     )
 
 
 @dataclass(frozen=True)
 class Ranked:
-    """The nearest candidates under some weights, nearest first."""
+    """The k nearest candidates under some weights, nearest first; all arrays of shape (n, k)."""
 
-    similarities: Float64Array
-    categories: Int64Array
-    first: Int64Array
-    log_sizes: Float64Array
-    head_log_proba: Float64Array
+    similarities: Float64Array  # NaN where there is no candidate
+    categories: Int64Array  # -1 there
+    first: Int64Array  # place of the first one of the same category
+    log_sizes: Float64Array  # natural logarithm of the size of the category
+    head_log_proba: Float64Array  # times the weight of the last block, which the head reads
 
 
 def rank(pool: Pool, weights: Float64Array, k: int) -> Ranked:
     """Order the candidates by weighted similarity and keep the k nearest, ties by id."""
-    similarity = _weighted(pool, weights)
+    kept = np.where(pool.present, weights, 0.0)
+    totals = kept.sum(axis=1, keepdims=True)
+    shared = np.divide(kept, totals, out=np.zeros_like(kept), where=totals > 0)
+    weighted = np.matmul(pool.similarities, shared.astype(np.float32)[:, :, None])[:, :, 0]
+    similarity = np.where(pool.categories >= 0, weighted, -np.inf)
     k = min(k, similarity.shape[1])
     distance = TIE_EPSILON * np.arange(similarity.shape[1]) - similarity
+    # A partition first: sorting all of some hundred candidates takes several times as long.
     nearest = np.argpartition(distance, k - 1, axis=1)[:, :k]
     sorting = np.argsort(np.take_along_axis(distance, nearest, axis=1), axis=1)
     rows = np.take_along_axis(nearest, sorting, axis=1)
     categories = np.take_along_axis(pool.categories, rows, axis=1).astype(np.int64)
-    kept = np.take_along_axis(similarity, rows, axis=1).astype(np.float64)
+    similarities = np.take_along_axis(similarity, rows, axis=1).astype(np.float64)
     return Ranked(
-        similarities=np.where(categories >= 0, kept, np.nan),
+        similarities=np.where(categories >= 0, similarities, np.nan),
         categories=categories,
         first=first_of_category(categories),
         log_sizes=np.log(np.where(categories >= 0, pool.sizes[categories], 1)),
         head_log_proba=weights[-1] * np.take_along_axis(pool.head_log_proba, rows, axis=1),
     )
-
-
-def _weighted(pool: Pool, weights: Float64Array) -> npt.NDArray[np.float32]:
-    kept = np.where(pool.present, weights, 0.0)
-    totals = kept.sum(axis=1, keepdims=True)
-    shared = np.divide(kept, totals, out=np.zeros_like(kept), where=totals > 0)
-    similarity = np.matmul(pool.similarities, shared.astype(np.float32)[:, :, None])[:, :, 0]
-    return np.where(pool.categories >= 0, similarity, -np.inf)

@@ -1,10 +1,11 @@
-"""What a prediction is: ranked categories, confidence, and the neighbours behind them."""
+"""Predictions: ranked categories, confidence, and the neighbours behind them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, overload
+from html import escape
+from typing import TYPE_CHECKING, Any, Protocol, overload
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -12,6 +13,8 @@ if TYPE_CHECKING:
 TOP = 5
 ACCEPT, REVIEW = "accept", "review"
 SET_SEPARATOR = " | "
+# Predictions that a repr and a notebook show.
+SHOWN, SHOWN_ROWS = 3, 10
 
 
 @dataclass(frozen=True)
@@ -28,10 +31,10 @@ class Neighbour:
         Block name -> cosine, in the learned one less half of the hubness; blocks that the query
         or the card lacks are left out.
     vote_share
-        Part of the vote, from 0 to 1; ``None`` where nothing was voted on.
+        Part of the vote, from 0 to 1; ``None`` in a search, where nothing is voted on.
     learned_from
-        Block name -> what it adds to the similarity in the learned block, if there is one; and
-        ``hubness``, what is taken off because the card is near to many others.
+        Block name -> its part of the similarity in the learned block, if there is one; and
+        ``hubness``, the part that is subtracted because the card is near to many others.
     """
 
     id: str
@@ -62,7 +65,7 @@ class Neighbour:
 
 @dataclass(frozen=True)
 class Explanation:
-    """Which modality decided.
+    """The modality that decided.
 
     Attributes
     ----------
@@ -72,7 +75,7 @@ class Explanation:
     decided_by
         The modality whose absence costs the predicted category the largest part of its share.
     head
-        How probable the linear head finds the predicted category; None where it had no say.
+        Probability of the predicted category by the linear head; None where it had no say.
     """
 
     without: Mapping[str, tuple[str, float]]
@@ -82,7 +85,7 @@ class Explanation:
 
 @dataclass(frozen=True)
 class Prediction:
-    """The answer for one listing.
+    """The prediction for one listing.
 
     Attributes
     ----------
@@ -100,14 +103,14 @@ class Prediction:
     neighbours
         The cards that voted, nearest first.
     explanation
-        Which modality decided, when asked for.
+        The modality that decided, when requested.
     decision
-        ``"accept"`` or ``"review"`` by the asked precision; empty where none was asked.
+        ``"accept"`` or ``"review"`` by the target precision; empty where none was given.
     backed_off
-        The longest prefix of categories that is as sure as asked where the category is not, such
-        as ``"Shoes"``; empty where there is none.
+        The longest prefix of categories that keeps the target precision where the category does
+        not, such as ``"Shoes"``; empty where there is none.
     category_set
-        Categories that hold the true one as often as asked; None where that was not asked.
+        Categories that hold the true one with the target coverage; None where none was given.
     """
 
     id: str
@@ -127,18 +130,12 @@ class Prediction:
         return self.ranked[0][1] if self.ranked else 0.0
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the fields for JSON; neighbours only when an explanation was asked for."""
-        record: dict[str, Any] = {
-            "id": self.id,
-            "category": self.category,
-            "category_id": self.category_id,
-            "confidence": round(self.confidence, 4),
-            "share": round(self.share, 4),
-            "alternatives": [
+        """Return the fields for JSON; neighbours only when an explanation was requested."""
+        record = self._fields(
+            alternatives=[
                 {"category": name, "share": round(share, 4)} for name, share in self.ranked[1:TOP]
-            ],
-            **self._decided(),
-        }
+            ]
+        )
         if self.category_set is not None:
             record["category_set"] = list(self.category_set)
         if self.explanation is not None:
@@ -153,60 +150,67 @@ class Prediction:
         return record
 
     def as_row(self) -> dict[str, Any]:
-        """Return the answer as one flat row.
+        """Return the prediction as one flat row.
 
         Returns
         -------
         dict
             ``id``, ``category``, ``category_id``, ``confidence``, ``share``, ``second_category``,
-            ``second_share``, ``nearest_id``; ``decision`` and ``backed_off`` when a precision was
-            asked, ``category_set`` when sets were, and ``decided_by`` when it was explained.
+            ``second_share``, ``nearest_id``; ``decision`` and ``backed_off`` with a target
+            precision, ``category_set`` with a target coverage, and ``decided_by`` when explained.
         """
         second, share = self.ranked[1] if len(self.ranked) > 1 else ("", 0.0)
-        row = {
+        row = self._fields(
+            second_category=second,
+            second_share=round(share, 4),
+            nearest_id=self.neighbours[0].id if self.neighbours else "",
+        )
+        if self.category_set is not None:
+            row["category_set"] = SET_SEPARATOR.join(self.category_set)
+        if self.explanation:
+            row["decided_by"] = self.explanation.decided_by
+        return row
+
+    def _fields(self, **others: Any) -> dict[str, Any]:
+        fields = {
             "id": self.id,
             "category": self.category,
             "category_id": self.category_id,
             "confidence": round(self.confidence, 4),
             "share": round(self.share, 4),
-            "second_category": second,
-            "second_share": round(share, 4),
-            "nearest_id": self.neighbours[0].id if self.neighbours else "",
-            **self._decided(),
+            **others,
         }
-        if self.category_set is not None:
-            row["category_set"] = SET_SEPARATOR.join(self.category_set)
-        return row | ({"decided_by": self.explanation.decided_by} if self.explanation else {})
+        if self.decision:
+            fields |= {"decision": self.decision, "backed_off": self.backed_off}
+        return fields
 
-    def _decided(self) -> dict[str, Any]:
-        if not self.decision:
-            return {}
-        return {"decision": self.decision, "backed_off": self.backed_off}
+
+class Answers(Protocol):
+    """Predictions by position: a list, or an object that makes each one when it is read."""
+
+    def __len__(self) -> int: ...
+    def __getitem__(self, position: int, /) -> Prediction: ...
 
 
 class Predictions(Sequence[Prediction]):
-    """The answers for many listings, in their order; each is made when it is asked for.
+    """The predictions for many listings, in their order.
 
     Parameters
     ----------
-    length
-        Number of listings.
-    make
-        Makes the answer of the listing at a position.
+    answers
+        A list, or an object that makes each prediction when it is read. A pickle holds a list,
+        and no index.
     notes
-        What people should know of the confidence and the decisions.
+        Remarks for people on the confidence and the decisions.
     """
 
-    def __init__(
-        self, length: int, make: Callable[[int], Prediction], notes: Sequence[str] = ()
-    ) -> None:
-        self._length = length
-        self._make = make
+    def __init__(self, answers: Answers, notes: Sequence[str] = ()) -> None:
+        self._answers = answers
         self.notes = tuple(notes)
 
     def __len__(self) -> int:
         """Return the number of listings."""
-        return self._length
+        return len(self._answers)
 
     @overload
     def __getitem__(self, position: int) -> Prediction: ...
@@ -215,9 +219,30 @@ class Predictions(Sequence[Prediction]):
     def __getitem__(self, position: slice) -> list[Prediction]: ...
 
     def __getitem__(self, position: int | slice) -> Prediction | list[Prediction]:
-        """Return the answer of one listing, or of several."""
-        chosen = range(self._length)[position]
-        return [self._make(i) for i in chosen] if isinstance(chosen, range) else self._make(chosen)
+        """Return the prediction for one listing, or for several."""
+        chosen = range(len(self))[position]
+        if isinstance(chosen, range):
+            return [self._answers[i] for i in chosen]
+        return self._answers[chosen]
+
+    def __reduce__(self) -> tuple[type[Predictions], tuple[list[Prediction], tuple[str, ...]]]:
+        """Return what a pickle holds: every prediction, made by now."""
+        return Predictions, (list(self), self.notes)
+
+    def __repr__(self) -> str:
+        """Return the length and the first predictions in one line."""
+        shown = [f"{p.id!r} -> {p.category!r} ({p.confidence:.2f})" for p in self[:SHOWN]]
+        more = ["..."] if len(self) > SHOWN else []
+        return f"<{', '.join([f'Predictions of length {len(self)}', *shown, *more])}>"
+
+    def _repr_html_(self) -> str:
+        """Return the first predictions as a table, for notebooks."""
+        import pandas as pd
+
+        rows = [prediction.as_row() for prediction in self[:SHOWN_ROWS]]
+        notes = [f"{len(rows)} of {len(self)} listings", *self.notes]
+        lines = "".join(f"<p>{escape(note)}</p>" for note in notes)
+        return f"{pd.DataFrame(rows).to_html(index=False)}{lines}"
 
     @property
     def categories(self) -> list[str]:

@@ -1,4 +1,4 @@
-"""How far confidence can be trusted. Pure functions over arrays.
+"""Reliability of confidence. Pure functions over arrays.
 
 Everywhere `confidence` is float64, shape (n,), from 0 to 1, and `right` is bool, shape (n,):
 whether each answer was right; n is at least 1.
@@ -19,7 +19,7 @@ LEAST_DOUBT = 1e-4
 
 @dataclass(frozen=True)
 class ReliabilityBin:
-    """Answers of about the same confidence."""
+    """Answers of about the same confidence; both figures are means over them."""
 
     answers: int
     confidence: float
@@ -28,31 +28,18 @@ class ReliabilityBin:
 
 @dataclass(frozen=True)
 class RiskCoverage:
-    """What is lost by answering more."""
+    """Share of wrong answers against the share of answers that are kept, surest first."""
 
-    coverage: Float64Array
-    risk: Float64Array
-    area: float
+    coverage: Float64Array  # (m,): up to each of m different confidences
+    risk: Float64Array  # (m,)
+    area: float  # under the curve, as if equally sure answers came in random order
 
 
 def reliability_table(
     confidence: Float64Array, right: BoolArray, bins: int = BINS
 ) -> list[ReliabilityBin]:
-    """Compare confidence with accuracy in bins of equally many answers.
-
-    Parameters
-    ----------
-    confidence, right
-        As everywhere here.
-    bins
-        Number of bins; fewer where there are fewer answers.
-
-    Returns
-    -------
-    list of ReliabilityBin
-        Least confident first.
-    """
-    check(confidence, right)
+    """Compare confidence with accuracy in bins of equally many answers, least confident first."""
+    check_confidence(confidence, right)
     order = np.argsort(confidence, kind="stable")
     return [
         ReliabilityBin(len(rows), float(confidence[rows].mean()), float(right[rows].mean()))
@@ -69,20 +56,20 @@ def ece(confidence: Float64Array, right: BoolArray, bins: int = BINS) -> float:
 
 def brier(confidence: Float64Array, right: BoolArray) -> float:
     """Return the mean squared distance of confidence from 1 where right and 0 where wrong."""
-    check(confidence, right)
+    check_confidence(confidence, right)
     return float(np.mean((confidence - right) ** 2))
 
 
 def nll(confidence: Float64Array, right: BoolArray) -> float:
     """Return the mean negative natural logarithm of the confidence in what came true."""
-    check(confidence, right)
+    check_confidence(confidence, right)
     bounded = np.clip(confidence, LEAST_DOUBT, 1 - LEAST_DOUBT)
     return float(-np.mean(np.log(np.where(right, bounded, 1 - bounded))))
 
 
 def risk_coverage(confidence: Float64Array, right: BoolArray) -> RiskCoverage:
     """Return the share of wrong answers when only the most confident ones are kept."""
-    check(confidence, right)
+    check_confidence(confidence, right)
     order = np.argsort(-confidence, kind="stable")
     _, starts, answers = np.unique(-confidence[order], return_index=True, return_counts=True)
     wrong = np.add.reduceat(~right[order], starts, dtype=np.int64)
@@ -95,8 +82,8 @@ def risk_coverage(confidence: Float64Array, right: BoolArray) -> RiskCoverage:
     )
 
 
-def check(confidence: Float64Array, right: BoolArray) -> None:
-    """Refuse swapped arguments and what is no confidence."""
+def check_confidence(confidence: Float64Array, right: BoolArray) -> None:
+    """Raise ValueError if the arguments are swapped or are no confidence."""
     if right.dtype != np.bool_:
         raise ValueError(f"right must be boolean; it is {right.dtype}. Are the arguments swapped?")
     if confidence.shape != right.shape or right.ndim != 1 or not len(right):

@@ -1,112 +1,123 @@
-"""From an asked precision to the confidence that an answer needs. Pure, numpy alone."""
+"""Thresholds for a target precision, and category sets for a target coverage.
+
+Everything that is fitted here on calibration cards is applied with numpy alone.
+"""
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence, Sized
 from dataclasses import dataclass
-from itertools import accumulate
+from itertools import pairwise
 
 import numpy as np
 
-from prodcat_index.types import CATEGORY_SEPARATOR, BoolArray, Float64Array, Int64Array
-from prodcat_index.voting.reliability import check
+from prodcat_index.types import CATEGORY_SEPARATOR, MISSING, BoolArray, Float64Array, Int64Array
+from prodcat_index.voting.reliability import check_confidence
 
 CERTAINTY = 0.9
+# Rows of a stored curve: enough for steps of half a percent, and a manifest stays readable.
 POINTS = 200
+TARGET_PRECISIONS = tuple(hundredth / 100 for hundredth in range(50, 100))
+# Above one half, all prefixes that reach a threshold lie on one path.
+PREFIX_THRESHOLDS = tuple(thousandth / 1000 for thousandth in range(1000, 500, -5))
 
 
 @dataclass(frozen=True)
 class Acceptance:
-    """Which answers to accept."""
+    """The lowest threshold that keeps a precision."""
 
-    threshold: float
-    coverage: float
-    precision: float
+    threshold: float  # least confidence of an accepted answer
+    coverage: float  # share of the calibration cards that it accepts
+    precision: float  # share of right answers among these
 
 
 @dataclass(frozen=True)
 class PrecisionCurve:
-    """What each threshold does to the calibration cards; enough to answer for any precision.
+    """Answers and mistakes of the calibration cards above each threshold."""
 
-    Attributes
-    ----------
-    cards
-        Number of calibration cards.
-    thresholds
-        Confidences, falling.
-    answered
-        How many cards have at least that confidence.
-    wrong
-        How many of these answers are wrong.
-    """
+    cards: int  # calibration cards, with an answer or without
+    thresholds: tuple[float, ...]  # confidences, falling
+    answered: tuple[int, ...]  # cards of at least that confidence
+    wrong: tuple[int, ...]  # wrong answers among them
 
-    cards: int
-    thresholds: tuple[float, ...]
-    answered: tuple[int, ...]
-    wrong: tuple[int, ...]
+    def __post_init__(self) -> None:
+        _check_columns(self.thresholds, self.answered, self.wrong)
+        if not _rise((0, *reversed(self.thresholds), 1)):
+            raise ValueError("The thresholds of a precision curve must fall, from 1 to 0.")
+        counts = zip(self.wrong, self.answered, strict=True)
+        if not _rise((0, *self.answered, self.cards)) or any(
+            not 0 <= wrong <= answered or answered == 0 for wrong, answered in counts
+        ):
+            raise ValueError("The numbers of answers and mistakes must fit together.")
 
     def accept_at(self, precision: float, certainty: float = CERTAINTY) -> Acceptance | None:
-        """Find the lowest threshold whose answers are as precise as asked.
+        """Find the lowest threshold whose answers keep a target precision.
 
         Thresholds are tested one after the other by the binomial distribution (Clopper and
-        Pearson's one-sided bound) in two sequences, from the first that could pass at all and
-        from half of the cards, each down to its first failure. Each sequence may err with half
-        of 1 - `certainty`, so that both together keep to it (Angelopoulos et al., 2021).
+        Pearson's one-sided bound) in two walks, from the first that could pass at all and from
+        half of the cards, each down to its first failure. Each walk may err with half of
+        1 - `certainty`, so that both together keep to it (Angelopoulos et al., 2021).
 
         Parameters
         ----------
         precision
-            Between 0 and 1.
+            Target share of right answers, above 0 and below 1.
         certainty
-            Probability that the precision of new answers, drawn like the calibration cards, is
-            the asked one or better.
+            Probability that new answers, drawn like the calibration cards, keep the precision.
 
         Returns
         -------
         Acceptance or None
-            None where no threshold can be shown to do.
+            None where no threshold can be shown to keep the precision.
 
         Raises
         ------
         ValueError
-            If precision or certainty is not between 0 and 1.
+            If precision or certainty is not above 0 and below 1.
         """
         if not (0 < precision < 1 and 0 < certainty < 1):
             raise ValueError(
                 "Precision and certainty must be above 0 and below 1; "
                 f"they are {precision} and {certainty}."
             )
-        answered = np.array(self.answered, dtype=np.int64)
-        starts = _starts(answered, self.cards, precision, (1 - certainty) / 2)
-        error = (1 - certainty) / max(1, len(starts))
-        last = max((self._walk(start, precision, error) for start in starts), default=-1)
-        if last < 0:
-            return None
-        return Acceptance(
-            threshold=self.thresholds[last],
-            coverage=self.answered[last] / self.cards,
-            precision=1 - self.wrong[last] / self.answered[last],
-        )
-
-    def _walk(self, start: int, precision: float, error: float) -> int:
-        """Return the last place that passes before the first failure; -1 if the first fails."""
-        for place in range(start, len(self.thresholds)):
-            if binomial_tail(self.wrong[place], self.answered[place], precision) > error:
-                return place - 1 if place > start else -1
-        return len(self.thresholds) - 1
+        answered, wrong = np.array(self.answered, np.int64), np.array(self.wrong, np.int64)
+        return _lowest(self.cards, self.thresholds, answered, wrong, precision, certainty)
 
 
-def _starts(answered: Int64Array, cards: int, precision: float, error: float) -> list[int]:
-    """Choose, without a look at what is wrong, the places where the sequences begin."""
-    fewest = np.log(error) / np.log(precision)
+def _lowest(
+    cards: int,
+    thresholds: Sequence[float],
+    answered: Int64Array,
+    wrong: Int64Array,
+    precision: float,
+    certainty: float,
+) -> Acceptance | None:
+    # The starts are chosen without a look at what is wrong: looking would be a test as well.
+    fewest = np.log((1 - certainty) / 2) / np.log(precision)
     places = np.searchsorted(answered, [fewest, max(fewest, cards / 2)])
-    return sorted({int(place) for place in places if place < len(answered)})
+    starts = {int(place) for place in places if place < len(answered)}
+    error = (1 - certainty) / max(1, len(starts))
+    last = -1
+    for start in starts:
+        passing = start
+        while passing < len(answered) and (
+            binomial_tail(int(wrong[passing]), int(answered[passing]), precision) <= error
+        ):
+            passing += 1
+        if passing > start:
+            last = max(last, passing - 1)
+    if last < 0:
+        return None
+    right = float(1 - wrong[last] / answered[last])
+    return Acceptance(thresholds[last], float(answered[last] / cards), right)
 
 
 def binomial_tail(wrong: int, answered: int, precision: float) -> float:
-    """Return the probability of so few wrong answers if they were just less precise than this."""
+    """Return the probability of at most so many wrong answers at a precision.
+
+    It is scipy.special.bdtr without the 0.2 s of its import, which a single prediction would pay.
+    """
     if wrong >= answered:
         return 1.0
     further = np.arange(wrong)
@@ -119,18 +130,8 @@ def binomial_tail(wrong: int, answered: int, precision: float) -> float:
 def precision_curve(
     confidence: Float64Array, right: BoolArray, points: int = POINTS
 ) -> PrecisionCurve:
-    """Count the answers and mistakes of the calibration cards above some of their confidences.
-
-    Parameters
-    ----------
-    confidence
-        float64, shape (n,), from 0 to 1.
-    right
-        bool, shape (n,).
-    points
-        Number of thresholds at most, evenly spaced by the number of cards.
-    """
-    check(confidence, right)
+    """Count answers and mistakes above at most so many thresholds, evenly spaced by cards."""
+    check_confidence(confidence, right)
     order = np.argsort(-confidence, kind="stable")
     falling = confidence[order]
     # A threshold takes all equally confident cards or none.
@@ -152,57 +153,48 @@ def subsample_evenly(values: Int64Array | Sequence[int], points: int) -> Int64Ar
     return np.unique(np.searchsorted(values, wanted)).astype(np.int64)
 
 
-NOWHERE = -1
-ASKED = tuple(hundredth / 100 for hundredth in range(50, 100))
-# Above one half, all prefixes that reach a threshold lie on one path.
-THRESHOLDS = tuple(thousandth / 1000 for thousandth in range(1000, 500, -5))
-
-
 @dataclass(frozen=True)
 class CategoryTree:
     """The prefixes of C categories that are paths."""
 
-    names: tuple[str, ...]
-    above: Int64Array
+    names: tuple[str, ...]  # such as "Shoes"; none that all categories share
+    above: Int64Array  # (C, D): prefixes of each category, shortest first; -1 after the last
 
     @classmethod
-    def of(cls, categories: Sequence[str]) -> CategoryTree:
+    def from_categories(cls, categories: Sequence[str]) -> CategoryTree:
         """Return the tree of categories; it has no prefixes where none of them is a path."""
-        proper = {prefix for name in categories for prefix in _prefixes(name)[:-1]}
-        chains = [[p for p in _prefixes(name) if p in proper] for name in categories]
-        having = Counter(prefix for chain in chains for prefix in chain)
-        names = tuple(sorted(p for p in proper if having[p] < len(categories)))
+        paths = [_prefixes(name) for name in categories]
+        proper = {prefix for path in paths for prefix in path[:-1]}
+        sharing = Counter(prefix for path in paths for prefix in path if prefix in proper)
+        names = sorted(prefix for prefix in proper if sharing[prefix] < len(categories))
         code = {name: place for place, name in enumerate(names)}
-        coded = [[code[prefix] for prefix in chain if prefix in code] for chain in chains]
-        above = np.full((len(coded), max(map(len, coded), default=0)), NOWHERE, dtype=np.int64)
-        for row, chain in enumerate(coded):
-            above[row, : len(chain)] = chain
-        return cls(names, above)
+        coded = [[code[prefix] for prefix in path if prefix in code] for path in paths]
+        above = np.full((len(coded), max(map(len, coded), default=0)), MISSING, dtype=np.int64)
+        for row, prefixes in enumerate(coded):
+            above[row, : len(prefixes)] = prefixes
+        return cls(tuple(names), above)
 
     def prefixes_of(self, categories: Int64Array) -> Int64Array:
         """Return the prefixes of category codes of any shape, -1 for no category, one axis more."""
-        return np.where((categories >= 0)[..., None], self.above[categories], NOWHERE)
+        return np.where((categories >= 0)[..., None], self.above[categories], MISSING)
 
 
 def _prefixes(name: str) -> list[str]:
-    return list(
-        accumulate(
-            name.split(CATEGORY_SEPARATOR), lambda prefix, part: prefix + CATEGORY_SEPARATOR + part
-        )
-    )
+    parts = name.split(CATEGORY_SEPARATOR)
+    return [CATEGORY_SEPARATOR.join(parts[:length]) for length in range(1, len(parts) + 1)]
 
 
 @dataclass(frozen=True)
 class Prefixes:
     """The most probable prefix of each length, for n queries."""
 
-    codes: Int64Array
-    confidence: Float64Array
+    codes: Int64Array  # (n, D), shortest first; -1 where no category of that length got a vote
+    confidence: Float64Array  # (n, D), falling: summed probability of the categories below it
 
     def deepest(self, threshold: float) -> Int64Array:
-        """Return the longest prefix that is as probable as that: int64, shape (n,), -1 if none."""
+        """Return the longest prefix that is as probable as that: shape (n,), -1 if none."""
         length = (self.confidence >= threshold).sum(axis=1)
-        padded = np.pad(self.codes, ((0, 0), (1, 0)), constant_values=NOWHERE)
+        padded = np.pad(self.codes, ((0, 0), (1, 0)), constant_values=MISSING)
         longest: Int64Array = np.take_along_axis(padded, length[:, None], axis=1)[:, 0]
         return longest
 
@@ -210,40 +202,40 @@ class Prefixes:
 def likeliest_prefixes(
     probabilities: Float64Array, categories: Int64Array, tree: CategoryTree
 ) -> Prefixes:
-    """Add up the probabilities of the categories below each prefix."""
+    """Add up the probabilities of the categories, both of shape (n, k), below each prefix."""
     codes = np.moveaxis(tree.prefixes_of(categories), 2, 1)
-    totals = _totals(codes, probabilities, len(tree.names))
+    n, depth, k = codes.shape
+    # Equal prefixes of a query and length get one number, over which probabilities are summed.
+    rows = np.arange(n * depth).reshape(n, depth, 1) * len(tree.names)
+    _, place = np.unique(np.where(codes >= 0, rows + codes, MISSING), return_inverse=True)
+    spread = np.broadcast_to(probabilities[:, None, :], codes.shape)
+    sums = np.bincount(place.ravel(), weights=spread.ravel())
+    totals = np.where(codes >= 0, sums[place.ravel()].reshape(n, depth, k), 0.0)
     best = totals.argmax(axis=2)[:, :, None]
     confidence = np.take_along_axis(totals, best, axis=2)[:, :, 0]
     likeliest = np.take_along_axis(codes, best, axis=2)[:, :, 0]
-    return Prefixes(np.where(confidence > 0, likeliest, NOWHERE), np.minimum(confidence, 1.0))
-
-
-def _totals(codes: Int64Array, probabilities: Float64Array, prefixes: int) -> Float64Array:
-    """Return for each code the probability of all equal ones in its row: shape (n, D, k)."""
-    n, depth, k = codes.shape
-    rows = np.arange(n * depth).reshape(n, depth, 1)
-    _, place = np.unique(
-        np.where(codes >= 0, rows * prefixes + codes, NOWHERE), return_inverse=True
-    )
-    spread = np.broadcast_to(probabilities[:, None, :], codes.shape)
-    sums = np.bincount(place.ravel(), weights=spread.ravel())
-    return np.where(codes >= 0, sums[place.ravel()].reshape(n, depth, k), 0.0)
+    return Prefixes(np.where(confidence > 0, likeliest, MISSING), np.minimum(confidence, 1.0))
 
 
 @dataclass(frozen=True)
 class BackOffCurve:
-    """How sure a prefix must be, for a row of asked precisions."""
+    """Least confidence of a prefix, for each target precision that can be shown to be kept."""
 
-    precisions: tuple[float, ...]
+    precisions: tuple[float, ...]  # rising
     thresholds: tuple[float, ...]
-    coverage: tuple[float, ...]
-    accuracy: tuple[float, ...]
+    coverage: tuple[float, ...]  # share of all calibration cards that get a prefix
+    accuracy: tuple[float, ...]  # share of right prefixes among them
+
+    def __post_init__(self) -> None:
+        columns = (self.precisions, self.thresholds, self.coverage, self.accuracy)
+        _check_columns(*columns)
+        if not all(0 <= value <= 1 for column in columns for value in column):
+            raise ValueError("The values of a back-off curve must be from 0 to 1.")
 
     def accept_at(self, precision: float) -> Acceptance | None:
         """Return what holds for a precision, that of the next higher hundredth."""
-        wanted = ASKED[min(bisect_left(ASKED, precision), len(ASKED) - 1)]
-        if wanted < precision or wanted not in self.precisions:
+        wanted = next((target for target in TARGET_PRECISIONS if target >= precision), None)
+        if wanted not in self.precisions:
             return None
         place = self.precisions.index(wanted)
         return Acceptance(self.thresholds[place], self.coverage[place], self.accuracy[place])
@@ -256,37 +248,36 @@ def back_off_curve(
     true_codes: Int64Array,
     tree: CategoryTree,
 ) -> BackOffCurve | None:
-    """Find how sure prefixes must be where the whole category is not sure enough."""
+    """Find how sure prefixes must be for cards whose whole category is not sure enough.
+
+    None where categories are no paths. `curve` and `confidence` are of the whole categories.
+    """
     if not tree.names:
         return None
     right = (prefixes.codes >= 0) & (prefixes.codes == tree.prefixes_of(true_codes))
-    rising = np.argsort(confidence, kind="stable")
-    answered, wrong = _counts(prefixes.confidence[rising], right[rising])
+    order = np.argsort(confidence, kind="stable")
+    rising = confidence[order]
+    answered, wrong = _count_prefixes(prefixes.confidence[order], right[order])
     rows = []
-    for precision in ASKED:
+    for precision in TARGET_PRECISIONS:
         whole = curve.accept_at(precision)
-        rest = len(rising) if whole is None else _below(confidence[rising], whole.threshold)
-        counts = PrecisionCurve(
-            rest, THRESHOLDS, tuple(answered[rest].tolist()), tuple(wrong[rest].tolist())
-        )
-        found = counts.accept_at(precision)
+        # Cards that are accepted whole get no prefix.
+        rest = int(np.searchsorted(rising, np.inf if whole is None else whole.threshold))
+        found = _lowest(rest, PREFIX_THRESHOLDS, answered[rest], wrong[rest], precision, CERTAINTY)
         if found is not None:
-            covered = found.coverage * rest / len(rising)
-            rows.append((precision, found.threshold, covered, found.precision))
+            coverage = found.coverage * rest / len(order)
+            rows.append((precision, found.threshold, coverage, found.precision))
     return BackOffCurve(*zip(*rows, strict=True)) if rows else BackOffCurve((), (), (), ())
 
 
-def _below(rising: Float64Array, threshold: float) -> int:
-    return int(np.searchsorted(rising, threshold, side="left"))
-
-
-def _counts(confidence: Float64Array, right: BoolArray) -> tuple[Int64Array, Int64Array]:
+def _count_prefixes(confidence: Float64Array, right: BoolArray) -> tuple[Int64Array, Int64Array]:
     """Count answered and wrong prefixes among the first m cards: int64, shapes (n + 1, T)."""
     n = len(confidence)
-    answered = np.zeros((n + 1, len(THRESHOLDS)), dtype=np.int64)
+    answered = np.zeros((n + 1, len(PREFIX_THRESHOLDS)), dtype=np.int64)
     wrong = np.zeros_like(answered)
+    # No prefix, of length 0, is never wrong.
     padded = np.pad(right, ((0, 0), (1, 0)), constant_values=True)
-    for place, threshold in enumerate(THRESHOLDS):
+    for place, threshold in enumerate(PREFIX_THRESHOLDS):
         length = (confidence >= threshold).sum(axis=1)
         answered[1:, place] = np.cumsum(length > 0)
         wrong[1:, place] = np.cumsum(~padded[np.arange(n), length])
@@ -295,22 +286,31 @@ def _counts(confidence: Float64Array, right: BoolArray) -> tuple[Int64Array, Int
 
 @dataclass(frozen=True)
 class SetCurve:
-    """How probable the true category was to the calibration cards."""
+    """Probability of the true category of the calibration cards (split conformal prediction)."""
 
-    cards: int
-    ranks: tuple[int, ...]
-    probabilities: tuple[float, ...]
+    cards: int  # calibration cards, those whose true category got no vote included
+    ranks: tuple[int, ...]  # rising places, from 1, in the order of falling probability
+    probabilities: tuple[float, ...]  # of the true category at these places, falling
+
+    def __post_init__(self) -> None:
+        _check_columns(self.ranks, self.probabilities)
+        if not _rise((0, *self.ranks, self.cards)):
+            raise ValueError("The ranks of a set curve must rise, to the number of cards at most.")
+        if not _rise((0, *reversed(self.probabilities), 1)):
+            raise ValueError("The probabilities of a set curve must fall, from 1 to 0.")
 
     @property
-    def highest_level(self) -> float:
-        """The highest level that can be kept; above it too many true categories got no vote."""
+    def highest_coverage(self) -> float:
+        """The highest coverage that sets can keep; the other true categories got no vote."""
         return self.ranks[-1] / (self.cards + 1) if self.ranks else 0.0
 
-    def least_probability(self, level: float) -> float | None:
-        """Return how probable a category must be to belong to the set."""
-        if not 0 < level < 1:
-            raise ValueError(f"The level of a set must be above 0 and below 1; it is {level}.")
-        place = int(np.searchsorted(self.ranks, np.ceil(level * (self.cards + 1) - 1e-9)))
+    def least_probability(self, coverage: float) -> float | None:
+        """Return the least probability of a category in a set, None above the highest coverage."""
+        if not 0 < coverage < 1:
+            raise ValueError(f"The coverage must be above 0 and below 1; it is {coverage}.")
+        # Rounded up, but not for an error of rounding: 0.55 * 20 is 11.000000000000002.
+        rank = np.ceil(coverage * (self.cards + 1) - 1e-9)
+        place = int(np.searchsorted(self.ranks, rank))
         return self.probabilities[place] if place < len(self.ranks) else None
 
 
@@ -320,35 +320,27 @@ def set_curve(
     true_codes: Int64Array,
     points: int = POINTS,
 ) -> SetCurve:
-    """Note how probable the true categories of the calibration cards were."""
+    """Rank the probabilities of the true categories of the calibration cards."""
     is_true = (categories == true_codes[:, None]) & (categories >= 0)
     falling = -np.sort(-probabilities[is_true])
     ranks = np.arange(1, len(falling) + 1)
     kept = subsample_evenly(ranks, points)
-    return SetCurve(
-        cards=len(true_codes),
-        ranks=tuple(ranks[kept].tolist()),
-        probabilities=tuple(falling[kept].tolist()),
-    )
+    return SetCurve(len(true_codes), tuple(ranks[kept].tolist()), tuple(falling[kept].tolist()))
 
 
 def category_sets(
     probabilities: Float64Array, categories: Int64Array, least_probability: float
 ) -> BoolArray:
-    """Say which categories belong to each set.
-
-    Parameters
-    ----------
-    probabilities, categories
-        As for :func:`set_curve`, the most probable category first.
-    least_probability
-        From :meth:`SetCurve.least_probability`.
-
-    Returns
-    -------
-    numpy.ndarray
-        bool, shape (n, k). The most probable category always belongs.
-    """
+    """Return which categories belong to each set, (n, k); the most probable one always does."""
     chosen: BoolArray = (categories >= 0) & (probabilities >= least_probability)
     chosen[:, 0] = categories[:, 0] >= 0
     return chosen
+
+
+def _check_columns(*columns: Sized) -> None:
+    if len(set(map(len, columns))) > 1:
+        raise ValueError("The columns of a calibration curve must have the same length.")
+
+
+def _rise(values: Iterable[float]) -> bool:
+    return all(low <= high for low, high in pairwise(values))

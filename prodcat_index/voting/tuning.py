@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby, product
 from typing import Any, Literal, get_args
@@ -18,45 +18,59 @@ from prodcat_index.voting.vote import VoteParameters, category_totals, neighbour
 Objective = Literal["weighted-f1", "macro-f1", "accuracy", "nll"]
 OBJECTIVES: tuple[str, ...] = get_args(Objective)
 
+# Grids that are about even on a logarithmic scale.
 NEIGHBOURS = (1, 2, 3, 5, 7, 10, 15, 20, 30, 50)
 TEMPERATURES = (0.01, 0.02, 0.03, 0.05, 0.07, 0.1, 0.15, 0.2, 0.3, 0.5)
 PRIOR_EXPONENTS = (0.0, 0.125, 0.25, 0.375, 0.5, 0.75, 1.0)
 HEAD_EXPONENTS = (0.0, 0.25, 0.5, 1.0, 2.0, 4.0)
+HEAD_GRIDS = {"temperature": TEMPERATURES, "head_exponent": HEAD_EXPONENTS}
+NEIGHBOUR_GRIDS = {"k": NEIGHBOURS, "temperature": TEMPERATURES, "prior_exponent": PRIOR_EXPONENTS}
+# Factors that one block's weight is multiplied by.
 STRETCHES = (0.0, 0.25, 0.5, 0.7, 0.85, 1.2, 1.4, 2.0, 4.0)
 MAX_ROUNDS = 6
+# Less is an accident of the sample, and not worth another round.
+SMALLEST_GAIN = 1e-4
+# The weight surface: mixtures in tenths; of more blocks than three these would be too many.
 TENTHS = 10
 MIXED_BLOCKS = 3
-SMALLEST_GAIN = 1e-4
 # Of all probability, what stays for categories that no neighbour has; keeps nll finite.
 UNSEEN = 0.01
 
 
 @dataclass(frozen=True)
 class Setting:
-    """Weights of the blocks, and how neighbours vote."""
+    """Weights of the blocks, in their order, and the vote."""
 
     weights: tuple[float, ...]
     vote: VoteParameters
 
+    def __post_init__(self) -> None:
+        if not self.weights or not all(0 <= weight <= 1 for weight in self.weights):
+            raise ValueError(f"Weights must be from 0 to 1, one a block; they are {self.weights}.")
+
 
 @dataclass(frozen=True)
-class Step:
-    """A setting that was tried, and what the objective said of it."""
+class Step(Setting):
+    """A setting that was tried, and its value by the objective."""
 
-    setting: Setting
     value: float
+
+    @property
+    def setting(self) -> Setting:
+        """The setting alone."""
+        return Setting(self.weights, self.vote)
 
 
 @dataclass(frozen=True)
 class Tuning:
-    """What tuning found.
+    """The result of tuning.
 
     Attributes
     ----------
     objective
         What was maximised.
     cards
-        Number of cards that asked, without those that calibrate.
+        Number of cards that were predicted, without those that calibrate.
     categories
         Number of categories among them.
     before, after
@@ -72,7 +86,7 @@ class Tuning:
     vote_surface
         The objective over k and temperature, with the rest of ``after``.
     calibration
-        How far votes of ``after`` can be trusted, learned on cards that tuning did not see; None
+        Reliability of the vote of ``after``, learned on cards that tuning did not see; None
         where there were too few.
     """
 
@@ -86,13 +100,23 @@ class Tuning:
     path: tuple[Step, ...]
     weight_surface: tuple[Step, ...]
     vote_surface: tuple[Step, ...]
-    calibration: Calibration | None
+    calibration: Calibration | None = None
+
+    def __post_init__(self) -> None:
+        if min(self.cards, self.categories) < 0 or not 0 <= self.recall <= 1:
+            raise ValueError("Counts of a tuning must be 0 or more, and its recall from 0 to 1.")
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        """Every setting that is named here."""
+        named = (self.before, self.equal, self.after)
+        return (*named, *self.path, *self.weight_surface, *self.vote_surface)
 
 
 def evaluate_vote(
     ranked: Ranked, true: Int64Array, categories: int, vote: VoteParameters, objective: Objective
 ) -> float:
-    """Return the objective of one way of voting; larger is better."""
+    """Return the objective of one way of voting; larger is better, so nll is negated."""
     predicted, share = outcome(ranked, true, vote)
     if objective == "nll":
         return float(np.log((1 - UNSEEN) * share + UNSEEN / categories).mean())
@@ -117,7 +141,7 @@ def outcome(
 
 
 class Search:
-    """A search for the best setting over one pool."""
+    """A search for the best setting over one pool, in which no setting is tried twice."""
 
     def __init__(self, pool: Pool, objective: Objective) -> None:
         self.pool = pool
@@ -131,19 +155,33 @@ class Search:
     @property
     def steps(self) -> list[Step]:
         """Every setting that was tried, once, in the order of the first times."""
-        return [Step(setting, value) for setting, value in self._values.items()]
+        return [_step(setting, value) for setting, value in self._values.items()]
 
     def value(self, setting: Setting) -> float:
         """Return the objective of one setting."""
         return self.run_all([setting])[0].value
 
+    def run_all(self, settings: Sequence[Setting]) -> list[Step]:
+        """Return the objective of each setting; those of the same weights share a ranking."""
+        new = [setting for setting in dict.fromkeys(settings) if setting not in self._values]
+        deepest = max((setting.vote.k for setting in new), default=0)
+        true, categories = self.pool.true, len(self.pool.sizes)
+        for weights, same in groupby(new, key=lambda setting: setting.weights):
+            ranked = rank(self.pool, np.array(weights), deepest)
+            for setting in same:
+                self._values[setting] = evaluate_vote(
+                    ranked, true, categories, setting.vote, self._objective
+                )
+        return [_step(setting, self._values[setting]) for setting in settings]
+
     def _climb(self, start: Setting) -> Step:
         best = self.run_all([start])[0]
+        has_head = self.pool.head_log_proba.any()
         for _ in range(MAX_ROUNDS):
             before = best.value
-            if self._is_headed:
-                best = self._better(best, _headed_votes(best.setting))
-            best = self._better(best, _votes(best.setting))
+            if has_head:
+                best = self._better(best, _votes(best, HEAD_GRIDS))
+            best = self._better(best, _votes(best, NEIGHBOUR_GRIDS))
             best = self._climb_weights(best)
             if best.value < before + SMALLEST_GAIN:
                 break
@@ -152,7 +190,7 @@ class Search:
     def _climb_weights(self, best: Step) -> Step:
         while True:
             improved = best
-            for block in range(len(best.setting.weights)):
+            for block in range(len(best.weights)):
                 improved = self._better(improved, _stretched(improved.setting, block))
             if improved.value < best.value + SMALLEST_GAIN:
                 return improved
@@ -162,40 +200,17 @@ class Search:
         found = max(self.run_all(settings), key=lambda step: step.value, default=best)
         return found if found.value > best.value + SMALLEST_GAIN else best
 
-    @property
-    def _is_headed(self) -> bool:
-        return bool(self.pool.head_log_proba.any())
 
-    def run_all(self, settings: Sequence[Setting]) -> list[Step]:
-        """Return the objective of each setting."""
-        new = [setting for setting in dict.fromkeys(settings) if setting not in self._values]
-        deepest = max((setting.vote.k for setting in new), default=0)
-        for weights, same in groupby(new, key=lambda setting: setting.weights):
-            ranked = rank(self.pool, np.array(weights), deepest)
-            self._values |= {setting: self._evaluate(ranked, setting) for setting in same}
-        return [Step(setting, self._values[setting]) for setting in settings]
-
-    def _evaluate(self, ranked: Ranked, setting: Setting) -> float:
-        categories = len(self.pool.sizes)
-        return evaluate_vote(ranked, self.pool.true, categories, setting.vote, self._objective)
+def _step(setting: Setting, value: float) -> Step:
+    return Step(setting.weights, setting.vote, value)
 
 
-def _votes(setting: Setting) -> list[Setting]:
+def _votes(setting: Setting, grids: Mapping[str, Sequence[Any]]) -> list[Setting]:
+    """Vary parameters of the vote over the product of their grids, the last one fastest."""
     return [
-        _voting(setting, k=k, temperature=temperature, prior_exponent=exponent)
-        for k, temperature, exponent in product(NEIGHBOURS, TEMPERATURES, PRIOR_EXPONENTS)
+        Setting(setting.weights, replace(setting.vote, **dict(zip(grids, values, strict=True))))
+        for values in product(*grids.values())
     ]
-
-
-def _headed_votes(setting: Setting) -> list[Setting]:
-    return [
-        _voting(setting, temperature=temperature, head_exponent=exponent)
-        for temperature, exponent in product(TEMPERATURES, HEAD_EXPONENTS)
-    ]
-
-
-def _voting(setting: Setting, **changes: Any) -> Setting:
-    return replace(setting, vote=replace(setting.vote, **changes))
 
 
 def _stretched(setting: Setting, block: int) -> list[Setting]:
@@ -210,26 +225,16 @@ def _stretched(setting: Setting, block: int) -> list[Setting]:
 
 def vote_surface(pool: Pool, setting: Setting, objective: Objective) -> tuple[Step, ...]:
     """Return the objective over k and temperature, the rest as in the setting."""
-    return _surface(
-        pool,
-        [
-            _voting(setting, k=k, temperature=temperature)
-            for k, temperature in product(NEIGHBOURS, TEMPERATURES)
-        ],
-        objective,
-    )
+    votes = _votes(setting, {"k": NEIGHBOURS, "temperature": TEMPERATURES})
+    return tuple(Search(pool, objective).run_all(votes))
 
 
 def weight_surface(pool: Pool, setting: Setting, objective: Objective) -> tuple[Step, ...]:
     """Return the objective over the weights, the vote as in the setting."""
     blocks = len(setting.weights)
     mixtures = _mixtures(blocks) if blocks <= MIXED_BLOCKS else _profiles(setting.weights)
-    return _surface(pool, [replace(setting, weights=weights) for weights in mixtures], objective)
-
-
-def _surface(pool: Pool, settings: Sequence[Setting], objective: Objective) -> tuple[Step, ...]:
-    search = Search(pool, objective)
-    return tuple(search.run_all(settings))
+    settings = [replace(setting, weights=weights) for weights in mixtures]
+    return tuple(Search(pool, objective).run_all(settings))
 
 
 def _mixtures(blocks: int) -> list[tuple[float, ...]]:
@@ -238,6 +243,7 @@ def _mixtures(blocks: int) -> list[tuple[float, ...]]:
 
 
 def _profiles(weights: tuple[float, ...]) -> list[tuple[float, ...]]:
+    """Give each block 0 to 10 tenths; the others keep their proportion, or are alike."""
     profiles = []
     for block, tenth in product(range(len(weights)), range(TENTHS + 1)):
         others = np.arange(len(weights)) != block

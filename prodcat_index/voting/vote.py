@@ -3,32 +3,39 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import isfinite
 
 import numpy as np
 import numpy.typing as npt
 
 from prodcat_index.errors import QueryError
-from prodcat_index.types import Float64Array, Int64Array
+from prodcat_index.types import MISSING, Float64Array, Int64Array, chunks
 
+# Each query compares k by k categories: this many pairs are in memory at a time.
 PAIRS_AT_ONCE = 2_000_000
 
 
 @dataclass(frozen=True)
 class VoteParameters:
-    """How neighbours vote.
+    """Parameters of the vote.
 
-    Attributes
+    Parameters
     ----------
     k
         Number of neighbours that vote.
     temperature
-        How fast a vote fades with distance: a neighbour that is less similar than the nearest
-        one by this much counts 1/e of it.
+        Difference in similarity to the nearest neighbour at which a vote counts 1/e of its vote.
     prior_exponent
-        0 lets large categories profit from their size; 1 divides each vote by the category's size.
+        0 leaves large categories the advantage of their size; 1 divides each vote by the size of
+        its category.
     head_exponent
-        0 lets neighbours decide alone; 1 multiplies each vote by the probability that a linear
-        head, where there is one, gives the neighbour's category.
+        0 ignores the linear head; 1 multiplies each vote by the probability that the head, where
+        there is one, gives to the neighbour's category.
+
+    Raises
+    ------
+    QueryError
+        If k is below 1, the temperature is not above 0, or an exponent is out of its range.
     """
 
     k: int = 10
@@ -36,16 +43,17 @@ class VoteParameters:
     prior_exponent: float = 0.0
     head_exponent: float = 0.0
 
-    def log_factors(self, log_sizes: Float64Array, head_log_proba: Float64Array) -> Float64Array:
-        """Return the logarithm of what a vote is multiplied by for its category's sake.
+    def __post_init__(self) -> None:
+        check_k(self.k)
+        if not (isfinite(self.temperature) and self.temperature > 0):
+            raise QueryError(f"The temperature must be above 0; it is {self.temperature}.")
+        if not isfinite(self.prior_exponent):
+            raise QueryError(f"The prior exponent must be a number; it is {self.prior_exponent}.")
+        if not (isfinite(self.head_exponent) and self.head_exponent >= 0):
+            raise QueryError(f"The head exponent must be 0 or more; it is {self.head_exponent}.")
 
-        Parameters
-        ----------
-        log_sizes
-            float64, shape (n, k): natural logarithm of the size of each neighbour's category.
-        head_log_proba
-            float64, shape (n, k): that of the category's probability by the linear head.
-        """
+    def log_factors(self, log_sizes: Float64Array, head_log_proba: Float64Array) -> Float64Array:
+        """Return the logarithm of the factor that each vote is multiplied by, shape (n, k)."""
         return self.head_exponent * head_log_proba - self.prior_exponent * log_sizes
 
     def describe(self) -> str:
@@ -57,20 +65,9 @@ class VoteParameters:
 
 
 def check_k(k: int) -> None:
-    """Refuse a number of neighbours that nobody can be found for."""
+    """Raise QueryError if the number of neighbours is below 1."""
     if k < 1:
         raise QueryError(f"The number of neighbours k must be 1 or more; it is {k}.")
-
-
-def check_vote(parameters: VoteParameters) -> None:
-    """Refuse parameters that no vote can be held with."""
-    check_k(parameters.k)
-    if not (np.isfinite(parameters.temperature) and parameters.temperature > 0):
-        raise QueryError(f"The temperature must be above 0; it is {parameters.temperature}.")
-    if not np.isfinite(parameters.prior_exponent):
-        raise QueryError(f"The prior exponent must be a number; it is {parameters.prior_exponent}.")
-    if not (np.isfinite(parameters.head_exponent) and parameters.head_exponent >= 0):
-        raise QueryError(f"The head exponent must be 0 or more; it is {parameters.head_exponent}.")
 
 
 @dataclass(frozen=True)
@@ -96,7 +93,7 @@ class Vote:
 def vote(
     similarities: Float64Array,
     categories: Int64Array,
-    sizes: npt.NDArray[np.int64],
+    sizes: Int64Array,
     parameters: VoteParameters,
     head_log_proba: Float64Array | None = None,
 ) -> Vote:
@@ -120,62 +117,48 @@ def vote(
         float64, shape (n, k): natural logarithm of head_c; head_c is 1 by default.
     """
     log_sizes = np.log(np.where(categories >= 0, sizes[categories], 1))
-    heads = np.zeros_like(log_sizes) if head_log_proba is None else head_log_proba
-    factors = parameters.log_factors(log_sizes, heads)
-    return cast_votes(similarities, categories, factors, parameters)
+    head = np.zeros_like(log_sizes) if head_log_proba is None else head_log_proba
+    log_factors = parameters.log_factors(log_sizes, head)
+    k = min(parameters.k, categories.shape[1])
+    parts = [
+        _vote_part(similarities[rows, :k], categories[rows, :k], log_factors[rows, :k], parameters)
+        for rows in chunks(len(categories), max(1, PAIRS_AT_ONCE // max(1, k) ** 2))
+    ]
+    return Vote(*(np.concatenate(column) for column in zip(*parts, strict=True)))
 
 
-def cast_votes(
+def _vote_part(
     similarities: Float64Array,
     categories: Int64Array,
     log_factors: Float64Array,
     parameters: VoteParameters,
-) -> Vote:
-    """Let neighbours vote, each multiplied by a factor of its own."""
-    k = parameters.k
-    at_once = max(1, PAIRS_AT_ONCE // max(1, min(k, categories.shape[1])) ** 2)
-    parts = []
-    for start in range(0, max(1, len(categories)), at_once):
-        rows = (slice(start, start + at_once), slice(k))
-        args = similarities[rows], categories[rows], log_factors[rows]
-        parts.append(_cast(*args, parameters.temperature))
-    return Vote(
-        neighbour_shares=np.concatenate([part.neighbour_shares for part in parts]),
-        categories=np.concatenate([part.categories for part in parts]),
-        shares=np.concatenate([part.shares for part in parts]),
-    )
-
-
-def _cast(
-    similarities: Float64Array,
-    categories: Int64Array,
-    log_factors: Float64Array,
-    temperature: float,
-) -> Vote:
-    shares = neighbour_shares(similarities, categories, log_factors, temperature)
+) -> tuple[Float64Array, Int64Array, Float64Array]:
+    shares = neighbour_shares(similarities, categories, log_factors, parameters.temperature)
     first = first_of_category(categories)
     totals = category_totals(shares, first)
-    leading = (first == np.arange(categories.shape[1])) & (categories >= 0)
-    ranking = np.argsort(np.where(leading, -totals, np.inf), axis=1, kind="stable")
-    ranked = np.take_along_axis(leading, ranking, axis=1)
-    return Vote(
-        neighbour_shares=shares,
-        categories=np.where(ranked, np.take_along_axis(categories, ranking, axis=1), -1),
-        shares=np.where(ranked, np.take_along_axis(totals, ranking, axis=1), 0.0),
+    is_first = (first == np.arange(categories.shape[1])) & (categories >= 0)
+    # Stable, so that equal totals stay in the order of their nearest neighbours.
+    ranking = np.argsort(np.where(is_first, -totals, np.inf), axis=1, kind="stable")
+    is_ranked = np.take_along_axis(is_first, ranking, axis=1)
+    return (
+        shares,
+        np.where(is_ranked, np.take_along_axis(categories, ranking, axis=1), MISSING),
+        np.where(is_ranked, np.take_along_axis(totals, ranking, axis=1), 0.0),
     )
 
 
 def first_of_category(categories: npt.NDArray[np.integer]) -> Int64Array:
-    """Say at which position the category of each neighbour stands first."""
+    """Return for each neighbour the place of the first one of its category, shape (n, k)."""
     first: Int64Array = (categories[:, :, None] == categories[:, None, :]).argmax(axis=2)
     return first
 
 
 def category_totals(shares: Float64Array, first: Int64Array) -> Float64Array:
-    """Add up the shares of each category at the position of its first neighbour."""
+    """Add up the shares of each category at the place of its first neighbour, shape (n, k)."""
     n, k = shares.shape
     places = (first + np.arange(n)[:, None] * k).ravel()
     totals = np.bincount(places, weights=shares.ravel(), minlength=n * k)
+    # Without any place, bincount returns integers.
     return totals.astype(np.float64, copy=False).reshape(n, k)
 
 
@@ -185,7 +168,7 @@ def neighbour_shares(
     log_factors: Float64Array,
     temperature: float,
 ) -> Float64Array:
-    """Say what part of the vote each neighbour has."""
+    """Return each neighbour's part of the vote, shape (n, k)."""
     voting = categories >= 0
     nearest = np.where(voting, similarities, -np.inf).max(axis=1, initial=-np.inf, keepdims=True)
     scores = np.where(voting, (similarities - nearest) / temperature + log_factors, -np.inf)

@@ -72,14 +72,14 @@ def test_sets_hold_what_is_probable_enough_and_always_the_first() -> None:
 
 def test_a_level_that_cannot_be_kept_is_refused_with_the_highest() -> None:
     with pytest.raises(QueryError, match=r"with 0.97.*only 94.8% of the calibration cards"):
-        accept_or_review(PLAIN, VOTE, NEAR, NAMES, coverage=0.97)
+        check_targets(PLAIN, None, 0.97)
 
 
 @pytest.mark.parametrize("share", [0, 1, 95, -0.1, float("nan")])
 @pytest.mark.parametrize("what", ["precision", "coverage"])
 def test_95_is_not_a_share(what: str, share: float) -> None:
     with pytest.raises(QueryError, match="must be above 0 and below 1"):
-        accept_or_review(PLAIN, VOTE, NEAR, NAMES, **{what: share})
+        check_targets(PLAIN, **{"precision": None, "coverage": None, what: share})
 
 
 def test_without_a_calibration_shares_are_shown_and_called_so() -> None:
@@ -88,9 +88,9 @@ def test_without_a_calibration_shares_are_shown_and_called_so() -> None:
     assert decision.confidence.tolist() == SHARES[:, 0].tolist()
     assert decision.notes == (NOT_CALIBRATED.note,)
     assert "prodcat tune INDEX" in NOT_CALIBRATED.note
-    for asked in ({"precision": 0.9}, {"coverage": 0.9}):
+    for targets in ((0.9, None), (None, 0.9)):
         with pytest.raises(QueryError, match="prodcat tune INDEX"):
-            accept_or_review(trusted, VOTE, NEAR, NAMES, **asked)
+            check_targets(trusted, *targets)
 
 
 def test_a_calibration_does_not_hold_for_another_vote() -> None:
