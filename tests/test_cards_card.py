@@ -77,13 +77,13 @@ def test_a_catalogue_is_shown_by_its_counts() -> None:
     made = catalogue([row("a", "boots", category="A"), row("b", image="b.jpg", category="B")] * 2)
     shown = Catalogue(made.cards, findings=(Finding("cards are odd", ("a",)),), source="a.csv")
     assert repr(shown) == (
-        "<Catalogue a.csv: 4 cards, 2 categories, 100% labelled, image + title; 1 findings>"
+        "<Catalogue a.csv: 4 cards, 2 categories, 100% labelled, image + title; findings: 1>"
     )
     unlabelled = catalogue([row("a", "boots"), row("b", "hat", category="A")])
-    assert ", 50% labelled, title; 0 findings" in repr(unlabelled)
+    assert ", 50% labelled, title; findings: 0" in repr(unlabelled)
     nothing = Catalogue(made.cards.iloc[:0])
     assert repr(nothing) == (
-        "<Catalogue of a table: 0 cards, 0 categories, no modality; 0 findings>"
+        "<Catalogue of a table: 0 cards, 0 categories, no modality; findings: 0>"
     )
 
 

@@ -111,7 +111,7 @@ def test_different_pictures_stay_apart(pictures: list[Path]) -> None:
     assert together(pictured({path.stem: path for path in pictures})) == set()
 
 
-def test_pictures_that_show_nothing_join_nothing_and_are_told(tmp_path: Path) -> None:
+def test_pictures_that_show_nothing_join_nothing_and_are_findings(tmp_path: Path) -> None:
     """Broken files and blank squares would glue unrelated cards."""
     for name in ("a", "b"):
         (tmp_path / f"broken_{name}.jpg").write_bytes(b"no picture")

@@ -80,7 +80,7 @@ def test_a_split_made_by_hand_needs_no_groups(tmp_path: Path) -> None:
     assert (split.ids, split.parts) == (("b", "a"), ("test", "train"))
 
 
-def test_a_split_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+def test_a_split_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     split = Split(("a",), ("test",), np.arange(1))
     with pytest.raises(CatalogueError, match="cannot be written"):
         split.save(tmp_path / "nowhere" / "split.csv")

@@ -59,7 +59,7 @@ def test_every_category_is_split_in_the_requested_shares() -> None:
     assert split.made == "by group; 25% test, 25% valid; seed 3"
 
 
-def test_the_only_group_of_a_category_is_train_and_told() -> None:
+def test_the_only_group_of_a_category_is_train_and_a_finding() -> None:
     """What cannot be learned would be scored as a mistake."""
     catalogue = shop({"A": 30, "B": 1, "C": 3}, group=[""] * 31 + ["g"] * 3)
     for seed in range(20):
@@ -81,13 +81,13 @@ def _of(split: Split, rows: Sequence[int]) -> tuple[list[str], list[str]]:
     st.integers(0, 99),
 )
 def test_no_group_is_torn_and_every_category_is_in_train(
-    cards: list[tuple[int, int]], asked: tuple[float, float], seed: int
+    cards: list[tuple[int, int]], requested: tuple[float, float], seed: int
 ) -> None:
     """A test card whose duplicate is in train makes every score too good."""
     named, categories = (np.array(column) for column in zip(*cards, strict=True))
     _, groups = np.unique(named, return_inverse=True)
     rng = np.random.default_rng(seed)
-    parts = assign_by_category(groups, categories, {TEST: asked[0], VALID: asked[1]}, rng)
+    parts = assign_by_category(groups, categories, {TEST: requested[0], VALID: requested[1]}, rng)
     for group in range(groups.max() + 1):
         assert len(set(parts[groups == group].tolist())) == 1
         if not np.any(categories[groups == group] >= 0):
@@ -174,8 +174,8 @@ def test_by_time_a_group_is_as_old_as_its_oldest_card() -> None:
     split = split_catalogue(catalogue, test=0.25, by="listed")
     assert [split.parts[row] for row in (0, 10, 11)] == ["train"] * 3
     assert split.parts.count("test") == 3 and split.parts[7:10] == ("test",) * 3
-    told = {finding.what.split(",")[0]: finding.ids for finding in split.findings}
-    assert told == {
+    found = {finding.what.split(",")[0]: finding.ids for finding in split.findings}
+    assert found == {
         "cards are newer than the oldest outside train": ("c0010",),
         "cards have no date in a group without one": ("c0011",),
     }
@@ -193,7 +193,7 @@ def test_equal_times_are_parted_by_chance() -> None:
 
 
 def test_whole_shops_are_in_one_part() -> None:
-    """How well a new shop's cards are categorized could not be told."""
+    """The score would not show how well a new shop's cards are categorized."""
     owners = [f"shop{i % 12}" for i in range(120)]
     catalogue = shop({"A": 60, "B": 60}, owner=owners)
     for seed in range(10):
@@ -215,7 +215,7 @@ def test_shops_that_share_a_product_are_one() -> None:
         assert len(set(parts[:5] + parts[35:])) == 1
 
 
-def test_a_group_too_large_for_the_parts_is_told() -> None:
+def test_a_group_too_large_for_the_parts_is_a_finding() -> None:
     """The user would take 8 % of test cards for the 25 % that were requested."""
     catalogue = shop({"A": 100, "B": 10}, group=["big"] * 90 + [""] * 20)
     (finding,) = split_catalogue(catalogue, test=0.25).findings

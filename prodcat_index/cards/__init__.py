@@ -1,4 +1,4 @@
-"""What a card is, and reading catalogues of cards."""
+"""Cards: reading, cleaning, groups of near-duplicates, splits."""
 
 from prodcat_index.cards.card import Card, Catalogue
 from prodcat_index.cards.catalogue import read_catalogue

@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 IMAGE = "image"
 CORE_TEXTS = ("title", "description")
 ModalityKind = Literal["text", "picture"]
-# What the values of a modality are; one that is not named here is text.
+# The kind of a modality's values; one that is not named here is text.
 MODALITY_KINDS: dict[str, ModalityKind] = {IMAGE: "picture"}
 # Rows of the table that a notebook shows.
 SHOWN_ROWS = 5
 
 
 def modality_kind(modality: str) -> ModalityKind:
-    """Return what the values of a modality are."""
+    """Return the kind of a modality's values."""
     return MODALITY_KINDS.get(modality, "text")
 
 
@@ -95,7 +95,7 @@ class Catalogue:
         return (
             f"<Catalogue {self.source or 'of a table'}: {len(self):,} cards, "
             f"{len(set(labels) - {''}):,} categories, {share}"
-            f"{' + '.join(self.modalities) or 'no modality'}; {len(self.findings)} findings>"
+            f"{' + '.join(self.modalities) or 'no modality'}; findings: {len(self.findings)}>"
         )
 
     def _repr_html_(self) -> str:

@@ -160,7 +160,7 @@ def _are_placeholders(counts: Any) -> BoolArray:
 
 @dataclass(frozen=True, eq=False)
 class PictureHashes:
-    """What the pictures of N cards are compared by."""
+    """The pictures of N cards as they are compared: their content, and a hash of their look."""
 
     files: tuple[str, ...]  # sha256 of each picture file, empty without a picture to compare
     hashes: npt.NDArray[np.uint8]  # (N, 32): packed perceptual hashes, zeros without one
