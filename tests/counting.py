@@ -15,8 +15,9 @@ from pathlib import Path
 
 import numpy as np
 
+from prodcat_index.cards.card import ModalityKind
 from prodcat_index.encoders import embedding
-from prodcat_index.encoders.base import Encoded, Encoder, ModalityKind, unit_rows
+from prodcat_index.encoders.base import Encoded, Encoder, unit_rows
 from prodcat_index.encoders.cache import default_cache
 from prodcat_index.types import Float32Array
 
@@ -63,7 +64,7 @@ class CountingEncoder(Encoder):
                 problems.setdefault(f"it is {value[-1]}", []).append(position)
             elif value:
                 rows[position] = self._row(value)
-        return Encoded(rows, np.any(rows != 0, axis=1), problems)
+        return Encoded(rows, problems)
 
     def _row(self, value: str) -> Float32Array:
         is_file = self.reads == "picture"

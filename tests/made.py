@@ -64,7 +64,7 @@ class NumbersEncoder(Encoder):
     def encode(self, values: Sequence[str], *, label: str = "") -> Encoded:
         rows = [[float(n) for n in value.split()] or [0.0] * self.dim for value in values]
         vectors = unit_rows(np.array(rows, dtype=np.float32).reshape(-1, self.dim))
-        return Encoded(vectors, np.any(vectors != 0, axis=1))
+        return Encoded(vectors)
 
 
 class NamesEncoder(Encoder):
@@ -83,7 +83,7 @@ class NamesEncoder(Encoder):
         digests = [hashlib.sha256(Path(value).name.encode()).digest()[:4] for value in values]
         present = np.array([bool(value) for value in values], dtype=bool)
         rows = np.array([list(digest) for digest in digests], dtype=np.float32).reshape(-1, 4)
-        return Encoded(unit_rows(rows * present[:, None]), present)
+        return Encoded(unit_rows(rows * present[:, None]))
 
 
 @dataclass(frozen=True)

@@ -14,9 +14,9 @@ import pytest
 from filelock import FileLock
 
 from prodcat_index.encoders import cache as cache_module
-from prodcat_index.encoders import cache as cache_tables
 from prodcat_index.encoders.cache import DEFAULT_LIMIT, EmbeddingCache, default_cache
 from prodcat_index.errors import EncoderError
+from prodcat_index.progress import note_once
 from prodcat_index.types import Float32Array
 
 DIM = 256
@@ -35,7 +35,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The time in days that the cache sees."""
     now = [1000.0]
-    monkeypatch.setattr(cache_tables.time, "time", lambda: now[0] * 24 * 3600)
+    monkeypatch.setattr(cache_module.time, "time", lambda: now[0] * 24 * 3600)
     return now
 
 
@@ -266,7 +266,7 @@ def test_a_process_that_never_lets_go_costs_no_answer(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A stopped build would hold up every other one, or lose its file to one that sets it aside."""
-    monkeypatch.setattr(cache_tables, "PATIENCE", 0.1)
+    monkeypatch.setattr(cache_module, "PATIENCE", 0.1)
     cache = EmbeddingCache(folder)
     cache.put("s", "f", rows(0, 3))
     with ThreadPoolExecutor(1) as other:
@@ -321,7 +321,7 @@ def test_a_size_that_is_none_is_said_and_not_obeyed(
     monkeypatch: pytest.MonkeyPatch, text: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A typing mistake would go unnoticed until the disk is full."""
-    cache_module._say_once.cache_clear()
+    note_once.cache_clear()
     monkeypatch.setenv("PRODCAT_CACHE_SIZE", text)
     cache = default_cache()
     assert cache is not None and cache.limit == DEFAULT_LIMIT

@@ -14,7 +14,7 @@ import numpy.typing as npt
 import pytest
 from PIL import Image
 
-from prodcat_index.encoders import timm_image as efficientnet
+from prodcat_index.encoders import timm_image
 from prodcat_index.encoders.base import Encoder
 from prodcat_index.encoders.device import import_with_torch
 from prodcat_index.encoders.registry import make_encoder
@@ -105,7 +105,7 @@ def test_rows_are_those_of_the_network_with_the_weights_assigned_by_hand(
     timm = import_with_torch("timm")
     timm_data = import_with_torch("timm.data")
     model = timm.create_model("tf_efficientnet_lite0", pretrained=False).eval()
-    weights = torch.load(efficientnet._weights_file(), map_location="cpu", weights_only=True)
+    weights = torch.load(timm_image._lite0_file(), map_location="cpu", weights_only=True)
     with torch.no_grad():
         for own, given in zip(model.state_dict().values(), weights.values(), strict=True):
             assert own.shape == given.shape
@@ -125,14 +125,14 @@ def test_rows_are_those_of_the_network_with_the_weights_assigned_by_hand(
 def test_the_weights_are_those_of_imagenet(encoder: Encoder) -> None:
     """Random weights embed too, and nobody would see it: the digest is part of the check."""
     assert encoder.fingerprint == make_encoder("efficientnet-lite0").fingerprint
-    assert efficientnet.WEIGHTS_SHA256.startswith("579344248a93e230")
+    assert timm_image.LITE0_SHA256.startswith("579344248a93e230")
 
 
 def test_another_preprocessing_is_another_encoder(
     encoder: Encoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     other = make_encoder("efficientnet-lite0")
-    monkeypatch.setattr(other, "_preprocessing", {**other._preprocessing, "crop_pct": 1.0})  # type: ignore[attr-defined]
+    monkeypatch.setattr(other, "preprocessing", {**other.preprocessing, "crop_pct": 1.0})  # type: ignore[attr-defined]
     assert other.fingerprint != encoder.fingerprint
 
 
@@ -152,7 +152,7 @@ def test_changed_weights_are_refused_before_they_are_opened(
     def opened(*_: Any, **__: Any) -> None:
         pytest.fail("weights of unknown origin were opened")
 
-    monkeypatch.setattr(efficientnet, "WEIGHTS_SHA256", "0" * 64)
+    monkeypatch.setattr(timm_image, "LITE0_SHA256", "0" * 64)
     monkeypatch.setattr(torch, "load", opened)
     with pytest.raises(EncoderError) as caught:
         EfficientNetLite0Encoder.from_spec("")

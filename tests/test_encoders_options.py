@@ -18,6 +18,7 @@ from prodcat_index.encoders import device
 from prodcat_index.encoders.base import Options, Precision, join_options, split_options
 from prodcat_index.encoders.device import infer, pick_device, run_with_oom_backoff
 from prodcat_index.errors import EncoderError
+from prodcat_index.progress import note_once
 
 if TYPE_CHECKING:
     import torch
@@ -79,7 +80,7 @@ def test_a_wrong_option_is_refused_in_a_sentence(argument: str, message: str) ->
 
 
 def test_the_device_that_is_asked_for_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(device, "_devices_here", lambda: ["cuda", "cpu"])
+    monkeypatch.setattr(device, "_available_devices", lambda: ["cuda", "cpu"])
     monkeypatch.delenv("PRODCAT_DEVICE", raising=False)
     assert pick_device() == "cuda"
     monkeypatch.setenv("PRODCAT_DEVICE", "auto")
@@ -90,7 +91,7 @@ def test_the_device_that_is_asked_for_is_taken(monkeypatch: pytest.MonkeyPatch) 
 
 def test_a_device_that_is_not_here_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """Never the CPU in silence, where a GPU was asked for."""
-    monkeypatch.setattr(device, "_devices_here", lambda: ["cpu"])
+    monkeypatch.setattr(device, "_available_devices", lambda: ["cpu"])
     monkeypatch.setenv("PRODCAT_DEVICE", "cuda")
     with pytest.raises(EncoderError) as caught:
         pick_device()
@@ -165,7 +166,7 @@ def test_a_batch_that_does_not_fit_is_halved_and_that_is_said_once(
     which: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Else a long run dies on its longest texts."""
-    device._say_once.cache_clear()
+    note_once.cache_clear()
     memory = Memory(3, out_of_memory_errors()[which])
     for _ in range(2):
         rows = run_with_oom_backoff(range(10), memory.forward)

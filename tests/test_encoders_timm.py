@@ -11,8 +11,7 @@ import pytest
 from PIL import Image, ImageOps
 
 from prodcat_index.cards.card import Card
-from prodcat_index.encoders import device
-from prodcat_index.encoders import timm_image as timm_named
+from prodcat_index.encoders import device, timm_image
 from prodcat_index.encoders.device import import_with_torch
 from prodcat_index.encoders.registry import make_encoder
 from prodcat_index.encoders.timm_image import TimmEncoder
@@ -217,7 +216,7 @@ def test_a_name_takes_the_weights_of_the_hub(
     (tmp_path / "model.safetensors").write_bytes(small.read_bytes())
     asked: list[Any] = []
     monkeypatch.setattr(
-        timm_named, "fetch_model", lambda *arguments: (asked.append(arguments), tmp_path)[1]
+        timm_image, "fetch_model", lambda *arguments: (asked.append(arguments), tmp_path)[1]
     )
     encoder = make(SMALL)
     assert encoder.spec == f"timm:{SMALL}"
@@ -246,7 +245,7 @@ def test_weights_of_another_network_are_refused(small: Path) -> None:
     """timm would leave random numbers in place of what is missing."""
     message = refused(f"{MAXVIT}@{small}")
     assert f"The weights {small} cannot be loaded into {MAXVIT} (its tensors are others)" in message
-    assert message.endswith("or take another one, or the preset embedded.")
+    assert message.endswith("or take another model, or the preset embedded.")
 
 
 def test_weights_that_lack_a_tensor_are_refused(small: Path, tmp_path: Path) -> None:

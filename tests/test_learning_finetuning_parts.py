@@ -1,27 +1,26 @@
-"""What fine-tuning is made of: the material, the balance, the score, chance, and the folder."""
+"""What fine-tuning is made of: training data, balance, score, chance, and the folder."""
 
 from __future__ import annotations
 
 import random
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import finetuning
 import made
 import numpy as np
+import pandas as pd
 import pytest
 
 from prodcat_index.cards.split import Split
 from prodcat_index.encoders.base import unit_rows
 from prodcat_index.encoders.device import import_with_torch
 from prodcat_index.errors import CatalogueError, EncoderError
-from prodcat_index.learning.finetuning.finetune import FinetuneSettings, check_settings
+from prodcat_index.learning.finetuning.finetune import FinetuneSettings
 from prodcat_index.learning.finetuning.run_dir import exclusive_run_dir, resume_point
 from prodcat_index.learning.finetuning.trainable import SHRINKAGE, first_layer, make_trainable
 from prodcat_index.learning.finetuning.training_data import (
     ALSO_LATER,
-    Part,
     Rows,
     best_epoch,
     collect,
@@ -50,14 +49,14 @@ def split(parts: tuple[str, ...] = PARTS) -> Split:
 
 def test_cards_go_to_their_parts_without_those_that_have_no_label_or_value() -> None:
     """A card without category would teach a category of the name ""."""
-    material = collect(made.catalogue(CARDS), split(), "title", "text")
-    assert list(material.train.ids) == ["a1", "a2", "k1"]
-    assert list(material.valid.values) == ["old boots"]
-    assert list(material.test.ids) == ["k2", "l1"]
-    assert material.categories == 2
-    assert material.names == ("boots", "kettles", "lamps")
-    assert material.test.codes.tolist() == [1, 2], "what is not taught is numbered last"
-    assert material.findings == ()
+    data = collect(made.catalogue(CARDS), split(), "title", "text")
+    assert list(data.parts["train"]["id"]) == ["a1", "a2", "k1"]
+    assert list(data.parts["valid"]["value"]) == ["old boots"]
+    assert list(data.parts["test"]["id"]) == ["k2", "l1"]
+    assert data.categories == 2
+    assert data.names == ("boots", "kettles", "lamps")
+    assert data.parts["test"]["code"].tolist() == [1, 2], "what is not taught is numbered last"
+    assert data.findings == ()
 
 
 def test_what_two_parts_share_stays_in_the_later_one() -> None:
@@ -67,13 +66,13 @@ def test_what_two_parts_share_stays_in_the_later_one() -> None:
     parts = Split(
         tuple(row["id"] for row in cards), (*PARTS, "train", "valid"), np.arange(10), "made up"
     )
-    material = collect(made.catalogue(cards), parts, "title", "text")
-    assert set(material.train.ids) == {"a1", "a2", "k1"}
-    assert set(material.valid.ids) == {"a3"}
-    (finding,) = material.findings
+    data = collect(made.catalogue(cards), parts, "title", "text")
+    assert set(data.parts["train"]["id"]) == {"a1", "a2", "k1"}
+    assert set(data.parts["valid"]["id"]) == {"a3"}
+    (finding,) = data.findings
     assert (finding.what, finding.ids) == (ALSO_LATER, ("x1", "x2"))
-    assert not material.seen & set(material.test.digests)
-    assert material.seen == {*material.train.digests, *material.valid.digests}
+    assert not data.seen & set(data.parts["test"]["digest"])
+    assert data.seen == {*data.parts["train"]["digest"], *data.parts["valid"]["digest"]}
 
 
 def test_nothing_to_stop_by_is_said() -> None:
@@ -169,9 +168,9 @@ def test_a_picture_network_begins_with_a_layer_that_is_fitted_to_mirror_images_t
     features = make_trainable(network, 32).encoder.features  # type: ignore[attr-defined]
     views = np.concatenate([features(values)[0], features(values, mirrored=True)[0]])
     weights, biases = first_layer(views, np.tile(codes, 2))
-    trainee = make_trainable(network, 32)
-    trainee.begin(Part(cards.ids, values, values, codes))
-    layer = trainee.network.get_classifier()  # type: ignore[operator]
+    trainable = make_trainable(network, 32)
+    trainable.begin(pd.DataFrame({"value": values, "code": codes}))
+    layer = trainable.network.get_classifier()  # type: ignore[operator]
     np.testing.assert_array_equal(layer.weight.detach().numpy(), weights)
     np.testing.assert_array_equal(layer.bias.detach().numpy(), biases)
     once, _ = first_layer(views[: len(values)], codes)
@@ -192,8 +191,8 @@ def neighbourhood(codes: list[int], rows: list[list[float]]) -> Any:
     import_with_torch("transformers.trainer")
     from prodcat_index.learning.finetuning.training import Neighbourhood
 
-    begun = Rows(np.array(rows, dtype=np.float32), np.array(codes))
-    return Neighbourhood(AsGiven(), begun, 0.0)  # type: ignore[arg-type]
+    initial_embeddings = Rows(np.array(rows, dtype=np.float32), np.array(codes))
+    return Neighbourhood(AsGiven(), initial_embeddings, 0.0)  # type: ignore[arg-type]
 
 
 def test_the_loss_is_the_share_of_the_votes_of_other_categories() -> None:
@@ -255,7 +254,7 @@ def test_chance_depends_on_its_number_alone_and_disturbs_nobody() -> None:
 )
 def test_a_wrong_setting_is_named(wrong: dict[str, float], named: str) -> None:
     with pytest.raises(EncoderError, match=named):
-        check_settings(replace(FinetuneSettings(), **wrong))  # type: ignore[arg-type]
+        FinetuneSettings(**wrong)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

@@ -1,1 +1,1 @@
-"""From values to unit rows: the contract, the registry, and the encoders."""
+"""From values to unit rows: the encoder contract, the registry, the encoders and their cache."""

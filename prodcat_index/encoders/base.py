@@ -1,4 +1,4 @@
-"""The contract that every encoder keeps."""
+"""The contract that every encoder keeps, and the few functions that encoders share."""
 
 from __future__ import annotations
 
@@ -6,20 +6,19 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import ClassVar, Literal, TypeVar
 from urllib.parse import quote, unquote
 
 import numpy as np
-import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from prodcat_index.cards.card import ModalityKind
 from prodcat_index.errors import EncoderError
-from prodcat_index.types import BoolArray, Float32Array
+from prodcat_index.types import MISSING, BoolArray, Float32Array, FloatingArray
 
 Precision = Literal["float32", "bfloat16"]
-Crop = Literal["none"]
 
 
 class Options(BaseModel):
@@ -28,13 +27,14 @@ class Options(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-_OptionsT = TypeVar("_OptionsT", bound=Options)
+OptionsT = TypeVar("OptionsT", bound=Options)
 
 
-def split_options(argument: str, kind: type[_OptionsT]) -> tuple[str, _OptionsT]:
+def split_options(argument: str, kind: type[OptionsT]) -> tuple[str, OptionsT]:
     """Split what follows ``scheme:`` in a spec into a name and its options."""
     name, _, query = argument.partition("?")
     given: dict[str, str] = {}
+    # Not parse_qsl, which reads the + of a prefix such as "C++ " as a blank.
     for part in query.split("&") if query else ():
         key, separator, value = part.partition("=")
         if not separator or key in given:
@@ -43,23 +43,8 @@ def split_options(argument: str, kind: type[_OptionsT]) -> tuple[str, _OptionsT]
                 "a file or folder with ? in its name must be renamed."
             )
         given[key] = unquote(value)
-    return name, _checked(argument, kind, given)
-
-
-def join_options(name: str, options: Options) -> str:
-    """Write a name and options as :func:`split_options` reads them, always in the same order."""
-    values = options.model_dump(exclude_none=True)
-    pairs = [f"{key}={_escaped(str(value))}" for key, value in values.items()]
-    return f"{name}?{'&'.join(pairs)}" if pairs else name
-
-
-def _escaped(value: str) -> str:
-    return re.sub(r"[%&\s]", lambda match: quote(match[0]), value)
-
-
-def _checked(argument: str, kind: type[_OptionsT], given: dict[str, str]) -> _OptionsT:
     try:
-        return kind.model_validate(given)
+        return name, kind.model_validate(given)
     except ValidationError as error:
         key = str(error.errors()[0]["loc"][0])
     if key not in kind.model_fields:
@@ -73,6 +58,17 @@ def _checked(argument: str, kind: type[_OptionsT], given: dict[str, str]) -> _Op
     )
 
 
+def join_options(name: str, options: Options) -> str:
+    """Write a name and options as :func:`split_options` reads them, always in the same order."""
+    values = options.model_dump(exclude_none=True).items()
+    pairs = [f"{key}={_escape(str(value))}" for key, value in values]
+    return f"{name}?{'&'.join(pairs)}" if pairs else name
+
+
+def _escape(value: str) -> str:
+    return re.sub(r"[%&\s]", lambda match: quote(match[0]), value)
+
+
 @dataclass(frozen=True)
 class Encoded:
     """Embeddings of some values.
@@ -81,16 +77,20 @@ class Encoded:
     ----------
     vectors
         float32, shape (n, dim): rows of length 1, or of zeros where ``present`` is false.
-    present
-        bool, shape (n,): whether the encoder could say anything about the value. A missing
-        value, an unreadable picture and a text without one known n-gram are all absent.
     problems
         Reason -> positions of the values that should have been readable and were not.
     """
 
     vectors: Float32Array
-    present: BoolArray
     problems: Mapping[str, Sequence[int]] = field(default_factory=dict)
+
+    @cached_property
+    def present(self) -> BoolArray:
+        """Which values have a row, bool of shape (n,).
+
+        A missing value, an unreadable picture and a text without one known n-gram have none.
+        """
+        return np.any(self.vectors != 0, axis=1)
 
 
 class Encoder(ABC):
@@ -102,7 +102,7 @@ class Encoder(ABC):
     Attributes
     ----------
     reads
-        What a value is.
+        The kind of value, ``"text"`` or ``"picture"``.
     cached
         Whether rows are kept on disk for later runs. An encoder that is fitted on the catalogue
         has other rows for every catalogue, and so nothing to keep.
@@ -133,11 +133,11 @@ class Encoder(ABC):
         values
             Texts, or paths of picture files; the empty string is a missing value.
         label
-            Shown beside the progress bar; no bar is drawn without one.
+            Text beside the progress bar; no bar is drawn without one.
         """
 
     def fit(self, values: Sequence[str]) -> None:
-        """Learn from the values of a catalogue; encoders that come trained learn nothing."""
+        """Fit the encoder to the values of a catalogue; pretrained encoders do nothing."""
 
     def save(self, folder: Path) -> None:
         """Write what :meth:`fit` learned into an empty folder."""
@@ -153,10 +153,28 @@ class Encoder(ABC):
         return cls.from_spec(argument)
 
 
-def unit_rows(vectors: npt.NDArray[np.floating]) -> Float32Array:
+def unit_rows(vectors: FloatingArray) -> Float32Array:
     """Scale rows to length 1; rows of zeros, or without a finite length, become zeros."""
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
     scalable = np.isfinite(lengths) & (lengths > 0)
     return np.divide(
         vectors, lengths, out=np.zeros(vectors.shape, dtype=np.float32), where=scalable
     )
+
+
+def distinct(values: Sequence[str]) -> list[str]:
+    """Return each value that is not empty once, in order of first appearance."""
+    return list(dict.fromkeys(value for value in values if value))
+
+
+def rows_of(values: Sequence[str], embedded: Sequence[str], rows: Float32Array) -> Float32Array:
+    """Return the row of each value, float32 (n, dim); zeros for one that was not embedded."""
+    position = {value: row for row, value in enumerate(embedded)}
+    # The zeros come last, where the index -1 finds them.
+    padded = np.concatenate([rows, np.zeros((1, rows.shape[1]), dtype=np.float32)])
+    return padded[[position.get(value, MISSING) for value in values]]
+
+
+def without_surrogates(text: str) -> str:
+    """Replace lone surrogates, which a broken locale types and no tokenizer reads."""
+    return text.encode("utf-8", "replace").decode("utf-8")

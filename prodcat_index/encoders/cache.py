@@ -3,7 +3,7 @@
 An embedding is found by the fingerprint of its encoder and the digest of what was embedded. The
 file is SQLite; every access opens it for some milliseconds under a lock of its own, so that any
 number of processes and threads may share it, and a damaged file can be set aside while nobody
-has it open. Whatever is wrong with the cache is said once on stderr and never costs an answer.
+has it open. A problem of the cache is one note on stderr and never costs an answer.
 """
 
 from __future__ import annotations
@@ -11,26 +11,34 @@ from __future__ import annotations
 import os
 import re
 import sqlite3
-import sys
 import time
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import closing
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
 
 from prodcat_index.errors import EncoderError
+from prodcat_index.progress import note_once
 from prodcat_index.types import Float32Array
 
+CACHE_VARIABLE = "PRODCAT_CACHE"
+SIZE_VARIABLE = "PRODCAT_CACHE_SIZE"
+OFF = "off"
+DEFAULT_LIMIT = 4 * 1024**3
+# Seconds to wait for another process.
 PATIENCE = 30.0
-# How exactly the time of use is kept: a finer one would write at every look-up.
+# Seconds within which the time of use is not updated: a finer grain would write at every look-up.
 USE_GRAIN = 24 * 3600
+# Large enough for few statements, small enough to remove little more than must go.
 EVICTED_AT_ONCE = 256
 
+_UNITS = {"": 1, "K": 1024, "M": 1024**2, "G": 1024**3, "T": 1024**4}
+# Where a file system has no locks, the lock raises NotImplementedError.
+_FAILURES = (OSError, NotImplementedError, sqlite3.Error)
 _SCHEMA = """
 PRAGMA auto_vacuum = FULL;
 BEGIN IMMEDIATE;
@@ -43,6 +51,19 @@ CREATE TABLE embeddings (
 );
 CREATE INDEX by_use ON embeddings (used);
 COMMIT;
+"""
+# The casts let a damaged row be a wrong value instead of an error.
+_SELECT = """
+SELECT CAST(vector AS BLOB), checksum, CAST(used AS INTEGER), embeddings.rowid
+FROM embeddings JOIN encoders ON encoder = encoders.id WHERE fingerprint = ? AND digest = ?
+"""
+_COUNT = """
+SELECT spec, fingerprint, count(*), sum(length(vector)) FROM embeddings
+JOIN encoders ON encoder = encoders.id GROUP BY encoders.id ORDER BY count(*) DESC, fingerprint
+"""
+_EVICT = """
+DELETE FROM embeddings WHERE rowid IN
+(SELECT rowid FROM embeddings ORDER BY used, rowid LIMIT ?)
 """
 _T = TypeVar("_T")
 
@@ -57,125 +78,9 @@ class CachedEncoder:
     bytes: int
 
 
-def connected(path: Path, work: Callable[[sqlite3.Connection], _T]) -> _T:
-    """Open the file, with its tables if it is new, do some work, and close it."""
-    with closing(sqlite3.connect(path, timeout=PATIENCE, isolation_level=None)) as db:
-        if not _number(db, "SELECT count(*) FROM sqlite_master"):
-            db.executescript(_SCHEMA)
-        return work(db)
-
-
-def _number(db: sqlite3.Connection, query: str) -> int:
-    return int(db.execute(query).fetchone()[0])
-
-
-def select(
-    db: sqlite3.Connection, fingerprint: str, digests: Iterable[bytes], dim: int
-) -> dict[bytes, Float32Array]:
-    """Return the undamaged rows of length ``dim`` by their digest, and note that they are used."""
-    now, found, seldom = int(time.time()), {}, []
-    for digest in digests:
-        row = db.execute(
-            "SELECT CAST(vector AS BLOB), checksum, CAST(used AS INTEGER), embeddings.rowid "
-            "FROM embeddings JOIN encoders "
-            "ON encoder = encoders.id WHERE fingerprint = ? AND digest = ?",
-            (fingerprint, digest),
-        ).fetchone()
-        if row and _is_whole(row[0], row[1], dim):
-            found[digest] = np.frombuffer(row[0], dtype="<f4")
-            if row[2] <= now - USE_GRAIN:
-                seldom.append((now, row[3]))
-    if seldom:
-        with _transaction(db):
-            db.executemany("UPDATE embeddings SET used = ? WHERE rowid = ?", seldom)
-    return found
-
-
-def _is_whole(vector: object, checksum: object, dim: int) -> bool:
-    return isinstance(vector, bytes) and len(vector) == 4 * dim and zlib.crc32(vector) == checksum
-
-
-def insert(
-    db: sqlite3.Connection,
-    spec: str,
-    fingerprint: str,
-    vectors: Mapping[bytes, Float32Array],
-    limit: int,
-) -> None:
-    """Store rows by their digest in one transaction, and keep the file within its limit."""
-    blobs = ((digest, vector.astype("<f4").tobytes()) for digest, vector in vectors.items())
-    now = int(time.time())
-    with _transaction(db):
-        db.execute(
-            "INSERT OR IGNORE INTO encoders (fingerprint, spec) VALUES (?, ?)", (fingerprint, spec)
-        )
-        (encoder,) = db.execute(
-            "SELECT id FROM encoders WHERE fingerprint = ?", (fingerprint,)
-        ).fetchone()
-        db.executemany(
-            "INSERT OR REPLACE INTO embeddings VALUES (?, ?, ?, ?, ?)",
-            ((encoder, digest, blob, zlib.crc32(blob), now) for digest, blob in blobs),
-        )
-        _shrink(db, limit)
-
-
-def _shrink(db: sqlite3.Connection, limit: int) -> None:
-    """Remove what was used longest ago until the file is small enough."""
-    while size(db) > limit:
-        removed = db.execute(
-            "DELETE FROM embeddings WHERE rowid IN "
-            "(SELECT rowid FROM embeddings ORDER BY used, rowid LIMIT ?)",
-            (EVICTED_AT_ONCE,),
-        ).rowcount
-        if not removed:
-            return
-
-
-def size(db: sqlite3.Connection) -> int:
-    """Return the size of the file in bytes, once the transaction is over."""
-    pages = _number(db, "PRAGMA page_count") - _number(db, "PRAGMA freelist_count")
-    return pages * _number(db, "PRAGMA page_size")
-
-
-def empty(db: sqlite3.Connection) -> int:
-    """Remove everything, and return how many rows there were."""
-    with _transaction(db):
-        removed = db.execute("DELETE FROM embeddings").rowcount
-        db.execute("DELETE FROM encoders")
-    return removed
-
-
-@contextmanager
-def _transaction(db: sqlite3.Connection) -> Iterator[None]:
-    """Commit at the end; closing the connection before that rolls back."""
-    db.execute("BEGIN IMMEDIATE")
-    yield
-    db.execute("COMMIT")
-
-
-def count(db: sqlite3.Connection) -> tuple[CachedEncoder, ...]:
-    """Count the rows of each encoder, the one with the most first."""
-    rows = db.execute(
-        "SELECT spec, fingerprint, count(*), sum(length(vector)) FROM embeddings "
-        "JOIN encoders ON encoder = encoders.id GROUP BY encoders.id "
-        "ORDER BY count(*) DESC, fingerprint"
-    )
-    return tuple(CachedEncoder(*row) for row in rows)
-
-
-CACHE_VARIABLE = "PRODCAT_CACHE"
-SIZE_VARIABLE = "PRODCAT_CACHE_SIZE"
-OFF = "off"
-DEFAULT_LIMIT = 4 * 1024**3
-
-_UNITS = {"": 1, "K": 1024, "M": 1024**2, "G": 1024**3, "T": 1024**4}
-# Where a file system has no locks, the lock raises NotImplementedError.
-_FAILURES = (OSError, NotImplementedError, sqlite3.Error)
-
-
 @dataclass(frozen=True)
 class CacheSummary:
-    """What the cache holds."""
+    """What the cache holds; sizes are in bytes."""
 
     path: Path
     bytes: int
@@ -189,15 +94,25 @@ class CacheSummary:
 
 
 def default_cache() -> EmbeddingCache | None:
-    """Return the cache that the user means."""
+    """Return the cache that ``PRODCAT_CACHE`` names, or the user's; None if it is off."""
     folder = os.environ.get(CACHE_VARIABLE, "")
     if folder == OFF:
         return None
     if folder:
-        return EmbeddingCache(Path(folder), _wanted_limit())
+        return EmbeddingCache(Path(folder), _size_limit())
     from platformdirs import user_cache_path
 
-    return EmbeddingCache(user_cache_path("prodcat-index", appauthor=False), _wanted_limit())
+    return EmbeddingCache(user_cache_path("prodcat-index", appauthor=False), _size_limit())
+
+
+def _size_limit() -> int:
+    text = os.environ.get(SIZE_VARIABLE, "")
+    match = re.fullmatch(r"([0-9]{1,15}(?:\.[0-9]+)?) *([KMGT]?)(?:I?B)?", text.strip().upper())
+    if match:
+        return int(float(match[1]) * _UNITS[match[2]])
+    if text:
+        note_once(f"{SIZE_VARIABLE}={text} is no size such as 500M or 4G; the cache keeps to 4G.")
+    return DEFAULT_LIMIT
 
 
 class EmbeddingCache:
@@ -206,7 +121,7 @@ class EmbeddingCache:
     Parameters
     ----------
     folder
-        Made when it is first needed.
+        Folder of the file; it is made when it is first needed.
     limit
         Largest size of the file in bytes.
     """
@@ -214,56 +129,31 @@ class EmbeddingCache:
     def __init__(self, folder: Path, limit: int = DEFAULT_LIMIT) -> None:
         self.path = folder / "embeddings.sqlite"
         self.limit = limit
+        self._damaged_path = self.path.with_suffix(".damaged")
         self._usable = True
 
     def get(
         self, fingerprint: str, digests: Iterable[bytes], dim: int
     ) -> dict[bytes, Float32Array]:
-        """Look up embeddings.
-
-        Parameters
-        ----------
-        fingerprint
-            Of the encoder.
-        digests
-            Of the contents that were embedded.
-        dim
-            Length of a row.
-
-        Returns
-        -------
-        dict
-            Digest -> float32 row of shape (dim,), for those that are there and undamaged.
-        """
+        """Return digest -> float32 row of length `dim`, for those that are there and undamaged."""
         wanted = list(digests)
-        return self._attempt(lambda db: select(db, fingerprint, wanted, dim), {})
+        return self._attempt(lambda db: _select(db, fingerprint, wanted, dim), {})
 
     def put(self, spec: str, fingerprint: str, vectors: Mapping[bytes, Float32Array]) -> None:
-        """Store embeddings, all or none of them.
-
-        Parameters
-        ----------
-        spec, fingerprint
-            Of the encoder.
-        vectors
-            Digest -> float32 row.
-        """
+        """Store the rows of an encoder by digest, all or none of them."""
         if vectors:
-            self._attempt(lambda db: insert(db, spec, fingerprint, vectors, self.limit), None)
+            self._attempt(lambda db: _insert(db, spec, fingerprint, vectors, self.limit), None)
 
     def summary(self) -> CacheSummary:
         """Count what is there."""
-        nothing: tuple[CachedEncoder, ...] = ()
-        encoders, size = self._attempt(lambda db: (count(db), size(db)), (nothing, 0))
-        return CacheSummary(self.path, size, self.limit, encoders)
+        nothing: tuple[list[CachedEncoder], int] = ([], 0)
+        encoders, size = self._attempt(
+            lambda db: ([CachedEncoder(*row) for row in db.execute(_COUNT)], _size(db)), nothing
+        )
+        return CacheSummary(self.path, size, self.limit, tuple(encoders))
 
     def clear(self) -> int:
-        """Remove every embedding, and the damaged file that was set aside, if there is one.
-
-        Returns
-        -------
-        int
-            How many embeddings there were.
+        """Remove every embedding and a damaged file that was set aside; return their number.
 
         Raises
         ------
@@ -271,70 +161,117 @@ class EmbeddingCache:
             If the cache cannot be written.
         """
         try:
-            with self._lock():
-                removed = self._work(empty)
-                self._set_aside_path.unlink(missing_ok=True)
+            removed = self._locked(_delete_all)
+            self._damaged_path.unlink(missing_ok=True)
         except _FAILURES as error:
             raise EncoderError(
                 f"The cache {self.path} cannot be emptied ({error}); remove the file by hand."
             ) from error
         return removed
 
-    @property
-    def _set_aside_path(self) -> Path:
-        return self.path.with_suffix(".damaged")
-
     def _attempt(self, work: Callable[[sqlite3.Connection], _T], otherwise: _T) -> _T:
         if not self._usable:
             return otherwise
         try:
-            with self._lock():
-                return self._work(work)
+            return self._locked(work)
         except _FAILURES as error:
             self._usable = False
-            _say_once(
+            note_once(
                 f"embeddings are not cached in {self.path.parent} ({error}); "
                 f"set {CACHE_VARIABLE} to a folder that can be written, or to {OFF}."
             )
             return otherwise
 
-    @contextmanager
-    def _lock(self) -> Iterator[None]:
+    def _locked(self, work: Callable[[sqlite3.Connection], _T]) -> _T:
+        """Do some work on the file while no other process has it, on a new file if damaged."""
         from filelock import FileLock
 
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(self.path.with_suffix(".lock"), timeout=PATIENCE):
-            yield
+            try:
+                return _connected(self.path, work)
+            except sqlite3.OperationalError:
+                raise
+            except sqlite3.DatabaseError as error:
+                # A journal left beside would be played back into the new file.
+                self.path.with_name(self.path.name + "-journal").unlink(missing_ok=True)
+                self.path.replace(self._damaged_path)
+                note_once(
+                    f"the cache {self.path} is damaged ({error}); it is set aside as "
+                    f"{self._damaged_path.name} and a new one is begun."
+                )
+                return _connected(self.path, work)
 
-    def _work(self, work: Callable[[sqlite3.Connection], _T]) -> _T:
-        try:
-            return connected(self.path, work)
-        except sqlite3.OperationalError:
-            raise
-        except sqlite3.DatabaseError as error:
-            self._set_aside(error)
-            return connected(self.path, work)
 
-    def _set_aside(self, error: sqlite3.DatabaseError) -> None:
-        # A journal left beside would be played back into the new file.
-        self.path.with_name(self.path.name + "-journal").unlink(missing_ok=True)
-        self.path.replace(self._set_aside_path)
-        _say_once(
-            f"the cache {self.path} is damaged ({error}); it is set aside as "
-            f"{self._set_aside_path.name} and a new one is begun."
+def _connected(path: Path, work: Callable[[sqlite3.Connection], _T]) -> _T:
+    """Open the file, with its tables if it is new, do some work, and close it."""
+    with closing(sqlite3.connect(path, timeout=PATIENCE, isolation_level=None)) as db:
+        if not _number(db, "SELECT count(*) FROM sqlite_master"):
+            db.executescript(_SCHEMA)
+        return work(db)
+
+
+def _number(db: sqlite3.Connection, query: str) -> int:
+    return int(db.execute(query).fetchone()[0])
+
+
+def _select(
+    db: sqlite3.Connection, fingerprint: str, digests: Iterable[bytes], dim: int
+) -> dict[bytes, Float32Array]:
+    """Return the undamaged rows of length ``dim`` by their digest, and note that they are used."""
+    now, found, stale = int(time.time()), {}, []
+    for digest in digests:
+        row = db.execute(_SELECT, (fingerprint, digest)).fetchone()
+        if row and _is_whole(row[0], row[1], dim):
+            found[digest] = np.frombuffer(row[0], dtype="<f4")
+            if row[2] <= now - USE_GRAIN:
+                stale.append((now, row[3]))
+    if stale:
+        with db:
+            db.execute("BEGIN IMMEDIATE")
+            db.executemany("UPDATE embeddings SET used = ? WHERE rowid = ?", stale)
+    return found
+
+
+def _is_whole(vector: object, checksum: object, dim: int) -> bool:
+    return isinstance(vector, bytes) and len(vector) == 4 * dim and zlib.crc32(vector) == checksum
+
+
+def _insert(
+    db: sqlite3.Connection,
+    spec: str,
+    fingerprint: str,
+    vectors: Mapping[bytes, Float32Array],
+    limit: int,
+) -> None:
+    """Store rows by their digest in one transaction, and keep the file within its limit."""
+    blobs = [(digest, vector.astype("<f4").tobytes()) for digest, vector in vectors.items()]
+    now = int(time.time())
+    with db:
+        db.execute("BEGIN IMMEDIATE")
+        names = (fingerprint, spec)
+        db.execute("INSERT OR IGNORE INTO encoders (fingerprint, spec) VALUES (?, ?)", names)
+        (encoder,) = db.execute(
+            "SELECT id FROM encoders WHERE fingerprint = ?", (fingerprint,)
+        ).fetchone()
+        db.executemany(
+            "INSERT OR REPLACE INTO embeddings VALUES (?, ?, ?, ?, ?)",
+            ((encoder, digest, blob, zlib.crc32(blob), now) for digest, blob in blobs),
         )
+        while _size(db) > limit:
+            if not db.execute(_EVICT, (EVICTED_AT_ONCE,)).rowcount:
+                break
 
 
-@cache
-def _say_once(what: str) -> None:
-    print(f"note: {what}", file=sys.stderr)
+def _size(db: sqlite3.Connection) -> int:
+    """Return the size of the file in bytes, once the transaction is over."""
+    pages = _number(db, "PRAGMA page_count") - _number(db, "PRAGMA freelist_count")
+    return pages * _number(db, "PRAGMA page_size")
 
 
-def _wanted_limit() -> int:
-    text = os.environ.get(SIZE_VARIABLE, "")
-    match = re.fullmatch(r"([0-9]{1,15}(?:\.[0-9]+)?) *([KMGT]?)(?:I?B)?", text.strip().upper())
-    if match:
-        return int(float(match[1]) * _UNITS[match[2]])
-    if text:
-        _say_once(f"{SIZE_VARIABLE}={text} is no size such as 500M or 4G; the cache keeps to 4G.")
-    return DEFAULT_LIMIT
+def _delete_all(db: sqlite3.Connection) -> int:
+    with db:
+        db.execute("BEGIN IMMEDIATE")
+        removed = db.execute("DELETE FROM embeddings").rowcount
+        db.execute("DELETE FROM encoders")
+    return removed

@@ -13,25 +13,26 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from prodcat_index.cards.card import ModalityKind
 from prodcat_index.cards.pictures import MAX_PIXELS
-from prodcat_index.encoders.base import Encoded, Encoder
+from prodcat_index.encoders.base import Encoded, Encoder, distinct
 from prodcat_index.encoders.cache import EmbeddingCache
 from prodcat_index.files import sha256_of
 from prodcat_index.progress import progress_bar
-from prodcat_index.types import Float32Array
+from prodcat_index.types import MISSING
 
 # A killed run loses one batch at most.
 BATCH: dict[ModalityKind, int] = {"picture": 128, "text": 512}
 # A few queries are embedded in less time than it takes to write them to disk safely.
 FEWEST_STORED = 16
-HASHERS = 2
+HASHING_THREADS = 2
+# Files that are hashed ahead of the network at most.
 LOOK_AHEAD = 256
 # The largest picture in four bytes a pixel; a longer file is embedded without the cache.
 MAX_HASHED_BYTES = 4 * MAX_PIXELS
 
+# Inode, size and time of change in nanoseconds.
 _Stamp = tuple[int, int, int]
 
 
@@ -41,10 +42,10 @@ def embed(
     """Embed values, as ``encoder.encode`` does, taking from the cache what it holds."""
     if cache is None or not encoder.cached:
         return encoder.encode(values, label=label)
-    distinct = list(dict.fromkeys(value for value in values if value))
-    contents = _contents(encoder.reads, distinct)
-    with progress_bar(len(distinct), label, encoder.reads) as bar:
-        run = _Run(encoder, cache, len(distinct), bar, stores=len(values) >= FEWEST_STORED)
+    wanted = distinct(values)
+    contents = _contents(encoder.reads, wanted)
+    with progress_bar(len(wanted), label, encoder.reads) as bar:
+        run = _Run(encoder, cache, len(wanted), bar, stores=len(values) >= FEWEST_STORED)
         while window := list(islice(contents, BATCH[encoder.reads])):
             run.add(window)
         run.finish()
@@ -52,9 +53,11 @@ def embed(
 
 
 def content_digests(reads: ModalityKind, values: Sequence[str]) -> list[str]:
-    """Digest what values stand for, so that a value is known again under whatever id or path."""
-    distinct = list(dict.fromkeys(value for value in values if value))
-    known = {content.value: content.digest for content in _contents(reads, distinct)}
+    """Return the sha256 in hex of what each value stands for, whatever its id or path.
+
+    A missing value, and one that cannot be read, has the empty string.
+    """
+    known = {content.value: content.digest for content in _contents(reads, distinct(values))}
     return [(known.get(value) or b"").hex() for value in values]
 
 
@@ -85,7 +88,7 @@ def _text(text: str) -> _Content:
 
 def _pictures_ahead(paths: Sequence[str]) -> Iterator[_Content]:
     """Read files in threads, a bounded number of them ahead of the network."""
-    with ThreadPoolExecutor(HASHERS) as pool:
+    with ThreadPoolExecutor(HASHING_THREADS) as pool:
         waiting: deque[Future[_Content]] = deque()
         for path in paths:
             waiting.append(pool.submit(_picture, path))
@@ -109,6 +112,7 @@ def _stamp(path: str) -> _Stamp | None:
         found = Path(path).stat()
     except (OSError, ValueError):
         return None
+    # Reading a named pipe would wait for ever.
     if not stat.S_ISREG(found.st_mode) or found.st_size > MAX_HASHED_BYTES:
         return None
     return found.st_ino, found.st_size, found.st_mtime_ns
@@ -154,18 +158,15 @@ class _Run:
 
     def encoded(self, values: Sequence[str]) -> Encoded:
         """Return a row for each value, and the positions of those that had problems."""
-        rows = [self._row_of_value.get(value, -1) for value in values]
+        rows = [self._row_of_value.get(value, MISSING) for value in values]
         problems: dict[str, list[int]] = defaultdict(list)
         for position, row in enumerate(rows):
             if row in self._reasons:
                 problems[self._reasons[row]].append(position)
-        vectors = self._select(np.array(rows, dtype=np.intp))
-        return Encoded(vectors, np.any(vectors != 0, axis=1), dict(problems))
-
-    def _select(self, rows: npt.NDArray[np.intp]) -> Float32Array:
         every = self._vectors[:-1]
         # A large catalogue, each of its values another one, is not copied.
-        return every if np.array_equal(rows, np.arange(len(every))) else self._vectors[rows]
+        in_order = np.array_equal(rows, np.arange(len(every)))
+        return Encoded(every if in_order else self._vectors[rows], dict(problems))
 
     def _is_new(self, content: _Content) -> bool:
         known = content.key in self._row_of_key
@@ -181,12 +182,9 @@ class _Run:
             self._reasons.update({rows[position]: reason for position in positions})
         self._bar.update(len(batch))
         if self._stores:
-            self._store(batch, rows)
-
-    def _store(self, batch: Sequence[_Content], rows: Sequence[int]) -> None:
-        vectors = {
-            content.digest: self._vectors[row]
-            for content, row in zip(batch, rows, strict=True)
-            if content.digest and row not in self._reasons and content.unchanged
-        }
-        self._cache.put(self._encoder.spec, self._fingerprint, vectors)
+            vectors = {
+                content.digest: self._vectors[row]
+                for content, row in zip(batch, rows, strict=True)
+                if content.digest and row not in self._reasons and content.unchanged
+            }
+            self._cache.put(self._encoder.spec, self._fingerprint, vectors)

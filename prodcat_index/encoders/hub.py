@@ -7,40 +7,33 @@ from pathlib import Path
 
 from prodcat_index.errors import EncoderError
 
+# Seconds to wait for an answer of the hub.
 TIMEOUT = 10.0
+WAY_OUT = "take another model, or the preset embedded"
 
 
 def fetch_model(name: str, patterns: Sequence[str], local_form: str) -> Path:
     """Return the local folder of a hub model, which is downloaded if it is not there yet."""
-    _check_name(name)
-    return _cached(name, patterns) or _downloaded(name, patterns, local_form)
-
-
-def _check_name(name: str) -> None:
-    from huggingface_hub.errors import HFValidationError
-    from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
 
     try:
-        validate_repo_id(name)
+        folder = Path(snapshot_download(name, allow_patterns=[*patterns], local_files_only=True))
     except HFValidationError as error:
         raise EncoderError(
             f"{name!r} is neither a model of the hub nor a folder that exists."
         ) from error
-
-
-def _cached(name: str, patterns: Sequence[str]) -> Path | None:
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import LocalEntryNotFoundError
-
-    try:
-        folder = Path(snapshot_download(name, allow_patterns=[*patterns], local_files_only=True))
     except LocalEntryNotFoundError:
-        return None
+        return _download(name, patterns, local_form)
     # A download that was stopped leaves a folder without its largest files.
-    return folder if any(folder.rglob("*.safetensors")) else None
+    return folder if _has_weights(folder) else _download(name, patterns, local_form)
 
 
-def _downloaded(name: str, patterns: Sequence[str], local_form: str) -> Path:
+def _has_weights(folder: Path) -> bool:
+    return any(folder.rglob("*.safetensors"))
+
+
+def _download(name: str, patterns: Sequence[str], local_form: str) -> Path:
     from huggingface_hub import HfApi, constants, snapshot_download
     from huggingface_hub.errors import RepositoryNotFoundError
 
@@ -54,18 +47,16 @@ def _downloaded(name: str, patterns: Sequence[str], local_form: str) -> Path:
     try:
         # The download itself would wait forever for a hub that does not answer.
         HfApi().model_info(name, timeout=TIMEOUT)
-        folder = Path(snapshot_download(name, allow_patterns=[*patterns]))
+        return Path(snapshot_download(name, allow_patterns=[*patterns]))
     except RepositoryNotFoundError:
         reason = "the hub has no such model, or shows it only to those who log in"
     except Exception as error:
         reason = f"the hub {constants.ENDPOINT} cannot be reached: {cause_of(error)}"
-    else:
-        return folder
     raise EncoderError(f"The model {name} cannot be downloaded ({reason}); {ways_out}.")
 
 
 def cause_of(error: BaseException) -> str:
-    """Return the first line of what an error was caused by in the first place."""
+    """Return the first line of the error that began the chain."""
     while error.__cause__ is not None:
         error = error.__cause__
     return (str(error).strip() or type(error).__name__).splitlines()[0]
@@ -80,11 +71,11 @@ def cached_models() -> dict[str, Path]:
         repositories = scan_cache_dir(constants.HF_HUB_CACHE).repos
     except CacheNotFound:
         return {}
-    found = {}
-    for repository in sorted(repositories, key=lambda repository: repository.repo_id):
-        newest = max(
-            repository.revisions, key=lambda revision: revision.last_modified, default=None
-        )
-        if newest and any(newest.snapshot_path.rglob("*.safetensors")):
-            found[repository.repo_id] = newest.snapshot_path
-    return found
+    newest = {
+        repository.repo_id: max(
+            repository.revisions, key=lambda revision: revision.last_modified
+        ).snapshot_path
+        for repository in sorted(repositories, key=lambda repository: repository.repo_id)
+        if repository.revisions
+    }
+    return {name: folder for name, folder in newest.items() if _has_weights(folder)}

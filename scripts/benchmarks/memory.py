@@ -76,10 +76,10 @@ def embed_pictures(folder: Path, count: int) -> Embedded:
     from prodcat_index.encoders.cache import EmbeddingCache
     from prodcat_index.encoders.device import import_with_torch
     from prodcat_index.encoders.embedding import embed
-    from prodcat_index.encoders.timm_image import NamedTimmEncoder
+    from prodcat_index.encoders.timm_image import TimmEncoder, TimmOptions
 
     model = import_with_torch("timm").create_model(NETWORK, pretrained=False, num_classes=0)
-    encoder = NamedTimmEncoder(NETWORK, model, "benchmark", input_size=SIDE)
+    encoder = TimmEncoder(NETWORK, model, "benchmark", TimmOptions(input_size=SIDE))
     paths = [str(folder / f"{n:07d}.jpg") for n in range(count)]
     embed(encoder, paths[:WARM_UP], cache=None)
     before = peak_bytes()

@@ -13,14 +13,13 @@ from prodcat_index.encoders.registry import RECORD, SEEN, FinetunedRecord
 from prodcat_index.errors import EncoderError
 from prodcat_index.files import LOCK, check_output_folder, exclusive_folder, replace_text
 from prodcat_index.learning.finetuning.trainable import TrainableEncoder
-from prodcat_index.learning.finetuning.training_data import TrainingData
 
 CHECKPOINTS, IDENTITY, STATE, SPLIT = "checkpoints", "run.txt", "trainer_state.json", "split.csv"
 
 
 @contextmanager
 def exclusive_run_dir(folder: Path) -> Iterator[None]:
-    """Keep a folder for one training meanwhile."""
+    """Keep a folder for one training meanwhile: a new one, or that of a run that was stopped."""
     if (folder / RECORD).exists():
         raise EncoderError(f"{folder} holds a fine-tuned encoder already; name another folder.")
     if not (folder / CHECKPOINTS).exists():
@@ -40,11 +39,8 @@ def resume_point(folder: Path, identity: str) -> Path | None:
             f"{folder} holds an unfinished training of another encoder, other cards or other "
             "settings; repeat the command that began it, name another folder, or remove this one."
         )
-    return max(_whole_checkpoints(note.parent), key=_step, default=None)
-
-
-def _whole_checkpoints(folder: Path) -> list[Path]:
-    return [path for path in folder.glob("checkpoint-*") if _is_whole(path)]
+    whole = [path for path in note.parent.glob("checkpoint-*") if _is_whole(path)]
+    return max(whole, key=lambda path: int(path.name.partition("-")[2]), default=None)
 
 
 def _is_whole(checkpoint: Path) -> bool:
@@ -56,21 +52,16 @@ def _is_whole(checkpoint: Path) -> bool:
     return True
 
 
-def _step(checkpoint: Path) -> int:
-    return int(checkpoint.name.partition("-")[2])
-
-
 def write_encoder(
     folder: Path,
-    trainee: TrainableEncoder,
+    trainable: TrainableEncoder,
     split: Split,
-    material: TrainingData,
+    seen: frozenset[str],
     record: FinetunedRecord,
 ) -> None:
     """Write a fine-tuned encoder, the record last, and remove the checkpoints."""
-    trainee.save(folder)
+    trainable.save(folder)
     split.save(folder / SPLIT)
-    (folder / SEEN).write_text("\n".join(sorted(material.seen)) + "\n", encoding="ascii")
-    text = json.dumps(record.model_dump(), ensure_ascii=False, indent=2)
-    replace_text(folder / RECORD, text)
+    (folder / SEEN).write_text("\n".join(sorted(seen)) + "\n", encoding="ascii")
+    replace_text(folder / RECORD, json.dumps(record.model_dump(), ensure_ascii=False, indent=2))
     shutil.rmtree(folder / CHECKPOINTS)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 from torch.utils.data import Dataset, Sampler
 from transformers import (
@@ -27,22 +28,64 @@ from transformers import (
 from prodcat_index.encoders.device import import_with_torch, pick_device
 from prodcat_index.errors import EncoderError
 from prodcat_index.learning.finetuning.finetune import FinetuneSettings, TrainingPrecision
+from prodcat_index.learning.finetuning.run_dir import CHECKPOINTS, resume_point
 from prodcat_index.learning.finetuning.trainable import TrainableEncoder
 from prodcat_index.learning.finetuning.training_data import (
     VOTE,
-    Part,
     Rows,
     TrainingData,
+    best_epoch,
     equal_chances,
     knn_f1,
 )
 from prodcat_index.progress import progress_bar
 
 WEIGHT_DECAY = 0.05
+# Share of the steps in which the learning rate rises to its full value.
 WARMUP = 0.1
 LOG_EVERY = 10
 METRIC = "eval_f1"
+# More decode pictures faster than a GPU takes them.
 MOST_WORKERS = 8
+# A run that is killed loses this much at most.
+SECONDS_BETWEEN_CHECKPOINTS = 300.0
+
+History = tuple[dict[str, float], ...]
+
+
+def train(
+    trainable: TrainableEncoder,
+    data: TrainingData,
+    settings: FinetuneSettings,
+    run_dir: Path,
+    identity: str,
+    say: Callable[[str], None],
+) -> History:
+    """Train a network in place, from the last checkpoint if there is one, and keep its best epoch.
+
+    Returns ``epoch`` with ``loss`` or ``f1``, in order; epoch 0 is the network as it began.
+    """
+    train_cards, valid_cards = data.parts["train"], data.parts["valid"]
+    trainable.begin(train_cards)
+    weights = {name: value.clone() for name, value in trainable.network.state_dict().items()}
+    initial_embeddings = trainable.rows(train_cards)
+    f1 = knn_f1(initial_embeddings, trainable.rows(valid_cards))
+    start = resume_point(run_dir, identity)
+    if start:
+        say(f"going on from step {start.name.partition('-')[2]} of the run that was stopped")
+    trainer = _KnnTrainer(trainable, data, initial_embeddings, settings, run_dir, say)
+    trainer.train(resume_from_checkpoint=str(start) if start else None)
+    logged = [_history_entry(entry) for entry in trainer.state.log_history]
+    history = ({"epoch": 0.0, "f1": f1}, *(entry for entry in logged if len(entry) > 1))
+    if best_epoch(history)[0] == 0:
+        say("no epoch was better than the network as it began, which is kept")
+        trainable.network.load_state_dict(weights)
+    return history
+
+
+def _history_entry(entry: dict[str, float]) -> dict[str, float]:
+    names = {"epoch": "epoch", "loss": "loss", METRIC: "f1"}
+    return {name: float(entry[logged]) for logged, name in names.items() if logged in entry}
 
 
 class Neighbourhood(torch.nn.Module):
@@ -52,15 +95,18 @@ class Neighbourhood(torch.nn.Module):
     mean: torch.Tensor
     known: torch.Tensor
 
-    def __init__(self, trainee: TrainableEncoder, begun: Rows, frozen: float) -> None:
+    def __init__(
+        self, trainable: TrainableEncoder, initial_embeddings: Rows, frozen: float
+    ) -> None:
         super().__init__()
-        self.network = trainee.network
-        self._features = trainee.features
-        self.register_buffer("codes", torch.from_numpy(begun.codes), persistent=False)
-        mean = begun.vectors.mean(axis=0)
+        self.network = trainable.network
+        self._features = trainable.features
+        codes, vectors = initial_embeddings.codes, initial_embeddings.vectors
+        self.register_buffer("codes", torch.tensor(codes), persistent=False)
         # Within the checkpoints, as they may be written within an epoch.
-        self.register_buffer("mean", torch.from_numpy(mean))
-        self.register_buffer("known", torch.from_numpy(begun.centred(mean)))
+        self.register_buffer("mean", torch.zeros(vectors.shape[1]))
+        self.register_buffer("known", torch.zeros(vectors.shape))
+        self.remember(initial_embeddings)
         parameters = list(self.network.parameters())
         for weights in parameters[: int(frozen * len(parameters))]:
             weights.requires_grad_(False)
@@ -80,40 +126,42 @@ class Neighbourhood(torch.nn.Module):
         return self
 
     def forward(self, inputs: Any, labels: torch.Tensor) -> dict[str, torch.Tensor]:
-        """Return how little of the votes falls to a card's own category, by the cards' numbers."""
+        """Return the mean negative logarithm of the share of votes for a card's own category.
+
+        `labels` are row numbers of the training cards; a card alone in its category is left out.
+        """
         normalize = torch.nn.functional.normalize
         rows = normalize(normalize(self._features(inputs).float()) - self.mean)
         closeness = (rows @ self.known.T).float() / VOTE.temperature
         itself = torch.nn.functional.one_hot(labels, len(self.codes)).bool()
-        alike = (self.codes[labels, None] == self.codes) & ~itself
-        has_kin = alike.any(dim=1)
-        votes = closeness.masked_fill(itself, -torch.inf)[has_kin].logsumexp(dim=1)
-        right = closeness.masked_fill(~alike, -torch.inf)[has_kin].logsumexp(dim=1)
+        same_category = (self.codes[labels, None] == self.codes) & ~itself
+        usable = same_category.any(dim=1)
+        votes = closeness.masked_fill(itself, -torch.inf)[usable].logsumexp(dim=1)
+        right = closeness.masked_fill(~same_category, -torch.inf)[usable].logsumexp(dim=1)
         return {"loss": (votes - right).sum() / max(1, len(votes))}
 
 
-class Examples(Dataset[tuple[Any, int]]):
-    """Training cards with their numbers, each loaded with a random number of its own."""
+class _Examples(Dataset[tuple[Any, int]]):
+    """Training cards with their row numbers, each loaded with a random number of its own."""
 
-    def __init__(self, trainee: TrainableEncoder, pile: Part) -> None:
-        self._trainee = trainee
-        self._pile = pile
+    def __init__(self, trainable: TrainableEncoder, cards: pd.DataFrame) -> None:
+        self._trainable = trainable
+        self._values = cards["value"].tolist()
 
     def __len__(self) -> int:
-        return len(self._pile)
+        return len(self._values)
 
     def __getitem__(self, drawn: tuple[int, int]) -> tuple[Any, int]:
         row, number = drawn
-        loaded = self._trainee.load(self._pile.values[row], number)
-        return loaded, row
+        return self._trainable.load(self._values[row], number), row
 
 
-class Draws(Sampler[tuple[int, int]]):
+class _Draws(Sampler[tuple[int, int]]):
     """The rows of an epoch with a random number each, which depend on seed and epoch alone."""
 
-    def __init__(self, pile: Part, balanced: bool, seed: int) -> None:
-        self._size = len(pile)
-        self._chances = equal_chances(pile.codes) if balanced else None
+    def __init__(self, cards: pd.DataFrame, balanced: bool, seed: int) -> None:
+        self._size = len(cards)
+        self._chances = equal_chances(cards["code"].to_numpy()) if balanced else None
         self._seed = seed
         self._epoch = 0
 
@@ -121,52 +169,55 @@ class Draws(Sampler[tuple[int, int]]):
         return self._size
 
     def set_epoch(self, epoch: int) -> None:
-        """Let the next draws be those of an epoch."""
+        # The trainer calls this before each epoch, that of a resumed run included.
         self._epoch = epoch
 
     def __iter__(self) -> Iterator[tuple[int, int]]:
         rng = np.random.default_rng([self._seed, self._epoch])
-        rows = rng.choice(
-            self._size, self._size, replace=self._chances is not None, p=self._chances
-        )
+        replace = self._chances is not None
+        rows = rng.choice(self._size, self._size, replace=replace, p=self._chances)
         numbers = rng.integers(2**32, size=self._size)
         return zip(rows.tolist(), numbers.tolist(), strict=True)
 
 
-class KnnTrainer(Trainer):
+class _KnnTrainer(Trainer):
     """A trainer that is judged by nearest neighbours."""
 
     def __init__(
         self,
-        trainee: TrainableEncoder,
-        material: TrainingData,
-        begun: Rows,
+        trainable: TrainableEncoder,
+        data: TrainingData,
+        initial_embeddings: Rows,
         settings: FinetuneSettings,
-        arguments: TrainingArguments,
-        callbacks: Sequence[Any],
+        run_dir: Path,
+        say: Callable[[str], None],
     ) -> None:
-        self._trainee = trainee
-        self._material = material
+        self._trainable = trainable
+        self._parts = data.parts
         self._settings = settings
-        frozen = trainee.freeze if settings.freeze is None else settings.freeze
-        model = Neighbourhood(trainee, begun, frozen)
+        frozen = trainable.freeze if settings.freeze is None else settings.freeze
+        model = Neighbourhood(trainable, initial_embeddings, frozen)
+        timm = import_with_torch("timm.optim")
+        groups = timm.param_groups_weight_decay(model.network, WEIGHT_DECAY)
+        rate = settings.learning_rate or trainable.learning_rate
+        steps = -(-len(self._parts["train"]) // (settings.batch * settings.accumulate))
         super().__init__(
             model=model,
-            args=arguments,
-            train_dataset=Examples(trainee, material.train),
-            eval_dataset=Examples(trainee, material.valid),
+            args=_training_arguments(settings, trainable, steps, run_dir / CHECKPOINTS),
+            train_dataset=_Examples(trainable, self._parts["train"]),
+            eval_dataset=_Examples(trainable, self._parts["valid"]),
             data_collator=self._collate,
-            callbacks=[EarlyStoppingCallback(settings.patience), *callbacks],
-            optimizers=(_optimizer(model, settings.learning_rate or trainee.learning_rate), None),
+            callbacks=[EarlyStoppingCallback(settings.patience), _TimedCheckpoints(), _Report(say)],
+            optimizers=(timm.create_optimizer_v2(groups, "adamw", rate), None),
         )
         self.remove_callback(PrinterCallback)
 
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
-        """Judge the embeddings of the valid part by those of the training part."""
-        taught = self._trainee.rows(self._material.train)
+        """Score the embeddings of the valid part by those of the train part."""
+        train = self._trainable.rows(self._parts["train"])
         assert isinstance(self.model, Neighbourhood)
-        self.model.remember(taught)
-        metrics = {METRIC: knn_f1(taught, self._trainee.rows(self._material.valid))}
+        self.model.remember(train)
+        metrics = {METRIC: knn_f1(train, self._trainable.rows(self._parts["valid"]))}
         self.log(metrics)
         self.control = self.callback_handler.on_evaluate(
             self.args, self.state, self.control, metrics
@@ -181,26 +232,20 @@ class KnnTrainer(Trainer):
 
     def _collate(self, examples: Sequence[tuple[Any, int]]) -> dict[str, Any]:
         loaded, rows = zip(*examples, strict=True)
-        return {"inputs": self._trainee.collate(loaded), "labels": torch.tensor(rows)}
+        return {"inputs": self._trainable.collate(loaded), "labels": torch.tensor(rows)}
 
-    def _get_train_sampler(self, train_dataset: Any = None) -> Draws:
-        return Draws(self._material.train, self._settings.balance, self._settings.seed)
-
-
-def _optimizer(model: Neighbourhood, rate: float) -> torch.optim.Optimizer:
-    timm = import_with_torch("timm.optim")
-    network = timm.param_groups_weight_decay(model.network, WEIGHT_DECAY)
-    optimizer: torch.optim.Optimizer = timm.create_optimizer_v2(network, "adamw", rate)
-    return optimizer
+    def _get_train_sampler(self, train_dataset: Any = None) -> _Draws:
+        return _Draws(self._parts["train"], self._settings.balance, self._settings.seed)
 
 
-def training_arguments(
-    settings: FinetuneSettings, trainee: TrainableEncoder, cards: int, checkpoints: Path
+def _training_arguments(
+    settings: FinetuneSettings, trainable: TrainableEncoder, steps: int, checkpoints: Path
 ) -> TrainingArguments:
-    """Tell the trainer of transformers what the settings mean."""
+    """Translate the settings for the trainer; `steps` is the number of them in an epoch."""
     device = pick_device()
-    precision = _precision(settings, device)
-    steps = -(-cards // (settings.batch * settings.accumulate))
+    precision = _precision(settings.precision, device)
+    # On a CPU the network itself needs every core.
+    decodes_aside = device == "cuda" and trainable.encoder.reads == "picture"
     return TrainingArguments(
         output_dir=str(checkpoints),
         num_train_epochs=settings.epochs,
@@ -222,7 +267,7 @@ def training_arguments(
         report_to="none",
         remove_unused_columns=False,
         label_names=["labels"],
-        dataloader_num_workers=_workers(trainee, device),
+        dataloader_num_workers=min(MOST_WORKERS, torch.get_num_threads()) if decodes_aside else 0,
         dataloader_pin_memory=device == "cuda",
         use_cpu=device == "cpu",
         seed=settings.seed,
@@ -231,72 +276,53 @@ def training_arguments(
     )
 
 
-def _workers(trainee: TrainableEncoder, device: str) -> int:
-    # On a CPU the network itself needs every core.
-    if device != "cuda" or trainee.encoder.reads != "picture":
-        return 0
-    return min(MOST_WORKERS, torch.get_num_threads())
+def _precision(requested: TrainingPrecision | None, device: str) -> TrainingPrecision:
+    if device == "cuda":
+        return requested or ("bfloat16" if torch.cuda.is_bf16_supported() else "float16")
+    if requested == "float16":
+        raise EncoderError(f"Nothing is trained in float16 on {device}; take bfloat16.")
+    return requested or "float32"
 
 
-def _precision(settings: FinetuneSettings, device: str) -> TrainingPrecision:
-    if device != "cuda":
-        if settings.precision == "float16":
-            raise EncoderError(f"Nothing is trained in float16 on {device}; take bfloat16.")
-        return settings.precision or "float32"
-    own: TrainingPrecision = "bfloat16" if torch.cuda.is_bf16_supported() else "float16"
-    return settings.precision or own
-
-
-# A run that is killed loses this much at most.
-SECONDS_BETWEEN_CHECKPOINTS = 300.0
-
-
-class TimedCheckpoints(TrainerCallback):
+class _TimedCheckpoints(TrainerCallback):
     """Asks for checkpoints within long epochs."""
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """Start the clock."""
         self._saved = time.monotonic()
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """Ask for a checkpoint if the last one is old."""
         if time.monotonic() - self._saved > SECONDS_BETWEEN_CHECKPOINTS:
             control.should_save = True
 
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """Start the clock anew."""
         self._saved = time.monotonic()
 
 
-class Report(TrainerCallback):
-    """Draws a bar over the steps, and says loss and score after every epoch."""
+class _Report(TrainerCallback):
+    """Draws a bar over the steps, and reports loss and score after every epoch."""
 
     def __init__(self, say: Callable[[str], None]) -> None:
         self._say = say
         self._loss = float("nan")
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """Open the bar at the step that training goes on from."""
+        # At the step that training goes on from.
         self._bar = progress_bar(state.max_steps, "fine-tuning", "step")
         self._bar.update(state.global_step)
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """Move the bar."""
         self._bar.update()
 
-    def on_log(self, args: Any, state: Any, control: Any, **said: Any) -> None:
-        """Show the loss beside the bar."""
-        self._loss = said["logs"].get("loss", self._loss)
+    def on_log(self, args: Any, state: Any, control: Any, **told: Any) -> None:
+        self._loss = told["logs"].get("loss", self._loss)
         self._bar.set_postfix_str(f"loss {self._loss:.3f}")
 
-    def on_evaluate(self, args: Any, state: Any, control: Any, **said: Any) -> None:
-        """Say loss and score."""
+    def on_evaluate(self, args: Any, state: Any, control: Any, **told: Any) -> None:
         self._bar.clear()
         self._say(
             f"epoch {state.epoch:.0f} of {state.num_train_epochs}: loss {self._loss:.3f}, "
-            f"valid weighted F1 {said['metrics'][METRIC]:.3f}"
+            f"valid weighted F1 {told['metrics'][METRIC]:.3f}"
         )
 
     def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """Close the bar."""
         self._bar.close()

@@ -1,4 +1,4 @@
-"""Weighted F1 of nearest neighbours over embeddings, which is what training is to improve."""
+"""The cards that a network is trained and scored on, and its score, the F1 of neighbours."""
 
 from __future__ import annotations
 
@@ -6,159 +6,112 @@ import random
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import compress
+from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
 from prodcat_index.cards.card import Catalogue, ModalityKind
-from prodcat_index.cards.split import Split
+from prodcat_index.cards.split import PARTS, Split
 from prodcat_index.encoders.base import unit_rows
 from prodcat_index.encoders.embedding import content_digests
 from prodcat_index.errors import CatalogueError
 from prodcat_index.findings import Finding
-from prodcat_index.types import Float32Array, Float64Array, Int64Array
+from prodcat_index.types import BoolArray, Float32Array, Float64Array, Int64Array, chunks
 from prodcat_index.voting.metrics import weighted_f1
 from prodcat_index.voting.vote import VoteParameters, vote
 
-
-@contextmanager
-def seeded(number: int) -> Iterator[None]:
-    """Seed the generators of Python, numpy and torch meanwhile, and put them back afterwards."""
-    import torch
-
-    plain, array = random.getstate(), np.random.get_state()
-    with torch.random.fork_rng(devices=[]):
-        random.seed(number)
-        np.random.seed(number)
-        torch.manual_seed(number)
-        try:
-            yield
-        finally:
-            random.setstate(plain)
-            np.random.set_state(array)
+if TYPE_CHECKING:
+    import pandas as pd
 
 
+# The votes that are scored, and whose logarithm is the loss.
+VOTE = VoteParameters(k=10, temperature=0.1)
+# Rows of similarities that are in memory at once.
+QUERIES_AT_ONCE = 1024
 ALSO_LATER = "cards have a value that a card to stop by or to judge has too, and do not teach"
-PARTS = ("train", "valid", "test")
-
-
-@dataclass(frozen=True)
-class Part:
-    """Labelled values of one part."""
-
-    ids: Sequence[str]
-    values: Sequence[str]
-    digests: Sequence[str]
-    codes: Int64Array
-
-    def __len__(self) -> int:
-        """Return the number of cards."""
-        return len(self.ids)
-
-    def select(self, kept: Sequence[bool] | npt.NDArray[np.bool_]) -> Part:
-        """Return the cards that a mask says."""
-        return Part(
-            list(compress(self.ids, kept)),
-            list(compress(self.values, kept)),
-            list(compress(self.digests, kept)),
-            self.codes[np.asarray(kept, dtype=bool)],
-        )
+NOTHING_THERE = "cards have nothing that this encoder can read, and are left out"
 
 
 @dataclass(frozen=True)
 class TrainingData:
-    """The three parts, and the names of the categories."""
+    """Labelled values of a modality, split into parts."""
 
-    train: Part
-    valid: Part
-    test: Part
-    names: Sequence[str]
-    findings: tuple[Finding, ...] = ()
+    # One row a card, in catalogue order: id, value, digest, label, part, and code (int64), the
+    # place of the label in `names`, where the categories of the train part come first.
+    cards: pd.DataFrame
+    names: tuple[str, ...]
+    findings: tuple[Finding, ...]
+    # Where the cards come from, such as "shop.csv with a readable image".
+    source: str
 
     @property
-    def piles(self) -> dict[str, Part]:
-        """Name of a part -> its cards."""
-        return {"train": self.train, "valid": self.valid, "test": self.test}
+    def parts(self) -> dict[str, pd.DataFrame]:
+        """The cards by the name of their part."""
+        return {name: self.cards[self.cards["part"] == name] for name in PARTS}
 
     @property
     def seen(self) -> frozenset[str]:
-        """Digests of what is taught or decides when to stop."""
-        return frozenset([*self.train.digests, *self.valid.digests])
+        """Digests of the values that are trained on or that decide when to stop."""
+        return frozenset(self.cards.loc[self.cards["part"] != "test", "digest"])
 
     @property
     def categories(self) -> int:
-        """Number of categories that are taught."""
-        return int(self.train.codes.max()) + 1
+        """Number of categories that the train part has."""
+        return int(self.parts["train"]["code"].max()) + 1
+
+    def keep_present(self, present: BoolArray) -> TrainingData:
+        """Leave out the cards that have no embedding; `present` is bool of shape (cards,)."""
+        return _number(self.cards, present, NOTHING_THERE, self.findings, self.source)
 
 
 def collect(catalogue: Catalogue, split: Split, modality: str, reads: ModalityKind) -> TrainingData:
-    """Take the labelled values of a modality apart by a split."""
+    """Take the labelled, readable values of a modality; one of two parts stays in the later."""
+    import pandas as pd
+
     split.check(catalogue)
-    whole = _labelled(catalogue, modality, reads)
     part_of = dict(zip(split.ids, split.parts, strict=True))
-    parts = [part_of[card] for card in whole.ids]
-    later = _latest_part(whole.digests, parts)
-    moved = [part != later[digest] for part, digest in zip(parts, whole.digests, strict=True)]
-    kept = {
-        name: whole.select([p == name and not m for p, m in zip(parts, moved, strict=True)])
-        for name in PARTS
-    }
-    shared = tuple(compress(whole.ids, moved))
-    findings = (Finding(ALSO_LATER, shared),) if shared else ()
-    return numbered(kept, catalogue, modality, findings)
-
-
-def numbered(
-    piles: Mapping[str, Part], catalogue: Catalogue, modality: str, findings: Sequence[Finding]
-) -> TrainingData:
-    """Give the categories numbers, those that are taught first."""
-    label_of = dict(zip(catalogue.ids, catalogue.values("category"), strict=True))
-    taught = sorted({label_of[card] for card in piles["train"].ids})
-    if len(taught) < 2 or not len(piles["valid"]):
-        raise CatalogueError(
-            f"Too few labelled cards of {catalogue.source} have a readable {modality}: "
-            f"{len(taught)} categories are left to teach and {len(piles['valid'])} cards to stop "
-            "by; at least two and one are needed."
-        )
-    others = sorted({label_of[card] for pile in piles.values() for card in pile.ids} - {*taught})
-    names = (*taught, *others)
-    code = {name: place for place, name in enumerate(names)}
-    coded = {
-        part: Part(
-            pile.ids,
-            pile.values,
-            pile.digests,
-            np.array([code[label_of[card]] for card in pile.ids], dtype=np.int64),
-        )
-        for part, pile in piles.items()
-    }
-    return TrainingData(**coded, names=names, findings=tuple(findings))
-
-
-def _labelled(catalogue: Catalogue, modality: str, reads: ModalityKind) -> Part:
     values = catalogue.values(modality)
-    digests = content_digests(reads, values)
-    whole = Part(catalogue.ids, values, digests, np.zeros(len(catalogue), dtype=np.int64))
-    labels = catalogue.values("category")
-    return whole.select([bool(d and label) for d, label in zip(digests, labels, strict=True)])
+    cards = pd.DataFrame(
+        {
+            "id": catalogue.ids,
+            "value": values,
+            "digest": content_digests(reads, values),
+            "label": catalogue.values("category"),
+            "part": [part_of[card] for card in catalogue.ids],
+        }
+    )
+    cards = cards[(cards["digest"] != "") & (cards["label"] != "")]
+    rank = cards["part"].map(PARTS.index)
+    is_last = rank == rank.groupby(cards["digest"]).transform("max")
+    source = f"{catalogue.source} with a readable {modality}"
+    return _number(cards, is_last.to_numpy(dtype=bool), ALSO_LATER, (), source)
 
 
-def _latest_part(digests: Sequence[str], parts: Sequence[str]) -> dict[str, str]:
-    latest: dict[str, str] = {}
-    for digest, part in zip(digests, parts, strict=True):
-        latest[digest] = max(part, latest.get(digest, part), key=PARTS.index)
-    return latest
-
-
-VOTE = VoteParameters(k=10, temperature=0.1)
-QUERIES_AT_ONCE = 1024
+def _number(
+    cards: pd.DataFrame, kept: BoolArray, why_not: str, findings: tuple[Finding, ...], source: str
+) -> TrainingData:
+    """Keep some cards, name the others, and number the categories, those of train first."""
+    if not kept.all():
+        findings = (*findings, Finding(why_not, tuple(cards.loc[~kept, "id"])))
+    cards = cards[kept]
+    trained = sorted(set(cards.loc[cards["part"] == "train", "label"]))
+    valid = int((cards["part"] == "valid").sum())
+    if len(trained) < 2 or not valid:
+        raise CatalogueError(
+            f"There are too few labelled cards of {source}: {len(trained)} categories are left to "
+            f"train on and {valid} cards to stop by; at least two and one are needed."
+        )
+    names = (*trained, *sorted(set(cards["label"]) - set(trained)))
+    code = {name: place for place, name in enumerate(names)}
+    coded = cards.assign(code=cards["label"].map(code).astype(np.int64))
+    return TrainingData(coded, names, findings, source)
 
 
 @dataclass(frozen=True)
 class Rows:
     """Labelled embeddings."""
 
+    # float32, (n, dim), and (n,).
     vectors: Float32Array
     codes: Int64Array
 
@@ -167,20 +120,15 @@ class Rows:
         return unit_rows(self.vectors - mean)
 
 
-def knn_f1(taught: Rows, asked: Rows) -> float:
-    """Let the nearest taught cards vote on each asked one, found exactly, and judge the answers."""
-    mean = taught.vectors.mean(axis=0)
-    known, queries = taught.centred(mean), asked.centred(mean)
-    starts = range(0, len(queries), QUERIES_AT_ONCE)
-    predicted = [_vote(known, taught.codes, queries[s : s + QUERIES_AT_ONCE]) for s in starts]
-    categories = int(max(taught.codes.max(), asked.codes.max())) + 1
-    return weighted_f1(asked.codes, np.concatenate(predicted), categories)
-
-
-def best_epoch(history: Sequence[Mapping[str, float]]) -> tuple[float, float]:
-    """Return the epoch after which the network is kept, and its weighted F1."""
-    scores = [(entry["epoch"], entry["f1"]) for entry in history if "f1" in entry]
-    return max(scores, key=lambda point: (point[1], point[0] > 0))
+def knn_f1(train: Rows, queries: Rows) -> float:
+    """Return the weighted F1 of the votes of the nearest train cards, found exactly."""
+    mean = train.vectors.mean(axis=0)
+    known, vectors = train.centred(mean), queries.centred(mean)
+    predicted = [
+        _vote(known, train.codes, vectors[chunk]) for chunk in chunks(len(vectors), QUERIES_AT_ONCE)
+    ]
+    categories = int(max(train.codes.max(), queries.codes.max())) + 1
+    return weighted_f1(queries.codes, np.concatenate(predicted), categories)
 
 
 def _vote(known: Float32Array, codes: Int64Array, queries: Float32Array) -> Int64Array:
@@ -192,8 +140,32 @@ def _vote(known: Float32Array, codes: Int64Array, queries: Float32Array) -> Int6
     return winners
 
 
+def best_epoch(history: Sequence[Mapping[str, float]]) -> tuple[float, float]:
+    """Return the epoch after which the network is kept, and its weighted F1."""
+    scores = [(entry["epoch"], entry["f1"]) for entry in history if "f1" in entry]
+    # Of equal scores the first counts, but the untrained network, epoch 0, only if it is alone.
+    return max(scores, key=lambda score: (score[1], score[0] > 0))
+
+
 def equal_chances(codes: Int64Array) -> Float64Array:
     """Return each card's chance to be drawn, with every category drawn equally often."""
     sizes = np.bincount(codes)
     chances: Float64Array = 1.0 / (len(sizes) * sizes[codes])
     return chances
+
+
+@contextmanager
+def seeded(number: int) -> Iterator[None]:
+    """Seed the generators of Python, numpy and torch meanwhile, and put them back afterwards."""
+    import torch
+
+    python_state, numpy_state = random.getstate(), np.random.get_state()
+    with torch.random.fork_rng(devices=[]):
+        random.seed(number)
+        np.random.seed(number)
+        torch.manual_seed(number)
+        try:
+            yield
+        finally:
+            random.setstate(python_state)
+            np.random.set_state(numpy_state)
