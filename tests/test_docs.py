@@ -13,7 +13,8 @@ import typer
 from prodcat_index.cli.app import app
 
 ROOT = Path(__file__).parents[1]
-PAGES = ("README.md", "docs/guide.md", "docs/decisions.md", "docs/cli.md")
+PAGES = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "tests/README.md"]
+PAGES += sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "docs").rglob("*.md"))
 
 
 def _commands(command: Any, name: str) -> Iterator[tuple[str, Any]]:
@@ -56,6 +57,21 @@ def test_links_of_the_pages_lead_somewhere(page: str) -> None:
     text = (ROOT / page).read_text(encoding="utf-8")
     for target in re.findall(r"\]\((?!http)([^)#]+)", text):
         assert ((ROOT / page).parent / target).exists(), target
+
+
+def anchor(heading: str) -> str:
+    """Return the anchor that GitHub gives a heading."""
+    return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_anchors_of_the_pages_are_headings(page: str) -> None:
+    """A reader who follows a link would land at the top of a long page."""
+    text = (ROOT / page).read_text(encoding="utf-8")
+    for target, name in re.findall(r"\]\((?!http)([^)#]*)#([^)]+)\)", text):
+        path = (ROOT / page).parent / target if target else ROOT / page
+        headings = re.findall(r"^#+ (.*)$", path.read_text(encoding="utf-8"), flags=re.MULTILINE)
+        assert name in map(anchor, headings), f"{target}#{name}"
 
 
 def test_no_page_holds_a_placeholder() -> None:
