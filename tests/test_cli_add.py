@@ -70,7 +70,7 @@ def test_it_is_what_the_library_does(shop: Path) -> None:
     assert prodcat("add", "delivery/new.csv", cwd=shop).code == 0
     loaded = ProductIndex.load(shop / "indexes" / "shop")
     assert loaded.similar("n1") == grown.similar("n1")
-    assert loaded.parts.growth == grown.parts.growth
+    assert loaded.parts.drift == grown.parts.drift
     assert loaded.parts.catalogue.values("material")[-1] == "material n2"
     pictures = loaded.parts.catalogue.values("image")
     assert pictures == grown.parts.catalogue.values("image")

@@ -19,6 +19,8 @@ from prodcat_index.cards.card import Card, Catalogue
 from prodcat_index.errors import CatalogueError, IndexFolderError
 from prodcat_index.findings import Finding
 from prodcat_index.index import folder as folder_module
+from prodcat_index.index.adding import block_drift
+from prodcat_index.index.block import Block, EncoderSlot
 from prodcat_index.index.folder import read_manifest
 from prodcat_index.index.product_index import ProductIndex
 from prodcat_index.index.search import flat_index
@@ -70,7 +72,7 @@ def test_a_search_is_brute_force_over_both_in_every_block() -> None:
     index = built().add(more(40))
     weights = {"title": 0.7, "description": 0.3}
     query = Card(title="red kettle", description="sledge in blue")
-    rows = [b.encode_queries([query.value(b.modality)])[0][0] for b in index.parts.blocks]
+    rows = [b.encode_queries([query.value(b.modality)]).vectors[0] for b in index.parts.blocks]
     expected = sum(
         weight * (block.vectors.astype(np.float64) @ vector)
         for weight, block, vector in zip(weights.values(), index.parts.blocks, rows, strict=True)
@@ -118,7 +120,7 @@ def test_the_calibration_stays() -> None:
 def test_the_index_that_was_added_to_stays_as_it_is() -> None:
     index = plane()
     index.add(catalogue(NEW))
-    assert (len(index), index.parts.faiss_index.ntotal, index.parts.growth) == (4, 4, None)
+    assert (len(index), index.parts.faiss_index.ntotal, index.parts.drift) == (4, 4, None)
 
 
 def test_predictions_are_those_of_an_index_put_together_by_hand() -> None:
@@ -126,8 +128,8 @@ def test_predictions_are_those_of_an_index_put_together_by_hand() -> None:
     old, cards = built().parts, more(40)
     assert old.learned is not None
     encoded = [block.encode_queries(cards.values(block.modality)) for block in old.blocks]
-    rounded = [vectors.astype(np.float16) for vectors, _ in encoded]
-    present = np.stack([there for _, there in encoded], axis=1)
+    rounded = [e.vectors.astype(np.float16) for e in encoded]
+    present = np.stack([e.present for e in encoded], axis=1)
     projected, known = old.learned.learner.card_rows(rounded, present)
     learned = replace(
         old.learned,
@@ -180,7 +182,7 @@ def test_two_steps_are_one(tmp_path: Path) -> None:
     steps = first.add(cards.select(range(15, 40)))
     for one, two in zip(arrays(whole), arrays(steps), strict=True):
         assert np.array_equal(one, two)
-    assert steps.parts.growth == whole.parts.growth
+    assert steps.parts.drift == whole.parts.drift
     listings = [Card(title="red sledge"), Card(description="mug in pink")]
     assert list(steps.predict(listings)) == list(whole.predict(listings))
 
@@ -293,16 +295,16 @@ def test_a_picture_that_moved_is_known_by_its_bytes(tmp_path: Path) -> None:
         index.add(catalogue(moved))
 
 
-# Growth: facts about what was added.
+# Drift: facts about what was added.
 
 
-def test_growth_is_what_a_person_works_out() -> None:
+def test_drift_is_what_a_person_works_out() -> None:
     """Advice that rests on wrong numbers is worse than none."""
-    growth = plane().add(catalogue(NEW)).parts.growth
-    assert growth is not None
-    assert (growth.fitted_cards, growth.tuned_cards) == (4, 4)
-    assert (growth.new_categories, growth.new_category_cards) == (1, 1)
-    [drift] = growth.drifts
+    drift = plane().add(catalogue(NEW)).parts.drift
+    assert drift is not None
+    assert (drift.fitted_cards, drift.tuned_cards) == (4, 4)
+    assert (drift.new_categories, drift.new_category_cards) == (1, 1)
+    [drift] = drift.blocks
     # The old rows sum to zero. The new ones with a row are (0, 1) and (0.8, -0.6): their mean is
     # (0.4, 0.2). By chance, the squared distance of means of 4 and of 2 unit rows is 1/4 + 1/2.
     assert (drift.block, drift.cards) == ("title", 2)
@@ -319,15 +321,27 @@ def test_chance_is_what_random_halves_show() -> None:
     for _ in range(20):
         order = rng.permutation(2000)[:300]
         halves = [catalogue([rows[i] for i in half]) for half in (order[:200], order[200:])]
-        growth = ProductIndex.build(halves[0], encoders=NUMBERS, projection="none").add(halves[1])
-        [drift] = growth.parts.growth.drifts if growth.parts.growth else []
+        grown = ProductIndex.build(halves[0], encoders=NUMBERS, projection="none").add(halves[1])
+        [drift] = grown.parts.drift.blocks if grown.parts.drift else []
         ratios.append((drift.shift / drift.chance) ** 2)
     assert np.mean(ratios) == pytest.approx(1.0, abs=0.4)
 
 
+def test_the_drift_of_many_cards_is_as_exact_as_that_of_a_few() -> None:
+    """Large shops would be told to build again, or never: float16 counts to 2048, in twos on."""
+    rows = np.repeat(np.array([[0.6, 0.8], [0.8, 0.6]], np.float16), 20_000, axis=0)
+    apart = np.linalg.norm(rows[-1].astype(np.float64) - rows[0])
+    mean, present = np.zeros(2, np.float32), np.ones(40_000, bool)
+    slot = EncoderSlot("numbers", "numbers")
+    drift = block_drift(Block("title", "title", slot, rows, present, mean), 20_000)
+    assert drift is not None and drift.cards == 20_000
+    assert drift.shift == pytest.approx(apart, rel=1e-9) == pytest.approx(0.2 * 2**0.5, rel=2e-3)
+    assert drift.chance == pytest.approx(0.0, abs=1e-3)
+
+
 def test_a_block_that_nobody_had_has_no_drift() -> None:
     grown = plane().add(catalogue([row("x", "", category=BOOTS)]))
-    assert grown.parts.growth is not None and grown.parts.growth.drifts == ()
+    assert grown.parts.drift is not None and grown.parts.drift.blocks == ()
 
 
 # The folder.
@@ -340,7 +354,7 @@ def test_added_cards_are_saved_as_the_next_version(tmp_path: Path) -> None:
     grown.save_next(folder)
     loaded = ProductIndex.load(folder)
     assert (read_manifest(folder).version, len(loaded)) == (2, 7)
-    assert loaded.parts.growth == grown.parts.growth
+    assert loaded.parts.drift == grown.parts.drift
     query = Card(title="0 1")
     assert loaded.search(query) == grown.search(query)
     mean = "0-title.mean.npy"
@@ -372,10 +386,10 @@ def test_an_index_that_changes_at_the_last_moment_is_left_as_it_is(
     other = ProductIndex.build(catalogue(OLD[:2]), encoders=NUMBERS)
 
     def build_meanwhile(path: Path) -> None:
-        monkeypatch.setattr(folder_module, "_refuse_foreign", lambda _: None)
+        monkeypatch.setattr(folder_module, "_check_own", lambda _: None)
         other.save(path)
 
-    monkeypatch.setattr(folder_module, "_refuse_foreign", build_meanwhile)
+    monkeypatch.setattr(folder_module, "_check_own", build_meanwhile)
     with pytest.raises(IndexFolderError, match="was changed since it was opened"):
         grown.save_next(folder)
     assert len(ProductIndex.load(folder)) == 2
@@ -418,11 +432,11 @@ def test_tuning_has_seen_what_was_added_before_it(tmp_path: Path) -> None:
     grown.save_next(folder)
     opened = ProductIndex.load(folder)
     opened.tuned(opened.tune(objective="nll")).save_settings(folder)
-    growth = read_manifest(folder).growth
-    assert growth is not None and (growth.fitted_cards, growth.tuned_cards) == (300, 330)
+    drift = read_manifest(folder).drift
+    assert drift is not None and (drift.fitted_cards, drift.tuned_cards) == (300, 330)
     tuned = ProductIndex.load(folder)
     tuned.add(more(12, start=900)).save_next(folder)
     last = ProductIndex.load(folder).parts
-    assert last.growth is not None
-    assert (last.growth.fitted_cards, last.growth.tuned_cards) == (300, 330)
+    assert last.drift is not None
+    assert (last.drift.fitted_cards, last.drift.tuned_cards) == (300, 330)
     assert last.weights == tuned.parts.weights

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from prodcat_index.index.folder import read_manifest
 from prodcat_index.index.index_card import added_share, index_card, rebuild_reason
-from prodcat_index.index.manifest import DriftRecord, GrowthRecord, Manifest
+from prodcat_index.index.manifest import BlockDrift, DriftRecord, Manifest
 from prodcat_index.index.product_index import ProductIndex
 
 
@@ -14,7 +16,7 @@ from prodcat_index.index.product_index import ProductIndex
 def manifest(index: ProductIndex, tmp_path_factory: pytest.TempPathFactory) -> Manifest:
     """Of an index that is said to have 1,000 cards, so that shares are easy to read."""
     folder = tmp_path_factory.mktemp("advice") / "index"
-    return read_manifest(index.save(folder)).model_copy(update={"cards": 1000})
+    return replace(read_manifest(index.save(folder)), cards=1000)
 
 
 def grown(
@@ -22,17 +24,16 @@ def grown(
     added: int = 100,
     new: tuple[int, int] = (0, 0),
     drifts: tuple[tuple[str, int, float, float], ...] = (),
-    **change: object,
 ) -> Manifest:
-    records = [DriftRecord(block=b, cards=n, shift=s, chance=c) for b, n, s, c in drifts]
-    growth = GrowthRecord(
+    records = [BlockDrift(block=b, cards=n, shift=s, chance=c) for b, n, s, c in drifts]
+    drift = DriftRecord(
         fitted_cards=1000 - added,
         tuned_cards=1000 - added,
         new_categories=new[0],
         new_category_cards=new[1],
-        drifts=tuple(records),
+        blocks=tuple(records),
     )
-    return manifest.model_copy(update={"growth": growth, **change})
+    return replace(manifest, drift=drift)
 
 
 def test_an_index_that_nothing_was_added_to_says_nothing(manifest: Manifest) -> None:
@@ -77,7 +78,7 @@ def test_drift_must_be_large_beyond_chance_and_of_many_cards(
 
 
 def test_all_reasons_are_told_in_one_sentence(manifest: Manifest) -> None:
-    drifts = (("title", 300, 0.5, 0.1), ("description", 300, 0.1, 0.1))
+    drifts = (("title", 250, 0.5, 0.1), ("description", 250, 0.1, 0.1))
     assert rebuild_reason(grown(manifest, 250, (2, 100), drifts)) == (
         "Build the index again with all cards: 25.0% were added since it was built; 10.0% are of "
         "new categories; those that were added are unlike the others in "

@@ -387,7 +387,7 @@ def test_an_error_while_the_files_are_written_leaves_the_old_index(
         raise RuntimeError("the encoder cannot be saved")
 
     with monkeypatch.context() as patched:
-        patched.setattr("prodcat_index.index.storage.write_search", failing)
+        patched.setattr("prodcat_index.index.storage._write_search", failing)
         with pytest.raises(RuntimeError, match="the encoder cannot be saved"):
             new_index.save(saved)
     assert sorted(path.name for path in (saved / VERSIONS).iterdir()) == ["0001", "0002"]
@@ -445,14 +445,14 @@ def test_a_reader_that_is_overtaken_after_the_check_reads_the_new_version(
 ) -> None:
     from prodcat_index.index import storage
 
-    original, calls = storage.read_cards, iter(range(1000))
+    original, calls = storage._read_cards, iter(range(1000))
 
     def overtaken(*arguments: Any) -> Any:
         if next(calls) == 0:
             new_index.save(saved)
         return original(*arguments)
 
-    monkeypatch.setattr(storage, "read_cards", overtaken)
+    monkeypatch.setattr(storage, "_read_cards", overtaken)
     assert len(ProductIndex.load(saved)) == len(NEW_CARDS)
 
 

@@ -142,7 +142,7 @@ def test_the_head_votes_with_the_neighbours() -> None:
     head = parts.learned.learner.head
     assert head is not None
     query, k = Card(title="red boots mug", description="scarf in grey"), 60
-    encoded = [b.encode_queries([query.value(b.modality)])[0] for b in parts.blocks]
+    encoded = [b.encode_queries([query.value(b.modality)]).vectors for b in parts.blocks]
     rows, _ = parts.with_learned(encoded, np.ones((1, 2), dtype=bool))
     probable = np.exp(head.log_probabilities(rows[-1][:, :-1], len(THINGS)))[0]
     found = built().search(query, k)
@@ -167,7 +167,7 @@ def test_an_explanation_tells_what_the_head_finds_of_the_answer() -> None:
     assert parts.learned is not None
     head = parts.learned.learner.head
     assert head is not None
-    encoded = [b.encode_queries([LISTINGS[1].value(b.modality)])[0] for b in parts.blocks]
+    encoded = [b.encode_queries([LISTINGS[1].value(b.modality)]).vectors for b in parts.blocks]
     rows, _ = parts.with_learned(encoded, np.ones((1, 2), dtype=bool))
     probable = np.exp(head.log_probabilities(rows[-1][:, :-1], len(THINGS)))[0]
     answer = sorted(THINGS).index(prediction.category)

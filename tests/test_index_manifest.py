@@ -149,6 +149,8 @@ NAN, INFINITY = float("nan"), float("inf")
         (of_vote("temperature", 0.0), "vote.temperature"),
         (of_vote("temperature", NAN), "vote.temperature"),
         (of_vote("k", 0), "vote.k"),
+        (lambda manifest: manifest["vote"].pop("k"), "vote: Value error, k is missing"),
+        (lambda manifest: manifest.update(vote=3), "vote"),
         (of_vote("k", 10**9), "vote.k"),
         (of_vote("prior_exponent", NAN), "vote.prior_exponent"),
         (number_of("cards", -1), "cards"),
@@ -194,8 +196,8 @@ def grown(**change: Any) -> Callable[[Any], None]:
 def test_a_growth_that_fits_is_read(saved: Path) -> None:
     """Or the refusals below would be of something else."""
     change_manifest(saved, grown())
-    growth = read_manifest(saved).growth
-    assert growth is not None and (growth.fitted_cards, growth.drifts[0].shift) == (6, 0.5)
+    drift = read_manifest(saved).drift
+    assert drift is not None and (drift.fitted_cards, drift.blocks[0].shift) == (6, 0.5)
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,10 @@ import io
 import pickle
 import struct
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from zipfile import ZipFile
 
 import faiss
 import made
@@ -18,6 +20,7 @@ from made import change_manifest, forge, read_json
 
 from prodcat_index.cards.card import Card, Catalogue
 from prodcat_index.errors import EncoderError, IndexFolderError
+from prodcat_index.index.folder import read_manifest
 from prodcat_index.index.product_index import ProductIndex
 from prodcat_index.voting.vote import VoteParameters
 
@@ -40,6 +43,96 @@ def as_npy(array: Any, **options: Any) -> bytes:
     file = io.BytesIO()
     np.save(file, array, **options)
     return file.getvalue()
+
+
+# Category, its share and its calibrated confidence, as the versions said that wrote the folders.
+OLD_ANSWERS = {
+    1: [
+        ("Shop > kettle", 0.51494, 0.50244),
+        ("Shop > lamp", 0.86230, 0.85062),
+        ("Shop > lamp", 0.93785, 0.91181),
+    ],
+    2: [
+        ("Shop > sledge", 0.55138, 0.51427),
+        ("Shop > lamp", 0.87706, 0.81955),
+        ("Shop > lamp", 0.96698, 0.91374),
+    ],
+}
+OLD_LISTINGS = [
+    Card(id="1", title="1 0", description="kettle"),
+    Card(id="2", title="-0.9 0.1"),
+    Card(id="3", description="lamp"),
+]
+
+
+@pytest.fixture(params=OLD_ANSWERS)
+def old(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[int, Path]:
+    """The number of a format, and an index folder of it."""
+    with ZipFile(Path(__file__).parent / "data" / f"index_format_{request.param}.zip") as archive:
+        archive.extractall(tmp_path / "old")
+    return request.param, tmp_path / "old"
+
+
+def answers(index: ProductIndex) -> list[Any]:
+    predicted = index.predict(OLD_LISTINGS, precision=0.7)
+    return [(p.category, round(p.share, 5), round(p.confidence, 5)) for p in predicted]
+
+
+def check_old_answers(index: ProductIndex, number: int) -> None:
+    for found, expected in zip(answers(index), OLD_ANSWERS[number], strict=True):
+        assert found[0] == expected[0]
+        assert found[1:] == pytest.approx(expected[1:], abs=2e-5)
+
+
+def test_an_index_of_an_old_format_answers_as_it_did(old: tuple[int, Path]) -> None:
+    """An upgrade would cost every shop its index, or silently change its answers."""
+    number, folder = old
+    manifest = read_manifest(folder)
+    assert manifest.format_version == number
+    assert manifest.tuning is not None and manifest.calibration is not None
+    assert len(manifest.tuning.weight_surface) == 66
+    assert manifest.learned is not None
+    assert (manifest.learned.head is not None, manifest.learned.hubness is not None) == (
+        number == 2,
+        number == 2,
+    )
+    fitted = manifest.drift and (manifest.drift.fitted_cards, len(manifest.drift.blocks))
+    assert fitted == (None if number == 1 else (360, 3))
+    check_old_answers(ProductIndex.load(folder), number)
+
+
+def test_an_index_of_an_old_format_can_be_written_as_one_of_today(
+    old: tuple[int, Path], tmp_path: Path
+) -> None:
+    """Tuning or adding would lose the calibration, or what earlier tuning found."""
+    number, folder = old
+    before = ProductIndex.load(folder)
+    after = ProductIndex.load(before.save(tmp_path / "new"))
+    assert read_manifest(tmp_path / "new").format_version == 2
+    assert (after.parts.tuning, after.parts.calibration, after.parts.drift) == (
+        before.parts.tuning,
+        before.parts.calibration,
+        before.parts.drift,
+    )
+    check_old_answers(after, number)
+    written = read_json(tmp_path / "new" / "manifest.json")
+    kept = read_json(folder / "manifest.json")
+    assert written["tuning"].keys() == kept["tuning"].keys(), "older versions read it too"
+    assert set(written) == set(kept) | {"growth"}
+    assert set(written["learned"]) == set(kept["learned"]) | {"head", "crowding"}
+
+
+def test_settings_that_could_not_be_read_again_are_not_written(
+    saved: Path, index: ProductIndex
+) -> None:
+    """The index would be refused as damaged from then on."""
+    before = (saved / "manifest.json").read_bytes()
+    many = ProductIndex(replace(index.parts, vote=VoteParameters(k=10_001)))
+    for write in (many.save_settings, many.save):
+        with pytest.raises(IndexFolderError, match=r"cannot be written \(vote.k: Input should be"):
+            write(saved)
+    assert (saved / "manifest.json").read_bytes() == before
+    assert len(ProductIndex.load(saved)) == 9
 
 
 @pytest.mark.parametrize("verify", [True, False])

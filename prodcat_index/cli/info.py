@@ -22,10 +22,11 @@ def info(
     """Say what an index holds, and check that it is whole."""
     from prodcat_index.index.folder import read_manifest
     from prodcat_index.index.index_card import index_card, rebuild_reason
+    from prodcat_index.index.manifest import manifest_to_json
 
     manifest = read_manifest(index or options.default_index(), verify=verify)
     if form is Format.table:
         typer.echo(index_card(manifest))
     else:
-        told = {**manifest.model_dump(mode="json"), "advice": rebuild_reason(manifest)}
+        told = {**json.loads(manifest_to_json(manifest)), "advice": rebuild_reason(manifest)}
         typer.echo(json.dumps(told, indent=2, ensure_ascii=False))

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from prodcat_index.encoders.base import Encoder
+from prodcat_index.encoders.base import Encoded, Encoder
 from prodcat_index.encoders.cache import default_cache
 from prodcat_index.encoders.embedding import embed
 from prodcat_index.encoders.registry import restore_encoder
@@ -17,8 +17,6 @@ from prodcat_index.errors import EncoderError
 from prodcat_index.findings import Finding
 from prodcat_index.index.fusion import centre, training_mean
 from prodcat_index.types import BoolArray, Float32Array
-
-Problems = Mapping[str, Sequence[int]]
 
 
 @dataclass
@@ -47,55 +45,49 @@ class EncoderSlot:
 
 @dataclass(frozen=True)
 class Block:
-    """One encoder's view of the cards."""
+    """One encoder's view of N cards."""
 
     name: str
     modality: str
     slot: EncoderSlot
-    vectors: npt.NDArray[np.float16]
-    present: BoolArray
-    mean: Float32Array
+    vectors: npt.NDArray[np.float16]  # (N, dim): centred unit rows, zeros where absent
+    present: BoolArray  # (N,)
+    mean: Float32Array  # (dim,): of the rows before centring
 
     @property
     def dim(self) -> int:
         """Length of a row."""
         return len(self.mean)
 
-    def encode_queries(
-        self,
-        values: Sequence[str],
-        label: str = "",
-        on_problems: Callable[[Problems], None] = lambda _: None,
-    ) -> tuple[Float32Array, BoolArray]:
-        """Embed and centre the values of queries."""
+    def encode_queries(self, values: Sequence[str], label: str = "") -> Encoded:
+        """Embed values as those of the cards were, and centre them by the cards' mean."""
         if not any(values):
-            return np.zeros((len(values), self.dim), dtype=np.float32), np.zeros(len(values), bool)
+            rows = np.zeros((len(values), self.dim), dtype=np.float32)
+            return Encoded(rows, np.zeros(len(values), dtype=bool))
         encoded = embed(self.slot.load(), values, label=label, cache=default_cache())
-        on_problems(encoded.problems)
-        return centre(encoded.vectors, encoded.present, self.mean)
+        centred = centre(encoded.vectors, encoded.present, self.mean)
+        return Encoded(*centred, encoded.problems)
 
 
 def build_block(
-    name: str,
-    modality: str,
-    encoder: Encoder,
-    values: Sequence[str],
-    on_problems: Callable[[Problems], None] = lambda _: None,
-    kept: BoolArray | None = None,
-) -> Block:
-    """Fit an encoder on the cards' values and embed them."""
+    name: str, modality: str, encoder: Encoder, values: Sequence[str], kept: BoolArray | None = None
+) -> tuple[Block, Mapping[str, Sequence[int]]]:
+    """Fit an encoder, embed the cards' values, and return the block and the values' problems.
+
+    Encoder and mean are fitted on the `kept` cards alone, all by default.
+    """
     kept = np.ones(len(values), dtype=bool) if kept is None else kept
     encoder.fit([value if keeps else "" for value, keeps in zip(values, kept, strict=True)])
     encoded = embed(encoder, values, label=name, cache=default_cache())
-    on_problems(encoded.problems)
     mean = training_mean(encoded.vectors, encoded.present & kept)
     vectors, present = centre(encoded.vectors, encoded.present, mean)
     slot = EncoderSlot(encoder.spec, encoder.fingerprint, encoder=encoder)
-    return Block(name, modality, slot, vectors.astype(np.float16), present, mean)
+    block = Block(name, modality, slot, vectors.astype(np.float16), present, mean)
+    return block, encoded.problems
 
 
-def unusable_pictures(ids: Sequence[str], problems: Problems) -> list[Finding]:
-    """Name the cards whose pictures could not be read."""
+def unusable_pictures(ids: Sequence[str], problems: Mapping[str, Sequence[int]]) -> list[Finding]:
+    """Return a finding for each reason why pictures could not be read."""
     return [
         Finding(f"cards have no usable picture ({reason})", tuple(ids[i] for i in positions))
         for reason, positions in problems.items()

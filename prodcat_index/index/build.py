@@ -8,14 +8,14 @@ from prodcat_index.cards.card import Catalogue, modality_kind
 from prodcat_index.encoders.registry import make_encoder, preset_spec
 from prodcat_index.errors import CatalogueError, EncoderError
 from prodcat_index.findings import Finding
-from prodcat_index.index.block import Block, Problems, build_block, unusable_pictures
+from prodcat_index.index.block import Block, build_block, unusable_pictures
 from prodcat_index.index.learned import ProjectionKind, learn
 from prodcat_index.index.manifest import LEARNED
 from prodcat_index.index.parts import IndexParts, Labels
 from prodcat_index.voting.vote import VoteParameters
 
 # A dozen cards fit any projection.
-FEWEST_LEARNED_FROM = 100
+MIN_CARDS_TO_LEARN = 100
 VOTE_OF_LEARNED = VoteParameters(temperature=0.02, head_exponent=0.75)
 
 EncoderChoice = Mapping[str, str | Sequence[str]]
@@ -35,10 +35,9 @@ def build_parts(
             "name the column with --category-column."
         )
     findings: list[Finding] = []
-    chosen = _chosen_specs(catalogue, encoders, preset)
     blocks = [
         block
-        for modality, specs in chosen.items()
+        for modality, specs in _chosen_specs(catalogue, encoders, preset).items()
         for block in _modality_blocks(catalogue, modality, specs, findings)
     ]
     if not blocks:
@@ -47,7 +46,7 @@ def build_parts(
             "the others; check the columns and --image-root."
         )
     labels = Labels.of(catalogue)
-    is_learned = projection == "lda" and labels.labelled.sum() >= FEWEST_LEARNED_FROM
+    is_learned = projection == "lda" and labels.labelled.sum() >= MIN_CARDS_TO_LEARN
     learned = learn(blocks, labels.codes) if is_learned else None
     chosen_vote = vote or (VOTE_OF_LEARNED if learned else VoteParameters())
     parts = IndexParts(catalogue, blocks, equal_weights(blocks), chosen_vote, learned=learned)
@@ -65,33 +64,26 @@ def _chosen_specs(
         )
     chosen = {}
     for modality in catalogue.modalities:
-        given = encoders.get(modality, preset_spec(preset, _reads(modality)))
+        given = encoders.get(modality, preset_spec(preset, modality_kind(modality)))
         chosen[modality] = [given] if isinstance(given, str) else list(dict.fromkeys(given))
     return chosen
-
-
-def _reads(modality: str) -> str:
-    return modality_kind(modality)
 
 
 def _modality_blocks(
     catalogue: Catalogue, modality: str, specs: Sequence[str], findings: list[Finding]
 ) -> list[Block]:
-    values, ids = catalogue.values(modality), catalogue.ids
-
-    def note(problems: Problems) -> None:
-        findings.extend(unusable_pictures(ids, problems))
-
-    blocks = []
+    """Return a block for each spec, if any card has it; add unreadable pictures to `findings`."""
+    kind, blocks = modality_kind(modality), []
     for spec in specs:
         encoder = make_encoder(spec)
-        if encoder.reads != _reads(modality):
+        if encoder.reads != kind:
             raise EncoderError(
-                f"The encoder {spec} reads {encoder.reads}s and {modality} is a "
-                f"{_reads(modality)}; give it another one."
+                f"The encoder {spec} reads {encoder.reads}s and {modality} is a {kind}; "
+                "give it another one."
             )
         name = modality if len(specs) == 1 else f"{modality}:{spec}"
-        block = build_block(name, modality, encoder, values, note)
+        block, problems = build_block(name, modality, encoder, catalogue.values(modality))
+        findings.extend(unusable_pictures(catalogue.ids, problems))
         if block.present.any():
             blocks.append(block)
     return blocks

@@ -296,9 +296,8 @@ class LeaveOneOut:
         if encoder.cached:
             return block
         values = self.parts.catalogue.values(block.modality)
-        return build_block(
-            block.name, block.modality, make_encoder(encoder.spec), values, kept=kept
-        )
+        fresh = make_encoder(encoder.spec)
+        return build_block(block.name, block.modality, fresh, values, kept)[0]
 
 
 def _assign_folds(groups: Int64Array, rows: Int64Array, rng: np.random.Generator) -> Int64Array:

@@ -1,21 +1,30 @@
-"""The manifest: what an index folder holds, checked field by field when it is read."""
+"""The manifest of an index folder: every stored thing, defined once and checked when it is read.
+
+Attributes are the keys of ``manifest.json``. Those with an alias keep the key of earlier versions,
+so that both read each other's folders.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence, Sized
-from operator import gt
+from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationError,
+)
 
-from prodcat_index.voting.calibration import Calibration, ProbabilityModel
-from prodcat_index.voting.thresholds import BackOffCurve, PrecisionCurve, SetCurve
-from prodcat_index.voting.tuning import Objective, Step, Tuning
+from prodcat_index.voting.calibration import Calibration
+from prodcat_index.voting.tuning import Tuning
 from prodcat_index.voting.vote import VoteParameters
 
-# 2: what was added since the index was built (growth); a linear head and a hubness
-# correction beside the projection.
+# 1: as published first. 2: cards added since the index was built (growth); a linear head and a
+# hubness correction (crowding) beside the projection.
 FORMAT_VERSION = 2
 LEARNED = "learned"
 CARDS = "cards.parquet"
@@ -29,266 +38,165 @@ def _inside(path: str) -> str:
     return path
 
 
+def _with_all_of_format_1(vote: Any) -> Any:
+    # The defaults of a vote are for people; a manifest that lacks a number is damaged.
+    for name in ("k", "temperature", "prior_exponent"):
+        if isinstance(vote, dict) and name not in vote:
+            raise ValueError(f"{name} is missing")
+    return vote
+
+
+# The upper bounds keep a hostile manifest from making the reader allocate without end.
 InsidePath = Annotated[str, AfterValidator(_inside)]
 Count = Annotated[int, Field(ge=0, le=2**40)]
+Dimension = Annotated[int, Field(ge=1, le=2**16)]
 Weight = Annotated[float, Field(ge=0, le=1)]
+# Of two mean rows of unit length: 2, and a margin for rounding.
+Distance = Annotated[float, Field(ge=0, le=3)]
+StoredVote = Annotated[VoteParameters, BeforeValidator(_with_all_of_format_1)]
 
 
-class _Record(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
-
-
-class FileRecord(_Record):
+@dataclass(frozen=True)
+class FileRecord:
     """Size and digest of one file."""
 
     bytes: Count
-    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
-class BlockRecord(_Record):
-    """One block: its encoder, its shape and its part in the similarity."""
+@dataclass(frozen=True)
+class BlockRecord:
+    """One encoder's block: its weight, its shape and its files."""
 
     name: str
     modality: str
     encoder: str
     fingerprint: str
-    dim: int = Field(ge=1, le=2**16)
-    cards: Count
+    dim: Dimension
+    cards: Count  # that have it
     weight: Weight
     vectors: InsidePath
     present: InsidePath
     mean: InsidePath
-    fitted: InsidePath
+    fitted: InsidePath  # folder of the fitted encoder
 
 
-class VoteRecord(_Record):
-    """How neighbours vote."""
+@dataclass(frozen=True)
+class HeadRecord:
+    """The linear head: its number of categories and its files."""
 
-    k: int = Field(ge=1, le=10_000)
-    temperature: float = Field(gt=0)
-    prior_exponent: float
-    head_exponent: float = Field(default=0.0, ge=0)
-
-
-class StepRecord(_Record):
-    """A setting that tuning tried, and what the objective said."""
-
-    weights: tuple[Weight, ...] = Field(strict=False, min_length=1, max_length=1000)
-    vote: VoteRecord
-    value: float
-
-
-Steps = Annotated[tuple[StepRecord, ...], Field(strict=False, max_length=10_000)]
-
-
-class TuningRecord(_Record):
-    """How the weights and the vote were found."""
-
-    objective: Objective
-    cards: Count
-    categories: Count
-    before: StepRecord
-    equal: StepRecord
-    after: StepRecord
-    recall: float = Field(ge=0, le=1)
-    path: Steps
-    weight_surface: Steps
-    vote_surface: Steps
-
-    @property
-    def steps(self) -> tuple[StepRecord, ...]:
-        """Every setting that is told of."""
-        named = (self.before, self.equal, self.after)
-        return (*named, *self.path, *self.weight_surface, *self.vote_surface)
-
-
-Probability = Annotated[float, Field(ge=0, le=1)]
-Probabilities = Annotated[tuple[Probability, ...], Field(strict=False, max_length=1000)]
-CalibrationCards = Annotated[int, Field(ge=0, le=2**22)]
-CalibrationCounts = Annotated[tuple[CalibrationCards, ...], Field(strict=False, max_length=1000)]
-
-
-class ProbabilityRecord(_Record):
-    """From shares of a vote to probabilities."""
-
-    sharpness: float = Field(gt=0)
-    intercept: float
-    similarity_weight: float = Field(ge=0)
-    share_weight: float = Field(ge=0)
-    offset: float
-    slope: float = Field(ge=0)
-
-
-class PrecisionRecord(_Record):
-    """What each confidence threshold does to the calibration cards."""
-
-    cards: CalibrationCards
-    thresholds: Probabilities
-    answered: CalibrationCounts
-    wrong: CalibrationCounts
-
-    @model_validator(mode="after")
-    def _consistent(self) -> PrecisionRecord:
-        rising = [0, *self.answered, self.cards]
-        _check_table(self.thresholds, self.answered, self.wrong)
-        if list(self.thresholds) != sorted(self.thresholds, reverse=True):
-            raise ValueError("the thresholds do not fall")
-        if rising != sorted(rising) or 0 in self.answered or any(map(gt, self.wrong, rising[1:])):
-            raise ValueError("the numbers of answers and mistakes do not fit together")
-        return self
-
-
-class BackOffRecord(_Record):
-    """How sure a prefix must be for each asked precision."""
-
-    precisions: Probabilities
-    thresholds: Probabilities
-    coverage: Probabilities
-    accuracy: Probabilities
-
-    @model_validator(mode="after")
-    def _consistent(self) -> BackOffRecord:
-        _check_table(self.precisions, self.thresholds, self.coverage, self.accuracy)
-        return self
-
-
-class SetRecord(_Record):
-    """How probable the true category was to the calibration cards."""
-
-    cards: CalibrationCards
-    ranks: CalibrationCounts
-    probabilities: Probabilities
-
-    @model_validator(mode="after")
-    def _consistent(self) -> SetRecord:
-        _check_table(self.ranks, self.probabilities)
-        rising = [0, *self.ranks, self.cards]
-        if rising != sorted(rising):
-            raise ValueError("the ranks do not rise")
-        return self
-
-
-def _check_table(*columns: Sized) -> None:
-    if len(set(map(len, columns))) > 1:
-        raise ValueError("the columns of a calibration differ in length")
-
-
-class CalibrationRecord(_Record):
-    """How far confidence can be trusted."""
-
-    cards: CalibrationCards
-    model: ProbabilityRecord
-    precision: PrecisionRecord
-    prefixes: BackOffRecord | None
-    sets: SetRecord
-
-
-class HeadRecord(_Record):
-    """The linear head: the number of categories that it tells apart, and its files."""
-
-    size: int = Field(ge=2, le=2**24)
+    size: Annotated[int, Field(ge=2, le=2**24)]
     coefficients: InsidePath
     intercepts: InsidePath
     categories: InsidePath
 
 
-class HubnessRecord(_Record):
-    """Cards by which hubness is measured: their number, how many count, and their file."""
+@dataclass(frozen=True)
+class HubnessRecord:
+    """The hubness correction: its number of references, how many count, and their file."""
 
-    size: int = Field(ge=2, le=2**20)
-    near: int = Field(ge=1, le=2**20)
+    size: Annotated[int, Field(ge=2, le=2**20)]
+    near: Annotated[int, Field(ge=1, le=2**20)]
     references: InsidePath
 
-    @model_validator(mode="after")
-    def _consistent(self) -> HubnessRecord:
+    def __post_init__(self) -> None:
         if self.near >= self.size:
-            raise ValueError("more cards count for hubness than there are")
-        return self
+            raise ValueError("more references count than there are")
 
 
-class LearnedRecord(_Record):
-    """The learned block: its shape, its part in the similarity, and its files."""
+@dataclass(frozen=True)
+class LearnedRecord:
+    """The learned block: its weight, its shape and its files."""
 
-    dim: int = Field(ge=1, le=2**16)
+    dim: Dimension
     cards: Count
-    weight: float = Field(ge=0, le=1)
+    weight: Weight
     vectors: InsidePath
     present: InsidePath
     matrix: InsidePath
     offset: InsidePath
     head: HeadRecord | None = None
-    # Named as in indexes of format 2.
-    crowding: HubnessRecord | None = None
+    hubness: Annotated[HubnessRecord | None, Field(alias="crowding")] = None
+
+    @property
+    def files(self) -> set[str]:
+        """Paths of all files."""
+        files = {self.vectors, self.present, self.matrix, self.offset}
+        if self.head:
+            files |= {self.head.coefficients, self.head.intercepts, self.head.categories}
+        return files | ({self.hubness.references} if self.hubness else set())
 
 
-class DriftRecord(_Record):
-    """How far the cards that were added are from those that an index was fitted on."""
+@dataclass(frozen=True)
+class BlockDrift:
+    """The distance of added cards from those that an index was fitted on, in one block."""
 
     block: str
-    cards: int = Field(ge=1, le=2**40)
-    shift: float = Field(ge=0, le=3)
-    chance: float = Field(ge=0, le=3)
+    cards: Annotated[int, Field(ge=1, le=2**40)]  # added ones that have it
+    shift: Distance  # between the mean rows
+    chance: Distance  # the same, expected of cards drawn alike
 
 
-class GrowthRecord(_Record):
-    """What came after an index was built."""
+@dataclass(frozen=True)
+class DriftRecord:
+    """What was added since an index was built. Cards are stored in the order of their arrival."""
 
     fitted_cards: Count
-    tuned_cards: Count
+    tuned_cards: Count  # seen by the last tuning
     new_categories: Count
     new_category_cards: Count
-    drifts: tuple[DriftRecord, ...] = Field(strict=False, max_length=1000)
+    blocks: Annotated[tuple[BlockDrift, ...], Field(alias="drifts", max_length=1000)]
 
 
-class SearchRecord(_Record):
+@dataclass(frozen=True)
+class SearchRecord:
     """The FAISS index, and the blocks that it is made of."""
 
     kind: str
-    dim: int = Field(ge=1, le=2**20)
-    blocks: tuple[str, ...] = Field(strict=False, min_length=1)
+    dim: Annotated[int, Field(ge=1, le=2**20)]
+    blocks: Annotated[tuple[str, ...], Field(min_length=1)]
 
 
-class Manifest(_Record):
+@dataclass(frozen=True, kw_only=True)
+class Manifest:
     """Everything about an index but its arrays."""
 
+    # Holds for all that is nested as well.
+    __pydantic_config__ = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+
     format_version: int
-    version: int = Field(ge=1)
+    version: Annotated[int, Field(ge=1)]
     data: InsidePath
     created: str
     packages: dict[str, str]
     cards: Count
     labelled: Count
     categories: Count
-    text_modalities: tuple[str, ...] = Field(strict=False)
+    text_modalities: tuple[str, ...]
     image_root: str
-    blocks: tuple[BlockRecord, ...] = Field(strict=False, min_length=1)
+    blocks: Annotated[tuple[BlockRecord, ...], Field(min_length=1)]
     learned: LearnedRecord | None = None
-    vote: VoteRecord
-    tuning: TuningRecord | None = None
-    calibration: CalibrationRecord | None = None
-    growth: GrowthRecord | None = None
+    vote: StoredVote
+    tuning: Tuning | None = None  # without its calibration
+    calibration: Calibration | None = None
+    drift: Annotated[DriftRecord | None, Field(alias="growth")] = None
     search: SearchRecord
     files: dict[InsidePath, FileRecord]
 
-    @model_validator(mode="after")
-    def _consistent(self) -> Manifest:
-        dims = self.dims
-        if len(dims) < len(self.blocks) + bool(self.learned):
+    def __post_init__(self) -> None:
+        if len(self.dims) < len(self.blocks) + bool(self.learned):
             raise ValueError("two blocks have the same name")
+        self._check_search()
         steps = self.tuning.steps if self.tuning else ()
-        if any(len(step.weights) != len(dims) for step in steps):
+        if any(len(step.weights) != len(self.dims) for step in steps):
             raise ValueError("tuning weighed other blocks than these")
-        searched = self.search.blocks
-        if not set(searched) <= set(dims) or len(set(searched)) < len(searched):
-            raise ValueError("the search index is made of blocks that are not there")
-        if self.search.dim != sum(dims[name] for name in searched) + len(searched):
-            raise ValueError("the search index has another dimension than its blocks together")
-        if self.growth:
-            self._check_growth(self.growth)
+        if self.tuning and self.tuning.calibration:
+            raise ValueError("a calibration stands inside of the tuning")
+        if self.drift:
+            self._check_drift(self.drift)
         unlisted = sorted(self._paths_read() - set(self.files))
         if unlisted:
             raise ValueError(f"{unlisted[0]} is not among the files")
-        return self
 
     @property
     def dims(self) -> dict[str, int]:
@@ -302,86 +210,50 @@ class Manifest(_Record):
         learned = {LEARNED: self.learned.weight} if self.learned else {}
         return {block.name: block.weight for block in self.blocks} | learned
 
-    def _check_growth(self, growth: GrowthRecord) -> None:
-        added = self.cards - growth.fitted_cards
+    def _check_search(self) -> None:
+        dims, searched = self.dims, self.search.blocks
+        if not set(searched) <= set(dims) or len(set(searched)) < len(searched):
+            raise ValueError("the search index is made of blocks that are not there")
+        if self.search.dim != sum(dims[name] for name in searched) + len(searched):
+            raise ValueError("the search index has another dimension than its blocks together")
+
+    def _check_drift(self, drift: DriftRecord) -> None:
+        added = self.cards - drift.fitted_cards
         if added <= 0:
             raise ValueError("it was fitted on as many cards as it has, or more")
-        if not growth.fitted_cards <= growth.tuned_cards <= self.cards:
+        if not drift.fitted_cards <= drift.tuned_cards <= self.cards:
             raise ValueError("tuning has seen fewer cards than were fitted on, or more than exist")
-        if not growth.new_categories <= growth.new_category_cards <= added:
+        if not drift.new_categories <= drift.new_category_cards <= added:
             raise ValueError("more cards are of new categories than were added")
-        if not {drift.block for drift in growth.drifts} <= set(self.dims):
+        if not {block.block for block in drift.blocks} <= set(self.dims):
             raise ValueError("a drift is of a block that is not there")
-        if any(drift.cards > added for drift in growth.drifts):
+        if any(block.cards > added for block in drift.blocks):
             raise ValueError("more cards have drifted than were added")
 
     def _paths_read(self) -> set[str]:
-        of_blocks = {path for b in self.blocks for path in (b.vectors, b.present, b.mean)}
-        learned = self.learned
-        if learned:
-            of_blocks |= {learned.vectors, learned.present, learned.matrix, learned.offset}
-            head = learned.head
-            of_blocks |= {head.coefficients, head.intercepts, head.categories} if head else set()
-            of_blocks |= {learned.crowding.references} if learned.crowding else set()
-        return of_blocks | {f"{self.data}/{CARDS}", f"{self.data}/{SEARCH}"}
+        # What is not listed has no digest, and its damage would go unnoticed.
+        paths = {f"{self.data}/{CARDS}", f"{self.data}/{SEARCH}"}
+        for block in self.blocks:
+            paths |= {block.vectors, block.present, block.mean}
+        return paths | (self.learned.files if self.learned else set())
 
 
-def tuning_record(tuning: Tuning) -> TuningRecord:
-    """Write down what tuning found."""
-    return TuningRecord(
-        objective=tuning.objective,
-        cards=tuning.cards,
-        categories=tuning.categories,
-        before=_record(tuning.before),
-        equal=_record(tuning.equal),
-        after=_record(tuning.after),
-        recall=tuning.recall,
-        path=tuple(map(_record, tuning.path)),
-        weight_surface=tuple(map(_record, tuning.weight_surface)),
-        vote_surface=tuple(map(_record, tuning.vote_surface)),
-    )
+_ADAPTER = TypeAdapter(Manifest)
 
 
-def read_tuning(record: TuningRecord, calibration: Calibration | None) -> Tuning:
-    """Read what tuning found; the calibration has a record of its own."""
-    return Tuning(
-        objective=record.objective,
-        cards=record.cards,
-        categories=record.categories,
-        before=_step(record.before),
-        equal=_step(record.equal),
-        after=_step(record.after),
-        recall=record.recall,
-        path=_steps(record.path),
-        weight_surface=_steps(record.weight_surface),
-        vote_surface=_steps(record.vote_surface),
-        calibration=calibration,
-    )
+def manifest_from_json(content: str) -> Manifest:
+    """Check and return a manifest; raise ValueError with the first field that is wrong."""
+    try:
+        return _ADAPTER.validate_json(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "manifest"
+        raise ValueError(f"{where}: {first['msg']}") from error
 
 
-def _record(step: Step) -> StepRecord:
-    return StepRecord(weights=step.weights, vote=VoteRecord(**vars(step.vote)), value=step.value)
-
-
-def _steps(records: Sequence[StepRecord]) -> tuple[Step, ...]:
-    return tuple(map(_step, records))
-
-
-def _step(record: StepRecord) -> Step:
-    return Step(record.weights, VoteParameters(**record.vote.model_dump()), record.value)
-
-
-def calibration_record(calibration: Calibration) -> CalibrationRecord:
-    """Write down a calibration."""
-    return CalibrationRecord.model_validate(calibration, from_attributes=True)
-
-
-def read_calibration(record: CalibrationRecord) -> Calibration:
-    """Read a calibration."""
-    return Calibration(
-        cards=record.cards,
-        model=ProbabilityModel(**vars(record.model)),
-        precision=PrecisionCurve(**vars(record.precision)),
-        prefixes=BackOffCurve(**vars(record.prefixes)) if record.prefixes else None,
-        sets=SetCurve(**vars(record.sets)),
-    )
+def manifest_to_json(manifest: Manifest) -> str:
+    """Return the text of ``manifest.json``; raise ValueError if it could not be read again."""
+    exclude = {"tuning": {"calibration"}}
+    content = _ADAPTER.dump_json(manifest, indent=1, by_alias=True, exclude=exclude).decode()
+    manifest_from_json(content)
+    return content

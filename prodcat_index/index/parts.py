@@ -16,7 +16,7 @@ from prodcat_index.errors import QueryError
 from prodcat_index.index.block import Block
 from prodcat_index.index.fusion import weight_vector
 from prodcat_index.index.learned import LearnedBlock
-from prodcat_index.index.manifest import LEARNED, GrowthRecord, Manifest
+from prodcat_index.index.manifest import LEARNED, DriftRecord, Manifest
 from prodcat_index.index.search import SearchSpace, flat_index
 from prodcat_index.types import MISSING, BoolArray, Float32Array, Int64Array, evenly_spaced
 from prodcat_index.voting.calibration import Calibration
@@ -68,7 +68,7 @@ class IndexParts:
     learned: LearnedBlock | None = None
     tuning: Tuning | None = None
     calibration: Calibration | None = None
-    growth: GrowthRecord | None = None
+    drift: DriftRecord | None = None
     opened: Manifest | None = None
 
     @cached_property
@@ -189,7 +189,7 @@ def encode_listings(
         block.encode_queries(_values(listings, block.modality), label.format(block.name))
         for block in blocks
     ]
-    return [vectors for vectors, _ in encoded], np.stack([p for _, p in encoded], axis=1)
+    return [e.vectors for e in encoded], np.stack([e.present for e in encoded], axis=1)
 
 
 def without_modality(

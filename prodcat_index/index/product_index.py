@@ -14,7 +14,7 @@ from prodcat_index.cards.card import Card, Catalogue
 from prodcat_index.encoders.registry import DEFAULT_PRESET
 from prodcat_index.errors import QueryError
 from prodcat_index.findings import Finding, name_first
-from prodcat_index.index.adding import add_cards, after_tuning
+from prodcat_index.index.adding import add_cards
 from prodcat_index.index.answers import Answers, LazyAnswers, VoteResult, search_and_vote
 from prodcat_index.index.build import EncoderChoice, build_parts
 from prodcat_index.index.learned import ProjectionKind
@@ -412,13 +412,16 @@ class ProductIndex:
 
     def _with(self, setting: Setting, tuning: Tuning | None) -> ProductIndex:
         weights = dict(zip(self.parts.block_names, setting.weights, strict=True))
+        drift = self.parts.drift
+        if tuning and drift:
+            drift = replace(drift, tuned_cards=len(self))
         parts = replace(
             self.parts,
             weights=weights,
             vote=setting.vote,
             tuning=tuning,
             calibration=tuning.calibration if tuning else None,
-            growth=after_tuning(self.parts.growth, len(self)) if tuning else self.parts.growth,
+            drift=drift,
         )
         return ProductIndex(parts, self.findings)
 

@@ -10,6 +10,7 @@ import numpy as np
 from prodcat_index.types import BoolArray, Float64Array, Int64Array
 from prodcat_index.voting.thresholds import (
     BackOffCurve,
+    CardCount,
     CategoryTree,
     PrecisionCurve,
     SetCurve,
@@ -85,7 +86,7 @@ class Calibration:
         Sets of categories for a target coverage.
     """
 
-    cards: int
+    cards: CardCount
     model: ProbabilityModel
     precision: PrecisionCurve
     prefixes: BackOffCurve | None

@@ -9,8 +9,10 @@ from collections import Counter
 from collections.abc import Iterable, Sequence, Sized
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Annotated
 
 import numpy as np
+from pydantic import Field
 
 from prodcat_index.types import CATEGORY_SEPARATOR, MISSING, BoolArray, Float64Array, Int64Array
 from prodcat_index.voting.reliability import check_confidence
@@ -21,6 +23,11 @@ POINTS = 200
 TARGET_PRECISIONS = tuple(hundredth / 100 for hundredth in range(50, 100))
 # Above one half, all prefixes that reach a threshold lie on one path.
 PREFIX_THRESHOLDS = tuple(thousandth / 1000 for thousandth in range(1000, 500, -5))
+
+# Bounds of what is read from a stored index: arrays as long as a number of cards are made of it.
+CardCount = Annotated[int, Field(ge=0, le=2**22)]
+CardCounts = Annotated[tuple[CardCount, ...], Field(max_length=1000)]
+Shares = Annotated[tuple[float, ...], Field(max_length=1000)]
 
 
 @dataclass(frozen=True)
@@ -36,10 +43,10 @@ class Acceptance:
 class PrecisionCurve:
     """Answers and mistakes of the calibration cards above each threshold."""
 
-    cards: int  # calibration cards, with an answer or without
-    thresholds: tuple[float, ...]  # confidences, falling
-    answered: tuple[int, ...]  # cards of at least that confidence
-    wrong: tuple[int, ...]  # wrong answers among them
+    cards: CardCount  # calibration cards, with an answer or without
+    thresholds: Shares  # confidences, falling
+    answered: CardCounts  # cards of at least that confidence
+    wrong: CardCounts  # wrong answers among them
 
     def __post_init__(self) -> None:
         _check_columns(self.thresholds, self.answered, self.wrong)
@@ -221,10 +228,10 @@ def likeliest_prefixes(
 class BackOffCurve:
     """Least confidence of a prefix, for each target precision that can be shown to be kept."""
 
-    precisions: tuple[float, ...]  # rising
-    thresholds: tuple[float, ...]
-    coverage: tuple[float, ...]  # share of all calibration cards that get a prefix
-    accuracy: tuple[float, ...]  # share of right prefixes among them
+    precisions: Shares  # rising
+    thresholds: Shares
+    coverage: Shares  # share of all calibration cards that get a prefix
+    accuracy: Shares  # share of right prefixes among them
 
     def __post_init__(self) -> None:
         columns = (self.precisions, self.thresholds, self.coverage, self.accuracy)
@@ -288,9 +295,9 @@ def _count_prefixes(confidence: Float64Array, right: BoolArray) -> tuple[Int64Ar
 class SetCurve:
     """Probability of the true category of the calibration cards (split conformal prediction)."""
 
-    cards: int  # calibration cards, those whose true category got no vote included
-    ranks: tuple[int, ...]  # rising places, from 1, in the order of falling probability
-    probabilities: tuple[float, ...]  # of the true category at these places, falling
+    cards: CardCount  # calibration cards, those whose true category got no vote included
+    ranks: CardCounts  # rising places, from 1, in the order of falling probability
+    probabilities: Shares  # of the true category at these places, falling
 
     def __post_init__(self) -> None:
         _check_columns(self.ranks, self.probabilities)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby, product
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
 import numpy as np
+from pydantic import Field
 
 from prodcat_index.types import Float64Array, Int64Array
 from prodcat_index.voting.calibration import Calibration
@@ -61,6 +62,11 @@ class Step(Setting):
         return Setting(self.weights, self.vote)
 
 
+# Bounds of what is read from a stored index: drawing a hostile one must not take for ever.
+Steps = Annotated[tuple[Step, ...], Field(max_length=10_000)]
+CardCount = Annotated[int, Field(ge=0, le=2**40)]
+
+
 @dataclass(frozen=True)
 class Tuning:
     """The result of tuning.
@@ -91,15 +97,15 @@ class Tuning:
     """
 
     objective: Objective
-    cards: int
-    categories: int
+    cards: CardCount
+    categories: CardCount
     before: Step
     equal: Step
     after: Step
     recall: float
-    path: tuple[Step, ...]
-    weight_surface: tuple[Step, ...]
-    vote_surface: tuple[Step, ...]
+    path: Steps
+    weight_surface: Steps
+    vote_surface: Steps
     calibration: Calibration | None = None
 
     def __post_init__(self) -> None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import isfinite
+from typing import Annotated
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import Field
 
 from prodcat_index.errors import QueryError
 from prodcat_index.types import MISSING, Float64Array, Int64Array, chunks
@@ -38,10 +40,11 @@ class VoteParameters:
         If k is below 1, the temperature is not above 0, or an exponent is out of its range.
     """
 
-    k: int = 10
-    temperature: float = 0.1
+    # The annotations hold where a stored index is read, and let its error name the field.
+    k: Annotated[int, Field(ge=1, le=10_000)] = 10
+    temperature: Annotated[float, Field(gt=0)] = 0.1
     prior_exponent: float = 0.0
-    head_exponent: float = 0.0
+    head_exponent: Annotated[float, Field(ge=0)] = 0.0
 
     def __post_init__(self) -> None:
         check_k(self.k)
