@@ -62,11 +62,10 @@ class Block:
     def encode_queries(self, values: Sequence[str], label: str = "") -> Encoded:
         """Embed values as those of the cards were, and centre them by the cards' mean."""
         if not any(values):
-            rows = np.zeros((len(values), self.dim), dtype=np.float32)
-            return Encoded(rows, np.zeros(len(values), dtype=bool))
+            return Encoded(np.zeros((len(values), self.dim), dtype=np.float32))
         encoded = embed(self.slot.load(), values, label=label, cache=default_cache())
-        centred = centre(encoded.vectors, encoded.present, self.mean)
-        return Encoded(*centred, encoded.problems)
+        rows, _ = centre(encoded.vectors, encoded.present, self.mean)
+        return Encoded(rows, encoded.problems)
 
 
 def build_block(
