@@ -55,15 +55,17 @@ def _summarize(found: Exploration) -> Iterator[dict[str, Any]]:
         if column.missing:
             yield _row(f"without {column.name}", column.missing, column.missing_share)
     yield _row("pictures that cannot be read", found.pictures.unreadable_count)
-    yield _row("categories with one card", found.categories.singletons)
-    yield _row("in duplicate groups", found.repeats.cards, found.repeats.cards / cards)
-    yield _row("duplicate groups of several categories", found.repeats.mixed_groups)
-    for kind, groups in found.doubts.as_dict().items():
+    yield _row("categories with one card", found.categories.with_one_card)
+    yield _row("in duplicate groups", found.duplicates.cards, found.duplicates.cards / cards)
+    yield _row(
+        "duplicate groups of several categories", found.duplicates.groups_of_several_categories
+    )
+    for kind, groups in vars(found.label_issues).items():
         yield _row(f"labels alike in {DOUBTS[kind]}", len(groups))
-    for text in found.languages:
+    for name, text in found.languages.items():
         sampled = f" (of {text.read:,} read)" if text.read < text.texts else ""
         for code, count in list(text.counts.items())[:LANGUAGES]:
-            yield _row(f"{text.name} in {code}{sampled}", count, count / text.read)
+            yield _row(f"{name} in {code}{sampled}", count, count / text.read)
 
 
 def _row(what: str, value: int, share: float | None = None) -> dict[str, Any]:

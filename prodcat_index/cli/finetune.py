@@ -125,7 +125,7 @@ def _draw_curves(result: Finetuned) -> None:
     from prodcat_index.reports.tuning_figures import draw_learning_curves
 
     picture = draw_learning_curves(result.history, result.scores[0].before)
-    (result.folder / CURVES).write_bytes(picture)
+    (result.folder / CURVES).write_bytes(picture.content)
 
 
 def _say_what_next(result: Finetuned, modality: str) -> None:

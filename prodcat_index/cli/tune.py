@@ -57,7 +57,8 @@ def _row(step: Step, blocks: list[str]) -> dict[str, Any]:
 
 
 def _draw(tuning: Tuning, blocks: list[str], plot: Path) -> None:
+    from prodcat_index.reports.page import write_file
     from prodcat_index.reports.tuning_figures import draw_tuning
 
-    draw_tuning(tuning, blocks, plot)
+    write_file(plot, draw_tuning(tuning, blocks).content)
     typer.echo(f"Wrote {plot}", err=True)

@@ -1,183 +1,193 @@
-"""Figures of a catalogue: category sizes, text lengths, languages, picture sizes."""
+"""Figures of a catalogue: its columns, categories, text lengths, languages and pictures."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
-from prodcat_index.reports.column import GREY, LINE
-from prodcat_index.reports.style import (
-    BLUE,
-    NEUTRAL,
-    PALETTE,
-    VERMILLION,
-    bars,
-    draw_png,
-    label,
-    name,
-)
+from prodcat_index.reports import style
+from prodcat_index.reports.page import Picture, write_count, write_figure, write_percent
+from prodcat_index.types import Float64Array, Int64Array
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from prodcat_index.reports.explore import Categories
+    from prodcat_index.reports.languages import Languages
+    from prodcat_index.reports.measurements import TextLengths
 
 
+# Inches of a bar, and of what is around the bars.
 BAR, FRAME = 0.3, 0.9
 BINS = 24
+# Shares are sums of quotients: what is left of 1 by rounding is no language.
 ROUNDING = 1e-9
-SHOWN_LANGUAGES = len(PALETTE)
 ASPECTS = {0.5: "1 : 2", 1.0: "1 : 1", 2.0: "2 : 1"}
 SMALLEST_DOT, LARGEST_DOT = 12.0, 400.0
 
 
-def draw_rank_sizes(sizes: Sequence[int]) -> bytes:
-    """Draw the size of each category against its rank, both on logarithmic scales."""
-
-    def draw(axes: Axes) -> None:
-        ranks = np.arange(1, len(sizes) + 1)
-        held = np.cumsum(sizes) / np.sum(sizes)
-        half = int(np.searchsorted(held, 0.5))
-        axes.loglog(ranks, sizes, ".-", color=BLUE, linewidth=1, markersize=5)
-        _mark(axes, half + 1, f"half of the cards in the {half + 1:,} largest")
-        axes.set_xlabel("rank of the category by size")
-        axes.set_ylabel("cards")
-        _count_in_full(axes, "xy")
-
-    return draw_png(draw, 4.2)
-
-
-def draw_largest(sizes: Mapping[str, int]) -> bytes:
-    """Draw the sizes of categories as bars."""
-
-    def draw(axes: Axes) -> None:
-        bars(axes, [label(category) for category in sizes], list(sizes.values()))
-        axes.set_xlabel("cards")
-
-    return draw_png(draw, FRAME + BAR * len(sizes))
-
-
-def draw_missing(missing: Mapping[str, float]) -> bytes:
+def draw_missing(missing: Mapping[str, float]) -> Picture:
     """Draw the share of the cards that lack a value, column by column."""
 
-    def draw(axes: Axes) -> None:
-        places = range(len(missing))
-        axes.barh(places, 1.0, color=LINE, height=0.6)
-        axes.barh(places, list(missing.values()), color=VERMILLION, height=0.6)
-        axes.set_yticks(places, [name(column) for column in missing])
-        axes.set_ylim(len(missing) - 0.4, -0.6)
-        axes.set_xlim(0, 1)
-        for place, share in zip(places, missing.values(), strict=True):
-            axes.text(1.01, place, f"{share:.1%}", va="center", transform=axes.transData)
-        axes.grid(visible=False)
-        _show_percents(axes)
-        axes.set_xlabel("cards without a value")
+    def draw(figure: Figure) -> None:
+        axes = figure.add_subplot()
+        axes.barh(range(len(missing)), 1.0, color=style.LINE, height=0.6)
+        axes.barh(range(len(missing)), list(missing.values()), color=style.VERMILLION, height=0.6)
+        style.name_rows(axes, [style.axis_label(column) for column in missing])
+        for place, share in enumerate(missing.values()):
+            style.write_after(axes, 1.0, place, write_percent(share))
+        _show_shares(axes, "cards without a value")
 
-    return draw_png(draw, FRAME + BAR * len(missing))
+    shown = "; ".join(f"{name} {write_percent(share)}" for name, share in missing.items())
+    alt = f"Bars: share of the cards without a value. {shown}."
+    return Picture("missing.png", style.draw_png(draw, FRAME + BAR * len(missing)), alt)
 
 
-def draw_lengths(lengths: npt.NDArray[np.int64], median: float) -> bytes:
+def draw_rank_sizes(categories: Categories) -> Picture:
+    """Draw the size of each category against its rank, both on logarithmic scales."""
+    sizes = list(categories.sizes.values())
+    half = categories.largest_that_hold_half_of_the_cards
+
+    def draw(figure: Figure) -> None:
+        axes = figure.add_subplot()
+        axes.loglog(
+            range(1, len(sizes) + 1), sizes, ".-", color=style.BLUE, linewidth=1, markersize=5
+        )
+        _mark(axes, half, f"half of the cards in the {half:,} largest")
+        axes.set(xlabel="rank of the category by size", ylabel="cards")
+        style.show_counts(axes.xaxis, axes.yaxis)
+
+    alt = (
+        f"Line on logarithmic scales: category sizes fall from {write_count(sizes[0])} cards to "
+        f"{write_count(sizes[-1])} over {write_count(len(sizes))} categories; the "
+        f"{write_count(half)} largest hold half of the cards."
+    )
+    return Picture("category-sizes.png", style.draw_png(draw, 4.2), alt)
+
+
+def draw_largest(sizes: Mapping[str, int]) -> Picture:
+    """Draw the sizes of categories as bars."""
+
+    def draw(figure: Figure) -> None:
+        axes = figure.add_subplot()
+        names = [style.axis_label(category, style.shorten_path) for category in sizes]
+        style.draw_bars(
+            axes, names, list(sizes.values()), list(map(write_count, sizes.values())), style.BLUE
+        )
+        axes.set(xlabel="cards", xlim=(0, 1.12 * max(sizes.values())))
+        axes.xaxis.set_major_formatter("{x:,.0f}")
+
+    shown = "; ".join(f"{category} {write_count(size)}" for category, size in sizes.items())
+    alt = f"Bars: cards of the largest categories. {shown}."
+    return Picture("largest-categories.png", style.draw_png(draw, FRAME + BAR * len(sizes)), alt)
+
+
+def draw_lengths(name: str, file_name: str, text: TextLengths) -> Picture:
     """Draw a histogram of text lengths on a logarithmic scale."""
+    spread, lengths = text.characters, text.lengths
+    assert spread is not None
 
-    def draw(axes: Axes) -> None:
-        axes.hist(lengths, bins=_bins(lengths).tolist(), color=BLUE)
-        axes.set_xscale("log")
+    def draw(figure: Figure) -> None:
+        axes = figure.add_subplot()
+        axes.hist(lengths, bins=_bins(lengths).tolist(), color=style.BLUE)
+        axes.set(xscale="log", xlabel="characters", ylabel="cards")
         axes.yaxis.set_major_formatter("{x:,.0f}")
-        _mark(axes, median, f"median {median:,.0f}")
-        axes.set_xlabel("characters")
-        axes.set_ylabel("cards")
-        _count_in_full(axes, "x")
+        _mark(axes, spread.median, f"median {spread.median:,.0f}")
+        style.show_counts(axes.xaxis)
 
-    return draw_png(draw, 3.0)
+    alt = (
+        f"Histogram of the characters of {name}: from {write_figure(spread.least)} to "
+        f"{write_figure(spread.most)}, half of them up to {write_figure(spread.median)}."
+    )
+    return Picture(file_name, style.draw_png(draw, 3.0), alt)
 
 
-def draw_languages(shares: Mapping[str, Mapping[str, float]]) -> bytes:
+def draw_languages(columns: Mapping[str, Languages]) -> Picture:
     """Draw the shares of the languages in each column as one bar."""
-    totals: dict[str, float] = {}
-    for column in shares.values():
-        for language, share in column.items():
-            totals[language] = totals.get(language, 0.0) + share
-    shown = sorted(totals, key=lambda language: (-totals[language], language))[:SHOWN_LANGUAGES]
+    shares = {name: column.shares for name, column in columns.items()}
+    totals = sum((Counter[str](column) for column in shares.values()), Counter[str]())
+    ranked = sorted(totals, key=lambda language: (-totals[language], language))
+    parts = {
+        language: np.array([column.get(language, 0.0) for column in shares.values()])
+        for language in ranked[: len(style.PALETTE)]
+    }
+    whole = np.array([sum(column.values()) for column in shares.values()])
+    parts |= {"others": whole - sum(parts.values()), "undetermined": 1 - whole}
+    colours = [*style.PALETTE[: len(parts) - 2], style.GREY, style.LINE]
 
-    def draw(axes: Axes) -> None:
-        places = range(len(shares))
-        left = np.zeros(len(shares))
-        for language, colour in zip(shown, PALETTE, strict=False):
-            widths = np.array([column.get(language, 0.0) for column in shares.values()])
-            axes.barh(places, widths, left=left, color=colour, height=0.6, label=language)
+    def draw(figure: Figure) -> None:
+        axes = figure.add_subplot()
+        left = np.zeros(len(columns))
+        for (language, widths), colour in zip(parts.items(), colours, strict=True):
+            if widths.max() > ROUNDING:
+                places = range(len(columns))
+                axes.barh(places, widths, left=left, color=colour, height=0.6, label=language)
             left += widths
-        others = np.array([sum(column.values()) for column in shares.values()]) - left
-        if others.max() > ROUNDING:
-            axes.barh(places, others, left=left, color=GREY, height=0.6, label="others")
-        rest = 1 - left - others
-        if rest.max() > ROUNDING:
-            axes.barh(places, rest, left=1 - rest, color=LINE, height=0.6, label="undetermined")
-        axes.set_yticks(places, [name(column) for column in shares])
-        axes.set_ylim(len(shares) - 0.5, -0.5)
-        axes.set_xlim(0, 1)
-        axes.grid(visible=False)
-        _show_percents(axes)
-        axes.set_xlabel("texts")
-        axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=SHOWN_LANGUAGES + 2)
+        style.name_rows(axes, [style.axis_label(column) for column in columns])
+        _show_shares(axes, "texts")
+        axes.legend(**style.LEGEND_ABOVE, ncols=len(parts))
 
-    return draw_png(draw, FRAME + 0.5 + 0.4 * len(shares))
+    shown = "; ".join(f"{column} {_list_shares(part)}" for column, part in shares.items())
+    alt = f"Stacked bars: languages of each text column. {shown}."
+    return Picture("languages.png", style.draw_png(draw, FRAME + 0.5 + 0.4 * len(columns)), alt)
 
 
-def draw_picture_sizes(sizes: npt.NDArray[np.int64]) -> bytes:
-    """Draw width against height, a larger dot where more pictures are of one size."""
+def _list_shares(shares: Mapping[str, float]) -> str:
+    shown = [f"{code} {write_percent(share)}" for code, share in list(shares.items())[:3]]
+    return ", ".join(shown) or "undetermined"
+
+
+def draw_picture_sizes(sizes: Int64Array) -> Picture:
+    """Draw width against height, shape (n, 2), a larger dot where more pictures are of one size."""
     different, counts = np.unique(sizes, axis=0, return_counts=True)
     largest = int(counts.max())
 
-    def draw(axes: Axes) -> None:
+    def draw(figure: Figure) -> None:
+        axes = figure.add_subplot()
         low, high = 0.8 * sizes.min(), 1.25 * sizes.max()
         for aspect, ratio in ASPECTS.items():
-            _draw_aspect(axes, aspect, ratio, low, high)
+            axes.axline(
+                (1, 1 / aspect), (2, 2 / aspect), color=style.NEUTRAL, linewidth=1, linestyle=":"
+            )
+            start = max(low, low * aspect)
+            place = (start, start / aspect)
+            axes.annotate(ratio, place, (18, 3), textcoords="offset points", color=style.GREY)
         areas = SMALLEST_DOT + (LARGEST_DOT - SMALLEST_DOT) * (counts - 1) / max(largest - 1, 1)
-        x, y = different.T
-        axes.scatter(x, y, s=areas, color=BLUE, alpha=0.45, linewidths=0)
+        axes.scatter(
+            different[:, 0], different[:, 1], s=areas, color=style.BLUE, alpha=0.45, linewidths=0
+        )
         width, height = different[counts.argmax()]
         axes.text(0, 1.02, f"most often {width} x {height}: {largest:,}", transform=axes.transAxes)
         axes.set(xscale="log", yscale="log", xlim=(low, high), ylim=(low, high), aspect="equal")
-        axes.set_xlabel("width, pixels")
-        axes.set_ylabel("height, pixels")
-        _count_in_full(axes, "xy")
+        axes.set(xlabel="width, pixels", ylabel="height, pixels")
+        style.show_counts(axes.xaxis, axes.yaxis)
 
-    return draw_png(draw, 5.2, 5.6)
-
-
-def _draw_aspect(axes: Axes, aspect: float, ratio: str, low: float, high: float) -> None:
-    ends = np.array([low, high])
-    axes.plot(ends, ends / aspect, color=NEUTRAL, linewidth=1, linestyle=":", zorder=1)
-    start = max(low, low * aspect)
-    place = (start, start / aspect)
-    axes.annotate(ratio, place, (18, 3), textcoords="offset points", color=GREY)
+    (left, bottom), (right, top) = sizes.min(axis=0), sizes.max(axis=0)
+    alt = (
+        f"Dots: width against height of {write_count(len(sizes))} pictures, {left} to {right} "
+        f"pixels wide and {bottom} to {top} pixels high."
+    )
+    return Picture("picture-sizes.png", style.draw_png(draw, 5.2, 5.6), alt)
 
 
 def _mark(axes: Axes, x: float, text: str) -> None:
     """Draw an upright line with its meaning above the axes, where nothing else is."""
-    axes.axvline(x, color=VERMILLION, linestyle="--", linewidth=1)
-    transform = axes.get_xaxis_transform()
-    axes.text(x, 1.02, text, color=VERMILLION, ha="center", transform=transform)
+    axes.axvline(x, color=style.VERMILLION, linestyle="--", linewidth=1)
+    place = axes.get_xaxis_transform()
+    axes.text(x, 1.02, text, color=style.VERMILLION, ha="center", transform=place)
 
 
-def _bins(lengths: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+def _bins(lengths: Int64Array) -> Float64Array:
     """Return edges between whole numbers, evenly spaced on a logarithmic scale."""
     edges = np.geomspace(lengths.min(), lengths.max() + 1, BINS + 1)
     return np.unique(np.append(np.floor(edges), lengths.max() + 1)) - 0.5
 
 
-def _count_in_full(axes: Axes, which: str) -> None:
-    """Write 1,000 rather than 10 to the power of 3."""
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
-
-    for axis in (axes.xaxis if a == "x" else axes.yaxis for a in which):
-        axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
-        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
-        axis.set_minor_formatter(NullFormatter())
-
-
-def _show_percents(axes: Axes) -> None:
-    from matplotlib.ticker import PercentFormatter
-
-    axes.xaxis.set_major_formatter(PercentFormatter(1.0))
+def _show_shares(axes: Axes, label: str) -> None:
+    axes.set(xlim=(0, 1), xlabel=label)
+    axes.grid(visible=False)
+    style.show_percents(axes.xaxis)

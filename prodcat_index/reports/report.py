@@ -1,11 +1,11 @@
-"""Evaluating the own catalogue of an index, and choosing the cards that are worth a look."""
+"""Evaluating the catalogue of an index, and choosing the cards that are worth a look."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -22,19 +22,20 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from prodcat_index.cards.split import Split
-    from prodcat_index.evaluation.result import Evaluation
     from prodcat_index.index.parts import IndexParts
-    from prodcat_index.index.product_index import ProductIndex
 
 
+# Numbers of examples of a confusion and of the review queue, and of the neighbours of each.
 OF_CONFUSION, OF_QUEUE, NEAREST = 2, 12, 4
 FIRST_SPLIT = 1
+# Shares of the vote below this are written as nothing.
 LEAST_SHARE = 0.001
+PRECISION = 0.95
 
 
 @dataclass(frozen=True)
 class Example:
-    """A test card, what was said of it, and the training cards nearest to it."""
+    """A test card, its prediction, and the training cards nearest to it."""
 
     id: str
     title: str
@@ -42,7 +43,7 @@ class Example:
     true: str
     predicted: str
     confidence: float
-    alternatives: Sequence[tuple[str, float]]
+    alternatives: Sequence[tuple[str, float]]  # categories and shares, largest first
     neighbours: Sequence[Neighbour]
 
     @property
@@ -53,102 +54,26 @@ class Example:
 
 @dataclass(frozen=True)
 class Examples:
-    """The cards that are shown."""
+    """Test cards of the first split that are shown."""
 
-    confused: Sequence[Sequence[Example]]
-    queue: Sequence[Example]
-
-
-def find_examples(evaluation: Evaluation) -> Examples:
-    """Choose test cards of the first split and find the training cards nearest to them."""
-    kind = evaluation.confidence[-1].kind
-    cards = evaluation.cards[evaluation.cards["split"] == FIRST_SPLIT]
-    cards = cards.assign(sure=cards[kind].fillna(0.0)).sort_values("sure", kind="stable")
-    confused = [
-        cards[(cards["true"] == c.true) & (cards["predicted"] == c.predicted)][::-1][:OF_CONFUSION]
-        for c in evaluation.confusions
-    ]
-    queue = cards[:OF_QUEUE]
-    nearest = _nearest(evaluation, [*confused, queue])
-    own = _own(evaluation)
-    return Examples(
-        confused=[_examples(some, own, nearest) for some in confused],
-        queue=_examples(queue, own, nearest),
-    )
-
-
-def _own(evaluation: Evaluation) -> dict[str, dict[str, str]]:
-    catalogue = evaluation.catalogue
-    columns = zip(catalogue.ids, catalogue.values("title"), catalogue.values(IMAGE), strict=True)
-    return {card: {"id": card, "title": title, "image": image} for card, title, image in columns}
-
-
-def _nearest(
-    evaluation: Evaluation, chosen: Sequence[pd.DataFrame]
-) -> Mapping[str, Sequence[Neighbour]]:
-    """Search for what was answered; a card without an answer has no neighbour."""
-    asked = {card for cards in chosen for card in cards.loc[cards["predicted"] != "", "id"]}
-    if not asked:
-        return {}
-    rows = [row for row, card in enumerate(evaluation.catalogue.ids) if card in asked]
-    listings = evaluation.catalogue.select(rows)
-    weights = evaluation.tuned.settings[0]["weights"]
-    predictions = _training_index(evaluation).predict(listings, k=NEAREST, weights=weights)
-    return {prediction.id: prediction.neighbours for prediction in predictions}
-
-
-def _training_index(evaluation: Evaluation) -> ProductIndex:
-    settings = evaluation.settings
-    return ProductIndex.build(
-        evaluation.splits[0].select(evaluation.catalogue, "train"),
-        encoders=settings["encoders"],
-        preset=settings["preset"],
-        projection=settings["projection"],
-    )
-
-
-def _examples(
-    cards: pd.DataFrame,
-    own: Mapping[str, Mapping[str, str]],
-    nearest: Mapping[str, Sequence[Neighbour]],
-) -> list[Example]:
-    return [
-        _example(card, own[card["id"]], nearest.get(card["id"], ()))
-        for card in cards.to_dict(orient="records")
-    ]
-
-
-def _example(
-    card: Mapping[Any, Any], own: Mapping[str, str], nearest: Sequence[Neighbour]
-) -> Example:
-    ranked = zip(card["top5"], card["top5_shares"], strict=True)
-    return Example(
-        **own,
-        true=card["true"],
-        predicted=card["predicted"],
-        confidence=card["sure"],
-        alternatives=[one for one in ranked if one[1] >= LEAST_SHARE],
-        neighbours=nearest,
-    )
-
-
-PRECISION = 0.95
+    confused: Sequence[Sequence[Example]]  # for each of the worst confusions
+    queue: Sequence[Example]  # the least confident first
 
 
 @dataclass(frozen=True, eq=False)
 class Report:
-    """What the page of an index tells.
+    """The content of the page of an index.
 
     Attributes
     ----------
     parts
-        Of the index.
+        The parts of the index.
     evaluation
-        Of its catalogue, by indexes of training parts.
+        The evaluation of its catalogue, by indexes of training parts.
     examples
         Cards of the first split with the cards nearest to them.
     precision
-        The share of right answers that is asked for.
+        The share of right answers that is marked.
     """
 
     parts: IndexParts
@@ -159,8 +84,7 @@ class Report:
     @property
     def confusions(self) -> list[tuple[Confusion, Sequence[Example]]]:
         """The worst confusions with cards of each; there may be none in the first split."""
-        pairs = zip(self.evaluation.confusions, self.examples.confused, strict=True)
-        return list(pairs)
+        return list(zip(self.evaluation.confusions, self.examples.confused, strict=True))
 
     @cached_property
     def curve(self) -> RiskCoverage:
@@ -187,16 +111,21 @@ def report(
 
     The weights of the index have seen all of its cards. So the cards are split, and encoders,
     projection, weights and calibration are fitted anew on each training part, with the encoders
-    and the objective of the index; what embeddings the cache holds is taken from there.
+    and the objective of the index. Embeddings are taken from the cache where it has them.
 
     Parameters
     ----------
     index
-        Whose catalogue is split.
+        The index whose catalogue is split.
     split, by, test, repeat, seed, baselines, allow_trained_on
         As for :func:`~prodcat_index.evaluation.evaluate.evaluate`.
     precision
-        Of the answers, marked in the figure of confidence; above 0 and below 1.
+        Share of right answers that is marked in the figure of confidence, above 0 and below 1.
+
+    Returns
+    -------
+    Report
+        The scores, with examples of mistakes and of the least confident answers.
 
     Raises
     ------
@@ -205,11 +134,14 @@ def report(
     CatalogueError
         If the cards cannot be split, or not so, or an encoder was trained on test cards.
     EncoderError
-        If an encoder cannot be had.
+        If an encoder cannot be loaded.
     """
     if not 0 < precision < 1:
         raise QueryError(f"The precision must be above 0 and below 1; it is {precision}.")
     parts = index.parts
+    specs: dict[str, list[str]] = {}
+    for block in parts.blocks:
+        specs.setdefault(block.modality, []).append(block.slot.spec)
     evaluation = evaluate(
         parts.catalogue,
         split=split,
@@ -217,7 +149,7 @@ def report(
         test=test,
         repeat=repeat,
         seed=seed,
-        encoders=_encoders(parts),
+        encoders=specs,
         projection="lda" if parts.learned else "none",
         baselines=baselines,
         objective=parts.tuning.objective if parts.tuning else "weighted-f1",
@@ -226,8 +158,55 @@ def report(
     return Report(parts, evaluation, find_examples(evaluation), precision)
 
 
-def _encoders(parts: IndexParts) -> dict[str, list[str]]:
-    specs: dict[str, list[str]] = {}
-    for block in parts.blocks:
-        specs.setdefault(block.modality, []).append(block.slot.spec)
-    return specs
+def find_examples(evaluation: Evaluation) -> Examples:
+    """Choose test cards of the first split and find the training cards nearest to them."""
+    kind = evaluation.confidence[-1].kind
+    cards = evaluation.cards[evaluation.cards["split"] == FIRST_SPLIT]
+    cards = cards.assign(sure=cards[kind].fillna(0.0)).sort_values("sure", kind="stable")
+    # Of a confusion the most confident mistakes, which tell most.
+    confused = [
+        cards[(cards["true"] == c.true) & (cards["predicted"] == c.predicted)][::-1][:OF_CONFUSION]
+        for c in evaluation.confusions
+    ]
+    queue = cards[:OF_QUEUE]
+    shown = [*confused, queue]
+    # A card without an answer has nothing to search by, so it has no neighbour.
+    answered = {id for some in shown for id in some.loc[some["predicted"] != "", "id"]}
+    nearest = _search_training_part(evaluation, answered) if answered else {}
+    catalogue = evaluation.catalogue
+    columns = zip(catalogue.ids, catalogue.values("title"), catalogue.values(IMAGE), strict=True)
+    own = {id: (id, title, image) for id, title, image in columns}
+
+    def make(some: pd.DataFrame) -> list[Example]:
+        return [
+            Example(
+                *own[card["id"]],
+                true=card["true"],
+                predicted=card["predicted"],
+                confidence=card["sure"],
+                alternatives=[
+                    ranked
+                    for ranked in zip(card["top5"], card["top5_shares"], strict=True)
+                    if ranked[1] >= LEAST_SHARE
+                ],
+                neighbours=nearest.get(card["id"], ()),
+            )
+            for card in some.to_dict(orient="records")
+        ]
+
+    return Examples([make(some) for some in confused], make(queue))
+
+
+def _search_training_part(evaluation: Evaluation, ids: set[str]) -> dict[str, Sequence[Neighbour]]:
+    """Find the neighbours of test cards in an index of the first training part."""
+    settings, catalogue = evaluation.settings, evaluation.catalogue
+    index = ProductIndex.build(
+        evaluation.splits[0].select(catalogue, "train"),
+        encoders=settings["encoders"],
+        preset=settings["preset"],
+        projection=settings["projection"],
+    )
+    listings = catalogue.select([row for row, card in enumerate(catalogue.ids) if card in ids])
+    weights = evaluation.tuned.settings[0]["weights"]
+    predictions = index.predict(listings, k=NEAREST, weights=weights)
+    return {prediction.id: prediction.neighbours for prediction in predictions}

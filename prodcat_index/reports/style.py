@@ -1,29 +1,41 @@
-"""How every figure looks: colours that colour-blind people tell apart, quiet axes, any alphabet."""
+"""The look that figures and sheets share: colours, font, shortened texts, plots as PNG files."""
 
 from __future__ import annotations
 
 import io
 import warnings
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from bisect import bisect_right
+from collections.abc import Callable, Sequence
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from prodcat_index.cards.cleaning import tidy
-from prodcat_index.reports.column import GREY, INK, LINE, load_font, shorten_middle, shorten_path
 from prodcat_index.types import CATEGORY_SEPARATOR
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
+    from matplotlib.figure import Figure
+    from PIL.ImageFont import FreeTypeFont
 
 
-# The palette of Okabe and Ito without its yellow, which is too pale on white.
+# The palette of Okabe and Ito, which colour-blind people tell apart, without its yellow, which is
+# too pale on white.
 BLUE, VERMILLION, GREEN = "#0072B2", "#D55E00", "#009E73"
 SKY, ORANGE, PURPLE = "#56B4E9", "#E69F00", "#CC79A7"
 PALETTE = (BLUE, ORANGE, GREEN, VERMILLION, SKY, PURPLE)
-NEUTRAL = "#B7C0CA"
+RIGHT, WRONG = BLUE, VERMILLION
+WHITE, INK, GREY, LINE, NEUTRAL = "#FFFFFF", "#1B2733", "#5B6875", "#DCE1E7", "#B7C0CA"
+
+ELLIPSIS = "…"
+# Far more than fits anywhere: a description of a megabyte need not be measured.
+LONGEST = 1_000
 
 WIDTH, DPI, LETTERS = 8.0, 120, 10
 LABEL_WIDTH = 400
-
+# Where a legend hides no line: above the axes.
+LEGEND_ABOVE: dict[str, Any] = {"loc": "lower center", "bbox_to_anchor": (0.5, 1.0)}
 LOOK: dict[Any, Any] = {
     "axes.axisbelow": True,
     "axes.edgecolor": GREY,
@@ -43,9 +55,78 @@ LOOK: dict[Any, Any] = {
     "ytick.labelcolor": INK,
 }
 
+Shorten: TypeAlias = "Callable[[str, FreeTypeFont, float], str]"
 
-def draw_png(draw: Callable[[Axes], None], height: float, width: float = WIDTH) -> bytes:
-    """Draw one plot in the common look."""
+
+@cache
+def load_font(size: int, bold: bool = False) -> FreeTypeFont:
+    """Load DejaVu Sans, which has Latin, Cyrillic, ✓ and ✗ and comes with matplotlib."""
+    import matplotlib
+    from PIL import ImageFont
+
+    name = "DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf"
+    return ImageFont.truetype(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / name, size)
+
+
+def shorten_end(text: str, font: FreeTypeFont, width: float) -> str:
+    """Return the text, with an ellipsis for an end that does not fit."""
+    return _longest_cut(text, font, width, lambda count: text[:count].rstrip(" ,;:·-") + ELLIPSIS)
+
+
+def shorten_middle(text: str, font: FreeTypeFont, width: float) -> str:
+    """Return the text, with an ellipsis for a middle that does not fit."""
+
+    def cut(count: int) -> str:
+        head, tail = text[: (count + 1) // 2], text[len(text) - count // 2 :]
+        return head.rstrip() + ELLIPSIS + tail.lstrip()
+
+    return _longest_cut(text, font, width, cut)
+
+
+def shorten_path(category: str, font: FreeTypeFont, width: float) -> str:
+    """Return a category path, with an ellipsis for its first parts where they do not fit."""
+    parts = category.split(CATEGORY_SEPARATOR)
+    for start in range(len(parts)):
+        shown = CATEGORY_SEPARATOR.join([ELLIPSIS] * bool(start) + parts[start:])
+        if font.getlength(shown) <= width:
+            return shown
+    return shorten_middle(parts[-1], font, width)
+
+
+def _longest_cut(text: str, font: FreeTypeFont, width: float, cut: Callable[[int], str]) -> str:
+    if font.getlength(text) <= width:
+        return text
+    fitting = bisect_right(range(len(text)), width, key=lambda count: font.getlength(cut(count)))
+    return cut(fitting - 1) if fitting else ""
+
+
+def wrap(
+    text: str, font: FreeTypeFont, width: float, lines: int, shorten: Shorten = shorten_end
+) -> list[str]:
+    """Break a text at its spaces, or within a word that is wider than a line."""
+    rest = tidy(text)[:LONGEST]
+    wrapped: list[str] = []
+    while rest and len(wrapped) < lines - 1:
+        line, rest = _break_line(rest, font, width)
+        wrapped.append(line)
+    return [*wrapped, shorten(rest, font, width)] if rest else wrapped
+
+
+def _break_line(text: str, font: FreeTypeFont, width: float) -> tuple[str, str]:
+    ends = range(1, len(text) + 1)
+    fitting = max(bisect_right(ends, width, key=lambda end: font.getlength(text[:end])), 1)
+    space = text.rfind(" ", 0, fitting + 1)
+    end = space if space > 0 and fitting < len(text) else fitting
+    return text[:end], text[end:].lstrip()
+
+
+def axis_label(text: str, shorten: Shorten = shorten_middle, width: int = LABEL_WIDTH) -> str:
+    """Shorten a name for an axis; ``shorten_path`` keeps the last part of a category."""
+    return shorten(tidy(text), load_font(round(LETTERS * DPI / 72)), width)
+
+
+def draw_png(draw: Callable[[Figure], None], height: float, width: float = WIDTH) -> bytes:
+    """Draw a figure of so many inches in the common look, as a PNG file."""
     import matplotlib
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -56,32 +137,48 @@ def draw_png(draw: Callable[[Axes], None], height: float, width: float = WIDTH) 
         warnings.filterwarnings("ignore", message="Glyph")
         figure = Figure(figsize=(width, height), layout="constrained")
         FigureCanvasAgg(figure)
-        draw(figure.add_subplot())
+        draw(figure)
         figure.savefig(file, format="png", dpi=DPI)
     return file.getvalue()
 
 
-def bars(axes: Axes, names: list[str], values: list[int], colour: str = BLUE) -> None:
-    """Draw horizontal bars, the first on top, each with its number at its end."""
-    places = range(len(names))
-    axes.barh(places, values, color=colour, height=0.7)
-    axes.set_yticks(places, names)
-    axes.set_ylim(len(names) - 0.4, -0.6)
-    axes.set_xlim(0, 1.12 * max(values, default=1))
-    axes.xaxis.set_major_formatter("{x:,.0f}")
-    for place, value in zip(places, values, strict=True):
-        axes.annotate(f"{value:,}", (value, place), (4, 0), textcoords="offset points", va="center")
-    axes.grid(visible=False, axis="y")
+def draw_bars(
+    axes: Axes, names: Sequence[str], values: Sequence[float], texts: Sequence[str], colour: str
+) -> None:
+    """Draw horizontal bars, the first on top, each with its text at its end."""
+    axes.barh(range(len(names)), values, color=colour, height=0.7)
+    name_rows(axes, names)
     axes.tick_params(axis="y", length=0)
     axes.spines["left"].set_visible(False)
+    for place, (value, text) in enumerate(zip(values, texts, strict=True)):
+        write_after(axes, value, place, text)
 
 
-def label(category: str) -> str:
-    """Shorten a category for an axis: its last part, and as much of the path to it as fits."""
-    font = load_font(round(LETTERS * DPI / 72))
-    return shorten_path(tidy(category).split(CATEGORY_SEPARATOR), font, LABEL_WIDTH)
+def name_rows(axes: Axes, names: Sequence[str]) -> None:
+    """Name the places 0, 1, … of the y axis, from top to bottom."""
+    axes.set_yticks(range(len(names)), names)
+    axes.set_ylim(len(names) - 0.4, -0.6)
+    axes.grid(visible=False, axis="y")
 
 
-def name(text: str) -> str:
-    """Shorten the name of a column for an axis."""
-    return shorten_middle(tidy(text), load_font(round(LETTERS * DPI / 72)), LABEL_WIDTH)
+def write_after(axes: Axes, x: float, y: float, text: str) -> None:
+    """Write a text to the right of a point."""
+    axes.annotate(text, (x, y), (6, 0), textcoords="offset points", va="center")
+
+
+def show_counts(*logarithmic: Axis) -> None:
+    """Write 1,000 instead of 10 to the power of 3 at logarithmic axes."""
+    from matplotlib.ticker import LogLocator, NullFormatter
+
+    for axis in logarithmic:
+        axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+        axis.set_major_formatter("{x:,.0f}")
+        axis.set_minor_formatter(NullFormatter())
+
+
+def show_percents(*axes: Axis) -> None:
+    """Write shares at axes as percentages."""
+    from matplotlib.ticker import PercentFormatter
+
+    for axis in axes:
+        axis.set_major_formatter(PercentFormatter(1.0, decimals=0))
