@@ -1,40 +1,28 @@
-"""The contact sheet: nothing is cut, everything is where a reader looks for it."""
+"""The contact sheet: everything is there, in order, and nothing runs into anything else."""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import pytest
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
 from prodcat_index.errors import ProdcatError
-from prodcat_index.reports.column import (
+from prodcat_index.reports import sheet
+from prodcat_index.reports.sheet import (
+    ACCENT,
     BAR,
     BAR_ROW,
     FIELD,
     FIGURE,
-    SMALL,
-    SMALL_FIGURE,
-    STRONG,
-    TEXT,
-    TRACK,
-    WHITE,
-    Style,
-    load_font,
-    shorten_end,
-    shorten_middle,
-    shorten_path,
-    wrap,
-    write_number,
-)
-from prodcat_index.reports.sheet import (
-    ACCENT,
+    FIRST_TILE,
     GAP,
     HEADING,
     MARGIN,
@@ -44,27 +32,29 @@ from prodcat_index.reports.sheet import (
     QUERY_PICTURE,
     QUERY_WIDTH,
     RIGHT,
-    TILE_STEP,
+    SMALL,
+    SMALL_FIGURE,
+    STRONG,
+    TEXT,
+    TRACK,
     WRONG,
+    Canvas,
+    Font,
     SheetRow,
+    Tile,
     draw_sheet,
+    draw_strip,
+    lay_out_sheet,
+    thumbnail,
+    write_number,
 )
 from prodcat_index.voting.prediction import Neighbour, Prediction
 
 Pixels = npt.NDArray[np.uint8]
-Mask = npt.NDArray[np.bool_]
 
-FONT = load_font(15)
-ALPHABET = "абвгдеёжзийклмнопрстуфхцчшщъыьэюяАБВГДЕЁЖЗИЙКЛМНОПРСТУФХЦЧШЩЪЫЬЭЮЯ"
-UNASSIGNED = "\u0378"
-RED, GREEN, BLUE = "#FF0000", "#00FF00", "#0000FF"
-FIRST_ROW = MARGIN + HEADING.line + GAP
-# A letter such as J may begin a little before its place.
-OVERHANG = 8
-FIRST_TILE = MARGIN + QUERY_WIDTH + GAP
-
+RED, GREEN = "#FF0000", "#00FF00"
+TILE_STEP = PICTURE + GAP
 texts = st.text(st.one_of(st.sampled_from("abЖщ W.ф-,"), st.characters()), max_size=120)
-widths = st.integers(min_value=40, max_value=300)
 
 
 def near(
@@ -88,226 +78,102 @@ def painted(path: Path, colour: str, size: tuple[int, int] = (64, 64)) -> str:
     return str(path)
 
 
-def drawn(rows: Sequence[SheetRow], folder: Path) -> Pixels:
-    with Image.open(draw_sheet(rows, folder / "sheet.png")) as sheet:
-        assert sheet.mode == "RGB"
-        return np.asarray(sheet)
+class Drawn(Canvas):
+    """A sheet as it is recorded before it is painted."""
+
+    def __init__(self, *rows: SheetRow) -> None:
+        super().__init__()
+        self.width, self.height = lay_out_sheet(self, rows)
+
+    @property
+    def words(self) -> list[str]:
+        return [text for _, _, text, _, _ in self.texts]
+
+    def lengths(self, colour: str) -> list[int]:
+        return [width for _, _, width, _, fill in self.boxes if fill == colour]
+
+    def tops(self, colour: str) -> list[int]:
+        return [top for _, top, _, _, fill in self.boxes if fill == colour]
 
 
-def is_colour(pixels: Pixels, colour: str) -> Mask:
+def has_colour(image: Image.Image, colour: str) -> npt.NDArray[np.bool_]:
+    pixels: Pixels = np.asarray(image)
     return (pixels == np.frombuffer(bytes.fromhex(colour[1:]), np.uint8)).all(axis=-1)
 
 
-def box(mask: Mask) -> tuple[int, int, int, int]:
-    """Return left, top, width and height of what is set."""
-    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    left, top = int(columns[0]), int(rows[0])
-    return left, top, int(columns[-1]) - left + 1, int(rows[-1]) - top + 1
+def size_of(mask: npt.NDArray[np.bool_]) -> tuple[int, int]:
+    """Return width and height of what is set."""
+    return int(mask.any(axis=0).sum()), int(mask.any(axis=1).sum())
 
 
-def trimmed(mask: Mask) -> list[list[bool]]:
-    """Return what is set as a shape, wherever it stands."""
-    left, top, width, height = box(mask)
-    return mask[top : top + height, left : left + width].tolist()
+# -- content -----------------------------------------------------------------------------------
 
 
-# -- lettering ---------------------------------------------------------------------------------
+def test_everything_is_written_in_the_order_of_reading() -> None:
+    """A category stands beside the wrong card."""
+    cards = [
+        near(0, "", "Ковш", "Дом > Кухня", {"image": 0.5}, 0.75),
+        near(1, "", "", "", {"title": -0.1}, 0.25),
+    ]
+    drawn = Drawn(SheetRow("Ковш новый", "", cards, predicted("Дом > Кухня"), "Дом > Сад"))
+    legend = next(place for place, word in enumerate(drawn.words) if word.startswith("✓ the"))
+    assert drawn.words[:legend] == [
+        *("LISTING", "NEAREST CARDS"),
+        *("Ковш новый", "✗ wrong", "predicted, 87% vote", "Кухня", "Дом"),
+        *("true category", "Сад", "Дом"),
+        *("Ковш", "Кухня", "Дом", "0.80", "similarity", "75%", "vote"),
+        *("image", "0.50", "title", "none"),
+        *("no title", "no category", "0.80", "similarity", "25%", "vote"),
+        *("image", "none", "title", "−0.10"),
+    ]
 
 
-@given(text=texts, width=widths, lines=st.integers(1, 4), bold=st.booleans())
-def test_wrapped_lines_stay_in_their_tile(text: str, width: int, lines: int, bold: bool) -> None:
-    """A title runs into the next card."""
-    font = load_font(15, bold)
-    written = wrap(text, font, width, lines)
-    assert len(written) <= lines
-    assert all(font.getlength(line) <= width for line in written)
+def test_pictures_are_those_of_the_listing_and_its_cards() -> None:
+    """Cards are shown under each other's pictures."""
+    row = SheetRow("", "q.png", [near(0, "0.png"), near(1, "1.png")])
+    tops = {MARGIN + HEADING.line + GAP + PADDING}
+    drawn = Drawn(row)
+    assert [(left, side, path) for left, _, side, path in drawn.pictures] == [
+        (MARGIN + ACCENT + PADDING, QUERY_PICTURE, "q.png"),
+        (FIRST_TILE, PICTURE, "0.png"),
+        (FIRST_TILE + TILE_STEP, PICTURE, "1.png"),
+    ]
+    assert {top for _, top, _, _ in drawn.pictures} == tops
 
 
-@given(text=st.text("abЖщ W.ф-,", max_size=120), width=widths)
-def test_wrapping_loses_no_letter_while_there_is_room(text: str, width: int) -> None:
-    """Words of a title vanish between two lines."""
-    written = wrap(text, FONT, width, lines=200)
-    assert "".join(written).replace(" ", "") == text.replace(" ", "")
+def test_height_grows_with_the_rows_and_width_with_the_cards() -> None:
+    """Rows lie upon one another, or cards beyond the edge."""
+    row = SheetRow("Ковш", "", [near()])
+    heights = [Drawn(*[row] * count).height for count in (1, 2, 3)]
+    assert heights[2] - heights[1] == heights[1] - heights[0] > QUERY_PICTURE
+    wide = [Drawn(SheetRow("", "", [near()] * n)).width for n in (1, 2, 6, 7)]
+    assert wide[0] == 2 * MARGIN + QUERY_WIDTH + TILE_STEP
+    assert np.diff(wide).tolist() == [TILE_STEP, 4 * TILE_STEP, 0]
 
 
-@given(text=st.text("abЖщ W.ф", min_size=40, max_size=200), width=widths)
-def test_a_cut_text_says_so(text: str, width: int) -> None:
-    """A cut title looks like the whole one."""
-    whole = wrap(text, FONT, width, lines=200)
-    assume(len(whole) > 2)
-    assert wrap(text, FONT, width, lines=2)[0] == whole[0]
-    assert wrap(text, FONT, width, lines=2)[1].endswith("…")
-
-
-def test_text_breaks_between_words_and_only_long_words_inside() -> None:
-    width = FONT.getlength("Смеситель для")
-    assert wrap("Смеситель  для\nкухни", FONT, width, 2) == ["Смеситель для", "кухни"]
-    assert wrap("Ж" * 9, FONT, FONT.getlength("ЖЖЖЖ"), 3) == ["ЖЖЖЖ", "ЖЖЖЖ", "Ж"]
-
-
-@given(text=st.text("abЖщ W.ф>", max_size=120), width=widths)
-def test_shortened_texts_fit_and_keep_their_ends(text: str, width: int) -> None:
-    for shorten in (shorten_end, shorten_middle):
-        short = shorten(text, FONT, width)
-        assert FONT.getlength(short) <= width
-        assert (short == text) == (FONT.getlength(text) <= width)
-        head, _, tail = short.partition("…")
-        assert text.startswith(head)
-        assert text.endswith(tail)
-        assert shorten is shorten_middle or not tail
-
-
-@pytest.mark.parametrize("shorten", [shorten_end, shorten_middle])
-def test_no_room_is_wasted(shorten: Callable[..., str]) -> None:
-    """A title is cut earlier than it must be."""
-    short = shorten("ш" * 100, FONT, 150)
-    assert FONT.getlength(short) <= 150 < FONT.getlength(short + "ш")
-
-
-def test_not_even_room_for_an_ellipsis_is_no_error() -> None:
-    assert shorten_end("Смеситель", FONT, 1) == ""
-    assert shorten_middle("Смеситель", FONT, -5) == ""
-
-
-def test_a_long_path_loses_its_beginning() -> None:
-    """All categories of a large shop read "All categories > Electronics > …"."""
-    parts = ["Все категории", "Электроника", "Кухня", "Смесители"]
-    assert shorten_path(parts, FONT, 1000) == " > ".join(parts)
-    assert shorten_path(parts, FONT, FONT.getlength("… > Кухня > Смесители")) == (
-        "… > Кухня > Смесители"
-    )
-    last = shorten_path(parts, FONT, 60)
-    assert (last[:2], last[-1]) == ("См", "и")
-    assert "…" in last
-    assert shorten_path([], FONT, 60) == ""
-
-
-@given(parts=st.lists(st.text("abЖщ W.ф", max_size=30), max_size=6), width=widths)
-def test_paths_fit(parts: list[str], width: int) -> None:
-    assert FONT.getlength(shorten_path(parts, FONT, width)) <= width
-
-
-@pytest.mark.parametrize("bold", [False, True])
-def test_cyrillic_and_signs_have_glyphs(bold: bool) -> None:
-    """A Russian shop sees rows of empty boxes."""
-    font = load_font(15, bold)
-
-    def ink(character: str) -> bytes:
-        return bytes(font.getmask(character))
-
-    assert [c for c in ALPHABET + "✓✗…−₽№" if ink(c) == ink(UNASSIGNED)] == []
-    assert len({ink(c) for c in "абвгдежзиклмно"}) == 14
-
-
-@pytest.mark.parametrize("style", [TEXT, STRONG, FIGURE, SMALL, SMALL_FIGURE, HEADING])
-def test_lines_do_not_touch(style: Style) -> None:
-    """Letters with tails stand on the capitals of the next line."""
-    _, top, _, bottom = style.font.getbbox("ЁЙÅgjруц,Щ")
-    assert bottom - top < style.line
+def test_rows_are_apart_and_each_has_its_panel() -> None:
+    rows = [SheetRow("Ковш", "", [near()]), SheetRow("Ковш " * 30, "", [near()] * 2)]
+    drawn = Drawn(*rows)
+    (_, first, _, height, _), (_, second, _, last, _) = [b for b in drawn.boxes if b[4] == PANEL]
+    assert second - (first + height) == GAP
+    assert second + last < drawn.height - MARGIN
+    for _, top, side, _ in drawn.pictures:
+        assert any(a <= top and top + side <= a + h for a, h in ((first, height), (second, last)))
 
 
 @pytest.mark.parametrize(
-    ("value", "written"),
-    [(0.876, "0.88"), (-0.126, "−0.13"), (-0.001, "0.00"), (1.0000001, "1.00")],
+    ("truth", "words", "colour"),
+    [("A > B", "✓ right", RIGHT), ("A > C", "✗ wrong", WRONG), (None, "", "")],
 )
-def test_numbers(value: float, written: str) -> None:
-    assert write_number(value) == written
-
-
-# -- the sheet ---------------------------------------------------------------------------------
-
-
-def test_height_grows_with_the_rows_and_width_with_the_cards(tmp_path: Path) -> None:
-    """Rows lie upon one another, or cards beyond the edge."""
-    row = SheetRow("Ковш", "", [near()])
-    heights = [drawn([row] * count, tmp_path).shape[0] for count in (1, 2, 3)]
-    assert heights[2] - heights[1] == heights[1] - heights[0] > QUERY_PICTURE
-    wide = [drawn([SheetRow("", "", [near()] * n)], tmp_path).shape[1] for n in (1, 2, 6, 7)]
-    assert wide[0] == 2 * MARGIN + QUERY_WIDTH + TILE_STEP
-    assert (wide[1] - wide[0], wide[2] - wide[1], wide[3] - wide[2]) == (
-        TILE_STEP,
-        4 * TILE_STEP,
-        0,
-    )
-
-
-def test_pictures_stand_at_their_places(tmp_path: Path) -> None:
-    """Cards are shown under each other's pictures."""
-    red, green, blue = (painted(tmp_path / f"{c}.png", c) for c in (RED, GREEN, BLUE))
-    pixels = drawn([SheetRow("", red, [near(0, green), near(1, blue)])], tmp_path)
-    found = [box(is_colour(pixels, colour)) for colour in (RED, GREEN, BLUE)]
-    frames = [
-        (MARGIN + ACCENT + PADDING, QUERY_PICTURE),
-        (FIRST_TILE, PICTURE),
-        (FIRST_TILE + TILE_STEP, PICTURE),
-    ]
-    for (left, top, width, height), (frame, side) in zip(found, frames, strict=True):
-        assert left - frame == frame + side - (left + width)
-        assert top == FIRST_ROW + PADDING + left - frame
-        assert width == height > 0.9 * side
-
-
-@pytest.mark.parametrize(("size", "ratio"), [((40, 20), 2.0), ((300, 900), 1 / 3)])
-def test_pictures_keep_their_shape(tmp_path: Path, size: tuple[int, int], ratio: float) -> None:
-    """A wide sofa looks like an armchair."""
-    pixels = drawn([SheetRow("", painted(tmp_path / "red.png", RED, size), [])], tmp_path)
-    _, _, width, height = box(is_colour(pixels, RED))
-    assert width / height == pytest.approx(ratio, rel=0.02)
-    assert max(width, height) > 0.9 * QUERY_PICTURE
-
-
-def test_a_picture_a_pixel_high_is_drawn(tmp_path: Path) -> None:
-    pixels = drawn([SheetRow("", painted(tmp_path / "line.png", RED, (2000, 1)), [])], tmp_path)
-    assert box(is_colour(pixels, RED))[3] == 1
-
-
-def test_unreadable_pictures_leave_a_field_and_the_others_stay(tmp_path: Path) -> None:
-    """One damaged file costs the whole sheet."""
-    damaged = tmp_path / "damaged.jpg"
-    damaged.write_bytes(b"\xff\xd8\xff\xe0 no picture")
-    images = ["", str(damaged), str(tmp_path / "absent.png"), str(tmp_path), "a\0b.png"]
-    images.append(painted(tmp_path / "green.png", GREEN))
-    neighbours = [near(number, image) for number, image in enumerate(images)]
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        pixels = drawn([SheetRow("Ковш", "/nowhere.jpg", neighbours)], tmp_path)
-    tops = slice(FIRST_ROW + PADDING, FIRST_ROW + PADDING + PICTURE)
-    tiles = [
-        pixels[tops, FIRST_TILE + i * TILE_STEP : FIRST_TILE + i * TILE_STEP + PICTURE]
-        for i in range(6)
-    ]
-    assert [is_colour(tile, FIELD).mean() > 0.9 for tile in tiles] == [True] * 5 + [False]
-    assert is_colour(tiles[5], GREEN).mean() > 0.8
-    # The field has words on it, in the middle.
-    middle = ~is_colour(tiles[0][80:120, 20:180], FIELD)
-    left, _, width, _ = box(middle)
-    assert abs(left + width / 2 - 80) <= 2
-
-
-def verdict_rows() -> dict[str, SheetRow]:
-    return {
-        "right": SheetRow("Ковш", "", [near()], predicted("A > B"), "A > B"),
-        "wrong": SheetRow("Ковш", "", [near()], predicted("A > B"), "A > C"),
-        "unknown": SheetRow("Ковш", "", [near()], predicted("A > B")),
-    }
-
-
-def listing_panel(pixels: Pixels) -> Pixels:
-    return pixels[FIRST_ROW:, MARGIN : MARGIN + QUERY_WIDTH]
-
-
-def test_right_and_wrong_differ_in_colour_and_in_sign(tmp_path: Path) -> None:
+def test_right_and_wrong_differ_in_colour_and_in_sign(
+    truth: str | None, words: str, colour: str
+) -> None:
     """Whoever cannot tell the colours apart cannot tell right from wrong."""
-    panels = {name: listing_panel(drawn([row], tmp_path)) for name, row in verdict_rows().items()}
-    colours = {
-        name: (bool(is_colour(p[:300], RIGHT).any()), bool(is_colour(p[:300], WRONG).any()))
-        for name, p in panels.items()
-    }
-    assert colours == {"right": (True, False), "wrong": (False, True), "unknown": (False, False)}
-    below = slice(PADDING + QUERY_PICTURE, 380)
-    signs = {name: is_colour(panel[below], WHITE) for name, panel in panels.items()}
-    assert not signs["unknown"].any()
-    assert trimmed(signs["right"]) != trimmed(signs["wrong"])
+    drawn = Drawn(SheetRow("Ковш", "", [near()], predicted("A > B"), truth))
+    verdicts = [(t[2], t[3].colour) for t in drawn.texts if t[2] in ("✓ right", "✗ wrong")]
+    assert verdicts == ([(words, colour)] if words else [])
+    edges = [(width, fill) for _, _, width, _, fill in drawn.boxes if fill in (RIGHT, WRONG)]
+    assert edges == ([(ACCENT, colour)] if words else [])
 
 
 @pytest.mark.parametrize(
@@ -319,128 +185,218 @@ def test_what_is_right(category: str, truth: str | None, expected: bool | None) 
     assert SheetRow("", "", [], None, truth).is_right is None
 
 
-def test_bars_are_as_long_as_the_cosines(tmp_path: Path) -> None:
+def test_bars_are_as_long_as_the_cosines() -> None:
     """The modality that decided does not look like it."""
 
-    def bar(value: float) -> tuple[int, int]:
-        pixels = drawn([SheetRow("", "", [near(by_block={"image": value})])], tmp_path)
-        bars = is_colour(pixels, BAR)
-        whole = bars | is_colour(pixels, TRACK)
-        return (box(bars)[2] - 1 if bars.any() else 0), box(whole)[2] - 1
+    def bar(value: float) -> tuple[list[int], list[int]]:
+        drawn = Drawn(SheetRow("", "", [near(by_block={"image": value})]))
+        return drawn.lengths(BAR), drawn.lengths(TRACK)
 
-    whole = bar(1.0)[1]
-    assert bar(1.0) == bar(1.3) == (whole, whole)
-    assert bar(0.5) == (round(whole / 2), whole)
-    assert bar(0.0) == bar(-0.4) == (0, whole)
+    [whole] = bar(1.0)[1]
+    assert whole > 60
+    assert bar(1.0) == bar(1.3) == ([whole], [whole])
+    assert bar(0.5) == ([round(whole / 2)], [whole])
+    assert bar(0.0) == bar(-0.4) == ([], [whole])
 
 
-def test_a_modality_that_a_card_lacks_has_no_bar(tmp_path: Path) -> None:
+def test_a_modality_that_a_card_lacks_has_no_bar() -> None:
     """A card without a picture seems to have one that is unlike."""
     both, one = near(by_block={"image": 0.0, "title": 0.5}), near(by_block={"title": 0.5})
-    pixels = drawn([SheetRow("", "", [both, one])], tmp_path)
-    tracks = is_colour(pixels, TRACK) | is_colour(pixels, BAR)
-    heights = [
-        box(tracks[:, left : left + PICTURE])[1::2] for left in (FIRST_TILE, FIRST_TILE + TILE_STEP)
-    ]
-    (first, tall), (second, short) = heights
-    assert (tall - short, second - first) == (BAR_ROW, BAR_ROW)
+    drawn = Drawn(SheetRow("", "", [both, one]))
+    image, title, alone = drawn.tops(TRACK)
+    assert (title - image, alone) == (BAR_ROW, title)
+    assert drawn.words.count("none") == 1
 
 
-def test_bars_of_neighbouring_cards_stand_on_one_line(tmp_path: Path) -> None:
+def test_bars_of_neighbouring_cards_stand_on_one_line() -> None:
     """Cards with long and short texts cannot be compared at a glance."""
     short, long = near(title="Ковш", category="Кухня"), near(title="Ковш " * 9, category="A > Б")
-    pixels = drawn([SheetRow("", "", [short, long, short])], tmp_path)
-    tracks = is_colour(pixels, TRACK) | is_colour(pixels, BAR)
-    lefts = [FIRST_TILE + number * TILE_STEP for number in range(3)]
-    assert len({box(tracks[:, left : left + PICTURE]) for left in lefts}) == 1
+    drawn = Drawn(SheetRow("", "", [short, long, short]))
+    assert [drawn.tops(TRACK).count(top) for top in sorted(set(drawn.tops(TRACK)))] == [3, 3]
 
 
-def test_many_blocks_are_not_cut(tmp_path: Path) -> None:
+def test_many_blocks_are_not_cut() -> None:
     """The last modalities fall off the sheet."""
 
-    def height(count: int) -> int:
+    def drawn(count: int) -> Drawn:
         blocks = {f"title:encoder-{i}": 0.5 for i in range(count)}
-        return drawn([SheetRow("", "", [near(by_block=blocks)])], tmp_path).shape[0]
+        return Drawn(SheetRow("", "", [near(by_block=blocks)]))
 
-    assert height(60) - height(20) == 40 * BAR_ROW
-
-
-def test_the_vote_share_is_shown_where_there_is_one(tmp_path: Path) -> None:
-    pixels = [
-        drawn([SheetRow("", "", [near(vote_share=share)])], tmp_path) for share in (None, 0.25, 0.5)
-    ]
-    right_half = slice(FIRST_TILE + PICTURE // 2 + 20, FIRST_TILE + PICTURE)
-    below = FIRST_ROW + PADDING + PICTURE
-    shown = [p[below : below + 120, right_half] for p in pixels]
-    assert is_colour(shown[0], WHITE).all()
-    assert (shown[1] != shown[2]).any()
+    assert drawn(60).height - drawn(20).height == 40 * BAR_ROW
+    assert len(drawn(60).lengths(BAR)) == 60
 
 
-def check_gaps_are_empty(pixels: Pixels, tiles: int) -> None:
-    height = int(is_colour(pixels[FIRST_ROW:, MARGIN + ACCENT + 1], PANEL).sum())
-    row = pixels[FIRST_ROW : FIRST_ROW + height]
-    for left in range(FIRST_TILE - GAP, FIRST_TILE + tiles * TILE_STEP, TILE_STEP):
-        assert is_colour(row[:, left + OVERHANG : left + GAP - OVERHANG], WHITE).all()
-    panel = row[:, MARGIN + ACCENT : MARGIN + QUERY_WIDTH]
-    free = PADDING - OVERHANG
-    for padding in (panel[:, :free], panel[:, -free:], panel[:PADDING], panel[-free:]):
-        assert is_colour(padding, PANEL).all()
+def test_the_vote_share_is_shown_where_there_is_one() -> None:
+    shown = [Drawn(SheetRow("", "", [near(vote_share=share)])).words for share in (None, 0.25)]
+    assert "vote" not in shown[0] and shown[1][shown[1].index("vote") - 1] == "25%"
 
 
-@settings(
-    max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+def test_only_the_nearest_cards_are_shown_and_the_legend_says_so() -> None:
+    few, many = (Drawn(SheetRow("", "", [near(n, str(n)) for n in range(m)])) for m in (6, 7))
+    assert [path for *_, path in many.pictures] == ["", *"012345"]
+    assert "the 6 nearest of those found" in many.words[-1] and "found" not in few.words[-1]
+
+
+def test_the_legend_explains_only_what_is_there() -> None:
+    """A legend of votes below a search that had none."""
+    search = Drawn(SheetRow("", "", [near()]))
+    assert search.words[-1] == (
+        "similarity: weighted mean of the bars · bars: cosine; of learned, less hubness"
+    )
+    card = near(by_block={"image": 1.0}, vote_share=0.1)
+    vote = " ".join(Drawn(SheetRow("", "", [card, near()], predicted("A"), "A")).words)
+    for sign in ("✓ the predicted", "✗ it is not", "none: the listing", "vote: the card's share"):
+        assert sign in vote and sign not in search.words[-1]
+
+
+def test_listings_without_cards_and_sheets_without_listings() -> None:
+    nothing, alone = Drawn(), Drawn(SheetRow("", "", []))
+    assert nothing.words == ["LISTING", "NEAREST CARDS"]
+    assert alone.words[2:] == ["no cards near it"]
+    assert alone.height > nothing.height + QUERY_PICTURE
+
+
+@pytest.mark.parametrize(
+    ("value", "written"),
+    [(0.876, "0.88"), (-0.126, "−0.13"), (-0.001, "0.00"), (1.0000001, "1.00")],
 )
+def test_numbers(value: float, written: str) -> None:
+    assert write_number(value) == written
+
+
+# -- room --------------------------------------------------------------------------------------
+
+
+def check_texts(drawn: Drawn, tiles: int) -> None:
+    """Check that each text lies in a column, on the sheet, and over no other text or bar."""
+    columns = [(MARGIN + ACCENT + PADDING, QUERY_PICTURE)]
+    columns += [(FIRST_TILE + number * TILE_STEP, PICTURE) for number in range(tiles)]
+    legend = min(y for _, y, text, *_ in drawn.texts if text.startswith(("✓ the", "similarity:")))
+    boxes = []
+    for x, y, text, font, anchor in drawn.texts:
+        left = x - (font.face.getlength(text) if anchor[0] == "r" else 0)
+        right = left + font.face.getlength(text)
+        top = y - (font.face.getmetrics()[0] if anchor[1] == "s" else 0)
+        assert top >= 0 and top + font.line <= drawn.height
+        boxes.append((left, top, right, top + font.line))
+        if font is not HEADING and y < legend:
+            assert any(a <= left and right <= a + side for a, side in columns), text
+    boxes += [(a, b, a + w, b + h) for a, b, w, h, fill in drawn.boxes if fill == TRACK]
+    boxes += [(a, b, a + side, b + side) for a, b, side, _ in drawn.pictures]
+    for (a, b, c, d), (e, f, g, h) in combinations(boxes, 2):
+        assert a >= g or e >= c or b >= h or f >= d
+
+
+@settings(max_examples=15, deadline=None)
 @given(title=texts, category=texts, block=texts, share=st.sampled_from([None, 0.0, 1.0]))
 def test_no_text_leaves_its_column(
-    tmp_path: Path, title: str, category: str, block: str, share: float | None
+    title: str, category: str, block: str, share: float | None
 ) -> None:
     """Long texts of a real shop run into one another."""
     card = near(0, "", title, category, {block: 1.0, "image": -1.0}, share)
     row = SheetRow(title, "", [card, near(), card], predicted(category, 1.0), category)
-    check_gaps_are_empty(drawn([row], tmp_path), tiles=3)
+    check_texts(Drawn(row), tiles=3)
 
 
-def test_long_cyrillic_texts_stay_in_their_columns(tmp_path: Path) -> None:
+def test_long_cyrillic_texts_stay_in_their_columns() -> None:
     long = "Аксессуары для автомобильных видеорегистраторов " * 200
     path = " > ".join([long[:60]] * 8)
     card = near(0, "", "Щ" * 5000, path, {"очень длинное имя модальности": 1.0}, 1.0)
-    row = SheetRow(long, "", [card] * 6, predicted(path, 1.0), path)
-    check_gaps_are_empty(drawn([row], tmp_path), tiles=6)
+    check_texts(Drawn(SheetRow(long, "", [card] * 6, predicted(path, 1.0), path)), tiles=6)
 
 
-def test_listings_without_cards_and_sheets_without_listings(tmp_path: Path) -> None:
-    nothing = drawn([], tmp_path)
-    alone = drawn([SheetRow("", "", [])], tmp_path)
-    assert alone.shape[0] > nothing.shape[0] + QUERY_PICTURE
-    words = ~is_colour(alone[FIRST_ROW : FIRST_ROW + 60, FIRST_TILE:], WHITE)
-    assert words.any()
+@pytest.mark.parametrize("font", [TEXT, STRONG, FIGURE, SMALL, SMALL_FIGURE, HEADING])
+def test_lines_do_not_touch(font: Font) -> None:
+    """Letters with tails stand on the capitals of the next line."""
+    _, top, _, bottom = font.face.getbbox("ЁЙÅgjруц,Щ")
+    assert bottom - top < font.line
 
 
-def test_the_legend_explains_only_what_is_there(tmp_path: Path) -> None:
-    """A legend of votes below a search that had none."""
-    search = SheetRow("", "", [near()] * 6)
-    vote = SheetRow("", "", [near(vote_share=0.1)] * 7, predicted("A"), "A")
-
-    def legend_width(row: SheetRow) -> int:
-        pixels = drawn([row], tmp_path)
-        return int((~is_colour(pixels[-MARGIN - BAR_ROW : -MARGIN], WHITE)).any(axis=0).sum())
-
-    coloured = is_colour(drawn([vote], tmp_path)[-MARGIN - 3 * BAR_ROW :], WRONG)
-    assert coloured.any()
-    assert not is_colour(drawn([search], tmp_path)[-MARGIN - 3 * BAR_ROW :], WRONG).any()
-    assert legend_width(search) > 100
+# -- painting ----------------------------------------------------------------------------------
 
 
-# -- writing -----------------------------------------------------------------------------------
+def paint_pictures(paths: Sequence[str]) -> list[Image.Image]:
+    canvas = Canvas()
+    for number, path in enumerate(paths):
+        canvas.picture(number * PICTURE, 0, PICTURE, path)
+    image = canvas.paint(PICTURE * len(paths), PICTURE)
+    return [image.crop((n * PICTURE, 0, (n + 1) * PICTURE, PICTURE)) for n in range(len(paths))]
+
+
+@pytest.mark.parametrize(("size", "ratio"), [((40, 20), 2.0), ((300, 900), 1 / 3)])
+def test_pictures_keep_their_shape(tmp_path: Path, size: tuple[int, int], ratio: float) -> None:
+    """A wide sofa looks like an armchair."""
+    [tile] = paint_pictures([painted(tmp_path / "red.png", RED, size)])
+    width, height = size_of(has_colour(tile, RED))
+    assert width / height == pytest.approx(ratio, rel=0.02)
+    assert max(width, height) > 0.9 * PICTURE
+
+
+def test_a_picture_a_pixel_high_is_drawn(tmp_path: Path) -> None:
+    [tile] = paint_pictures([painted(tmp_path / "line.png", RED, (2000, 1))])
+    assert size_of(has_colour(tile, RED))[1] == 1
+
+
+def test_unreadable_pictures_leave_a_field_and_the_others_stay(tmp_path: Path) -> None:
+    """One damaged file costs the whole sheet."""
+    damaged = tmp_path / "damaged.jpg"
+    damaged.write_bytes(b"\xff\xd8\xff\xe0 no picture")
+    images = ["", str(damaged), str(tmp_path / "absent.png"), str(tmp_path), "a\0b.png"]
+    images.append(painted(tmp_path / "green.png", GREEN))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        tiles = paint_pictures(images)
+    fields = [has_colour(tile, FIELD).mean() > 0.9 for tile in tiles]
+    assert fields == [True] * 5 + [False]
+    assert has_colour(tiles[5], GREEN).mean() > 0.8
+    # The field has words on it, in the middle.
+    words = ~has_colour(tiles[0].crop((20, 80, 180, 120)), FIELD)
+    columns = np.flatnonzero(words.any(axis=0))
+    assert abs((columns[0] + columns[-1] + 1) / 2 - 80) <= 2
+
+
+def test_what_is_recorded_is_painted_where_it_was_put() -> None:
+    """The record would be tested, and the sheet be empty."""
+    canvas = Canvas()
+    canvas.box(10, 20, 30, 5, RED)
+    canvas.box(10, 20, 3, 5, GREEN)
+    canvas.text(90, 40, "Ж", Font(20, WRONG), "ra")
+    image = canvas.paint(100, 80)
+    assert image.size == (100, 80)
+    assert size_of(has_colour(image, RED)) == (27, 5)
+    assert size_of(has_colour(image, GREEN)) == (3, 5)
+    rows, columns = np.nonzero(has_colour(image, WRONG))
+    assert rows.min() >= 40 and columns.min() > 60 and columns.max() <= 90
+
+
+def test_a_strip_has_pictures_titles_ids_and_notes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Groups of duplicates are shown without the categories that differ."""
+    drawn: list[Canvas] = []
+
+    class Recorded(Canvas):
+        def __init__(self) -> None:
+            super().__init__()
+            drawn.append(self)
+
+    monkeypatch.setattr(sheet, "Canvas", Recorded)
+    content = draw_strip([Tile("1", "Ковш", "", "Кухня"), Tile("2", "", "x.png")])
+    assert content.startswith(b"\xff\xd8")
+    assert [t[2] for t in drawn[0].texts] == ["Ковш", "1", "Кухня", "no title", "2"]
+    assert [path for *_, path in drawn[0].pictures] == ["", "x.png"]
+
+
+# -- files -------------------------------------------------------------------------------------
 
 
 def test_the_file_is_written_and_replaced(tmp_path: Path) -> None:
     target = tmp_path / "лист.PNG"
     assert draw_sheet([SheetRow("", "", [])], str(target)) == target
     first = target.read_bytes()
-    draw_sheet([SheetRow("Ковш", "", [near()])], target)
-    with Image.open(target) as sheet:
-        assert sheet.format == "PNG"
+    row = SheetRow("Ковш", "", [near()])
+    draw_sheet([row], target)
+    with Image.open(target) as drawn:
+        assert (drawn.format, drawn.mode) == ("PNG", "RGB")
+        assert drawn.size == (Drawn(row).width, Drawn(row).height)
     assert target.read_bytes() != first
 
 
@@ -462,3 +418,17 @@ def test_a_file_that_cannot_be_written_is_named(tmp_path: Path) -> None:
         draw_sheet([], tmp_path / "taken.png")
     with pytest.raises(ProdcatError, match="cannot be written"):
         draw_sheet([], f"{tmp_path}/a\0b.png")
+
+
+def test_a_thumbnail_tells_nothing_but_the_picture(tmp_path: Path) -> None:
+    """A photograph says where it was taken."""
+    exif = Image.Exif()
+    exif[0x010E] = "taken at home"
+    path = tmp_path / "a.jpg"
+    Image.new("RGB", (900, 300), "red").save(path, exif=exif, comment=b"taken at home")
+    content = thumbnail(str(path))
+    assert content is not None and b"taken at home" not in content
+    (tmp_path / "small.jpg").write_bytes(content)
+    with Image.open(tmp_path / "small.jpg") as picture:
+        assert picture.size[0] == sheet.THUMBNAIL and picture.format == "JPEG"
+    assert thumbnail("") is None and thumbnail(str(tmp_path)) is None

@@ -183,9 +183,9 @@ class Column:
         after = self.left + FIGURE.face.getlength(number) + SPACE
         self.canvas.text(after, base, "similarity", SMALL, "ls")
         if vote_share is not None:
-            self.canvas.text(self.right, base, "vote", SMALL, "rs")
             before = self.right - SMALL.face.getlength("vote") - SPACE
             self.canvas.text(before, base, f"{vote_share:.0%}", SMALL_FIGURE, "rs")
+            self.canvas.text(self.right, base, "vote", SMALL, "rs")
         self.gap(FIGURE.line)
 
     def bar(self, name: str, value: float | None, name_width: int) -> None:

@@ -45,7 +45,7 @@ def draw_tuning(tuning: Tuning, blocks: Sequence[str]) -> Picture:
             _draw_profiles(figure, list(panels.values()), tuning, names)
         figure.suptitle(_title(tuning, names))
 
-    found = tuning.after.setting
+    found = tuning.after
     weights = zip(blocks, found.weights, strict=True)
     best = [f"{name} {write_figure(weight)}" for name, weight in weights]
     best += [f"k {found.vote.k}", f"temperature {found.vote.temperature:g}"]
@@ -69,19 +69,17 @@ def _lay_out(figure: Figure, blocks: int) -> dict[str, Axes]:
 
 
 def _title(tuning: Tuning, names: Sequence[str]) -> str:
-    found = tuning.after.setting
+    """Return the gain, the weights and the vote, each on a line, for together they may be cut."""
+    before, after, found = tuning.before.value, tuning.after.value, tuning.after
+    gain = f"{tuning.objective}: {before:.3f} before, {after:.3f} after ({tuning.cards:,} cards)"
     weights = zip(names, found.weights, strict=True)
-    return (
-        f"{tuning.objective}: {tuning.before.value:.3f} before, {tuning.after.value:.3f} after "
-        f"({tuning.cards:,} cards)\n"
-        + ", ".join(f"{name} {weight:.2f}" for name, weight in weights)
-        + f"; {found.vote.describe()}"
-    )
+    shown = ", ".join(f"{name} {weight:.2f}" for name, weight in weights)
+    return f"{gain}\n{shown}\n{found.vote.describe()}"
 
 
 def _draw_triangle(axes: Axes, tuning: Tuning, names: Sequence[str]) -> None:
     """Draw the objective over mixtures of three blocks, each of them alone at a corner."""
-    x, y = _mix_corners([step.setting for step in tuning.weight_surface]).T
+    x, y = _mix_corners(tuning.weight_surface).T
     values = [step.value for step in tuning.weight_surface]
     heat = axes.tricontourf(x, y, values, levels=24, cmap=COLOURS)
     for corner, name, side in zip(TRIANGLE, names, ("top", "top", "bottom"), strict=True):
@@ -90,7 +88,7 @@ def _draw_triangle(axes: Axes, tuning: Tuning, names: Sequence[str]) -> None:
             f"only {name}", corner, away, textcoords="offset points", ha="center", va=side
         )
     for label, step, size in (("equal weights", tuning.equal, 90), ("tuned", tuning.after, 280)):
-        ((left, bottom),) = _mix_corners([step.setting])
+        ((left, bottom),) = _mix_corners([step])
         marker = "*" if label == "tuned" else "o"
         axes.scatter(
             left,
@@ -118,22 +116,23 @@ def _draw_profiles(
     """Draw the objective over the weight of each block, the others sharing the rest."""
     profiles = np.array_split(np.arange(len(tuning.weight_surface)), len(panels))
     for block, (axes, rows) in enumerate(zip(panels, profiles, strict=True)):
+        if block:
+            # Before anything is drawn: limits that are shared later do not grow.
+            axes.sharey(panels[0])
         steps = [tuning.weight_surface[row] for row in rows]
         _draw_profile(axes, steps, tuning, block)
         # Of two blocks one line says all.
         rest = f" (the rest is {names[1]}'s)" if len(panels) == 1 else ""
         axes.set_xlabel(f"weight of {names[block]}{rest}")
-        if block:
-            axes.sharey(panels[0])
         if block % 2 == 0:
             axes.set_ylabel(tuning.objective)
-    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper left", ncols=2)
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower left", ncols=2)
 
 
 def _draw_profile(axes: Axes, steps: Sequence[Step], tuning: Tuning, block: int) -> None:
-    weights = [step.setting.weights[block] for step in steps]
+    weights = [step.weights[block] for step in steps]
     axes.plot(weights, [step.value for step in steps], ".-", color=style.BLUE)
-    tuned, equal = (step.setting.weights[block] for step in (tuning.after, tuning.equal))
+    tuned, equal = (step.weights[block] for step in (tuning.after, tuning.equal))
     axes.axvline(tuned, color=style.VERMILLION, label="tuned")
     axes.axvline(equal, color=style.GREY, linestyle="--", label="equal weights")
     axes.set_xlim(-0.03, 1.03)
@@ -141,7 +140,7 @@ def _draw_profile(axes: Axes, steps: Sequence[Step], tuning: Tuning, block: int)
 
 def _draw_votes(axes: Axes, tuning: Tuning) -> None:
     """Draw the objective over k and temperature."""
-    by_vote = {(s.setting.vote.k, s.setting.vote.temperature): s.value for s in tuning.vote_surface}
+    by_vote = {(s.vote.k, s.vote.temperature): s.value for s in tuning.vote_surface}
     many, temperatures = (sorted(set(values)) for values in zip(*by_vote, strict=True))
     values = np.array([[by_vote.get((k, t), np.nan) for k in many] for t in temperatures])
     least = np.quantile(values, DARKEST)
@@ -150,9 +149,9 @@ def _draw_votes(axes: Axes, tuning: Tuning) -> None:
     axes.set_yticks(range(len(temperatures)), [f"{t:g}" for t in temperatures])
     axes.set(xlabel="k, cards that vote", ylabel="temperature")
     axes.grid(visible=False)
-    found = tuning.after.setting.vote
+    found = tuning.after.vote
     # An index may keep a vote of its own that is not on the grid.
-    if found in [step.setting.vote for step in tuning.vote_surface]:
+    if found in [step.vote for step in tuning.vote_surface]:
         _frame_cell(axes, many.index(found.k), temperatures.index(found.temperature))
     axes.figure.colorbar(heat, ax=axes, label=tuning.objective, format="%.3f", extend="min")
 

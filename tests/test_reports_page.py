@@ -15,8 +15,11 @@ from prodcat_index.reports.explore import explore
 from prodcat_index.reports.explore_page import write_exploration
 from prodcat_index.reports.page import (
     Picture,
+    Table,
+    excerpt,
     render_page,
     write_count,
+    write_counted,
     write_figure,
     write_file,
     write_percent,
@@ -129,11 +132,11 @@ def test_figures_are_written_with_the_digits_that_count(number: float, written: 
 def test_counts_and_percentages() -> None:
     assert write_count(91120) == "91,120"
     assert (write_percent(0.0), write_percent(0.125), write_percent(1.0)) == (
-        "0.0 %",
-        "12.5 %",
-        "100.0 %",
+        "0.0\xa0%",
+        "12.5\xa0%",
+        "100.0\xa0%",
     )
-    assert write_percent(0.0001) == "< 0.1 %"
+    assert write_percent(0.0001) == "<\xa00.1\xa0%"
 
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
@@ -145,3 +148,24 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
 def test_a_lone_surrogate_does_not_stop_the_page(tmp_path: Path) -> None:
     write_file(tmp_path / "page.html", "a\ud800b")
     assert (tmp_path / "page.html").read_bytes() == b"a?b"
+
+
+def test_one_thing_is_not_several() -> None:
+    """A category with "1 cards" looks like a page that nobody has read."""
+    assert write_counted(1, "card") == "1\xa0card"
+    assert write_counted(2, "card") == "2\xa0cards"
+    assert write_counted(1.5, "category", "categories") == "1.5\xa0categories"
+
+
+def test_cut_texts_say_so() -> None:
+    """The end of a description seems to be missing in the catalogue."""
+    assert excerpt("Leather boots", 13) == "Leather boots"
+    assert excerpt("Leather boots, warm", 9) == "Leather…"
+
+
+def test_tables_write_numbers_and_know_their_columns() -> None:
+    """Scores would stand ragged below one another."""
+    table = Table("t", ("", "cards", "share"), [("a", 1234, 0.5), ("b", 2, None)], write_percent)
+    rows = [[table.write(cell) for cell in row] for row in table.rows]
+    assert rows == [["a", "1,234", "50.0\xa0%"], ["b", "2", ""]]
+    assert [table.is_number(column) for column in range(3)] == [False, True, True]
