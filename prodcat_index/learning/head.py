@@ -1,4 +1,4 @@
-"""A linear head: multinomial logistic regression over learned rows."""
+"""A linear head: multinomial logistic regression over projected rows."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import warnings
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from prodcat_index.types import Float32Array, Int64Array
 
@@ -14,45 +13,26 @@ from prodcat_index.types import Float32Array, Int64Array
 INVERSE_PENALTY = 3.0
 # Unit rows are stretched, so that the solver arrives in a quarter of the steps.
 STRETCH = 3.0
+# Stopping early costs nothing: neighbours have their say as well.
 STEPS = 25
-# A category counts as no less probable than this, so that one head never settles a vote.
+# A category counts as no less probable than this, so that the head alone never settles a vote.
 LEAST_LOGARITHM = -20.0
 
 
 @dataclass(frozen=True)
 class LinearHead:
-    """How probable each category is, by a linear function of a learned row.
+    """Probabilities of H categories by a linear function of a projected row."""
 
-    Attributes
-    ----------
-    coefficients
-        float32, shape (d, H).
-    intercepts
-        float32, shape (H,).
-    categories
-        int64, shape (H,): code of the category of each column, every one once.
-    """
-
-    coefficients: Float32Array
-    intercepts: Float32Array
-    categories: Int64Array
+    coefficients: Float32Array  # (d, H)
+    intercepts: Float32Array  # (H,)
+    categories: Int64Array  # (H,): category code of each column, each once
 
     def log_probabilities(self, rows: Float32Array, count: int) -> Float32Array:
-        """Return the natural logarithm of each category's probability, at least -20.
+        """Return the natural logarithm of the probability of each of `count` categories, (n, C).
 
-        Parameters
-        ----------
-        rows
-            float32, shape (n, d): unit rows, or zeros.
-        count
-            Number of categories C; codes are below it.
-
-        Returns
-        -------
-        numpy.ndarray
-            float32, shape (n, C). A category that the head was not fitted on is as probable as
-            the likeliest one, so that neighbours alone decide between the two; a row of zeros
-            makes all alike, 0.
+        It is at least -20. A category that the head was not fitted on is as probable as the
+        likeliest one, so that neighbours alone decide between the two; a row of zeros makes all
+        alike, 0.
         """
         scores = rows @ self.coefficients + self.intercepts
         scores -= scores.max(axis=1, keepdims=True)
@@ -65,19 +45,9 @@ class LinearHead:
 
 
 def fit_head(rows: Float32Array, codes: Int64Array) -> LinearHead | None:
-    """Fit a head to labelled rows.
+    """Fit a head to unit rows, (n, d), and their category codes, (n,).
 
-    Parameters
-    ----------
-    rows
-        float32, shape (n, d): unit rows; rows of zeros are left out.
-    codes
-        int64, shape (n,): category codes; rows with -1 are left out.
-
-    Returns
-    -------
-    LinearHead or None
-        None where fewer than two categories are left.
+    Rows of zeros and of code -1 are left out; None where fewer than two categories are left.
     """
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
@@ -87,22 +57,14 @@ def fit_head(rows: Float32Array, codes: Int64Array) -> LinearHead | None:
         return None
     regression = LogisticRegression(C=INVERSE_PENALTY, max_iter=STEPS)
     with warnings.catch_warnings():
-        # Stopping early costs nothing: neighbours have their say as well.
         warnings.simplefilter("ignore", ConvergenceWarning)
         regression.fit(STRETCH * rows[chosen], codes[chosen])
-    return _multinomial(regression.coef_, regression.intercept_, regression.classes_)
-
-
-def _multinomial(
-    weights: npt.NDArray[np.floating],
-    intercepts: npt.NDArray[np.floating],
-    categories: npt.NDArray[np.integer],
-) -> LinearHead:
-    if len(categories) == 2:
+    weights, intercepts = regression.coef_, regression.intercept_
+    if len(regression.classes_) == 2:
         # Two categories share one row of weights, which speaks for the second of them.
         weights, intercepts = (np.concatenate([-w / 2, w / 2]) for w in (weights, intercepts))
     return LinearHead(
         coefficients=np.ascontiguousarray(STRETCH * weights.T, dtype=np.float32),
         intercepts=intercepts.astype(np.float32),
-        categories=categories.astype(np.int64),
+        categories=regression.classes_.astype(np.int64),
     )

@@ -3,7 +3,7 @@
 Fisher's discriminant (R. A. Fisher, 1936) with the within-category covariance shrunk towards a
 multiple of the identity (J. H. Friedman, "Regularized Discriminant Analysis", 1989), solved by a
 Cholesky factor and the eigenvectors of a matrix as large as there are categories. Directions that
-tell categories apart better are stretched a little. Pure functions over arrays.
+separate categories better are stretched a little. Pure functions over arrays.
 """
 
 from __future__ import annotations
@@ -12,9 +12,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-from prodcat_index.types import BoolArray, Float32Array, FloatingArray, Int64Array
+from prodcat_index.types import (
+    BoolArray,
+    Float32Array,
+    Float64Array,
+    FloatingArray,
+    Int64Array,
+    chunks,
+)
 
 SHRINKAGE = 0.65
 # Directions are stretched by their strength to this power. Why so: docs/decisions.md.
@@ -30,18 +36,10 @@ ROWS_AT_ONCE = 8192
 
 @dataclass(frozen=True)
 class Projection:
-    """A linear map in which categories are apart, one part a block.
+    """A linear map that separates the categories, with one part for each of B blocks."""
 
-    Attributes
-    ----------
-    matrices
-        B float32 arrays of shape (dim of the block, d).
-    offsets
-        B float32 arrays of shape (dim of the block,): the mean row of each block.
-    """
-
-    matrices: Sequence[Float32Array]
-    offsets: Sequence[Float32Array]
+    matrices: Sequence[Float32Array]  # B arrays of shape (dim of the block, d)
+    offsets: Sequence[Float32Array]  # B arrays of shape (dim of the block,): the mean rows
 
     @property
     def dim(self) -> int:
@@ -49,20 +47,10 @@ class Projection:
         return int(self.matrices[0].shape[1])
 
     def parts(self, blocks: Sequence[FloatingArray], present: BoolArray) -> list[Float32Array]:
-        """Return what each block adds to the projected rows.
+        """Return what each block adds to the rows of :meth:`project`: B arrays of shape (n, d).
 
-        Parameters
-        ----------
-        blocks
-            B arrays of shape (n, dim of the block): centred unit rows.
-        present
-            bool, shape (n, B); an absent block adds nothing.
-
-        Returns
-        -------
-        list of numpy.ndarray
-            B float32 arrays of shape (n, d). Scaled by one number a row, they add up to the unit
-            row that :meth:`project` returns.
+        `blocks` are B arrays of shape (n, dim of the block), centred unit rows, and `present` has
+        shape (n, B); an absent block adds nothing.
         """
         raw = [
             np.where(present[:, b, None], (rows.astype(np.float32) - offset) @ matrix, 0.0)
@@ -80,22 +68,13 @@ class Projection:
     def project(
         self, blocks: Sequence[FloatingArray], present: BoolArray
     ) -> tuple[Float32Array, BoolArray]:
-        """Project rows and scale them to unit length.
+        """Return unit rows, (n, d), zeros where a row has no block; and which are not zero, (n,).
 
-        Parameters
-        ----------
-        blocks, present
-            As for :meth:`parts`.
-
-        Returns
-        -------
-        tuple
-            float32 unit rows of shape (n, d), zeros where a row has no block; and bool of shape
-            (n,): which rows are not zero.
+        `blocks` and `present` are as for :meth:`parts`.
         """
         rows = [
             np.sum(self.parts([block[part] for block in blocks], present[part]), axis=0)
-            for part in _slices(len(present))
+            for part in chunks(len(present), ROWS_AT_ONCE)
         ]
         projected: Float32Array = np.concatenate(rows).astype(np.float32)
         return projected, np.any(projected != 0, axis=1)
@@ -108,7 +87,7 @@ def fit_projection(
     shrinkage: float = SHRINKAGE,
     stretch: float = STRETCH,
 ) -> Projection | None:
-    """Learn a projection from labelled rows.
+    """Fit a projection to labelled rows.
 
     Parameters
     ----------
@@ -122,9 +101,9 @@ def fit_projection(
         Above 0, up to 1: how far the covariance within categories is drawn towards a multiple
         of the identity.
     stretch
-        0 lets the cards of a category be spread alike along all directions, as Fisher has it;
-        above, each direction is multiplied by its strength, the variance between categories over
-        that within them, to this power.
+        0 spreads the cards of a category alike along all directions, as Fisher's discriminant
+        does; above, each direction is multiplied by its strength, the variance between categories
+        over that within them, to this power.
 
     Returns
     -------
@@ -135,10 +114,10 @@ def fit_projection(
 
     rows = np.flatnonzero((codes >= 0) & present.any(axis=1))
     _, codes = np.unique(codes[rows], return_inverse=True)
-    blocks, present = [block[rows] for block in blocks], present[rows]
-    offsets = [_mean(block, present[:, b]) for b, block in enumerate(blocks)]
     if len(rows) == 0 or codes.max() == 0:
         return None
+    blocks, present = [block[rows] for block in blocks], present[rows]
+    offsets = [_mean(block, present[:, b]) for b, block in enumerate(blocks)]
     within, between = _moments(blocks, present, offsets, codes)
     spread = float(np.trace(within))
     if spread <= SMALLEST_SPREAD * float(np.sum(between**2)):
@@ -157,10 +136,9 @@ def fit_projection(
 
 
 def _mean(block: FloatingArray, present: BoolArray) -> Float32Array:
-    total = sum(
-        (block[part][present[part]].sum(axis=0, dtype=np.float64) for part in _slices(len(block))),
-        start=np.zeros(block.shape[1]),
-    )
+    total = np.zeros(block.shape[1])
+    for part in chunks(len(block), ROWS_AT_ONCE):
+        total += block[part][present[part]].sum(axis=0, dtype=np.float64)
     return (total / max(1, int(present.sum()))).astype(np.float32)
 
 
@@ -169,26 +147,19 @@ def _moments(
     present: BoolArray,
     offsets: Sequence[Float32Array],
     codes: Int64Array,
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+) -> tuple[Float64Array, Float64Array]:
     """Return the covariance within categories, and means weighted by the root of their share."""
     sizes = np.bincount(codes)
     dim = sum(block.shape[1] for block in blocks)
-    sums = np.zeros((len(sizes), dim))
-    products = np.zeros((dim, dim))
-    for part in _slices(len(codes)):
-        rows = np.concatenate(
-            [
-                np.where(present[part, b, None], block[part] - offset, 0.0)
-                for b, (block, offset) in enumerate(zip(blocks, offsets, strict=True))
-            ],
-            axis=1,
-        ).astype(np.float32)
+    sums, products = np.zeros((len(sizes), dim)), np.zeros((dim, dim))
+    for part in chunks(len(codes), ROWS_AT_ONCE):
+        centred = [
+            np.where(present[part, b, None], block[part] - offset, 0.0)
+            for b, (block, offset) in enumerate(zip(blocks, offsets, strict=True))
+        ]
+        rows = np.concatenate(centred, axis=1).astype(np.float32)
         products += rows.T @ rows
         np.add.at(sums, codes[part], rows)
     means = sums / sizes[:, None]
     within = (products - (sums.T @ means)) / len(codes)
     return within, means * np.sqrt(sizes / len(codes))[:, None]
-
-
-def _slices(n: int) -> list[slice]:
-    return [slice(start, start + ROWS_AT_ONCE) for start in range(0, max(n, 1), ROWS_AT_ONCE)]
