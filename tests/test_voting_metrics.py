@@ -17,7 +17,6 @@ from prodcat_index.voting.metrics import (
     Score,
     accuracy,
     category_f1,
-    cluster_codes,
     draw_weighted_f1,
     macro_f1,
     percentile_interval,
@@ -117,11 +116,12 @@ def test_scores_are_those_of_sklearn(answers: list[tuple[str, str]]) -> None:
 
 def test_the_best_three_and_five_and_the_neighbours_are_counted() -> None:
     """A user could not tell a vote that ranks badly from neighbours that are wrong."""
-    ranked = [list("abcdef"), list("bacdef"), list("bcdaef"), list("bcdefa")]
-    neighbours = [list("aab"), list("bba"), list("ccc"), list("bbb")]
-    score = score_predictions(
-        list("aaaa"), [r[0] for r in ranked], set("abcdef"), ranked=ranked, neighbours=neighbours
+    ranked = np.array(
+        [[0, 1, 2, 3, 4, 5], [1, 0, 2, 3, 4, 5], [1, 2, 3, 0, 4, 5], [1, 2, 3, 4, 5, 0]]
     )
+    neighbours = np.array([[0, 0, 1], [1, 1, 0], [2, 2, 2], [1, 1, 1]])
+    true, reachable = np.zeros(4, np.int64), np.ones(6, dtype=bool)
+    score = score_outcome(Outcome(true, ranked[:, 0], reachable, ranked, neighbours))
     assert (score.accuracy, score.top3, score.top5, score.oracle) == (0.25, 0.5, 0.75, 0.5)
 
 
@@ -132,8 +132,9 @@ def test_what_is_not_ranked_has_no_top_3() -> None:
 
 
 def test_short_rankings_and_cards_without_answer_are_counted_as_wrong() -> None:
-    score = score_predictions(
-        ["a", "a"], ["a", ""], {"a"}, ranked=[["a"], []], neighbours=[["a"], []]
+    found = np.array([[0], [-1]])
+    score = score_outcome(
+        Outcome(np.zeros(2, np.int64), found[:, 0], np.ones(1, bool), found, found)
     )
     assert (score.accuracy, score.top3, score.oracle) == (0.5, 0.5, 0.5)
 
@@ -165,16 +166,12 @@ def test_the_interval_is_around_the_score_and_in_the_sentence() -> None:
 
 def test_cards_of_one_group_are_drawn_together() -> None:
     """Fifty variants of a product would count as fifty independent cards."""
-    alone = score_predictions(TRUE * 50, PREDICTED * 50, {"a", "b"})
-    groups = [str(i // 50) for i in range(300)]
-    order = sorted(range(300), key=lambda i: i % 6)
-    y_true, y_pred = [(TRUE * 50)[i] for i in order], [(PREDICTED * 50)[i] for i in order]
-    grouped = score_predictions(y_true, y_pred, {"a", "b"}, groups=groups)
-    assert alone.interval is not None
-    assert grouped.interval is not None
-    assert grouped.weighted_f1 == alone.weighted_f1
-    width = alone.interval.high - alone.interval.low
-    assert grouped.interval.high - grouped.interval.low > 3 * width
+    true, predicted = (np.repeat(codes, 50) for codes in ([0, 0, 1, 1, 1, 1], [0, 0, 0, 0, 1, 1]))
+    alone, grouped = (
+        percentile_interval(draw_weighted_f1([Sample(true, predicted, clusters)], 2))
+        for clusters in (np.arange(300), np.arange(300) // 50)
+    )
+    assert grouped.high - grouped.low > 3 * (alone.high - alone.low)
 
 
 def test_as_dict_is_ready_for_json() -> None:
@@ -197,15 +194,6 @@ def sample_of(
     true: list[int] | npt.NDArray[np.int64], predicted: list[int] | npt.NDArray[np.int64]
 ) -> Sample:
     return Sample(np.array(true), np.array(predicted), np.arange(len(true)))
-
-
-def test_groups_are_numbered_and_an_empty_one_stands_alone() -> None:
-    """All cards without group would be drawn as one."""
-    assert cluster_codes(["x", "", "y", "", "x"]).tolist() == [0, 1, 2, 3, 0]
-
-
-def test_a_group_named_like_a_row_is_not_that_row() -> None:
-    assert cluster_codes(["1", "", "1"]).tolist() == [0, 1, 0]
 
 
 @given(COUNTED_CARDS)

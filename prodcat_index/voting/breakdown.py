@@ -71,12 +71,7 @@ class Confusion:
 
 
 def worst_confusions(
-    true: Sequence[str],
-    predicted: Sequence[str],
-    ids: Sequence[str],
-    *,
-    limit: int = WORST,
-    examples: int = EXAMPLES,
+    true: Sequence[str], predicted: Sequence[str], ids: Sequence[str]
 ) -> list[Confusion]:
     """Find the pairs of categories that are confused most often; a card may come several times."""
     sizes = Counter(true)
@@ -85,37 +80,28 @@ def worst_confusions(
         if t != p:
             cards[t, p].append(card)
     found = [
-        Confusion(t, p, len(wrong), len(wrong) / sizes[t], tuple(dict.fromkeys(wrong))[:examples])
+        Confusion(t, p, len(wrong), len(wrong) / sizes[t], tuple(dict.fromkeys(wrong))[:EXAMPLES])
         for (t, p), wrong in cards.items()
     ]
-    return sorted(found, key=lambda c: (-c.count, -c.share, c.true, c.predicted))[:limit]
+    return sorted(found, key=lambda c: (-c.count, -c.share, c.true, c.predicted))[:WORST]
 
 
 @dataclass(frozen=True)
 class HierarchyScore:
     """Quality by the tree of categories, where a near miss costs less than a far one.
 
-    Attributes
-    ----------
-    precision, recall, f1
-        Hierarchical precision and recall (Kiritchenko et al., 2005) and their harmonic mean:
-        the predicted and the true categories, each with its ancestors below the common root.
-    severity
-        Mean height of the lowest common ancestor over the mistakes (Bertinetto et al., 2020): 1
-        where all mistakes stay among siblings that are leaves. A card without a prediction
-        counts with the root. None where nothing is wrong.
-    mistakes
-        Number of wrong predictions.
-    height
-        Height of the whole tree, which the severity cannot exceed.
+    Precision and recall are of the predicted and the true categories, each with its ancestors
+    below the common root (Kiritchenko et al., 2005). The severity is the mean height of the lowest
+    common ancestor over the mistakes (Bertinetto et al., 2020): 1 where they stay among siblings
+    that are leaves, that of the root for a card without a prediction.
     """
 
     precision: float
     recall: float
-    f1: float
-    severity: float | None
-    mistakes: int
-    height: int
+    f1: float  # harmonic mean of the two
+    severity: float | None  # None without a mistake
+    mistakes: int  # wrong predictions
+    height: int  # of the whole tree, which the severity cannot exceed
 
 
 def category_paths(names: Sequence[str]) -> list[Path]:
@@ -126,11 +112,6 @@ def category_paths(names: Sequence[str]) -> list[Path]:
     return [path[shared:] for path in paths]
 
 
-def is_tree(names: Sequence[str]) -> bool:
-    """Return whether any category has an ancestor below the common root."""
-    return any(len(path) > 1 for path in category_paths(names))
-
-
 def score_hierarchy(
     true: Int64Array, predicted: Int64Array, names: Sequence[str]
 ) -> HierarchyScore | None:
@@ -139,9 +120,9 @@ def score_hierarchy(
     `true` and `predicted`, int64 of shape (n,), are positions in `names`, all categories of the
     tree; -1 where nothing was predicted.
     """
-    if not is_tree(names):
-        return None
     paths = category_paths(names)
+    if all(len(path) == 1 for path in paths):
+        return None
     pairs = Counter(zip(true.tolist(), predicted.tolist(), strict=True))
     answers = [(paths[t], paths[p] if p >= 0 else (), count) for (t, p), count in pairs.items()]
     shared = sum(count * _common(t, p) for t, p, count in answers)

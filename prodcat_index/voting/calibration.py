@@ -70,44 +70,13 @@ class ProbabilityModel:
 
 @dataclass(frozen=True)
 class Calibration:
-    """Reliability of the vote.
+    """Reliability of the vote, for one setting of an index."""
 
-    Attributes
-    ----------
-    cards
-        Number of cards that it was learned from.
-    model
-        Probabilities from shares.
-    precision
-        Confidence that a target precision needs.
-    prefixes
-        The same for prefixes of categories; None where categories are no paths.
-    sets
-        Sets of categories for a target coverage.
-    """
-
-    cards: CardCount
-    model: ProbabilityModel
-    precision: PrecisionCurve
-    prefixes: BackOffCurve | None
-    sets: SetCurve
-
-    def confidence(self, vote: Vote, similarities: Float64Array) -> Float64Array:
-        """Return the probability that the category with the largest share is the true one.
-
-        Parameters
-        ----------
-        vote
-            The outcome for n queries.
-        similarities
-            float64, shape (n, k): of the neighbours that voted, nearest first.
-
-        Returns
-        -------
-        numpy.ndarray
-            float64, shape (n,): from 0, where nobody voted, to 1.
-        """
-        return self.model.confidence(self.model.probabilities(vote, similarities))
+    cards: CardCount  # that it was learned from
+    model: ProbabilityModel  # probabilities from shares
+    precision: PrecisionCurve  # confidence that a target precision needs
+    prefixes: BackOffCurve | None  # likewise for prefixes; None where categories are no paths
+    sets: SetCurve  # sets of categories for a target coverage
 
 
 def fit_calibration(
@@ -116,29 +85,9 @@ def fit_calibration(
     """Learn the reliability of votes from cards of known category.
 
     The votes must be such as new cards will get: on cards that neither voted for themselves nor
-    had a part in choosing how to vote.
-
-    Parameters
-    ----------
-    vote
-        The outcome for n cards.
-    similarities
-        float64, shape (n, k), from -1 to 1: of the neighbours that voted, nearest first; NaN
-        where there is none.
-    true_codes
-        int64, shape (n,): positions in `names`; -1 for a category that is not among them.
-    names
-        All categories.
-
-    Returns
-    -------
-    Calibration or None
-        None where fewer than 100 cards got a vote: too few to tell.
-
-    Raises
-    ------
-    ValueError
-        If shapes or values do not fit together.
+    had a part in choosing how to vote. `similarities`, shape (n, k), are those of the neighbours,
+    NaN where there is none; `true_codes` are positions in `names`, the categories, or -1 for
+    another one. None where fewer than 100 cards got a vote.
     """
     _check(vote, similarities, true_codes, len(names))
     voted = vote.categories[:, 0] >= 0

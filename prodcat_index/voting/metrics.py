@@ -70,13 +70,6 @@ class Sample(NamedTuple):
     clusters: Int64Array  # equal for cards that are drawn together, numbered from 0
 
 
-def cluster_codes(groups: Sequence[str]) -> Int64Array:
-    """Return a number for each card, equal within a group; an empty group stands alone."""
-    keys = [group or row for row, group in enumerate(groups)]
-    code = {key: place for place, key in enumerate(dict.fromkeys(keys))}
-    return np.array([code[key] for key in keys], dtype=np.int64)
-
-
 def draw_weighted_f1(
     samples: Sequence[Sample], categories: int, *, draws: int = DRAWS, seed: int = 0
 ) -> Float64Array:
@@ -216,14 +209,7 @@ def _share_among(true: Int64Array, found: Int64Array | None, first: int | None) 
 
 
 def score_predictions(
-    y_true: Sequence[str],
-    y_pred: Sequence[str],
-    known: Collection[str],
-    *,
-    ranked: Sequence[Sequence[str]] | None = None,
-    neighbours: Sequence[Sequence[str]] | None = None,
-    groups: Sequence[str] | None = None,
-    seed: int = 0,
+    y_true: Sequence[str], y_pred: Sequence[str], known: Collection[str]
 ) -> Score:
     """Compare predicted with true categories.
 
@@ -235,39 +221,19 @@ def score_predictions(
         Predicted categories, in the same order; empty where nothing was predicted.
     known
         Categories that could have been predicted.
-    ranked
-        Each card's categories, best first.
-    neighbours
-        Categories of each card's neighbours.
-    groups
-        Equal for variants of one product, which are then drawn together for the interval; by
-        default every card is drawn alone.
-    seed
-        Seed of the draws for the interval.
 
     Returns
     -------
     Score
-        With its interval.
+        With an interval for which every card is drawn alone.
     """
-    listed = [name for rows in (ranked, neighbours) for row in rows or () for name in row]
-    names = sorted({*y_true, *y_pred, *known, *listed} - {""})
+    reachable = set(known)
+    names = sorted({*y_true, *y_pred, *reachable} - {""})
     code = {name: place for place, name in enumerate(names)}
-
-    def encode(rows: Sequence[Sequence[str]] | None) -> Int64Array | None:
-        if rows is None:
-            return None
-        codes = np.full((len(rows), max(map(len, rows), default=0)), MISSING, dtype=np.int64)
-        for place, row in enumerate(rows):
-            codes[place, : len(row)] = [code.get(name, MISSING) for name in row]
-        return codes
-
     true, predicted = (
         np.array([code.get(name, MISSING) for name in column], dtype=np.int64)
         for column in (y_true, y_pred)
     )
-    reachable = np.isin(np.arange(len(code)), [code[name] for name in known if name])
-    outcome = Outcome(true, predicted, reachable, encode(ranked), encode(neighbours))
-    sample = Sample(true, predicted, cluster_codes(groups or [""] * len(true)))
-    drawn = draw_weighted_f1([sample], outcome.categories, seed=seed)
-    return score_outcome(outcome, percentile_interval(drawn))
+    outcome = Outcome(true, predicted, np.array([name in reachable for name in names]))
+    sample = Sample(true, predicted, clusters=np.arange(len(true)))
+    return score_outcome(outcome, percentile_interval(draw_weighted_f1([sample], len(names))))

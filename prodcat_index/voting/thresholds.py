@@ -58,38 +58,15 @@ class PrecisionCurve:
         ):
             raise ValueError("The numbers of answers and mistakes must fit together.")
 
-    def accept_at(self, precision: float, certainty: float = CERTAINTY) -> Acceptance | None:
-        """Find the lowest threshold whose answers keep a target precision.
+    def accept_at(self, precision: float) -> Acceptance | None:
+        """Find the lowest threshold that keeps a precision with CERTAINTY, None if there is none.
 
-        Thresholds are tested one after the other by the binomial distribution (Clopper and
-        Pearson's one-sided bound) in two walks, from the first that could pass at all and from
-        half of the cards, each down to its first failure. Each walk may err with half of
-        1 - `certainty`, so that both together keep to it (Angelopoulos et al., 2021).
-
-        Parameters
-        ----------
-        precision
-            Target share of right answers, above 0 and below 1.
-        certainty
-            Probability that new answers, drawn like the calibration cards, keep the precision.
-
-        Returns
-        -------
-        Acceptance or None
-            None where no threshold can be shown to keep the precision.
-
-        Raises
-        ------
-        ValueError
-            If precision or certainty is not above 0 and below 1.
+        New answers must be drawn like the calibration cards.
         """
-        if not (0 < precision < 1 and 0 < certainty < 1):
-            raise ValueError(
-                "Precision and certainty must be above 0 and below 1; "
-                f"they are {precision} and {certainty}."
-            )
+        if not 0 < precision < 1:
+            raise ValueError(f"The precision must be above 0 and below 1; it is {precision}.")
         answered, wrong = np.array(self.answered, np.int64), np.array(self.wrong, np.int64)
-        return _lowest(self.cards, self.thresholds, answered, wrong, precision, certainty)
+        return _lowest(self.cards, self.thresholds, answered, wrong, precision)
 
 
 def _lowest(
@@ -98,13 +75,18 @@ def _lowest(
     answered: Int64Array,
     wrong: Int64Array,
     precision: float,
-    certainty: float,
 ) -> Acceptance | None:
+    """Test thresholds one after the other in two walks, each down to its first failure.
+
+    The test is by the binomial distribution (Clopper and Pearson's one-sided bound). The walks
+    begin at the first threshold that could pass at all and at half of the cards; each may err with
+    half of 1 - CERTAINTY, so that both together keep to it (Angelopoulos et al., 2021).
+    """
     # The starts are chosen without a look at what is wrong: looking would be a test as well.
-    fewest = np.log((1 - certainty) / 2) / np.log(precision)
+    fewest = np.log((1 - CERTAINTY) / 2) / np.log(precision)
     places = np.searchsorted(answered, [fewest, max(fewest, cards / 2)])
     starts = {int(place) for place in places if place < len(answered)}
-    error = (1 - certainty) / max(1, len(starts))
+    error = (1 - CERTAINTY) / max(1, len(starts))
     last = -1
     for start in starts:
         passing = start
@@ -134,16 +116,14 @@ def binomial_tail(wrong: int, answered: int, precision: float) -> float:
     return min(1.0, float(np.exp(largest) * np.exp(terms - largest).sum()))
 
 
-def precision_curve(
-    confidence: Float64Array, right: BoolArray, points: int = POINTS
-) -> PrecisionCurve:
-    """Count answers and mistakes above at most so many thresholds, evenly spaced by cards."""
+def precision_curve(confidence: Float64Array, right: BoolArray) -> PrecisionCurve:
+    """Count answers and mistakes above thresholds that are evenly spaced by cards."""
     check_confidence(confidence, right)
     order = np.argsort(-confidence, kind="stable")
     falling = confidence[order]
     # A threshold takes all equally confident cards or none.
     ends = np.flatnonzero(np.append(falling[1:] < falling[:-1], True))
-    kept = ends[subsample_evenly(ends, points)]
+    kept = ends[subsample_evenly(ends, POINTS)]
     return PrecisionCurve(
         cards=len(right),
         thresholds=tuple(falling[kept].tolist()),
@@ -270,7 +250,7 @@ def back_off_curve(
         whole = curve.accept_at(precision)
         # Cards that are accepted whole get no prefix.
         rest = int(np.searchsorted(rising, np.inf if whole is None else whole.threshold))
-        found = _lowest(rest, PREFIX_THRESHOLDS, answered[rest], wrong[rest], precision, CERTAINTY)
+        found = _lowest(rest, PREFIX_THRESHOLDS, answered[rest], wrong[rest], precision)
         if found is not None:
             coverage = found.coverage * rest / len(order)
             rows.append((precision, found.threshold, coverage, found.precision))
@@ -322,16 +302,13 @@ class SetCurve:
 
 
 def set_curve(
-    probabilities: Float64Array,
-    categories: Int64Array,
-    true_codes: Int64Array,
-    points: int = POINTS,
+    probabilities: Float64Array, categories: Int64Array, true_codes: Int64Array
 ) -> SetCurve:
     """Rank the probabilities of the true categories of the calibration cards."""
     is_true = (categories == true_codes[:, None]) & (categories >= 0)
     falling = -np.sort(-probabilities[is_true])
     ranks = np.arange(1, len(falling) + 1)
-    kept = subsample_evenly(ranks, points)
+    kept = subsample_evenly(ranks, POINTS)
     return SetCurve(len(true_codes), tuple(ranks[kept].tolist()), tuple(falling[kept].tolist()))
 
 

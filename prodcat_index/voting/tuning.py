@@ -14,6 +14,7 @@ from prodcat_index.types import Float64Array, Int64Array
 from prodcat_index.voting.calibration import Calibration
 from prodcat_index.voting.metrics import accuracy, macro_f1, weighted_f1
 from prodcat_index.voting.pool import Pool, Ranked, rank
+from prodcat_index.voting.thresholds import CardCount
 from prodcat_index.voting.vote import VoteParameters, category_totals, neighbour_shares
 
 Objective = Literal["weighted-f1", "macro-f1", "accuracy", "nll"]
@@ -64,7 +65,6 @@ class Step(Setting):
 
 # Bounds of what is read from a stored index: drawing a hostile one must not take for ever.
 Steps = Annotated[tuple[Step, ...], Field(max_length=10_000)]
-CardCount = Annotated[int, Field(ge=0, le=2**40)]
 
 
 @dataclass(frozen=True)
@@ -109,8 +109,8 @@ class Tuning:
     calibration: Calibration | None = None
 
     def __post_init__(self) -> None:
-        if min(self.cards, self.categories) < 0 or not 0 <= self.recall <= 1:
-            raise ValueError("Counts of a tuning must be 0 or more, and its recall from 0 to 1.")
+        if not 0 <= self.recall <= 1:
+            raise ValueError(f"The recall of a tuning must be from 0 to 1; it is {self.recall}.")
 
     @property
     def steps(self) -> tuple[Step, ...]:

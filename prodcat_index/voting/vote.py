@@ -75,22 +75,11 @@ def check_k(k: int) -> None:
 
 @dataclass(frozen=True)
 class Vote:
-    """The outcome for n queries.
+    """The outcome for n queries; all arrays have the shape (n, k)."""
 
-    Attributes
-    ----------
-    neighbour_shares
-        float64, shape (n, k): each neighbour's part of the vote; a row sums to 1, or to 0 where
-        nobody voted.
-    categories
-        int64, shape (n, k): category codes, largest share first, each once; -1 after the last.
-    shares
-        float64, shape (n, k): shares of ``categories``; 0 after the last.
-    """
-
-    neighbour_shares: Float64Array
-    categories: Int64Array
-    shares: Float64Array
+    neighbour_shares: Float64Array  # parts of the vote; a row sums to 1, or 0 where nobody voted
+    categories: Int64Array  # category codes, largest share first, each once; -1 after the last
+    shares: Float64Array  # shares of these categories; 0 after the last
 
 
 def vote(
