@@ -103,7 +103,7 @@ def test_parameters_that_mean_nothing_are_refused(
     """Votes would be NaN, which is an empty answer; a manifest with them is damaged."""
     with pytest.raises(QueryError, match=sentence):
         VoteParameters(**parameters)  # type: ignore[arg-type]
-    with pytest.raises(ValidationError, match=sentence):
+    with pytest.raises(ValidationError):
         TypeAdapter(VoteParameters).validate_python(parameters)
 
 
