@@ -16,7 +16,8 @@ from PIL import Image, ImageDraw
 
 from prodcat_index.cards.card import CORE_TEXTS, Catalogue
 from prodcat_index.encoders.base import Encoded, Encoder, unit_rows
-from prodcat_index.index.search import SearchSpace, flat_index
+from prodcat_index.index.fusion import reference_rows
+from prodcat_index.index.search import FlatSearcher, SearchSpace
 
 COLUMNS = ("id", "title", "description", "image", "category", "category_id", "group")
 BOOTS, KETTLES, LAMPS = "Shoes > Boots", "Kitchen > Kettles", "Home > Lamps"
@@ -92,13 +93,12 @@ class Made:
 
     vectors: Sequence[npt.NDArray[np.float16]]
     present: npt.NDArray[np.bool_]
-    references: Sequence[npt.NDArray[np.int64]]
     order: npt.NDArray[np.int64]
 
     @property
     def space(self) -> SearchSpace:
-        index = flat_index(self.vectors, self.present)
-        return SearchSpace(index, self.vectors, self.present, self.references, self.order)
+        searcher = FlatSearcher.build(self.vectors, self.present)
+        return SearchSpace(searcher, self.vectors, self.present, self.order)
 
     def similarities(
         self,
@@ -118,7 +118,7 @@ class Made:
 
     def _cosines(self, b: int, query: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         cosines = self.vectors[b].astype(np.float64) @ query
-        references = np.sort(cosines[self.references[b]])
+        references = np.sort(cosines[reference_rows(self.present[:, b])])
         expected = references[int(0.9 * (len(references) - 1))] if len(references) else 0.0
         return np.where(self.present[:, b], cosines, expected)
 
@@ -140,7 +140,6 @@ def random_cards(
     return Made(
         [random_rows(rng, n, d, present[:, b]).astype(np.float16) for b, d in enumerate(dims)],
         present,
-        [rng.permutation(np.flatnonzero(there))[:25] for there in present.T],
         rng.permutation(n),
     )
 

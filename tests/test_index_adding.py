@@ -23,7 +23,7 @@ from prodcat_index.index.adding import block_drift
 from prodcat_index.index.block import Block, EncoderSlot
 from prodcat_index.index.folder import read_manifest
 from prodcat_index.index.product_index import ProductIndex
-from prodcat_index.index.search import flat_index
+from prodcat_index.index.search import FlatSearcher
 
 NUMBERS = {"title": "numbers"}
 OLD = (
@@ -92,7 +92,7 @@ def test_the_rows_of_the_old_cards_and_all_that_is_fitted_stay_bit_for_bit() -> 
         assert np.array_equal(block.mean, grown.mean)
         assert grown.slot.fingerprint == block.slot.fingerprint
     assert old.parts.learned and new.parts.learned
-    assert new.parts.learned.learner.projection is old.parts.learned.learner.projection
+    assert new.parts.learned.model.projection is old.parts.learned.model.projection
     assert (new.parts.weights, new.parts.vote) == (old.parts.weights, old.parts.vote)
 
 
@@ -103,8 +103,8 @@ def test_the_head_goes_on_telling_the_same_categories() -> None:
     assert new.parts.labels.names == ("anvil", *old.parts.labels.names)
     told = []
     for parts in (old.parts, new.parts):
-        assert parts.learned is not None and parts.learned.learner.head is not None
-        head = parts.learned.learner.head
+        assert parts.learned is not None and parts.learned.model.head is not None
+        head = parts.learned.model.head
         told.append([parts.labels.names[code] for code in head.categories])
     assert told[0] == told[1] == sorted(THINGS)
     listings = [Card(title="red kettle"), Card(description="mug in pink")]
@@ -120,7 +120,7 @@ def test_the_calibration_stays() -> None:
 def test_the_index_that_was_added_to_stays_as_it_is() -> None:
     index = plane()
     index.add(catalogue(NEW))
-    assert (len(index), index.parts.faiss_index.ntotal, index.parts.drift) == (4, 4, None)
+    assert (len(index), index.parts.searcher.faiss_index.ntotal, index.parts.drift) == (4, 4, None)
 
 
 def test_predictions_are_those_of_an_index_put_together_by_hand() -> None:
@@ -130,7 +130,7 @@ def test_predictions_are_those_of_an_index_put_together_by_hand() -> None:
     encoded = [block.encode_queries(cards.values(block.modality)) for block in old.blocks]
     rounded = [e.vectors.astype(np.float16) for e in encoded]
     present = np.stack([e.present for e in encoded], axis=1)
-    projected, known = old.learned.learner.card_rows(rounded, present)
+    projected, known = old.learned.model.card_rows(rounded, present)
     learned = replace(
         old.learned,
         vectors=np.vstack([old.learned.vectors, projected]),
@@ -150,7 +150,7 @@ def test_predictions_are_those_of_an_index_put_together_by_hand() -> None:
             ),
             blocks=blocks,
             learned=learned,
-            faiss_index=flat_index([learned.vectors], learned.present[:, None]),
+            searcher=FlatSearcher.build([learned.vectors], learned.present[:, None]),
             covered=("learned",),
         )
     )

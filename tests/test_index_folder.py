@@ -387,7 +387,7 @@ def test_an_error_while_the_files_are_written_leaves_the_old_index(
         raise RuntimeError("the encoder cannot be saved")
 
     with monkeypatch.context() as patched:
-        patched.setattr("prodcat_index.index.storage._write_search", failing)
+        patched.setattr("prodcat_index.index.search.FlatSearcher.write", failing)
         with pytest.raises(RuntimeError, match="the encoder cannot be saved"):
             new_index.save(saved)
     assert sorted(path.name for path in (saved / VERSIONS).iterdir()) == ["0001", "0002"]

@@ -15,11 +15,11 @@ from prodcat_index.index.fusion import (
     centre,
     effective_weights,
     expected_similarities,
+    fill_absent,
     fuse_cards,
     fuse_queries,
     training_mean,
     weight_vector,
-    weighted_similarity,
 )
 
 A, B = 0.6, 0.8
@@ -194,7 +194,7 @@ def test_block_similarities_are_cosines_and_nan_where_a_side_is_missing() -> Non
 def test_a_card_lacking_a_block_counts_as_expected_there() -> None:
     """0.5 * 0.9 + 0.5 * 0.3 for the first; 0.5 * 0.9 + 0.5 * (expected -0.1) for the second."""
     similarities = np.array([[0.9, 0.3], [0.9, np.nan]], np.float32)
-    total = weighted_similarity(similarities, np.array([0.5, 0.5]), np.array([0.7, -0.1]))
+    total = fill_absent(similarities, np.array([0.7, -0.1])) @ [0.5, 0.5]
     assert total.tolist() == pytest.approx([0.6, 0.4])
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy.linalg import eigh
 
 from prodcat_index.learning import projection as projection_module
-from prodcat_index.learning.projection import fit_projection
+from prodcat_index.learning.projection import fit_projection, unit_parts
 
 WIDTHS = (5, 3)
 
@@ -97,7 +97,7 @@ def test_the_parts_of_the_blocks_add_up_to_the_row() -> None:
     present[3, 0] = present[4, 1] = False
     fitted = fit_projection(blocks, present, codes)
     assert fitted is not None
-    parts, (rows, _) = fitted.parts(blocks, present), fitted.project(blocks, present)
+    parts, (rows, _) = unit_parts(fitted.parts(blocks, present)), fitted.project(blocks, present)
     np.testing.assert_allclose(np.sum(parts, axis=0), rows, atol=1e-6)
     np.testing.assert_allclose(np.linalg.norm(rows, axis=1), 1, atol=1e-5)
     assert not parts[0][3].any()

@@ -51,7 +51,11 @@ def _explained(prediction: Prediction) -> str:
 
 
 def _head(why: Explanation) -> str:
-    return "" if why.head is None else f"; the linear head: {why.head:.0%}"
+    if why.head is None or why.share_without_head is None:
+        return ""
+    return (
+        f"; without the linear head: {why.share_without_head:.0%}; the head alone: {why.head:.0%}"
+    )
 
 
 def _decision(prediction: Prediction) -> str:

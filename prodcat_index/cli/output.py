@@ -68,7 +68,7 @@ def _print_table(records: Sequence[Mapping[str, Any]]) -> None:
     columns = [column for column in _columns(rows) if column not in NOT_IN_TABLES]
     table = Table(box=SIMPLE_HEAD)
     for column in columns:
-        heading = column.replace("by_modality.", "≈ ").replace("learned_from.", "← ")
+        heading = column.replace("by_modality.", "≈ ").replace("contributions.", "+ ")
         heading = heading.replace("_", " ")
         table.add_column(escape(heading), overflow="ellipsis", no_wrap=True, max_width=60)
     for row in rows:

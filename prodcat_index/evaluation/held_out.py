@@ -52,7 +52,8 @@ class HeldOutSplit:
     def embed(cls, index: ProductIndex, test: Catalogue, names: Sequence[str]) -> HeldOutSplit:
         """Embed the test cards with the encoders of an index."""
         encoded = encode_listings(index.parts.blocks, test)
-        return cls(index, test, tuple(names), *index.parts.with_learned(*encoded))
+        queries = index.parts.with_learned(*encoded)
+        return cls(index, test, tuple(names), queries.vectors, queries.present)
 
     @cached_property
     def true(self) -> Int64Array:

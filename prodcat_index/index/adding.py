@@ -116,17 +116,17 @@ def _extended(parts: IndexParts, fresh: Catalogue, blocks: Sequence[Block]) -> I
     learned = parts.learned
     if learned:
         # New categories stand between the old ones, and the head must go on naming the same.
-        code = {name: place for place, name in enumerate(Labels.of(catalogue).names)}
+        code = {name: place for place, name in enumerate(Labels.from_catalogue(catalogue).names)}
         codes = np.array([code[name] for name in parts.labels.names], dtype=np.int64)
-        joined = _joined(learned, project_cards(learned.learner, blocks))
-        learned = replace(joined, learner=learned.learner.renumbered(codes))
+        joined = _joined(learned, project_cards(learned.model, blocks))
+        learned = replace(joined, model=learned.model.renumbered(codes))
     before = len(parts.catalogue)
     extended = replace(
         parts,
         catalogue=catalogue,
         blocks=[_joined(*pair) for pair in zip(parts.blocks, blocks, strict=True)],
         learned=learned,
-        faiss_index=None,
+        searcher=None,
         covered=(),
     )
     fitted = parts.drift.fitted_cards if parts.drift else before

@@ -1,67 +1,92 @@
-"""From arrays of neighbours and votes to answers that people and programs read."""
+"""From queries to neighbours and votes, and from these to answers that people and programs read."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from prodcat_index.cards.card import IMAGE
 from prodcat_index.index.learned import head_log_proba
-from prodcat_index.index.parts import IndexParts
+from prodcat_index.index.manifest import LEARNED
+from prodcat_index.index.parts import IndexParts, Queries
 from prodcat_index.index.search import Neighbours, find_neighbours
-from prodcat_index.types import BoolArray, Float32Array, Int64Array
+from prodcat_index.learning.projection import unit_parts
+from prodcat_index.types import MISSING, BoolArray, Float32Array, Float64Array, Int64Array
 from prodcat_index.voting.decision import Decision
 from prodcat_index.voting.prediction import ACCEPT, REVIEW, Explanation, Neighbour, Prediction
 from prodcat_index.voting.vote import Vote, VoteParameters, vote
 
+HUBNESS = "hubness"
+
 
 class VoteResult(NamedTuple):
-    """What the nearest cards say of n queries."""
+    """The nearest labelled cards of n queries, and their vote."""
 
     found: Neighbours
-    codes: Int64Array
+    codes: Int64Array  # (n, k): category of each neighbour, MISSING after the last
     vote: Vote
-    head: npt.NDArray[np.float64]
+    head: Float64Array  # (n,): probability of the answer by the linear head; NaN where it is unused
 
 
 def search_and_vote(
     parts: IndexParts,
     vectors: Sequence[Float32Array],
     present: BoolArray,
-    weights: npt.NDArray[np.float64],
+    weights: Float64Array,
     parameters: VoteParameters,
 ) -> VoteResult:
-    """Let the nearest labelled cards vote, together with the linear head where one is weighed."""
+    """Let the nearest labelled cards vote, together with the linear head where one is weighed.
+
+    The head counts in proportion to the weight of the learned block, which it reads.
+    """
     labels, learned = parts.labels, parts.learned
     k = min(parameters.k, len(parts.catalogue))
     found = find_neighbours(parts.space, vectors, present, weights, k, labels.labelled)
-    codes = np.where(found.rows >= 0, labels.codes[found.rows], -1)
-    heads = head_log_proba(learned.learner if learned else None, vectors, codes)
-    weighed = weights[-1] * heads
-    decided = vote(found.similarities, codes, labels.sizes, parameters, weighed)
-    is_heard = parameters.head_exponent > 0 and bool(weighed.any())
-    return VoteResult(found, codes, decided, _of_answer(heads, codes, decided, is_heard))
+    codes = np.where(found.rows >= 0, labels.codes[found.rows], MISSING)
+    log_proba = head_log_proba(learned.model if learned else None, vectors, codes)
+    weighed = weights[-1] * log_proba
+    result = vote(found.similarities, codes, labels.sizes, parameters, weighed)
+    is_used = parameters.head_exponent > 0 and bool(weighed.any())
+    of_answer = (codes == result.categories[:, :1]) & (codes >= 0) & is_used
+    proba = np.exp(np.where(of_answer, log_proba, -np.inf).max(axis=1))
+    return VoteResult(found, codes, result, np.where(of_answer.any(axis=1), proba, np.nan))
 
 
-def _of_answer(
-    heads: npt.NDArray[np.float32], codes: Int64Array, decided: Vote, is_heard: bool
-) -> npt.NDArray[np.float64]:
-    answered = (codes == decided.categories[:, :1]) & (codes >= 0) & is_heard
-    probable = np.exp(np.where(answered, heads, -np.inf).max(axis=1))
-    return np.where(answered.any(axis=1), probable, np.nan)
+@dataclass(frozen=True)
+class Reasons:
+    """Other votes on the same queries: by comparison they explain the answers."""
+
+    without: Mapping[str, Vote]  # modality -> the vote if the queries lacked it
+    without_head: Vote  # the vote of the same neighbours alone
 
 
-HUBNESS = "hubness"
+def find_reasons(
+    parts: IndexParts,
+    queries: Queries,
+    result: VoteResult,
+    weights: Float64Array,
+    parameters: VoteParameters,
+    modalities: Sequence[str],
+) -> Reasons:
+    """Vote again without each modality in turn, and without the linear head."""
+    lacking = {modality: parts.without(queries, modality) for modality in modalities}
+    sizes, no_head = parts.labels.sizes, replace(parameters, head_exponent=0.0)
+    return Reasons(
+        without={
+            modality: search_and_vote(parts, other.vectors, other.present, weights, parameters).vote
+            for modality, other in lacking.items()
+        },
+        without_head=vote(result.found.similarities, result.codes, sizes, no_head),
+    )
 
 
 @dataclass(frozen=True)
 class Answers:
-    """Looks up the cards behind row numbers."""
+    """The cards and categories of an index by their numbers, for people and programs."""
 
     parts: IndexParts
 
@@ -70,103 +95,73 @@ class Answers:
         catalogue = self.parts.catalogue
         return {name: catalogue.values(name) for name in ("id", "title", IMAGE, "category")}
 
+    @cached_property
+    def _blocks(self) -> list[str]:
+        return self.parts.block_names
+
     def neighbours(
-        self, found: Neighbours, query: int, vote: Vote | None = None
+        self, found: Neighbours, queries: Queries, query: int, shares: Float64Array | None = None
     ) -> list[Neighbour]:
-        """Return one query's neighbours, with their shares of the vote if there was one."""
-        shares = found.similarities * np.nan if vote is None else vote.neighbour_shares
+        """Return one query's neighbours; with shares, (n, k), of the vote if there was one."""
+        rows = found.rows[query][found.rows[query] >= 0].tolist()
+        own_parts = unit_parts([part[[query]] for part in queries.parts]) if queries.parts else []
         return [
-            self._neighbour(found, query, place, None if vote is None else shares[query, place])
-            for place in range(found.rows.shape[1])
-            if found.rows[query, place] >= 0
+            Neighbour(
+                id=self._columns["id"][row],
+                title=self._columns["title"][row],
+                image=self._columns[IMAGE][row],
+                category=self._columns["category"][row],
+                similarity=float(found.similarities[query, place]),
+                by_block=self._cosines(found.by_block[query, place]),
+                contributions=self._contributions(found, own_parts, query, place),
+                vote_share=None if shares is None else float(shares[query, place]),
+            )
+            for place, row in enumerate(rows)
         ]
 
-    def _neighbour(
-        self, found: Neighbours, query: int, place: int, share: float | None
-    ) -> Neighbour:
-        row = found.rows[query, place]
-        cosines = zip(self.parts.block_names, found.by_block[query, place], strict=True)
-        return Neighbour(
-            id=self._columns["id"][row],
-            title=self._columns["title"][row],
-            image=self._columns[IMAGE][row],
-            category=self._columns["category"][row],
-            similarity=float(min(found.similarities[query, place], 1.0)),
-            by_block={name: float(cosine) for name, cosine in cosines if not np.isnan(cosine)},
-            vote_share=None if share is None else float(share),
-            learned_from=self._learned_from(found, query, row),
-        )
+    def _cosines(self, cosines: Float32Array) -> dict[str, float]:
+        named = zip(self._blocks, cosines.tolist(), strict=True)
+        return {name: cosine for name, cosine in named if not np.isnan(cosine)}
 
-    def _learned_from(self, found: Neighbours, query: int, row: int) -> dict[str, float]:
-        """Return what each block adds to the similarity in the learned block, and hubness."""
-        learned = self.parts.learned
-        if learned is None:
-            return {}
-        card = learned.unit_rows[row].astype(np.float32)
-        blocks = zip(self.parts.blocks, found.learned, strict=True)
-        added = {b.name: float(part[query] @ card) for b, part in blocks if part[query].any()}
-        if added and learned.learner.hubness:
-            added[HUBNESS] = float(learned.vectors[row, -1])
-        return added
+    def _contributions(
+        self, found: Neighbours, own_parts: Sequence[Float32Array], query: int, place: int
+    ) -> dict[str, float]:
+        """Split a similarity into what each block adds to it, the learned block by its sources."""
+        added, weights = found.contributions[query, place], found.weights[query]
+        total = added.sum()
+        # A similarity that was clipped is split in proportion: rounded rows are a little too
+        # long, and hubness is taken off what is near -1 already.
+        scale = found.similarities[query, place] / total if abs(total) > 1 else 1.0
+        blocks = zip(self._blocks, added, weights, strict=True)
+        split = {name: float(scale * value) for name, value, weight in blocks if weight > 0}
+        learned, row = self.parts.learned, found.rows[query, place]
+        if learned and LEARNED in split and learned.present[row]:
+            card = learned.vectors[row].astype(np.float32)
+            factor = float(scale * weights[-1])
+            split.update(self._split_learned(split.pop(LEARNED), factor, card, own_parts))
+        return split
 
-    def prediction(
-        self,
-        listing_id: str,
-        result: VoteResult,
-        decision: Decision,
-        query: int,
-        without: Mapping[str, Vote],
-    ) -> Prediction:
-        """Return one query's prediction, explained if it was voted on without each modality."""
-        vote = result.vote
-        ranked = self.ranked(vote, query)
-        category = ranked[0][0] if ranked else ""
-        key = self.parts.labels.keys[vote.categories[query, 0]] if ranked else ""
-        return Prediction(
-            id=listing_id,
-            category=category,
-            category_id=key,
-            confidence=float(decision.confidence[query]),
-            ranked=ranked,
-            neighbours=self.neighbours(result.found, query, vote),
-            explanation=self._explanation(ranked, result, query, without) if without else None,
-            **self._decided(decision, vote, query),
-        )
-
-    def _decided(self, decision: Decision, vote: Vote, query: int) -> dict[str, Any]:
-        fields: dict[str, Any] = {}
-        if decision.accepted is not None and decision.backed_off is not None:
-            fields["decision"] = ACCEPT if decision.accepted[query] else REVIEW
-            fields["backed_off"] = decision.backed_off[query]
-        if decision.in_set is not None:
-            chosen = vote.categories[query][decision.in_set[query]]
-            fields["category_set"] = tuple(self.parts.labels.names[code] for code in chosen)
-        return fields
+    def _split_learned(
+        self, whole: float, factor: float, card: Float32Array, own_parts: Sequence[Float32Array]
+    ) -> dict[str, float]:
+        """Split what the learned block adds by the blocks that are projected into it."""
+        split = {
+            f"{LEARNED}:{block.name}": factor * float(part[0] @ card[: part.shape[1]])
+            for block, part in zip(self.parts.blocks, own_parts, strict=True)
+            if part.any()
+        }
+        if len(card) > own_parts[0].shape[1]:
+            split[f"{LEARNED}:{HUBNESS}"] = factor * float(card[-1])
+        # The projected rows are rounded sums of the parts; the difference goes to the largest.
+        largest = max(split, key=lambda name: abs(split[name]))
+        split[largest] += whole - sum(split.values())
+        return split
 
     def ranked(self, vote: Vote, query: int) -> list[tuple[str, float]]:
         """Return categories and shares, largest first."""
         names = self.parts.labels.names
-        return [
-            (names[code], float(share))
-            for code, share in zip(vote.categories[query], vote.shares[query], strict=True)
-            if code >= 0
-        ]
-
-    def _explanation(
-        self,
-        ranked: Sequence[tuple[str, float]],
-        result: VoteResult,
-        query: int,
-        without: Mapping[str, Vote],
-    ) -> Explanation:
-        category, share = ranked[0] if ranked else ("", 0.0)
-        rankings = {modality: self.ranked(vote, query) for modality, vote in without.items()}
-        cost = {m: share - dict(ranking).get(category, 0.0) for m, ranking in rankings.items()}
-        return Explanation(
-            without={m: (r[0] if r else ("", 0.0)) for m, r in rankings.items()},
-            decided_by=max(cost, key=cost.__getitem__) if category else "",
-            head=None if np.isnan(result.head[query]) else float(result.head[query]),
-        )
+        pairs = zip(vote.categories[query], vote.shares[query], strict=True)
+        return [(names[code], float(share)) for code, share in pairs if code >= 0]
 
 
 @dataclass(frozen=True)
@@ -175,9 +170,10 @@ class LazyAnswers:
 
     answers: Answers
     ids: Sequence[str]
+    queries: Queries
     result: VoteResult
     decision: Decision
-    without: Mapping[str, Vote]
+    reasons: Reasons | None  # None where no explanation was requested
 
     def __len__(self) -> int:
         """Return the number of listings."""
@@ -185,6 +181,39 @@ class LazyAnswers:
 
     def __getitem__(self, query: int) -> Prediction:
         """Make the prediction for one listing."""
-        return self.answers.prediction(
-            self.ids[query], self.result, self.decision, query, self.without
+        vote, decision = self.result.vote, self.decision
+        labels = self.answers.parts.labels
+        ranked = self.answers.ranked(vote, query)
+        optional: dict[str, Any] = {}
+        if decision.accepted is not None and decision.backed_off is not None:
+            optional["decision"] = ACCEPT if decision.accepted[query] else REVIEW
+            optional["backed_off"] = decision.backed_off[query]
+        if decision.in_set is not None:
+            chosen = vote.categories[query][decision.in_set[query]]
+            optional["category_set"] = tuple(labels.names[code] for code in chosen)
+        return Prediction(
+            id=self.ids[query],
+            category=ranked[0][0] if ranked else "",
+            category_id=labels.keys[vote.categories[query, 0]] if ranked else "",
+            confidence=float(decision.confidence[query]),
+            ranked=ranked,
+            neighbours=self.answers.neighbours(
+                self.result.found, self.queries, query, vote.neighbour_shares
+            ),
+            explanation=self._explanation(self.reasons, query) if self.reasons else None,
+            **optional,
+        )
+
+    def _explanation(self, reasons: Reasons, query: int) -> Explanation:
+        ranked = self.answers.ranked
+        category, share = next(iter(ranked(self.result.vote, query)), ("", 0.0))
+        rankings = {m: ranked(vote, query) for m, vote in reasons.without.items()}
+        cost = {m: share - dict(ranking).get(category, 0.0) for m, ranking in rankings.items()}
+        head = float(self.result.head[query])
+        without_head = dict(ranked(reasons.without_head, query)).get(category, 0.0)
+        return Explanation(
+            without={m: (r[0] if r else ("", 0.0)) for m, r in rankings.items()},
+            decided_by=max(cost, key=cost.__getitem__) if category else "",
+            head=None if np.isnan(head) else head,
+            share_without_head=None if np.isnan(head) else without_head,
         )

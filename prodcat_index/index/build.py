@@ -45,7 +45,7 @@ def build_parts(
             f"No card of {catalogue.source} has a readable picture or text that tells it from "
             "the others; check the columns and --image-root."
         )
-    labels = Labels.of(catalogue)
+    labels = Labels.from_catalogue(catalogue)
     is_learned = projection == "lda" and labels.labelled.sum() >= MIN_CARDS_TO_LEARN
     learned = learn(blocks, labels.codes) if is_learned else None
     chosen_vote = vote or (VOTE_OF_LEARNED if learned else VoteParameters())

@@ -16,9 +16,8 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from prodcat_index.encoders.base import unit_rows
 from prodcat_index.errors import QueryError
-from prodcat_index.index.fusion import centre, fuse_cards, training_mean, weight_vector
-from prodcat_index.index.parts import reference_rows
-from prodcat_index.index.search import SearchSpace, find_neighbours
+from prodcat_index.index.fusion import centre, training_mean, weight_vector
+from prodcat_index.index.search import FlatSearcher, SearchSpace, find_neighbours
 from prodcat_index.types import BoolArray, Float32Array, Float64Array, FloatingArray, Int64Array
 from prodcat_index.voting.vote import Vote, VoteParameters, check_k, vote
 
@@ -123,7 +122,9 @@ class ProductKNNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
             training_mean(block, there) if self.centre else np.zeros(block.shape[1], np.float32)
             for block, there in zip(vectors, present.T, strict=True)
         ]
-        self._space = _search_space(*self._centred(vectors, present))
+        rows, present = self._centred(vectors, present)
+        searcher = FlatSearcher.build(rows, present)
+        self._space = SearchSpace(searcher, rows, present, np.arange(len(present)))
         return self
 
     def predict(self, X: npt.ArrayLike) -> npt.NDArray[Any]:
@@ -271,13 +272,3 @@ def _unit_rows(block: FloatingArray) -> Float32Array:
             "let all columns of the block be NaN where a sample has no such block."
         )
     return unit_rows(block)
-
-
-def _search_space(vectors: Sequence[Float32Array], present: BoolArray) -> SearchSpace:
-    import faiss
-
-    fused = fuse_cards(vectors, present)
-    index = faiss.IndexFlatIP(fused.shape[1])
-    index.add(fused)
-    references = [reference_rows(there) for there in present.T]
-    return SearchSpace(index, vectors, present, references, np.arange(len(present)))

@@ -1,9 +1,9 @@
 """Blocks of embeddings fused into one vector whose inner product is the weighted similarity.
 
 Each block is centred and scaled to unit length. The index stores blocks unweighted; a query
-carries the weights. With B blocks, one more coordinate a block says "this card has no such
-block": the card holds 1 there, and the query holds the weight times the similarity that
-it may expect of a card in that block, so that
+carries the weights. With B blocks, one more coordinate for each block marks its absence: a card
+that lacks the block holds 1 there, and the query holds the weight times the similarity that it
+may expect of such a card, so that
 
     inner product = sum over blocks of weight * (cosine, or the expected one where absent)
 
@@ -15,37 +15,47 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-import numpy.typing as npt
 
 from prodcat_index.encoders.base import unit_rows
 from prodcat_index.errors import QueryError
-from prodcat_index.types import BoolArray, Float32Array
+from prodcat_index.types import (
+    BoolArray,
+    Float32Array,
+    Float64Array,
+    FloatingArray,
+    Int64Array,
+    evenly_spaced,
+)
 
+# A centred row shorter than this is rounding noise.
 MINIMUM_LENGTH = 1e-6
+# Weights whose sum is this close to 1 are not scaled again.
 ALREADY_SCALED = 1e-12
+# Why this percentile: docs/decisions.md.
 EXPECTED_QUANTILE = 0.9
+# Cards whose cosines it is taken of, at most: every query is compared with them all.
+REFERENCES = 1000
 
 
-def training_mean(vectors: npt.NDArray[np.floating], present: BoolArray) -> Float32Array:
-    """Mean of the rows that are present."""
+def training_mean(vectors: FloatingArray, present: BoolArray) -> Float32Array:
+    """Return the mean of the rows that are present."""
     if not present.any():
         return np.zeros(vectors.shape[1], dtype=np.float32)
-    mean: Float32Array = vectors[present].mean(axis=0, dtype=np.float64).astype(np.float32)
-    return mean
+    return vectors[present].mean(axis=0, dtype=np.float64).astype(np.float32)
 
 
 def centre(
     vectors: Float32Array, present: BoolArray, mean: Float32Array
 ) -> tuple[Float32Array, BoolArray]:
-    """Remove the training mean and scale to unit length."""
+    """Subtract the training mean and scale to unit length; a row that is the mean is absent."""
     centred = np.where(present[:, None], vectors - mean, 0.0).astype(np.float32)
     still = np.linalg.norm(centred, axis=1) > MINIMUM_LENGTH
     centred[~still] = 0.0
     return unit_rows(centred), still
 
 
-def weight_vector(weights: Mapping[str, float], blocks: Sequence[str]) -> npt.NDArray[np.float64]:
-    """Check weights and scale them to sum to 1."""
+def weight_vector(weights: Mapping[str, float], blocks: Sequence[str]) -> Float64Array:
+    """Check the weights of blocks and scale them to sum to 1: (B,), 0 for those not named."""
     unknown = sorted(set(weights) - set(blocks))
     if unknown:
         raise QueryError(
@@ -59,98 +69,68 @@ def weight_vector(weights: Mapping[str, float], blocks: Sequence[str]) -> npt.ND
             "Weights must be zero or more, and at least one above zero; "
             f"these are {given or 'none'}."
         )
-    # Scaled ones stay as they are to the last bit, so that an index answers by its own weights
-    # exactly as another one that is asked with them.
+    # Scaled weights stay as they are to the last bit: an index answers by its stored weights
+    # exactly as another index does that is given them.
     return vector if abs(total - 1.0) < ALREADY_SCALED else vector / total
 
 
-def effective_weights(
-    weights: npt.NDArray[np.float64], present: BoolArray
-) -> npt.NDArray[np.float64]:
-    """Share out the weights of the blocks that each query lacks among those that it has.
+def effective_weights(weights: Float64Array, present: BoolArray) -> Float64Array:
+    """Share out the weights, (B,), of the blocks that each query lacks among those it has, (n, B).
 
-    Parameters
-    ----------
-    weights
-        float64, shape (B,), from :func:`weight_vector`.
-    present
-        bool, shape (n, B).
-
-    Returns
-    -------
-    numpy.ndarray
-        float64, shape (n, B); a row sums to 1, or to 0 where no weighted block is present.
+    A row sums to 1, or to 0 where the query has no weighed block.
     """
     kept = np.where(present, weights, 0.0)
     totals = kept.sum(axis=1, keepdims=True)
     return np.divide(kept, totals, out=np.zeros_like(kept), where=totals > 0)
 
 
+def reference_rows(present: BoolArray) -> Int64Array:
+    """Choose evenly spaced cards among those that have a block; none where no card lacks it."""
+    having = np.flatnonzero(present)
+    if len(having) == len(present):
+        return having[:0]
+    return having[evenly_spaced(len(having), REFERENCES)]
+
+
 def expected_similarities(
-    queries: Sequence[Float32Array], references: Sequence[npt.NDArray[np.floating]]
-) -> npt.NDArray[np.float64]:
-    """Say what a card that lacks a block counts as: the query's 90th percentile of cosines."""
-    columns = []
-    for block, reference in zip(queries, references, strict=True):
-        sample = reference.astype(np.float32)
-        columns.append([_high_cosine(query, sample) for query in block])
+    queries: Sequence[Float32Array], references: Sequence[FloatingArray]
+) -> Float64Array:
+    """Return the 90th percentile of each query's cosines with the references: (n, B)."""
+    columns = [
+        [_high_cosine(query, sample) for query in block]
+        for block, sample in zip(queries, references, strict=True)
+    ]
     return np.array(columns, dtype=np.float64).T
 
 
-def _high_cosine(query: Float32Array, sample: Float32Array) -> float:
+def _high_cosine(query: Float32Array, sample: FloatingArray) -> float:
     if not len(sample):
         return 0.0
     place = int(EXPECTED_QUANTILE * (len(sample) - 1))
+    # One query at a time: a matrix product would round it differently in each batch.
     return float(np.partition(np.vecdot(sample, query), place)[place])
 
 
-def fuse_cards(blocks: Sequence[npt.NDArray[np.floating]], present: BoolArray) -> Float32Array:
-    """Concatenate the blocks of cards with their absence coordinates.
-
-    Parameters
-    ----------
-    blocks
-        B arrays of shape (n, dim of the block), unit rows or zeros.
-    present
-        bool, shape (n, B).
-
-    Returns
-    -------
-    numpy.ndarray
-        float32, shape (n, sum of dims + B).
-    """
+def fuse_cards(blocks: Sequence[FloatingArray], present: BoolArray) -> Float32Array:
+    """Concatenate blocks of cards, (n, dim) each, and their absence: (n, sum of dims + B)."""
     return np.concatenate([*blocks, ~present], axis=1, dtype=np.float32)
 
 
 def fuse_queries(
-    blocks: Sequence[Float32Array],
-    weights: npt.NDArray[np.float64],
-    expected: npt.NDArray[np.float64],
+    blocks: Sequence[Float32Array], weights: Float64Array, expected: Float64Array
 ) -> Float32Array:
-    """Concatenate the weighted blocks of queries with what absence is worth.
+    """Concatenate the weighted blocks of queries and the worth of absence, as :func:`fuse_cards`.
 
-    Parameters
-    ----------
-    blocks
-        B arrays of shape (n, dim of the block), unit rows or zeros.
-    weights
-        float64, shape (n, B), from :func:`effective_weights`.
-    expected
-        float64, shape (n, B), from :func:`expected_similarities`.
-
-    Returns
-    -------
-    numpy.ndarray
-        float32, shape (n, sum of dims + B).
+    The effective weights and the expected similarities are (n, B).
     """
     weighted = [block * weights[:, [b]] for b, block in enumerate(blocks)]
     return np.concatenate([*weighted, weights * expected], axis=1, dtype=np.float32)
 
 
 def block_similarities(
-    query: Sequence[Float32Array], cards: Sequence[npt.NDArray[np.floating]], present: BoolArray
+    query: Sequence[Float32Array], cards: Sequence[FloatingArray], present: BoolArray
 ) -> Float32Array:
-    """Cosine of one query with some cards in each block."""
+    """Return the cosine of one query with m cards in each block: (m, B), NaN where absent."""
     columns = [
         np.vecdot(rows.astype(np.float32), vector) if vector.any() else np.full(len(rows), np.nan)
         for vector, rows in zip(query, cards, strict=True)
@@ -160,10 +140,6 @@ def block_similarities(
     return similarities
 
 
-def weighted_similarity(
-    similarities: Float32Array, weights: npt.NDArray[np.float64], expected: npt.NDArray[np.float64]
-) -> npt.NDArray[np.float64]:
-    """Sum of the weighted cosines, the expected one standing in where a card lacks the block."""
-    filled = np.where(np.isnan(similarities), expected, similarities.astype(np.float64))
-    total: npt.NDArray[np.float64] = np.einsum("mb,b->m", filled, weights)
-    return total
+def fill_absent(similarities: Float32Array, expected: Float64Array) -> Float64Array:
+    """Replace the NaN of absent blocks by the similarity that is expected in them."""
+    return np.where(np.isnan(similarities), expected, similarities.astype(np.float64))

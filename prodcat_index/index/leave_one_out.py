@@ -1,4 +1,4 @@
-"""Every card of an index as a query to the others, its group left out."""
+"""Labelled cards of an index as queries to its other cards, their own groups excluded."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from prodcat_index.cards.card import IMAGE
+from prodcat_index.cards.card import modality_kind
 from prodcat_index.cards.codes import encode, join_codes
 from prodcat_index.encoders.registry import make_encoder
 from prodcat_index.errors import QueryError
@@ -24,139 +24,145 @@ from prodcat_index.index.learned import (
     head_log_proba,
     project_cards,
 )
-from prodcat_index.index.parts import UNLABELLED, IndexParts, search_space
+from prodcat_index.index.parts import IndexParts
 from prodcat_index.index.search import SearchSpace
 from prodcat_index.progress import progress_bar
-from prodcat_index.types import BoolArray, Float32Array, Float64Array, Int64Array
+from prodcat_index.types import (
+    MISSING,
+    BoolArray,
+    Float32Array,
+    Float64Array,
+    FloatingArray,
+    Int64Array,
+    chunks,
+)
 from prodcat_index.voting.pool import Pool, join_pools
 
+# Queries whose similarities with all cards are in memory at a time: 47 MB a block at 91k cards.
 QUERIES_AT_ONCE = 128
 ROWS_AT_ONCE = 8192
 # The more groups of cards, the closer the bound below which none of them is looked at.
 GROUPS_FOR_EACH = 8
+FEWEST_CARDS = 20
+# Cosine of two pictures from which they count as one: the same file, or as good as.
+SAME_PICTURE = 0.99
+# A picture that cards of more categories than this share is a placeholder, and says nothing.
+PLACEHOLDER_CATEGORIES = 5
+# What is fitted is fitted this often, each time without the cards that are queries then.
+FOLDS = 5
+# With few cards, more folds: each leaves out a smaller part of what is fitted otherwise.
+FOLDS_OF_FEW_CARDS = 10
+# In a larger catalogue, one card more or less changes nothing about an encoder of words.
+REFITTED_CARDS = 3000
+
 _Number = TypeVar("_Number", np.float32, np.int64)
-Hide = Callable[[Int64Array, Int64Array, Float32Array], BoolArray]
 
 
 @dataclass(frozen=True)
 class LabelledQueries:
-    """Queries whose categories are known."""
+    """n queries whose categories are known."""
 
-    vectors: Sequence[Float32Array]
-    present: BoolArray
-    true: Int64Array
-    hide: Hide
-    learner: FittedModel | None = None
+    vectors: Sequence[Float32Array]  # one array a block, (n, dim): unit rows, zeros where absent
+    present: BoolArray  # (n, B)
+    true: Int64Array  # (n,): category codes
+    # (m queries, rows of M cards, their similarities (B, m, M)) -> the cards that each query must
+    # not see: (m, M).
+    exclude: Callable[[slice, Int64Array, Float32Array], BoolArray]
+    model: FittedModel | None = None  # of the last block, where that is learned
 
     def __len__(self) -> int:
         """Return the number of queries."""
         return len(self.true)
 
-    def select(self, rows: Int64Array) -> LabelledQueries:
-        """Return these queries only."""
-        return LabelledQueries(
-            vectors=[block[rows] for block in self.vectors],
-            present=self.present[rows],
-            true=self.true[rows],
-            hide=lambda chosen, cards, similarities: self.hide(rows[chosen], cards, similarities),
-            learner=self.learner,
-        )
-
 
 def collect_pool(
     space: SearchSpace,
     codes: Int64Array,
-    asking: LabelledQueries,
+    queries: LabelledQueries,
     directions: Sequence[Float64Array],
     depth: int,
     label: str = "",
 ) -> Pool:
-    """Collect, for each query, the nearest labelled cards under each of some weights."""
-    rows = _in_order_of_ids(np.flatnonzero(codes >= 0), space.order)
+    """Collect the `depth` nearest cards of each query under each of some weights, (B,).
+
+    Cards whose code, (N,), is MISSING are no candidates.
+    """
+    labelled = np.flatnonzero(codes >= 0)
+    # Of equally near cards the first are taken: those of the first ids.
+    rows = labelled[np.argsort(space.order[labelled])]
     cards = [_single_precision(block, rows) for block in space.blocks]
-    lacking = ~space.present[rows]
-    expected = space.expected_similarities(asking.vectors)
-    depth = min(depth, len(rows))
-    parts: list[tuple[npt.NDArray[np.float32], Int64Array]] = []
+    absent = ~space.present[rows]
+    expected = space.expected_similarities(queries.vectors)
     # Used again and again: fresh memory of such a size costs more time than the products.
     room = np.empty((len(cards), QUERIES_AT_ONCE, len(rows)), dtype=np.float32)
-    with progress_bar(len(asking), label) as bar:
-        for chunk in _chunks(len(asking)):
-            similarities = room[:, : len(chunk)]
-            for b, found in enumerate(similarities):
-                np.matmul(asking.vectors[b][chunk], cards[b].T, out=found)
-                found[:, lacking[:, b]] = expected[chunk, b, None]
-            hidden = asking.hide(chunk, rows, similarities)
-            shared = [effective_weights(w, asking.present[chunk]) for w in directions]
-            picked = _pick(similarities, hidden, np.stack(shared, axis=1), depth)
-            parts.append((_take(similarities, picked), picked))
-            bar.update(len(chunk))
-    picked = _stack([part[1] for part in parts], -1)
-    categories = np.where(picked >= 0, codes[rows][picked], -1)
+    similarities: list[Float32Array] = []
+    places: list[Int64Array] = []
+    with progress_bar(len(queries), label) as bar:
+        for part in chunks(len(queries), QUERIES_AT_ONCE):
+            near = room[:, : part.stop - part.start]
+            for b, cosines in enumerate(near):
+                np.matmul(queries.vectors[b][part], cards[b].T, out=cosines)
+                cosines[:, absent[:, b]] = expected[part, b, None]
+            excluded = queries.exclude(part, rows, near)
+            shared = [effective_weights(w, queries.present[part]) for w in directions]
+            picked = _pick(near, excluded, np.stack(shared, axis=1), min(depth, len(rows)))
+            taken = np.take_along_axis(near, picked[None], axis=2)
+            similarities.append(np.ascontiguousarray(np.moveaxis(taken, 0, 2)))
+            places.append(picked)
+            bar.update(len(picked))
+    picked = _stack(places, MISSING)
+    categories = np.where(picked >= 0, codes[rows][picked], MISSING)
     return Pool(
-        similarities=_stack([part[0] for part in parts], 0),
+        similarities=_stack(similarities, 0),
         categories=categories.astype(np.int32),
-        present=asking.present,
-        true=asking.true,
+        present=queries.present,
+        true=queries.true,
         sizes=np.bincount(codes[rows]),
-        head_log_proba=head_log_proba(asking.learner, asking.vectors, categories),
+        head_log_proba=head_log_proba(queries.model, queries.vectors, categories),
     )
 
 
-def _in_order_of_ids(rows: Int64Array, order: Int64Array) -> Int64Array:
-    sorted_rows: Int64Array = rows[np.argsort(order[rows])]
-    return sorted_rows
-
-
-def _single_precision(block: npt.NDArray[np.floating], rows: Int64Array) -> Float32Array:
+def _single_precision(block: FloatingArray, rows: Int64Array) -> Float32Array:
     """Copy some rows, few at once: whole, they would for a moment be in memory twice."""
     copied = np.empty((len(rows), block.shape[1]), dtype=np.float32)
-    for start in range(0, len(rows), ROWS_AT_ONCE):
-        piece = slice(start, start + ROWS_AT_ONCE)
-        copied[piece] = block[rows[piece]]
+    for part in chunks(len(rows), ROWS_AT_ONCE):
+        copied[part] = block[rows[part]]
     return copied
 
 
-def _chunks(n: int) -> list[Int64Array]:
-    return [np.arange(i, min(i + QUERIES_AT_ONCE, n)) for i in range(0, n, QUERIES_AT_ONCE)]
-
-
 def _pick(
-    similarities: Float32Array, hidden: BoolArray, directions: Float64Array, depth: int
+    similarities: Float32Array, excluded: BoolArray, directions: Float64Array, depth: int
 ) -> Int64Array:
-    """Return the nearest visible cards of each query under any direction: rising, then -1."""
+    """Return the places of the nearest cards of each query under any direction: rising, then -1.
+
+    Similarities are (B, m, M), excluded (m, M), directions (m, D, B).
+    """
     nowhere = similarities.shape[2]
     picked = np.full((*directions.shape[:2], depth), nowhere, dtype=np.int64)
     for query, direction in np.argwhere(directions.any(axis=2)):
         total = directions[query, direction].astype(np.float32) @ similarities[:, query]
-        total[hidden[query]] = -np.inf
+        total[excluded[query]] = -np.inf
         near = _nearest(total, depth)
         picked[query, direction, : len(near)] = near
     together = np.sort(picked.reshape(len(picked), -1), axis=1)
     together[:, 1:][together[:, 1:] == together[:, :-1]] = nowhere
     together.sort(axis=1)
     widest = int((together < nowhere).sum(axis=1).max())
-    return np.where(together < nowhere, together, -1)[:, : max(1, widest)]
+    return np.where(together < nowhere, together, MISSING)[:, : max(1, widest)]
 
 
 def _nearest(similarities: Float32Array, depth: int) -> Int64Array:
-    """Return the places of the ``depth`` largest finite values, of equal ones the first."""
-    near = np.flatnonzero(similarities >= _bound(similarities, depth))
-    nearest: Int64Array = near[np.argsort(-similarities[near], kind="stable")[:depth]]
-    return nearest
+    """Return the places of the `depth` largest finite values, of equal ones the first.
 
-
-def _bound(similarities: Float32Array, depth: int) -> np.float32:
-    """Return a finite value that the ``depth`` largest finite ones reach, in time for one look."""
+    Values are dealt into groups. Where `depth` groups have a maximum that reaches a bound, as
+    many values do, so that only these are ordered.
+    """
     groups = min(len(similarities), GROUPS_FOR_EACH * depth)
     dealt = similarities[: len(similarities) // groups * groups].reshape(-1, groups)
     bound = np.partition(dealt.max(axis=0), groups - depth)[groups - depth]
-    return np.maximum(bound, np.finfo(np.float32).min)
-
-
-def _take(similarities: Float32Array, picked: Int64Array) -> npt.NDArray[np.float32]:
-    taken = np.take_along_axis(similarities, picked[None], axis=2)
-    return np.ascontiguousarray(np.moveaxis(taken, 0, 2))
+    near = np.flatnonzero(similarities >= np.maximum(bound, np.finfo(np.float32).min))
+    nearest: Int64Array = near[np.argsort(-similarities[near], kind="stable")[:depth]]
+    return nearest
 
 
 def _stack(parts: Sequence[npt.NDArray[_Number]], padding: int) -> npt.NDArray[_Number]:
@@ -171,110 +177,96 @@ def _stack(parts: Sequence[npt.NDArray[_Number]], padding: int) -> npt.NDArray[_
     return whole
 
 
-FEWEST_CARDS = 20
-# Cosine of two pictures from which they count as one: the same file, or as good as.
-SAME_PICTURE = 0.99
-# A picture that cards of more categories than this share is a placeholder, and says nothing.
-PLACEHOLDER_CATEGORIES = 5
-# What is fitted is fitted so many times, each time without the cards that then ask.
-FOLDS = 5
-# The fewer cards there are, the more does a fold miss those that ask with it.
-FOLDS_OF_FEW_CARDS = 10
-# In a large catalogue, one card more or less changes nothing about an encoder of words.
-REFITTED_CARDS = 3000
-
-
 @dataclass(frozen=True)
 class LeaveOneOut:
-    """Labelled cards of an index that ask the others for their categories."""
+    """Labelled cards of an index as queries to its other cards."""
 
     parts: IndexParts
-    groups: Int64Array
-    rows: Int64Array
-    fold: Int64Array
+    groups: Int64Array  # (N,): cards of one group must not see each other
+    rows: Int64Array  # (n,): the cards that are queries
+    fold: Int64Array  # (N,): what is fitted for the queries of a fold does not see its cards
 
     @classmethod
-    def of(cls, parts: IndexParts, sample: int, rng: np.random.Generator) -> LeaveOneOut:
-        """Draw the cards that ask."""
-        rows = _sample_queries(parts, sample, rng)
+    def from_index(cls, parts: IndexParts, sample: int, rng: np.random.Generator) -> LeaveOneOut:
+        """Draw at most `sample` labelled cards that have something to compare."""
+        rows = np.flatnonzero(parts.labels.labelled & parts.space.present.any(axis=1))
+        if len(rows) < FEWEST_CARDS:
+            raise QueryError(
+                f"Tuning needs at least {FEWEST_CARDS} labelled cards, and this index has "
+                f"{len(rows)}."
+            )
+        if len(rows) > sample:
+            rows = np.sort(rng.choice(rows, sample, replace=False))
         groups = leave_out_groups(parts)
         return cls(parts, groups, rows, _assign_folds(groups, rows, rng))
 
-    def select(self, positions: Int64Array) -> LeaveOneOut:
-        """Return only some of the cards that ask."""
-        chosen = replace(self, rows=self.rows[positions])
-        # Cached properties live in the dictionary: nothing is fitted twice.
-        vars(chosen).update({name: kept for name, kept in vars(self).items() if name == "_fitted"})
-        return chosen
-
-    def collect(self, directions: Sequence[Float64Array], depth: int, label: str = "") -> Pool:
-        """Collect the candidates of every card that asks."""
-        if not (self.parts.learned or self._is_refitted):
-            everybody = np.arange(len(self.rows))
-            asking = self._asking(everybody, self.parts.blocks)
-            return collect_pool(
-                self.parts.space, self.parts.labels.codes, asking, directions, depth, label
-            )
-        turns = [np.flatnonzero(self.fold[self.rows] == fold) for fold in self._folds]
-        taken = [(fold, places) for fold, places in enumerate(turns) if len(places)]
-        pools = [self._collect(f, places, directions, depth, label) for f, places in taken]
-        return join_pools(pools, [places for _, places in taken])
-
-    def _collect(
+    def collect(
         self,
-        fold: int,
-        places: Int64Array,
         directions: Sequence[Float64Array],
         depth: int,
-        label: str,
+        label: str = "",
+        chosen: Int64Array | slice = slice(None),
     ) -> Pool:
-        """Let one fold ask the others, by what was fitted on these."""
-        codes, blocks = self._codes_without(fold), self._blocks_without(fold)
-        space = search_space(self.parts.catalogue, blocks, None)
-        asking = self._asking(places, blocks)
-        pool = collect_pool(space, codes, asking, directions, depth, label)
-        return replace(pool, sizes=self.parts.labels.sizes)
+        """Collect the candidates of all queries, or of those at chosen positions."""
+        rows, labels = self.rows[chosen], self.parts.labels
+        if not (self.parts.learned or self._is_refitted):
+            queries = self._queries(rows, self.parts.blocks)
+            return collect_pool(self.parts.space, labels.codes, queries, directions, depth, label)
+        pools, positions = [], []
+        for fold in self._folds:
+            of_fold = np.flatnonzero(self.fold[rows] == fold)
+            if len(of_fold):
+                blocks = self._blocks_without(fold)
+                queries = self._queries(rows[of_fold], blocks)
+                space, codes = self.parts.space_of(blocks), self._codes_without(fold)
+                pool = collect_pool(space, codes, queries, directions, depth, label)
+                pools.append(replace(pool, sizes=labels.sizes))
+                positions.append(of_fold)
+        return join_pools(pools, positions)
 
-    def _asking(
-        self, places: Int64Array, blocks: Sequence[Block | LearnedBlock]
-    ) -> LabelledQueries:
-        rows, codes, groups = self.rows[places], self.parts.labels.codes, self.groups
+    def _queries(self, rows: Int64Array, blocks: Sequence[Block | LearnedBlock]) -> LabelledQueries:
+        codes, groups = self.parts.labels.codes, self.groups
         present = np.stack([block.present for block in blocks], axis=1)
-        pictures = [b for b, block in enumerate(blocks) if block.modality == IMAGE][:1]
-        learners = [block.learner for block in blocks if isinstance(block, LearnedBlock)]
+        pictures = [
+            b for b, block in enumerate(blocks) if modality_kind(block.modality) == "picture"
+        ]
 
-        def hide(chosen: Int64Array, cards: Int64Array, similarities: Float32Array) -> BoolArray:
-            hidden: BoolArray = groups[rows[chosen], None] == groups[cards]
-            for b in pictures:
-                compared = present[rows[chosen], b, None] & present[cards, b]
-                hidden |= _same_picture(similarities[b], compared, codes[cards])
-            return hidden
+        def exclude(part: slice, cards: Int64Array, similarities: Float32Array) -> BoolArray:
+            excluded: BoolArray = groups[rows[part], None] == groups[cards]
+            for b in pictures[:1]:
+                compared = present[rows[part], b, None] & present[cards, b]
+                excluded |= _same_picture(similarities[b], compared, codes[cards])
+            return excluded
 
+        last = blocks[-1]
         return LabelledQueries(
             vectors=[as_queries(block, rows) for block in blocks],
             present=present[rows],
             true=codes[rows],
-            hide=hide,
-            learner=learners[0] if learners else None,
+            exclude=exclude,
+            model=last.model if isinstance(last, LearnedBlock) else None,
         )
 
     def _codes_without(self, fold: int) -> Int64Array:
-        return np.where(self.fold == fold, UNLABELLED, self.parts.labels.codes)
+        return np.where(self.fold == fold, MISSING, self.parts.labels.codes)
 
-    @property
+    @cached_property
     def _is_refitted(self) -> bool:
         """Whether encoders are fitted again for each fold: where it matters, it is quick."""
         fitted = (not block.slot.load().cached for block in self.parts.blocks)
         return len(self.parts.catalogue) <= REFITTED_CARDS and any(fitted)
 
     def _blocks_without(self, fold: int) -> list[Block | LearnedBlock]:
-        """Return all cards, embedded by what is fitted on the cards outside of a fold."""
-        blocks, learner = self._fitted[fold]
-        if self.parts.learned is None:
+        """Return the blocks of all cards, embedded by what is fitted without those of a fold."""
+        blocks, model = self._fitted[fold]
+        learned = self.parts.learned
+        if learned is None:
             return [*blocks]
         # Projected whenever they are needed: kept for every fold, they would fill the memory.
-        learned = project_cards(learner, blocks) if learner else _nothing(self.parts.learned)
-        return [*blocks, learned]
+        if model is not None:
+            return [*blocks, project_cards(model, blocks)]
+        nothing = np.zeros_like(learned.vectors), np.zeros_like(learned.present)
+        return [*blocks, replace(learned, vectors=nothing[0], present=nothing[1])]
 
     @cached_property
     def _fitted(self) -> list[tuple[list[Block], FittedModel | None]]:
@@ -288,8 +280,8 @@ class LeaveOneOut:
         blocks = list(self.parts.blocks)
         if self._is_refitted:
             blocks = [self._refitted(block, self.fold != fold) for block in blocks]
-        learned = self.parts.learned
-        return blocks, fit_on_cards(blocks, self._codes_without(fold)) if learned else None
+        is_learned = self.parts.learned is not None
+        return blocks, fit_on_cards(blocks, self._codes_without(fold)) if is_learned else None
 
     def _refitted(self, block: Block, kept: BoolArray) -> Block:
         encoder = block.slot.load()
@@ -301,37 +293,19 @@ class LeaveOneOut:
 
 
 def _assign_folds(groups: Int64Array, rows: Int64Array, rng: np.random.Generator) -> Int64Array:
-    """Deal cards into folds, groups kept together; few of many cards ask all at once."""
+    """Draw a fold for each group; one fold suffices where few of many cards are queries."""
     if len(groups) > REFITTED_CARDS and len(rows) * FOLDS <= len(groups):
-        return np.where(np.isin(groups, groups[rows]), 0, -1)
+        return np.where(np.isin(groups, groups[rows]), 0, MISSING)
     folds = FOLDS_OF_FEW_CARDS if len(groups) <= REFITTED_CARDS else FOLDS
     return rng.integers(0, folds, int(groups.max()) + 1)[groups]
 
 
-def _nothing(learned: LearnedBlock) -> LearnedBlock:
-    return replace(
-        learned, vectors=np.zeros_like(learned.vectors), present=np.zeros_like(learned.present)
-    )
-
-
 def leave_out_groups(parts: IndexParts) -> Int64Array:
-    """Give cards that are variants of one product or have the same texts the same number."""
+    """Give cards that are variants of one product or have the same texts the same number: (N,)."""
     catalogue = parts.catalogue
     texts = zip(*(catalogue.values(m) for m in catalogue.text_modalities), strict=True)
     joined = [" ".join(own).strip().casefold() for own in texts]
     return join_codes([encode(catalogue.values("group")), encode(joined)])
-
-
-def _sample_queries(parts: IndexParts, sample: int, rng: np.random.Generator) -> Int64Array:
-    """Draw labelled cards that have something to compare."""
-    rows = np.flatnonzero(parts.labels.labelled & parts.space.present.any(axis=1))
-    if len(rows) < FEWEST_CARDS:
-        raise QueryError(
-            f"Tuning needs at least {FEWEST_CARDS} labelled cards, and this index has {len(rows)}."
-        )
-    if len(rows) > sample:
-        rows = np.sort(rng.choice(rows, sample, replace=False))
-    return rows
 
 
 def _same_picture(similarities: Float32Array, compared: BoolArray, codes: Int64Array) -> BoolArray:

@@ -1,14 +1,13 @@
-"""What an index consists of."""
+"""The parts that an index consists of, and listings as its queries."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from prodcat_index.cards.card import Card, Catalogue
 from prodcat_index.cards.codes import encode
@@ -17,27 +16,26 @@ from prodcat_index.index.block import Block
 from prodcat_index.index.fusion import weight_vector
 from prodcat_index.index.learned import LearnedBlock
 from prodcat_index.index.manifest import LEARNED, DriftRecord, Manifest
-from prodcat_index.index.search import SearchSpace, flat_index
-from prodcat_index.types import MISSING, BoolArray, Float32Array, Int64Array, evenly_spaced
+from prodcat_index.index.search import FlatSearcher, SearchSpace
+from prodcat_index.types import MISSING, BoolArray, Float32Array, Float64Array, Int64Array
 from prodcat_index.voting.calibration import Calibration
 from prodcat_index.voting.tuning import Tuning
 from prodcat_index.voting.vote import VoteParameters
 
-UNLABELLED = MISSING
-REFERENCES = 1000
+Listings = Catalogue | Sequence[Card]
 
 
 @dataclass(frozen=True)
 class Labels:
     """The categories of the cards as numbers."""
 
-    names: tuple[str, ...]
-    codes: Int64Array
-    keys: tuple[str, ...]
+    names: tuple[str, ...]  # the C categories, sorted
+    codes: Int64Array  # (N,): position in names, MISSING for an unlabelled card
+    keys: tuple[str, ...]  # the shop's own key of each category, or empty
 
     @classmethod
-    def of(cls, catalogue: Catalogue) -> Labels:
-        """Return the labels of a catalogue, its categories numbered."""
+    def from_catalogue(cls, catalogue: Catalogue) -> Labels:
+        """Give numbers to the categories of a catalogue."""
         categories = catalogue.values("category")
         named = zip(categories, catalogue.values("category_id"), strict=True)
         keys = {category: key for category, key in named if key}
@@ -45,42 +43,63 @@ class Labels:
         return cls(names, encode(categories), tuple(keys.get(name, "") for name in names))
 
     @cached_property
-    def sizes(self) -> npt.NDArray[np.int64]:
-        """int64, shape (C,): cards of each category."""
+    def sizes(self) -> Int64Array:
+        """Number of cards of each category: (C,)."""
         return np.bincount(self.codes[self.labelled], minlength=len(self.names)).astype(np.int64)
 
     @cached_property
     def labelled(self) -> BoolArray:
-        """bool, shape (N,): which cards have a category."""
-        return self.codes != UNLABELLED
+        """Mask of the cards that have a category: (N,)."""
+        return self.codes != MISSING
+
+
+class Queries(NamedTuple):
+    """Embedded listings in all B blocks of an index, the learned block last."""
+
+    vectors: Sequence[Float32Array]  # one array a block, (n, dim): unit rows, zeros where absent
+    present: BoolArray  # (n, B)
+    parts: Sequence[Float32Array] = ()  # added by each block to the projected rows, not yet scaled
 
 
 @dataclass(frozen=True)
 class IndexParts:
-    """The pieces that an index folder stores."""
+    """What an index folder stores. Row i is the same card in every part."""
 
     catalogue: Catalogue
     blocks: Sequence[Block]
-    weights: Mapping[str, float]
+    weights: Mapping[str, float]  # of all blocks by name, summing to 1
     vote: VoteParameters
-    faiss_index: Any = None
-    covered: Sequence[str] = ()
+    searcher: FlatSearcher | None = None  # None before it is built
+    covered: Sequence[str] = ()  # names of the blocks that the searcher is made of
     learned: LearnedBlock | None = None
-    tuning: Tuning | None = None
+    tuning: Tuning | None = None  # None where weights and vote were given
     calibration: Calibration | None = None
-    drift: DriftRecord | None = None
-    opened: Manifest | None = None
+    drift: DriftRecord | None = None  # None where no card was added since the index was built
+    opened: Manifest | None = None  # of the folder that the parts, or their origin, were read from
 
     @cached_property
     def labels(self) -> Labels:
         """The cards' categories."""
-        return Labels.of(self.catalogue)
+        return Labels.from_catalogue(self.catalogue)
+
+    @cached_property
+    def order(self) -> Int64Array:
+        """Place of each card when they are sorted by id: (N,)."""
+        ids = self.catalogue.ids
+        order = np.empty(len(ids), dtype=np.int64)
+        order[sorted(range(len(ids)), key=ids.__getitem__)] = np.arange(len(ids))
+        return order
 
     @cached_property
     def space(self) -> SearchSpace:
-        """What a search reads."""
+        """The arrays and the searcher that a search reads."""
         covered = [self.block_names.index(name) for name in self.covered]
-        return search_space(self.catalogue, self.all_blocks, self.faiss_index, covered)
+        return replace(self.space_of(self.all_blocks), searcher=self.searcher, covered=covered)
+
+    def space_of(self, blocks: Sequence[Block | LearnedBlock]) -> SearchSpace:
+        """Return other blocks of these cards as a space without a searcher."""
+        present = np.stack([block.present for block in blocks], axis=1)
+        return SearchSpace(None, [block.vectors for block in blocks], present, self.order)
 
     @property
     def all_blocks(self) -> list[Block | LearnedBlock]:
@@ -92,13 +111,21 @@ class IndexParts:
         """Names of all blocks, in order."""
         return [block.name for block in self.all_blocks]
 
+    @property
+    def modalities(self) -> list[str]:
+        """Modalities that are embedded, in order."""
+        return list(dict.fromkeys(block.modality for block in self.blocks))
+
     def weighed(self, weights: Mapping[str, float]) -> IndexParts:
         """Return these parts with other weights of their blocks; those not named weigh nothing."""
         named = {name: float(weights.get(name, 0.0)) for name in self.block_names}
         return replace(self, weights=named)
 
-    def weight_vector(self, weights: Mapping[str, float] | None) -> npt.NDArray[np.float64]:
-        """Return weights of modalities or blocks as one number a block."""
+    def weight_vector(self, weights: Mapping[str, float] | None) -> Float64Array:
+        """Return weights of modalities or blocks, by default the index's own, as an array: (B,).
+
+        The blocks of a modality share its weight.
+        """
         expanded: dict[str, float] = {}
         for name, weight in (self.weights if weights is None else weights).items():
             of_modality = [b.name for b in self.blocks if b.modality == name] or [name]
@@ -107,70 +134,49 @@ class IndexParts:
         return weight_vector(expanded, self.block_names)
 
     def weighed_modalities(self, weights: Mapping[str, float] | None) -> list[str]:
-        """List the modalities that weights let have a say."""
+        """Return the modalities that count under some weights; the learned block reads them all."""
         blocks = zip(self.all_blocks, self.weight_vector(weights), strict=True)
         weighed = dict.fromkeys(block.modality for block, weight in blocks if weight)
         return self.modalities if LEARNED in weighed else list(weighed)
 
     def indexed(self) -> IndexParts:
-        """Return these parts with a FAISS index of the blocks that are weighed, and of no other."""
+        """Return these parts with a searcher of the blocks that are weighed, and of no other."""
         weighed = [name for name in self.block_names if self.weights[name] > 0]
-        if list(self.covered) == weighed and self.faiss_index is not None:
+        if list(self.covered) == weighed and self.searcher is not None:
             return self
         chosen = [block for block in self.all_blocks if block.name in weighed]
         present = np.stack([block.present for block in chosen], axis=1)
-        index = flat_index([block.vectors for block in chosen], present)
-        return replace(self, faiss_index=index, covered=tuple(weighed))
+        searcher = FlatSearcher.build([block.vectors for block in chosen], present)
+        return replace(self, searcher=searcher, covered=tuple(weighed))
 
-    def with_learned(
-        self, vectors: Sequence[Float32Array], present: BoolArray
-    ) -> tuple[list[Float32Array], BoolArray]:
-        """Add what is learned to the blocks of queries."""
+    def with_learned(self, vectors: Sequence[Float32Array], present: BoolArray) -> Queries:
+        """Complete queries, given in the encoders' blocks, by the learned block."""
+        projection = self.learned and self.learned.model.projection
+        parts = projection.parts(vectors, present) if projection else []
+        return self._complete(vectors, present, parts)
+
+    def without(self, queries: Queries, modality: str) -> Queries:
+        """Return queries as if they lacked a modality. Nothing is projected again."""
+        lacked = np.array([block.modality == modality for block in self.blocks])
+
+        def zeroed(arrays: Sequence[Float32Array]) -> list[Float32Array]:
+            pairs = zip(arrays, lacked, strict=False)
+            return [np.zeros_like(array) if out else array for array, out in pairs]
+
+        present = queries.present[:, : len(lacked)] & ~lacked
+        return self._complete(zeroed(queries.vectors), present, zeroed(queries.parts))
+
+    def _complete(
+        self, vectors: Sequence[Float32Array], present: BoolArray, parts: Sequence[Float32Array]
+    ) -> Queries:
         if self.learned is None:
-            return list(vectors), present
-        rows, known = self.learned.learner.query_rows(vectors, present)
-        return [*vectors, rows], np.column_stack([present, known])
-
-    @property
-    def modalities(self) -> list[str]:
-        """Modalities that are embedded, in order."""
-        return list(dict.fromkeys(block.modality for block in self.blocks))
-
-
-def search_space(
-    catalogue: Catalogue,
-    blocks: Sequence[Block | LearnedBlock],
-    faiss_index: Any,
-    covered: Sequence[int] | None = None,
-) -> SearchSpace:
-    """Gather what a search reads."""
-    ids = catalogue.ids
-    by_id = sorted(range(len(ids)), key=ids.__getitem__)
-    order = np.empty(len(by_id), dtype=np.int64)
-    order[by_id] = np.arange(len(by_id))
-    return SearchSpace(
-        faiss_index=faiss_index,
-        blocks=[block.vectors for block in blocks],
-        present=np.stack([block.present for block in blocks], axis=1),
-        references=[reference_rows(block.present) for block in blocks],
-        order=order,
-        covered=covered,
-    )
-
-
-def reference_rows(present: BoolArray) -> Int64Array:
-    """Choose evenly spaced cards among those that have a block, if any card lacks it."""
-    having = np.flatnonzero(present)
-    if len(having) == len(present):
-        return having[:0]
-    return having[evenly_spaced(len(having), REFERENCES)]
-
-
-Listings = Catalogue | Sequence[Card]
+            return Queries(vectors, present)
+        rows, known = self.learned.model.query_rows(parts)
+        return Queries([*vectors, rows], np.column_stack([present, known]), parts)
 
 
 def check_comparable(parts: IndexParts, listings: Listings) -> None:
-    """Refuse listings that have nothing that an index embeds."""
+    """Check that some listing has something that the index embeds."""
     if len(listings) == 0:
         raise QueryError("There is no listing to look up.")
     if not any(any(_values(listings, modality)) for modality in parts.modalities):
@@ -183,27 +189,13 @@ def check_comparable(parts: IndexParts, listings: Listings) -> None:
 def encode_listings(
     blocks: Sequence[Block], listings: Listings
 ) -> tuple[list[Float32Array], BoolArray]:
-    """Embed listings as the cards of an index were."""
+    """Embed listings as the cards of an index were: arrays of (n, dim), and present, (n, B)."""
     label = "embedding {}" if len(listings) > 1 else ""
     encoded = [
         block.encode_queries(_values(listings, block.modality), label.format(block.name))
         for block in blocks
     ]
     return [e.vectors for e in encoded], np.stack([e.present for e in encoded], axis=1)
-
-
-def without_modality(
-    modality: str, blocks: Sequence[Block], vectors: Sequence[Float32Array], present: BoolArray
-) -> tuple[list[Float32Array], BoolArray]:
-    """Return embedded listings as if they lacked a modality."""
-    lacked = np.array([block.modality == modality for block in blocks])
-    kept = [np.zeros_like(rows) if out else rows for rows, out in zip(vectors, lacked, strict=True)]
-    return kept, present & ~lacked
-
-
-def listing_ids(listings: Listings) -> list[str]:
-    """Return the ids of listings, in their order."""
-    return listings.ids if isinstance(listings, Catalogue) else [card.id for card in listings]
 
 
 def _values(listings: Listings, modality: str) -> list[str]:

@@ -1,35 +1,34 @@
-"""ProductIndex: a catalogue that answers "which category?" and "what is like this?"."""
+"""ProductIndex: a catalogue that answers "which category?" and "which products are similar?"."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from html import escape
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from prodcat_index.cards.card import Card, Catalogue
 from prodcat_index.encoders.registry import DEFAULT_PRESET
 from prodcat_index.errors import QueryError
 from prodcat_index.findings import Finding, name_first
 from prodcat_index.index.adding import add_cards
-from prodcat_index.index.answers import Answers, LazyAnswers, VoteResult, search_and_vote
+from prodcat_index.index.answers import Answers, LazyAnswers, find_reasons, search_and_vote
 from prodcat_index.index.build import EncoderChoice, build_parts
 from prodcat_index.index.learned import ProjectionKind
 from prodcat_index.index.parts import (
     IndexParts,
     Listings,
+    Queries,
     check_comparable,
     encode_listings,
-    listing_ids,
-    without_modality,
 )
 from prodcat_index.index.search import Neighbours, find_neighbours
 from prodcat_index.index.storage import load_parts, save_next, save_parts, save_settings
 from prodcat_index.index.tune import SAMPLE, tune
-from prodcat_index.types import BoolArray, Float32Array
+from prodcat_index.types import BoolArray
 from prodcat_index.voting.decision import accept_or_review, check_targets, trusted_calibration
 from prodcat_index.voting.metrics import Score, score_predictions
 from prodcat_index.voting.prediction import Neighbour, Predictions
@@ -42,14 +41,15 @@ Weights = Mapping[str, float]
 class ProductIndex:
     """An index of product cards.
 
-    Make one with :meth:`build` or :meth:`load`.
+    Make one with :meth:`build` or :meth:`load`. An index does not change: :meth:`add`,
+    :meth:`tuned` and :meth:`restored` return another one.
 
     Parameters
     ----------
     parts
-        Cards, embeddings, weights, vote parameters and FAISS index.
+        Cards, embeddings, weights, vote parameters and search index.
     findings
-        What was noticed while building.
+        What was noticed while building, such as pictures that cannot be read.
 
     Examples
     --------
@@ -67,6 +67,33 @@ class ProductIndex:
         """Return the number of cards."""
         return len(self.parts.catalogue)
 
+    def __repr__(self) -> str:
+        """Return the size, the weights and the state of the index in one line."""
+        parts = self.parts
+        weights = ", ".join(f"{name} {parts.weights[name]:.2f}" for name in parts.block_names)
+        state = "tuned" if parts.tuning else "not tuned"
+        calibrated = "calibrated" if parts.calibration else "not calibrated"
+        return (
+            f"<ProductIndex: {len(self):,} cards, {len(parts.labels.names):,} categories; "
+            f"weights: {weights}; {state}, {calibrated}>"
+        )
+
+    def _repr_html_(self) -> str:
+        """Return the same with a table of the blocks, for notebooks."""
+        import pandas as pd
+
+        specs = [block.slot.spec for block in self.parts.blocks]
+        table = pd.DataFrame(
+            {
+                "block": self.parts.block_names,
+                "encoder": specs + ["fitted projection"] * (self.parts.learned is not None),
+                "dimensions": [block.dim for block in self.parts.all_blocks],
+                "weight": [self.parts.weights[name] for name in self.parts.block_names],
+            }
+        )
+        shown = table.to_html(index=False, float_format="%.2f")
+        return f"<p>{escape(repr(self)[1:-1])}; {self.parts.vote.describe()}</p>\n{shown}"
+
     @classmethod
     def build(
         cls,
@@ -83,29 +110,35 @@ class ProductIndex:
         Parameters
         ----------
         catalogue
-            Cards, at least one with a category. Unlabelled ones are found but do not vote.
+            Cards, at least one with a category. Unlabelled cards are found but do not vote.
         encoders
-            Modality -> spec, or several specs; others take the preset's.
+            Modality -> encoder spec, or several specs. The other modalities take the preset's.
         preset
             Name of a preset of encoders.
         weights
-            Modality or block -> weight. By default what is learned is weighed alone; where
-            nothing is, every modality weighs the same.
+            Modality or block -> weight. By default the block ``learned`` counts alone; where
+            there is none, every modality weighs the same.
         vote_parameters
-            How neighbours vote by default. Where they are not given and something is learned,
-            they vote together with a linear head.
+            Default parameters of the vote. Where they are not given and there is a block
+            ``learned``, a linear head joins the vote.
         projection
-            ``"lda"`` learns a linear discriminant from the labels, as the block ``learned``, and
-            a linear head over it, where at least 100 cards have one; ``"none"`` does not.
+            ``"lda"`` fits a linear discriminant projection to the labels, as the block
+            ``learned``, and a linear head to its rows, if at least 100 cards have a category;
+            ``"none"`` does not.
+
+        Returns
+        -------
+        ProductIndex
+            The index, in memory; its ``findings`` name the cards that could not be embedded.
 
         Raises
         ------
         CatalogueError
-            If nothing can be learned from the catalogue.
+            If no card has a category, or none has anything to embed.
         EncoderError
-            If an encoder cannot be had.
+            If an encoder cannot be loaded.
         QueryError
-            If the weights or vote parameters are wrong.
+            If the weights or vote parameters are impossible.
         """
         parts, findings = build_parts(
             catalogue, encoders or {}, preset, vote_parameters, projection
@@ -121,7 +154,7 @@ class ProductIndex:
         Parameters
         ----------
         folder
-            New, empty, or an index, which is replaced in one step.
+            A new or empty folder, or an index, which is replaced in one step.
 
         Returns
         -------
@@ -131,7 +164,7 @@ class ProductIndex:
         Raises
         ------
         IndexFolderError
-            If it cannot be written; what was there before is unchanged then.
+            If the folder cannot be written. What was there before is unchanged then.
         """
         save_parts(self.parts, Path(folder))
         return Path(folder)
@@ -140,16 +173,21 @@ class ProductIndex:
     def load(
         cls, folder: str | Path, *, verify: bool = True, image_root: str | Path | None = None
     ) -> ProductIndex:
-        """Open an index folder; its arrays stay on disk and its encoders are loaded when needed.
+        """Open an index folder. Its arrays stay on disk; its encoders are loaded when needed.
 
         Parameters
         ----------
         folder
-            Written by :meth:`save`.
+            Folder written by :meth:`save`.
         verify
-            Compare the sha256 of every file with the manifest's.
+            Whether to compare the sha256 of every file with the manifest's.
         image_root
-            Where the pictures are now, if they moved since the index was built.
+            Folder of the pictures, if they moved since the index was built.
+
+        Returns
+        -------
+        ProductIndex
+            The index.
 
         Raises
         ------
@@ -168,15 +206,20 @@ class ProductIndex:
         Parameters
         ----------
         catalogue
-            Cards with the same text modalities. One whose id is there already is skipped where
-            its texts, labels and picture are the same too.
+            Cards with the same text modalities. A card whose id is in the index already is
+            skipped if its texts, labels and picture are the same too.
+
+        Returns
+        -------
+        ProductIndex
+            The larger index; its ``findings`` name the cards that were skipped.
 
         Raises
         ------
         CatalogueError
-            If the text modalities are others, or a card has the id of another card.
+            If the text modalities differ, or a card has the id of another card.
         EncoderError
-            If an encoder cannot be loaded, or is another than at build time.
+            If an encoder cannot be loaded, or is not the one of build time.
         """
         return ProductIndex(*add_cards(self.parts, catalogue))
 
@@ -186,12 +229,17 @@ class ProductIndex:
         Parameters
         ----------
         folder
-            That the index was loaded from before cards were added to it.
+            Folder that the index was loaded from before cards were added to it.
+
+        Returns
+        -------
+        pathlib.Path
+            The folder.
 
         Raises
         ------
         IndexFolderError
-            If the folder has been changed since, or cannot be written; it is left as it is then.
+            If the folder has changed since, or cannot be written. It is left as it is then.
         """
         save_next(self.parts, Path(folder))
         return Path(folder)
@@ -208,12 +256,12 @@ class ProductIndex:
         k
             Number of neighbours.
         weights
-            Modality or block -> weight; those of the index by default.
+            Modality or block -> weight; by default those of the index.
 
         Returns
         -------
         list of Neighbour
-            Nearest first, equally near ones in the order of their ids; fewer than ``k`` when the
+            Nearest first, equally near ones in the order of their ids; fewer than ``k`` if the
             index holds fewer cards.
 
         Raises
@@ -224,27 +272,32 @@ class ProductIndex:
         check_k(k)
         card = Card(title=query) if isinstance(query, str) else query
         check_comparable(self.parts, [card])
-        encoded = encode_listings(self.parts.blocks, [card])
-        found = self._find(*encoded, self.parts.weight_vector(weights), min(k, len(self)))
+        queries = self.parts.with_learned(*encode_listings(self.parts.blocks, [card]))
+        found = self._find(queries, k, weights)
         if not found.weights.any():
             weighed = ", ".join(self.parts.weighed_modalities(weights))
             raise QueryError(
                 f"This query has nothing that the index can compare: it weighs {weighed}, and the "
                 "query has none of these that can be read and is known."
             )
-        return self._answers.neighbours(found, 0)
+        return self._answers.neighbours(found, queries, 0)
 
     def similar(
         self, card_id: str, k: int = 10, *, weights: Weights | None = None
     ) -> list[Neighbour]:
-        """Find the cards nearest to a card of the index, itself left out.
+        """Find the cards nearest to a card of the index, the card itself left out.
 
         Parameters
         ----------
         card_id
-            Its id.
+            Id of the card.
         k, weights
             As for :meth:`search`.
+
+        Returns
+        -------
+        list of Neighbour
+            As from :meth:`search`.
 
         Raises
         ------
@@ -252,20 +305,27 @@ class ProductIndex:
             If there is no such card, or it has nothing of what is weighed.
         """
         check_k(k)
-        row = self._row(card_id)
-        queries = [block.vectors[[row]].astype(np.float32) for block in self.parts.blocks]
-        present = np.array([[block.present[row] for block in self.parts.blocks]])
-        others = np.arange(len(self)) != row
-        vector = self.parts.weight_vector(weights)
-        k = min(k, len(self))
-        found = self._find(queries, present, vector, k, others)
+        row, blocks = self._row(card_id), self.parts.blocks
+        vectors = [block.vectors[[row]].astype(np.float32) for block in blocks]
+        queries = self.parts.with_learned(vectors, np.array([[b.present[row] for b in blocks]]))
+        found = self._find(queries, k, weights, np.arange(len(self)) != row)
         if not found.weights.any():
             weighed = ", ".join(self.parts.weighed_modalities(weights))
             raise QueryError(f"The card {card_id!r} has none of {weighed}; give other weights.")
-        return self._answers.neighbours(found, 0)
+        return self._answers.neighbours(found, queries, 0)
 
     def card(self, card_id: str) -> Card:
         """Return a card of the index.
+
+        Parameters
+        ----------
+        card_id
+            Id of the card.
+
+        Returns
+        -------
+        Card
+            The card as it was indexed.
 
         Raises
         ------
@@ -287,32 +347,34 @@ class ProductIndex:
         precision: float | None = None,
         coverage: float | None = None,
     ) -> Predictions:
-        """Predict the category of listings.
+        """Predict the categories of listings.
 
         Parameters
         ----------
         listings
             A catalogue, or cards.
         k, weights, temperature, prior_exponent, head_exponent
-            Those of the index by default; any of them may change without a rebuild.
+            By default those of the index. Any of them may change without a rebuild.
         explain
-            Vote again without each modality in turn, to say which one decided.
+            Whether to vote again without each modality in turn and without the linear head, to
+            show what the answer is due to.
         precision
-            Target precision of the answers to accept; the others are for review, and may be
-            backed off to a prefix of their category.
+            Target precision of accepted answers. The other answers are for review, and may be
+            backed off to a prefix of the category.
         coverage
-            Target share of the predictions' sets of categories that hold the true one.
+            Target share of listings whose set of categories holds the true one.
 
         Returns
         -------
         Predictions
-            In the listings' order. A listing with nothing to go by gets an empty category.
+            In the order of the listings. A listing with nothing to compare gets an empty
+            category.
 
         Raises
         ------
         QueryError
-            If a parameter is wrong, or the listings and the index have no modality in common; if
-            a precision or sets are asked of an index that is not calibrated for this vote.
+            If a parameter is impossible, if the listings and the index have no modality in
+            common, or if a target is given and the index is not calibrated for this vote.
         """
         given: dict[str, Any] = {
             "k": k,
@@ -320,32 +382,24 @@ class ProductIndex:
             "prior_exponent": prior_exponent,
             "head_exponent": head_exponent,
         }
-        asked = {name: value for name, value in given.items() if value is not None}
-        parameters = replace(self.parts.vote, **asked)
-        vector = self.parts.weight_vector(weights)
-        is_own = parameters == self.parts.vote and np.allclose(
-            vector, self.parts.weight_vector(None)
-        )
-        trusted = trusted_calibration(self.parts.calibration, is_own)
+        parts = self.parts
+        parameters = replace(parts.vote, **{n: v for n, v in given.items() if v is not None})
+        vector, own_vector = parts.weight_vector(weights), parts.weight_vector(None)
+        is_own = parameters == parts.vote and np.allclose(vector, own_vector)
+        trusted = trusted_calibration(parts.calibration, is_own)
+        # Before anything is embedded, which may take hours.
         check_targets(trusted, precision, coverage)
-        check_comparable(self.parts, listings)
-        encoded = encode_listings(self.parts.blocks, listings)
-
-        def outcome(lacked: str = "") -> VoteResult:
-            seen = without_modality(lacked, self.parts.blocks, *encoded)
-            return search_and_vote(self.parts, *self.parts.with_learned(*seen), vector, parameters)
-
-        decided = outcome()
-        decided = decided._replace(found=self._told_apart(decided.found, *encoded))
-        without = {
-            modality: outcome(modality).vote
-            for modality in (self.parts.weighed_modalities(weights) if explain else [])
-        }
-        ids = listing_ids(listings)
-        names = self.parts.labels.names
-        similarities = decided.found.similarities
-        decision = accept_or_review(trusted, decided.vote, similarities, names, precision, coverage)
-        answers = LazyAnswers(self._answers, ids, decided, decision, without)
+        check_comparable(parts, listings)
+        queries = parts.with_learned(*encode_listings(parts.blocks, listings))
+        result = search_and_vote(parts, queries.vectors, queries.present, vector, parameters)
+        similarities, names = result.found.similarities, parts.labels.names
+        decision = accept_or_review(trusted, result.vote, similarities, names, precision, coverage)
+        reasons = None
+        if explain:
+            modalities = parts.weighed_modalities(weights)
+            reasons = find_reasons(parts, queries, result, vector, parameters, modalities)
+        ids = listings.ids if isinstance(listings, Catalogue) else [card.id for card in listings]
+        answers = LazyAnswers(self._answers, ids, queries, result, decision, reasons)
         return Predictions(answers, decision.notes)
 
     def tune(
@@ -353,8 +407,11 @@ class ProductIndex:
     ) -> Tuning:
         """Find the weights and the vote that predict this index's own cards best.
 
-        Every card asks the others for its category; itself, its variants (same group), cards of
-        the same texts and cards with the same picture are left out. Nothing is embedded again.
+        The category of every card is predicted from the other cards. The card itself, its
+        variants (same group), cards of the same texts and cards with the same picture are left
+        out, and what was fitted to labels is fitted again without them. Where there are enough
+        cards, a third of them, groups kept together, is kept from tuning, and the confidence is
+        calibrated on it.
 
         Parameters
         ----------
@@ -362,14 +419,14 @@ class ProductIndex:
             ``weighted-f1``, ``macro-f1``, ``accuracy``, or ``nll``, the mean logarithm of the
             true category's share.
         sample
-            At most this many cards, drawn at random, ask; all are candidates.
+            Largest number of cards that are queries, drawn at random; all are candidates.
         seed
-            Of the sample and of the third that calibrates the confidence.
+            Seed of the sample and of the third that calibrates the confidence.
 
         Returns
         -------
         Tuning
-            For :meth:`tuned`; this index stays as it is.
+            The result, for :meth:`tuned`; this index stays as it is.
 
         Raises
         ------
@@ -379,11 +436,29 @@ class ProductIndex:
         return tune(self.parts, objective=objective, sample=sample, seed=seed, label="tuning")
 
     def tuned(self, tuning: Tuning) -> ProductIndex:
-        """Return this index with the weights, the vote and the calibration that tuning found."""
-        return self._with(tuning.after.setting, tuning)
+        """Return this index with the weights, the vote and the calibration that tuning found.
+
+        Parameters
+        ----------
+        tuning
+            Result of :meth:`tune`.
+
+        Returns
+        -------
+        ProductIndex
+            The tuned index; nothing is embedded again.
+        """
+        drift = self.parts.drift and replace(self.parts.drift, tuned_cards=len(self))
+        parts = replace(self.parts, calibration=tuning.calibration, drift=drift)
+        return self._with_setting(parts, tuning.after.setting, tuning)
 
     def restored(self) -> ProductIndex:
         """Return this index with the weights and the vote that it had before it was tuned.
+
+        Returns
+        -------
+        ProductIndex
+            The index, neither tuned nor calibrated.
 
         Raises
         ------
@@ -392,7 +467,8 @@ class ProductIndex:
         """
         if self.parts.tuning is None:
             raise QueryError("This index is not tuned, so there is nothing to restore.")
-        return self._with(self.parts.tuning.before.setting, None)
+        parts = replace(self.parts, calibration=None)
+        return self._with_setting(parts, self.parts.tuning.before.setting, None)
 
     def save_settings(self, folder: str | Path) -> Path:
         """Write weights, vote and tuning into an index folder that holds this very index.
@@ -400,7 +476,12 @@ class ProductIndex:
         Parameters
         ----------
         folder
-            That it was saved to or loaded from.
+            Folder that the index was saved to or loaded from.
+
+        Returns
+        -------
+        pathlib.Path
+            The folder.
 
         Raises
         ------
@@ -410,31 +491,21 @@ class ProductIndex:
         save_settings(self.parts, Path(folder))
         return Path(folder)
 
-    def _with(self, setting: Setting, tuning: Tuning | None) -> ProductIndex:
-        weights = dict(zip(self.parts.block_names, setting.weights, strict=True))
-        drift = self.parts.drift
-        if tuning and drift:
-            drift = replace(drift, tuned_cards=len(self))
-        parts = replace(
-            self.parts,
-            weights=weights,
-            vote=setting.vote,
-            tuning=tuning,
-            calibration=tuning.calibration if tuning else None,
-            drift=drift,
-        )
-        return ProductIndex(parts, self.findings)
-
     def score(self, predictions: Predictions, truths: Mapping[str, str]) -> Score:
         """Compare predictions with true categories.
 
         Parameters
         ----------
         predictions
-            From :meth:`predict`.
+            Predictions from :meth:`predict`.
         truths
             Id of a listing -> its true category, or the shop's own key of it. Listings that are
             not named are left out.
+
+        Returns
+        -------
+        Score
+            Accuracy and F1 scores of the listings that are named.
 
         Raises
         ------
@@ -444,41 +515,34 @@ class ProductIndex:
         labels = self.parts.labels
         true = set(truths.values())
         by_key = len(true.intersection(labels.keys)) > len(true.intersection(labels.names))
-        told = [p for p in predictions if p.id in truths]
-        if not told:
+        known = [p for p in predictions if p.id in truths]
+        if not known:
             raise QueryError("No listing is among the true categories; compare the ids of both.")
         return score_predictions(
-            [truths[p.id] for p in told],
-            [p.category_id if by_key else p.category for p in told],
+            [truths[p.id] for p in known],
+            [p.category_id if by_key else p.category for p in known],
             labels.keys if by_key else labels.names,
         )
 
-    def _find(
-        self,
-        queries: Sequence[Float32Array],
-        present: BoolArray,
-        weights: npt.NDArray[np.float64],
-        k: int,
-        eligible: BoolArray | None = None,
-    ) -> Neighbours:
-        vectors, there = self.parts.with_learned(queries, present)
-        found = find_neighbours(self.parts.space, vectors, there, weights, k, eligible)
-        return self._told_apart(found, queries, present)
+    def _with_setting(
+        self, parts: IndexParts, setting: Setting, tuning: Tuning | None
+    ) -> ProductIndex:
+        weights = dict(zip(parts.block_names, setting.weights, strict=True))
+        changed = replace(parts, weights=weights, vote=setting.vote, tuning=tuning)
+        return ProductIndex(changed, self.findings)
 
-    def _told_apart(
-        self, found: Neighbours, queries: Sequence[Float32Array], present: BoolArray
+    def _find(
+        self, queries: Queries, k: int, weights: Weights | None, eligible: BoolArray | None = None
     ) -> Neighbours:
-        """Add what each block of the queries contributes to the learned one."""
-        if self.parts.learned is None:
-            return found
-        return replace(found, learned=self.parts.learned.learner.projection.parts(queries, present))
+        vector, k = self.parts.weight_vector(weights), min(k, len(self))
+        space = self.parts.space
+        return find_neighbours(space, queries.vectors, queries.present, vector, k, eligible)
 
     def _row(self, card_id: str) -> int:
         ids = self.parts.catalogue.ids
-        try:
-            return ids.index(card_id)
-        except ValueError:
+        if card_id not in ids:
             raise QueryError(
                 f"There is no card {card_id!r} in this index; "
                 f"its ids are like {name_first(ids, 3)}."
-            ) from None
+            )
+        return ids.index(card_id)

@@ -1,175 +1,242 @@
-"""Finding the nearest cards: FAISS proposes, exact similarities decide."""
+"""Finding the nearest cards: a searcher proposes candidates, exact similarities decide."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
+from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
-import numpy.typing as npt
 
 from prodcat_index.index.fusion import (
     block_similarities,
     effective_weights,
     expected_similarities,
+    fill_absent,
     fuse_cards,
     fuse_queries,
-    weighted_similarity,
+    reference_rows,
 )
-from prodcat_index.types import BoolArray, Float32Array, Int64Array
+from prodcat_index.types import (
+    MISSING,
+    BoolArray,
+    Float32Array,
+    Float64Array,
+    FloatingArray,
+    Int64Array,
+    chunks,
+)
 
+# Cards that are fused at a time: fused as a whole they would be in memory twice.
 ADD_CHUNK = 8192
-
-
-def flat_index(blocks: Sequence[npt.NDArray[np.floating]], present: BoolArray) -> Any:
-    """Index the fused rows of some blocks."""
-    import faiss
-
-    index = faiss.IndexFlatIP(sum(block.shape[1] for block in blocks) + len(blocks))
-    for start in range(0, len(present), ADD_CHUNK):
-        part = slice(start, start + ADD_CHUNK)
-        index.add(fuse_cards([block[part] for block in blocks], present[part]))
-    return index
-
-
-# FAISS sums in float32, in an order of its own: its scores are trusted to this much.
+# FAISS adds up float32 products in an order of its own: its scores are trusted to this much.
 SCORE_ERROR = 1e-5
+# Cards fetched beyond k: ties at the cut seldom need a second search then.
 SPARE = 32
+# Queries of one call: bounds the scores that are in memory at a time.
 QUERY_CHUNK = 1024
+# Searchers made for other weights that are kept. Each is a float32 copy of its blocks: 650 MB
+# for 91,000 cards of 1,792 dimensions.
+MADE_SEARCHERS = 3
+
+
+class Searcher(Protocol):
+    """A search index over the fused rows of N cards. FAISS objects live behind it only."""
+
+    def search(
+        self, queries: Float32Array, k: int, eligible: BoolArray | None = None
+    ) -> tuple[list[Int64Array], bool]:
+        """Propose candidates for each fused query, (n, d), among the eligible cards, (N,).
+
+        Returns the rows for each query, in any order, and whether they are certain to hold its
+        k nearest cards and all that tie with the last of these.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class FlatSearcher:
+    """An exhaustive search by FAISS."""
+
+    faiss_index: Any
+
+    @classmethod
+    def build(cls, blocks: Sequence[FloatingArray], present: BoolArray) -> FlatSearcher:
+        """Index the fused rows of some blocks: arrays of (N, dim), present (N, blocks)."""
+        import faiss
+
+        index = faiss.IndexFlatIP(sum(block.shape[1] for block in blocks) + len(blocks))
+        for part in chunks(len(present), ADD_CHUNK):
+            index.add(fuse_cards([block[part] for block in blocks], present[part]))
+        return cls(index)
+
+    @classmethod
+    def open(cls, path: Path) -> FlatSearcher:
+        """Open a file; its vectors stay on disk."""
+        import faiss
+
+        return cls(faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC))
+
+    def write(self, path: Path) -> None:
+        """Write the index into a file."""
+        import faiss
+
+        faiss.write_index(self.faiss_index, str(path))
+
+    @property
+    def dim(self) -> int:
+        """Length of a fused row."""
+        return int(self.faiss_index.d)
+
+    def search(
+        self, queries: Float32Array, k: int, eligible: BoolArray | None = None
+    ) -> tuple[list[Int64Array], bool]:
+        """Fetch ever more cards until none outside can be among the k nearest; always exact."""
+        total = self.faiss_index.ntotal
+        candidates = [np.empty(0, dtype=np.int64)] * len(queries)
+        waiting = np.arange(len(queries))
+        fetch = min(k + SPARE, total)
+        while len(waiting):
+            scores, rows = self.faiss_index.search(np.ascontiguousarray(queries[waiting]), fetch)
+            # FAISS fills up with -1, which to numpy is the last card.
+            allowed = (rows >= 0) if eligible is None else (rows >= 0) & eligible[rows]
+            complete = _is_complete(scores, allowed, k) | (fetch == total)
+            for place in np.flatnonzero(complete):
+                candidates[waiting[place]] = rows[place][allowed[place]]
+            waiting = waiting[~complete]
+            fetch = min(4 * fetch, total)
+        return candidates, True
+
+
+def _is_complete(scores: Float32Array, allowed: BoolArray, k: int) -> BoolArray:
+    """Check for each query that no card beyond those fetched can reach the k-th allowed score."""
+    kth_place = np.cumsum(allowed, axis=1) == k
+    has_k = kth_place.any(axis=1)
+    kth_score = scores[np.arange(len(scores)), kth_place.argmax(axis=1)]
+    # Both scores may be wrong, in opposite directions.
+    complete: BoolArray = has_k & (scores[:, -1] < kth_score - 2 * SCORE_ERROR)
+    return complete
 
 
 @dataclass(frozen=True)
 class Neighbours:
-    """The nearest cards of some queries, nearest first; equal ones in the order of their ids."""
+    """The nearest cards of n queries, nearest first; equal ones in the order of their ids."""
 
-    rows: Int64Array
-    similarities: npt.NDArray[np.float64]
-    by_block: Float32Array
-    weights: npt.NDArray[np.float64]
-    learned: Sequence[Float32Array] = ()
+    rows: Int64Array  # (n, k): row of each card, MISSING after the last
+    similarities: Float64Array  # (n, k): from -1 to 1; NaN after the last
+    by_block: Float32Array  # (n, k, B): cosine from -1 to 1; NaN where either side lacks the block
+    contributions: Float64Array  # (n, k, B): they sum to the similarity before it is clipped
+    weights: Float64Array  # (n, B): effective weights
+    is_exact: bool = True  # False if the searcher may have missed a near card
 
 
 @dataclass(frozen=True)
 class SearchSpace:
-    """Everything that a search reads."""
+    """Everything that a search reads of N cards in B blocks."""
 
-    faiss_index: Any
-    blocks: Sequence[npt.NDArray[np.floating]]
-    present: BoolArray
-    references: Sequence[Int64Array]
-    order: Int64Array
-    covered: Sequence[int] | None = None
-    _made: dict[tuple[int, ...], Any] = field(default_factory=dict, repr=False)
+    searcher: Searcher | None  # of the covered blocks
+    blocks: Sequence[FloatingArray]  # (N, dim of the block) each
+    present: BoolArray  # (N, B)
+    order: Int64Array  # (N,): place of each card when sorted by id; settles ties
+    covered: Sequence[int] | None = None  # numbers of blocks; None for all
+    _made: dict[tuple[int, ...], Searcher] = field(default_factory=dict, repr=False)
 
-    def index_of(self, weighed: Sequence[int]) -> tuple[Any, Sequence[int]]:
-        """Return a FAISS index that holds the weighed blocks, and the blocks that it is made of."""
+    def searcher_of(self, weighed: Sequence[int]) -> tuple[Searcher, Sequence[int]]:
+        """Return a searcher that holds the weighed blocks, and the blocks that it is made of."""
         covered = range(len(self.blocks)) if self.covered is None else self.covered
-        if set(weighed) <= set(covered):
-            return self.faiss_index, covered
+        if self.searcher is not None and set(weighed) <= set(covered):
+            return self.searcher, covered
+        # Weights do not count: rows are stored unweighted, so the blocks tell all.
         key = tuple(weighed)
-        if key not in self._made:
-            chosen = [self.blocks[b] for b in key]
-            self._made[key] = flat_index(chosen, self.present[:, key])
-        return self._made[key], key
+        searcher = self._made.pop(key, None) or FlatSearcher.build(
+            [self.blocks[b] for b in key], self.present[:, key]
+        )
+        self._made[key] = searcher
+        # The dictionary is in the order of use. Two threads may drop the same searcher.
+        for unused in list(self._made)[:-MADE_SEARCHERS]:
+            self._made.pop(unused, None)
+        return searcher, key
 
     def expected_similarities(
-        self, queries: Sequence[Float32Array], weighed: npt.NDArray[np.bool_] | None = None
-    ) -> npt.NDArray[np.float64]:
-        """Return what an absent block counts as for each query: float64, shape (n, B)."""
-        told = np.ones(len(self.blocks), dtype=bool) if weighed is None else weighed
-        samples = [rows if w else rows[:0] for rows, w in zip(self._samples, told, strict=True)]
-        return expected_similarities(queries, samples)
+        self, queries: Sequence[Float32Array], weighed: BoolArray | None = None
+    ) -> Float64Array:
+        """Return the similarity that an absent block counts as for each query: (n, B).
+
+        0 for blocks that are not weighed, which nobody asks for.
+        """
+        if weighed is None:
+            return expected_similarities(queries, self._samples)
+        samples = zip(self._samples, weighed, strict=True)
+        return expected_similarities(queries, [rows if w else rows[:0] for rows, w in samples])
 
     @cached_property
     def _samples(self) -> list[Float32Array]:
-        rows = zip(self.blocks, self.references, strict=True)
-        return [block[chosen].astype(np.float32) for block, chosen in rows]
+        return [
+            block[reference_rows(there)].astype(np.float32)
+            for block, there in zip(self.blocks, self.present.T, strict=True)
+        ]
 
 
 def find_neighbours(
     space: SearchSpace,
     queries: Sequence[Float32Array],
     present: BoolArray,
-    weights: npt.NDArray[np.float64],
+    weights: Float64Array,
     k: int,
     eligible: BoolArray | None = None,
 ) -> Neighbours:
-    """Find the k nearest cards of each query."""
+    """Find the k nearest eligible cards, (N,), of each query.
+
+    Queries are arrays of (n, dim of the block), zeros where not present, (n, B).
+    """
     shared = effective_weights(weights, present)
     weighed = weights > 0
     expected = space.expected_similarities(queries, weighed)
-    index, made_of = space.index_of(np.flatnonzero(weighed).tolist())
-    fused = fuse_queries([queries[b] for b in made_of], shared[:, made_of], expected[:, made_of])
-    found = _empty(len(fused), k, shared)
-    answerable = np.flatnonzero(shared.any(axis=1))
-    for chunk in np.array_split(answerable, max(1, -(-len(answerable) // QUERY_CHUNK))):
-        for query, candidates in _candidates(index, fused, chunk, k, eligible):
-            one = [block[query] for block in queries]
-            _settle(space, one, expected[query], candidates, found, query)
-    return found
-
-
-def _empty(n: int, k: int, weights: npt.NDArray[np.float64]) -> Neighbours:
-    blocks = weights.shape[1]
-    return Neighbours(
-        rows=np.full((n, k), -1, dtype=np.int64),
+    searcher, covered = space.searcher_of(np.flatnonzero(weighed).tolist())
+    fused = fuse_queries([queries[b] for b in covered], shared[:, covered], expected[:, covered])
+    n, blocks = shared.shape
+    found = Neighbours(
+        rows=np.full((n, k), MISSING, dtype=np.int64),
         similarities=np.full((n, k), np.nan),
         by_block=np.full((n, k, blocks), np.nan, dtype=np.float32),
-        weights=weights,
+        contributions=np.zeros((n, k, blocks)),
+        weights=shared,
     )
+    answerable = np.flatnonzero(shared.any(axis=1))
+    is_exact = True
+    for part in chunks(len(answerable), QUERY_CHUNK):
+        positions = answerable[part]
+        candidates, is_certain = searcher.search(fused[positions], k, eligible)
+        is_exact &= is_certain
+        for position, rows in zip(positions, candidates, strict=True):
+            query = [block[position] for block in queries]
+            _rescore(space, query, expected[position], rows, found, position)
+    return replace(found, is_exact=is_exact)
 
 
-def _candidates(
-    index: Any, fused: Float32Array, chunk: Int64Array, k: int, eligible: BoolArray | None
-) -> list[tuple[int, Int64Array]]:
-    """Pair each query with every card that can be among its k nearest, ties at the cut included."""
-    total = index.ntotal
-    done: list[tuple[int, Int64Array]] = []
-    fetch = min(k + SPARE, total)
-    waiting = chunk
-    while len(waiting):
-        scores, rows = index.search(np.ascontiguousarray(fused[waiting]), fetch)
-        allowed = (rows >= 0) if eligible is None else (rows >= 0) & eligible[rows]
-        complete = _is_complete(scores, allowed, k) | (fetch == total)
-        done += [
-            (int(query), rows[i][allowed[i]]) for i, query in enumerate(waiting) if complete[i]
-        ]
-        waiting = waiting[~complete]
-        fetch = min(4 * fetch, total)
-    return done
-
-
-def _is_complete(scores: Float32Array, allowed: BoolArray, k: int) -> BoolArray:
-    """Whether no card outside the fetched ones can reach the k-th allowed score."""
-    kth_place = np.cumsum(allowed, axis=1) == k
-    has_k = kth_place.any(axis=1)
-    kth_score = scores[np.arange(len(scores)), kth_place.argmax(axis=1)]
-    complete: BoolArray = has_k & (scores[:, -1] < kth_score - 2 * SCORE_ERROR)
-    return complete
-
-
-def _settle(
+def _rescore(
     space: SearchSpace,
     query: Sequence[Float32Array],
-    expected: npt.NDArray[np.float64],
+    expected: Float64Array,
     candidates: Int64Array,
     found: Neighbours,
     position: int,
 ) -> None:
-    weights, k = found.weights[position], found.rows.shape[1]
-    weighed = np.flatnonzero(weights)
-    similarity = weighted_similarity(
-        _cosines(space, query, candidates, weighed), weights[weighed], expected[weighed]
-    )
-    best = np.lexsort((space.order[candidates], -similarity))[:k]
-    rows = candidates[best]
+    """Rank the candidates of one query by their exact similarity and keep the k nearest."""
+    weighed = np.flatnonzero(found.weights[position])
+    weights = found.weights[position, weighed]
+    cosines = fill_absent(_cosines(space, query, candidates, weighed), expected[weighed])
+    similarity = np.einsum("mb,b->m", cosines, weights)
+    best = np.lexsort((space.order[candidates], -similarity))[: found.rows.shape[1]]
+    rows, kept = candidates[best], slice(len(best))
     every = _cosines(space, query, rows, np.arange(len(query)))
-    found.rows[position, : len(best)] = rows
-    # Cut at 1 only once they are ranked: FAISS, which proposed them, does not cut.
-    found.similarities[position, : len(best)] = np.clip(similarity[best], -1.0, 1.0)
-    found.by_block[position, : len(best)] = np.clip(every, -1.0, 1.0)
+    found.rows[position, kept] = rows
+    # Clipped only once they are ranked: the searcher, which proposed them, does not clip.
+    found.similarities[position, kept] = np.clip(similarity[best], -1.0, 1.0)
+    found.by_block[position, kept] = np.clip(every, -1.0, 1.0)
+    found.contributions[position, kept, weighed] = (cosines[best] * weights).T
 
 
 def _cosines(

@@ -41,6 +41,7 @@ from prodcat_index.index.manifest import (
     SearchRecord,
 )
 from prodcat_index.index.parts import IndexParts
+from prodcat_index.index.search import FlatSearcher
 from prodcat_index.learning.head import LinearHead
 from prodcat_index.learning.hubness import HubnessCorrection
 from prodcat_index.learning.projection import Projection
@@ -59,6 +60,8 @@ def save_parts(
 ) -> Manifest:
     """Write the parts as a new version of an index folder; `check` may raise an error before."""
     parts = parts.indexed()
+    searcher = parts.searcher
+    assert searcher is not None, "indexed parts have a searcher"
     with next_version(folder, check) as (number, data):
         blocks = tuple(
             _write_block(block, parts.weights[block.name], folder, data, place)
@@ -69,7 +72,7 @@ def save_parts(
             learned = _write_learned(parts.learned, parts.weights[LEARNED], folder, data)
         image_root = _common_folder(parts.catalogue.values(IMAGE))
         _write_cards(parts.catalogue, image_root, folder / data / CARDS)
-        _write_search(parts.faiss_index, folder / data / SEARCH)
+        searcher.write(folder / data / SEARCH)
         manifest = Manifest(
             format_version=FORMAT_VERSION,
             version=number,
@@ -86,7 +89,7 @@ def save_parts(
             image_root=image_root,
             blocks=blocks,
             learned=learned,
-            search=SearchRecord(FLAT, parts.faiss_index.d, tuple(parts.covered)),
+            search=SearchRecord(FLAT, searcher.dim, tuple(parts.covered)),
             files=flushed_files(folder, data),
             **_settings(parts),
         )
@@ -170,7 +173,7 @@ def _open(folder: Path, manifest: Manifest, image_root: Path) -> IndexParts:
         learned=_read_learned(folder, learned, manifest) if learned else None,
         weights=manifest.weights,
         vote=manifest.vote,
-        faiss_index=_read_search(folder / manifest.data / SEARCH, manifest),
+        searcher=_read_search(folder / manifest.data / SEARCH, manifest),
         covered=manifest.search.blocks,
         tuning=tuning and replace(tuning, calibration=manifest.calibration),
         calibration=manifest.calibration,
@@ -278,7 +281,7 @@ def _write_learned(learned: LearnedBlock, weight: float, folder: Path, data: str
     def save(array: npt.NDArray[Any], name: str) -> str:
         return _save_array(array, folder, f"{data}/{LEARNED}.{name}.npy")
 
-    model = learned.learner
+    model = learned.model
     head, hubness = model.head, model.hubness
     return LearnedRecord(
         dim=learned.dim,
@@ -341,13 +344,7 @@ def _read_head(folder: Path, record: HeadRecord, dim: int, known: int) -> Linear
     )
 
 
-def _write_search(index: Any, path: Path) -> None:
-    import faiss
-
-    faiss.write_index(index, str(path))
-
-
-def _read_search(path: Path, manifest: Manifest) -> Any:
+def _read_search(path: Path, manifest: Manifest) -> FlatSearcher:
     """Open a flat FAISS index; its vectors stay on disk.
 
     FAISS believes what it reads, so a wrong header would crash the process: it is checked first.
@@ -363,4 +360,4 @@ def _read_search(path: Path, manifest: Manifest) -> Any:
         raise files.damaged_file(path, "it is not the flat inner-product index of the manifest")
     if path.stat().st_size != FLAT_HEADER.size + 4 * dim * n:
         raise files.damaged_file(path, "its length is not that of its vectors")
-    return faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC)
+    return FlatSearcher.open(path)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -27,12 +27,13 @@ from prodcat_index.voting.tuning import (
 from prodcat_index.voting.vote import vote
 
 SAMPLE = 10_000
-DEPTH = 100
+# Candidates for each of the weights that a pool is collected under, at first and at most.
+DEPTH, MAX_DEPTH = 100, 400
 RECALL_SAMPLE = 500
 ENOUGH_RECALL = 0.99
+# Similarities that differ by no more are equal: the pool is float32, and adds up in its own order.
 SAME_SIMILARITY = 1e-5
-MAX_DEPTH = 400
-# Of the asking cards; tuning does not see them.
+# Part of the queries that tuning does not see: the confidence is calibrated on them.
 CALIBRATION_SHARE = 1 / 3
 
 
@@ -44,16 +45,28 @@ def tune(
     seed: int = 0,
     label: str = "",
 ) -> Tuning:
-    """Find the weights and the vote that predict the index's own cards best."""
+    """Find the weights and the vote that predict the index's own cards best.
+
+    Documented at :meth:`~prodcat_index.index.product_index.ProductIndex.tune`.
+    """
     if objective not in OBJECTIVES:
         raise QueryError(f"There is no objective {objective!r}; choose {', '.join(OBJECTIVES)}.")
     rng = np.random.default_rng(seed)
-    asked = LeaveOneOut.of(parts, sample, rng)
-    before = Setting(_vector(parts, parts.weights), parts.vote)
-    equal = Setting(_vector(parts, equal_weights(parts.blocks)), parts.vote)
-    held_out = _held_out(asked.groups[asked.rows], rng)
-    starts = tuple(dict.fromkeys((before, equal, *_with_learned(parts))))
-    whole, recall, search, best = _search(asked, ~held_out, objective, starts, label)
+    queries = LeaveOneOut.from_index(parts, sample, rng)
+    held_out = _held_out(queries.groups[queries.rows], rng)
+    equal_share = equal_weights(parts.blocks)
+    chosen = [parts.weights, equal_share]
+    if parts.learned is not None:
+        half_learned = {name: weight / 2 for name, weight in equal_share.items()}
+        chosen += [{LEARNED: 1.0}, {LEARNED: 0.5, **half_learned}]
+    starts = [
+        Setting(tuple(weights.get(name, 0.0) for name in parts.block_names), parts.vote)
+        for weights in chosen
+    ]
+    before, equal = starts[:2]
+    whole, recall, search, best = _search(
+        queries, ~held_out, objective, tuple(dict.fromkeys(starts)), label
+    )
     pool, calibrating = search.pool, whole.select(np.flatnonzero(held_out))
     return Tuning(
         objective=objective,
@@ -70,27 +83,14 @@ def tune(
     )
 
 
-def _vector(parts: IndexParts, weights: Mapping[str, float]) -> tuple[float, ...]:
-    return tuple(weights.get(name, 0.0) for name in parts.block_names)
-
-
-def _with_learned(parts: IndexParts) -> list[Setting]:
-    """Start also from the learned block alone, and from half of it."""
-    if parts.learned is None:
-        return []
-    halved = {name: weight / 2 for name, weight in equal_weights(parts.blocks).items()}
-    weights = ({LEARNED: 1.0}, {LEARNED: 0.5, **halved})
-    return [Setting(_vector(parts, chosen), parts.vote) for chosen in weights]
-
-
 def _held_out(groups: Int64Array, rng: np.random.Generator) -> BoolArray:
-    """Draw a third of the cards by group to calibrate on; none where that is too few."""
+    """Draw a third of the cards, groups kept together; none where that is too few to calibrate."""
     drawn: BoolArray = rng.random(int(groups.max()) + 1)[groups] < CALIBRATION_SHARE
     return drawn if drawn.sum() >= MINIMUM_CARDS else np.zeros_like(drawn)
 
 
 def _calibrate(pool: Pool, setting: Setting, names: Sequence[str]) -> Calibration | None:
-    """Learn how far the votes of a setting can be trusted, on cards that it has not seen."""
+    """Fit confidence to the votes of a setting on cards that it was not chosen by."""
     if not len(pool):
         return None
     ranked = rank(pool, np.array(setting.weights), setting.vote.k)
@@ -101,7 +101,7 @@ def _calibrate(pool: Pool, setting: Setting, names: Sequence[str]) -> Calibratio
 
 
 def _search(
-    asked: LeaveOneOut,
+    queries: LeaveOneOut,
     tuned_on: BoolArray,
     objective: Objective,
     starts: Sequence[Setting],
@@ -112,22 +112,22 @@ def _search(
     directions = [*np.eye(blocks), *(np.array(start.weights) for start in starts)]
     depth = max(DEPTH, *(start.vote.k for start in starts))
     while True:
-        pool = asked.collect(directions, depth, label)
+        pool = queries.collect(directions, depth, label)
         search = Search(pool.select(np.flatnonzero(tuned_on)), objective)
         best = search.run(starts)
-        recall = _recall(asked, pool, best.setting)
+        recall = _recall(queries, pool, best.setting)
         if recall >= ENOUGH_RECALL or depth >= MAX_DEPTH:
             return pool, recall, search, best
         directions.append(np.array(best.setting.weights))
         depth *= 2
 
 
-def _recall(asked: LeaveOneOut, pool: Pool, setting: Setting) -> float:
-    """Part of the true nearest cards that the pool ranks as such, over some queries."""
-    rows = np.arange(len(pool))[:: max(1, len(pool) // RECALL_SAMPLE)]
+def _recall(queries: LeaveOneOut, pool: Pool, setting: Setting) -> float:
+    """Return the part of the true nearest cards that the pool ranks as such, over some queries."""
+    some = np.arange(len(pool))[:: max(1, len(pool) // RECALL_SAMPLE)]
     weights, k = np.array(setting.weights), setting.vote.k
-    nearest = rank(asked.select(rows).collect([weights], k), weights, k)
-    pooled = rank(pool.select(rows), weights, k)
+    nearest = rank(queries.collect([weights], k, chosen=some), weights, k)
+    pooled = rank(pool.select(some), weights, k)
     wanted = (nearest.categories >= 0).sum(axis=1)
     farthest = np.fmin.reduce(nearest.similarities, axis=1)
     # What is as near as the farthest of the nearest is one of them, or as good as.
@@ -136,6 +136,7 @@ def _recall(asked: LeaveOneOut, pool: Pool, setting: Setting) -> float:
 
 
 def _path(steps: Sequence[Step], best: Step) -> tuple[Step, ...]:
+    """Return the steps that were better than all before them, up to the best."""
     path: list[Step] = []
     for step in steps:
         if step.value <= best.value and (not path or step.value > path[-1].value):

@@ -47,22 +47,17 @@ class Projection:
         return int(self.matrices[0].shape[1])
 
     def parts(self, blocks: Sequence[FloatingArray], present: BoolArray) -> list[Float32Array]:
-        """Return what each block adds to the rows of :meth:`project`: B arrays of shape (n, d).
+        """Return what each block adds to the rows of :meth:`project` before they are scaled.
 
         `blocks` are B arrays of shape (n, dim of the block), centred unit rows, and `present` has
-        shape (n, B); an absent block adds nothing.
+        shape (n, B); an absent block adds nothing. The B arrays of shape (n, d) are for
+        :func:`unit_parts`.
         """
-        raw = [
+        return [
             np.where(present[:, b, None], (rows.astype(np.float32) - offset) @ matrix, 0.0)
             for b, (rows, offset, matrix) in enumerate(
                 zip(blocks, self.offsets, self.matrices, strict=True)
             )
-        ]
-        lengths = np.linalg.norm(np.sum(raw, axis=0), axis=1, keepdims=True)
-        known = lengths > MINIMUM_LENGTH
-        return [
-            np.divide(part, lengths, out=np.zeros_like(part), where=known).astype(np.float32)
-            for part in raw
         ]
 
     def project(
@@ -73,11 +68,21 @@ class Projection:
         `blocks` and `present` are as for :meth:`parts`.
         """
         rows = [
-            np.sum(self.parts([block[part] for block in blocks], present[part]), axis=0)
-            for part in chunks(len(present), ROWS_AT_ONCE)
+            np.sum(unit_parts(self.parts([block[p] for block in blocks], present[p])), axis=0)
+            for p in chunks(len(present), ROWS_AT_ONCE)
         ]
         projected: Float32Array = np.concatenate(rows).astype(np.float32)
         return projected, np.any(projected != 0, axis=1)
+
+
+def unit_parts(parts: Sequence[Float32Array]) -> list[Float32Array]:
+    """Scale the parts of each row by one number, so that they add up to a unit row or to zeros."""
+    lengths = np.linalg.norm(np.sum(parts, axis=0), axis=1, keepdims=True)
+    known = lengths > MINIMUM_LENGTH
+    return [
+        np.divide(part, lengths, out=np.zeros_like(part), where=known).astype(np.float32)
+        for part in parts
+    ]
 
 
 def fit_projection(

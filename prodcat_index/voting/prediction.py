@@ -32,9 +32,12 @@ class Neighbour:
         or the card lacks are left out.
     vote_share
         Part of the vote, from 0 to 1; ``None`` in a search, where nothing is voted on.
-    learned_from
-        Block name -> its part of the similarity in the learned block, if there is one; and
-        ``hubness``, the part that is subtracted because the card is near to many others.
+    contributions
+        Block name -> its part of the similarity; the parts sum to the similarity. The part of a
+        block is its effective weight times its cosine or, where the card lacks the block, times
+        the cosine that is expected of it. The part of the block ``learned`` is given by the
+        blocks that it is projected from, as ``learned:BLOCK``, and by ``learned:hubness``, which
+        is subtracted because the card is near to many others.
     """
 
     id: str
@@ -44,7 +47,7 @@ class Neighbour:
     similarity: float
     by_block: Mapping[str, float]
     vote_share: float | None = None
-    learned_from: Mapping[str, float] = field(default_factory=dict)
+    contributions: Mapping[str, float] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
         """Return the fields for JSON, similarities rounded to 4 digits."""
@@ -56,8 +59,8 @@ class Neighbour:
             "similarity": round(self.similarity, 4),
             "by_modality": {name: round(value, 4) for name, value in self.by_block.items()},
         }
-        if self.learned_from:
-            record["learned_from"] = {n: round(v, 4) for n, v in self.learned_from.items()}
+        if self.contributions:
+            record["contributions"] = {n: round(v, 4) for n, v in self.contributions.items()}
         if self.vote_share is not None:
             record["vote_share"] = round(self.vote_share, 4)
         return record
@@ -75,12 +78,18 @@ class Explanation:
     decided_by
         The modality whose absence costs the predicted category the largest part of its share.
     head
-        Probability of the predicted category by the linear head; None where it had no say.
+        Probability of the predicted category by the linear head; None where it has no part in
+        the vote.
+    share_without_head
+        Share of the predicted category if its neighbours voted without the linear head; the
+        difference to the prediction's share is the head's part of the answer. None where it has
+        no part in the vote.
     """
 
     without: Mapping[str, tuple[str, float]]
     decided_by: str
     head: float | None = None
+    share_without_head: float | None = None
 
 
 @dataclass(frozen=True)
@@ -146,6 +155,8 @@ class Prediction:
             }
             if self.explanation.head is not None:
                 record["head"] = round(self.explanation.head, 4)
+            if self.explanation.share_without_head is not None:
+                record["share_without_head"] = round(self.explanation.share_without_head, 4)
             record["neighbours"] = [neighbour.as_dict() for neighbour in self.neighbours]
         return record
 

@@ -89,8 +89,8 @@ def compare(folder: Path, rounds: int) -> tuple[Way, Way, dict[str, float]]:
                 times.setdefault((way, kind), []).append(_a_second(ask, queries, batch, count))
     ways = [
         Way(
-            dims=parts.faiss_index.d,
-            bytes_a_card=_stored_bytes(parts.faiss_index) / len(parts.catalogue),
+            dims=parts.searcher.dim,
+            bytes_a_card=_stored_bytes(parts.searcher.faiss_index) / len(parts.catalogue),
             a_second={kind: median(times[way, kind]) for kind in QUERIES},
         )
         for way, parts in enumerate((blocks, learned))
@@ -120,8 +120,8 @@ def _decide(parts: Any, vote: Any, queries: list[Any]) -> None:
 
     there = np.ones((len(queries[0]), len(queries)), dtype=bool)
     weights = np.array([parts.weights[name] for name in parts.block_names])
-    vectors, present = parts.with_learned(queries, there)
-    search_and_vote(parts, vectors, present, weights, vote or VoteParameters())
+    asked = parts.with_learned(queries, there)
+    search_and_vote(parts, asked.vectors, asked.present, weights, vote or VoteParameters())
 
 
 def _a_second(ask: Callable[[list[Any]], None], queries: Any, batch: int, count: int) -> float:

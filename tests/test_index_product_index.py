@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cache
 from math import exp
 from typing import Any
 
 import numpy as np
 import pytest
+from calibrated import PLAIN
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from made import BOOTS, CARDS, KETTLES, LAMPS, catalogue, row
@@ -400,3 +403,26 @@ def test_the_order_of_the_cards_changes_no_answer() -> None:
         assert [n.similarity for n in one.neighbours] == pytest.approx(
             [n.similarity for n in other.neighbours], abs=1e-3
         )
+
+
+def test_an_index_shows_what_it_is_in_a_line(index: ProductIndex) -> None:
+    """At a prompt it would be <ProductIndex object at 0x7f…>, and nobody sees what is weighed."""
+    assert repr(index) == (
+        "<ProductIndex: 9 cards, 3 categories; weights: title 0.50, description 0.50; "
+        "not tuned, not calibrated>"
+    )
+    calibrated = ProductIndex(replace(index.parts, calibration=PLAIN))
+    assert repr(calibrated).endswith("; not tuned, calibrated>")
+
+
+def test_a_notebook_shows_the_blocks_of_an_index() -> None:
+    """With names escaped: a column of a stranger's file may be called <script>."""
+    rows = [row(f"c{n}", f"{WORDS[n % 5]} {n}", category=f"{n % 2}") for n in range(100)]
+    name = "<script>"
+    cards = catalogue([{**r, name: r["title"]} for r in rows], texts=("title", name))
+    page = ProductIndex.build(cards, encoders={"title": "lexical:8"})._repr_html_()
+    assert "ProductIndex: 100 cards, 2 categories" in page
+    assert "<script>" not in page and "&lt;script&gt;" in page
+    cells = re.findall("<td>(.*?)</td>", page)
+    assert cells[:4] == ["title", "lexical:8", "8", "0.00"]
+    assert cells[-4:] == ["learned", "fitted projection", "2", "1.00"]

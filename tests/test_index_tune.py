@@ -15,7 +15,7 @@ from made import BOOTS, catalogue, change_manifest, row
 from prodcat_index import files
 from prodcat_index.cards.card import Card
 from prodcat_index.errors import IndexFolderError, QueryError
-from prodcat_index.index import storage
+from prodcat_index.index import leave_one_out, storage
 from prodcat_index.index import tune as tuning
 from prodcat_index.index.leave_one_out import LeaveOneOut, leave_out_groups
 from prodcat_index.index.parts import IndexParts
@@ -71,15 +71,15 @@ def asked_of(parts: IndexParts, rows: Int64Array | None = None) -> LeaveOneOut:
     return LeaveOneOut(parts, leave_out_groups(parts), rows, np.zeros_like(everybody))
 
 
-def hidden_from(parts: IndexParts) -> dict[str, set[str]]:
+def excluded_from(parts: IndexParts) -> dict[str, set[str]]:
     """Say which cards each card must not see when it asks the others for its category."""
     rows = np.arange(len(parts.catalogue))
-    asking = asked_of(parts)._asking(rows, parts.blocks)
+    queries = asked_of(parts)._queries(rows, parts.blocks)
     vectors = [block.vectors.astype(np.float32) for block in parts.blocks]
     similarities = np.stack([block @ block.T for block in vectors])
-    hidden = asking.hide(rows, rows, similarities)
+    excluded = queries.exclude(slice(None), rows, similarities)
     ids = np.array(parts.catalogue.ids)
-    return {card: set(ids[hidden[n]].tolist()) for n, card in enumerate(ids.tolist())}
+    return {card: set(ids[excluded[n]].tolist()) for n, card in enumerate(ids.tolist())}
 
 
 def of_pictures(rows: Sequence[dict[str, str]]) -> IndexParts:
@@ -100,7 +100,7 @@ def test_a_card_sees_neither_itself_nor_its_variants_nor_its_texts_again() -> No
         ]
     )
     family = {"a", "b", "c"}
-    assert hidden_from(parts) == {
+    assert excluded_from(parts) == {
         **dict.fromkeys(family, family),
         **{alone: {alone} for alone in "defg"},
     }
@@ -117,7 +117,7 @@ def test_a_card_does_not_see_cards_with_its_picture() -> None:
             row("e", "thin boots", category=BOOTS),
         ]
     )
-    assert hidden_from(parts) == {
+    assert excluded_from(parts) == {
         "a": {"a", "b"},
         "b": {"a", "b"},
         "c": {"c"},
@@ -137,17 +137,17 @@ def placeholder_rows(categories: int, unlabelled: int = 0) -> list[dict[str, str
 def test_a_placeholder_picture_hides_nobody() -> None:
     """ "No photo" on every second card would leave these cards with nobody to ask."""
     few, many = of_pictures(placeholder_rows(5)), of_pictures(placeholder_rows(6))
-    assert hidden_from(few)["p0"] == {f"p{n}" for n in range(5)}
-    assert hidden_from(many)["p0"] == {"p0"}
+    assert excluded_from(few)["p0"] == {f"p{n}" for n in range(5)}
+    assert excluded_from(many)["p0"] == {"p0"}
 
 
 def test_unlabelled_cards_do_not_make_a_picture_a_placeholder() -> None:
     parts = of_pictures(placeholder_rows(5, unlabelled=3))
     rows = np.flatnonzero(parts.labels.labelled)
-    asking = asked_of(parts)._asking(rows, parts.blocks)
+    queries = asked_of(parts)._queries(rows, parts.blocks)
     image = next(b.vectors for b in parts.blocks if b.modality == "image").astype(np.float32)
     similarities = np.stack([image[rows] @ image[rows].T] * len(parts.blocks))
-    assert asking.hide(np.array([0]), rows, similarities[:, :1]).sum() == 5
+    assert queries.exclude(slice(0, 1), rows, similarities[:, :1]).sum() == 5
 
 
 def test_pairs_of_the_same_product_teach_nothing() -> None:
@@ -552,3 +552,42 @@ def test_confidence_is_learned_on_cards_that_tuning_has_not_seen() -> None:
     assert tuning.calibration is not None
     assert tuning.cards + tuning.calibration.cards == 400
     assert tuning.calibration.cards == pytest.approx(400 / 3, rel=0.2)
+
+
+def families(count: int, size: int, **more: str) -> list[dict[str, str]]:
+    """Groups of cards with other texts, each the only group of its category."""
+    return [
+        row(f"c{n:03}", f"thing {n} of {n // size}", category=f"shelf {n // size:03}")
+        | {"group": f"g{n // size}"}
+        | more
+        for n in range(count * size)
+    ]
+
+
+def test_no_group_is_both_tuned_on_and_calibrated_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Variants of one product would vouch for each other, and confidence be praised too high."""
+    index = build(families(100, 4), encoders={"title": "lexical:8"})
+    pools: list[Pool] = []
+    search = tuning.Search
+    monkeypatch.setattr(tuning, "Search", lambda pool, o: pools.append(pool) or search(pool, o))
+    monkeypatch.setattr(tuning, "_calibrate", lambda pool, *_: pools.append(pool))
+    assert index.tune().calibration is None
+    tuned_on, calibrated_on = (set(pool.true.tolist()) for pool in (pools[0], pools[-1]))
+    assert len(pools[0]) + len(pools[-1]) == 400
+    assert len(pools[-1]) >= 100
+    assert tuned_on & calibrated_on == set()
+
+
+@pytest.mark.parametrize(
+    ("refitted", "sample", "folds"), [(5000, 400, 10), (50, 400, 5), (50, 40, 1)]
+)
+def test_a_group_is_in_one_fold(
+    monkeypatch: pytest.MonkeyPatch, refitted: int, sample: int, folds: int
+) -> None:
+    """What is fitted without a card would know its variants, and with them its category."""
+    monkeypatch.setattr(leave_one_out, "REFITTED_CARDS", refitted)
+    parts = build(families(100, 4), encoders={"title": "lexical:8"}).parts
+    queries = LeaveOneOut.from_index(parts, sample, np.random.default_rng(0))
+    by_group = queries.fold.reshape(100, 4)
+    assert (by_group == by_group[:, :1]).all()
+    assert set(queries.fold[queries.rows].tolist()) == set(range(folds))

@@ -28,26 +28,26 @@ class Case:
         self.codes = rng.integers(-1, 4, n)
         self.codes[:4] = range(4)
         self.rows = rng.permutation(n)[: n // 2]
-        self.hidden = rng.random((n, n)) < 0.3
+        self.excluded = rng.random((n, n)) < 0.3
         self.weights = rng.dirichlet(np.ones(len(DIMS)))
 
     @property
-    def asking(self) -> LabelledQueries:
+    def queries(self) -> LabelledQueries:
         return LabelledQueries(
             vectors=[block[self.rows].astype(np.float32) for block in self.cards.vectors],
             present=self.cards.present[self.rows],
             true=self.codes[self.rows],
-            hide=lambda chosen, cards, _: self.hidden[self.rows[chosen]][:, cards],
+            exclude=lambda chosen, cards, _: self.excluded[self.rows[chosen]][:, cards],
         )
 
     def pool(self, *directions: npt.NDArray[np.float64], depth: int = 1000) -> Pool:
-        return collect_pool(self.cards.space, self.codes, self.asking, directions, depth)
+        return collect_pool(self.cards.space, self.codes, self.queries, directions, depth)
 
     def nearest(self, query: int, weights: npt.NDArray[np.float64], k: int) -> tuple[Any, Any]:
         """Similarities and categories of the neighbours that a search finds, and no others."""
         row = self.rows[query : query + 1]
         vectors = [block[row].astype(np.float32) for block in self.cards.vectors]
-        eligible = (self.codes >= 0) & ~self.hidden[row[0]]
+        eligible = (self.codes >= 0) & ~self.excluded[row[0]]
         found = find_neighbours(
             self.cards.space, vectors, self.cards.present[row], weights, k, eligible
         )
@@ -98,7 +98,7 @@ def test_of_equally_near_cards_the_first_ids_are_taken(depth: int) -> None:
     case = Case(0, missing=0.0)
     for block in case.cards.vectors:
         block[:] = block[0]
-    case.hidden[:] = False
+    case.excluded[:] = False
     pool = case.pool(np.array([0.5, 0.5]), depth=depth)
     labelled = np.flatnonzero(case.codes >= 0)
     by_id = labelled[np.argsort(case.cards.order[labelled])]
@@ -114,7 +114,7 @@ def test_candidates_are_labelled_visible_and_named_once(seed: int) -> None:
     case = Case(seed)
     pool = case.pool(case.weights, np.array([1.0, 0.0]), np.array([0.0, 1.0]))
     for query, row in enumerate(case.rows):
-        visible = (case.codes >= 0) & ~case.hidden[row]
+        visible = (case.codes >= 0) & ~case.excluded[row]
         expected = case.codes[visible].tolist() if case.cards.present[row].any() else []
         found = pool.categories[query]
         assert sorted(found[found >= 0].tolist()) == sorted(expected)
@@ -140,11 +140,11 @@ def test_a_card_without_a_block_counts_as_expected() -> None:
     """As in a search: cards with gaps would crowd out the others, or never be found."""
     case = Case(2, missing=0.4)
     pool = case.pool(np.array([0.5, 0.5]))
-    expected = case.cards.space.expected_similarities(case.asking.vectors)
-    for query in np.flatnonzero(case.asking.present.all(axis=1)):
+    expected = case.cards.space.expected_similarities(case.queries.vectors)
+    for query in np.flatnonzero(case.queries.present.all(axis=1)):
         seen = np.isclose(pool.similarities[query], expected[query], atol=1e-6).sum(axis=0)
         lacking = (
-            ~case.cards.present & ((case.codes >= 0) & ~case.hidden[case.rows[query]])[:, None]
+            ~case.cards.present & ((case.codes >= 0) & ~case.excluded[case.rows[query]])[:, None]
         )
         assert (seen >= lacking.sum(axis=0)).all()
 
@@ -160,18 +160,6 @@ def test_the_number_of_queries_at_once_changes_nothing(monkeypatch: pytest.Monke
     np.testing.assert_array_equal(parts.categories, whole.categories)
     there = whole.categories >= 0
     np.testing.assert_allclose(parts.similarities[there], whole.similarities[there], atol=1e-6)
-
-
-def test_chosen_queries_must_not_see_the_same_cards() -> None:
-    """Recall would be judged with the cards that others must not see."""
-    case = Case(4)
-    rows = np.array([9, 2, 5])
-    whole = case.pool(case.weights, depth=8)
-    part = collect_pool(
-        case.cards.space, case.codes, case.asking.select(rows), [case.weights], depth=8
-    )
-    width = part.categories.shape[1]
-    np.testing.assert_array_equal(part.categories, whole.categories[rows][:, :width])
 
 
 @settings(max_examples=100, deadline=None)

@@ -14,7 +14,14 @@ from hypothesis import strategies as st
 from made import Made, random_cards, random_rows
 
 from prodcat_index.encoders.base import unit_rows
-from prodcat_index.index.search import QUERY_CHUNK, SPARE, Neighbours, find_neighbours
+from prodcat_index.index.search import (
+    MADE_SEARCHERS,
+    QUERY_CHUNK,
+    SPARE,
+    FlatSearcher,
+    Neighbours,
+    find_neighbours,
+)
 
 Rows = Sequence[npt.NDArray[np.float32]]
 Mask = npt.NDArray[np.bool_]
@@ -34,7 +41,7 @@ def lattice_rows(rng: np.random.Generator, present: Mask) -> npt.NDArray[np.floa
 def lattice_cards(rng: np.random.Generator, n: int, missing: float = 0.2) -> Made:
     present = rng.random((n, 2)) >= missing
     vectors = [lattice_rows(rng, present[:, b]).astype(np.float16) for b in range(2)]
-    return Made(vectors, present, every_reference(present), rng.permutation(n))
+    return Made(vectors, present, rng.permutation(n))
 
 
 def brute_force(
@@ -60,10 +67,6 @@ def check_against_brute_force(
     assert found.rows.tolist() == rows
     np.testing.assert_array_equal(found.similarities, values)
     return found
-
-
-def every_reference(present: Mask) -> list[npt.NDArray[np.int64]]:
-    return [np.flatnonzero(there) for there in present.T]
 
 
 def everyone(cards: Made) -> Mask:
@@ -135,7 +138,7 @@ def test_a_catalogue_of_one_card_repeated() -> None:
     one = np.tile(np.array([[0.5, 0.5, 0.5, -0.5]], np.float16), (n, 1))
     order = np.random.default_rng(2).permutation(n)
     everyone_has_it = np.ones((n, 1), bool)
-    cards = Made([one], everyone_has_it, every_reference(everyone_has_it), order)
+    cards = Made([one], everyone_has_it, order)
     found = find_neighbours(
         cards.space, [one[:1].astype(np.float32)], np.ones((1, 1), bool), np.ones(1), 7
     )
@@ -189,7 +192,7 @@ def test_a_block_of_no_weight_is_shown_but_decides_nothing() -> None:
     rows = np.array([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]], np.float16)
     silent = np.array([[0.0, 1.0], [1.0, 0.0], [1.0, 0.0]], np.float16)
     there = np.ones((3, 2), bool)
-    cards = Made([rows, silent], there, every_reference(there), np.arange(3))
+    cards = Made([rows, silent], there, np.arange(3))
     query = [np.array([[1.0, 0.0]], np.float32)] * 2
     found = find_neighbours(cards.space, query, np.ones((1, 2), bool), np.array([1.0, 0.0]), 3)
     assert found.rows[0].tolist() == [0, 1, 2]
@@ -202,7 +205,7 @@ def test_the_cosine_of_a_missing_block_is_nan_and_its_expectation_counts() -> No
     titles = np.ones((4, 1), np.float16)
     texts = np.array([[0.0, 0.0], [0.0, 1.0], [0.5, 0.75**0.5], [1.0, 0.0]], np.float16)
     present = np.array([[True, row > 0] for row in range(4)])
-    cards = Made([titles, texts], present, every_reference(present), np.arange(4))
+    cards = Made([titles, texts], present, np.arange(4))
     query = [np.ones((1, 1), np.float32), np.array([[1.0, 0.0]], np.float32)]
     found = find_neighbours(cards.space, query, np.ones((1, 2), bool), np.array([0.5, 0.5]), 4)
     assert found.rows[0].tolist() == [3, 0, 2, 1]
@@ -277,7 +280,7 @@ def test_nearly_equal_cards_at_the_cut_are_those_of_brute_force() -> None:
     n = 400
     near = unit_rows(np.ones(6) + rng.normal(scale=0.01, size=(n, 6))).astype(np.float16)
     there = np.ones((n, 1), bool)
-    cards = Made([near], there, every_reference(there), rng.permutation(n))
+    cards = Made([near], there, rng.permutation(n))
     query = [near[:1].astype(np.float32)]
     found = find_neighbours(cards.space, query, there[:1], np.ones(1), 5)
     truth = cards.similarities(query, there[:1], np.ones(1))[0]
@@ -285,3 +288,79 @@ def test_nearly_equal_cards_at_the_cut_are_those_of_brute_force() -> None:
     np.testing.assert_allclose(truth[found.rows[0]], truth[ranked], atol=1e-6)
     assert found.similarities[0].tolist() == [1.0] * 5
     assert found.by_block[0, :, 0].tolist() == [1.0] * 5
+
+
+def test_scores_of_faiss_are_not_trusted_to_the_last_bit() -> None:
+    """Of cards that are equal but for rounding, FAISS would choose which are found at all.
+
+    Every card holds the same numbers in another order: its true similarity is the same, and what
+    is added up in float32 depends on the order of the sum.
+    """
+    rng = np.random.default_rng(9)
+    n, dim, k = 600, 63, 5
+    numbers = unit_rows(rng.normal(size=(1, dim)))[0].astype(np.float16)
+    rows = np.stack([rng.permutation(numbers) for _ in range(n)])
+    there = np.ones((n, 1), bool)
+    cards = Made([rows], there, rng.permutation(n))
+    query = unit_rows(np.ones((1, dim)))
+    exact = np.vecdot(rows.astype(np.float32), query[0])
+    expected = np.lexsort((cards.order, -exact.astype(np.float64)))[:k]
+    scores, proposed = cards.space.searcher.faiss_index.search(
+        np.concatenate([query, [[0]]], axis=1, dtype=np.float32), n
+    )
+    assert 0 < scores.max() - scores.min() < 1e-5
+    assert not set(expected) <= set(proposed[0, : k + SPARE])
+    found = find_neighbours(cards.space, [query], there[:1], np.ones(1), k)
+    assert found.rows[0].tolist() == expected.tolist()
+
+
+def of_two_blocks(n: int) -> tuple[Made, Rows, Mask]:
+    """Cards whose nearest in one block are others than in the other; more than are fetched."""
+    rng = np.random.default_rng(10)
+    cards = random_cards(rng, n, (8, 8, 8), missing=0.0)
+    return cards, [random_rows(rng, 4, 8, np.ones(4, bool)) for _ in range(3)], cards.present[:4]
+
+
+def test_weights_that_the_stored_index_does_not_hold_find_what_they_call_near() -> None:
+    """Another index is made in memory: of those blocks, kept under those, and never mixed up."""
+    cards, queries, present = of_two_blocks(600)
+    stored = FlatSearcher.build(cards.vectors[:1], cards.present[:, :1])
+    space = replace(cards.space, searcher=stored, covered=[0])
+    weightings = ([0, 1, 0], [0, 0, 1], [0, 0.1, 0.9], [0.1, 0.9, 0], [0.1, 0, 0.9], [1, 0, 0])
+    for weights in (*weightings, *reversed(weightings)):
+        vector = np.array(weights, dtype=float)
+        expected = np.argsort(-cards.similarities(queries, present, vector), axis=1)[:, :3]
+        found = find_neighbours(space, queries, present, vector, 3)
+        assert found.rows.tolist() == expected.tolist(), weights
+
+
+def test_few_indexes_of_other_weights_are_kept_in_memory() -> None:
+    """Each is as large as the catalogue: whoever tries weights would run out of memory."""
+    cards, _, _ = of_two_blocks(10)
+    space = replace(cards.space, searcher=None)
+    keys = [[0], [1], [2], [0, 1], [0, 2], [1, 2], [0, 1, 2]]
+    made = [space.searcher_of(key)[0] for key in keys]
+    assert len(space._made) == MADE_SEARCHERS == 3
+    assert space.searcher_of(keys[-3])[0] is made[-3]
+    space.searcher_of([0])
+    # The least recently used one made room.
+    assert list(space._made) == [(0, 1, 2), (0, 2), (0,)]
+    assert [searcher.dim for searcher in space._made.values()] == [27, 18, 9]
+
+
+def test_a_searcher_that_may_miss_cards_is_noted() -> None:
+    """Answers of an approximate index would be taken for exact ones."""
+
+    class Nearly:
+        def search(self, queries: Rows, k: int, eligible: Mask | None = None) -> object:
+            return [np.array([7, 3])] * len(queries), False
+
+    cards, queries, present = of_two_blocks(10)
+    vector = np.array([0.2, 0.3, 0.5])
+    found = find_neighbours(replace(cards.space, searcher=Nearly()), queries, present, vector, 3)
+    assert not found.is_exact
+    assert find_neighbours(cards.space, queries, present, vector, 3).is_exact
+    truth = cards.similarities(queries, present, vector)
+    for query, rows in enumerate(found.rows):
+        assert rows.tolist() == [*sorted([3, 7], key=lambda row: -truth[query, row]), -1]
+        np.testing.assert_allclose(found.similarities[query, :2], truth[query, rows[:2]], atol=1e-6)

@@ -1,0 +1,163 @@
+"""Answers that people can check: what is shown adds up to what is answered."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from made import catalogue, row
+
+from prodcat_index.cards.card import Card
+from prodcat_index.index.product_index import ProductIndex
+from prodcat_index.voting.prediction import Neighbour
+
+THINGS = ("boots", "kettle", "lamp", "scarf", "mug")
+COLOURS = ("red", "blue", "green", "black", "white", "grey", "pink")
+WEIGHTS = st.fixed_dictionaries(
+    {name: st.sampled_from([0.0, 0.1, 0.5, 1.0]) for name in ("title", "description", "learned")}
+).filter(lambda weights: sum(weights.values()) > 0)
+TEXTS = st.lists(st.sampled_from((*THINGS, *COLOURS, "unheard")), max_size=3).map(" ".join)
+
+
+@cache
+def shop() -> ProductIndex:
+    """120 cards, some without a title, some without a description, with a learned block."""
+    rows = []
+    for n in range(120):
+        thing, colour = THINGS[n % 5], COLOURS[n % 7]
+        title = f"{colour} {thing} {n * 37 % 101}" if n % 4 else ""
+        text = f"{thing} in {colour}" if n % 3 or not n % 4 else ""
+        rows.append(row(f"c{n:03}", title, text, category=thing))
+    return ProductIndex.build(catalogue(rows))
+
+
+def total(neighbour: Neighbour) -> float:
+    return sum(neighbour.contributions.values())
+
+
+@settings(max_examples=60, deadline=None)
+@given(WEIGHTS, TEXTS, TEXTS, st.integers(0, 119))
+def test_contributions_sum_to_the_similarity(
+    weights: dict[str, float], title: str, description: str, card: int
+) -> None:
+    """Whoever checks an answer by the numbers shown would find that they do not explain it."""
+    index, found = shop(), []
+    queries = [Card(title=title, description=description), index.card(f"c{card:03}")]
+    if any(query.title or query.description for query in queries):
+        for prediction in index.predict(queries, k=20, weights=weights):
+            found += prediction.neighbours
+    own = index.parts.catalogue.card(card)
+    if weights["learned"] or (weights["title"] and own.title):
+        found += index.similar(own.id, 20, weights=weights)
+    for neighbour in found:
+        assert total(neighbour) == pytest.approx(neighbour.similarity, abs=1e-6)
+
+
+def test_a_worked_example_of_contributions() -> None:
+    """Of weights 3 to 1 the title counts 0.75; of a query without a title, the description all.
+
+    A card without a description counts there as the 90th percentile of the others' cosines: of
+    1, 0, 0 and -1 that is 0.
+    """
+    numbers = {"title": "numbers", "description": "numbers"}
+    east, north, west, south = "1 0", "0 1", "-1 0", "0 -1"
+    rows = [
+        row(name, text, text, category=name)
+        for name, text in zip("enws", (east, north, west, south), strict=True)
+    ]
+    plain = ProductIndex.build(
+        catalogue(rows), encoders=numbers, weights={"title": 3, "description": 1}
+    )
+    near = plain.search(Card(title=east, description=north), k=4)
+    assert {n.id: n.contributions for n in near} == {
+        "e": pytest.approx({"title": 0.75, "description": 0.0}),
+        "n": pytest.approx({"title": 0.0, "description": 0.25}),
+        "w": pytest.approx({"title": -0.75, "description": 0.0}),
+        "s": pytest.approx({"title": 0.0, "description": -0.25}),
+    }
+    alone = plain.search(Card(description=north), k=1)[0]
+    assert alone.contributions == pytest.approx({"description": 1.0})
+    lacking = ProductIndex.build(
+        catalogue([*rows, row("x", north, category="x"), row("y", south, category="y")]),
+        encoders=numbers,
+    )
+    found = {n.id: n for n in lacking.search(Card(title=north, description=east), k=6)}
+    assert found["x"].by_block == pytest.approx({"title": 1.0})
+    assert found["x"].contributions == pytest.approx({"title": 0.5, "description": 0.0})
+
+
+def test_the_learned_block_is_split_by_where_it_comes_from() -> None:
+    """Half of the weight on it halves its parts: hubness is taken off, blocks add."""
+    query = Card(title="red kettle", description="kettle in blue")
+    whole = {n.id: n for n in shop().search(query, 20)}
+    mixed = shop().search(query, 20, weights={"learned": 1, "title": 1})
+    shared = [(whole[n.id], n) for n in mixed if n.id in whole]
+    assert len(shared) > 5
+    for alone, half in shared:
+        assert list(alone.contributions) == [
+            "learned:title",
+            "learned:description",
+            "learned:hubness",
+        ]
+        assert list(half.contributions) == ["title", *alone.contributions]
+        for name, value in alone.contributions.items():
+            assert half.contributions[name] == pytest.approx(value / 2, abs=1e-6)
+        assert alone.contributions["learned:hubness"] < 0
+
+
+def test_a_part_of_the_learned_block_is_what_the_block_projects_to() -> None:
+    """A modality would be praised for what another one has found."""
+    parts, query = shop().parts, Card(title="red kettle", description="kettle in blue")
+    assert parts.learned is not None
+    vectors = [b.encode_queries([query.value(b.modality)]).vectors[0] for b in parts.blocks]
+    projection = parts.learned.model.projection
+    pieces = zip(vectors, projection.offsets, projection.matrices, strict=True)
+    own = [(vector.astype(float) - offset) @ matrix for vector, offset, matrix in pieces]
+    for near in shop().search(query, 10):
+        card = parts.learned.unit_rows[parts.catalogue.ids.index(near.id)].astype(float)
+        for name, part in zip(("title", "description"), own, strict=True):
+            expected = part @ card / np.linalg.norm(sum(own))
+            assert near.contributions[f"learned:{name}"] == pytest.approx(expected, abs=1e-5)
+
+
+def test_a_similarity_that_is_cut_at_one_is_split_in_proportion() -> None:
+    """Rows of 16 bits are up to 0.0005 too long: parts would sum to more than the whole."""
+    rng = np.random.default_rng(0)
+    drawn = rng.normal(size=(40, 2, 2))
+    rows = [
+        row(f"c{n}", *(f"{a:.3f} {b:.3f}" for a, b in pair), category="A")
+        for n, pair in enumerate(drawn)
+    ]
+    numbers = {"title": "numbers", "description": "numbers"}
+    index = ProductIndex.build(
+        catalogue(rows), encoders=numbers, weights={"title": 3, "description": 1}
+    )
+    title, text = (b.vectors.astype(np.float64) for b in index.parts.blocks)
+    raw = np.stack([0.75 * (title**2).sum(axis=1), 0.25 * (text**2).sum(axis=1)])
+    longest = int(raw.sum(axis=0).argmax())
+    assert raw[:, longest].sum() > 1 + 1e-4
+    vectors = [rows[[longest]].astype(np.float32) for rows in (title, text)]
+    queries = index.parts.with_learned(vectors, np.ones((1, 2), dtype=bool))
+    found = index._find(queries, 1, None)
+    assert found.contributions[0, 0] == pytest.approx(raw[:, longest], abs=1e-6)
+    nearest = index._answers.neighbours(found, queries, 0)[0]
+    assert nearest.similarity == 1.0
+    expected = dict(zip(numbers, raw[:, longest] / raw[:, longest].sum(), strict=True))
+    assert nearest.contributions == pytest.approx(expected, abs=1e-6)
+    assert max(nearest.by_block.values()) == 1.0
+
+
+def test_the_heads_part_of_an_answer_is_the_difference_to_the_neighbours_alone() -> None:
+    """An answer that the neighbours do not give would look as if they did."""
+    query = [Card(title="red boots mug", description="scarf in grey")]
+    both = shop().predict(query, k=60, temperature=0.5, explain=True)[0]
+    alone = shop().predict(query, k=60, temperature=0.5, head_exponent=0.0, explain=True)[0]
+    assert both.explanation is not None and alone.explanation is not None
+    assert both.explanation.share_without_head == pytest.approx(dict(alone.ranked)[both.category])
+    assert both.share > both.explanation.share_without_head + 0.1
+    assert both.as_dict()["share_without_head"] == round(dict(alone.ranked)[both.category], 4)
+    assert alone.explanation.share_without_head is None
+    assert "share_without_head" not in alone.as_dict()
