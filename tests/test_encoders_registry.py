@@ -7,13 +7,16 @@ from pathlib import Path
 
 import pytest
 
+from prodcat_index.encoders import registry
 from prodcat_index.encoders.base import Encoder
 from prodcat_index.encoders.lexical import LexicalEncoder
 from prodcat_index.encoders.registry import (
     DEFAULT_PRESET,
     PRESETS,
     SCHEMES,
+    list_encoders,
     make_encoder,
+    measure,
     preset_spec,
     restore_encoder,
 )
@@ -79,3 +82,51 @@ def test_an_unknown_preset_is_refused() -> None:
     assert str(caught.value) == (
         f"There is no preset 'unheard-of'; the presets are {', '.join(PRESETS)}."
     )
+
+
+def test_models_in_the_cache_of_the_hub_are_listed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A user offline could not tell which models work."""
+    sentences, other = tmp_path / "sentences", tmp_path / "other"
+    for folder in (sentences, other):
+        folder.mkdir()
+    (sentences / "modules.json").write_text("[]")
+    models = {
+        "timm/resnet18.a1_in1k": other,
+        "owner/sentences": sentences,
+        "owner/no-sentences": other,
+        "ai-forever/sbert_large_nlu_ru": sentences,
+    }
+    monkeypatch.setattr(registry, "cached_models", lambda: models)
+    listed = list_encoders()
+    assert [(facts.encoder, facts.reads, facts.state) for facts in listed[-2:]] == [
+        ("timm:resnet18.a1_in1k", "picture", "cached"),
+        ("sbert:owner/sentences", "text", "cached"),
+    ]
+    state = {facts.encoder: (facts.state, facts.is_here, facts.preset) for facts in listed}
+    assert len(state) == len(listed) == 9, "those of the presets are listed once"
+    assert state[PRESETS["original"]["text"]] == ("cached", True, "original")
+    assert state[PRESETS["original"]["picture"]] == ("to download", False, "original")
+    assert state["lexical"] == ("installed", True, "embedded")
+
+
+@pytest.mark.parametrize("spec", ["lexical", "efficientnet-lite0"])
+def test_an_encoder_is_timed_on_cards_that_it_can_read(
+    spec: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The rate would be that of cards which have no embedding at all."""
+    monkeypatch.setattr(registry, "MEASURED_PICTURES", 10)
+    monkeypatch.setattr(registry, "MEASURED_TEXTS", 40)
+    encoded: list[int] = []
+    module, name = SCHEMES[spec].split(":")
+    encoder_class = getattr(import_module(module), name)
+    plain = encoder_class.encode
+
+    def counting(self: Encoder, values: list[str]) -> None:
+        encoded.append(int(plain(self, values).present.sum()))
+
+    monkeypatch.setattr(encoder_class, "encode", counting)
+    encoder, rate = measure(spec)
+    assert (encoder.spec, encoded) == (spec, [8, 32] if spec == "lexical" else [8, 2])
+    assert rate > 0

@@ -20,7 +20,8 @@ from prodcat_index.learning.finetuning.finetune import FinetuneSettings
 from prodcat_index.learning.finetuning.run_dir import exclusive_run_dir, resume_point
 from prodcat_index.learning.finetuning.trainable import SHRINKAGE, first_layer, make_trainable
 from prodcat_index.learning.finetuning.training_data import (
-    ALSO_LATER,
+    IN_LATER_PART,
+    UNREADABLE,
     Rows,
     best_epoch,
     collect,
@@ -70,14 +71,28 @@ def test_what_two_parts_share_stays_in_the_later_one() -> None:
     assert set(data.parts["train"]["id"]) == {"a1", "a2", "k1"}
     assert set(data.parts["valid"]["id"]) == {"a3"}
     (finding,) = data.findings
-    assert (finding.what, finding.ids) == (ALSO_LATER, ("x1", "x2"))
+    assert (finding.what, finding.ids) == (IN_LATER_PART, ("x1", "x2"))
     assert not data.seen & set(data.parts["test"]["digest"])
     assert data.seen == {*data.parts["train"]["digest"], *data.parts["valid"]["digest"]}
 
 
+def test_cards_without_an_embedding_are_named_and_the_others_numbered_anew() -> None:
+    """A text without one known word would be trained on as if all such texts were alike."""
+    whole = collect(made.catalogue(CARDS), split(), "title", "text")
+    present = np.array([card not in ("k1", "l1") for card in whole.cards["id"]])
+    with pytest.raises(CatalogueError, match="1 categories to train on and 1 validation cards"):
+        whole.keep_present(present)
+    data = whole.keep_present(~np.isin(whole.cards["id"], ["a1", "l1"]))
+    assert data.parts["train"]["id"].tolist() == ["a2", "k1"]
+    assert data.parts["test"]["id"].tolist() == ["k2"]
+    assert (data.names, data.categories) == (("boots", "kettles"), 2)
+    (finding,) = data.findings
+    assert (finding.what, finding.ids) == (UNREADABLE, ("a1", "l1"))
+
+
 def test_nothing_to_stop_by_is_said() -> None:
     parts = tuple("train" if part == "valid" else part for part in PARTS)
-    with pytest.raises(CatalogueError, match="0 cards to stop by"):
+    with pytest.raises(CatalogueError, match="0 validation cards"):
         collect(made.catalogue(CARDS), split(parts), "title", "text")
 
 
@@ -240,6 +255,29 @@ def test_chance_depends_on_its_number_alone_and_disturbs_nobody() -> None:
     assert draw() == plain
     with seeded(7):
         assert draw() == first
+
+
+def test_every_epoch_draws_the_cards_in_another_order_that_seed_and_epoch_decide() -> None:
+    """A resumed run would see other pictures, or every epoch the same crops."""
+    import_with_torch("transformers.trainer")
+    from prodcat_index.learning.finetuning.training import _Draws
+
+    cards = pd.DataFrame({"code": [0] * 30 + [1] * 10})
+
+    def draw(epoch: int, *, balanced: bool = False, seed: int = 0) -> list[tuple[int, int]]:
+        draws = _Draws(cards, balanced, seed)
+        draws.set_epoch(epoch)
+        assert len(draws) == 40
+        return list(draws)
+
+    assert draw(3) == draw(3)
+    assert sorted(row for row, _ in draw(3)) == list(range(40))
+    numbers = [{number for _, number in draw(epoch)} for epoch in (0, 1)]
+    assert len(numbers[0]) == 40 and not numbers[0] & numbers[1]
+    assert [row for row, _ in draw(0)] != [row for row, _ in draw(1)]
+    assert draw(0) != draw(0, seed=1)
+    drawn = [row for epoch in range(20) for row, _ in draw(epoch, balanced=True)]
+    assert np.mean([row >= 30 for row in drawn]) == pytest.approx(0.5, abs=0.05)
 
 
 @pytest.mark.parametrize(

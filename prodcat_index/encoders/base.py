@@ -86,7 +86,7 @@ class Encoded:
 
     @cached_property
     def present(self) -> BoolArray:
-        """Which values have a row, bool of shape (n,).
+        """Mask of the values that have a row, bool of shape (n,).
 
         A missing value, an unreadable picture and a text without one known n-gram have none.
         """

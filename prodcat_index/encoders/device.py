@@ -64,7 +64,7 @@ def _declare_missing_operators() -> Any:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Keep sentence_transformers and transformers from bars and remarks of their own meanwhile."""
+    """Silence the progress bars and log messages of sentence_transformers and transformers."""
     bars = import_with_torch("transformers.utils.logging")
     shows_bars = bars.is_progress_bar_enabled()
     levels = {name: logging.getLogger(name).level for name in _CHATTY_LIBRARIES}
@@ -102,7 +102,7 @@ def _available_devices() -> list[str]:
 
 
 def has_bfloat16() -> bool:
-    """Tell whether this CPU multiplies bfloat16 numbers itself, at twice the speed."""
+    """Return whether this CPU multiplies bfloat16 numbers itself, at twice the speed."""
     import torch
 
     # Older versions of torch have no such function.
@@ -187,7 +187,7 @@ def run_with_oom_backoff(
 
 
 def check_finite(rows: Float32Array, spec: str) -> Float32Array:
-    """Return the rows of an encoder, if every one holds numbers alone."""
+    """Return the rows of an encoder; raise EncoderError if one holds NaN or infinity."""
     if not np.isfinite(rows).all():
         raise EncoderError(
             f"The encoder {spec} gives values that are no numbers; its weights are damaged, or "

@@ -1,4 +1,4 @@
-"""Embedding values through the cache: every content once, and what is known not at all."""
+"""Embedding through the cache: every content once, and what is in the cache not at all."""
 
 from __future__ import annotations
 
@@ -48,8 +48,7 @@ def embed(
         run = _Run(encoder, cache, len(wanted), bar, stores=len(values) >= FEWEST_STORED)
         while window := list(islice(contents, BATCH[encoder.reads])):
             run.add(window)
-        run.finish()
-    return run.encoded(values)
+        return run.finish(values)
 
 
 def content_digests(reads: ModalityKind, values: Sequence[str]) -> list[str]:
@@ -151,13 +150,10 @@ class _Run:
             self._embed(self._waiting[:size])
             del self._waiting[:size]
 
-    def finish(self) -> None:
-        """Embed what still waits."""
+    def finish(self, values: Sequence[str]) -> Encoded:
+        """Embed what still waits, and return a row for each value, and the problems."""
         if self._waiting:
             self._embed(self._waiting)
-
-    def encoded(self, values: Sequence[str]) -> Encoded:
-        """Return a row for each value, and the positions of those that had problems."""
         rows = [self._row_of_value.get(value, MISSING) for value in values]
         problems: dict[str, list[int]] = defaultdict(list)
         for position, row in enumerate(rows):

@@ -181,7 +181,7 @@ class EncoderFacts:
 
     @property
     def is_here(self) -> bool:
-        """Whether it can be used without a network."""
+        """True if it can be used without a network."""
         return self.state in (INSTALLED, CACHED)
 
 

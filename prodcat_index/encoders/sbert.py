@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from copy import deepcopy
 from functools import lru_cache
 from pathlib import Path
@@ -164,10 +164,8 @@ class SbertEncoder(Encoder):
             rows: torch.Tensor = self.network(placed)["sentence_embedding"]
             return rows[:, : self.dim]
 
-        default: Precision | None = None
-        if self._device == "cpu" and has_bfloat16():
-            default = "bfloat16"
-        rows = infer(self._device, self._options.precision or default, network)
+        fast: Precision | None = "bfloat16" if self._device == "cpu" and has_bfloat16() else None
+        rows = infer(self._device, self._options.precision or fast, network)
         return check_finite(rows, self.spec)
 
 
@@ -211,7 +209,7 @@ def load_model(
 
 
 def _check_modules(folder: Path) -> None:
-    """Refuse modules from outside of the library; some of its versions would import them."""
+    """Check that no module is from outside of the library; some versions would import it."""
     try:
         modules = json.loads((folder / "modules.json").read_text(encoding="utf-8"))
         types = [str(module["type"]) for module in modules]
@@ -231,7 +229,7 @@ def _check_modules(folder: Path) -> None:
 
 
 def _check_weights(folder: Path) -> None:
-    """Refuse a folder without safetensors, above all one whose weights are pickled."""
+    """Check that there are safetensors, as pickled weights can run code."""
     if not any(folder.rglob("*.safetensors")):
         pickled = [path.name for path in sorted(folder.rglob("*")) if path.suffix in PICKLES]
         held = f"its weights as {pickled[0]}, which can run code" if pickled else "no weights"
@@ -242,37 +240,31 @@ def _check_weights(folder: Path) -> None:
 
 
 def _check_tensors(folder: Path, model: SentenceTransformer) -> None:
-    """Refuse weights of another network, in whose place random ones would be used in silence."""
+    """Check that the weights fit the network; random ones would replace others in silence."""
+    from safetensors import safe_open
+
     network = getattr(model[0], "auto_model", None)
     if network is None:
         return
-    stored = set(_tensor_names(folder))
-    endings = {ending for name in stored for ending in _endings(name)}
-    needed = list(network.state_dict())
-    missing = [n for n in needed if n not in endings and stored.isdisjoint(_endings(n))]
+    stored: set[str] = set()
+    for path in folder.rglob("*.safetensors"):
+        with safe_open(path, framework="np") as tensors:
+            stored |= {f".{_modern(name)}" for name in tensors.keys()}  # noqa: SIM118
+    # A name may have further parts in front, in the file or in the network.
+    needed = [f".{name}" for name in network.state_dict()]
+    missing = [n for n in needed if not any(s.endswith(n) or n.endswith(s) for s in stored)]
     # A few may be missing or renamed: poolers that are not used, layers saved under older names.
     if len(missing) > len(needed) / 2:
         raise EncoderError(
             f"The weights in {folder} are not those of the network in its config.json (such as "
-            f"{missing[0]}); fetch it anew, or {WAY_OUT}."
+            f"{missing[0].removeprefix('.')}); fetch it anew, or {WAY_OUT}."
         )
 
 
-def _tensor_names(folder: Path) -> Iterator[str]:
-    """Yield the names of the stored tensors, those of old versions of BERT as they are today."""
-    from safetensors import safe_open
-
-    for path in folder.rglob("*.safetensors"):
-        with safe_open(path, framework="np") as tensors:
-            for name in tensors.keys():  # noqa: SIM118
-                modern = name.replace("LayerNorm.gamma", "LayerNorm.weight")
-                yield modern.replace("LayerNorm.beta", "LayerNorm.bias")
-
-
-def _endings(name: str) -> set[str]:
-    """Return a dotted name without none, one, two … of its first parts."""
-    parts = name.split(".")
-    return {".".join(parts[start:]) for start in range(len(parts))}
+def _modern(name: str) -> str:
+    # As old versions of BERT are stored.
+    modern = name.replace("LayerNorm.gamma", "LayerNorm.weight")
+    return modern.replace("LayerNorm.beta", "LayerNorm.bias")
 
 
 def _set_pooling(folder: Path, model: SentenceTransformer, pooling: str) -> None:

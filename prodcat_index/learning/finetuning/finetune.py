@@ -180,7 +180,7 @@ def finetune(
     Raises
     ------
     CatalogueError
-        If the cards cannot be split, or too few are left to train on or to stop by.
+        If the cards cannot be split, or too few are left to train or to validate on.
     EncoderError
         If the encoder cannot be trained, or the folder cannot be used.
     """

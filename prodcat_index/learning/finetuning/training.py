@@ -207,7 +207,7 @@ class _KnnTrainer(Trainer):
             train_dataset=_Examples(trainable, self._parts["train"]),
             eval_dataset=_Examples(trainable, self._parts["valid"]),
             data_collator=self._collate,
-            callbacks=[EarlyStoppingCallback(settings.patience), _TimedCheckpoints(), _Report(say)],
+            callbacks=[EarlyStoppingCallback(settings.patience), _Progress(say)],
             optimizers=(timm.create_optimizer_v2(groups, "adamw", rate), None),
         )
         self.remove_callback(PrinterCallback)
@@ -284,44 +284,36 @@ def _precision(requested: TrainingPrecision | None, device: str) -> TrainingPrec
     return requested or "float32"
 
 
-class _TimedCheckpoints(TrainerCallback):
-    """Asks for checkpoints within long epochs."""
-
-    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        self._saved = time.monotonic()
-
-    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        if time.monotonic() - self._saved > SECONDS_BETWEEN_CHECKPOINTS:
-            control.should_save = True
-
-    def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        self._saved = time.monotonic()
-
-
-class _Report(TrainerCallback):
-    """Draws a bar over the steps, and reports loss and score after every epoch."""
+class _Progress(TrainerCallback):
+    """Draws a bar, reports after every epoch, and asks for checkpoints within long epochs."""
 
     def __init__(self, say: Callable[[str], None]) -> None:
         self._say = say
         self._loss = float("nan")
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        # At the step that training goes on from.
+        self._saved = time.monotonic()
         self._bar = progress_bar(state.max_steps, "fine-tuning", "step")
+        # A resumed run goes on within the bar.
         self._bar.update(state.global_step)
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         self._bar.update()
+        if time.monotonic() - self._saved > SECONDS_BETWEEN_CHECKPOINTS:
+            control.should_save = True
 
-    def on_log(self, args: Any, state: Any, control: Any, **told: Any) -> None:
-        self._loss = told["logs"].get("loss", self._loss)
+    def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        self._saved = time.monotonic()
+
+    def on_log(self, args: Any, state: Any, control: Any, **details: Any) -> None:
+        self._loss = details["logs"].get("loss", self._loss)
         self._bar.set_postfix_str(f"loss {self._loss:.3f}")
 
-    def on_evaluate(self, args: Any, state: Any, control: Any, **told: Any) -> None:
+    def on_evaluate(self, args: Any, state: Any, control: Any, **details: Any) -> None:
         self._bar.clear()
         self._say(
             f"epoch {state.epoch:.0f} of {state.num_train_epochs}: loss {self._loss:.3f}, "
-            f"valid weighted F1 {told['metrics'][METRIC]:.3f}"
+            f"valid weighted F1 {details['metrics'][METRIC]:.3f}"
         )
 
     def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:

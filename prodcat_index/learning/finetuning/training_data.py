@@ -15,7 +15,7 @@ from prodcat_index.cards.split import PARTS, Split
 from prodcat_index.encoders.base import unit_rows
 from prodcat_index.encoders.embedding import content_digests
 from prodcat_index.errors import CatalogueError
-from prodcat_index.findings import Finding
+from prodcat_index.findings import Finding, list_findings
 from prodcat_index.types import BoolArray, Float32Array, Float64Array, Int64Array, chunks
 from prodcat_index.voting.metrics import weighted_f1
 from prodcat_index.voting.vote import VoteParameters, vote
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 VOTE = VoteParameters(k=10, temperature=0.1)
 # Rows of similarities that are in memory at once.
 QUERIES_AT_ONCE = 1024
-ALSO_LATER = "cards have a value that a card to stop by or to judge has too, and do not teach"
-NOTHING_THERE = "cards have nothing that this encoder can read, and are left out"
+IN_LATER_PART = "cards have the same value as a card of a later part (left out of the earlier one)"
+UNREADABLE = "cards have no value that this encoder can read (left out)"
 
 
 @dataclass(frozen=True)
@@ -61,11 +61,14 @@ class TrainingData:
 
     def keep_present(self, present: BoolArray) -> TrainingData:
         """Leave out the cards that have no embedding; `present` is bool of shape (cards,)."""
-        return _number(self.cards, present, NOTHING_THERE, self.findings, self.source)
+        return _number(self.cards, present, UNREADABLE, self.findings, self.source)
 
 
 def collect(catalogue: Catalogue, split: Split, modality: str, reads: ModalityKind) -> TrainingData:
-    """Take the labelled, readable values of a modality; one of two parts stays in the later."""
+    """Take the labelled, readable values of a modality.
+
+    A value of several parts stays in the latest of them, so that nothing is scored by heart.
+    """
     import pandas as pd
 
     split.check(catalogue)
@@ -84,22 +87,21 @@ def collect(catalogue: Catalogue, split: Split, modality: str, reads: ModalityKi
     rank = cards["part"].map(PARTS.index)
     is_last = rank == rank.groupby(cards["digest"]).transform("max")
     source = f"{catalogue.source} with a readable {modality}"
-    return _number(cards, is_last.to_numpy(dtype=bool), ALSO_LATER, (), source)
+    return _number(cards, is_last.to_numpy(dtype=bool), IN_LATER_PART, (), source)
 
 
 def _number(
     cards: pd.DataFrame, kept: BoolArray, why_not: str, findings: tuple[Finding, ...], source: str
 ) -> TrainingData:
     """Keep some cards, name the others, and number the categories, those of train first."""
-    if not kept.all():
-        findings = (*findings, Finding(why_not, tuple(cards.loc[~kept, "id"])))
+    findings = (*findings, *list_findings({why_not: ~kept}, cards["id"].tolist()))
     cards = cards[kept]
     trained = sorted(set(cards.loc[cards["part"] == "train", "label"]))
     valid = int((cards["part"] == "valid").sum())
     if len(trained) < 2 or not valid:
         raise CatalogueError(
-            f"There are too few labelled cards of {source}: {len(trained)} categories are left to "
-            f"train on and {valid} cards to stop by; at least two and one are needed."
+            f"There are too few labelled cards of {source}: {len(trained)} categories to train on "
+            f"and {valid} validation cards are left; at least two and one are needed."
         )
     names = (*trained, *sorted(set(cards["label"]) - set(trained)))
     code = {name: place for place, name in enumerate(names)}
