@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 
 from prodcat_index.voting import tuning
 from prodcat_index.voting.pool import Pool, rank
@@ -257,8 +257,8 @@ def test_beside_a_block_that_has_all_the_weight_the_others_are_alike() -> None:
 @pytest.mark.parametrize("weights", [(), (0.5, -0.5), (1.5,), (float("nan"),)])
 def test_weights_are_shares(weights: tuple[float, ...]) -> None:
     """A negative weight would rank the farthest cards first."""
-    with pytest.raises(ValueError, match="from 0 to 1"):
-        Setting(weights, VoteParameters())
+    with pytest.raises(ValidationError, match="weights"):
+        TypeAdapter(Setting).validate_python({"weights": weights, "vote": VoteParameters()})
 
 
 def test_a_tuning_is_the_same_when_it_is_read_again() -> None:

@@ -1,23 +1,29 @@
-"""Calibrated confidence, learned from votes on cards of known category. Pure."""
+"""Calibrated confidence and sets, learned from votes on cards of known category. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Annotated
 
 import numpy as np
+from pydantic import Field
 
 from prodcat_index.types import BoolArray, Float64Array, Int64Array
 from prodcat_index.voting.thresholds import (
+    POINTS,
     BackOffCurve,
     CardCount,
+    CardCounts,
     CategoryTree,
     PrecisionCurve,
-    SetCurve,
+    Shares,
     back_off_curve,
+    check_columns,
+    is_rising,
     likeliest_prefixes,
     precision_curve,
-    set_curve,
+    subsample_evenly,
 )
 from prodcat_index.voting.vote import Vote
 
@@ -42,18 +48,13 @@ class ProbabilityModel:
     the largest share; that is dealt out by the shares to the power of the sharpness.
     """
 
-    sharpness: float
+    sharpness: Annotated[float, Field(gt=0)]
     intercept: float
-    similarity_weight: float
-    share_weight: float
+    # None is negative: a nearer neighbour or a larger share never lowers the confidence.
+    similarity_weight: Annotated[float, Field(ge=0)]
+    share_weight: Annotated[float, Field(ge=0)]
     offset: float = 0.0  # of the log odds of the first category, for the confidence
-    slope: float = 1.0
-
-    def __post_init__(self) -> None:
-        if not (self.sharpness > 0 and min(self.similarity_weight, self.share_weight) >= 0):
-            raise ValueError("A sharpness must be above 0, and the weights of features 0 or more.")
-        if not self.slope >= 0:
-            raise ValueError(f"The slope of a correction must be 0 or more; it is {self.slope}.")
+    slope: Annotated[float, Field(ge=0)] = 1.0
 
     def probabilities(self, vote: Vote, similarities: Float64Array) -> Float64Array:
         """Return the probability of each category that got a vote, shape (n, k)."""
@@ -66,6 +67,56 @@ class ProbabilityModel:
         first = probabilities[:, 0]
         confidence = _logistic(self.offset + self.slope * _log_odds(first))
         return np.where(first > 0, confidence, 0.0)
+
+
+@dataclass(frozen=True)
+class SetCurve:
+    """Probability of the true category of the calibration cards (split conformal prediction)."""
+
+    cards: CardCount  # calibration cards, those whose true category got no vote included
+    ranks: CardCounts  # rising places, from 1, in the order of falling probability
+    probabilities: Shares  # of the true category at these places, falling
+
+    def __post_init__(self) -> None:
+        check_columns(self.ranks, self.probabilities)
+        if not is_rising((*self.ranks, self.cards)):
+            raise ValueError("The ranks of a set curve must rise, to the number of cards at most.")
+        if not is_rising(reversed(self.probabilities)):
+            raise ValueError("The probabilities of a set curve must fall.")
+
+    @property
+    def highest_coverage(self) -> float:
+        """The highest coverage that sets can keep; the other true categories got no vote."""
+        return self.ranks[-1] / (self.cards + 1) if self.ranks else 0.0
+
+    def least_probability(self, coverage: float) -> float | None:
+        """Return the least probability of a category in a set, None above the highest coverage."""
+        if not 0 < coverage < 1:
+            raise ValueError(f"The coverage must be above 0 and below 1; it is {coverage}.")
+        # Rounded up, but not for an error of rounding: 0.55 * 20 is 11.000000000000002.
+        rank = np.ceil(coverage * (self.cards + 1) - 1e-9)
+        place = int(np.searchsorted(self.ranks, rank))
+        return self.probabilities[place] if place < len(self.ranks) else None
+
+
+def set_curve(
+    probabilities: Float64Array, categories: Int64Array, true_codes: Int64Array
+) -> SetCurve:
+    """Rank the probabilities of the true categories of the calibration cards."""
+    is_true = (categories == true_codes[:, None]) & (categories >= 0)
+    falling = -np.sort(-probabilities[is_true])
+    ranks = np.arange(1, len(falling) + 1)
+    kept = subsample_evenly(ranks, POINTS)
+    return SetCurve(len(true_codes), tuple(ranks[kept].tolist()), tuple(falling[kept].tolist()))
+
+
+def category_sets(
+    probabilities: Float64Array, categories: Int64Array, least_probability: float
+) -> BoolArray:
+    """Return which categories belong to each set, (n, k); the most probable one always does."""
+    chosen: BoolArray = (categories >= 0) & (probabilities >= least_probability)
+    chosen[:, 0] = categories[:, 0] >= 0
+    return chosen
 
 
 @dataclass(frozen=True)
@@ -180,7 +231,6 @@ def _fit_logistic(
         slopes = rows.T @ (counts * (_logistic(log_odds) - truth)) + strength * away
         return float(value + strength @ away**2 / 2), slopes
 
-    # A nearer neighbour or a larger share never lowers the confidence.
     bounds = [(None, None)] + [(0.0, None)] * features.shape[1]
     fitted = minimize(loss, prior, jac=True, bounds=bounds, method="L-BFGS-B")
     weights: list[float] = fitted.x.tolist()

@@ -9,13 +9,8 @@ import numpy as np
 
 from prodcat_index.errors import QueryError
 from prodcat_index.types import MISSING, BoolArray, Float64Array
-from prodcat_index.voting.calibration import MINIMUM_CARDS, Calibration
-from prodcat_index.voting.thresholds import (
-    CERTAINTY,
-    CategoryTree,
-    category_sets,
-    likeliest_prefixes,
-)
+from prodcat_index.voting.calibration import MINIMUM_CARDS, Calibration, category_sets
+from prodcat_index.voting.thresholds import CERTAINTY, CategoryTree, likeliest_prefixes
 from prodcat_index.voting.vote import Vote
 
 

@@ -1,6 +1,6 @@
-"""Thresholds for a target precision, and category sets for a target coverage.
+"""Thresholds for a target precision: for whole categories, and for prefixes to back off to.
 
-Everything that is fitted here on calibration cards is applied with numpy alone.
+What is fitted here on calibration cards is applied with numpy alone.
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ PREFIX_THRESHOLDS = tuple(thousandth / 1000 for thousandth in range(1000, 500, -
 # Bounds of what is read from a stored index: arrays as long as a number of cards are made of it.
 CardCount = Annotated[int, Field(ge=0, le=2**22)]
 CardCounts = Annotated[tuple[CardCount, ...], Field(max_length=1000)]
-Shares = Annotated[tuple[float, ...], Field(max_length=1000)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Shares = Annotated[tuple[Share, ...], Field(max_length=1000)]
 
 
 @dataclass(frozen=True)
@@ -49,12 +50,12 @@ class PrecisionCurve:
     wrong: CardCounts  # wrong answers among them
 
     def __post_init__(self) -> None:
-        _check_columns(self.thresholds, self.answered, self.wrong)
-        if not _rise((0, *reversed(self.thresholds), 1)):
-            raise ValueError("The thresholds of a precision curve must fall, from 1 to 0.")
+        check_columns(self.thresholds, self.answered, self.wrong)
+        if not is_rising(reversed(self.thresholds)):
+            raise ValueError("The thresholds of a precision curve must fall.")
         counts = zip(self.wrong, self.answered, strict=True)
-        if not _rise((0, *self.answered, self.cards)) or any(
-            not 0 <= wrong <= answered or answered == 0 for wrong, answered in counts
+        if not is_rising((*self.answered, self.cards)) or any(
+            answered == 0 or wrong > answered for wrong, answered in counts
         ):
             raise ValueError("The numbers of answers and mistakes must fit together.")
 
@@ -214,10 +215,7 @@ class BackOffCurve:
     accuracy: Shares  # share of right prefixes among them
 
     def __post_init__(self) -> None:
-        columns = (self.precisions, self.thresholds, self.coverage, self.accuracy)
-        _check_columns(*columns)
-        if not all(0 <= value <= 1 for column in columns for value in column):
-            raise ValueError("The values of a back-off curve must be from 0 to 1.")
+        check_columns(self.precisions, self.thresholds, self.coverage, self.accuracy)
 
     def accept_at(self, precision: float) -> Acceptance | None:
         """Return what holds for a precision, that of the next higher hundredth."""
@@ -271,60 +269,12 @@ def _count_prefixes(confidence: Float64Array, right: BoolArray) -> tuple[Int64Ar
     return answered, wrong
 
 
-@dataclass(frozen=True)
-class SetCurve:
-    """Probability of the true category of the calibration cards (split conformal prediction)."""
-
-    cards: CardCount  # calibration cards, those whose true category got no vote included
-    ranks: CardCounts  # rising places, from 1, in the order of falling probability
-    probabilities: Shares  # of the true category at these places, falling
-
-    def __post_init__(self) -> None:
-        _check_columns(self.ranks, self.probabilities)
-        if not _rise((0, *self.ranks, self.cards)):
-            raise ValueError("The ranks of a set curve must rise, to the number of cards at most.")
-        if not _rise((0, *reversed(self.probabilities), 1)):
-            raise ValueError("The probabilities of a set curve must fall, from 1 to 0.")
-
-    @property
-    def highest_coverage(self) -> float:
-        """The highest coverage that sets can keep; the other true categories got no vote."""
-        return self.ranks[-1] / (self.cards + 1) if self.ranks else 0.0
-
-    def least_probability(self, coverage: float) -> float | None:
-        """Return the least probability of a category in a set, None above the highest coverage."""
-        if not 0 < coverage < 1:
-            raise ValueError(f"The coverage must be above 0 and below 1; it is {coverage}.")
-        # Rounded up, but not for an error of rounding: 0.55 * 20 is 11.000000000000002.
-        rank = np.ceil(coverage * (self.cards + 1) - 1e-9)
-        place = int(np.searchsorted(self.ranks, rank))
-        return self.probabilities[place] if place < len(self.ranks) else None
-
-
-def set_curve(
-    probabilities: Float64Array, categories: Int64Array, true_codes: Int64Array
-) -> SetCurve:
-    """Rank the probabilities of the true categories of the calibration cards."""
-    is_true = (categories == true_codes[:, None]) & (categories >= 0)
-    falling = -np.sort(-probabilities[is_true])
-    ranks = np.arange(1, len(falling) + 1)
-    kept = subsample_evenly(ranks, POINTS)
-    return SetCurve(len(true_codes), tuple(ranks[kept].tolist()), tuple(falling[kept].tolist()))
-
-
-def category_sets(
-    probabilities: Float64Array, categories: Int64Array, least_probability: float
-) -> BoolArray:
-    """Return which categories belong to each set, (n, k); the most probable one always does."""
-    chosen: BoolArray = (categories >= 0) & (probabilities >= least_probability)
-    chosen[:, 0] = categories[:, 0] >= 0
-    return chosen
-
-
-def _check_columns(*columns: Sized) -> None:
+def check_columns(*columns: Sized) -> None:
+    """Raise ValueError if the columns of a curve differ in length."""
     if len(set(map(len, columns))) > 1:
         raise ValueError("The columns of a calibration curve must have the same length.")
 
 
-def _rise(values: Iterable[float]) -> bool:
+def is_rising(values: Iterable[float]) -> bool:
+    """Return whether no value is below the one before it."""
     return all(low <= high for low, high in pairwise(values))

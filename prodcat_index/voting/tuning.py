@@ -14,7 +14,7 @@ from prodcat_index.types import Float64Array, Int64Array
 from prodcat_index.voting.calibration import Calibration
 from prodcat_index.voting.metrics import accuracy, macro_f1, weighted_f1
 from prodcat_index.voting.pool import Pool, Ranked, rank
-from prodcat_index.voting.thresholds import CardCount
+from prodcat_index.voting.thresholds import CardCount, Share
 from prodcat_index.voting.vote import VoteParameters, category_totals, neighbour_shares
 
 Objective = Literal["weighted-f1", "macro-f1", "accuracy", "nll"]
@@ -43,12 +43,8 @@ UNSEEN = 0.01
 class Setting:
     """Weights of the blocks, in their order, and the vote."""
 
-    weights: tuple[float, ...]
+    weights: Annotated[tuple[Share, ...], Field(min_length=1, max_length=1000)]
     vote: VoteParameters
-
-    def __post_init__(self) -> None:
-        if not self.weights or not all(0 <= weight <= 1 for weight in self.weights):
-            raise ValueError(f"Weights must be from 0 to 1, one a block; they are {self.weights}.")
 
 
 @dataclass(frozen=True)
@@ -102,15 +98,11 @@ class Tuning:
     before: Step
     equal: Step
     after: Step
-    recall: float
+    recall: Share
     path: Steps
     weight_surface: Steps
     vote_surface: Steps
     calibration: Calibration | None = None
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.recall <= 1:
-            raise ValueError(f"The recall of a tuning must be from 0 to 1; it is {self.recall}.")
 
     @property
     def steps(self) -> tuple[Step, ...]:
