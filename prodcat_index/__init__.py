@@ -1,44 +1,108 @@
-"""Nearest-neighbour product categorizer: cards in, categories and similar products out."""
+"""Nearest-neighbour product categorizer: cards in, categories and similar products out.
+
+The names in ``__all__`` are the public API. Each is imported when it is first used, so that
+``import prodcat_index`` and ``prodcat --help`` stay quick.
+"""
 
 from __future__ import annotations
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
-__all__ = [
-    "Card",
-    "Catalogue",
-    "ProdcatError",
-    "ProductIndex",
-    "ProductKNNClassifier",
-    "evaluate",
-    "read_catalogue",
-    "read_labels",
-]
-
-_HOMES = {
-    "Card": "prodcat_index.cards.card",
-    "Catalogue": "prodcat_index.cards.card",
-    "ProdcatError": "prodcat_index.errors",
-    "ProductIndex": "prodcat_index.index.product_index",
-    "ProductKNNClassifier": "prodcat_index.index.classifier",
-    "evaluate": "prodcat_index.evaluation.evaluate",
-    "read_catalogue": "prodcat_index.cards.catalogue",
-    "read_labels": "prodcat_index.cards.catalogue",
-}
-
 if TYPE_CHECKING:
-    from prodcat_index.cards.card import Card, Catalogue
-    from prodcat_index.cards.catalogue import read_catalogue, read_labels
-    from prodcat_index.errors import ProdcatError
-    from prodcat_index.evaluation.evaluate import evaluate
-    from prodcat_index.index.classifier import ProductKNNClassifier
-    from prodcat_index.index.product_index import ProductIndex
+    from prodcat_index.cards.card import Card as Card
+    from prodcat_index.cards.card import Catalogue as Catalogue
+    from prodcat_index.cards.catalogue import read_catalogue as read_catalogue
+    from prodcat_index.cards.catalogue import read_labels as read_labels
+    from prodcat_index.cards.duplicates import Groups as Groups
+    from prodcat_index.cards.duplicates import find_groups as find_groups
+    from prodcat_index.cards.split import Split as Split
+    from prodcat_index.cards.split import read_split as read_split
+    from prodcat_index.cards.splitting import split_catalogue as split_catalogue
+    from prodcat_index.demo.folder import make_demo_catalogue as make_demo_catalogue
+    from prodcat_index.encoders.base import Encoded as Encoded
+    from prodcat_index.encoders.base import Encoder as Encoder
+    from prodcat_index.encoders.cache import EmbeddingCache as EmbeddingCache
+    from prodcat_index.encoders.registry import list_encoders as list_encoders
+    from prodcat_index.encoders.registry import make_encoder as make_encoder
+    from prodcat_index.errors import CatalogueError as CatalogueError
+    from prodcat_index.errors import EncoderError as EncoderError
+    from prodcat_index.errors import IndexFolderError as IndexFolderError
+    from prodcat_index.errors import PictureError as PictureError
+    from prodcat_index.errors import ProdcatError as ProdcatError
+    from prodcat_index.errors import QueryError as QueryError
+    from prodcat_index.evaluation.evaluate import evaluate as evaluate
+    from prodcat_index.evaluation.result import Evaluation as Evaluation
+    from prodcat_index.findings import Finding as Finding
+    from prodcat_index.index.classifier import ProductKNNClassifier as ProductKNNClassifier
+    from prodcat_index.index.product_index import ProductIndex as ProductIndex
+    from prodcat_index.learning.finetuning.finetune import Finetuned as Finetuned
+    from prodcat_index.learning.finetuning.finetune import FinetuneSettings as FinetuneSettings
+    from prodcat_index.learning.finetuning.finetune import finetune as finetune
+    from prodcat_index.reports.explore import Exploration as Exploration
+    from prodcat_index.reports.explore import explore as explore
+    from prodcat_index.reports.explore_page import write_exploration as write_exploration
+    from prodcat_index.reports.report import Report as Report
+    from prodcat_index.reports.report import report as report
+    from prodcat_index.reports.report_page import write_report as write_report
+    from prodcat_index.reports.sheet import SheetRow as SheetRow
+    from prodcat_index.reports.sheet import draw_sheet as draw_sheet
+    from prodcat_index.voting.metrics import Score as Score
+    from prodcat_index.voting.prediction import Explanation as Explanation
+    from prodcat_index.voting.prediction import Neighbour as Neighbour
+    from prodcat_index.voting.prediction import Prediction as Prediction
+    from prodcat_index.voting.prediction import Predictions as Predictions
+    from prodcat_index.voting.tuning import Tuning as Tuning
+    from prodcat_index.voting.vote import VoteParameters as VoteParameters
+
+__version__ = "0.1.0"
+
+# Module -> the public names in it.
+_PUBLIC = {
+    "cards.card": ("Card", "Catalogue"),
+    "cards.catalogue": ("read_catalogue", "read_labels"),
+    "cards.duplicates": ("Groups", "find_groups"),
+    "cards.split": ("Split", "read_split"),
+    "cards.splitting": ("split_catalogue",),
+    "encoders.base": ("Encoded", "Encoder"),
+    "encoders.cache": ("EmbeddingCache",),
+    "encoders.registry": ("list_encoders", "make_encoder"),
+    "voting.metrics": ("Score",),
+    "voting.prediction": ("Explanation", "Neighbour", "Prediction", "Predictions"),
+    "voting.tuning": ("Tuning",),
+    "voting.vote": ("VoteParameters",),
+    "learning.finetuning.finetune": ("Finetuned", "FinetuneSettings", "finetune"),
+    "index.classifier": ("ProductKNNClassifier",),
+    "index.product_index": ("ProductIndex",),
+    "evaluation.evaluate": ("evaluate",),
+    "evaluation.result": ("Evaluation",),
+    "reports.explore": ("Exploration", "explore"),
+    "reports.explore_page": ("write_exploration",),
+    "reports.report": ("Report", "report"),
+    "reports.report_page": ("write_report",),
+    "reports.sheet": ("SheetRow", "draw_sheet"),
+    "demo.folder": ("make_demo_catalogue",),
+    "errors": (
+        "CatalogueError",
+        "EncoderError",
+        "IndexFolderError",
+        "PictureError",
+        "ProdcatError",
+        "QueryError",
+    ),
+    "findings": ("Finding",),
+}
+_MODULES = {name: module for module, names in _PUBLIC.items() for name in names}
+__all__ = ["__version__", *_MODULES]
 
 
 def __getattr__(name: str) -> Any:
-    """Import a public name when it is first used, so that ``prodcat --help`` stays quick."""
-    if name not in _HOMES:
+    """Import a public name when it is first used."""
+    if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(_HOMES[name]), name)
+    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    """Return the public names, those that are not imported yet among them."""
+    return sorted(__all__)

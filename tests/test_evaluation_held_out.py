@@ -53,9 +53,10 @@ def test_a_calibration_tells_the_probability_of_the_vote_that_was_judged() -> No
     decided = vote(found.similarities, labels.codes[found.rows], labels.sizes, parameters)
     calibration = fit_calibration(decided, found.similarities, held_out.true, labels.names)
     assert calibration is not None
+    probabilities = calibration.model.probabilities(decided, found.similarities)
     told = held_out.vote({"description": 1.0}, parameters, calibration).calibrated
     assert told is not None
-    assert told.tolist() == calibration.confidence(decided, found.similarities).tolist()
+    assert told.tolist() == calibration.model.confidence(probabilities).tolist()
     assert told.tolist() != raw.shares[:, 0].tolist()  # type: ignore[index]
 
 

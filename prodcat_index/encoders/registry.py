@@ -203,7 +203,13 @@ _PACKAGES = {
 
 
 def list_encoders() -> list[EncoderFacts]:
-    """List the encoders that have a name, those of the presets first, and what is in the cache."""
+    """List the encoders that have a name, those of the presets first, and what is in the cache.
+
+    Returns
+    -------
+    list of EncoderFacts
+        Spec, kind, size, licence, preset and state of each encoder.
+    """
     models = cached_models()
     preset = {spec: name for name, specs in PRESETS.items() for spec in specs.values()}
     listed = [

@@ -102,6 +102,11 @@ class ProductKNNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
         y
             Shape (n,): classes of any one type.
 
+        Returns
+        -------
+        ProductKNNClassifier
+            The classifier itself.
+
         Raises
         ------
         ValueError

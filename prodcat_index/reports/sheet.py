@@ -240,7 +240,19 @@ def draw_strip(tiles: Sequence[Tile]) -> bytes:
 
 @dataclass(frozen=True)
 class SheetRow:
-    """One listing with the cards near it, and what is predicted and true of it, if known."""
+    """One listing with the cards near it, and what is predicted and true of it, if known.
+
+    Attributes
+    ----------
+    title, image
+        Title and path of the picture of the listing.
+    neighbours
+        Cards from ``ProductIndex.search`` or of a prediction, nearest first.
+    prediction
+        Prediction for the listing; None in a search.
+    truth
+        True category of the listing; None where it is unknown.
+    """
 
     title: str
     image: str
