@@ -1,4 +1,4 @@
-"""What is decided from a calibration, and what is said where there is none."""
+"""Decisions by a calibration, and the notes and errors where there is none."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a prediction says, as Python objects, as JSON and as a table."""
+"""Predictions as Python objects, as JSON and as a table."""
 
 from __future__ import annotations
 

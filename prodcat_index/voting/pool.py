@@ -12,7 +12,8 @@ import numpy.typing as npt
 from prodcat_index.types import MISSING, BoolArray, Float32Array, Float64Array, Int64Array
 from prodcat_index.voting.vote import first_of_category
 
-# What an equally near candidate falls behind by for every one before it: less than any rounding.
+# Added to the distance for every candidate before it, so that equally near ones keep their order:
+# less than any difference of float32 similarities.
 TIE_EPSILON = 1e-11
 
 

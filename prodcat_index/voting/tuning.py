@@ -70,7 +70,7 @@ class Tuning:
     Attributes
     ----------
     objective
-        What was maximised.
+        The objective that was maximised.
     cards
         Number of cards that were predicted, without those that calibrate.
     categories
