@@ -13,7 +13,7 @@ from prodcat_index.types import MISSING, BoolArray, Float32Array, Float64Array, 
 from prodcat_index.voting.vote import first_of_category
 
 # Added to the distance for every candidate before it, so that equally near ones keep their order:
-# less than any difference of float32 similarities.
+# even hundreds of them add less than the rounding of a float32 similarity.
 TIE_EPSILON = 1e-11
 
 
