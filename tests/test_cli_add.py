@@ -54,8 +54,8 @@ def test_new_cards_answer_and_old_ones_stay(shop: Path) -> None:
         0,
         "Added 2 cards to indexes/shop: 11 cards in 4 categories.\n",
     )
-    asked = ("query", "--text", "garden gnome", "-k", "2", "--format", "json")
-    assert [n["id"] for n in prodcat(*asked, cwd=shop).json] == ["n1", "n2"]
+    query = ("query", "--text", "garden gnome", "-k", "2", "--format", "json")
+    assert [n["id"] for n in prodcat(*query, cwd=shop).json] == ["n1", "n2"]
     listing = ("predict", "--title", "clay gnome", "--k", "2", "--format", "json")
     assert prodcat(*listing, cwd=shop).json[0]["category"] == "Garden > Gnomes"
     similar = prodcat("similar", "b1", "-k", "20", "--format", "json", cwd=shop).json
@@ -87,7 +87,7 @@ def test_the_same_file_twice_changes_nothing(shop: Path) -> None:
         0,
         "Added 0 cards to indexes/shop: 11 cards in 4 categories.\n",
     )
-    assert "note: 2 cards are in the index already, and are skipped: n1, n2" in again.err
+    assert "note: 2 cards are in the index already (skipped): n1, n2" in again.err
     assert content_of(shop / "indexes") == before
 
 
@@ -141,8 +141,8 @@ def test_info_says_what_was_added_and_when_to_build_again(shop: Path) -> None:
     fresh = prodcat("info", "--format", "json", cwd=shop).json
     assert (fresh["growth"], fresh["advice"]) == (None, "")
     added = prodcat("add", "delivery/new.csv", cwd=shop)
-    told = prodcat("info", "--format", "json", cwd=shop).json
-    growth = told["growth"]
+    shown = prodcat("info", "--format", "json", cwd=shop).json
+    growth = shown["growth"]
     assert (growth["fitted_cards"], growth["new_categories"]) == (9, 1)
     assert growth["new_category_cards"] == 2
     assert [drift["block"] for drift in growth["drifts"]] == [
@@ -152,10 +152,10 @@ def test_info_says_what_was_added_and_when_to_build_again(shop: Path) -> None:
         "material",
     ]
     # 2 of 11 cards are 18.2 %: no more than a fifth, but all of a new category.
-    assert told["advice"].startswith(
+    assert shown["advice"].startswith(
         "Build the index again with all cards: 18.2% are of new categories"
     )
-    assert f"note: {told['advice']}" in added.err
+    assert f"note: {shown['advice']}" in added.err
     table = prodcat("info", cwd=shop).out
-    assert told["advice"] in table
+    assert shown["advice"] in table
     assert "2 cards (18.2%) were added since it was built" in table

@@ -101,12 +101,12 @@ def test_the_head_goes_on_telling_the_same_categories() -> None:
     old = built()
     new = old.add(catalogue([row("x", "iron anvil", "anvil in grey", category="anvil")]))
     assert new.parts.labels.names == ("anvil", *old.parts.labels.names)
-    told = []
+    named = []
     for parts in (old.parts, new.parts):
         assert parts.learned is not None and parts.learned.model.head is not None
         head = parts.learned.model.head
-        told.append([parts.labels.names[code] for code in head.categories])
-    assert told[0] == told[1] == sorted(THINGS)
+        named.append([parts.labels.names[code] for code in head.categories])
+    assert named[0] == named[1] == sorted(THINGS)
     listings = [Card(title="red kettle"), Card(description="mug in pink")]
     assert new.predict(listings, head_exponent=1.0).categories == ["kettle", "mug"]
 
@@ -197,9 +197,7 @@ def test_cards_that_are_there_already_are_skipped_and_counted() -> None:
     """A shop exports its whole catalogue every night; yesterday's cards must not stop it."""
     grown = plane().add(catalogue([OLD[1], NEW[0], OLD[3]]))
     assert grown.parts.catalogue.ids == ["a", "b", "c", "d", "e"]
-    assert grown.findings[0] == Finding(
-        "cards are in the index already, and are skipped", ("b", "d")
-    )
+    assert grown.findings[0] == Finding("cards are in the index already (skipped)", ("b", "d"))
 
 
 def test_nothing_new_changes_nothing() -> None:
@@ -250,12 +248,12 @@ def test_other_texts_than_those_of_the_index_are_refused() -> None:
         both.add(catalogue(NEW, ("title",)))
 
 
-def test_what_cannot_be_embedded_is_told() -> None:
+def test_what_cannot_be_embedded_is_a_finding() -> None:
     """A file with the wrong columns would be swallowed whole."""
     grown = plane().add(catalogue([row("h", "", "only words"), row("i", "1 1")]))
     assert [str(finding) for finding in grown.findings] == [
         "1 card has description, which this index does not embed: h",
-        "1 card has nothing that the index knows, and are never found: h",
+        "1 card has nothing that this index can embed, so they are never found: h",
     ]
 
 
@@ -328,7 +326,7 @@ def test_chance_is_what_random_halves_show() -> None:
 
 
 def test_the_drift_of_many_cards_is_as_exact_as_that_of_a_few() -> None:
-    """Large shops would be told to build again, or never: float16 counts to 2048, in twos on."""
+    """Large shops would rebuild for nothing, or never: float16 counts to 2048, in twos on."""
     rows = np.repeat(np.array([[0.6, 0.8], [0.8, 0.6]], np.float16), 20_000, axis=0)
     apart = np.linalg.norm(rows[-1].astype(np.float64) - rows[0])
     mean, present = np.zeros(2, np.float32), np.ones(40_000, bool)

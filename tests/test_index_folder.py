@@ -305,7 +305,7 @@ def locked(saved: Path) -> Iterator[Path]:
         other.communicate(timeout=10)
 
 
-def test_a_second_writer_is_told_to_wait(locked: Path, new_index: ProductIndex) -> None:
+def test_a_second_writer_has_to_wait(locked: Path, new_index: ProductIndex) -> None:
     before = content_of(locked)
     with pytest.raises(IndexFolderError) as caught:
         new_index.save(locked)

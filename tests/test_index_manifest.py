@@ -1,4 +1,4 @@
-"""What a manifest may say; it may come from a stranger."""
+"""Checks of a manifest, which may come from a stranger."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def rewrite(folder: Path, content: bytes) -> None:
     (folder / MANIFEST).write_bytes(content)
 
 
-def test_the_manifest_says_what_is_inside(saved: Path) -> None:
+def test_the_manifest_describes_the_index(saved: Path) -> None:
     manifest = read_manifest(saved)
     assert (manifest.cards, manifest.labelled, manifest.categories) == (9, 8, 3)
     assert manifest.text_modalities == ("title", "description")
@@ -193,7 +193,7 @@ def grown(**change: Any) -> Callable[[Any], None]:
     return number_of("growth", {**growth, "drifts": [drift], **change})
 
 
-def test_a_growth_that_fits_is_read(saved: Path) -> None:
+def test_a_drift_that_fits_is_read(saved: Path) -> None:
     """Or the refusals below would be of something else."""
     change_manifest(saved, grown())
     drift = read_manifest(saved).drift
@@ -218,9 +218,7 @@ def test_a_growth_that_fits_is_read(saved: Path) -> None:
         ({"extra": 1}, "growth.extra"),
     ],
 )
-def test_a_growth_that_cannot_be_is_refused(
-    saved: Path, change: dict[str, Any], where: str
-) -> None:
-    """Cards that nothing was fitted on would pass for others, and advice would be made up."""
+def test_a_drift_that_cannot_be_is_refused(saved: Path, change: dict[str, Any], where: str) -> None:
+    """Cards that nothing was fitted on would pass for others, and rebuilding be advised in vain."""
     change_manifest(saved, grown(**change))
     check_damaged(saved, where)

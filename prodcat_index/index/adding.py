@@ -22,8 +22,8 @@ from prodcat_index.types import MISSING, BoolArray, Float64Array, chunks
 
 # A mebibyte or some of float16 rows, beside which their sums are small.
 ROWS_AT_ONCE = 8192
-KNOWN = "cards are in the index already, and are skipped"
-NOTHING = "cards have nothing that the index knows, and are never found"
+KNOWN = "cards are in the index already (skipped)"
+NOTHING = "cards have nothing that this index can embed, so they are never found"
 LABELS = ("category", "category_id", "group")
 
 AnyBlock = TypeVar("AnyBlock", Block, LearnedBlock)
@@ -94,8 +94,8 @@ def _comparable_pictures(old: Sequence[str], new: Sequence[str]) -> tuple[list[s
     moved = [bool(a and b and a != b) for a, b in zip(old, new, strict=True)]
     sides = []
     for paths in (old, new):
-        asked = [path if has else "" for path, has in zip(paths, moved, strict=True)]
-        digests = content_digests("picture", asked)
+        compared = [path if has else "" for path, has in zip(paths, moved, strict=True)]
+        digests = content_digests("picture", compared)
         sides.append([digest or path for digest, path in zip(digests, paths, strict=True)])
     return sides[0], sides[1]
 

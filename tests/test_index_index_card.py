@@ -15,7 +15,7 @@ from prodcat_index.index.product_index import ProductIndex
 @pytest.fixture(scope="module")
 def manifest(index: ProductIndex, tmp_path_factory: pytest.TempPathFactory) -> Manifest:
     """Of an index that is said to have 1,000 cards, so that shares are easy to read."""
-    folder = tmp_path_factory.mktemp("advice") / "index"
+    folder = tmp_path_factory.mktemp("card") / "index"
     return replace(read_manifest(index.save(folder)), cards=1000)
 
 
@@ -42,18 +42,18 @@ def test_an_index_that_nothing_was_added_to_says_nothing(manifest: Manifest) -> 
 
 
 @pytest.mark.parametrize(
-    ("added", "told"), [(200, ""), (201, "20.1% were added since it was built")]
+    ("added", "reason"), [(200, ""), (201, "20.1% were added since it was built")]
 )
-def test_more_than_a_fifth_is_much(manifest: Manifest, added: int, told: str) -> None:
-    expected = f"Build the index again with all cards: {told}." if told else ""
+def test_more_than_a_fifth_is_much(manifest: Manifest, added: int, reason: str) -> None:
+    expected = f"Build the index again with all cards: {reason}." if reason else ""
     assert rebuild_reason(grown(manifest, added)) == expected
 
 
-@pytest.mark.parametrize(("cards", "told"), [(50, ""), (51, "5.1% are of new categories")])
+@pytest.mark.parametrize(("cards", "reason"), [(50, ""), (51, "5.1% are of new categories")])
 def test_more_than_a_twentieth_of_new_categories_is_much(
-    manifest: Manifest, cards: int, told: str
+    manifest: Manifest, cards: int, reason: str
 ) -> None:
-    expected = f"Build the index again with all cards: {told}." if told else ""
+    expected = f"Build the index again with all cards: {reason}." if reason else ""
     assert rebuild_reason(grown(manifest, new=(3, cards))) == expected
 
 
@@ -72,12 +72,12 @@ def test_drift_must_be_large_beyond_chance_and_of_many_cards(
     manifest: Manifest, cards: int, shift: float, chance: float, is_far: bool
 ) -> None:
     """A delivery of twenty boots to a large shop must not call for a new index."""
-    told = rebuild_reason(grown(manifest, drifts=(("title", cards, shift, chance),)))
+    found = rebuild_reason(grown(manifest, drifts=(("title", cards, shift, chance),)))
     expected = "those that were added are unlike the others in title"
-    assert told == (f"Build the index again with all cards: {expected}." if is_far else "")
+    assert found == (f"Build the index again with all cards: {expected}." if is_far else "")
 
 
-def test_all_reasons_are_told_in_one_sentence(manifest: Manifest) -> None:
+def test_all_reasons_are_in_one_sentence(manifest: Manifest) -> None:
     drifts = (("title", 250, 0.5, 0.1), ("description", 250, 0.1, 0.1))
     assert rebuild_reason(grown(manifest, 250, (2, 100), drifts)) == (
         "Build the index again with all cards: 25.0% were added since it was built; 10.0% are of "
