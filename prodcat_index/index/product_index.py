@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from html import escape
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -25,7 +24,7 @@ from prodcat_index.index.parts import (
     check_comparable,
     encode_listings,
 )
-from prodcat_index.index.search import Neighbours, find_neighbours
+from prodcat_index.index.search import find_neighbours
 from prodcat_index.index.storage import load_parts, save_next, save_parts, save_settings
 from prodcat_index.index.tune import SAMPLE, tune
 from prodcat_index.types import BoolArray
@@ -273,14 +272,14 @@ class ProductIndex:
         card = Card(title=query) if isinstance(query, str) else query
         check_comparable(self.parts, [card])
         queries = self.parts.with_learned(*encode_listings(self.parts.blocks, [card]))
-        found = self._find(queries, k, weights)
-        if not found.weights.any():
+        found = self._nearest(queries, k, weights)
+        if found is None:
             weighed = ", ".join(self.parts.weighed_modalities(weights))
             raise QueryError(
                 f"This query has nothing that the index can compare: it weighs {weighed}, and the "
                 "query has none of these that can be read and is known."
             )
-        return self._answers.neighbours(found, queries, 0)
+        return found
 
     def similar(
         self, card_id: str, k: int = 10, *, weights: Weights | None = None
@@ -308,11 +307,11 @@ class ProductIndex:
         row, blocks = self._row(card_id), self.parts.blocks
         vectors = [block.vectors[[row]].astype(np.float32) for block in blocks]
         queries = self.parts.with_learned(vectors, np.array([[b.present[row] for b in blocks]]))
-        found = self._find(queries, k, weights, np.arange(len(self)) != row)
-        if not found.weights.any():
+        found = self._nearest(queries, k, weights, np.arange(len(self)) != row)
+        if found is None:
             weighed = ", ".join(self.parts.weighed_modalities(weights))
             raise QueryError(f"The card {card_id!r} has none of {weighed}; give other weights.")
-        return self._answers.neighbours(found, queries, 0)
+        return found
 
     def card(self, card_id: str) -> Card:
         """Return a card of the index.
@@ -376,16 +375,15 @@ class ProductIndex:
             If a parameter is impossible, if the listings and the index have no modality in
             common, or if a target is given and the index is not calibrated for this vote.
         """
-        given: dict[str, Any] = {
-            "k": k,
-            "temperature": temperature,
-            "prior_exponent": prior_exponent,
-            "head_exponent": head_exponent,
-        }
-        parts = self.parts
-        parameters = replace(parts.vote, **{n: v for n, v in given.items() if v is not None})
-        vector, own_vector = parts.weight_vector(weights), parts.weight_vector(None)
-        is_own = parameters == parts.vote and np.allclose(vector, own_vector)
+        parts, own = self.parts, self.parts.vote
+        parameters = VoteParameters(
+            own.k if k is None else k,
+            own.temperature if temperature is None else temperature,
+            own.prior_exponent if prior_exponent is None else prior_exponent,
+            own.head_exponent if head_exponent is None else head_exponent,
+        )
+        vector = parts.weight_vector(weights)
+        is_own = parameters == own and np.allclose(vector, parts.weight_vector(None))
         trusted = trusted_calibration(parts.calibration, is_own)
         # Before anything is embedded, which may take hours.
         check_targets(trusted, precision, coverage)
@@ -531,12 +529,13 @@ class ProductIndex:
         changed = replace(parts, weights=weights, vote=setting.vote, tuning=tuning)
         return ProductIndex(changed, self.findings)
 
-    def _find(
+    def _nearest(
         self, queries: Queries, k: int, weights: Weights | None, eligible: BoolArray | None = None
-    ) -> Neighbours:
-        vector, k = self.parts.weight_vector(weights), min(k, len(self))
-        space = self.parts.space
-        return find_neighbours(space, queries.vectors, queries.present, vector, k, eligible)
+    ) -> list[Neighbour] | None:
+        """Return the neighbours of the only query; None if it has nothing that is weighed."""
+        vector, space, k = self.parts.weight_vector(weights), self.parts.space, min(k, len(self))
+        found = find_neighbours(space, queries.vectors, queries.present, vector, k, eligible)
+        return self._answers.neighbours(found, queries, 0) if found.weights.any() else None
 
     def _row(self, card_id: str) -> int:
         ids = self.parts.catalogue.ids
