@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +52,17 @@ def test_commands_and_options_of_the_pages_exist(page: str) -> None:
         assert name != "prodcat" or words[1].startswith(("-", "[")), line
         known = {option for parameter in COMMANDS[name].params for option in parameter.opts}
         assert {word for word in words if word.startswith("--")} <= {*known, "--help"}, line
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_names_that_the_python_of_the_pages_imports_exist(page: str) -> None:
+    """A reader would copy an example that fails in its first line."""
+    text = (ROOT / page).read_text(encoding="utf-8")
+    for block in re.findall(r"^```python\n(.*?)^```$", text, flags=re.MULTILINE | re.DOTALL):
+        for node in ast.walk(ast.parse(block)):
+            if isinstance(node, ast.ImportFrom) and node.module:
+                module = import_module(node.module)
+                assert [name.name for name in node.names if not hasattr(module, name.name)] == []
 
 
 @pytest.mark.parametrize("page", PAGES)
