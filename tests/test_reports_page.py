@@ -14,8 +14,8 @@ from prodcat_index.errors import ProdcatError
 from prodcat_index.reports.explore import explore
 from prodcat_index.reports.explore_page import write_exploration
 from prodcat_index.reports.page import (
-    Picture,
     Table,
+    data_uri,
     excerpt,
     render_page,
     write_count,
@@ -24,6 +24,7 @@ from prodcat_index.reports.page import (
     write_file,
     write_percent,
 )
+from prodcat_index.reports.style import Picture
 
 ATTACK = "<script>alert('x')</script>\"'><img src=x onerror=alert(1)> {{ 7 * 7 }} $x^2$ &lt;b&gt;"
 
@@ -103,7 +104,7 @@ def test_every_picture_has_words_and_every_link_a_target(hostile: Reader) -> Non
 
 def test_a_picture_inside_the_page_is_the_file() -> None:
     picture = Picture("a.jpg", b"\xff\xd8 content", "alt")
-    head, content = picture.data_uri.split(",")
+    head, content = data_uri(picture).split(",")
     assert head == "data:image/jpeg;base64" and b64decode(content) == b"\xff\xd8 content"
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from PIL import Image
 
 from prodcat_index.reports import style
@@ -18,6 +19,11 @@ from prodcat_index.voting.tuning import Setting, Step, Tuning
 from prodcat_index.voting.vote import VoteParameters
 
 NAMES = ["image", "title", "description", "title:sbert:ai-forever/sbert_large_nlu_ru", "a $x$ b_c"]
+
+
+def draw(function: Any) -> Any:
+    """Return what draws, without what makes a file of it."""
+    return function.__wrapped__
 
 
 def made_up(blocks: int, value: float = 0.9, k: int = 5) -> Tuning:
@@ -67,21 +73,12 @@ def test_a_vote_that_was_not_on_the_grid_is_drawn() -> None:
     assert len(draw_tuning(made_up(2, k=8), NAMES[:2]).content) > 10_000
 
 
-@pytest.fixture
-def drawn(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """The figure that is drawn, instead of its file."""
-    from matplotlib.figure import Figure
-
-    plain = Figure(layout="constrained")
-    monkeypatch.setattr(style, "draw_png", lambda draw, *_: draw(plain) or b"")
-    return plain
-
-
-def test_profiles_and_votes_are_those_of_the_surfaces(drawn: Any) -> None:
+def test_profiles_and_votes_are_those_of_the_surfaces() -> None:
     """The figure would show the objective over another block's weight."""
     found = made_up(4)
     on_the_grid = replace(found.after, vote=VoteParameters(5, 0.1))
-    draw_tuning(replace(found, after=on_the_grid), NAMES[:4])
+    drawn = Figure(layout="constrained")
+    draw(draw_tuning)(drawn, replace(found, after=on_the_grid), NAMES[:4])
     panels = {axes.get_xlabel(): axes for axes in drawn.axes if axes.get_xlabel()}
     for block, name in enumerate(style.axis_label(n, width=190) for n in NAMES[:4]):
         line, tuned, equal = panels[f"weight of {name}"].lines
@@ -98,18 +95,19 @@ def test_profiles_and_votes_are_those_of_the_surfaces(drawn: Any) -> None:
     assert votes.texts[0].get_position() == (1, 1)
 
 
-def test_learning_curves_are_the_history_and_mark_the_kept_epoch(drawn: Any) -> None:
+def test_learning_curves_are_the_history_and_mark_the_kept_epoch() -> None:
     """The encoder of another epoch would seem to be kept."""
     history = [{"epoch": e, "loss": 1 / e} for e in (0.5, 1, 1.5, 2)]
     history += [{"epoch": 1, "f1": 0.8}, {"epoch": 2, "f1": 0.7}]
-    picture = draw_learning_curves(history, 0.6)
+    drawn = Figure()
+    words = draw(draw_learning_curves)(drawn, history, 0.6)
     scores, loss = drawn.axes
     assert list(scores.lines[0].get_ydata()) == [0.6, 0.6]
     assert scores.lines[1].get_xydata().tolist() == [[1, 0.8], [2, 0.7]]
     assert loss.lines[0].get_xydata().tolist() == [[0.5, 2], [1, 1], [1.5, 1 / 1.5], [2, 0.5]]
     texts = [text.get_text() for text in scores.texts]
     assert texts == ["not fine-tuned 0.600", "kept: 0.800"]
-    assert picture.alt.endswith("over 2 epochs, from 0.600 to 0.800.")
+    assert words.endswith("over 2 epochs, from 0.600 to 0.800.")
 
 
 def test_the_title_names_what_was_gained() -> None:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from prodcat_index.reports import style
-from prodcat_index.reports.page import Picture, write_count, write_figure, write_percent
+from prodcat_index.reports.page import write_count, write_figure, write_percent
+from prodcat_index.reports.style import drawn_as
 from prodcat_index.types import Float64Array, Int64Array
 
 if TYPE_CHECKING:
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 
     from prodcat_index.reports.explore import Categories
     from prodcat_index.reports.languages import Languages
-    from prodcat_index.reports.measurements import TextLengths
 
 
 # Inches of a bar, and of what is around the bars.
@@ -30,84 +30,75 @@ ASPECTS = {0.5: "1 : 2", 1.0: "1 : 1", 2.0: "2 : 1"}
 SMALLEST_DOT, LARGEST_DOT = 12.0, 400.0
 
 
-def draw_missing(missing: Mapping[str, float]) -> Picture:
+@drawn_as("missing.png")
+def draw_missing(figure: Figure, missing: Mapping[str, float]) -> str:
     """Draw the share of the cards that lack a value, column by column."""
-
-    def draw(figure: Figure) -> None:
-        axes = figure.add_subplot()
-        axes.barh(range(len(missing)), 1.0, color=style.LINE, height=0.6)
-        axes.barh(range(len(missing)), list(missing.values()), color=style.VERMILLION, height=0.6)
-        style.name_rows(axes, [style.axis_label(column) for column in missing])
-        for place, share in enumerate(missing.values()):
-            style.write_after(axes, 1.0, place, write_percent(share))
-        _show_shares(axes, "cards without a value")
-
+    axes = figure.add_subplot()
+    figure.set_figheight(FRAME + BAR * len(missing))
+    axes.barh(range(len(missing)), 1.0, color=style.LINE, height=0.6)
+    axes.barh(range(len(missing)), list(missing.values()), color=style.VERMILLION, height=0.6)
+    style.name_rows(axes, [style.axis_label(column) for column in missing])
+    for place, share in enumerate(missing.values()):
+        style.write_after(axes, 1.0, place, write_percent(share))
+    _show_shares(axes, "cards without a value")
     shown = "; ".join(f"{name} {write_percent(share)}" for name, share in missing.items())
-    alt = f"Bars: share of the cards without a value. {shown}."
-    return Picture("missing.png", style.draw_png(draw, FRAME + BAR * len(missing)), alt)
+    return f"Bars: share of the cards without a value. {shown}."
 
 
-def draw_rank_sizes(categories: Categories) -> Picture:
+@drawn_as("category-sizes.png")
+def draw_rank_sizes(figure: Figure, categories: Categories) -> str:
     """Draw the size of each category against its rank, both on logarithmic scales."""
+    axes = figure.add_subplot()
     sizes = list(categories.sizes.values())
     half = categories.largest_that_hold_half_of_the_cards
-
-    def draw(figure: Figure) -> None:
-        axes = figure.add_subplot()
-        axes.loglog(
-            range(1, len(sizes) + 1), sizes, ".-", color=style.BLUE, linewidth=1, markersize=5
-        )
-        _mark(axes, half, f"half of the cards in the {half:,} largest")
-        axes.set(xlabel="rank of the category by size", ylabel="cards")
-        style.show_counts(axes.xaxis, axes.yaxis)
-
-    alt = (
+    ranks = range(1, len(sizes) + 1)
+    axes.loglog(ranks, sizes, ".-", color=style.BLUE, linewidth=1, markersize=5)
+    _mark(axes, half, f"half of the cards in the {half:,} largest")
+    axes.set(xlabel="rank of the category by size", ylabel="cards")
+    style.show_counts(axes.xaxis, axes.yaxis)
+    return (
         f"Line on logarithmic scales: category sizes fall from {write_count(sizes[0])} cards to "
         f"{write_count(sizes[-1])} over {write_count(len(sizes))} categories; the "
         f"{write_count(half)} largest hold half of the cards."
     )
-    return Picture("category-sizes.png", style.draw_png(draw, 4.2), alt)
 
 
-def draw_largest(sizes: Mapping[str, int]) -> Picture:
+@drawn_as("largest-categories.png")
+def draw_largest(figure: Figure, sizes: Mapping[str, int]) -> str:
     """Draw the sizes of categories as bars."""
-
-    def draw(figure: Figure) -> None:
-        axes = figure.add_subplot()
-        names = [style.axis_label(category, style.shorten_path) for category in sizes]
-        style.draw_bars(
-            axes, names, list(sizes.values()), list(map(write_count, sizes.values())), style.BLUE
-        )
-        axes.set(xlabel="cards", xlim=(0, 1.12 * max(sizes.values())))
-        axes.xaxis.set_major_formatter("{x:,.0f}")
-
+    axes = figure.add_subplot()
+    figure.set_figheight(FRAME + BAR * len(sizes))
+    names = [style.axis_label(category, style.shorten_path) for category in sizes]
+    counts = list(sizes.values())
+    style.draw_bars(axes, names, counts, list(map(write_count, counts)), style.BLUE)
+    axes.set(xlabel="cards", xlim=(0, 1.12 * max(counts)))
+    axes.xaxis.set_major_formatter("{x:,.0f}")
     shown = "; ".join(f"{category} {write_count(size)}" for category, size in sizes.items())
-    alt = f"Bars: cards of the largest categories. {shown}."
-    return Picture("largest-categories.png", style.draw_png(draw, FRAME + BAR * len(sizes)), alt)
+    return f"Bars: cards of the largest categories. {shown}."
 
 
-def draw_lengths(name: str, file_name: str, text: TextLengths) -> Picture:
+@drawn_as("text-lengths.png")
+def draw_lengths(figure: Figure, name: str, lengths: Int64Array) -> str:
     """Draw a histogram of text lengths on a logarithmic scale."""
-    spread, lengths = text.characters, text.lengths
-    assert spread is not None
-
-    def draw(figure: Figure) -> None:
-        axes = figure.add_subplot()
-        axes.hist(lengths, bins=_bins(lengths).tolist(), color=style.BLUE)
-        axes.set(xscale="log", xlabel="characters", ylabel="cards")
-        axes.yaxis.set_major_formatter("{x:,.0f}")
-        _mark(axes, spread.median, f"median {spread.median:,.0f}")
-        style.show_counts(axes.xaxis)
-
-    alt = (
-        f"Histogram of the characters of {name}: from {write_figure(spread.least)} to "
-        f"{write_figure(spread.most)}, half of them up to {write_figure(spread.median)}."
+    axes = figure.add_subplot()
+    figure.set_figheight(3.0)
+    axes.hist(lengths, bins=_bins(lengths).tolist(), color=style.BLUE)
+    axes.set(xscale="log", xlabel="characters", ylabel="cards")
+    axes.yaxis.set_major_formatter("{x:,.0f}")
+    median = float(np.median(lengths))
+    _mark(axes, median, f"median {median:,.0f}")
+    style.show_counts(axes.xaxis)
+    return (
+        f"Histogram of the characters of {name}: from {write_figure(lengths.min())} to "
+        f"{write_figure(lengths.max())}, half of them up to {write_figure(median)}."
     )
-    return Picture(file_name, style.draw_png(draw, 3.0), alt)
 
 
-def draw_languages(columns: Mapping[str, Languages]) -> Picture:
+@drawn_as("languages.png")
+def draw_languages(figure: Figure, columns: Mapping[str, Languages]) -> str:
     """Draw the shares of the languages in each column as one bar."""
+    axes = figure.add_subplot()
+    figure.set_figheight(FRAME + 0.5 + 0.4 * len(columns))
     shares = {name: column.shares for name, column in columns.items()}
     totals = sum((Counter[str](column) for column in shares.values()), Counter[str]())
     ranked = sorted(totals, key=lambda language: (-totals[language], language))
@@ -118,22 +109,17 @@ def draw_languages(columns: Mapping[str, Languages]) -> Picture:
     whole = np.array([sum(column.values()) for column in shares.values()])
     parts |= {"others": whole - sum(parts.values()), "undetermined": 1 - whole}
     colours = [*style.PALETTE[: len(parts) - 2], style.GREY, style.LINE]
-
-    def draw(figure: Figure) -> None:
-        axes = figure.add_subplot()
-        left = np.zeros(len(columns))
-        for (language, widths), colour in zip(parts.items(), colours, strict=True):
-            if widths.max() > ROUNDING:
-                places = range(len(columns))
-                axes.barh(places, widths, left=left, color=colour, height=0.6, label=language)
-            left += widths
-        style.name_rows(axes, [style.axis_label(column) for column in columns])
-        _show_shares(axes, "texts")
-        axes.legend(**style.LEGEND_ABOVE, ncols=len(parts))
-
+    left = np.zeros(len(columns))
+    for (language, widths), colour in zip(parts.items(), colours, strict=True):
+        if widths.max() > ROUNDING:
+            places = range(len(columns))
+            axes.barh(places, widths, left=left, color=colour, height=0.6, label=language)
+        left += widths
+    style.name_rows(axes, [style.axis_label(column) for column in columns])
+    _show_shares(axes, "texts")
+    axes.legend(**style.LEGEND_ABOVE, ncols=len(parts))
     shown = "; ".join(f"{column} {_list_shares(part)}" for column, part in shares.items())
-    alt = f"Stacked bars: languages of each text column. {shown}."
-    return Picture("languages.png", style.draw_png(draw, FRAME + 0.5 + 0.4 * len(columns)), alt)
+    return f"Stacked bars: languages of each text column. {shown}."
 
 
 def _list_shares(shares: Mapping[str, float]) -> str:
@@ -141,37 +127,31 @@ def _list_shares(shares: Mapping[str, float]) -> str:
     return ", ".join(shown) or "undetermined"
 
 
-def draw_picture_sizes(sizes: Int64Array) -> Picture:
+@drawn_as("picture-sizes.png")
+def draw_picture_sizes(figure: Figure, sizes: Int64Array) -> str:
     """Draw width against height, shape (n, 2), a larger dot where more pictures are of one size."""
+    axes = figure.add_subplot()
+    figure.set_size_inches(5.6, 5.2)
     different, counts = np.unique(sizes, axis=0, return_counts=True)
+    low, high = 0.8 * sizes.min(), 1.25 * sizes.max()
+    for aspect, ratio in ASPECTS.items():
+        axes.axline((1, 1 / aspect), (2, 2 / aspect), color=style.NEUTRAL, lw=1, linestyle=":")
+        start = max(low, low * aspect)
+        place = (start, start / aspect)
+        axes.annotate(ratio, place, (18, 3), textcoords="offset points", color=style.GREY)
     largest = int(counts.max())
-
-    def draw(figure: Figure) -> None:
-        axes = figure.add_subplot()
-        low, high = 0.8 * sizes.min(), 1.25 * sizes.max()
-        for aspect, ratio in ASPECTS.items():
-            axes.axline(
-                (1, 1 / aspect), (2, 2 / aspect), color=style.NEUTRAL, linewidth=1, linestyle=":"
-            )
-            start = max(low, low * aspect)
-            place = (start, start / aspect)
-            axes.annotate(ratio, place, (18, 3), textcoords="offset points", color=style.GREY)
-        areas = SMALLEST_DOT + (LARGEST_DOT - SMALLEST_DOT) * (counts - 1) / max(largest - 1, 1)
-        axes.scatter(
-            different[:, 0], different[:, 1], s=areas, color=style.BLUE, alpha=0.45, linewidths=0
-        )
-        width, height = different[counts.argmax()]
-        axes.text(0, 1.02, f"most often {width} x {height}: {largest:,}", transform=axes.transAxes)
-        axes.set(xscale="log", yscale="log", xlim=(low, high), ylim=(low, high), aspect="equal")
-        axes.set(xlabel="width, pixels", ylabel="height, pixels")
-        style.show_counts(axes.xaxis, axes.yaxis)
-
-    (left, bottom), (right, top) = sizes.min(axis=0), sizes.max(axis=0)
-    alt = (
-        f"Dots: width against height of {write_count(len(sizes))} pictures, {left} to {right} "
-        f"pixels wide and {bottom} to {top} pixels high."
+    areas = SMALLEST_DOT + (LARGEST_DOT - SMALLEST_DOT) * (counts - 1) / max(largest - 1, 1)
+    widths, heights = different.T
+    axes.scatter(widths, heights, s=areas, color=style.BLUE, alpha=0.45, linewidths=0)
+    width, height = different[counts.argmax()]
+    axes.text(0, 1.02, f"most often {width} x {height}: {largest:,}", transform=axes.transAxes)
+    axes.set(xscale="log", yscale="log", xlim=(low, high), ylim=(low, high), aspect="equal")
+    axes.set(xlabel="width, pixels", ylabel="height, pixels")
+    style.show_counts(axes.xaxis, axes.yaxis)
+    return (
+        f"Dots: width against height of {write_count(len(sizes))} pictures, {widths.min()} to "
+        f"{widths.max()} pixels wide and {heights.min()} to {heights.max()} pixels high."
     )
-    return Picture("picture-sizes.png", style.draw_png(draw, 5.2, 5.6), alt)
 
 
 def _mark(axes: Axes, x: float, text: str) -> None:

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from prodcat_index.reports import style
-from prodcat_index.reports.page import (
-    Picture,
-    write_counted,
-    write_figure,
-    write_percent,
-    write_score,
-)
+from prodcat_index.reports.page import write_count, write_counted, write_percent, write_score
+from prodcat_index.reports.style import drawn_as
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -45,62 +41,56 @@ STEADY = 0.05
 BUCKETS_END = 1.45
 
 
-def draw_f1(rows: Sequence[Row]) -> Picture:
+@drawn_as("weighted-f1.png")
+def draw_f1(figure: Figure, rows: Sequence[Row]) -> str:
     """Draw the weighted F1 of each method with its interval."""
-
-    def draw(figure: Figure) -> None:
-        axes = figure.add_subplot()
-        for place, row in enumerate(rows):
-            _, colour, marker = KINDS.get(row.kind, ("", *OTHER_KIND))
-            axes.hlines(place, row.interval.low, row.interval.high, color=colour, linewidth=2)
-            axes.plot(row.weighted_f1, place, marker, color=colour, markersize=7)
-            style.write_after(axes, row.interval.high, place, write_score(row.weighted_f1))
-        for kind in dict.fromkeys(row.kind for row in rows):
-            meaning, colour, marker = KINDS.get(kind, (kind, *OTHER_KIND))
-            axes.plot([], [], f"{marker}-", color=colour, linewidth=2, label=meaning)
-        low = min(row.interval.low for row in rows)
-        high = max(row.interval.high for row in rows)
-        room = max(high - low, 0.01)
-        axes.set(xlim=(low - 0.05 * room, high + 0.15 * room))
-        axes.set_xlabel("weighted F1, with the 95 % interval")
-        style.name_rows(axes, [style.axis_label(row.name) for row in rows])
-        axes.legend(**style.LEGEND_ABOVE, ncols=3)
-
+    axes = figure.add_subplot()
+    figure.set_figheight(FRAME + ROW * len(rows))
+    for place, row in enumerate(rows):
+        _, colour, marker = KINDS.get(row.kind, ("", *OTHER_KIND))
+        axes.hlines(place, row.interval.low, row.interval.high, color=colour, linewidth=2)
+        axes.plot(row.weighted_f1, place, marker, color=colour, markersize=7)
+        style.write_after(axes, row.interval.high, place, write_score(row.weighted_f1))
+    for kind in dict.fromkeys(row.kind for row in rows):
+        meaning, colour, marker = KINDS.get(kind, (kind, *OTHER_KIND))
+        axes.plot([], [], f"{marker}-", color=colour, linewidth=2, label=meaning)
+    low = min(row.interval.low for row in rows)
+    high = max(row.interval.high for row in rows)
+    room = max(high - low, 0.01)
+    axes.set(xlim=(low - 0.05 * room, high + 0.15 * room))
+    axes.set_xlabel("weighted F1, with the 95 % interval")
+    style.name_rows(axes, [style.axis_label(row.name) for row in rows])
+    axes.legend(**style.LEGEND_ABOVE, ncols=3)
     shown = "; ".join(
         f"{row.name} {row.weighted_f1:.3f} ({row.interval.low:.3f} to {row.interval.high:.3f})"
         for row in rows
     )
-    alt = f"Dots with whiskers: weighted F1 and its 95 % interval. {shown}."
-    return Picture("weighted-f1.png", style.draw_png(draw, FRAME + ROW * len(rows)), alt)
+    return f"Dots with whiskers: weighted F1 and its 95 % interval. {shown}."
 
 
-def draw_reliability(scores: Sequence[ConfidenceScore]) -> Picture:
+@drawn_as("reliability.png")
+def draw_reliability(figure: Figure, scores: Sequence[ConfidenceScore]) -> str:
     """Draw accuracy against confidence, in bins of equally many answers."""
-    last = scores[-1]
-    counts = sorted({each.answers for each in last.bins})
-
-    def draw(figure: Figure) -> None:
-        axes = figure.add_subplot()
-        axes.plot([0, 1], [0, 1], color=style.NEUTRAL, linestyle="--", zorder=1)
-        for score in scores:
-            meaning, colour, marker = CONFIDENCES[score.kind]
-            places = np.array([(each.confidence, each.accuracy) for each in score.bins]).T
-            label = f"{meaning}: expected calibration error {score.ece:.3f}"
-            axes.plot(*places, f"{marker}-", color=colour, linewidth=1, label=label)
-        for each in last.bins:
-            ends = wilson_interval(each.accuracy, each.answers)
-            colour = CONFIDENCES[last.kind][1]
-            axes.vlines(each.confidence, *ends, color=colour, alpha=0.4, linewidth=2)
-        axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), aspect="equal")
-        sizes = " or ".join(f"{count:,}" for count in counts)
-        axes.set_xlabel(f"confidence, means of {len(last.bins)} bins of {sizes} answers")
-        axes.set_ylabel("share of right answers")
-        style.show_percents(axes.xaxis, axes.yaxis)
-        axes.legend(**style.LEGEND_ABOVE)
-
+    axes = figure.add_subplot()
+    figure.set_size_inches(5.6, 5.8)
+    axes.plot([0, 1], [0, 1], color=style.NEUTRAL, linestyle="--", zorder=1)
+    for score in scores:
+        meaning, colour, marker = CONFIDENCES[score.kind]
+        places = np.array([(each.confidence, each.accuracy) for each in score.bins]).T
+        label = f"{meaning}: expected calibration error {score.ece:.3f}"
+        axes.plot(*places, f"{marker}-", color=colour, linewidth=1, label=label)
+    bins = scores[-1].bins
+    for each in bins:
+        low, high = wilson_interval(each.accuracy, each.answers)
+        axes.vlines(each.confidence, low, high, color=colour, alpha=0.4, linewidth=2)
+    axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), aspect="equal")
+    sizes = " or ".join(f"{count:,}" for count in sorted({each.answers for each in bins}))
+    axes.set_xlabel(f"confidence, means of {len(bins)} bins of {sizes} answers")
+    axes.set_ylabel("share of right answers")
+    style.show_percents(axes.xaxis, axes.yaxis)
+    axes.legend(**style.LEGEND_ABOVE)
     shown = "; ".join(f"{CONFIDENCES[score.kind][0]} {score.ece:.3f}" for score in scores)
-    alt = f"Accuracy against confidence. Expected calibration errors: {shown}."
-    return Picture("reliability.png", style.draw_png(draw, 5.8, 5.6), alt)
+    return f"Accuracy against confidence. Expected calibration errors: {shown}."
 
 
 def wilson_interval(share: float, count: int) -> tuple[float, float]:
@@ -111,29 +101,27 @@ def wilson_interval(share: float, count: int) -> tuple[float, float]:
     return middle - reach, middle + reach
 
 
-def draw_risk(curve: RiskCoverage, precision: float) -> Picture:
+@drawn_as("risk-coverage.png")
+def draw_risk(figure: Figure, curve: RiskCoverage, precision: float) -> str:
     """Draw the share of wrong answers when only the most confident ones are kept."""
+    axes = figure.add_subplot()
     coverage = coverage_at(curve, precision)
-
-    def draw(figure: Figure) -> None:
-        axes = figure.add_subplot()
-        axes.plot(curve.coverage, curve.risk, color=style.BLUE, linewidth=2)
-        axes.axhline(1 - precision, color=style.VERMILLION, linestyle="--", linewidth=1)
-        axes.vlines(coverage, 0, 1 - precision, color=style.VERMILLION, linestyle="--", linewidth=1)
-        kept = f"{write_percent(precision)} are right among the most confident "
-        none_kept = f"no answers are right {write_percent(precision)} of the time"
-        text = kept + write_percent(coverage) if coverage else none_kept
-        axes.text(0, 1.03, text, transform=axes.transAxes)
-        steady = curve.risk[curve.coverage >= STEADY].max()
-        axes.set(xlim=(0, 1.01), ylim=(0, 1.1 * max(steady, 1 - precision)))
-        axes.set(xlabel="answers kept, the most confident first", ylabel="wrong among them")
-        style.show_percents(axes.xaxis, axes.yaxis)
-
-    alt = (
+    axes.plot(curve.coverage, curve.risk, color=style.BLUE, linewidth=2)
+    dashes: dict[str, Any] = {"color": style.VERMILLION, "linestyle": "--", "linewidth": 1}
+    axes.axhline(1 - precision, **dashes)
+    axes.vlines(coverage, 0, 1 - precision, **dashes)
+    target, kept = write_percent(precision), write_percent(coverage)
+    reached = f"{target} are right among the most confident {kept}"
+    text = reached if coverage else f"no answers are right {target} of the time"
+    axes.text(0, 1.03, text, transform=axes.transAxes)
+    steady = curve.risk[curve.coverage >= STEADY].max()
+    axes.set(xlim=(0, 1.01), ylim=(0, 1.1 * max(steady, 1 - precision)))
+    axes.set(xlabel="answers kept, the most confident first", ylabel="wrong among them")
+    style.show_percents(axes.xaxis, axes.yaxis)
+    return (
         "Line: share of wrong answers against the share of answers kept. "
-        f"{write_percent(coverage)} can be kept at a precision of {write_percent(precision)}."
+        f"{kept} can be kept at a precision of {target}."
     )
-    return Picture("risk-coverage.png", style.draw_png(draw, 3.8), alt)
 
 
 def coverage_at(curve: RiskCoverage, precision: float) -> float:
@@ -142,54 +130,41 @@ def coverage_at(curve: RiskCoverage, precision: float) -> float:
     return float(curve.coverage[curve.risk <= 1 - precision + 1e-12].max(initial=0.0))
 
 
-def draw_buckets(buckets: Sequence[Bucket]) -> Picture:
+@drawn_as("category-sizes.png")
+def draw_buckets(figure: Figure, buckets: Sequence[Bucket]) -> str:
     """Draw the weighted F1 by the number of training cards of the true category."""
-
-    def draw(figure: Figure) -> None:
-        axes = figure.add_subplot()
-        names = [f"{bucket.training_cards} in training" for bucket in buckets]
-        values = [bucket.weighted_f1 for bucket in buckets]
-        style.draw_bars(axes, names, values, [_describe(bucket) for bucket in buckets], style.BLUE)
-        axes.set_xlim(0, BUCKETS_END)
-        axes.set_xticks(np.linspace(0, 1, 6))
-        axes.grid(visible=False)
-        axes.spines["bottom"].set_bounds(0, 1)
-        axes.set_xlabel("weighted F1", x=0.5 / BUCKETS_END)
-
-    shown = "; ".join(f"{bucket.training_cards}: {bucket.weighted_f1:.3f}" for bucket in buckets)
-    alt = f"Bars: weighted F1 by the training cards of the true category. {shown}."
-    return Picture("category-sizes.png", style.draw_png(draw, 0.9 + ROW * len(buckets)), alt)
-
-
-def _describe(bucket: Bucket) -> str:
-    cards = write_counted(bucket.cards, "card")
-    return (
-        f"{bucket.weighted_f1:.3f}   {cards}, "
+    axes = figure.add_subplot()
+    figure.set_figheight(0.9 + ROW * len(buckets))
+    names = [f"{bucket.training_cards} in training" for bucket in buckets]
+    values = [bucket.weighted_f1 for bucket in buckets]
+    texts = [
+        f"{bucket.weighted_f1:.3f}   {write_counted(bucket.cards, 'card')}, "
         f"{write_counted(bucket.categories, 'category', 'categories')}"
-    )
+        for bucket in buckets
+    ]
+    style.draw_bars(axes, names, values, texts, style.BLUE)
+    axes.set_xlim(0, BUCKETS_END)
+    axes.set_xticks(np.linspace(0, 1, 6))
+    axes.grid(visible=False)
+    axes.spines["bottom"].set_bounds(0, 1)
+    axes.set_xlabel("weighted F1", x=0.5 / BUCKETS_END)
+    shown = "; ".join(f"{bucket.training_cards}: {bucket.weighted_f1:.3f}" for bucket in buckets)
+    return f"Bars: weighted F1 by the training cards of the true category. {shown}."
 
 
-def draw_confusions(confusions: Sequence[Confusion]) -> Picture:
+@drawn_as("confusions.png")
+def draw_confusions(figure: Figure, confusions: Sequence[Confusion]) -> str:
     """Draw how often one category is taken for another."""
+    from matplotlib.ticker import MaxNLocator
+
+    axes = figure.add_subplot()
+    figure.set_figheight(FRAME + PAIR * len(confusions))
+    shorten = partial(style.axis_label, shorten=style.shorten_path)
+    names = [f"{shorten(c.true)}\n→ {shorten(c.predicted) or 'nothing'}" for c in confusions]
     counts = [confusion.count for confusion in confusions]
-
-    def draw(figure: Figure) -> None:
-        from matplotlib.ticker import MaxNLocator
-
-        axes = figure.add_subplot()
-        names = [
-            f"{style.axis_label(c.true, style.shorten_path)}\n"
-            f"→ {style.axis_label(c.predicted, style.shorten_path) or 'nothing'}"
-            for c in confusions
-        ]
-        style.draw_bars(axes, names, counts, list(map(write_figure, counts)), style.VERMILLION)
-        axes.set_xlim(0, 1.12 * max(counts))
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        axes.tick_params(axis="y", labelcolor=style.INK)
-        axes.set_xlabel("test cards of the upper category that were taken for the lower one")
-
-    shown = "; ".join(
-        f"{c.true} taken for {c.predicted or 'nothing'} {c.count}" for c in confusions
-    )
-    alt = f"Bars: test cards of one category that were taken for another. {shown}."
-    return Picture("confusions.png", style.draw_png(draw, FRAME + PAIR * len(confusions)), alt)
+    style.draw_bars(axes, names, counts, list(map(write_count, counts)), style.VERMILLION)
+    axes.set_xlim(0, 1.12 * max(counts))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.set_xlabel("test cards of the upper category that were taken for the lower one")
+    shown = (f"{c.true} taken for {c.predicted or 'nothing'} {c.count}" for c in confusions)
+    return f"Bars: test cards of one category that were taken for another. {'; '.join(shown)}."

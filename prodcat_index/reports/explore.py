@@ -58,14 +58,6 @@ def describe_columns(catalogue: Catalogue) -> tuple[Column, ...]:
 
 
 @dataclass(frozen=True)
-class Depth:
-    """Numbers of categories of one depth and of their cards."""
-
-    categories: int
-    cards: int
-
-
-@dataclass(frozen=True)
 class Categories:
     """The categories of a catalogue with their numbers of cards."""
 
@@ -77,7 +69,8 @@ class Categories:
     with_one_card: int
     with_fewer_than_4_cards: int
     largest_that_hold_half_of_the_cards: int
-    by_depth: dict[int, Depth]  # number of parts of the path, shallowest first
+    # Number of parts of the path -> numbers of categories and cards, shallowest first.
+    by_depth: dict[int, dict[str, int]]
 
 
 def count_categories(labels: Iterable[str]) -> Categories:
@@ -97,7 +90,10 @@ def count_categories(labels: Iterable[str]) -> Categories:
         with_one_card=sum(size == 1 for size in sizes),
         with_fewer_than_4_cards=sum(size < 4 for size in sizes),
         largest_that_hold_half_of_the_cards=next((n for n, held in sums if 2 * held >= cards), 0),
-        by_depth={parts: Depth(depths[parts], deep_cards[parts]) for parts in sorted(depths)},
+        by_depth={
+            parts: {"categories": depths[parts], "cards": deep_cards[parts]}
+            for parts in sorted(depths)
+        },
     )
 
 
@@ -112,14 +108,6 @@ class DuplicateGroup:
 
 
 @dataclass(frozen=True)
-class Joined:
-    """Numbers of the groups that a rule makes and of their cards."""
-
-    groups: int
-    cards: int
-
-
-@dataclass(frozen=True)
 class DuplicateGroups:
     """The groups of two or more cards."""
 
@@ -127,7 +115,7 @@ class DuplicateGroups:
     cards: int
     superfluous: int  # cards that would go if one of each group stayed
     groups_of_several_categories: int
-    by_rule: dict[str, Joined]
+    by_rule: dict[str, dict[str, int]]  # what joins cards -> numbers of groups and cards
     largest: list[DuplicateGroup]
     of_several_categories: list[DuplicateGroup]
     notes: list[str]
@@ -150,7 +138,10 @@ def describe_duplicates(catalogue: Catalogue, groups: Groups) -> DuplicateGroups
         cards=cards,
         superfluous=cards - len(found),
         groups_of_several_categories=len(mixed),
-        by_rule={rule: Joined(len(m), sum(map(len, m))) for rule, m in by_rule.items()},
+        by_rule={
+            rule: {"groups": len(members), "cards": sum(map(len, members))}
+            for rule, members in by_rule.items()
+        },
         largest=found[:LISTED_GROUPS],
         of_several_categories=mixed[:LISTED_GROUPS],
         notes=[str(finding) for finding in groups.findings],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 
@@ -14,7 +15,6 @@ from prodcat_index.reports import catalogue_figures as figures
 from prodcat_index.reports.explore import DuplicateGroup, Exploration
 from prodcat_index.reports.measurements import Extreme, TextLengths
 from prodcat_index.reports.page import (
-    Picture,
     Table,
     excerpt,
     render_page,
@@ -25,6 +25,7 @@ from prodcat_index.reports.page import (
     write_percent,
 )
 from prodcat_index.reports.sheet import Tile, draw_strip
+from prodcat_index.reports.style import Picture
 from prodcat_index.types import CATEGORY_SEPARATOR
 
 PAGE, NUMBERS, PICTURES = "explore.html", "explore.json", "pictures"
@@ -103,6 +104,7 @@ def write_exploration(exploration: Exploration, folder: str | Path) -> Path:
 def tabulate_exploration(exploration: Exploration) -> dict[str, Table]:
     """Make the tables of an exploration; that of a text column is named ``text NAME``."""
     categories, pictures = exploration.categories, exploration.pictures
+    duplicates = exploration.duplicates
     languages = [
         (name, language, count, count / column.read)
         for name, column in exploration.languages.items()
@@ -125,7 +127,7 @@ def tabulate_exploration(exploration: Exploration) -> dict[str, Table]:
         "depths": Table(
             "Categories by the number of parts of their path",
             ("parts", "categories", "cards"),
-            [(parts, d.categories, d.cards) for parts, d in categories.by_depth.items()],
+            [(parts, *numbers.values()) for parts, numbers in categories.by_depth.items()],
         ),
         "languages": Table(
             "Languages by their ISO 639 codes",
@@ -141,7 +143,7 @@ def tabulate_exploration(exploration: Exploration) -> dict[str, Table]:
         "rules": Table(
             "What joins the cards; a group may be joined by several",
             ("rule", "groups", "cards"),
-            [(rule, j.groups, j.cards) for rule, j in exploration.duplicates.by_rule.items()],
+            [(rule, *numbers.values()) for rule, numbers in duplicates.by_rule.items()],
         ),
     }
     for name, text in exploration.texts.items():
@@ -191,10 +193,11 @@ def draw_exploration(exploration: Exploration) -> dict[str, list[Picture]]:
         "samples": [],
     }
     for number, (name, text) in enumerate(exploration.texts.items(), start=1):
-        figure = f"text-{number}-lengths.png"
-        drawn[f"text {name}"] = (
-            [figures.draw_lengths(name, figure, text)] if text.characters else []
-        )
+        drawn[f"text {name}"] = []
+        if text.characters:
+            file_name = f"text-{number}-lengths.png"
+            picture = replace(figures.draw_lengths(name, text.lengths), file_name=file_name)
+            drawn[f"text {name}"].append(picture)
     for number, (category, rows) in enumerate(exploration.samples.items(), start=1):
         heading = f"{category} ({write_count(categories.sizes[category])})"
         drawn["samples"].append(_draw_strip(catalogue, f"sample-{number:02}", heading, rows))

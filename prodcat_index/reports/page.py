@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from prodcat_index.errors import ProdcatError
-from prodcat_index.reports.style import ELLIPSIS
+from prodcat_index.reports.style import ELLIPSIS, Picture
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -54,22 +54,6 @@ def excerpt(text: str, letters: int) -> str:
 
 
 @dataclass(frozen=True)
-class Picture:
-    """A picture of a page, with the words for those who cannot see it."""
-
-    file_name: str
-    content: bytes
-    alt: str
-    heading: str = ""
-
-    @property
-    def data_uri(self) -> str:
-        """The picture as an address that holds it."""
-        media_type = MEDIA_TYPES[Path(self.file_name).suffix]
-        return f"data:{media_type};base64,{b64encode(self.content).decode('ascii')}"
-
-
-@dataclass(frozen=True)
 class Table:
     """A table for a page or a terminal."""
 
@@ -87,6 +71,12 @@ class Table:
     def is_number(self, column: int) -> bool:
         """Return whether a column holds numbers alone."""
         return not any(isinstance(row[column], str) for row in self.rows)
+
+
+def data_uri(picture: Picture) -> str:
+    """Return an address that holds the picture itself."""
+    media_type = MEDIA_TYPES[Path(picture.file_name).suffix]
+    return f"data:{media_type};base64,{b64encode(picture.content).decode('ascii')}"
 
 
 def render_page(template: str, **values: Any) -> str:
@@ -111,6 +101,7 @@ def _environment() -> Environment:
         percent=write_percent,
         score=write_score,
         excerpt=excerpt,
+        data_uri=data_uri,
     )
     return environment
 

@@ -14,7 +14,6 @@ from prodcat_index.index.storage import PACKAGES
 from prodcat_index.reports import evaluation_figures as figures
 from prodcat_index.reports.page import (
     NO_BREAK,
-    Picture,
     Table,
     excerpt,
     render_page,
@@ -26,6 +25,7 @@ from prodcat_index.reports.page import (
 )
 from prodcat_index.reports.report import Report
 from prodcat_index.reports.sheet import thumbnail
+from prodcat_index.reports.style import Picture
 from prodcat_index.reports.tuning_figures import draw_tuning
 from prodcat_index.voting.vote import VoteParameters
 

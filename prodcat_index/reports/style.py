@@ -1,4 +1,4 @@
-"""The look that figures and sheets share: colours, font, shortened texts, plots as PNG files."""
+"""The look that figures and sheets share: colours, font, shortened texts, pictures."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ import io
 import warnings
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
-from functools import cache
+from dataclasses import dataclass
+from functools import cache, wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeAlias
 
 from prodcat_index.cards.cleaning import tidy
 from prodcat_index.types import CATEGORY_SEPARATOR
@@ -32,7 +33,9 @@ ELLIPSIS = "…"
 # Far more than fits anywhere: a description of a megabyte need not be measured.
 LONGEST = 1_000
 
-WIDTH, DPI, LETTERS = 8.0, 120, 10
+# Inches, but for a figure that sets another size; dots per inch; points.
+WIDTH, HEIGHT, DPI, LETTERS = 8.0, 4.0, 120, 10
+# Pixels that a label of an axis may take.
 LABEL_WIDTH = 400
 # Where a legend hides no line: above the axes.
 LEGEND_ABOVE: dict[str, Any] = {"loc": "lower center", "bbox_to_anchor": (0.5, 1.0)}
@@ -125,21 +128,44 @@ def axis_label(text: str, shorten: Shorten = shorten_middle, width: int = LABEL_
     return shorten(tidy(text), load_font(round(LETTERS * DPI / 72)), width)
 
 
-def draw_png(draw: Callable[[Figure], None], height: float, width: float = WIDTH) -> bytes:
-    """Draw a figure of so many inches in the common look, as a PNG file."""
-    import matplotlib
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
+P = ParamSpec("P")
 
-    file = io.BytesIO()
-    with matplotlib.rc_context(LOOK), warnings.catch_warnings():
-        # Letters that the font lacks become boxes.
-        warnings.filterwarnings("ignore", message="Glyph")
-        figure = Figure(figsize=(width, height), layout="constrained")
-        FigureCanvasAgg(figure)
-        draw(figure)
-        figure.savefig(file, format="png", dpi=DPI)
-    return file.getvalue()
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture file, with the words for those who cannot see it."""
+
+    file_name: str
+    content: bytes
+    alt: str
+    heading: str = ""
+
+
+def drawn_as(
+    file_name: str,
+) -> Callable[[Callable[Concatenate[Figure, P], str]], Callable[P, Picture]]:
+    """Let a function that draws on a figure and returns its words return a PNG picture."""
+
+    def decorate(draw: Callable[Concatenate[Figure, P], str]) -> Callable[P, Picture]:
+        @wraps(draw)
+        def make_picture(*args: P.args, **kwargs: P.kwargs) -> Picture:
+            import matplotlib
+            from matplotlib.backends.backend_agg import FigureCanvasAgg
+            from matplotlib.figure import Figure
+
+            file = io.BytesIO()
+            with matplotlib.rc_context(LOOK), warnings.catch_warnings():
+                # Letters that the font lacks become boxes.
+                warnings.filterwarnings("ignore", message="Glyph")
+                figure = Figure(figsize=(WIDTH, HEIGHT), layout="constrained")
+                FigureCanvasAgg(figure)
+                alt = draw(figure, *args, **kwargs)
+                figure.savefig(file, format="png", dpi=DPI)
+            return Picture(file_name, file.getvalue(), alt)
+
+        return make_picture
+
+    return decorate
 
 
 def draw_bars(

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from prodcat_index.learning.finetuning.training_data import best_epoch
 from prodcat_index.reports import style
-from prodcat_index.reports.page import Picture, write_figure
+from prodcat_index.reports.page import write_figure
+from prodcat_index.reports.style import drawn_as
 from prodcat_index.types import Float64Array
 
 if TYPE_CHECKING:
@@ -30,31 +31,29 @@ TRIANGLE = np.array([[0.0, 0.0], [1.0, 0.0], [0.5, 3**0.5 / 2]])
 DARKEST = 0.2
 # Room above the largest loss, where the note of the kept epoch stands.
 HEADROOM = 1.25
+# Points; a star looks smaller than a disc.
+MARKERS = {"o": 10, "*": 17}
 
 
-def draw_tuning(tuning: Tuning, blocks: Sequence[str]) -> Picture:
+@drawn_as("tuning.png")
+def draw_tuning(figure: Figure, tuning: Tuning, blocks: Sequence[str]) -> str:
     """Draw what tuning found."""
+    figure.set_size_inches(WIDTH if len(blocks) > 1 else VOTES_WIDTH, HEIGHT)
     names = [style.axis_label(block, width=NAME_WIDTH) for block in blocks]
-
-    def draw(figure: Figure) -> None:
-        panels = _lay_out(figure, len(names))
-        _draw_votes(panels.pop("votes"), tuning)
-        if len(names) == 3:
-            _draw_triangle(panels["0"], tuning, names)
-        elif panels:
-            _draw_profiles(figure, list(panels.values()), tuning, names)
-        figure.suptitle(_title(tuning, names))
-
+    panels = _lay_out(figure, len(names))
+    _draw_votes(panels.pop("votes"), tuning)
+    if len(names) == 3:
+        _draw_triangle(panels["0"], tuning, names)
+    elif panels:
+        _draw_profiles(figure, list(panels.values()), tuning, names)
+    figure.suptitle(_title(tuning, names))
     found = tuning.after
-    weights = zip(blocks, found.weights, strict=True)
-    best = [f"{name} {write_figure(weight)}" for name, weight in weights]
+    best = [f"{name} {write_figure(w)}" for name, w in zip(blocks, found.weights, strict=True)]
     best += [f"k {found.vote.k}", f"temperature {found.vote.temperature:g}"]
-    alt = (
+    return (
         f"Surfaces of {tuning.objective} over weights, and over k and temperature. Best at "
         f"{'; '.join(best)}."
     )
-    width = WIDTH if len(names) > 1 else VOTES_WIDTH
-    return Picture("tuning.png", style.draw_png(draw, HEIGHT, width), alt)
 
 
 def _lay_out(figure: Figure, blocks: int) -> dict[str, Axes]:
@@ -87,19 +86,10 @@ def _draw_triangle(axes: Axes, tuning: Tuning, names: Sequence[str]) -> None:
         axes.annotate(
             f"only {name}", corner, away, textcoords="offset points", ha="center", va=side
         )
-    for label, step, size in (("equal weights", tuning.equal, 90), ("tuned", tuning.after, 280)):
+    for label, step, marker in (("equal weights", tuning.equal, "o"), ("tuned", tuning.after, "*")):
         ((left, bottom),) = _mix_corners([step])
-        marker = "*" if label == "tuned" else "o"
-        axes.scatter(
-            left,
-            bottom,
-            s=size,
-            marker=marker,
-            color=style.VERMILLION,
-            edgecolor=style.WHITE,
-            label=label,
-            zorder=3,
-        )
+        look: dict[str, Any] = {"color": style.VERMILLION, "mec": style.WHITE, "clip_on": False}
+        axes.plot(left, bottom, marker, ms=MARKERS[marker], label=label, **look)
     axes.set_aspect("equal")
     axes.set_axis_off()
     axes.legend(loc="upper left", bbox_to_anchor=(-0.05, 1.0))
@@ -152,70 +142,51 @@ def _draw_votes(axes: Axes, tuning: Tuning) -> None:
     found = tuning.after.vote
     # An index may keep a vote of its own that is not on the grid.
     if found in [step.vote for step in tuning.vote_surface]:
-        _frame_cell(axes, many.index(found.k), temperatures.index(found.temperature))
+        place = (many.index(found.k), temperatures.index(found.temperature))
+        box = {"facecolor": style.WHITE, "edgecolor": style.VERMILLION, "linewidth": 2.5}
+        axes.text(*place, "tuned", color=style.INK, ha="center", va="center", bbox=box)
     axes.figure.colorbar(heat, ax=axes, label=tuning.objective, format="%.3f", extend="min")
 
 
-def _frame_cell(axes: Axes, column: int, row: int) -> None:
-    from matplotlib.patches import Rectangle
-
-    for colour, width in ((style.WHITE, 5), (style.VERMILLION, 2.5)):
-        corner = (column - 0.5, row - 0.5)
-        frame = Rectangle(corner, 1, 1, fill=False, edgecolor=colour, linewidth=width)
-        frame.set_clip_on(False)
-        axes.add_patch(frame)
-    axes.text(
-        column,
-        row,
-        "tuned",
-        color=style.INK,
-        ha="center",
-        va="center",
-        fontsize="small",
-        bbox={"boxstyle": "round,pad=0.15", "facecolor": style.WHITE, "edgecolor": "none"},
-    )
-
-
-def draw_learning_curves(history: Sequence[Mapping[str, float]], before: float) -> Picture:
+@drawn_as("learning-curves.png")
+def draw_learning_curves(
+    figure: Figure, history: Sequence[Mapping[str, float]], before: float
+) -> str:
     """Draw the training loss and the weighted F1 of the valid part over the epochs."""
+    from matplotlib.ticker import MaxNLocator
+
     losses = [(entry["epoch"], entry["loss"]) for entry in history if "loss" in entry]
     scores = [(entry["epoch"], entry["f1"]) for entry in history if "f1" in entry]
     best = best_epoch(history)
-
-    def draw(figure: Figure) -> None:
-        from matplotlib.ticker import MaxNLocator
-
-        axes = figure.add_subplot()
-        right = axes.twinx()
-        right.plot(*zip(*losses, strict=True), color=style.VERMILLION, linewidth=1)
-        right.set_ylim(0, HEADROOM * max(loss for _, loss in losses))
-        right.set_ylabel("training loss", color=style.VERMILLION)
-        right.grid(visible=False)
-        right.spines["right"].set_visible(True)
-        axes.axhline(before, color=style.GREY, linestyle="--", linewidth=1)
-        axes.annotate(
-            f"not fine-tuned {before:.3f}",
-            (0, before),
-            (6, -4),
-            color=style.GREY,
-            va="top",
-            xycoords=("axes fraction", "data"),
-            textcoords="offset points",
-        )
-        axes.plot(*zip(*scores, strict=True), "o-", color=style.BLUE)
-        kept = f"kept: {best[1]:.3f}"
-        axes.annotate(kept, best, (0, 8), color=style.BLUE, ha="center", textcoords="offset points")
-        axes.margins(y=0.2)
-        axes.set_xlim(0, scores[-1][0] + 0.2)
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        axes.set_xlabel("epoch")
-        axes.set_ylabel("weighted F1, valid part", color=style.BLUE)
-        # The score lies above the loss, whose axes would otherwise cover it.
-        axes.set_zorder(right.get_zorder() + 1)
-        axes.patch.set_visible(False)
-
-    alt = (
+    axes = figure.add_subplot()
+    right = axes.twinx()
+    right.plot(*zip(*losses, strict=True), color=style.VERMILLION, linewidth=1)
+    right.set_ylim(0, HEADROOM * max(loss for _, loss in losses))
+    right.set_ylabel("training loss", color=style.VERMILLION)
+    right.grid(visible=False)
+    right.spines["right"].set_visible(True)
+    axes.axhline(before, color=style.GREY, linestyle="--", linewidth=1)
+    axes.annotate(
+        f"not fine-tuned {before:.3f}",
+        (0, before),
+        (6, -4),
+        color=style.GREY,
+        va="top",
+        xycoords=("axes fraction", "data"),
+        textcoords="offset points",
+    )
+    axes.plot(*zip(*scores, strict=True), "o-", color=style.BLUE)
+    kept = f"kept: {best[1]:.3f}"
+    axes.annotate(kept, best, (0, 8), color=style.BLUE, ha="center", textcoords="offset points")
+    axes.margins(y=0.2)
+    axes.set_xlim(0, scores[-1][0] + 0.2)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.set_xlabel("epoch")
+    axes.set_ylabel("weighted F1, valid part", color=style.BLUE)
+    # The score lies above the loss, whose axes would otherwise cover it.
+    axes.set_zorder(right.get_zorder() + 1)
+    axes.patch.set_visible(False)
+    return (
         f"Lines: training loss and weighted F1 of the valid part over {scores[-1][0]:g} epochs, "
         f"from {before:.3f} to {best[1]:.3f}."
     )
-    return Picture("learning-curves.png", style.draw_png(draw, 4.0), alt)
