@@ -50,8 +50,10 @@ def test_outliers_are_told_by_fences_on_a_logarithmic_scale() -> None:
     assert not is_outlier([1, 2, 4, 8, 16, 32, 64]).any()
 
 
-def test_one_picture_of_another_size_is_outlier_among_equal_ones() -> None:
+def test_one_picture_of_another_size_is_an_outlier_among_equal_ones() -> None:
     assert is_outlier([512] * 20 + [511]).tolist() == [False] * 20 + [True]
+    # What differs by rounding alone does not differ.
+    assert not is_outlier([0.3] * 20 + [0.1 + 0.2]).any()
 
 
 @given(st.lists(st.floats(0.001, 1e9), min_size=1, max_size=50), st.floats(0.01, 100))

@@ -113,6 +113,9 @@ def test_mistakes_are_shown_beside_the_training_cards_nearest_to_them(found: Rep
     assert shown and not any(card.is_right for card in shown)
     for confusion, cards in found.confusions:
         assert {(c.true, c.predicted) for c in cards} <= {(confusion.true, confusion.predicted)}
+        same = answers[answers["true"] == confusion.true]
+        surest = sorted(same.loc[same["predicted"] == confusion.predicted, "confidence"])[::-1]
+        assert [card.confidence for card in cards] == surest[: len(cards)]
     for card in [*shown, *found.examples.queue]:
         assert card.neighbours[0].id == answers.loc[card.id, "nearest_id"]
         assert len(card.neighbours) == NEAREST

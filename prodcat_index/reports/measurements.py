@@ -71,7 +71,7 @@ def is_outlier(values: npt.ArrayLike) -> BoolArray:
     if not logs.size:
         return np.zeros(0, dtype=bool)
     first, third = np.quantile(logs, (0.25, 0.75))
-    # What equals a quartile is never beyond it, whatever interpolation rounds to.
+    # Among equal values the reach is 0: one that differs by rounding alone is no outlier.
     reach = FENCE * (third - first) + 1e-9
     return np.asarray((logs < first - reach) | (logs > third + reach))
 

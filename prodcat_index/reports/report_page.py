@@ -37,7 +37,7 @@ CONTENTS = {
     "sizes": "By the size of the category",
     "tree": "In the tree of categories",
     "confusions": "Worst confusions",
-    "review": "Least sure answers",
+    "review": "Least confident answers",
     "tuning": "Tuning",
 }
 METRICS = {
@@ -179,7 +179,7 @@ def _tabulate_settings(report: Report) -> Table:
         "projection learned from labels": settings["projection"],
         "versions": ", ".join(f"{name} {number}" for name, number in packages.items()),
     }
-    return Table("How the figures came about", ("setting", "value"), list(rows.items()))
+    return Table("Settings of the evaluation", ("setting", "value"), list(rows.items()))
 
 
 def _write_mean(counts: list[int]) -> str:

@@ -348,7 +348,7 @@ def _put_listing(canvas: Canvas, top: int, row: SheetRow) -> int:
             canvas.text(column.right, column.top, verdict, Font(SMALL.size, colour, True), "ra")
         column.text(f"predicted, {row.prediction.share:.0%} vote", SMALL)
         column.gap(4)
-        column.category(row.prediction.category or "nothing to go by")
+        column.category(row.prediction.category or "no category")
     if row.truth:
         column.gap(12)
         column.text("true category", SMALL)
