@@ -99,8 +99,7 @@ def accept_or_review(
     promise = f"precision {precision:g} (with {CERTAINTY:.0%} certainty)"
     n = len(accepted)
     notes = [
-        f"{promise}: accepted {accepted.sum()} of {n}; about {whole.coverage:.0%} of such listings "
-        "are"
+        f"{promise}: accepted {accepted.sum()} of {n} (expected acceptance {whole.coverage:.0%})"
         if whole
         else f"{promise} cannot be reached on the calibration cards: all {n} go to review"
     ]
