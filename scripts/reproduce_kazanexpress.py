@@ -12,8 +12,7 @@ import typer
 
 from prodcat_index.cards.card import Catalogue
 from prodcat_index.cards.catalogue import read_catalogue
-from prodcat_index.cli.options import warn
-from prodcat_index.cli.output import Format, emit
+from prodcat_index.cli.output import emit, note
 from prodcat_index.errors import ProdcatError
 from prodcat_index.evaluation.evaluate import evaluate
 from prodcat_index.evaluation.result import Evaluation, Row
@@ -45,7 +44,7 @@ def reproduce(
     if output and not output.parent.is_dir():
         raise typer.BadParameter(f"there is no folder {output.parent} for --output")
     catalogue = read_catalogue(data_dir / "train.parquet").labelled()
-    warn(catalogue.findings)
+    note(catalogue.findings)
     drawn = draw(catalogue, limit or len(catalogue), seed)
     evaluation = evaluate(drawn, preset=preset, seed=seed, baselines=False)
     show(evaluation)
@@ -67,7 +66,7 @@ def show(evaluation: Evaluation) -> None:
         f"cards, {counts['categories']} categories; "
         f"encoders {evaluation.settings['preset']}; split {split}."
     )
-    emit([line(row) for row in evaluation.rows], Format.table)
+    emit([line(row) for row in evaluation.rows], "table")
     if len(evaluation.catalogue) != ORIGINAL_CARDS:
         typer.echo(
             f"The original's figures are of {ORIGINAL_CARDS:,} cards and these of "

@@ -1,4 +1,4 @@
-"""Running ``prodcat`` as a user does."""
+"""Running ``prodcat`` as a user does, and the list of its commands."""
 
 from __future__ import annotations
 
@@ -6,9 +6,14 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import typer
+
+from prodcat_index.cli.app import app
 
 ENVIRONMENT = {
     **{key: value for key, value in os.environ.items() if key != "PRODCAT_INDEX"},
@@ -40,3 +45,13 @@ def prodcat(*arguments: object, cwd: Path | None = None, stdin: str = "") -> Out
         timeout=300,
     )
     return Outcome(done.returncode, done.stdout, done.stderr)
+
+
+def _walk(command: Any, name: str) -> Iterator[tuple[str, Any]]:
+    yield name, command
+    for sub_name, sub in getattr(command, "commands", {}).items():
+        yield from _walk(sub, f"{name} {sub_name}")
+
+
+# Full name, such as "prodcat cache info" -> command or group of commands.
+COMMANDS = dict(_walk(typer.main.get_command(app), "prodcat"))

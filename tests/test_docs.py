@@ -4,28 +4,15 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
-from typing import Any
 
 import pytest
-import typer
-
-from prodcat_index.cli.app import app
+from command import COMMANDS
 
 ROOT = Path(__file__).parents[1]
 PAGES = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "tests/README.md"]
 PAGES += sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "docs").rglob("*.md"))
-
-
-def _commands(command: Any, name: str) -> Iterator[tuple[str, Any]]:
-    yield name, command
-    for sub_name, sub in getattr(command, "commands", {}).items():
-        yield from _commands(sub, f"{name} {sub_name}")
-
-
-COMMANDS = dict(_commands(typer.main.get_command(app), "prodcat"))
 
 
 @pytest.mark.parametrize("name", COMMANDS)

@@ -7,27 +7,18 @@ from typing import Annotated
 import typer
 
 from prodcat_index import __version__
-from prodcat_index.cli import (
-    add,
-    build_index,
-    cache,
-    demo,
-    encoders,
-    evaluate,
-    explore,
-    finetune,
-    info,
-    predict,
-    query,
-    report,
-    similar,
-    split,
-    tune,
-)
+from prodcat_index.cli.build_index import add, build_index
+from prodcat_index.cli.demo import demo, split
+from prodcat_index.cli.evaluate import evaluate
+from prodcat_index.cli.explore import explore, report
+from prodcat_index.cli.finetune import finetune
+from prodcat_index.cli.info import cache, encoders, info
+from prodcat_index.cli.predict import predict
+from prodcat_index.cli.query import query, similar
+from prodcat_index.cli.tune import tune
 
 app = typer.Typer(
     name="prodcat",
-    help="Categorize products by their nearest neighbours in a catalogue of labelled cards.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -35,8 +26,8 @@ app = typer.Typer(
 )
 
 
-def _version(asked: bool) -> None:
-    if asked:
+def _print_version(wanted: bool) -> None:
+    if wanted:
         typer.echo(f"prodcat-index {__version__}")
         raise typer.Exit
 
@@ -44,7 +35,8 @@ def _version(asked: bool) -> None:
 @app.callback()
 def _root(
     version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version."),
     ] = False,
     debug: Annotated[
         bool, typer.Option("--debug", help="Show the traceback of an error; may stand anywhere.")
@@ -53,18 +45,9 @@ def _root(
     """Categorize products by their nearest neighbours in a catalogue of labelled cards."""
 
 
-app.command("build-index")(build_index.build_index)
-app.command("add")(add.add)
-app.command("query")(query.query)
-app.command("similar")(similar.similar)
-app.command("predict")(predict.predict)
-app.command("tune")(tune.tune)
-app.command("evaluate")(evaluate.evaluate)
-app.command("explore")(explore.explore)
-app.command("report")(report.report)
-app.command("split")(split.split)
-app.command("finetune")(finetune.finetune)
-app.command("info")(info.info)
-app.command("demo")(demo.demo)
-app.command("encoders")(encoders.encoders)
-app.add_typer(cache.app, name="cache")
+# The order of the command list: from a catalogue to an index, its answers and their quality.
+for command in (build_index, add, query, similar, predict, tune, evaluate, explore, report):
+    app.command()(command)
+for command in (split, finetune, info, demo, encoders):
+    app.command()(command)
+app.add_typer(cache, name="cache")

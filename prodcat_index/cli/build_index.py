@@ -1,4 +1,4 @@
-"""``prodcat build-index``."""
+"""Commands that make an index and let it grow: ``build-index`` and ``add``."""
 
 from __future__ import annotations
 
@@ -8,40 +8,74 @@ from typing import Annotated
 import typer
 
 from prodcat_index.cli import options
+from prodcat_index.cli.output import note
 
 
 @options.with_columns
 def build_index(
-    catalogue: Annotated[Path, typer.Argument(help="CSV, TSV, JSONL or Parquet file of cards.")],
+    catalogue: options.CatalogueArgument,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Index folder; by default indexes/NAME.")
     ] = None,
     encoder: options.EncoderOption = None,
     preset: options.PresetOption = "embedded",
-    projection: options.ProjectionOption = options.ProjectionKind.lda,
+    projection: options.ProjectionOption = "lda",
     device: options.DeviceOption = None,
     weights: options.WeightsOption = None,
     split: options.SplitOption = None,
     *,
     columns: options.Columns,
 ) -> None:
-    """Embed a catalogue of labelled cards and index it, or only the train part of a split."""
+    """Build an index from a catalogue.
+
+    With --split, only the cards of the train part are indexed.
+    """
     from prodcat_index.index.product_index import ProductIndex
 
     options.choose_device(device)
-    cards = options.read_listed(catalogue, **columns)
-    cards = options.select_part(cards, split, options.Part.train)
-    chosen = options.parse_encoders(encoder or [])
     index = ProductIndex.build(
-        cards,
-        encoders=chosen,
+        options.select_part(options.read_cards(catalogue, columns), split, "train"),
+        encoders=options.parse_encoders(encoder),
         preset=preset,
         weights=options.parse_weights(weights),
-        projection=projection.value,
+        projection=projection,
     )
-    options.warn(index.findings)
+    note(index.findings)
     folder = index.save(output or options.DEFAULT_ROOT / catalogue.stem)
     typer.echo(
         f"Built {folder}: {len(index)} cards in {len(index.parts.labels.names)} categories, "
         f"embedded by {', '.join(index.parts.block_names)}."
     )
+
+
+@options.with_columns
+def add(
+    catalogue: options.CatalogueArgument,
+    index: options.IndexOption = None,
+    device: options.DeviceOption = None,
+    *,
+    columns: options.Columns,
+) -> None:
+    """Add cards to an index.
+
+    Nothing is fitted again, and the new cards are found at once.
+    """
+    from prodcat_index.cards.catalogue import ALONE
+    from prodcat_index.index.folder import read_manifest
+    from prodcat_index.index.index_card import rebuild_reason
+
+    options.choose_device(device)
+    folder = options.choose_index(index)
+    opened = options.open_index(folder)
+    # A card that is alone with its category in the file may have others of it in the index.
+    grown = opened.add(options.read_cards(catalogue, columns, index=opened, ignored={ALONE}))
+    note(grown.findings)
+    count = len(grown) - len(opened)
+    if count:
+        grown.save_next(folder)
+    typer.echo(
+        f"Added {count} cards to {folder}: {len(grown)} cards in "
+        f"{len(grown.parts.labels.names)} categories."
+    )
+    if reason := rebuild_reason(read_manifest(folder, verify=False)):
+        note([reason])

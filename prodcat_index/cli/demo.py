@@ -1,21 +1,57 @@
-"""``prodcat demo``."""
+"""Commands that make and divide catalogues: ``demo`` and ``split``."""
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from prodcat_index.cli import options
+from prodcat_index.cli.output import emit, note
+
 
 def demo(
-    folder: Annotated[Path, typer.Argument(help="Folder to write the catalogue to.")] = Path(
-        "demo"
-    ),
+    folder: Annotated[Path, typer.Argument(help="Folder of the catalogue.")] = Path("demo"),
     cards: Annotated[int, typer.Option(min=100, help="Number of labelled cards.")] = 1500,
-    seed: Annotated[int, typer.Option(help="Seed of the generated cards.")] = 0,
+    seed: options.SeedOption = 0,
 ) -> None:
-    """Make a catalogue of generated products to try every command on."""
+    """Make a demo catalogue of generated products."""
     from prodcat_index.demo import make_demo_catalogue
 
     typer.echo(str(make_demo_catalogue(folder, cards=cards, seed=seed)))
+
+
+@options.with_columns
+def split(
+    catalogue: options.CatalogueArgument,
+    output: Annotated[Path, typer.Option("--output", "-o", help="CSV file of ids and parts.")],
+    valid: Annotated[
+        float, typer.Option(help="Share of labelled cards in the valid part, to tune on.")
+    ] = 0.0,
+    test: options.TestOption = 0.25,
+    by: options.ByOption = "group",
+    seed: options.SeedOption = 0,
+    form: options.FormatOption = "table",
+    *,
+    columns: options.Columns,
+) -> None:
+    """Split a catalogue into train and test parts.
+
+    No product is in two of them. The file is read by --split of the other commands.
+    """
+    from prodcat_index.cards.duplicates import find_groups
+    from prodcat_index.cards.splitting import split_catalogue
+
+    cards = options.read_cards(catalogue, columns)
+    groups = None if by == "random" else find_groups(cards)
+    made = split_catalogue(cards, valid=valid, test=test, by=by, seed=seed, groups=groups)
+    if groups is not None:
+        note(groups.findings)
+        joined = ", ".join(f"{n} by {rule}" for rule, n in groups.joined.items() if n)
+        note([f"cards joined with others: {joined or 'none'}"])
+    note(made.findings)
+    made.save(output)
+    typer.echo(f"Wrote {output}: {made.made}.", err=True)
+    emit([asdict(part) for part in made.summary(cards)], form)

@@ -1,8 +1,7 @@
-"""``prodcat explore``."""
+"""Commands that write pages: ``explore`` about a catalogue and ``report`` about an index."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from prodcat_index.cli import options
-from prodcat_index.cli.output import Format, emit
+from prodcat_index.cli.output import emit, note
 
 if TYPE_CHECKING:
     from prodcat_index.reports.explore import Exploration
@@ -22,28 +21,25 @@ LANGUAGES = 3
 
 @options.with_columns
 def explore(
-    catalogue: Annotated[Path, typer.Argument(help="CSV, TSV, JSONL or Parquet file of cards.")],
+    catalogue: options.CatalogueArgument,
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", help="Folder to write; by default explore-NAME."),
+        typer.Option("--output", "-o", help="Folder of the page; by default explore-NAME."),
     ] = None,
-    form: options.FormatOption = Format.table,
+    form: options.FormatOption = "table",
     *,
     columns: options.Columns,
 ) -> None:
-    """Show what a catalogue holds, what it lacks, and what looks odd in it."""
-    from prodcat_index.reports.explore import explore as analyse
+    """Describe a catalogue and its problems.
+
+    The page shows what the catalogue holds, what it lacks, and what looks odd in it.
+    """
+    from prodcat_index.reports.explore import explore as explore_catalogue
     from prodcat_index.reports.explore_page import write_exploration
 
-    cards = options.read_listed(catalogue, **columns)
-    found = analyse(cards)
+    found = explore_catalogue(options.read_cards(catalogue, columns))
     page = write_exploration(found, output or Path(f"explore-{catalogue.stem}"))
-    if form is Format.json:
-        typer.echo(json.dumps(found.as_dict(), ensure_ascii=False, indent=2))
-    elif form is Format.jsonl:
-        typer.echo(json.dumps(found.as_dict(), ensure_ascii=False))
-    else:
-        emit(list(_summarize(found)), form)
+    emit(found.as_dict() if form in ("json", "jsonl") else list(_summarize(found)), form)
     typer.echo(f"Wrote {page}", err=True)
 
 
@@ -70,3 +66,53 @@ def _summarize(found: Exploration) -> Iterator[dict[str, Any]]:
 
 def _row(what: str, value: int, share: float | None = None) -> dict[str, Any]:
     return {"what": what, "count": value, "share": "" if share is None else f"{share:.1%}"}
+
+
+def report(
+    index: options.IndexArgument = None,
+    index_option: options.IndexOption = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="HTML file to write; by default report-NAME.html."),
+    ] = None,
+    split: options.SplitOption = None,
+    by: options.ByOption = "group",
+    test: options.TestOption = 0.25,
+    repeat: options.RepeatOption = 1,
+    seed: options.SeedOption = 0,
+    baselines: options.BaselinesOption = True,
+    precision: Annotated[
+        float, typer.Option(help="Share of right answers that the confidence figure marks.")
+    ] = 0.95,
+    allow_trained_on: options.AllowTrainedOnOption = False,
+    image_root: options.ImageRootOption = None,
+    device: options.DeviceOption = None,
+) -> None:
+    """Write a page about the quality of an index.
+
+    The cards of the index are split, and the index is built again from the training part.
+    """
+    if repeat > 1 and split:
+        raise typer.BadParameter("--split is one split; leave out --repeat")
+    from prodcat_index.cards.split import read_split
+    from prodcat_index.reports.report import report as make_report
+    from prodcat_index.reports.report_page import write_report
+
+    folder = options.choose_index(index, index_option)
+    page = output or Path(f"report-{folder.resolve().name}.html")
+    if page.is_dir():
+        raise typer.BadParameter(f"{page} is a folder; name a file")
+    options.choose_device(device)
+    found = make_report(
+        options.open_index(folder, image_root),
+        split=read_split(split) if split else None,
+        by=by,
+        test=test,
+        repeat=repeat,
+        seed=seed,
+        baselines=baselines,
+        precision=precision,
+        allow_trained_on=allow_trained_on,
+    )
+    note(found.evaluation.findings)
+    typer.echo(write_report(found, page))

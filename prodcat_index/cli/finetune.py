@@ -1,61 +1,48 @@
-"""``prodcat finetune``."""
+"""The command ``finetune``."""
 
 from __future__ import annotations
 
 from dataclasses import asdict
-from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from prodcat_index.cli import options
-from prodcat_index.cli.output import Format, emit
-
-if TYPE_CHECKING:
-    from prodcat_index.learning.finetuning.finetune import Finetuned
+from prodcat_index.cli.output import emit, note
 
 CURVES = "learning_curves.png"
 
 
-class TrainingPrecision(str, Enum):
-    """Of the numbers while training."""
-
-    float32 = "float32"
-    bfloat16 = "bfloat16"
-    float16 = "float16"
-
-
 @options.with_columns
 def finetune(
-    catalogue: Annotated[Path, typer.Argument(help="CSV, TSV, JSONL or Parquet file of cards.")],
+    catalogue: options.CatalogueArgument,
     encoder: Annotated[
         str,
-        typer.Option(help="MODALITY=SPEC of a picture network or an sbert: model, to be trained."),
+        typer.Option(help="Encoder to train as MODALITY=SPEC: a picture network or sbert: model."),
     ],
     output: Annotated[
         Path,
-        typer.Option(
-            "--output", "-o", help="Encoder folder; that of a run that was stopped goes on."
-        ),
+        typer.Option("--output", "-o", help="Encoder folder; a stopped run in it is continued."),
     ],
     split: options.SplitOption = None,
     valid: Annotated[
-        float, typer.Option(help="Share of cards by which training stops, without --split.")
+        float, typer.Option(help="Share of cards that training is stopped by, without --split.")
     ] = 0.15,
     test: Annotated[
-        float, typer.Option(help="Share of cards that are only judged, without --split.")
+        float, typer.Option(help="Share of cards that are only scored, without --split.")
     ] = 0.25,
     epochs: Annotated[int, typer.Option(min=1, help="Passes over the cards, at most.")] = 4,
     patience: Annotated[
-        int, typer.Option(min=1, help="Epochs without a better score before it stops.")
+        int, typer.Option(min=1, help="Epochs without a better score before training stops.")
     ] = 3,
-    batch: Annotated[int, typer.Option(min=1, help="Cards at once.")] = 32,
+    batch: Annotated[int, typer.Option(min=1, help="Cards in a batch.")] = 32,
     accumulate: Annotated[
         int, typer.Option(min=1, help="Batches whose gradients make one step.")
     ] = 1,
     learning_rate: Annotated[
-        float | None, typer.Option(help="By default 0.0002 for pictures, 0.0001 for texts.")
+        float | None,
+        typer.Option(help="Learning rate; by default 0.0002 for pictures, 0.0001 for texts."),
     ] = None,
     balance: Annotated[
         bool, typer.Option("--balance", help="Draw categories of unequal size equally often.")
@@ -63,33 +50,39 @@ def finetune(
     freeze: Annotated[
         float | None,
         typer.Option(
-            help="Share of the network, from its input, that stays as it is; "
-            "by default 0.9 for pictures, 0 for texts."
+            help="Share of the network, from its input, that is not trained; by default 0.9 for "
+            "pictures, 0 for texts."
         ),
     ] = None,
     input_size: Annotated[
-        int | None, typer.Option(help="Side of the pictures in pixels; smaller is faster.")
+        int | None, typer.Option(help="Side of the pictures in pixels; a smaller one is faster.")
     ] = None,
     precision: Annotated[
-        TrainingPrecision | None,
-        typer.Option(help="By default half precision on CUDA, float32 elsewhere."),
+        options.TrainingPrecision | None,
+        typer.Option(
+            help="Precision of the numbers in training; by default half precision on CUDA, "
+            "float32 elsewhere."
+        ),
     ] = None,
     seed: options.SeedOption = 0,
     device: options.DeviceOption = None,
-    form: options.FormatOption = Format.table,
+    form: options.FormatOption = "table",
     *,
     columns: options.Columns,
 ) -> None:
-    """Train an encoder on a catalogue; the result is a folder, and a spec for every command."""
+    """Fine-tune an encoder on a catalogue.
+
+    The result is a folder, which other commands take as --encoder MODALITY=finetuned:FOLDER.
+    """
     from prodcat_index.cards.split import read_split
     from prodcat_index.learning.finetuning.finetune import FinetuneSettings
-    from prodcat_index.learning.finetuning.finetune import finetune as train
+    from prodcat_index.learning.finetuning.finetune import finetune as finetune_encoder
+    from prodcat_index.reports.tuning_figures import draw_learning_curves
 
     options.choose_device(device)
-    modality, spec = _one_encoder(encoder)
-    cards = options.read_listed(catalogue, **columns)
-    result = train(
-        cards,
+    [(modality, [spec])] = options.parse_encoders([encoder]).items()
+    result = finetune_encoder(
+        options.read_cards(catalogue, columns),
         modality,
         spec,
         output,
@@ -105,38 +98,25 @@ def finetune(
             balance=balance,
             freeze=freeze,
             input_size=input_size,
-            precision=precision.value if precision else None,
+            precision=precision,
             seed=seed,
         ),
         say=lambda line: typer.echo(line, err=True),
     )
-    options.warn(result.findings)
-    _draw_curves(result)
+    note(result.findings)
+    valid_score = result.scores[0]
+    curves = draw_learning_curves(result.history, valid_score.before)
+    (result.folder / CURVES).write_bytes(curves.content)
     emit([{**asdict(score), "gain": score.gain} for score in result.scores], form)
-    _say_what_next(result, modality)
-
-
-def _one_encoder(pair: str) -> tuple[str, str]:
-    [(modality, [spec])] = options.parse_encoders([pair]).items()
-    return modality, spec
-
-
-def _draw_curves(result: Finetuned) -> None:
-    from prodcat_index.reports.tuning_figures import draw_learning_curves
-
-    picture = draw_learning_curves(result.history, result.scores[0].before)
-    (result.folder / CURVES).write_bytes(picture.content)
-
-
-def _say_what_next(result: Finetuned, modality: str) -> None:
-    if result.scores[0].gain <= 0:
-        typer.echo(
-            "note: the encoder did not get better at the cards it was stopped by; go on with the "
-            "one it came from, or try another learning rate.",
-            err=True,
+    if valid_score.gain <= 0:
+        note(
+            [
+                "the encoder did not improve on the cards that training is stopped by; keep the "
+                "one it was made from, or try another learning rate."
+            ]
         )
     typer.echo(
-        f"Wrote {result.folder}; use it as --encoder {modality}={result.spec}, and judge it with "
+        f"Wrote {result.folder}; use it as --encoder {modality}={result.spec}, and score it with "
         f"prodcat evaluate --split {result.folder / 'split.csv'}.",
         err=True,
     )

@@ -1,32 +1,133 @@
-"""``prodcat info``."""
+"""Commands that show what there is: ``info`` of an index, ``encoders`` and ``cache``."""
 
 from __future__ import annotations
 
 import json
-from pathlib import Path
-from typing import Annotated
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from prodcat_index.cli import options
-from prodcat_index.cli.output import Format
+from prodcat_index.cli.output import emit
+from prodcat_index.errors import EncoderError
+
+if TYPE_CHECKING:
+    from prodcat_index.encoders.cache import EmbeddingCache
+
+# Enough of a fingerprint to tell encoders apart in a table.
+SHOWN_FINGERPRINT = 12
 
 
 def info(
-    index: Annotated[
-        Path | None, typer.Argument(help="Index folder; by default as for the other commands.")
-    ] = None,
-    form: options.FormatOption = Format.table,
-    verify: Annotated[bool, typer.Option(help="Compare every file with its sha256.")] = True,
+    index: options.IndexArgument = None,
+    index_option: options.IndexOption = None,
+    form: options.FormatOption = "table",
+    verify: Annotated[
+        bool, typer.Option(help="Compare every file with its sha256 in the manifest.")
+    ] = True,
 ) -> None:
-    """Say what an index holds, and check that it is whole."""
+    """Describe an index and check its files."""
     from prodcat_index.index.folder import read_manifest
     from prodcat_index.index.index_card import index_card, rebuild_reason
     from prodcat_index.index.manifest import manifest_to_json
 
-    manifest = read_manifest(index or options.default_index(), verify=verify)
-    if form is Format.table:
+    manifest = read_manifest(options.choose_index(index, index_option), verify=verify)
+    if form == "table":
         typer.echo(index_card(manifest))
     else:
-        told = {**json.loads(manifest_to_json(manifest)), "advice": rebuild_reason(manifest)}
-        typer.echo(json.dumps(told, indent=2, ensure_ascii=False))
+        fields = json.loads(manifest_to_json(manifest))
+        emit({**fields, "advice": rebuild_reason(manifest)}, form)
+
+
+def encoders(
+    specs: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[SPEC]...", help="Encoders to time and to show alone."),
+    ] = None,
+    measure: Annotated[
+        bool, typer.Option("--measure", help="Time the installed encoders on made-up cards.")
+    ] = False,
+    device: options.DeviceOption = None,
+    form: options.FormatOption = "table",
+) -> None:
+    """List the encoders and presets.
+
+    The state of an encoder is installed, cached, to install or to download.
+    """
+    from prodcat_index.encoders.registry import list_encoders
+
+    options.choose_device(device)
+    if specs:
+        emit([_measured(spec) for spec in specs], form)
+        return
+    records = []
+    for facts in list_encoders():
+        record = {key: "" if value is None else value for key, value in asdict(facts).items()}
+        if measure:
+            record |= _measured(facts.encoder) if facts.is_here else {"cards_per_second": ""}
+        records.append(record)
+    emit(records, form)
+
+
+def _measured(spec: str) -> dict[str, Any]:
+    from prodcat_index.encoders.registry import measure
+
+    encoder, rate = measure(spec)
+    return {
+        "encoder": encoder.spec,
+        "reads": encoder.reads,
+        "dim": encoder.dim,
+        "parameters": getattr(encoder, "parameters", ""),
+        "cards_per_second": round(rate, 1),
+    }
+
+
+cache = typer.Typer(help="Show or clear the cache of embeddings.")
+
+
+@cache.command("info")
+def cache_info(form: options.FormatOption = "table") -> None:
+    """Show the place and content of the cache."""
+    summary = _open_cache().summary()
+    encoders = [asdict(encoder) for encoder in summary.encoders]
+    if form in ("json", "jsonl"):
+        totals = {name: getattr(summary, name) for name in ("entries", "bytes", "limit")}
+        emit([{"path": str(summary.path), **totals, "encoders": encoders}], form)
+    elif form == "csv":
+        emit(encoders, form)
+    else:
+        typer.echo(
+            f"{summary.path}: {summary.entries} embeddings in {_readable(summary.bytes)} "
+            f"of at most {_readable(summary.limit)}"
+        )
+        short = [{**e, "fingerprint": e["fingerprint"][:SHOWN_FINGERPRINT]} for e in encoders]
+        if short:
+            emit(short, form)
+
+
+@cache.command("clear")
+def cache_clear() -> None:
+    """Remove all embeddings from the cache."""
+    opened = _open_cache()
+    typer.echo(f"Removed {opened.clear()} embeddings from {opened.path}.")
+
+
+def _open_cache() -> EmbeddingCache:
+    from prodcat_index.encoders.cache import CACHE_VARIABLE, OFF, default_cache
+
+    cache = default_cache()
+    if cache is None:
+        raise EncoderError(
+            f"There is no cache of embeddings, because {CACHE_VARIABLE}={OFF}; "
+            "unset it, or set it to a folder."
+        )
+    return cache
+
+
+def _readable(size: float) -> str:
+    for unit in ("bytes", "KiB", "MiB", "GiB"):
+        if size < 1024:
+            return f"{size:.4g} {unit}"
+        size /= 1024
+    return f"{size:.4g} TiB"

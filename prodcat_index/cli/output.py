@@ -1,4 +1,4 @@
-"""Results on stdout, in the format asked for."""
+"""Printing: results on stdout in the requested format, notes on stderr."""
 
 from __future__ import annotations
 
@@ -6,46 +6,63 @@ import csv
 import io
 import json
 import sys
-from collections.abc import Mapping, Sequence
-from enum import Enum
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
 
 import typer
 
-WIDE = 200
+if TYPE_CHECKING:
+    from prodcat_index.cards.card import Card
+    from prodcat_index.voting.prediction import Neighbour, Prediction
+
+Format = Literal["table", "json", "jsonl", "csv"]
+Record = Mapping[str, Any]
+
+# Characters in a line of a table that goes into a file or a pipe, and at most in a cell.
+WIDTH = 200
+MAX_CELL = 60
+# Paths of pictures are long, and say little to people.
 NOT_IN_TABLES = ("image",)
+# A sheet with more does not fit on a screen.
+SHEET_ROWS = 12
+SHEET_NEIGHBOURS = 6
 
 
-class Format(str, Enum):
-    """How results are printed."""
-
-    table = "table"
-    json = "json"
-    jsonl = "jsonl"
-    csv = "csv"
+def note(lines: Iterable[object]) -> None:
+    """Print notes on stderr."""
+    for line in lines:
+        typer.echo(f"note: {line}", err=True)
 
 
-def emit(records: Sequence[Mapping[str, Any]], form: Format) -> None:
-    """Print records on stdout."""
-    if form is Format.json:
-        typer.echo(json.dumps(list(records), ensure_ascii=False, indent=2))
-    elif form is Format.jsonl:
+def emit(result: Record | Sequence[Record], form: Format) -> None:
+    """Print a record, or several, on stdout."""
+    records = [result] if isinstance(result, Mapping) else result
+    if form == "json":
+        typer.echo(json.dumps(result, ensure_ascii=False, indent=2))
+    elif form == "jsonl":
         for record in records:
             typer.echo(json.dumps(record, ensure_ascii=False))
-    elif form is Format.csv:
+    elif form == "csv":
         typer.echo(_as_csv([_flat(record) for record in records]), nl=False)
     else:
-        _print_table(records)
+        _print_table([_flat(record) for record in records])
 
 
-def _flat(record: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+def _flat(record: Record, prefix: str = "") -> dict[str, Any]:
     row: dict[str, Any] = {}
     for key, value in record.items():
-        row |= _flat(value, f"{key}.") if isinstance(value, Mapping) else {prefix + key: value}
+        row |= (
+            _flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {prefix + key: value}
+        )
     return row
 
 
-def _as_csv(rows: Sequence[Mapping[str, Any]]) -> str:
+def _columns(rows: Sequence[Record]) -> list[str]:
+    return list(dict.fromkeys(key for row in rows for key in row))
+
+
+def _as_csv(rows: Sequence[Record]) -> str:
     text = io.StringIO()
     writer = csv.DictWriter(text, _columns(rows), lineterminator="\n")
     writer.writeheader()
@@ -53,28 +70,83 @@ def _as_csv(rows: Sequence[Mapping[str, Any]]) -> str:
     return text.getvalue()
 
 
-def _columns(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    return list(dict.fromkeys(key for row in rows for key in row))
-
-
-def _print_table(records: Sequence[Mapping[str, Any]]) -> None:
-    """Print records as a table as wide as the terminal, or wide enough for a file."""
+def _print_table(rows: Sequence[Record]) -> None:
     from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
 
-    rows = [_flat(record) for record in records]
     columns = [column for column in _columns(rows) if column not in NOT_IN_TABLES]
     table = Table(box=SIMPLE_HEAD)
     for column in columns:
         heading = column.replace("by_modality.", "≈ ").replace("contributions.", "+ ")
-        heading = heading.replace("_", " ")
-        table.add_column(escape(heading), overflow="ellipsis", no_wrap=True, max_width=60)
+        heading = escape(heading.replace("_", " "))
+        table.add_column(heading, overflow="ellipsis", no_wrap=True, max_width=MAX_CELL)
     for row in rows:
-        table.add_row(*(escape(_cell(row.get(column, ""))) for column in columns))
-    Console(file=sys.stdout, width=None if sys.stdout.isatty() else WIDE).print(table)
+        cells = (row.get(column, "") for column in columns)
+        table.add_row(*(escape(f"{c:.3f}" if isinstance(c, float) else str(c)) for c in cells))
+    Console(file=sys.stdout, width=None if sys.stdout.isatty() else WIDTH).print(table)
 
 
-def _cell(value: object) -> str:
-    return f"{value:.3f}" if isinstance(value, float) else str(value)
+def emit_neighbours(neighbours: Sequence[Neighbour], form: Format) -> None:
+    """Print neighbours, nearest first."""
+    emit([neighbour.as_dict() for neighbour in neighbours], form)
+
+
+def emit_predictions(predictions: Sequence[Prediction], form: Format, explain: bool) -> None:
+    """Print predictions; as tables, each explained one comes with a table of its neighbours."""
+    if form in ("json", "jsonl"):
+        emit([prediction.as_dict() for prediction in predictions], form)
+    elif form == "csv" or not explain:
+        emit([prediction.as_row() for prediction in predictions], form)
+    else:
+        for prediction in predictions:
+            typer.echo(_explained(prediction))
+            emit_neighbours(prediction.neighbours, form)
+
+
+def _explained(prediction: Prediction) -> str:
+    why = prediction.explanation
+    if why is None or not prediction.category:
+        return f"{prediction.id}: no category, because nothing of the listing can be compared"
+    parts = [f"{prediction.share:.0%} of the vote", f"confidence {prediction.confidence:.0%}"]
+    if prediction.decision:
+        parts.append(prediction.decision)
+    if prediction.backed_off:
+        parts.append(f"sure up to {prediction.backed_off}")
+    reasons = [
+        f"without {modality}: {f'{name} ({share:.0%})' if name else 'no answer'}"
+        for modality, (name, share) in why.without.items()
+    ]
+    if why.head is not None and why.share_without_head is not None:
+        reasons.append(f"without the linear head: {why.share_without_head:.0%}")
+        reasons.append(f"the head alone: {why.head:.0%}")
+    return (
+        f"{prediction.id}: {prediction.category} ({', '.join(parts)}), "
+        f"decided by {why.decided_by} ({'; '.join(reasons)})"
+    )
+
+
+def draw_answers(
+    path: Path | None,
+    cards: Sequence[Card],
+    neighbours: Sequence[Sequence[Neighbour]],
+    predictions: Sequence[Prediction] = (),
+    truths: Mapping[str, str] | None = None,
+) -> None:
+    """Draw the first queries and their neighbours into a picture file, if one is named."""
+    if path is None:
+        return
+    from prodcat_index.reports.sheet import SheetRow, draw_sheet
+
+    rows = [
+        SheetRow(
+            title=card.title,
+            image=card.image,
+            neighbours=neighbours[i][:SHEET_NEIGHBOURS],
+            prediction=predictions[i] if predictions else None,
+            truth=(truths or {}).get(card.id),
+        )
+        for i, card in enumerate(cards[:SHEET_ROWS])
+    ]
+    typer.echo(f"Drew {draw_sheet(rows, path)}", err=True)

@@ -1,34 +1,32 @@
-"""``prodcat predict``."""
+"""The command ``predict``: categories of new listings, from a file, from options or from stdin."""
 
 from __future__ import annotations
 
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from prodcat_index.cli import options
-from prodcat_index.cli.answers import SHEET_ROWS, emit_predictions, sheet
-from prodcat_index.cli.output import Format
+from prodcat_index.cli.output import SHEET_ROWS, draw_answers, emit_predictions, note
 from prodcat_index.errors import CatalogueError
 
 if TYPE_CHECKING:
     from prodcat_index.cards.card import Card, Catalogue
-    from prodcat_index.index.product_index import ProductIndex
-    from prodcat_index.voting.prediction import Predictions
 
 STDIN = Path("-")
 
 
+@options.with_columns
 def predict(
     new_catalogue: Annotated[
         Path | None,
         typer.Argument(help="File of new listings; - reads one as a JSON object from stdin."),
     ] = None,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Write a CSV file of predictions.")
+        Path | None, typer.Option("--output", "-o", help="Write the predictions to this CSV file.")
     ] = None,
     labels: Annotated[
         Path | None, typer.Option(help="File of ids and true categories, to print the score.")
@@ -37,55 +35,59 @@ def predict(
     part: Annotated[
         options.Part | None, typer.Option(help="Part of the split to predict; by default test.")
     ] = None,
-    title: options.TitleOption = "",
+    title: Annotated[str, typer.Option(help="Title of a listing.")] = "",
     description: options.DescriptionOption = "",
     image: options.ImageOption = None,
-    k: Annotated[int | None, typer.Option("--k", "-k", min=1, help="Neighbours that vote.")] = None,
-    temperature: Annotated[float | None, typer.Option(help="Of the vote.")] = None,
-    prior_exponent: Annotated[float | None, typer.Option(help="Of the vote.")] = None,
+    k: Annotated[
+        int | None, typer.Option("--k", "-k", min=1, help="Number of neighbours that vote.")
+    ] = None,
+    temperature: Annotated[
+        float | None,
+        typer.Option(help="Temperature of the vote; a low one lets the nearest cards decide."),
+    ] = None,
+    prior_exponent: Annotated[
+        float | None,
+        typer.Option(help="Exponent of category sizes; a high one favours small categories."),
+    ] = None,
     head_exponent: Annotated[
-        float | None, typer.Option(help="How much the linear head has to say; 0: nothing.")
+        float | None, typer.Option(help="Exponent of the linear head in the vote; 0 leaves it out.")
     ] = None,
     weights: options.WeightsOption = None,
     index: options.IndexOption = None,
-    form: options.FormatOption = Format.table,
+    form: options.FormatOption = "table",
     explain: options.ExplainOption = False,
     precision: Annotated[
-        float | None, typer.Option(help="Accept answers that are right this often, such as 0.95.")
+        float | None, typer.Option(help="Accept answers at this target precision, such as 0.95.")
     ] = None,
     coverage: Annotated[
         float | None,
-        typer.Option("--set", help="Name categories that hold the true one this often."),
+        typer.Option(
+            "--set", help="List categories that hold the true one this often, such as 0.9."
+        ),
     ] = None,
-    sheet_file: options.SheetOption = None,
-    id_column: options.IdColumn = None,
-    title_column: options.TitleColumn = None,
-    description_column: options.DescriptionColumn = None,
-    category_column: options.CategoryColumn = None,
-    image_column: options.ImageColumn = None,
-    image_root: options.ImageRootOption = None,
-    encoding: options.EncodingOption = None,
+    sheet: options.SheetOption = None,
+    *,
+    columns: options.Columns,
 ) -> None:
-    """Predict the categories of new listings: a file of them, or one from options or stdin."""
+    """Predict the categories of new listings.
+
+    They come from a file, or one comes from --title, --description and --image or from stdin.
+    """
+    from prodcat_index.cards.card import Catalogue
+
+    if split is None and part is not None:
+        raise typer.BadParameter("--part is a part of a split; name its file with --split")
+    if split is not None and new_catalogue in (None, STDIN):
+        raise typer.BadParameter("--split needs the file of listings that was split")
     opened = options.open_index(index)
-    _check_split(new_catalogue, split, part)
-    listings: Catalogue | list[Card] = (
-        [_listing(new_catalogue, title, description, image)]
-        if new_catalogue in (None, STDIN)
-        else _read_part(
-            new_catalogue,
-            split,
-            part or options.Part.test,
-            id_column=id_column,
-            title_column=title_column,
-            description_column=description_column,
-            category_column=category_column,
-            image_column=image_column,
-            text_column=options.further_texts(opened),
-            image_root=image_root,
-            encoding=encoding,
-        )
-    )
+    listings: Catalogue | list[Card]
+    if new_catalogue == STDIN:
+        listings = [_parse_listing(sys.stdin.read())]
+    elif new_catalogue is None:
+        listings = [_listing(title, description, image)]
+    else:
+        read = options.read_cards(new_catalogue, columns, index=opened)
+        listings = options.select_part(read, split, part or "test")
     predictions = opened.predict(
         listings,
         k=k,
@@ -97,34 +99,27 @@ def predict(
         precision=precision,
         coverage=coverage,
     )
-    options.warn(predictions.notes)
-    truths = _truths(labels, encoding, listings)
-    _print_score(opened, predictions, truths)
+    note(predictions.notes)
+    truths = _read_truths(labels, columns["encoding"], listings)
+    if truths:
+        typer.echo(f"score: {opened.score(predictions, truths)}", err=True)
     if output is not None:
         predictions.to_frame().to_csv(output, index=False)
         typer.echo(f"Wrote {output}: {len(predictions)} predictions.")
     else:
         emit_predictions(predictions, form, explain)
     shown = predictions[:SHEET_ROWS]
-    sheet(sheet_file, _cards(listings), [p.neighbours for p in shown], shown, truths)
+    cards = (
+        [listings.card(row) for row in range(len(shown))]
+        if isinstance(listings, Catalogue)
+        else listings
+    )
+    draw_answers(sheet, cards, [each.neighbours for each in shown], shown, truths)
 
 
-def _check_split(file: Path | None, split: Path | None, part: options.Part | None) -> None:
-    if split is None and part is not None:
-        raise typer.BadParameter("--part is a part of a split: name its file with --split")
-    if split is not None and file in (None, STDIN):
-        raise typer.BadParameter("--split needs the file of listings that was split")
-
-
-def _read_part(file: Path, split: Path | None, part: options.Part, **columns: Any) -> Catalogue:
-    return options.select_part(options.read_listed(file, **columns), split, part)
-
-
-def _listing(file: Path | None, title: str, description: str, image: Path | None) -> Card:
+def _listing(title: str, description: str, image: Path | None) -> Card:
     from prodcat_index.cards.card import Card
 
-    if file == STDIN:
-        return _from_json(sys.stdin.read())
     if not (title or description or image):
         raise typer.BadParameter(
             "give a file of new listings, - for one as JSON on stdin, or --title, --description "
@@ -133,7 +128,7 @@ def _listing(file: Path | None, title: str, description: str, image: Path | None
     return Card(id="listing", title=title, description=description, image=str(image or ""))
 
 
-def _from_json(text: str) -> Card:
+def _parse_listing(text: str) -> Card:
     from prodcat_index.cards.card import CORE_TEXTS, IMAGE, Card
 
     try:
@@ -148,9 +143,10 @@ def _from_json(text: str) -> Card:
     return Card(**{"id": "stdin", **own}, texts=content)
 
 
-def _truths(
+def _read_truths(
     labels: Path | None, encoding: str | None, listings: Catalogue | list[Card]
 ) -> dict[str, str]:
+    """Return the true categories by id: from a file, or those that the listings come with."""
     from prodcat_index.cards.card import Catalogue
     from prodcat_index.cards.catalogue import read_labels
 
@@ -160,17 +156,3 @@ def _truths(
         return {}
     own = zip(listings.ids, listings.values("category"), strict=True)
     return {card_id: category for card_id, category in own if category}
-
-
-def _print_score(index: ProductIndex, predictions: Predictions, truths: dict[str, str]) -> None:
-    if not truths:
-        return
-    typer.echo(f"score: {index.score(predictions, truths)}", err=True)
-
-
-def _cards(listings: Catalogue | list[Card]) -> list[Card]:
-    from prodcat_index.cards.card import Catalogue
-
-    if not isinstance(listings, Catalogue):
-        return listings
-    return [listings.card(row) for row in range(min(len(listings), SHEET_ROWS))]

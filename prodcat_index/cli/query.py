@@ -1,4 +1,4 @@
-"""``prodcat query``."""
+"""Commands that search an index: ``query`` and ``similar``."""
 
 from __future__ import annotations
 
@@ -7,33 +7,51 @@ from typing import Annotated
 import typer
 
 from prodcat_index.cli import options
-from prodcat_index.cli.answers import emit_neighbours, emit_predictions, sheet
-from prodcat_index.cli.output import Format
+from prodcat_index.cli.output import draw_answers, emit_neighbours, emit_predictions
 
 
 def query(
-    text: Annotated[str, typer.Option(help="What to look for, taken as a title.")] = "",
+    text: Annotated[str, typer.Option(help="Text to search for, taken as a title.")] = "",
     image: options.ImageOption = None,
     description: options.DescriptionOption = "",
     k: options.NeighboursOption = 10,
     weights: options.WeightsOption = None,
     index: options.IndexOption = None,
     image_root: options.ImageRootOption = None,
-    form: options.FormatOption = Format.table,
+    form: options.FormatOption = "table",
     explain: options.ExplainOption = False,
-    sheet_file: options.SheetOption = None,
+    sheet: options.SheetOption = None,
 ) -> None:
-    """Find the cards nearest to a text, a picture, or both."""
+    """Find the cards nearest to a text or picture.
+
+    With both, a card is compared with both.
+    """
     from prodcat_index.cards.card import Card
 
     card = Card(id="query", title=text, description=description, image=str(image or ""))
     opened = options.open_index(index, image_root)
     chosen = options.parse_weights(weights)
     if explain:
-        prediction = opened.predict([card], k=k, weights=chosen, explain=True)[0]
-        emit_predictions([prediction], form, explain=True)
-        sheet(sheet_file, [card], [prediction.neighbours], [prediction])
+        predictions = list(opened.predict([card], k=k, weights=chosen, explain=True))
+        emit_predictions(predictions, form, explain)
+        draw_answers(sheet, [card], [predictions[0].neighbours], predictions)
     else:
         neighbours = opened.search(card, k, weights=chosen)
         emit_neighbours(neighbours, form)
-        sheet(sheet_file, [card], [neighbours])
+        draw_answers(sheet, [card], [neighbours])
+
+
+def similar(
+    card_id: Annotated[str, typer.Argument(metavar="ID", help="Id of a card of the index.")],
+    k: options.NeighboursOption = 10,
+    weights: options.WeightsOption = None,
+    index: options.IndexOption = None,
+    image_root: options.ImageRootOption = None,
+    form: options.FormatOption = "table",
+    sheet: options.SheetOption = None,
+) -> None:
+    """Find cards similar to a card of the index."""
+    opened = options.open_index(index, image_root)
+    neighbours = opened.similar(card_id, k, weights=options.parse_weights(weights))
+    emit_neighbours(neighbours, form)
+    draw_answers(sheet, [opened.card(card_id)], [neighbours])

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
-import numpy.typing as npt
 import typer
 
 from prodcat_index.cards import read_catalogue
@@ -23,14 +22,13 @@ from prodcat_index.encoders.base import Encoder, Precision, unit_rows
 from prodcat_index.encoders.device import import_with_torch
 from prodcat_index.encoders.registry import make_encoder
 from prodcat_index.encoders.timm_image import TimmEncoder, TimmOptions
+from prodcat_index.types import Float32Array
 from scripts.benchmarks.page import PAGE, PageOption, table, write_section
-from scripts.benchmarks.stages import STAGES_HEADER, STAGES_TOLD, stage_row
+from scripts.benchmarks.stages import STAGES_HEADER, STAGES_LEGEND, stage_row
 
 PLAIN_BATCH = 32
 COPIES = 4
 MAXVIT = "maxvit_nano_rw_256.sw_in1k"
-
-Rows = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -38,8 +36,8 @@ class Contest:
     """Two ways to embed the same values."""
 
     name: str
-    plain: Callable[[Sequence[str]], Rows]
-    ours: Callable[[Sequence[str]], Rows]
+    plain: Callable[[Sequence[str]], Float32Array]
+    ours: Callable[[Sequence[str]], Float32Array]
 
 
 @dataclass(frozen=True)
@@ -69,8 +67,8 @@ def compare(contest: Contest, values: Sequence[str], rounds: int) -> Result:
 
 
 def _timed(
-    embed: Callable[[Sequence[str]], Rows], values: Sequence[str], times: list[float]
-) -> Rows:
+    embed: Callable[[Sequence[str]], Float32Array], values: Sequence[str], times: list[float]
+) -> Float32Array:
     start = time.perf_counter()
     rows = embed(values)
     times.append(time.perf_counter() - start)
@@ -85,7 +83,7 @@ def picture_contest(name: str, model: Any, precision: Precision | None = None) -
     encoder = TimmEncoder(name, model, "benchmark", TimmOptions(precision=precision))
     transform = data.create_transform(**data.resolve_model_data_config(model), is_training=False)
 
-    def plain(paths: Sequence[str]) -> Rows:
+    def plain(paths: Sequence[str]) -> Float32Array:
         model.to(memory_format=torch.contiguous_format)
         rows = []
         with torch.inference_mode():
@@ -111,7 +109,7 @@ def text_contest(folder: Path) -> Contest:
     )
 
 
-def _ours(encoder: Encoder) -> Callable[[Sequence[str]], Rows]:
+def _ours(encoder: Encoder) -> Callable[[Sequence[str]], Float32Array]:
     return lambda values: encoder.encode(values).vectors
 
 
@@ -167,7 +165,7 @@ def encoders(
         "way is a timm loop in float32 (batches of 32, one thread that decodes) or "
         "`SentenceTransformer.encode` as it comes. *Repeated*: as many values, each of a quarter "
         f"of them {COPIES} times, as variants of one product share a picture or a text.\n\n"
-        f"{table([*header, 'ratio, repeated'], lines)}\n\n{STAGES_TOLD}\n\n"
+        f"{table([*header, 'ratio, repeated'], lines)}\n\n{STAGES_LEGEND}\n\n"
         f"{table(STAGES_HEADER, stages)}",
     )
 

@@ -7,7 +7,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from prodcat_index.cards.card import Catalogue
@@ -17,23 +16,22 @@ from prodcat_index.index.block import Block, EncoderSlot
 from prodcat_index.index.learned import learn
 from prodcat_index.index.manifest import LEARNED
 from prodcat_index.index.parts import IndexParts
+from prodcat_index.types import Int64Array, chunks
 from prodcat_index.voting.vote import VoteParameters
 
 DIMS = {"image": 1280, "title": 256, "description": 256}
 # How far categories lie apart, in standard deviations of the cards within.
 DISTANCES = {"image": 0.6, "title": 1.0, "description": 0.75}
-MISSING = {"image": 0.02, "title": 0.0, "description": 0.1}
+ABSENT = {"image": 0.02, "title": 0.0, "description": 0.1}
 CATEGORIES = 874
 MISLABELLED = 0.03
 LATENT = 48
 AT_ONCE = 4096
 SEED = 0
 
-Codes = npt.NDArray[np.int64]
-
 
 class MadeUp(Encoder):
-    """Stands for a network: not fitted to the cards, and never asked."""
+    """Stands for a network: it is not fitted to the cards, and never encodes anything."""
 
     reads = "text"
     spec = fingerprint = "made up"
@@ -48,7 +46,7 @@ class MadeUp(Encoder):
 
 
 def draw_cards(folder: Path, cards: int) -> None:
-    """Write clustered rows of cards, in categories of Zipf sizes, some of them wrongly labelled."""
+    """Write clustered rows of cards in categories of Zipf sizes, some with a wrong label."""
     rng = np.random.default_rng(SEED)
     true = _categories(rng, cards)
     wrong = rng.random(cards) < MISLABELLED
@@ -57,24 +55,23 @@ def draw_cards(folder: Path, cards: int) -> None:
         _draw_block(folder, modality, dim, true, rng)
 
 
-def _categories(rng: np.random.Generator, cards: int) -> Codes:
+def _categories(rng: np.random.Generator, cards: int) -> Int64Array:
     shares = 1 / np.arange(1, CATEGORIES + 1)
     drawn = rng.choice(CATEGORIES, cards, p=shares / shares.sum())
     return np.unique(drawn, return_inverse=True)[1].astype(np.int64)
 
 
 def _draw_block(
-    folder: Path, modality: str, dim: int, true: Codes, rng: np.random.Generator
+    folder: Path, modality: str, dim: int, true: Int64Array, rng: np.random.Generator
 ) -> None:
-    present = rng.random(len(true)) >= MISSING[modality]
+    present = rng.random(len(true)) >= ABSENT[modality]
     centres = DISTANCES[modality] * rng.normal(size=(true.max() + 1, LATENT))
     spread = rng.normal(size=(LATENT, dim)).astype(np.float32)
     shape = (len(true), dim)
     vectors = np.lib.format.open_memmap(
         folder / f"{modality}.npy", mode="w+", dtype=np.float16, shape=shape
     )
-    for start in range(0, len(true), AT_ONCE):
-        chunk = slice(start, start + AT_ONCE)
+    for chunk in chunks(len(true), AT_ONCE):
         latent = centres[true[chunk]] + rng.normal(size=(len(true[chunk]), LATENT))
         vectors[chunk] = unit_rows(latent.astype(np.float32) @ spread) * present[chunk, None]
     vectors.flush()
@@ -90,7 +87,7 @@ def open_cards(folder: Path) -> IndexParts:
     return replace(parts, learned=learn(blocks, codes)).weighed({LEARNED: 1.0})
 
 
-def _catalogue(codes: Codes) -> Catalogue:
+def _catalogue(codes: Int64Array) -> Catalogue:
     cards = pd.DataFrame(
         {
             "id": [f"{n:07d}" for n in range(len(codes))],

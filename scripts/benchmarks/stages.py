@@ -26,7 +26,7 @@ STAGES_HEADER = [
     "`encode` costs beyond it",
     "`embed` costs beyond it",
 ]
-STAGES_TOLD = (
+STAGES_LEGEND = (
     "The same pictures, pictures a second: the network alone, over pictures that lie decoded in "
     "memory; with reading, decoding and resizing by timm's own transform, in the same threads and "
     "nothing else of ours; `encoder.encode`; `embed` into a new cache. The last columns are "
