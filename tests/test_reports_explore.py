@@ -9,7 +9,7 @@ from pathlib import Path
 import made
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -55,6 +55,7 @@ def test_words_for_nothing_in_a_further_column_are_missing(tmp_path: Path) -> No
     assert (found["brand"].filled, found["brand"].missing) == (1, 2)
 
 
+@settings(deadline=None)
 @given(st.integers(0, 500), st.integers(1, 50))
 def test_spaced_rows_are_different_and_cover_the_whole(count: int, limit: int) -> None:
     """A sample of the first rows would show one shop of many."""
@@ -89,6 +90,7 @@ def test_a_catalogue_without_labels_has_no_half() -> None:
     assert count_categories(["", ""]).largest_that_hold_half_of_the_cards == 0
 
 
+@settings(deadline=None)
 @given(st.lists(st.sampled_from("abcdef"), max_size=60))
 def test_the_half_is_the_smallest_number_of_categories_that_hold_it(labels: list[str]) -> None:
     found = count_categories(labels)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from prodcat_index.reports.label_issues import find_label_issues, spelling_key
@@ -38,6 +38,7 @@ def test_different_labels_keep_different_keys(one: str, other: str) -> None:
     assert spelling_key(one) != spelling_key(other)
 
 
+@settings(deadline=None)
 @given(st.text(max_size=30))
 def test_a_key_is_its_own_key(label: str) -> None:
     assert spelling_key(spelling_key(label)) == spelling_key(label)

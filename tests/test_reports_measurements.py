@@ -6,7 +6,7 @@ from pathlib import Path
 
 import made
 import numpy as np
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -56,6 +56,7 @@ def test_one_picture_of_another_size_is_an_outlier_among_equal_ones() -> None:
     assert not is_outlier([0.3] * 20 + [0.1 + 0.2]).any()
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(0.001, 1e9), min_size=1, max_size=50), st.floats(0.01, 100))
 def test_outliers_do_not_depend_on_the_unit(values: list[float], factor: float) -> None:
     """Whether a picture is odd would depend on pixels or inches."""
@@ -68,6 +69,7 @@ def test_outliers_do_not_depend_on_the_unit(values: list[float], factor: float) 
         assert scaled.tolist() == is_outlier(values).tolist()
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(1, 10**6), min_size=1, max_size=50))
 def test_quantiles_are_in_order_and_inside(values: list[int]) -> None:
     spread = spread_of(values)

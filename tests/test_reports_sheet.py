@@ -16,15 +16,27 @@ from PIL import Image
 
 from prodcat_index.errors import ProdcatError
 from prodcat_index.reports import sheet
-from prodcat_index.reports.sheet import (
-    ACCENT,
+from prodcat_index.reports.canvas import (
     BAR,
     BAR_ROW,
     FIELD,
     FIGURE,
+    HEADING,
+    SMALL,
+    SMALL_FIGURE,
+    STRONG,
+    TEXT,
+    THUMBNAIL,
+    TRACK,
+    Canvas,
+    Font,
+    thumbnail,
+    write_number,
+)
+from prodcat_index.reports.sheet import (
+    ACCENT,
     FIRST_TILE,
     GAP,
-    HEADING,
     MARGIN,
     PADDING,
     PANEL,
@@ -32,21 +44,12 @@ from prodcat_index.reports.sheet import (
     QUERY_PICTURE,
     QUERY_WIDTH,
     RIGHT,
-    SMALL,
-    SMALL_FIGURE,
-    STRONG,
-    TEXT,
-    TRACK,
     WRONG,
-    Canvas,
-    Font,
     SheetRow,
     Tile,
     draw_sheet,
     draw_strip,
     lay_out_sheet,
-    thumbnail,
-    write_number,
 )
 from prodcat_index.voting.prediction import Neighbour, Prediction
 
@@ -430,5 +433,5 @@ def test_a_thumbnail_tells_nothing_but_the_picture(tmp_path: Path) -> None:
     assert content is not None and b"taken at home" not in content
     (tmp_path / "small.jpg").write_bytes(content)
     with Image.open(tmp_path / "small.jpg") as picture:
-        assert picture.size[0] == sheet.THUMBNAIL and picture.format == "JPEG"
+        assert picture.size[0] == THUMBNAIL and picture.format == "JPEG"
     assert thumbnail("") is None and thumbnail(str(tmp_path)) is None

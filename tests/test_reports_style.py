@@ -7,7 +7,7 @@ from itertools import combinations
 
 import numpy as np
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from prodcat_index.reports.style import (
@@ -33,6 +33,7 @@ texts = st.text(st.one_of(st.sampled_from("abЖщ W.ф-,"), st.characters()), ma
 widths = st.integers(min_value=40, max_value=300)
 
 
+@settings(deadline=None)
 @given(text=texts, width=widths, lines=st.integers(1, 4), bold=st.booleans())
 def test_wrapped_lines_stay_in_their_tile(text: str, width: int, lines: int, bold: bool) -> None:
     """A title runs into the next card."""
@@ -42,6 +43,7 @@ def test_wrapped_lines_stay_in_their_tile(text: str, width: int, lines: int, bol
     assert all(font.getlength(line) <= width for line in written)
 
 
+@settings(deadline=None)
 @given(text=st.text("abЖщ W.ф-,", max_size=120), width=widths)
 def test_wrapping_loses_no_letter_while_there_is_room(text: str, width: int) -> None:
     """Words of a title vanish between two lines."""
@@ -49,6 +51,7 @@ def test_wrapping_loses_no_letter_while_there_is_room(text: str, width: int) -> 
     assert "".join(written).replace(" ", "") == text.replace(" ", "")
 
 
+@settings(deadline=None)
 @given(text=st.text("abЖщ W.ф", min_size=40, max_size=200), width=widths)
 def test_a_cut_text_says_so(text: str, width: int) -> None:
     """A cut title looks like the whole one."""
@@ -64,6 +67,7 @@ def test_text_breaks_between_words_and_only_long_words_inside() -> None:
     assert wrap("Ж" * 9, FONT, FONT.getlength("ЖЖЖЖ"), 3) == ["ЖЖЖЖ", "ЖЖЖЖ", "Ж"]
 
 
+@settings(deadline=None)
 @given(text=st.text("abЖщ W.ф>", max_size=120), width=widths)
 def test_shortened_texts_fit_and_keep_their_ends(text: str, width: int) -> None:
     for shorten in (shorten_end, shorten_middle):
@@ -101,6 +105,7 @@ def test_a_long_path_loses_its_beginning() -> None:
     assert shorten_path("", FONT, 60) == ""
 
 
+@settings(deadline=None)
 @given(parts=st.lists(st.text("abЖщ W.ф", max_size=30), max_size=6), width=widths)
 def test_paths_fit(parts: list[str], width: int) -> None:
     assert FONT.getlength(shorten_path(" > ".join(parts), FONT, width)) <= width

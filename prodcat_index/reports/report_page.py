@@ -12,6 +12,7 @@ from prodcat_index.cards.cleaning import tidy
 from prodcat_index.evaluation.result import COVERAGES, Evaluation, Row
 from prodcat_index.index.storage import PACKAGES
 from prodcat_index.reports import evaluation_figures as figures
+from prodcat_index.reports.canvas import thumbnail
 from prodcat_index.reports.page import (
     NO_BREAK,
     Table,
@@ -24,7 +25,6 @@ from prodcat_index.reports.page import (
     write_score,
 )
 from prodcat_index.reports.report import Report
-from prodcat_index.reports.sheet import thumbnail
 from prodcat_index.reports.style import Picture
 from prodcat_index.reports.tuning_figures import draw_tuning
 from prodcat_index.voting.vote import VoteParameters
