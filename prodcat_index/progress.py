@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
-from typing import Any
+from typing import Any, TypeVar
+
+_Value = TypeVar("_Value")
+_Result = TypeVar("_Result")
 
 
 def progress_bar(total: int, what: str, unit: str = "card") -> Any:
@@ -13,6 +18,18 @@ def progress_bar(total: int, what: str, unit: str = "card") -> Any:
 
     hidden = not what or not sys.stderr.isatty()
     return tqdm(total=total, desc=what, unit=unit, file=sys.stderr, disable=hidden)
+
+
+def map_in_threads(
+    work: Callable[[_Value], _Result], values: Sequence[_Value], label: str
+) -> dict[_Value, _Result]:
+    """Call a function with each of the different pictures in threads, behind a bar."""
+    results = {}
+    with progress_bar(len(values), label, "picture") as bar, ThreadPoolExecutor() as pool:
+        for value, result in zip(values, pool.map(work, values), strict=True):
+            results[value] = result
+            bar.update()
+    return results
 
 
 @cache

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from prodcat_index.cards.card import CORE_TEXTS, IMAGE, Catalogue
+from prodcat_index.cards.card import IMAGE, Catalogue
 from prodcat_index.cards.cleaning import (
     MAX_TEXT,
     clean_category,
@@ -17,9 +17,17 @@ from prodcat_index.cards.cleaning import (
     was_cut,
     without_invisible,
 )
-from prodcat_index.cards.columns import OPTIONS, Columns, find_columns, find_repeated, list_columns
 from prodcat_index.cards.pictures import PROBLEMS, WITHOUT, PictureFiles, folders_by_id, is_address
-from prodcat_index.cards.readers import expand_kazanexpress, read_table
+from prodcat_index.cards.readers import (
+    NO_TEXTS,
+    OPTIONS,
+    expand_kazanexpress,
+    find_columns,
+    find_repeated,
+    free_name,
+    list_columns,
+    read_table,
+)
 from prodcat_index.errors import CatalogueError
 from prodcat_index.findings import list_findings, name_first
 from prodcat_index.progress import progress_bar
@@ -29,9 +37,6 @@ if TYPE_CHECKING:
 
 
 PICTURE_FOLDER = "images"
-PARTS = ("id", IMAGE, "category", "category_id", "group", *CORE_TEXTS)
-RENAMED = "_in_file"
-
 UNLABELLED = "cards have no category, so nothing is learned from them"
 ALONE = "cards are the only one of their category"
 CUT = f"cards have a text that was cut at {MAX_TEXT} characters"
@@ -103,22 +108,23 @@ def read_catalogue(
         "image": image_column,
     }
     table, name, file = _open(path, encoding)
-    seen = list(table.columns)
-    columns = find_columns(seen, wanted, text_columns)
-    ids = _read_ids(table, columns.id, name)
-    texts, cut = _read_texts(table, columns)
-    pictures, problems = _find_pictures(table, columns.image, ids, file, image_root)
-    if not (any(columns.embedded) or any(pictures)):
+    columns = find_columns(list(table.columns), wanted, text_columns)
+    raw = {
+        part: column_texts(table[column]) if column else [""] * len(table)
+        for part, column in columns.items()
+    }
+    ids = _read_ids(raw["id"], columns["id"], name)
+    texts, cut = _clean_texts({part: raw[part] for part in raw if part not in NO_TEXTS})
+    values = raw[IMAGE] if columns[IMAGE] else None
+    pictures, problems = _find_pictures(values, ids, file, image_root)
+    if not (any(pictures) or any(columns[part] for part in (*texts, IMAGE))):
         raise CatalogueError(
             f"No column is a title, description or picture by its name: choose one with {OPTIONS}. "
-            f"{list_columns(seen)}"
+            f"{list_columns(list(table.columns))}"
         )
-    labels = [clean_category(label) for label in _column(table, columns.category)]
-    keys = {
-        "category_id": [tidy(key) for key in _column(table, columns.category_id)],
-        "group": [tidy(group) for group in _column(table, columns.group)],
-    }
-    parts = {"id": ids, **texts, IMAGE: pictures, "category": labels, **keys}
+    labels = [clean_category(label) for label in raw["category"]]
+    parts = {"id": ids, **texts, IMAGE: pictures, "category": labels}
+    parts |= {part: [tidy(value) for value in raw[part]] for part in ("category_id", "group")}
     sizes = Counter(labels)
     noticed = {
         # Listings of which none has a category are new ones, to be categorized.
@@ -127,8 +133,9 @@ def read_catalogue(
         CUT: cut,
         **{what: [problem == what for problem in problems] for what in PROBLEMS},
     }
+    rest = table.drop(columns=list({column for column in columns.values() if column}))
     return Catalogue(
-        cards=_join(parts, table.drop(columns=list(columns.used))),
+        cards=_join(parts, rest),
         text_modalities=tuple(texts),
         findings=list_findings(noticed, ids),
         source=name,
@@ -157,13 +164,12 @@ def _open(
     return expand_kazanexpress(table.set_axis(heads, axis=1)), name, file
 
 
-def _read_ids(table: pd.DataFrame, column: str, name: str) -> list[str]:
+def _read_ids(values: Sequence[str], column: str, name: str) -> list[str]:
     if not column:
-        return [str(row) for row in range(1, len(table) + 1)]
-    ids = [without_invisible(value).strip() for value in column_texts(table[column])]
+        return [str(row) for row in range(1, len(values) + 1)]
+    ids = [without_invisible(value).strip() for value in values]
     way_out = f"correct the column {column!r}, or choose another with --id-column"
-    without = [str(row) for row, card in enumerate(ids, start=1) if not card]
-    if without:
+    if without := [str(row) for row, card in enumerate(ids, start=1) if not card]:
         raise CatalogueError(
             f"{len(without)} cards of {name} have no id (card number {name_first(without)}): "
             f"{way_out}."
@@ -176,59 +182,47 @@ def _read_ids(table: pd.DataFrame, column: str, name: str) -> list[str]:
     return ids
 
 
-def _read_texts(table: pd.DataFrame, columns: Columns) -> tuple[dict[str, list[str]], list[bool]]:
+def _clean_texts(raw: Mapping[str, list[str]]) -> tuple[dict[str, list[str]], list[bool]]:
     """Return the cleaned texts by modality, and for each card if one of them was cut."""
-    sources = dict(zip(CORE_TEXTS, (columns.title, columns.description), strict=True))
-    for column in columns.texts:
-        sources[_free_name(column, {*PARTS, *sources})] = column
-    texts: dict[str, list[str]] = {}
-    cut = [False] * len(table)
-    for modality, column in sources.items():
-        raw = _column(table, column)
+    texts, was_cut_in = {}, []
+    for modality, values in raw.items():
         # Every different text once, for variants of one product share theirs.
-        cleaned = dict.fromkeys(raw, "")
+        cleaned = dict.fromkeys(values, "")
         with progress_bar(len(cleaned), f"cleaning {modality}", "text") as bar:
             for text in cleaned:
                 cleaned[text] = clean_text(text)
                 bar.update()
-        texts[modality] = [cleaned[text] for text in raw]
-        cut = [old or was_cut(text, cleaned[text]) for old, text in zip(cut, raw, strict=True)]
-    return texts, cut
-
-
-def _column(table: pd.DataFrame, column: str) -> list[str]:
-    return column_texts(table[column]) if column else [""] * len(table)
+        texts[modality] = [cleaned[text] for text in values]
+        was_cut_in.append([was_cut(text, cleaned[text]) for text in values])
+    return texts, [any(cut) for cut in zip(*was_cut_in, strict=True)]
 
 
 def _find_pictures(
-    table: pd.DataFrame,
-    column: str,
+    values: Sequence[str] | None,
     ids: Sequence[str],
     file: Path | None,
     image_root: str | Path | None,
 ) -> tuple[Sequence[str], Sequence[str]]:
-    """Return a path or nothing for each card, and a problem or nothing."""
-    root = _picture_root(file, image_root, "" if column else PICTURE_FOLDER)
-    if column:
-        values = [without_invisible(value) for value in column_texts(table[column])]
+    """Return a path or nothing for each card, and a problem or nothing.
+
+    `values` are those of the picture column, None where there is none.
+    """
+    root = file and file.parent / (PICTURE_FOLDER if values is None else "")
+    if image_root is not None:
+        root = Path(image_root)
+        if not root.is_dir():
+            raise CatalogueError(f"There is no picture folder {root}.")
+    if values is not None:
+        values = [without_invisible(value) for value in values]
         if root is None and any(value and not is_address(value) for value in values):
             raise CatalogueError("The table names picture files: give their folder as image_root.")
         files = PictureFiles(root or Path())
         paths, problems = zip(*(files.find(value) for value in values), strict=True)
         return paths, problems
-    if root is None:
+    if root is None or not root.is_dir():
         return [""] * len(ids), [""] * len(ids)
     found = PictureFiles(root).find_all(ids, folders_by_id(root, file.stem if file else ""))
     return found, ["" if path else WITHOUT for path in found]
-
-
-def _picture_root(file: Path | None, image_root: str | Path | None, inside: str) -> Path | None:
-    if image_root is not None:
-        if not Path(image_root).is_dir():
-            raise CatalogueError(f"There is no picture folder {image_root}.")
-        return Path(image_root)
-    folder = file.parent / inside if file else None
-    return folder if folder and folder.is_dir() else None
 
 
 def _join(parts: Mapping[str, Sequence[str]], rest: pd.DataFrame) -> pd.DataFrame:
@@ -236,14 +230,9 @@ def _join(parts: Mapping[str, Sequence[str]], rest: pd.DataFrame) -> pd.DataFram
 
     names = list(parts)
     for name in rest.columns:
-        names.append(_free_name(name, set(names)))
+        names.append(free_name(name, names))
     cards: pd.DataFrame = pd.concat([pd.DataFrame(parts), rest], axis=1)
-    cards.columns = pd.Index(names)
-    return cards
-
-
-def _free_name(name: str, taken: Set[str]) -> str:
-    return name if name not in taken else _free_name(name + RENAMED, taken)
+    return cards.set_axis(names, axis=1)
 
 
 def read_labels(path: str | Path, *, encoding: str | None = None) -> dict[str, str]:
@@ -270,10 +259,10 @@ def read_labels(path: str | Path, *, encoding: str | None = None) -> dict[str, s
     table = read_table(Path(path), encoding)
     seen = [str(column) for column in table.columns]
     columns = find_columns(seen, {})
-    if not columns.id or not columns.category:
+    if not columns["id"] or not columns["category"]:
         raise CatalogueError(
             f"{path} needs a column of ids and one of categories. {list_columns(seen)}"
         )
-    ids = [value.strip() for value in column_texts(table[columns.id])]
-    categories = [clean_category(value) for value in column_texts(table[columns.category])]
+    ids = [value.strip() for value in column_texts(table[columns["id"]])]
+    categories = [clean_category(value) for value in column_texts(table[columns["category"]])]
     return {i: category for i, category in zip(ids, categories, strict=True) if i and category}

@@ -9,8 +9,7 @@ from itertools import chain, compress
 import numpy as np
 
 from prodcat_index.cards.card import Catalogue, modality_kind
-from prodcat_index.cards.codes import join_codes
-from prodcat_index.cards.duplicates import Groups, find_groups
+from prodcat_index.cards.duplicates import Groups, find_groups, join_codes
 from prodcat_index.cards.split import Split
 from prodcat_index.cards.splitting import repeated_splits
 from prodcat_index.encoders.embedding import content_digests

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from prodcat_index.cards.card import modality_kind
-from prodcat_index.cards.codes import encode, join_codes
+from prodcat_index.cards.duplicates import encode, join_codes
 from prodcat_index.encoders.registry import make_encoder
 from prodcat_index.errors import QueryError
 from prodcat_index.index.block import Block, build_block
