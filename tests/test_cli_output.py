@@ -9,7 +9,8 @@ from collections.abc import Mapping
 
 import pytest
 
-from prodcat_index.cli.output import MAX_CELL, WIDTH, emit, emit_predictions, note
+from prodcat_index.cli.output import MAX_CELL, WIDTH, emit, emit_predictions, note, print_table
+from prodcat_index.reports.page import Table, write_percent
 from prodcat_index.voting.prediction import Explanation, Neighbour, Prediction
 
 RECORDS = [
@@ -62,6 +63,16 @@ def test_a_table_is_short_plain_and_never_read_as_markup(
     assert "a.jpg" not in out and "[red]c[/red]" in out
     assert "x" * (MAX_CELL - 1) + "…" in out
     assert max(map(len, out.splitlines())) <= WIDTH
+
+
+def test_a_table_of_a_page_is_printed_below_its_heading_with_plain_spaces(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Numbers could not be found by the search of a terminal."""
+    table = Table("caption", ("name", "share"), [("[b]", 0.125), ("c", None)], write_percent)
+    print_table("Heading:", table)
+    lines = [line.split() for line in capsys.readouterr().out.splitlines() if line.strip(" ─")]
+    assert lines == [["Heading:"], ["name", "share"], ["[b]", "12.5", "%"], ["c"]]
 
 
 def test_notes_go_to_stderr(capsys: pytest.CaptureFixture[str]) -> None:

@@ -159,7 +159,9 @@ def evaluation_of(*rows: Row, title: str = "boots", source: str = "cards.csv") -
     """Make an evaluation of one split of two test cards, by hand."""
     cards = card_table([run({TUNED: [0, -1]}, [0, 1])], NAMES)
     catalogue = arena.shop(2)
-    catalogue = replace(catalogue, cards=catalogue.cards.assign(title=title), source=source)
+    catalogue = replace(
+        catalogue, cards=catalogue.cards.assign(title=title, category=[*NAMES] * 3), source=source
+    )
     return Evaluation(
         catalogue=catalogue,
         rows=rows,

@@ -84,10 +84,9 @@ def test_every_row_is_on_the_page_with_its_numbers(found: Report, html: str) -> 
         assert f"{row.weighted_f1:.3f} ± {row.deviation:.3f}" in text
         assert f"{row.interval.low:.3f} to {row.interval.high:.3f}" in text
         assert f"{row.mean('macro_f1'):.3f}" in text
-    words = [row[3] for row in tabulate_report(found)["rows"].rows]
-    verdicts = [row.verdict for row in found.evaluation.rows]
-    assert [str(told).split(":")[0].split(" ")[0] for told in words] == verdicts
-    assert "behind" in verdicts
+        if row.verdict:
+            assert f"{row.name}: {row.verdict}" in text
+    assert "behind" in [row.verdict for row in found.evaluation.rows]
 
 
 def test_what_was_evaluated_is_named(found: Report) -> None:

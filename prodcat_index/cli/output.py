@@ -14,6 +14,7 @@ import typer
 
 if TYPE_CHECKING:
     from prodcat_index.cards.card import Card
+    from prodcat_index.reports.page import Table
     from prodcat_index.voting.prediction import Neighbour, Prediction
 
 Format = Literal["table", "json", "jsonl", "csv"]
@@ -46,7 +47,7 @@ def emit(result: Record | Sequence[Record], form: Format) -> None:
     elif form == "csv":
         typer.echo(_as_csv([_flat(record) for record in records]), nl=False)
     else:
-        _print_table([_flat(record) for record in records])
+        _print_records([_flat(record) for record in records])
 
 
 def _flat(record: Record, prefix: str = "") -> dict[str, Any]:
@@ -70,21 +71,34 @@ def _as_csv(rows: Sequence[Record]) -> str:
     return text.getvalue()
 
 
-def _print_table(rows: Sequence[Record]) -> None:
+def _print_records(rows: Sequence[Record]) -> None:
+    columns = [column for column in _columns(rows) if column not in NOT_IN_TABLES]
+    heads = [c.replace("by_modality.", "≈ ").replace("contributions.", "+ ") for c in columns]
+    cells = ((row.get(column, "") for column in columns) for row in rows)
+    lines = [[f"{c:.3f}" if isinstance(c, float) else str(c) for c in line] for line in cells]
+    _draw_table([head.replace("_", " ") for head in heads], lines)
+
+
+def print_table(heading: str, table: Table) -> None:
+    """Print a table of a page, below a heading."""
+    from prodcat_index.reports.page import NO_BREAK
+
+    typer.echo(heading)
+    lines = [[table.write(cell).replace(NO_BREAK, " ") for cell in row] for row in table.rows]
+    _draw_table(table.heads, lines)
+
+
+def _draw_table(heads: Iterable[str], lines: Iterable[Iterable[str]]) -> None:
     from rich.box import SIMPLE_HEAD
     from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Table
+    from rich.table import Table as RichTable
+    from rich.text import Text
 
-    columns = [column for column in _columns(rows) if column not in NOT_IN_TABLES]
-    table = Table(box=SIMPLE_HEAD)
-    for column in columns:
-        heading = column.replace("by_modality.", "≈ ").replace("contributions.", "+ ")
-        heading = escape(heading.replace("_", " "))
-        table.add_column(heading, overflow="ellipsis", no_wrap=True, max_width=MAX_CELL)
-    for row in rows:
-        cells = (row.get(column, "") for column in columns)
-        table.add_row(*(escape(f"{c:.3f}" if isinstance(c, float) else str(c)) for c in cells))
+    table = RichTable(box=SIMPLE_HEAD)
+    for head in heads:
+        table.add_column(Text(head), overflow="ellipsis", no_wrap=True, max_width=MAX_CELL)
+    for line in lines:
+        table.add_row(*map(Text, line))
     Console(file=sys.stdout, width=None if sys.stdout.isatty() else WIDTH).print(table)
 
 

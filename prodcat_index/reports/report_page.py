@@ -9,12 +9,12 @@ from statistics import mean
 
 from prodcat_index import __version__
 from prodcat_index.cards.cleaning import tidy
-from prodcat_index.evaluation.result import COVERAGES, Evaluation, Row
+from prodcat_index.evaluation.result import Evaluation, Row
 from prodcat_index.index.storage import PACKAGES
 from prodcat_index.reports import evaluation_figures as figures
 from prodcat_index.reports.canvas import thumbnail
+from prodcat_index.reports.evaluation_tables import tabulate_evaluation
 from prodcat_index.reports.page import (
-    NO_BREAK,
     Table,
     excerpt,
     render_page,
@@ -22,7 +22,6 @@ from prodcat_index.reports.page import (
     write_figure,
     write_file,
     write_percent,
-    write_score,
 )
 from prodcat_index.reports.report import Report
 from prodcat_index.reports.style import Picture
@@ -39,13 +38,6 @@ CONTENTS = {
     "confusions": "Worst confusions",
     "review": "Least confident answers",
     "tuning": "Tuning",
-}
-METRICS = {
-    "macro F1": "macro_f1",
-    "accuracy": "accuracy",
-    "top 3": "top3",
-    "top 5": "top5",
-    "oracle": "oracle",
 }
 ALT_TITLE = 60
 
@@ -90,66 +82,7 @@ def write_report(report: Report, file: str | Path) -> Path:
 
 def tabulate_report(report: Report) -> dict[str, Table]:
     """Make the tables of a report; ``tree`` is left out where the categories are none."""
-    evaluation, (*_, confidence) = report.evaluation, report.evaluation.confidence
-    spread = "Means over the splits, ± standard deviation"
-    tables = {
-        "made": _tabulate_settings(report),
-        "rows": Table(
-            spread if len(evaluation.splits) > 1 else "Scores on the one split",
-            ("", "weighted F1", "95 % interval", "against tuned", *METRICS),
-            [_make_row(row, evaluation) for row in evaluation.rows],
-            write_score,
-        ),
-        "confidence": Table(
-            "Less is better",
-            ("", "calibration error", "Brier score", "log loss", "area under risk-coverage"),
-            [
-                (figures.CONFIDENCES[score.kind][0], score.ece, score.brier, score.nll, score.area)
-                for score in evaluation.confidence
-            ],
-            write_score,
-        ),
-        "bins": Table(
-            f"Bins of the figure: {figures.CONFIDENCES[confidence.kind][0]}",
-            ("answers", "mean confidence", "accuracy"),
-            [(each.answers, each.confidence, each.accuracy) for each in confidence.bins],
-            write_score,
-        ),
-        "risk": Table(
-            "The most confident answers",
-            ("kept", "wrong among them"),
-            list(zip(COVERAGES, confidence.risk, strict=True)),
-            write_percent,
-        ),
-        "confusions": Table(
-            "Over all splits",
-            ("true", "predicted", "cards", "of the true category", "such as"),
-            [
-                (c.true, c.predicted or "(nothing)", c.count, c.share, ", ".join(c.examples))
-                for c in evaluation.confusions
-            ],
-            write_percent,
-        ),
-    }
-    tree = [(row.name, row.hierarchy) for row in evaluation.rows if row.hierarchy]
-    if tree:
-        tables["tree"] = Table(
-            f"Severity is from 1 to {tree[0][1].height}",
-            ("", "precision", "recall", "F1", "severity", "mistakes"),
-            [(name, s.precision, s.recall, s.f1, s.severity, s.mistakes) for name, s in tree],
-            write_score,
-        )
-    return tables
-
-
-def _make_row(row: Row, evaluation: Evaluation) -> tuple[str | float | None, ...]:
-    spread = "" if row.deviation is None else f" ± {row.deviation:.3f}"
-    score = write_score(row.weighted_f1) + spread
-    interval = f"{row.interval.low:.3f} to {row.interval.high:.3f}"
-    # Broken over two lines, the numbers of two rows would be taken for one another.
-    whole = (text.replace(" ", NO_BREAK) for text in (score, interval))
-    metrics = (row.mean(metric) for metric in METRICS.values())
-    return (row.name, *whole, describe_lead(row, evaluation), *metrics)
+    return {"made": _tabulate_settings(report), **tabulate_evaluation(report.evaluation)}
 
 
 def _tabulate_settings(report: Report) -> Table:
