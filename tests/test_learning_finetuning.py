@@ -15,8 +15,8 @@ from sentences import make_static_model
 
 from prodcat_index.cards.card import Catalogue
 from prodcat_index.cards.split import read_split
-from prodcat_index.encoders.device import import_with_torch
 from prodcat_index.encoders.embedding import content_digests
+from prodcat_index.encoders.networks import import_with_torch
 from prodcat_index.encoders.registry import make_encoder, seen_by
 from prodcat_index.errors import EncoderError
 from prodcat_index.index.product_index import ProductIndex

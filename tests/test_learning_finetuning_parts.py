@@ -14,7 +14,7 @@ import pytest
 
 from prodcat_index.cards.split import Split
 from prodcat_index.encoders.base import unit_rows
-from prodcat_index.encoders.device import import_with_torch
+from prodcat_index.encoders.networks import import_with_torch
 from prodcat_index.errors import CatalogueError, EncoderError
 from prodcat_index.learning.finetuning.finetune import FinetuneSettings
 from prodcat_index.learning.finetuning.run_dir import exclusive_run_dir, resume_point

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -22,7 +22,7 @@ Precision = Literal["float32", "bfloat16"]
 
 
 class Options(BaseModel):
-    """The options of one scheme; every field has a description to finish ``it must be …``."""
+    """Options of one scheme; every field has a description that completes "it must be …"."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -60,13 +60,11 @@ def split_options(argument: str, kind: type[OptionsT]) -> tuple[str, OptionsT]:
 
 def join_options(name: str, options: Options) -> str:
     """Write a name and options as :func:`split_options` reads them, always in the same order."""
-    values = options.model_dump(exclude_none=True).items()
-    pairs = [f"{key}={_escape(str(value))}" for key, value in values]
+    pairs = []
+    for key, value in options.model_dump(exclude_none=True).items():
+        escaped = re.sub(r"[%&\s]", lambda match: quote(match[0]), str(value))
+        pairs.append(f"{key}={escaped}")
     return f"{name}?{'&'.join(pairs)}" if pairs else name
-
-
-def _escape(value: str) -> str:
-    return re.sub(r"[%&\s]", lambda match: quote(match[0]), value)
 
 
 @dataclass(frozen=True)
@@ -157,9 +155,8 @@ def unit_rows(vectors: FloatingArray) -> Float32Array:
     """Scale rows to length 1; rows of zeros, or without a finite length, become zeros."""
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
     scalable = np.isfinite(lengths) & (lengths > 0)
-    return np.divide(
-        vectors, lengths, out=np.zeros(vectors.shape, dtype=np.float32), where=scalable
-    )
+    zeros = np.zeros(vectors.shape, dtype=np.float32)
+    return np.divide(vectors, lengths, out=zeros, where=scalable)
 
 
 def distinct(values: Sequence[str]) -> list[str]:
@@ -175,6 +172,10 @@ def rows_of(values: Sequence[str], embedded: Sequence[str], rows: Float32Array) 
     return padded[[position.get(value, MISSING) for value in values]]
 
 
-def without_surrogates(text: str) -> str:
-    """Replace lone surrogates, which a broken locale types and no tokenizer reads."""
-    return text.encode("utf-8", "replace").decode("utf-8")
+def group_by_reason(reasons: Iterable[str | None]) -> dict[str, list[int]]:
+    """Return reason -> positions, from the reason at each position, None where there is none."""
+    positions: dict[str, list[int]] = {}
+    for position, reason in enumerate(reasons):
+        if reason is not None:
+            positions.setdefault(reason, []).append(position)
+    return positions

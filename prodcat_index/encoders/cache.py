@@ -61,9 +61,18 @@ _COUNT = """
 SELECT spec, fingerprint, count(*), sum(length(vector)) FROM embeddings
 JOIN encoders ON encoder = encoders.id GROUP BY encoders.id ORDER BY count(*) DESC, fingerprint
 """
+_INSERT_ENCODER = "INSERT OR IGNORE INTO encoders (fingerprint, spec) VALUES (?, ?)"
+_INSERT = """
+INSERT OR REPLACE INTO embeddings (digest, vector, checksum, used, encoder)
+SELECT ?, ?, ?, ?, id FROM encoders WHERE fingerprint = ?
+"""
 _EVICT = """
 DELETE FROM embeddings WHERE rowid IN
 (SELECT rowid FROM embeddings ORDER BY used, rowid LIMIT ?)
+"""
+_SIZE = """
+SELECT (page_count - freelist_count) * page_size
+FROM pragma_page_count, pragma_freelist_count, pragma_page_size
 """
 _T = TypeVar("_T")
 
@@ -98,11 +107,10 @@ def default_cache() -> EmbeddingCache | None:
     folder = os.environ.get(CACHE_VARIABLE, "")
     if folder == OFF:
         return None
-    if folder:
-        return EmbeddingCache(Path(folder), _size_limit())
     from platformdirs import user_cache_path
 
-    return EmbeddingCache(user_cache_path("prodcat-index", appauthor=False), _size_limit())
+    usual = user_cache_path("prodcat-index", appauthor=False)
+    return EmbeddingCache(Path(folder) if folder else usual, _size_limit())
 
 
 def _size_limit() -> int:
@@ -136,21 +144,51 @@ class EmbeddingCache:
         self, fingerprint: str, digests: Iterable[bytes], dim: int
     ) -> dict[bytes, Float32Array]:
         """Return digest -> float32 row of length `dim`, for those that are there and undamaged."""
+
+        def select(db: sqlite3.Connection) -> dict[bytes, Float32Array]:
+            now, found, stale = int(time.time()), {}, []
+            for digest in wanted:
+                row = db.execute(_SELECT, (fingerprint, digest)).fetchone()
+                if row and _is_whole(row[0], row[1], dim):
+                    found[digest] = np.frombuffer(row[0], dtype="<f4")
+                    if row[2] <= now - USE_GRAIN:
+                        stale.append((now, row[3]))
+            if stale:
+                with db:
+                    db.execute("BEGIN IMMEDIATE")
+                    db.executemany("UPDATE embeddings SET used = ? WHERE rowid = ?", stale)
+            return found
+
         wanted = list(digests)
-        return self._attempt(lambda db: _select(db, fingerprint, wanted, dim), {})
+        return self._attempt(select, {})
 
     def put(self, spec: str, fingerprint: str, vectors: Mapping[bytes, Float32Array]) -> None:
         """Store the rows of an encoder by digest, all or none of them."""
+
+        def insert(db: sqlite3.Connection) -> None:
+            now = int(time.time())
+            blobs = [(digest, vector.astype("<f4").tobytes()) for digest, vector in vectors.items()]
+            with db:
+                db.execute("BEGIN IMMEDIATE")
+                db.execute(_INSERT_ENCODER, (fingerprint, spec))
+                db.executemany(
+                    _INSERT, ((d, blob, zlib.crc32(blob), now, fingerprint) for d, blob in blobs)
+                )
+                while _size(db) > self.limit:
+                    if not db.execute(_EVICT, (EVICTED_AT_ONCE,)).rowcount:
+                        break
+
         if vectors:
-            self._attempt(lambda db: _insert(db, spec, fingerprint, vectors, self.limit), None)
+            self._attempt(insert, None)
 
     def summary(self) -> CacheSummary:
         """Count what is there."""
-        nothing: tuple[list[CachedEncoder], int] = ([], 0)
-        encoders, size = self._attempt(
-            lambda db: ([CachedEncoder(*row) for row in db.execute(_COUNT)], _size(db)), nothing
-        )
-        return CacheSummary(self.path, size, self.limit, tuple(encoders))
+
+        def count(db: sqlite3.Connection) -> CacheSummary:
+            encoders = tuple(CachedEncoder(*row) for row in db.execute(_COUNT))
+            return CacheSummary(self.path, _size(db), self.limit, encoders)
+
+        return self._attempt(count, CacheSummary(self.path, 0, self.limit, ()))
 
     def clear(self) -> int:
         """Remove every embedding and a damaged file that was set aside; return their number.
@@ -160,8 +198,16 @@ class EmbeddingCache:
         EncoderError
             If the cache cannot be written.
         """
+
+        def delete(db: sqlite3.Connection) -> int:
+            with db:
+                db.execute("BEGIN IMMEDIATE")
+                removed = db.execute("DELETE FROM embeddings").rowcount
+                db.execute("DELETE FROM encoders")
+            return removed
+
         try:
-            removed = self._locked(_delete_all)
+            removed = self._locked(delete)
             self._damaged_path.unlink(missing_ok=True)
         except _FAILURES as error:
             raise EncoderError(
@@ -189,7 +235,7 @@ class EmbeddingCache:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(self.path.with_suffix(".lock"), timeout=PATIENCE):
             try:
-                return _connected(self.path, work)
+                return self._connected(work)
             except sqlite3.OperationalError:
                 raise
             except sqlite3.DatabaseError as error:
@@ -200,78 +246,20 @@ class EmbeddingCache:
                     f"the cache {self.path} is damaged ({error}); it is set aside as "
                     f"{self._damaged_path.name} and a new one is begun."
                 )
-                return _connected(self.path, work)
+                return self._connected(work)
 
-
-def _connected(path: Path, work: Callable[[sqlite3.Connection], _T]) -> _T:
-    """Open the file, with its tables if it is new, do some work, and close it."""
-    with closing(sqlite3.connect(path, timeout=PATIENCE, isolation_level=None)) as db:
-        if not _number(db, "SELECT count(*) FROM sqlite_master"):
-            db.executescript(_SCHEMA)
-        return work(db)
-
-
-def _number(db: sqlite3.Connection, query: str) -> int:
-    return int(db.execute(query).fetchone()[0])
-
-
-def _select(
-    db: sqlite3.Connection, fingerprint: str, digests: Iterable[bytes], dim: int
-) -> dict[bytes, Float32Array]:
-    """Return the undamaged rows of length ``dim`` by their digest, and note that they are used."""
-    now, found, stale = int(time.time()), {}, []
-    for digest in digests:
-        row = db.execute(_SELECT, (fingerprint, digest)).fetchone()
-        if row and _is_whole(row[0], row[1], dim):
-            found[digest] = np.frombuffer(row[0], dtype="<f4")
-            if row[2] <= now - USE_GRAIN:
-                stale.append((now, row[3]))
-    if stale:
-        with db:
-            db.execute("BEGIN IMMEDIATE")
-            db.executemany("UPDATE embeddings SET used = ? WHERE rowid = ?", stale)
-    return found
+    def _connected(self, work: Callable[[sqlite3.Connection], _T]) -> _T:
+        """Open the file, with its tables if it is new, do some work, and close it."""
+        with closing(sqlite3.connect(self.path, timeout=PATIENCE, isolation_level=None)) as db:
+            if not db.execute("SELECT * FROM sqlite_master").fetchone():
+                db.executescript(_SCHEMA)
+            return work(db)
 
 
 def _is_whole(vector: object, checksum: object, dim: int) -> bool:
     return isinstance(vector, bytes) and len(vector) == 4 * dim and zlib.crc32(vector) == checksum
 
 
-def _insert(
-    db: sqlite3.Connection,
-    spec: str,
-    fingerprint: str,
-    vectors: Mapping[bytes, Float32Array],
-    limit: int,
-) -> None:
-    """Store rows by their digest in one transaction, and keep the file within its limit."""
-    blobs = [(digest, vector.astype("<f4").tobytes()) for digest, vector in vectors.items()]
-    now = int(time.time())
-    with db:
-        db.execute("BEGIN IMMEDIATE")
-        names = (fingerprint, spec)
-        db.execute("INSERT OR IGNORE INTO encoders (fingerprint, spec) VALUES (?, ?)", names)
-        (encoder,) = db.execute(
-            "SELECT id FROM encoders WHERE fingerprint = ?", (fingerprint,)
-        ).fetchone()
-        db.executemany(
-            "INSERT OR REPLACE INTO embeddings VALUES (?, ?, ?, ?, ?)",
-            ((encoder, digest, blob, zlib.crc32(blob), now) for digest, blob in blobs),
-        )
-        while _size(db) > limit:
-            if not db.execute(_EVICT, (EVICTED_AT_ONCE,)).rowcount:
-                break
-
-
 def _size(db: sqlite3.Connection) -> int:
     """Return the size of the file in bytes, once the transaction is over."""
-    pages = _number(db, "PRAGMA page_count") - _number(db, "PRAGMA freelist_count")
-    return pages * _number(db, "PRAGMA page_size")
-
-
-def _delete_all(db: sqlite3.Connection) -> int:
-    with db:
-        db.execute("BEGIN IMMEDIATE")
-        removed = db.execute("DELETE FROM embeddings").rowcount
-        db.execute("DELETE FROM encoders")
-    return removed
+    return int(db.execute(_SIZE).fetchone()[0])

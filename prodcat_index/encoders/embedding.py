@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import stat
-from collections import defaultdict, deque
+from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from prodcat_index.cards.card import ModalityKind
 from prodcat_index.cards.pictures import MAX_PIXELS
-from prodcat_index.encoders.base import Encoded, Encoder, distinct
+from prodcat_index.encoders.base import Encoded, Encoder, distinct, group_by_reason
 from prodcat_index.encoders.cache import EmbeddingCache
 from prodcat_index.files import sha256_of
 from prodcat_index.progress import progress_bar
@@ -52,17 +52,13 @@ def embed(
 
 
 def content_digests(reads: ModalityKind, values: Sequence[str]) -> list[str]:
-    """Return the sha256 in hex of what each value stands for, whatever its id or path.
-
-    A missing value, and one that cannot be read, has the empty string.
-    """
+    """Return the sha256 in hex of what each value stands for; "" where nothing can be read."""
     known = {content.value: content.digest for content in _contents(reads, distinct(values))}
     return [(known.get(value) or b"").hex() for value in values]
 
 
-@dataclass(frozen=True)
-class _Content:
-    """A value and the digest of what it stands for, none for what cannot be read or is too long."""
+class _Content(NamedTuple):
+    """A value, and the digest of what it stands for: none for a file that is not to be read."""
 
     value: str
     digest: bytes | None = None
@@ -72,17 +68,14 @@ class _Content:
     def key(self) -> bytes | str:
         return self.digest or self.value
 
-    @property
-    def unchanged(self) -> bool:
-        return self.stamp is None or self.stamp == _stamp(self.value)
-
 
 def _contents(reads: ModalityKind, values: Sequence[str]) -> Iterator[_Content]:
-    return _pictures_ahead(values) if reads == "picture" else map(_text, values)
-
-
-def _text(text: str) -> _Content:
-    return _Content(text, hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest())
+    if reads == "picture":
+        yield from _pictures_ahead(values)
+    else:
+        for text in values:
+            encoded = text.encode("utf-8", "surrogatepass")
+            yield _Content(text, hashlib.sha256(encoded).digest())
 
 
 def _pictures_ahead(paths: Sequence[str]) -> Iterator[_Content]:
@@ -98,12 +91,10 @@ def _pictures_ahead(paths: Sequence[str]) -> Iterator[_Content]:
 
 def _picture(path: str) -> _Content:
     stamp = _stamp(path)
-    if stamp is None:
-        return _Content(path)
-    try:
-        return _Content(path, bytes.fromhex(sha256_of(Path(path))), stamp)
-    except OSError:
-        return _Content(path)
+    if stamp is not None:
+        with suppress(OSError):
+            return _Content(path, bytes.fromhex(sha256_of(Path(path))), stamp)
+    return _Content(path)
 
 
 def _stamp(path: str) -> _Stamp | None:
@@ -123,11 +114,8 @@ class _Run:
     def __init__(
         self, encoder: Encoder, cache: EmbeddingCache, count: int, bar: Any, stores: bool
     ) -> None:
-        self._encoder = encoder
-        self._fingerprint = encoder.fingerprint
-        self._cache = cache
-        self._stores = stores
-        self._bar = bar
+        self._encoder, self._fingerprint = encoder, encoder.fingerprint
+        self._cache, self._stores, self._bar = cache, stores, bar
         # The last row, of zeros, is that of missing values.
         self._vectors = np.zeros((count + 1, encoder.dim), dtype=np.float32)
         self._row_of_key: dict[bytes | str, int] = {}
@@ -137,7 +125,12 @@ class _Run:
 
     def add(self, window: Sequence[_Content]) -> None:
         """Take from the cache what it holds, and embed the rest as soon as it fills a batch."""
-        fresh = [content for content in window if self._is_new(content)]
+        fresh = []
+        for content in window:
+            if content.key not in self._row_of_key:
+                self._row_of_key[content.key] = len(self._row_of_key)
+                fresh.append(content)
+            self._row_of_value[content.value] = self._row_of_key[content.key]
         digests = [content.digest for content in fresh if content.digest]
         found = self._cache.get(self._fingerprint, digests, self._encoder.dim)
         for digest, vector in found.items():
@@ -155,20 +148,11 @@ class _Run:
         if self._waiting:
             self._embed(self._waiting)
         rows = [self._row_of_value.get(value, MISSING) for value in values]
-        problems: dict[str, list[int]] = defaultdict(list)
-        for position, row in enumerate(rows):
-            if row in self._reasons:
-                problems[self._reasons[row]].append(position)
+        problems = group_by_reason(map(self._reasons.get, rows))
         every = self._vectors[:-1]
         # A large catalogue, each of its values another one, is not copied.
         in_order = np.array_equal(rows, np.arange(len(every)))
-        return Encoded(every if in_order else self._vectors[rows], dict(problems))
-
-    def _is_new(self, content: _Content) -> bool:
-        known = content.key in self._row_of_key
-        row = self._row_of_key.setdefault(content.key, len(self._row_of_key))
-        self._row_of_value[content.value] = row
-        return not known
+        return Encoded(every if in_order else self._vectors[rows], problems)
 
     def _embed(self, batch: Sequence[_Content]) -> None:
         encoded = self._encoder.encode([content.value for content in batch])
@@ -181,6 +165,9 @@ class _Run:
             vectors = {
                 content.digest: self._vectors[row]
                 for content, row in zip(batch, rows, strict=True)
-                if content.digest and row not in self._reasons and content.unchanged
+                if content.digest
+                and row not in self._reasons
+                # A file that was changed meanwhile has another content than its digest says.
+                and (content.stamp is None or content.stamp == _stamp(content.value))
             }
             self._cache.put(self._encoder.spec, self._fingerprint, vectors)

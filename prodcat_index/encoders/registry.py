@@ -1,7 +1,4 @@
-"""From a spec, the name of an encoder, to the encoder; and which encoders there are.
-
-In this order: schemes and presets, folders of fine-tuned encoders, the list of encoders, timing.
-"""
+"""From a spec, the name of an encoder, to the encoder; and the list of encoders."""
 
 from __future__ import annotations
 
@@ -15,19 +12,20 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Literal
 
+import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from prodcat_index.cards.card import ModalityKind
 from prodcat_index.encoders.base import Encoder
-from prodcat_index.encoders.hub import cached_models
+from prodcat_index.encoders.networks import cached_models
 from prodcat_index.errors import EncoderError
 
 SCHEMES = {
     "lexical": "prodcat_index.encoders.lexical:LexicalEncoder",
     "efficientnet-lite0": "prodcat_index.encoders.timm_image:EfficientNetLite0Encoder",
     "timm": "prodcat_index.encoders.timm_image:TimmEncoder",
-    "sbert": "prodcat_index.encoders.sbert:SbertEncoder",
-    "use-multilingual": "prodcat_index.encoders.usem:MultilingualSentenceEncoder",
+    "sbert": "prodcat_index.encoders.sentences:SbertEncoder",
+    "use-multilingual": "prodcat_index.encoders.sentences:MultilingualSentenceEncoder",
 }
 # Stands for one of the schemes above, with the weights in a folder.
 FINETUNED = "finetuned"
@@ -88,8 +86,7 @@ def _resolve(spec: str) -> tuple[type[Encoder], str]:
         return _resolve(_base_spec(Path(argument).expanduser().resolve()))
     if scheme not in SCHEMES:
         known = (*SCHEMES, FINETUNED)
-        nearest = get_close_matches(scheme, known, n=1)
-        hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
+        hint = "".join(f" Did you mean {n!r}?" for n in get_close_matches(scheme, known, n=1))
         raise EncoderError(
             f"There is no encoder {scheme!r}; the encoders are {', '.join(known)}.{hint}"
         )
@@ -104,7 +101,7 @@ RECORD, SEEN, WEIGHTS, MODEL = "training.json", "seen.txt", "model.safetensors",
 
 
 class FinetunedRecord(BaseModel):
-    """The file that says how a fine-tuned encoder is loaded, and how it came about."""
+    """The file that records how a fine-tuned encoder is loaded, and how it was trained."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -137,10 +134,7 @@ def _base_spec(folder: Path) -> str:
 
 
 def seen_by(spec: str) -> frozenset[str]:
-    """Return digests of the values that an encoder was trained or stopped on.
-
-    They are known of an encoder that is named by its folder, or by a file within it.
-    """
+    """Return digests of the values that a fine-tuned encoder was trained or stopped on."""
     name = spec.partition(":")[2].partition("?")[0]
     if not name:
         return frozenset()
@@ -160,29 +154,25 @@ def seen_by(spec: str) -> frozenset[str]:
     return frozenset(digests)
 
 
-INSTALLED, TO_INSTALL, CACHED, TO_DOWNLOAD = "installed", "to install", "cached", "to download"
+State = Literal["installed", "to install", "cached", "to download"]
 
 
 @dataclass(frozen=True)
 class EncoderFacts:
     """What is known of an encoder without loading it."""
 
-    # Its spec, and the kind of value that it embeds.
-    encoder: str
+    encoder: str  # its spec
     reads: ModalityKind
-    # Length of a row and number of weights; None where unknown.
-    dim: int | None = None
-    parameters: int | None = None
-    # Licence of the weights, and the preset that uses the encoder; empty where there is none.
-    licence: str = ""
-    preset: str = ""
-    # "installed", "cached", "to install" or "to download".
-    state: str = INSTALLED
+    dim: int | None = None  # length of a row; None where unknown
+    parameters: int | None = None  # number of weights
+    licence: str = ""  # of the weights
+    preset: str = ""  # the one that uses it
+    state: State = "installed"
 
     @property
     def is_here(self) -> bool:
         """True if it can be used without a network."""
-        return self.state in (INSTALLED, CACHED)
+        return self.state in ("installed", "cached")
 
 
 # Counted on the networks themselves, or read from the models' cards: docs/decisions.md.
@@ -212,32 +202,22 @@ def list_encoders() -> list[EncoderFacts]:
     """
     models = cached_models()
     preset = {spec: name for name, specs in PRESETS.items() for spec in specs.values()}
-    listed = [
-        replace(facts, preset=preset.get(facts.encoder, ""), state=_state(facts.encoder, models))
-        for facts in _KNOWN
-    ]
-    named = {_hub_name(facts.encoder) for facts in _KNOWN}
+    listed = []
+    for facts in _KNOWN:
+        spec, state = facts.encoder, facts.state
+        if spec in _PACKAGES:
+            state = "installed" if find_spec(_PACKAGES[spec]) else "to install"
+        else:
+            name = spec.partition("?")[0].replace("timm:", "timm/").removeprefix("sbert:")
+            state = "cached" if models.pop(name, None) else "to download"
+        listed.append(replace(facts, preset=preset.get(spec, ""), state=state))
     for name, folder in models.items():
-        if name in named:
-            continue
         if name.startswith("timm/"):
-            spec = f"timm:{name.removeprefix('timm/')}"
-            listed.append(EncoderFacts(spec, "picture", state=CACHED))
+            spec = name.replace("timm/", "timm:", 1)
+            listed.append(EncoderFacts(spec, "picture", state="cached"))
         elif (folder / "modules.json").is_file():
-            listed.append(EncoderFacts(f"sbert:{name}", "text", state=CACHED))
+            listed.append(EncoderFacts(f"sbert:{name}", "text", state="cached"))
     return listed
-
-
-def _state(spec: str, models: dict[str, Path]) -> str:
-    if spec in _PACKAGES:
-        return INSTALLED if find_spec(_PACKAGES[spec]) else TO_INSTALL
-    return CACHED if _hub_name(spec) in models else TO_DOWNLOAD
-
-
-def _hub_name(spec: str) -> str:
-    scheme, _, argument = spec.partition(":")
-    name = argument.partition("?")[0]
-    return f"timm/{name}" if scheme == "timm" else name
 
 
 # Enough for a stable rate, little enough for a large network on a CPU.
@@ -258,8 +238,6 @@ def measure(spec: str) -> tuple[Encoder, float]:
 
 def _random_texts() -> list[str]:
     """Return texts of 12 words on average, like those of titles and descriptions."""
-    import numpy as np
-
     rng = np.random.default_rng(0)
     letters = list("aeioubcdklmnprst")
     words = ["".join(rng.choice(letters, rng.integers(3, 10))) for _ in range(2000)]
@@ -268,7 +246,6 @@ def _random_texts() -> list[str]:
 
 
 def _random_pictures(folder: Path) -> list[str]:
-    import numpy as np
     from PIL import Image
 
     rng = np.random.default_rng(0)

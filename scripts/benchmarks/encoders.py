@@ -19,7 +19,7 @@ from prodcat_index.cards import read_catalogue
 from prodcat_index.cards.pictures import load_picture
 from prodcat_index.demo import make_demo_catalogue
 from prodcat_index.encoders.base import Encoder, Precision, unit_rows
-from prodcat_index.encoders.device import import_with_torch
+from prodcat_index.encoders.networks import import_with_torch
 from prodcat_index.encoders.registry import make_encoder
 from prodcat_index.encoders.timm_image import TimmEncoder, TimmOptions
 from prodcat_index.types import Float32Array
@@ -148,7 +148,7 @@ def encoders(
             (text_contest(text_model or _packaged_minilm()), texts),
         ]
         lines = [_line(*contest, rounds) for contest in contests]
-        large = TimmEncoder(MAXVIT, maxvit, "benchmark")
+        large = TimmEncoder(MAXVIT, maxvit, "benchmark", TimmOptions())
         stages = [
             stage_row(name, encoder, values, rounds)
             for (name, encoder), (_, values) in zip(

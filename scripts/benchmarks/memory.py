@@ -74,8 +74,8 @@ def draw_pictures(folder: Path, count: int) -> None:
 
 def embed_pictures(folder: Path, count: int) -> Embedded:
     from prodcat_index.encoders.cache import EmbeddingCache
-    from prodcat_index.encoders.device import import_with_torch
     from prodcat_index.encoders.embedding import embed
+    from prodcat_index.encoders.networks import import_with_torch
     from prodcat_index.encoders.timm_image import TimmEncoder, TimmOptions
 
     model = import_with_torch("timm").create_model(NETWORK, pretrained=False, num_classes=0)

@@ -12,8 +12,8 @@ from typing import Any
 from PIL import Image
 
 from prodcat_index.encoders.cache import EmbeddingCache
-from prodcat_index.encoders.device import single_threaded_workers
 from prodcat_index.encoders.embedding import embed
+from prodcat_index.encoders.networks import single_threaded_workers
 from prodcat_index.encoders.timm_image import BATCH, TimmEncoder
 
 STAGES_HEADER = [

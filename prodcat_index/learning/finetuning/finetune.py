@@ -16,8 +16,8 @@ from prodcat_index.cards.split import Split
 from prodcat_index.cards.splitting import split_catalogue
 from prodcat_index.encoders.base import Encoder
 from prodcat_index.encoders.cache import default_cache
-from prodcat_index.encoders.device import import_with_torch
 from prodcat_index.encoders.embedding import embed
+from prodcat_index.encoders.networks import import_with_torch
 from prodcat_index.encoders.registry import FINETUNED, FinetunedRecord, make_encoder
 from prodcat_index.errors import CatalogueError, EncoderError
 from prodcat_index.findings import Finding

@@ -11,9 +11,9 @@ import numpy as np
 
 from prodcat_index.cards.pictures import load_picture
 from prodcat_index.encoders.base import Encoder, join_options, split_options
-from prodcat_index.encoders.device import import_with_torch, pick_device, quiet
+from prodcat_index.encoders.networks import import_with_torch, pick_device, quiet
 from prodcat_index.encoders.registry import FINETUNED, MODEL, WEIGHTS
-from prodcat_index.encoders.sbert import SbertEncoder
+from prodcat_index.encoders.sentences import SbertEncoder
 from prodcat_index.encoders.timm_image import (
     LITE0,
     LITE0_ARCHITECTURE,

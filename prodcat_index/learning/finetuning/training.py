@@ -25,7 +25,7 @@ from transformers import (
     TrainingArguments,
 )
 
-from prodcat_index.encoders.device import import_with_torch, pick_device
+from prodcat_index.encoders.networks import import_with_torch, pick_device
 from prodcat_index.errors import EncoderError
 from prodcat_index.learning.finetuning.finetune import FinetuneSettings, TrainingPrecision
 from prodcat_index.learning.finetuning.run_dir import CHECKPOINTS, resume_point

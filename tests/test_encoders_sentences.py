@@ -13,10 +13,10 @@ import pytest
 from sentences import make_static_model, minilm_folder
 
 from prodcat_index.cards.card import Card
-from prodcat_index.encoders import sbert
-from prodcat_index.encoders.device import import_with_torch
+from prodcat_index.encoders import networks, sentences
+from prodcat_index.encoders.networks import import_with_torch
 from prodcat_index.encoders.registry import make_encoder
-from prodcat_index.encoders.sbert import SbertEncoder
+from prodcat_index.encoders.sentences import SbertEncoder
 from prodcat_index.errors import EncoderError
 from prodcat_index.index.product_index import ProductIndex
 
@@ -183,7 +183,7 @@ def test_the_fingerprint_changes_with_every_file_that_counts(
         (copy / name).write_text(json.dumps(content | {"changed": 1}), encoding="utf-8")
     else:
         change_weights(copy)
-    assert sbert.digest_of(copy) != sbert.digest_of(FOLDER)
+    assert sentences.digest_of(copy) != sentences.digest_of(FOLDER)
 
 
 def change_weights(folder: Path) -> None:
@@ -238,7 +238,7 @@ def test_a_name_of_the_hub_is_fetched(monkeypatch: pytest.MonkeyPatch, static: P
         assert not any("bin" in pattern or "py" in pattern for pattern in patterns)
         return static
 
-    monkeypatch.setattr(sbert, "fetch_model", fetch_model)
+    monkeypatch.setattr(networks, "fetch_model", fetch_model)
     encoder = make_encoder("sbert:owner/name?truncate_dim=4")
     assert (encoder.spec, encoder.dim) == ("sbert:owner/name?truncate_dim=4", 4)
     make_encoder("sbert:all-MiniLM-L6-v2")

