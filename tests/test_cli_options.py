@@ -16,7 +16,7 @@ from prodcat_index.cards.catalogue import read_catalogue
 from prodcat_index.cards.split import PARTS
 from prodcat_index.cli import options
 from prodcat_index.cli.app import app
-from prodcat_index.encoders.device import DEVICES
+from prodcat_index.encoders.networks import DEVICES
 from prodcat_index.errors import IndexFolderError
 from prodcat_index.index.learned import ProjectionKind
 from prodcat_index.learning.finetuning.finetune import TrainingPrecision

