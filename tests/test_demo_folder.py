@@ -12,6 +12,7 @@ import pytest
 from command import prodcat
 from PIL import Image
 
+from prodcat_index import progress
 from prodcat_index.demo import DemoSummary, make_demo_catalogue
 from prodcat_index.demo import folder as demo_folder
 from prodcat_index.demo.listings import LEAVES
@@ -184,7 +185,7 @@ def test_interrupted_run_is_resumed(made, tmp_path, monkeypatch):
         return grey()
 
     monkeypatch.setattr(demo_folder, "draw_picture", stop)
-    monkeypatch.setattr(demo_folder, "ThreadPoolExecutor", lambda: ThreadPoolExecutor(1))
+    monkeypatch.setattr(progress, "ThreadPoolExecutor", lambda: ThreadPoolExecutor(1))
     with pytest.raises(KeyboardInterrupt):
         make_demo_catalogue(tmp_path, cards=CARDS)
     kept = set((tmp_path / "images").iterdir())
@@ -242,7 +243,7 @@ def test_truth_comes_last(tmp_path, monkeypatch):
     def fail(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(demo_folder, "_write_pictures", fail)
+    monkeypatch.setattr(demo_folder, "map_in_threads", fail)
     with pytest.raises(KeyboardInterrupt):
         make_demo_catalogue(tmp_path, cards=CARDS)
     assert not (tmp_path / "truth.json").exists()

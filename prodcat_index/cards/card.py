@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 
     from prodcat_index.findings import Finding
 
-
 IMAGE = "image"
 CORE_TEXTS = ("title", "description")
 ModalityKind = Literal["text", "picture"]
@@ -90,8 +89,7 @@ class Catalogue:
     def __repr__(self) -> str:
         """Return the counts that people want first."""
         labels = self.values("category")
-        labelled = len(labels) - labels.count("")
-        share = f"{labelled / len(labels):.0%} labelled, " if labels else ""
+        share = f"{sum(map(bool, labels)) / len(labels):.0%} labelled, " if labels else ""
         return (
             f"<Catalogue {self.source or 'of a table'}: {len(self):,} cards, "
             f"{len(set(labels) - {''}):,} categories, {share}"
@@ -117,21 +115,12 @@ class Catalogue:
         return tuple(m for m in (IMAGE, *self.text_modalities) if any(self.values(m)))
 
     def values(self, modality: str) -> list[str]:
-        """Return the cards' values of a column, empty strings where there is no such column.
+        """Return the cards' values of any column, empty strings where there is no such column.
 
-        Parameters
-        ----------
-        modality
-            Name of a modality or of any other column.
-
-        Returns
-        -------
-        list of str
-            One value a card, in catalogue order; it is kept, so do not change it.
+        The list is kept, so do not change it.
         """
         if modality not in self._values:
-            absent = modality not in self.cards.columns
-            column = [""] * len(self) if absent else self.cards[modality]
+            column = self.cards.get(modality, [""] * len(self))
             self._values[modality] = [str(value) for value in column]
         return self._values[modality]
 
@@ -141,13 +130,7 @@ class Catalogue:
         return {}
 
     def select(self, rows: npt.NDArray[np.bool_] | Sequence[int]) -> Catalogue:
-        """Return the catalogue of some rows only.
-
-        Parameters
-        ----------
-        rows
-            A boolean mask of shape (N,), or row numbers in the order wanted.
-        """
+        """Return the catalogue of some rows: a mask of shape (N,), or row numbers in any order."""
         import numpy as np
 
         return replace(self, cards=self.cards.iloc[np.asarray(rows)].reset_index(drop=True))
@@ -156,13 +139,8 @@ class Catalogue:
         """Return the card of a row."""
         record = self.cards.iloc[row]
         texts = {name: str(record[name]) for name in self.text_modalities if name in record}
-        return Card(
-            id=str(record["id"]),
-            title=texts.pop("title", ""),
-            description=texts.pop("description", ""),
-            image=str(record[IMAGE]),
-            texts=texts,
-        )
+        core = {name: texts.pop(name, "") for name in CORE_TEXTS}
+        return Card(**core, image=str(record[IMAGE]), id=str(record["id"]), texts=texts)
 
     def labelled(self) -> Catalogue:
         """Return the cards that have a category."""

@@ -57,9 +57,9 @@ def read_catalogue(
 ) -> Catalogue:
     """Read a catalogue, clean its texts, find its pictures and check its ids.
 
-    Columns are found by their usual English or Russian names where they are not given. A
-    catalogue in the KazanExpress layout (``product_id`` and ``text_fields``) is recognised, and
-    its attributes and characteristics can be named in `text_columns`.
+    Columns are found by their usual English or Russian names where they are not given. Of the
+    KazanExpress layout (``product_id`` and ``text_fields``), the attributes and characteristics
+    can be named in `text_columns`.
 
     Parameters
     ----------
@@ -75,14 +75,14 @@ def read_catalogue(
     group_column
         Column that is the same for variants of one product.
     image_column
-        Column of picture paths, relative to `image_root` or absolute and inside it. Without
-        one, pictures are the files ``{id}.jpg`` (jpeg, png, webp) in `image_root` or in its
-        folder of the catalogue's name, such as ``train`` for ``train.parquet``.
+        Column of picture paths in `image_root`. Without one, pictures are the files ``{id}.jpg``
+        (jpeg, png, webp) in `image_root` or in its folder of the catalogue's name, such as
+        ``train`` for ``train.parquet``.
     text_columns
         Further columns to embed, each as a modality of its own.
     image_root
-        The picture folder. By default the folder of the file or, for pictures found by their
-        ids, the folder ``images`` in it. Nothing outside it is ever read.
+        The picture folder, outside of which nothing is read. By default the folder of the file
+        or, for pictures found by their ids, the folder ``images`` in it.
     encoding
         Encoding of a text file; by default its byte order mark decides, or it is UTF-8.
 

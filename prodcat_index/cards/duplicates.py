@@ -83,7 +83,7 @@ class Groups:
         """Rule -> number of cards that it joins with at least one other."""
         joined = {}
         for rule, codes in self.by_rule.items():
-            _, sizes = np.unique(codes[codes != MISSING], return_counts=True)
+            sizes = np.bincount(codes[codes != MISSING])
             joined[rule] = int(sizes[sizes > 1].sum())
         return joined
 
@@ -95,9 +95,9 @@ def find_groups(catalogue: Catalogue) -> Groups:
     for case and punctuation; if their picture files are equal; and if their pictures look equal,
     which is a distance of at most 24 between 256-bit perceptual hashes. Joins are transitive.
 
-    A text or a look that at least 10 labelled cards share, of which less than 80 % are of one
-    category, is a placeholder or boilerplate: it joins nothing, and is a finding. So is a picture
-    that cannot be read, or is of one colour.
+    What at least 10 labelled cards share, less than 80 % of them of one category, is a placeholder
+    or boilerplate: it joins nothing, and is a finding. So is a picture that cannot be read, or is
+    of one colour.
 
     Parameters
     ----------

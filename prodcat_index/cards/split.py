@@ -62,10 +62,7 @@ class Split:
     def rows(self, catalogue: Catalogue, part: str) -> Int64Array:
         """Return the ascending rows of a catalogue, or of some of it in any order, in a part.
 
-        Raises
-        ------
-        CatalogueError
-            If the split does not name every card of the catalogue, or none of them is in the part.
+        Raises CatalogueError if a card is not in the split, or none of them is in the part.
         """
         self._check_contained(catalogue.ids, self._part_of, NEW, catalogue)
         rows = [row for row, card in enumerate(catalogue.ids) if self._part_of[card] == part]
@@ -91,16 +88,11 @@ class Split:
         for part in (part for part in PARTS if part in self.parts):
             cards = self.select(catalogue, part)
             labels = [label for label in cards.values("category") if label]
-            summaries.append(
-                PartSummary(
-                    part=part,
-                    cards=len(cards),
-                    groups=len({group_of[card] for card in cards.ids}),
-                    categories=len(set(labels)),
-                    unlabelled=len(cards) - len(labels),
-                    unreachable=sum(label not in trained for label in labels),
-                )
-            )
+            groups = {group_of[card] for card in cards.ids}
+            unlabelled = len(cards) - len(labels)
+            unreachable = sum(label not in trained for label in labels)
+            counts = len(cards), len(groups), len(set(labels)), unlabelled, unreachable
+            summaries.append(PartSummary(part, *counts))
         return summaries
 
     def save(self, path: str | Path) -> Path:
@@ -111,9 +103,8 @@ class Split:
         try:
             table.to_csv(path, index=False)
         except OSError as error:
-            raise CatalogueError(
-                f"The split cannot be written to {path}: {error.strerror or error}."
-            ) from None
+            cause = error.strerror or error
+            raise CatalogueError(f"The split cannot be written to {path}: {cause}.") from None
         return Path(path)
 
     @cached_property
@@ -127,8 +118,8 @@ class Split:
         if absent:
             raise CatalogueError(
                 f"The split does not fit {catalogue.source}: {len(absent)} of {what} "
-                f"({name_first(absent)}); make a new one with prodcat split, or use the "
-                "catalogue and the id column that it was made of."
+                f"({name_first(absent)}); make a new one with prodcat split, or use the catalogue "
+                "and the id column that it was made of."
             )
 
 
@@ -152,13 +143,13 @@ def read_split(path: str | Path) -> Split:
         If it cannot be read, is empty, has other columns or parts, names a card twice, or has a
         group in two parts.
     """
-    table = read_table(Path(path), None)
+    table = read_table(Path(path))
     columns = {"group": [""] * len(table)}
     for name in table.columns.intersection(["id", "part", "group"]):
         columns[name] = [without_invisible(text).strip() for text in column_texts(table[name])]
     for name in ("id", "part"):
         if name not in columns:
-            seen = list_columns([str(column) for column in table.columns])
+            seen = list_columns(list(map(str, table.columns)))
             raise CatalogueError(f"The split {path} has no column {name!r}. {seen}")
     ids, parts = columns["id"], columns["part"]
     if "" in ids:
@@ -176,8 +167,7 @@ def read_split(path: str | Path) -> Split:
     groups = order_codes(join_codes([encode(columns["group"])]), ids)
     part_of: dict[int, str] = {}
     rows = zip(ids, groups.tolist(), parts, strict=True)
-    torn = [card for card, group, part in rows if part_of.setdefault(group, part) != part]
-    if torn:
+    if torn := [card for card, group, part in rows if part_of.setdefault(group, part) != part]:
         raise CatalogueError(
             f"The split {path} has groups in more than one part (see the cards "
             f"{name_first(torn)}): scores would be too good, so put each into one."

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -76,11 +75,10 @@ def split_catalogue(
     by
         ``"group"``: every category in these shares, as far as its groups allow; one group of
         every category is always in train. ``"random"``: the same with every card a group of its
-        own, so that duplicates leak. Or a column: where it holds times (dates of the years 1990 to
-        2100, or seconds or milliseconds since 1970), the newest groups are the test, the next
-        newest valid, a group being as old as its oldest card; where it holds anything else, such
-        as shops, the cards of equal value are in one part as well as those of a group, and
-        values that share a group are one.
+        own, so that duplicates leak. Or a column. Of times (dates of the years 1990 to 2100, or
+        seconds or milliseconds since 1970), the newest groups are the test, the next newest valid;
+        a group is as old as its oldest card. Of anything else, such as shops, cards of equal value
+        stay together as well as those of a group.
     seed
         Seed of the random choice, from 0.
     groups
@@ -112,10 +110,9 @@ def repeated_splits(
     seed: int = 0,
     groups: Groups | None = None,
 ) -> list[Split]:
-    """Split a catalogue with the seeds ``seed`` to ``seed + n - 1``, looking for groups once.
+    """Split as :func:`split_catalogue` with `n` seeds from `seed`, looking for groups once.
 
-    The other parameters, and the errors, are those of :func:`split_catalogue`; by time there is
-    one split only.
+    By time there is one split only.
     """
     if not (valid >= 0 and test >= 0 and 0 < valid + test < 1):
         raise CatalogueError(
@@ -129,8 +126,7 @@ def repeated_splits(
     plan = _plan(catalogue, by, groups)
     if n > 1 and plan.times is not None:
         raise CatalogueError(
-            f"{by!r} holds times, and by time there is one split only; request one, or split by "
-            "group."
+            f"{by!r} holds times, by which there is one split only; request one, or split by group."
         )
     shares = {part: share for part, share in ((TEST, test), (VALID, valid)) if share}
     return [_make_split(catalogue, plan, shares, seed + i) for i in range(n)]
@@ -159,8 +155,8 @@ def _plan(catalogue: Catalogue, by: str, groups: Groups | None) -> _Plan:
     times = read_times(values)
     if times is not None:
         return _Plan(codes, categories, f"by group, the newest by {by!r}", times)
-    joined = order_codes(join_codes([codes, encode(values)]), catalogue.ids)
-    return _Plan(joined, categories, f"by group and whole {by!r}", by_value=True)
+    codes = order_codes(join_codes([codes, encode(values)]), catalogue.ids)
+    return _Plan(codes, categories, f"by group and whole {by!r}", by_value=True)
 
 
 def read_times(values: Sequence[str]) -> Float64Array | None:
@@ -199,11 +195,7 @@ def _make_split(catalogue: Catalogue, plan: _Plan, shares: Shares, seed: int) ->
     if plan.times is not None:
         parts = assign_newest(groups, plan.times, labelled, shares, rng)
     else:
-        # Shops may be the only one of a category, and larger than one: no exact shares of each.
-        carry = np.inf if plan.by_value else 1.0
-        parts = assign_by_category(
-            groups, categories, shares, rng, keep_class_in_train=not plan.by_value, max_carry=carry
-        )
+        parts = assign_by_category(groups, categories, shares, rng, by_value=plan.by_value)
     for part in (TRAIN, *shares):
         if part not in parts[labelled]:
             raise CatalogueError(
@@ -227,20 +219,24 @@ def assign_by_category(
     shares: Shares,
     rng: np.random.Generator,
     *,
-    keep_class_in_train: bool = True,
-    max_carry: float = 1.0,
+    by_value: bool = False,
 ) -> Int64Array:
     """Assign groups to parts at random, each category in the shares as far as its groups allow.
 
-    `max_carry` bounds the cards that one category may lack or have too many at the cost of the
-    next: 1 evens out rounding, more keeps the shares of the whole where groups are large.
+    Whole values of a column keep the shares of all categories together only.
     """
+    # The cards that a category may lack, or have too many, at the cost of the next: 1 evens out
+    # rounding. A shop may be larger than a category.
+    max_carry = np.inf if by_value else 1.0
     counts = category_counts(groups, categories)
     sizes = counts.sum(axis=1)
     order = rng.permutation(len(sizes))
     free = sizes > 0
-    if keep_class_in_train:
-        free[_first_of_each_category(counts, order)] = False
+    # One group of each category stays in train, but a shop may be the only one of a category.
+    if not by_value:
+        by_category = counts[order].tocsc()
+        first = by_category.indptr[:-1][np.diff(by_category.indptr) > 0]
+        free[order[by_category.indices[first]]] = False
     parts = np.full(len(sizes), TRAIN, dtype=np.int64)
     deficit = {part: rng.uniform(-0.5, 0.5) for part in shares}
     # The category of a group is that of most of its cards.
@@ -257,13 +253,6 @@ def assign_by_category(
             deficit[part] = min(max(left, -max_carry), max_carry)
             rest = rest[~taken]
     return parts[groups]
-
-
-def _first_of_each_category(counts: Any, order: Int64Array) -> Int64Array:
-    ordered = counts[order].tocoo()
-    by_place = np.argsort(ordered.row, kind="stable")
-    _, first = np.unique(ordered.col[by_place], return_index=True)
-    return order[ordered.row[by_place][first]]
 
 
 def _take(sizes: Iterable[int], wanted: float) -> BoolArray:

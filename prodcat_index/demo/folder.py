@@ -6,23 +6,16 @@ import csv
 import json
 import shutil
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from prodcat_index.demo.listings import (
-    LEAVES,
-    SHOP,
-    Listing,
-    describe_plan,
-    plan_listings,
-    write_text,
-)
+from prodcat_index.demo.listings import LEAVES, SHOP, Listing, plan_listings, write_text
 from prodcat_index.demo.pictures import draw_picture, relist_picture
 from prodcat_index.errors import ProdcatError
 from prodcat_index.files import check_output_folder, replace_text
-from prodcat_index.progress import progress_bar
+from prodcat_index.progress import map_in_threads
 
 DEMO_VERSION = 2
 # Fewer cards would leave most of the 40 categories with one.
@@ -64,8 +57,8 @@ class DemoSummary:
 def make_demo_catalogue(folder: Path, *, cards: int = 1500, seed: int = 0) -> DemoSummary:
     """Write the demo catalogue into a folder.
 
-    A complete demo with the same ``cards`` and ``seed`` is left as it is, an interrupted one is
-    completed, and any other demo is replaced.
+    A complete demo of the same parameters is left as it is, an interrupted one is completed, and
+    any other demo is replaced.
 
     Parameters
     ----------
@@ -96,11 +89,12 @@ def make_demo_catalogue(folder: Path, *, cards: int = 1500, seed: int = 0) -> De
     is_demo = readme.is_file() and readme.read_bytes().startswith(SHOP["readme"][0].encode())
     if not is_demo:
         check_output_folder(folder, "demo catalogue", ProdcatError)
-    truth = _complete_truth(folder, cards, seed)
+    made = {"version": DEMO_VERSION, "cards": cards, "seed": seed}
+    truth = _complete_truth(folder, made)
     made_now = not truth
     if made_now:
         try:
-            truth = _write_folder(folder, cards, seed)
+            truth = _write_folder(folder, made)
         except OSError as error:
             raise ProdcatError(
                 f"The demo catalogue cannot be written to {folder} ({error.strerror or error}); "
@@ -116,13 +110,12 @@ def make_demo_catalogue(folder: Path, *, cards: int = 1500, seed: int = 0) -> De
     )
 
 
-def _complete_truth(folder: Path, cards: int, seed: int) -> dict[str, Any]:
+def _complete_truth(folder: Path, made: dict[str, int]) -> dict[str, Any]:
     """Read the truth of a folder where all is there; empty for any other folder."""
     try:
         truth = json.loads((folder / TRUTH).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
-    made = {"version": DEMO_VERSION, "cards": cards, "seed": seed}
     complete = (
         isinstance(truth, dict)
         and made.items() <= truth.items()
@@ -132,8 +125,8 @@ def _complete_truth(folder: Path, cards: int, seed: int) -> dict[str, Any]:
     return truth if complete else {}
 
 
-def _write_folder(folder: Path, cards: int, seed: int) -> dict[str, Any]:
-    made = {"version": DEMO_VERSION, "cards": cards, "seed": seed}
+def _write_folder(folder: Path, made: dict[str, int]) -> dict[str, Any]:
+    seed = made["seed"]
     about = "\n".join(SHOP["readme"]).format(**made) + "\n"
     images, readme = folder / IMAGES, folder / README
     folder.mkdir(parents=True, exist_ok=True)
@@ -144,12 +137,23 @@ def _write_folder(folder: Path, cards: int, seed: int) -> dict[str, Any]:
         shutil.rmtree(images, ignore_errors=True)
         readme.write_text(about, encoding="utf-8", newline="\n")
     images.mkdir(exist_ok=True)
-    catalogue, new = plan_listings(cards, seed)
+    catalogue, new = plan_listings(made["cards"], seed)
     _write_table(folder / CATALOGUE, CATALOGUE_COLUMNS, catalogue, seed)
     _write_table(folder / NEW, NEW_COLUMNS, new, seed)
     _write_table(folder / NEW_LABELS, ("id", "category"), new, seed)
-    _write_pictures(images, [*catalogue, *new], seed)
-    truth = {**made, **describe_plan(catalogue, new)}
+    every = [*catalogue, *new]
+    shown = [one for one in every if one.has_picture]
+    map_in_threads(partial(_write_picture, images, seed), shown, "Drawing the demo's pictures")
+    truth = {
+        **made,
+        "categories": len({one.leaf for one in catalogue}),
+        "pictures": len(shown),
+        "wrong_labels": {o.id: o.leaf.category for o in catalogue if o.label != o.leaf.category},
+        "duplicates": {one.id: one.original for one in catalogue if one.original},
+        "without_picture": [one.id for one in every if not one.has_picture],
+        "without_description": [one.id for one in every if not one.has_description],
+        "new_categories": {one.id: one.leaf.category for one in new},
+    }
     replace_text(folder / TRUTH, json.dumps(truth, ensure_ascii=False, indent=1) + "\n")
     return truth
 
@@ -164,17 +168,8 @@ def _write_table(path: Path, columns: Sequence[str], listings: list[Listing], se
             writer.writerow({**card, **write_text(one, seed)})
 
 
-def _write_pictures(images: Path, listings: Sequence[Listing], seed: int) -> None:
-    shown = [one for one in listings if one.has_picture]
-    with (
-        progress_bar(len(shown), "Drawing the demo's pictures", "picture") as bar,
-        ThreadPoolExecutor() as pool,
-    ):
-        for _ in pool.map(lambda one: _write_picture(images / f"{one.id}.jpg", one, seed), shown):
-            bar.update(1)
-
-
-def _write_picture(path: Path, listing: Listing, seed: int) -> None:
+def _write_picture(images: Path, seed: int, listing: Listing) -> None:
+    path = images / f"{listing.id}.jpg"
     if path.exists():
         return
     picture, quality = draw_picture(replace(listing, id=listing.original or listing.id), seed), 85

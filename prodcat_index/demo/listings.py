@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from importlib.resources import files
 from random import Random
@@ -103,14 +103,11 @@ def _with_faults(listings: list[Listing], cards: int, rng: Random) -> list[Listi
     repeated = chosen[wrong:]
     # A card that is listed twice keeps its picture and text, or nobody could see that it is.
     others = sorted(set(range(len(listings))) - set(repeated))
-    for row in rng.sample(others, round(cards * NO_PICTURE)):
-        listings[row] = replace(listings[row], has_picture=False)
-    for row in rng.sample(others, round(cards * NO_DESCRIPTION)):
-        listings[row] = replace(listings[row], has_description=False)
-    originals = [listings[row] for row in repeated]
+    _change(listings, rng.sample(others, round(cards * NO_PICTURE)), has_picture=False)
+    _change(listings, rng.sample(others, round(cards * NO_DESCRIPTION)), has_description=False)
+    numbered = enumerate((listings[row] for row in repeated), start=len(listings) + 1)
     return listings + [
-        replace(one, id=f"P{number:05d}", group="", original=one.id)
-        for number, one in enumerate(originals, start=len(listings) + 1)
+        replace(one, id=f"P{number:05d}", group="", original=one.id) for number, one in numbered
     ]
 
 
@@ -123,32 +120,18 @@ def _wrong_label(leaf: Leaf, sizes: dict[Leaf, int], rng: Random) -> str:
 def _new_listings(cards: int, rng: Random) -> list[Listing]:
     sizes = category_sizes(cards)
     leaves = rng.choices(list(sizes), list(sizes.values()), k=round(cards * NEW_LISTINGS))
-    ids = [f"N{row:04d}" for row in range(1, len(leaves) + 1)]
-    listings = [
-        Listing(id_, leaf, id_, 0, leaf.category) for id_, leaf in zip(ids, leaves, strict=True)
-    ]
+    named = ((f"N{row:04d}", leaf) for row, leaf in enumerate(leaves, start=1))
+    listings = [Listing(id_, leaf, id_, 0, leaf.category) for id_, leaf in named]
     # Three listings show what a missing part does: the picture, the description, both.
     no_picture, no_description, title_only = rng.sample(range(len(listings)), 3)
-    for row in (no_picture, title_only):
-        listings[row] = replace(listings[row], has_picture=False)
-    for row in (no_description, title_only):
-        listings[row] = replace(listings[row], has_description=False)
+    _change(listings, (no_picture, title_only), has_picture=False)
+    _change(listings, (no_description, title_only), has_description=False)
     return listings
 
 
-def describe_plan(catalogue: list[Listing], new: list[Listing]) -> dict[str, Any]:
-    """Return what is planted where: the content of ``truth.json``."""
-    every = [*catalogue, *new]
-    wrong = [one for one in catalogue if one.label != one.leaf.category]
-    return {
-        "categories": len({one.leaf for one in catalogue}),
-        "pictures": sum(one.has_picture for one in every),
-        "wrong_labels": {one.id: one.leaf.category for one in wrong},
-        "duplicates": {one.id: one.original for one in catalogue if one.original},
-        "without_picture": [one.id for one in every if not one.has_picture],
-        "without_description": [one.id for one in every if not one.has_description],
-        "new_categories": {one.id: one.leaf.category for one in new},
-    }
+def _change(listings: list[Listing], rows: Iterable[int], **parts: Any) -> None:
+    for row in rows:
+        listings[row] = replace(listings[row], **parts)
 
 
 def variant_colour(listing: Listing, seed: int) -> dict[str, Any]:
