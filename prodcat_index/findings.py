@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import compress
@@ -40,7 +41,10 @@ class Finding:
 
     def __str__(self) -> str:
         """Return the sentence with the count and the first few ids."""
-        what = _singular(self.what) if self.count == 1 else self.what
+        what = self.what
+        if self.count == 1:
+            for plural, singular in SINGULAR.items():
+                what = re.sub(f"^{plural}", singular, what)
         return f"{self.count} {what}: {name_first(self.ids)}"
 
 
@@ -48,10 +52,3 @@ def list_findings(noticed: Mapping[str, Iterable[bool]], ids: Sequence[str]) -> 
     """Return a finding for each clause whose mask marks at least one of the cards."""
     found = (Finding(what, tuple(compress(ids, marked))) for what, marked in noticed.items())
     return tuple(finding for finding in found if finding.ids)
-
-
-def _singular(what: str) -> str:
-    for plural, singular in SINGULAR.items():
-        if what.startswith(plural):
-            return singular + what.removeprefix(plural)
-    return what

@@ -12,7 +12,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from prodcat_index.cards import Catalogue, read_catalogue
+from prodcat_index.cards.card import Catalogue
+from prodcat_index.cards.catalogue import read_catalogue
 from prodcat_index.cards.cleaning import MAX_TEXT
 from prodcat_index.errors import CatalogueError
 
@@ -274,7 +275,7 @@ def test_a_table_with_picture_paths_needs_their_folder(tmp_path: Path) -> None:
 def test_asking_for_help_does_not_wait_for_heavy_libraries() -> None:
     """`prodcat --help` loads this room; pandas alone takes a second."""
     program = (
-        "import sys, prodcat_index.cards, prodcat_index.cards.pictures; "
+        "import sys, prodcat_index.cards.catalogue, prodcat_index.cards.pictures; "
         "print([m for m in ('pandas', 'PIL', 'bs4', 'pyarrow', 'numpy') if m in sys.modules])"
     )
     ran = subprocess.run(

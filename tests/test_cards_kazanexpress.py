@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from prodcat_index.cards import read_catalogue
+from prodcat_index.cards.catalogue import read_catalogue
 from prodcat_index.errors import CatalogueError
 
 LAMP = {

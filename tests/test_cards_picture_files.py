@@ -7,13 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from prodcat_index.cards.pictures import (
-    NO_SUCH_FILE,
-    OUTSIDE,
-    WEB_ADDRESS,
-    PictureFiles,
-    folders_by_id,
-)
+from prodcat_index.cards.pictures import NO_SUCH_FILE, OUTSIDE, WEB_ADDRESS, PictureFiles
 
 
 @pytest.fixture
@@ -90,25 +84,29 @@ def test_no_picture_is_no_problem(root: Path) -> None:
 def test_pictures_are_found_by_id(tmp_path: Path) -> None:
     for name in ("1.webp", "2.JPG", "3.png", "3.jpg", "4.txt", "a.b.jpeg", "5.jpg.part"):
         (tmp_path / name).touch()
-    found = PictureFiles(tmp_path).find_all(["1", "2", "3", "4", "a.b", "5", "../1"], [tmp_path])
+    found = PictureFiles(tmp_path).find_by_id(["1", "2", "3", "4", "a.b", "5", "../1"], "")
     names = [Path(path).name for path in found]
     assert names == ["1.webp", "2.JPG", "3.jpg", "", "a.b.jpeg", "", ""]
 
 
 def test_a_link_to_outside_is_not_found_by_id(root: Path) -> None:
-    assert PictureFiles(root).find_all(["leak", "inner"], [root]) == [
-        *("", str(root / "images" / "1.jpg"))
-    ]
+    found = PictureFiles(root).find_by_id(["leak", "inner"], "")
+    assert found == ["", str(root / "images" / "1.jpg")]
 
 
 def test_folders_outside_are_not_searched_by_id(root: Path) -> None:
-    assert PictureFiles(root).find_all(["1"], [root / "other"]) == [""]
+    assert PictureFiles(root).find_by_id(["1"], "other") == [""]
 
 
 def test_the_catalogues_own_folder_comes_first(tmp_path: Path) -> None:
-    (tmp_path / "train").mkdir()
-    assert folders_by_id(tmp_path, "train") == [tmp_path / "train", tmp_path]
-    assert folders_by_id(tmp_path, "cards") == [tmp_path, tmp_path / "train", tmp_path / "test"]
+    """A card would get the photo of another card of its number."""
+    for name in ("1.jpg", "train/1.png", "train/2.png", "test/2.jpg", "test/3.jpg"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    found = {stem: PictureFiles(tmp_path).find_by_id("123", stem) for stem in ("train", "cards")}
+    assert found["train"] == [str(tmp_path / "train/1.png"), str(tmp_path / "train/2.png"), ""]
+    names = ("1.jpg", "train/2.png", "test/3.jpg")
+    assert found["cards"] == [str(tmp_path / name) for name in names]
 
 
 def test_a_hundred_thousand_cards_are_quick(root: Path) -> None:

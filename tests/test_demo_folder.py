@@ -13,8 +13,8 @@ from command import prodcat
 from PIL import Image
 
 from prodcat_index import progress
-from prodcat_index.demo import DemoSummary, make_demo_catalogue
 from prodcat_index.demo import folder as demo_folder
+from prodcat_index.demo.folder import DemoSummary, make_demo_catalogue
 from prodcat_index.demo.listings import LEAVES
 from prodcat_index.errors import ProdcatError
 

@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from prodcat_index.cards import read_catalogue
 from prodcat_index.cards.card import Catalogue
+from prodcat_index.cards.catalogue import read_catalogue
 from prodcat_index.errors import ProdcatError
 from prodcat_index.reports.explore import Exploration, count_categories, describe_columns, explore
 from prodcat_index.reports.explore_page import write_exploration

@@ -17,7 +17,7 @@ from prodcat_index.cards.cleaning import (
     was_cut,
     without_invisible,
 )
-from prodcat_index.cards.pictures import PROBLEMS, WITHOUT, PictureFiles, folders_by_id, is_address
+from prodcat_index.cards.pictures import PROBLEMS, WITHOUT, PictureFiles, is_address
 from prodcat_index.cards.readers import (
     NO_TEXTS,
     OPTIONS,
@@ -221,7 +221,7 @@ def _find_pictures(
         return paths, problems
     if root is None or not root.is_dir():
         return [""] * len(ids), [""] * len(ids)
-    found = PictureFiles(root).find_all(ids, folders_by_id(root, file.stem if file else ""))
+    found = PictureFiles(root).find_by_id(ids, file.stem if file else "")
     return found, ["" if path else WITHOUT for path in found]
 
 

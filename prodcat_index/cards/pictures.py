@@ -6,7 +6,7 @@ import os
 import re
 import stat
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
@@ -57,7 +57,7 @@ def load_picture(path: str | Path, min_side: int | None = None) -> Image:
     With `min_side`, a JPEG is decoded at the smallest of 1/2, 1/4 or 1/8 of its size at which no
     side is shorter than that, many times faster. Raises PictureError with a clause.
     """
-    from PIL import Image, features
+    from PIL import Image, ImageOps, features
 
     # Decoders raise errors of almost any class on damaged files; none may stop a whole catalogue.
     # Their warnings say what the error says, or are about EXIF that is not needed.
@@ -72,7 +72,11 @@ def load_picture(path: str | Path, min_side: int | None = None) -> Image:
                 if min_side is not None:
                     picture.draft(picture.mode, (min_side, min_side))
                 picture.load()
-                return _to_rgb(_upright(picture))
+                upright: Image.Image = picture
+                # A damaged EXIF block is no reason to lose the picture.
+                with suppress(Exception):
+                    upright = ImageOps.exif_transpose(picture)
+                return _to_rgb(upright)
     except PictureError:
         raise
     except Exception as error:
@@ -106,16 +110,6 @@ def _check_file(path: Path) -> None:
         raise PictureError("it is no regular file")
     if not found.st_size:
         raise PictureError("the file is empty")
-
-
-def _upright(picture: Image) -> Image:
-    from PIL import ImageOps
-
-    # A damaged EXIF block is no reason to lose the picture.
-    try:
-        return ImageOps.exif_transpose(picture)
-    except Exception:
-        return picture
 
 
 def _to_rgb(picture: Image) -> Image:
@@ -180,11 +174,15 @@ class PictureFiles:
             return "", NO_SUCH_FILE
         return path, "" if path else OUTSIDE
 
-    def find_all(self, ids: Sequence[str], folders: Iterable[Path]) -> list[str]:
+    def find_by_id(self, ids: Sequence[str], stem: str) -> list[str]:
         """Return the path of each id's picture, ``{id}.jpg`` or so, empty when there is none.
 
-        Earlier folders win, and in one folder earlier ``EXTENSIONS``.
+        The folder of the catalogue's own name, ``stem``, comes first.
         """
+        root = Path(self.root)
+        own = root / stem
+        folders = [own, root] if stem and own.is_dir() else [root, *(root / part for part in PARTS)]
+        # Of one id, the earlier folder wins, and in it the earlier extension.
         by_id: dict[str, str] = {}
         for folder in folders:
             names = self._list(str(folder)) or {}
@@ -226,9 +224,3 @@ def _is_file(entry: os.DirEntry[str]) -> bool:
 def is_address(value: str) -> bool:
     """Check whether a value of the picture column is a web address."""
     return ADDRESS.match(value) is not None
-
-
-def folders_by_id(root: Path, stem: str) -> list[Path]:
-    """List the folders that may hold ``{id}.jpg``; of ``train.parquet``, ``train`` comes first."""
-    own = root / stem
-    return [own, root] if stem and own.is_dir() else [root, *(root / part for part in PARTS)]
