@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -27,3 +28,12 @@ def evenly_spaced(count: int, limit: int, *, endpoint: bool = True) -> Int64Arra
 def chunks(count: int, size: int) -> list[slice]:
     """Cut `count` rows into slices of at most `size`; one empty slice where there are none."""
     return [slice(start, min(start + size, count)) for start in range(0, max(count, 1), size)]
+
+
+def rounded(value: Any) -> Any:
+    """Round floats to 4 digits, as JSON for people has them, and those in dicts and lists."""
+    if isinstance(value, Mapping):
+        return {name: rounded(each) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [rounded(each) for each in value]
+    return round(value, 4) if isinstance(value, float) else value

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from prodcat_index.voting.calibration import Calibration, ProbabilityModel, SetCurve
-from prodcat_index.voting.thresholds import BackOffCurve, PrecisionCurve
+from prodcat_index.voting.calibration import Calibration, ProbabilityModel
+from prodcat_index.voting.thresholds import BackOffCurve, PrecisionCurve, SetCurve
 
 # Everything is found, and probabilities are the shares themselves.
 PLAIN = Calibration(

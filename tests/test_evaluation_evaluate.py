@@ -17,7 +17,7 @@ from prodcat_index import read_catalogue
 from prodcat_index.cards.card import Catalogue
 from prodcat_index.errors import CatalogueError
 from prodcat_index.evaluation.evaluate import evaluate
-from prodcat_index.evaluation.methods import TUNED
+from prodcat_index.evaluation.held_out import TUNED
 from prodcat_index.evaluation.result import Evaluation
 from prodcat_index.index.product_index import ProductIndex
 

@@ -12,8 +12,7 @@ import pandas as pd
 import pytest
 from bs4 import BeautifulSoup
 
-from prodcat_index.evaluation.held_out import Answer
-from prodcat_index.evaluation.methods import TUNED, Method
+from prodcat_index.evaluation.held_out import TUNED, Answer, Method
 from prodcat_index.evaluation.result import (
     AcceptanceScore,
     Evaluation,
@@ -21,7 +20,6 @@ from prodcat_index.evaluation.result import (
     Run,
     card_table,
     score_acceptance,
-    score_confidence,
     score_confidences,
     summarise_rows,
 )
@@ -90,7 +88,7 @@ def test_rows_are_judged_on_the_same_draws() -> None:
     true = [0, 1] * 20
     good, bad = [0, 1] * 19 + [1, 0], [1, 0] * 20
     runs = [run({TUNED: good, "twin": good, "bad": bad}, true)]
-    methods = [Method(name, "vote", lambda held_out: None) for name in ("twin", TUNED, "bad")]  # type: ignore[arg-type,return-value]
+    methods = [Method(name, "vote") for name in ("twin", TUNED, "bad")]
     rows = {row.name: row for row in summarise_rows(runs, methods, NAMES, seed=0)}
     assert rows["twin"].lead == Interval(0.0, 0.0)
     assert rows[TUNED].lead is None
@@ -121,19 +119,6 @@ def test_the_card_table_by_hand() -> None:
     ]
 
 
-def test_confidence_by_hand() -> None:
-    """Four answers; the surest is wrong, so all risk is in the first quarter."""
-    found = score_confidence(
-        "x", np.array([0.9, 0.8, 0.6, 0.5]), np.array([False, True, True, True])
-    )
-    assert found.brier == pytest.approx((0.81 + 0.04 + 0.16 + 0.25) / 4)
-    assert found.ece == pytest.approx((0.9 + 0.2 + 0.4 + 0.5) / 4)
-    assert found.area == pytest.approx((1 + 1 / 2 + 1 / 3 + 1 / 4) / 4)
-    halves = [found.risk[0], found.risk[4], found.risk[9]]
-    assert halves == pytest.approx([1.0, 1 / 2, 1 / 4])
-    assert found.as_dict()["risk_at_coverage"]["1.0"] == 0.25
-
-
 def test_calibrated_confidence_is_judged_where_cards_have_it() -> None:
     cards = pd.DataFrame(
         {"true": ["a", "b"], "predicted": ["a", "a"], "confidence": [1.0 + 1e-12] * 2}
@@ -141,6 +126,13 @@ def test_calibrated_confidence_is_judged_where_cards_have_it() -> None:
     assert [found.kind for found in score_confidences(cards)] == ["confidence"]
     both = score_confidences(cards.assign(calibrated=[1.0, 0.0]))
     assert [(found.kind, found.brier) for found in both] == [("confidence", 0.5), ("calibrated", 0)]
+
+
+def test_probabilities_of_some_splits_are_no_confidence_of_all() -> None:
+    """An evaluation would fail where the index of one of several splits is not calibrated."""
+    columns = {"true": ["a", "b"], "predicted": ["a", "a"], "confidence": 0.5}
+    cards = pd.DataFrame({**columns, "calibrated": [0.9, None]})
+    assert [found.kind for found in score_confidences(cards)] == ["confidence"]
 
 
 def test_accepted_answers_are_judged_by_themselves() -> None:

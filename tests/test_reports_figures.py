@@ -8,14 +8,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from prodcat_index.evaluation.result import Row, score_confidence
+from prodcat_index.evaluation.result import Row
 from prodcat_index.reports import catalogue_figures
 from prodcat_index.reports import evaluation_figures as figures
 from prodcat_index.reports.explore import count_categories
 from prodcat_index.reports.languages import Languages
 from prodcat_index.voting.breakdown import Bucket, Confusion
-from prodcat_index.voting.metrics import Interval, Score
-from prodcat_index.voting.reliability import risk_coverage
+from prodcat_index.voting.metrics import Interval, Score, risk_coverage, score_confidence
 
 LONG = "Сантехника > Смесители для ванной комнаты и душа > Смеситель для раковины с гайкой " * 2
 

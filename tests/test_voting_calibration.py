@@ -18,12 +18,11 @@ from pydantic import TypeAdapter, ValidationError
 from prodcat_index.voting.calibration import (
     Calibration,
     ProbabilityModel,
-    SetCurve,
     category_sets,
     fit_calibration,
-    set_curve,
 )
-from prodcat_index.voting.reliability import brier, ece, nll
+from prodcat_index.voting.metrics import score_confidence
+from prodcat_index.voting.thresholds import set_curve
 from prodcat_index.voting.vote import Vote
 
 MODEL = ProbabilityModel(2.0, -1.0, 3.0, 0.5)
@@ -132,9 +131,11 @@ def test_calibrated_confidence_is_better_than_raw_shares(cards: int) -> None:
     right = vote.categories[:, 0] == true
     for seed in range(3):
         confidence = confidence_of(fitted(cards, seed), vote, near)
-        for figure in (ece, brier, nll):
-            assert figure(confidence, right) < figure(vote.shares[:, 0], right)
-        assert ece(confidence, right) < 0.12 / (cards / 100) ** 0.5 + 0.02
+        calibrated = score_confidence("calibrated", confidence, right)
+        raw = score_confidence("confidence", vote.shares[:, 0], right)
+        for figure in ("ece", "brier", "nll"):
+            assert getattr(calibrated, figure) < getattr(raw, figure)
+        assert calibrated.ece < 0.12 / (cards / 100) ** 0.5 + 0.02
 
 
 def test_cards_far_from_everything_are_not_trusted_though_neighbours_agree() -> None:
@@ -244,7 +245,7 @@ def test_applying_a_calibration_needs_numpy_alone() -> None:
     code = (
         "import sys, numpy as np\n"
         "import calibrated as made\n"
-        "from prodcat_index.voting.decision import accept_or_review\n"
+        "from prodcat_index.voting.calibration import accept_or_review\n"
         "from prodcat_index.voting.vote import Vote\n"
         "one = np.ones((1, 1))\n"
         "accept_or_review(made.PLAIN, Vote(one, one.astype(int) - 1, one), one, ['A'], 0.9, 0.9)\n"
@@ -264,48 +265,6 @@ PROBABILITIES = np.array([[0.7, 0.2, 0.0], [0.5, 0.4, 0.1], [0.9, 0.0, 0.0], [0.
 CATEGORIES = np.array([[2, 0, -1], [1, 2, 0], [0, -1, -1], [0, 1, -1]])
 
 
-def test_the_set_curve_by_hand() -> None:
-    """The true categories have 0.2, 0.5 and 0.9; the fourth card's got no vote."""
-    curve = set_curve(PROBABILITIES, CATEGORIES, np.array([0, 1, 0, 2]))
-    assert curve == SetCurve(4, (1, 2, 3), (0.9, 0.5, 0.2))
-
-
-def test_an_unknown_category_is_nowhere() -> None:
-    """-1 must not be found where a row of categories has ended."""
-    curve = set_curve(PROBABILITIES, CATEGORIES, np.full(4, -1))
-    assert curve == SetCurve(4, (), ())
-    assert curve.highest_coverage == 0
-    assert curve.least_probability(0.01) is None
-
-
-def test_one_card_more_than_the_share_is_needed() -> None:
-    """Of n cards, the rank is level * (n + 1), rounded up: 0.6 * 5 = 3."""
-    curve = SetCurve(4, (1, 2, 3, 4), (0.9, 0.5, 0.2, 0.1))
-    assert curve.least_probability(0.2) == 0.9
-    assert curve.least_probability(0.21) == 0.5
-    assert curve.least_probability(0.6) == 0.2
-    assert curve.least_probability(0.8) == 0.1
-    assert curve.least_probability(0.81) is None
-
-
-def test_where_too_many_true_categories_got_no_vote_the_level_is_refused() -> None:
-    """A promise that cannot be kept must not be made."""
-    curve = SetCurve(99, (50, 90), (0.5, 0.01))
-    assert curve.highest_coverage == pytest.approx(0.9)
-    assert curve.least_probability(0.9) == 0.01
-    assert curve.least_probability(0.91) is None
-
-
-def test_between_kept_places_the_set_is_rather_larger() -> None:
-    assert SetCurve(99, (10, 50, 90), (0.9, 0.5, 0.1)).least_probability(0.2) == 0.5
-
-
-@pytest.mark.parametrize("coverage", [0.0, 1.0, -1, 2, np.nan])
-def test_a_coverage_is_a_share(coverage: float) -> None:
-    with pytest.raises(ValueError, match="coverage"):
-        SetCurve(9, (1,), (0.5,)).least_probability(coverage)
-
-
 def test_sets_by_hand() -> None:
     """The first category is always in, an empty place never is."""
     sets = category_sets(PROBABILITIES, CATEGORIES, 0.4)
@@ -317,23 +276,6 @@ def test_sets_by_hand() -> None:
     ]
     assert category_sets(PROBABILITIES, CATEGORIES, 0.95)[:, 0].tolist() == [True] * 4
     assert category_sets(np.zeros((1, 2)), np.full((1, 2), -1), 0.0).tolist() == [[False, False]]
-
-
-def test_the_set_curve_is_short_however_many_cards_there_are() -> None:
-    rng = np.random.default_rng(0)
-    curve = set_curve(rng.random((5000, 1)), np.zeros((5000, 1), int), np.zeros(5000, int))
-    assert len(curve.ranks) <= 200
-    assert curve.ranks[-1] == 5000
-
-
-@settings(max_examples=50, deadline=None)
-@given(st.floats(0.01, 0.99), st.floats(0.01, 0.99), st.integers(1, 60))
-def test_a_higher_level_never_makes_sets_smaller(one: float, other: float, cards: int) -> None:
-    rng = np.random.default_rng(cards)
-    curve = set_curve(rng.random((cards, 1)), np.zeros((cards, 1), int), np.zeros(cards, int))
-    low, high = sorted((one, other))
-    loose, tight = curve.least_probability(high), curve.least_probability(low)
-    assert loose is None or (tight is not None and loose <= tight)
 
 
 @pytest.mark.parametrize("level", [0.8, 0.9])

@@ -11,16 +11,17 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 from scipy.stats import binom
 
-from prodcat_index.voting.calibration import SetCurve
 from prodcat_index.voting.thresholds import (
     BackOffCurve,
     CategoryTree,
     PrecisionCurve,
     Prefixes,
+    SetCurve,
     back_off_curve,
     binomial_tail,
     likeliest_prefixes,
     precision_curve,
+    set_curve,
     subsample_evenly,
 )
 
@@ -147,10 +148,14 @@ def test_new_answers_are_as_precise_as_asked_with_the_certainty_told(cards: int)
     assert let_down / 400 <= 0.1 + 0.03
 
 
-def test_thinning_keeps_the_last_and_few_values_as_they_are() -> None:
-    assert subsample_evenly([3, 5, 9], 10).tolist() == [0, 1, 2]
-    assert subsample_evenly(list(range(1000)), 5).tolist() == [0, 250, 500, 750, 999]
-    assert subsample_evenly([], 5).tolist() == []
+def test_thinning_keeps_the_last_and_few_values_as_they_are(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A curve would end before the last card, or hold a million rows."""
+    assert subsample_evenly(np.array([3, 5, 9])).tolist() == [0, 1, 2]
+    assert subsample_evenly(np.zeros(0, np.int64)).tolist() == []
+    monkeypatch.setattr("prodcat_index.voting.thresholds.POINTS", 5)
+    assert subsample_evenly(np.arange(1000)).tolist() == [0, 250, 500, 750, 999]
 
 
 NAMES = ["Bags", "Shoes > Boots", "Shoes > Sandals", "Shoes > Sandals > Beach"]
@@ -317,6 +322,69 @@ def test_plain_labels_have_no_curve() -> None:
     prefixes = likeliest_prefixes(np.ones((1, 1)), np.zeros((1, 1), int), tree)
     assert prefixes.deepest(0.9).tolist() == [-1]
     assert back_off_curve(PrecisionCurve(0, (), (), ()), np.ones(1), prefixes, [0], tree) is None
+
+
+PROBABILITIES = np.array([[0.7, 0.2, 0.0], [0.5, 0.4, 0.1], [0.9, 0.0, 0.0], [0.6, 0.3, 0.0]])
+CATEGORIES = np.array([[2, 0, -1], [1, 2, 0], [0, -1, -1], [0, 1, -1]])
+
+
+def test_the_set_curve_by_hand() -> None:
+    """The true categories have 0.2, 0.5 and 0.9; the fourth card's got no vote."""
+    curve = set_curve(PROBABILITIES, CATEGORIES, np.array([0, 1, 0, 2]))
+    assert curve == SetCurve(4, (1, 2, 3), (0.9, 0.5, 0.2))
+
+
+def test_an_unknown_category_is_nowhere() -> None:
+    """-1 must not be found where a row of categories has ended."""
+    curve = set_curve(PROBABILITIES, CATEGORIES, np.full(4, -1))
+    assert curve == SetCurve(4, (), ())
+    assert curve.highest_coverage == 0
+    assert curve.least_probability(0.01) is None
+
+
+def test_one_card_more_than_the_share_is_needed() -> None:
+    """Of n cards, the rank is level * (n + 1), rounded up: 0.6 * 5 = 3."""
+    curve = SetCurve(4, (1, 2, 3, 4), (0.9, 0.5, 0.2, 0.1))
+    assert curve.least_probability(0.2) == 0.9
+    assert curve.least_probability(0.21) == 0.5
+    assert curve.least_probability(0.6) == 0.2
+    assert curve.least_probability(0.8) == 0.1
+    assert curve.least_probability(0.81) is None
+
+
+def test_where_too_many_true_categories_got_no_vote_the_level_is_refused() -> None:
+    """A promise that cannot be kept must not be made."""
+    curve = SetCurve(99, (50, 90), (0.5, 0.01))
+    assert curve.highest_coverage == pytest.approx(0.9)
+    assert curve.least_probability(0.9) == 0.01
+    assert curve.least_probability(0.91) is None
+
+
+def test_between_kept_places_the_set_is_rather_larger() -> None:
+    assert SetCurve(99, (10, 50, 90), (0.9, 0.5, 0.1)).least_probability(0.2) == 0.5
+
+
+@pytest.mark.parametrize("coverage", [0.0, 1.0, -1, 2, np.nan])
+def test_a_coverage_is_a_share(coverage: float) -> None:
+    with pytest.raises(ValueError, match="coverage"):
+        SetCurve(9, (1,), (0.5,)).least_probability(coverage)
+
+
+def test_the_set_curve_is_short_however_many_cards_there_are() -> None:
+    rng = np.random.default_rng(0)
+    curve = set_curve(rng.random((5000, 1)), np.zeros((5000, 1), int), np.zeros(5000, int))
+    assert len(curve.ranks) <= 200
+    assert curve.ranks[-1] == 5000
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.floats(0.01, 0.99), st.floats(0.01, 0.99), st.integers(1, 60))
+def test_a_higher_level_never_makes_sets_smaller(one: float, other: float, cards: int) -> None:
+    rng = np.random.default_rng(cards)
+    curve = set_curve(rng.random((cards, 1)), np.zeros((cards, 1), int), np.zeros(cards, int))
+    low, high = sorted((one, other))
+    loose, tight = curve.least_probability(high), curve.least_probability(low)
+    assert loose is None or (tight is not None and loose <= tight)
 
 
 @pytest.mark.parametrize(

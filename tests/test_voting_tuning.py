@@ -20,6 +20,7 @@ from prodcat_index.voting.tuning import (
     OBJECTIVES,
     TEMPERATURES,
     UNSEEN,
+    VOTE_SURFACE,
     Objective,
     Search,
     Setting,
@@ -27,8 +28,8 @@ from prodcat_index.voting.tuning import (
     Tuning,
     evaluate_vote,
     outcome,
-    vote_surface,
-    weight_surface,
+    vary_vote,
+    vary_weights,
 )
 from prodcat_index.voting.vote import VoteParameters, vote
 
@@ -152,7 +153,7 @@ def test_where_there_is_no_head_none_is_tried() -> None:
     """Nothing is promised that a stored index cannot keep, and no time is lost."""
     search = Search(planted([0.7, 0.3]), "accuracy")
     search.run([setting(0.5, 0.5)])
-    assert {step.vote.head_exponent for step in search.steps} == {0.0}
+    assert {step.vote.head_exponent for step in search.steps.values()} == {0.0}
 
 
 @settings(max_examples=8, deadline=None)
@@ -167,8 +168,8 @@ def test_no_start_is_better_than_the_end(seed: int, objective: Objective, missin
     ]
     search = Search(pool, objective)
     best = search.run(starts)
-    assert best.value >= max(search.value(start) for start in starts)
-    assert best.value == Search(pool, objective).value(best.setting)
+    assert best.value >= max(step.value for step in search.try_all(starts))
+    assert best.value == Search(pool, objective).try_all([best.setting])[0].value
     assert sum(best.weights) == pytest.approx(1)
     assert min(best.weights) >= 0
 
@@ -181,7 +182,7 @@ def test_no_setting_is_tried_twice() -> None:
         search.run([setting(0.5, 0.5)])
         search.run([setting(0.5, 0.5)])
     assert len(calls) == len(search.steps)
-    assert len({step.setting for step in search.steps}) == len(search.steps)
+    assert len({step.setting for step in search.steps.values()}) == len(search.steps)
 
 
 def test_every_setting_gets_its_own_value() -> None:
@@ -193,7 +194,7 @@ def test_every_setting_gets_its_own_value() -> None:
         setting(0.5, 0.5, k=30, prior=1.0),
         setting(0.5, 0.5, k=3),
     ]
-    together = Search(pool, "nll").run_all(wanted)
+    together = Search(pool, "nll").try_all(wanted)
     assert [step.setting for step in together] == wanted
     for step in together:
         weights, parameters = np.array(step.weights), step.vote
@@ -215,7 +216,7 @@ def test_one_block_has_all_the_weight() -> None:
 def test_the_vote_surface_is_k_and_temperature_alone() -> None:
     """A figure of it shows the chosen cell among its alternatives."""
     pool, best = planted([0.7, 0.2], n=50), setting(0.8, 0.2, k=7, prior=0.25)
-    surface = vote_surface(pool, best, "accuracy")
+    surface = Search(pool, "accuracy").try_all(vary_vote(best, VOTE_SURFACE))
     votes = [step.vote for step in surface]
     assert [(v.k, v.temperature) for v in votes] == [
         (k, t) for k in NEIGHBOURS for t in TEMPERATURES
@@ -223,13 +224,13 @@ def test_the_vote_surface_is_k_and_temperature_alone() -> None:
     assert {v.prior_exponent for v in votes} == {0.25}
     assert {step.weights for step in surface} == {(0.8, 0.2)}
     own = next(s for s in surface if s.setting == best)
-    assert own.value == Search(pool, "accuracy").value(best)
+    assert own.value == Search(pool, "accuracy").try_all([best])[0].value
 
 
 @pytest.mark.parametrize(("blocks", "count"), [(1, 1), (2, 11), (3, 66)])
 def test_the_weight_surface_is_every_mixture_in_tenths(blocks: int, count: int) -> None:
     pool, best = planted([0.5] * blocks, n=30), setting(*[1 / blocks] * blocks, k=5)
-    surface = weight_surface(pool, best, "accuracy")
+    surface = Search(pool, "accuracy").try_all(vary_weights(best))
     mixtures = {step.weights for step in surface}
     assert len(mixtures) == len(surface) == count
     assert all(sum(weights) == pytest.approx(1) for weights in mixtures)
@@ -240,7 +241,7 @@ def test_the_weight_surface_is_every_mixture_in_tenths(blocks: int, count: int) 
 def test_of_many_blocks_the_weight_surface_shows_each_beside_the_others() -> None:
     """The others keep their proportion: 0.2 beside 0.6 and 0.2 as 0.5 beside 0.375 and 0.125."""
     pool, best = planted([0.5] * 4, n=30), setting(0.2, 0.6, 0.2, 0.0, k=5)
-    surface = weight_surface(pool, best, "accuracy")
+    surface = Search(pool, "accuracy").try_all(vary_weights(best))
     shown = [step.weights for step in surface]
     assert any(w == pytest.approx((0.5, 0.375, 0.125, 0.0)) for w in shown)
     assert len(shown) == 4 * 11
@@ -249,7 +250,7 @@ def test_of_many_blocks_the_weight_surface_shows_each_beside_the_others() -> Non
 
 def test_beside_a_block_that_has_all_the_weight_the_others_are_alike() -> None:
     pool, best = planted([0.5] * 4, n=30), setting(1.0, 0.0, 0.0, 0.0, k=5)
-    shown = [step.weights for step in weight_surface(pool, best, "accuracy")]
+    shown = [step.weights for step in Search(pool, "accuracy").try_all(vary_weights(best))]
     assert len(shown) == 4 * 11
     assert any(w == pytest.approx((0.4, 0.2, 0.2, 0.2)) for w in shown)
 

@@ -15,15 +15,22 @@ from prodcat_index.cards.splitting import repeated_splits
 from prodcat_index.encoders.embedding import content_digests
 from prodcat_index.encoders.registry import DEFAULT_PRESET, seen_by
 from prodcat_index.errors import CatalogueError
-from prodcat_index.evaluation.held_out import HeldOutSplit
-from prodcat_index.evaluation.methods import Method, make_methods
-from prodcat_index.evaluation.result import Evaluation, Run
+from prodcat_index.evaluation.held_out import PRECISION, TUNED, HeldOutSplit, Method, list_methods
+from prodcat_index.evaluation.result import (
+    Evaluation,
+    Run,
+    card_table,
+    score_acceptance,
+    score_confidences,
+    summarise_rows,
+)
 from prodcat_index.findings import Finding, name_first
 from prodcat_index.index.build import EncoderChoice
 from prodcat_index.index.learned import ProjectionKind
 from prodcat_index.index.product_index import ProductIndex
 from prodcat_index.progress import progress_bar
 from prodcat_index.types import MISSING, Int64Array
+from prodcat_index.voting.breakdown import mean_buckets, size_buckets, worst_confusions
 from prodcat_index.voting.tuning import Objective
 
 
@@ -96,17 +103,11 @@ def evaluate(
         if split is None
         else [split]
     )
-    methods = make_methods(
-        catalogue.modalities,
-        baselines=baselines,
-        objective=objective,
-        seed=seed,
-        projection=projection,
-    )
+    methods = list_methods(catalogue.modalities, projection, baselines)
     clusters = _clusters(catalogue, groups, splits[0])
     test_rows = [_labelled_test_rows(catalogue, chosen) for chosen in splits]
     # All splits are checked before the first index is built, which may take an hour.
-    leaks = [find_trained_on(catalogue.select(rows), encoders) for rows in test_rows]
+    leaks = [_find_trained_on(catalogue.select(rows), encoders) for rows in test_rows]
     if not allow_trained_on:
         for found, rows in zip(leaks, test_rows, strict=True):
             _check_trained_on(found, len(rows))
@@ -116,19 +117,36 @@ def evaluate(
         train, label = chosen.select(catalogue, "train"), f"split {number} of {len(splits)}"
         # No name is bound to the index, so that two are never in memory at once.
         held_out = partial(HeldOutSplit.embed, test=catalogue.select(rows), names=names)
-        runs.append(_run(held_out(build(train)), clusters[rows], methods, label))
-    return Evaluation.from_runs(
-        catalogue,
-        splits,
-        methods,
-        runs,
-        seed=seed,
+        runs.append(_run(held_out(build(train)), clusters[rows], methods, objective, seed, label))
+    cards = card_table(runs, names)
+    tuned = [(run.answers[TUNED].outcome, run.training_sizes) for run in runs]
+    return Evaluation(
+        catalogue=catalogue,
+        rows=summarise_rows(runs, methods, names, seed),
+        splits=splits,
+        counts=[
+            {
+                "train": int(run.training_sizes.sum()),
+                "test": len(run.test),
+                "categories": int(np.sum(run.training_sizes > 0)),
+            }
+            for run in runs
+        ],
         settings={
+            "splits": [chosen.made for chosen in splits],
             "preset": preset,
             "encoders": dict(encoders),
             "objective": objective,
             "projection": projection,
+            "seed": seed,
         },
+        buckets=mean_buckets([size_buckets(o.true, o.predicted, sizes) for o, sizes in tuned]),
+        confusions=worst_confusions(
+            *(cards[name].tolist() for name in ("true", "predicted", "id"))
+        ),
+        confidence=score_confidences(cards),
+        acceptance=score_acceptance(cards, PRECISION),
+        cards=cards,
         findings=(*groups.findings, *splits[0].findings, *chain.from_iterable(leaks)),
     )
 
@@ -160,7 +178,7 @@ def _labelled_test_rows(catalogue: Catalogue, split: Split) -> list[int]:
     return rows
 
 
-def find_trained_on(test: Catalogue, encoders: EncoderChoice) -> list[Finding]:
+def _find_trained_on(test: Catalogue, encoders: EncoderChoice) -> list[Finding]:
     """Find cards with a value that a fine-tuned encoder was trained or stopped on."""
     findings = []
     for modality, specs in encoders.items():
@@ -185,12 +203,17 @@ def _check_trained_on(findings: Sequence[Finding], count: int) -> None:
 
 
 def _run(
-    held_out: HeldOutSplit, clusters: Int64Array, methods: Sequence[Method], label: str
+    held_out: HeldOutSplit,
+    clusters: Int64Array,
+    methods: Sequence[Method],
+    objective: Objective,
+    seed: int,
+    label: str,
 ) -> Run:
     answers = {}
     with progress_bar(len(methods), label, "row") as bar:
         for method in methods:
             bar.set_postfix_str(method.name)
-            answers[method.name] = method.answer(held_out)
+            answers[method.name] = held_out.answer(method, objective, seed)
             bar.update()
     return Run(held_out.test, held_out.training_sizes, clusters, answers)

@@ -1,28 +1,59 @@
-"""One split: an index of its training part, and the test part embedded by that index."""
+"""Methods of categorization, fitted to one training part: a modality alone, votes, classifiers."""
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from prodcat_index.cards.card import Catalogue
 from prodcat_index.index.answers import search_and_vote
+from prodcat_index.index.build import equal_weights
+from prodcat_index.index.learned import ProjectionKind
 from prodcat_index.index.parts import encode_listings
 from prodcat_index.index.product_index import ProductIndex
 from prodcat_index.types import MISSING, BoolArray, Float32Array, Float64Array, Int64Array
-from prodcat_index.voting.calibration import Calibration
-from prodcat_index.voting.decision import accept_or_review
+from prodcat_index.voting.calibration import Calibration, accept_or_review
 from prodcat_index.voting.metrics import Outcome
+from prodcat_index.voting.tuning import Objective
 from prodcat_index.voting.vote import VoteParameters
 
 # Ranked categories that are kept of each answer: the deepest score is the top 5.
 TOP = 5
 # Target precision at which the tuned index accepts answers.
 PRECISION = 0.95
+EQUAL, PROJECTED, TUNED = "equal weights", "learned", "tuned"
+CLASSIFIERS = ("KNeighborsClassifier", "LogisticRegression", "LinearSVC")
+NEIGHBOURS = 5
+MAX_ITERATIONS = 300
+FEATURES = "blocks side by side, each of length 1, not scaled further"
+SHOWN_SETTINGS = ("n_neighbors", "C", "max_iter", "dual", "random_state")
+
+
+class Method(NamedTuple):
+    """A way to categorize, which is a row of the table."""
+
+    name: str
+    kind: str  # modality, vote or classifier
+
+
+def list_methods(
+    modalities: Sequence[str], projection: ProjectionKind, baselines: bool
+) -> list[Method]:
+    """List the methods in the order of the table's rows."""
+    methods = [Method(name, "modality") for name in modalities]
+    if len(modalities) > 1:
+        methods.append(Method(EQUAL, "vote"))
+    if projection == "lda":
+        methods.append(Method(PROJECTED, "vote"))
+    methods.append(Method(TUNED, "vote"))
+    if baselines:
+        methods += [Method(name, "classifier") for name in CLASSIFIERS]
+    return methods
 
 
 @dataclass(frozen=True)
@@ -76,6 +107,20 @@ class HeldOutSplit:
         train = np.concatenate(blocks, axis=1, dtype=np.float32)
         return train, np.concatenate(self.queries[: len(blocks)], axis=1)
 
+    def answer(self, method: Method, objective: Objective, seed: int) -> Answer:
+        """Answer the test cards by one method."""
+        index, blocks = self.index, self.index.parts.blocks
+        if method.kind == "classifier":
+            return self.classify(method.name, seed)
+        if method.kind == "modality":
+            own = [block for block in blocks if block.modality == method.name]
+            return self.vote({block.name: 1 / len(own) for block in own}, VoteParameters())
+        if method.name == EQUAL:
+            return self.vote(equal_weights(blocks), VoteParameters())
+        if method.name == TUNED:
+            index = index.tuned(index.tune(objective=objective, seed=seed))
+        return self.vote(index.parts.weights, index.parts.vote, index.parts.calibration)
+
     def outcome(self, ranked: Int64Array, neighbours: Int64Array | None = None) -> Outcome:
         """Compare rankings with the true categories.
 
@@ -121,6 +166,51 @@ class HeldOutSplit:
             nearest=[ids[row] for row in found.rows[:, 0]],
         )
 
+    def classify(self, name: str, seed: int) -> Answer:
+        """Fit a classifier of scikit-learn on the training rows and answer the test cards."""
+        from sklearn.exceptions import ConvergenceWarning
+
+        train, test = self.features
+        labels = self.index.parts.labels
+        codes = labels.codes[labels.labelled]
+        model = _make_classifier(name, seed, len(codes))
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always", ConvergenceWarning)
+            model.fit(train, codes)
+        is_unfinished = any(issubclass(each.category, ConvergenceWarning) for each in caught)
+        neighbours = codes[model.kneighbors(test)[1]] if hasattr(model, "kneighbors") else None
+        shown = {key: value for key, value in model.get_params().items() if key in SHOWN_SETTINGS}
+        return Answer(
+            outcome=self.outcome(_rank(model, test), neighbours),
+            settings={"features": FEATURES, **shown},
+            note=f"did not converge in {model.max_iter} iterations" if is_unfinished else "",
+        )
+
     def _codes_of(self, categories: Sequence[str]) -> Int64Array:
         code = {name: place for place, name in enumerate(self.names)}
         return np.array([code[name] for name in categories], dtype=np.int64)
+
+
+def _make_classifier(name: str, seed: int, cards: int) -> Any:
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.neighbors import KNeighborsClassifier
+    from sklearn.svm import LinearSVC
+
+    # docs/decisions.md says why these settings.
+    classifiers = {
+        "KNeighborsClassifier": KNeighborsClassifier(min(NEIGHBOURS, cards)),
+        "LogisticRegression": LogisticRegression(C=100, max_iter=MAX_ITERATIONS),
+        "LinearSVC": LinearSVC(C=1, dual="auto", random_state=seed),
+    }
+    return classifiers[name]
+
+
+def _rank(model: Any, rows: Float32Array) -> Int64Array:
+    decide = getattr(model, "decision_function", None) or model.predict_proba
+    scores = decide(rows)
+    if scores.ndim == 1:
+        # With two categories, a linear model scores the second one only.
+        scores = np.stack([-scores, scores], axis=1)
+    best = np.argsort(-scores, axis=1, kind="stable")[:, :TOP]
+    ranked: Int64Array = model.classes_[best]
+    return ranked

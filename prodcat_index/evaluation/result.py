@@ -11,39 +11,26 @@ import numpy as np
 
 from prodcat_index.cards.card import Catalogue
 from prodcat_index.cards.split import Split
-from prodcat_index.evaluation.held_out import PRECISION, Answer
-from prodcat_index.evaluation.methods import TUNED, Method
+from prodcat_index.evaluation.held_out import TUNED, Answer, Method
 from prodcat_index.findings import Finding
-from prodcat_index.types import BoolArray, Float64Array, Int64Array
-from prodcat_index.voting import reliability
-from prodcat_index.voting.breakdown import (
-    Bucket,
-    Confusion,
-    HierarchyScore,
-    mean_buckets,
-    score_hierarchy,
-    size_buckets,
-    worst_confusions,
-)
+from prodcat_index.types import BoolArray, Int64Array, rounded
+from prodcat_index.voting.breakdown import Bucket, Confusion, HierarchyScore, score_hierarchy
 from prodcat_index.voting.metrics import (
+    ConfidenceScore,
     Interval,
-    Sample,
     Score,
     draw_weighted_f1,
     percentile_interval,
+    score_confidence,
     score_outcome,
 )
-from prodcat_index.voting.reliability import ReliabilityBin
 
 if TYPE_CHECKING:
     import pandas as pd
 
-DIGITS = 4
-METRICS = ("macro_f1", "accuracy", "top3", "top5", "oracle")
+METRICS = ("macro_f1", "accuracy", "top3", "top5", "oracle", "unreachable_share")
 COUNTS = ("cards", "categories", "unreachable")
-CONFUSED = ("true", "predicted", "id")
 CONFIDENCES = ("confidence", "calibrated")
-COVERAGES = tuple(tenth / 10 for tenth in range(1, 11))
 # Columns of the table that a notebook shows.
 SHOWN = ("name", "weighted_f1", "low", "high", "verdict", "macro_f1", "accuracy", "top3", "oracle")
 
@@ -91,7 +78,9 @@ class Row:
 
     def as_row(self) -> dict[str, Any]:
         """Return the row as flat numbers, rounded to 4 digits; means over the splits."""
-        numbers = {
+        row = {
+            "name": self.name,
+            "kind": self.kind,
             "weighted_f1": self.weighted_f1,
             "deviation": self.deviation,
             "low": self.interval.low,
@@ -99,47 +88,19 @@ class Row:
             "lead_low": self.lead.low if self.lead else None,
             "lead_high": self.lead.high if self.lead else None,
             **{metric: self.mean(metric) for metric in METRICS},
-            "unreachable_share": self.mean("unreachable_share"),
-        }
-        return {
-            "name": self.name,
-            "kind": self.kind,
-            **_rounded(numbers),
             "verdict": self.verdict,
             **{count: round(self.mean(count) or 0) for count in COUNTS},
             "notes": "; ".join(self.notes),
         }
+        return dict(rounded(row))
 
     def as_dict(self) -> dict[str, Any]:
         """Return the row with the scores and settings of every split, for JSON."""
         return {
             **self.as_row(),
-            "hierarchy": None if self.hierarchy is None else _rounded(vars(self.hierarchy)),
+            "hierarchy": self.hierarchy and rounded(vars(self.hierarchy)),
             "scores": [score.as_dict() for score in self.scores],
             "settings": [dict(setting) for setting in self.settings],
-        }
-
-
-@dataclass(frozen=True)
-class ConfidenceScore:
-    """The quality of one kind of confidence, over the test cards of all splits."""
-
-    kind: str  # "confidence", the share of the vote, or "calibrated", the probability
-    ece: float
-    brier: float
-    nll: float
-    area: float  # under the risk-coverage curve
-    risk: Sequence[float]  # share of wrong answers at each of ``COVERAGES``
-    bins: Sequence[ReliabilityBin]
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return everything for JSON, rounded to 4 digits."""
-        numbers = {name: getattr(self, name) for name in ("kind", "ece", "brier", "nll", "area")}
-        risk = {f"{share:.1f}": risk for share, risk in zip(COVERAGES, self.risk, strict=True)}
-        return {
-            **_rounded(numbers),
-            "risk_at_coverage": _rounded(risk),
-            "reliability": [vars(each) for each in self.bins],
         }
 
 
@@ -204,36 +165,6 @@ class Evaluation:
     cards: pd.DataFrame
     findings: Sequence[Finding] = ()
 
-    @classmethod
-    def from_runs(
-        cls,
-        catalogue: Catalogue,
-        splits: Sequence[Split],
-        methods: Sequence[Method],
-        runs: Sequence[Run],
-        *,
-        seed: int,
-        settings: Mapping[str, Any],
-        findings: Sequence[Finding],
-    ) -> Evaluation:
-        """Score the answers of all methods on all splits."""
-        names = sorted(set(catalogue.values("category")) - {""})
-        cards = card_table(runs, names)
-        tuned = [(run.answers[TUNED].outcome, run.training_sizes) for run in runs]
-        return cls(
-            catalogue=catalogue,
-            rows=summarise_rows(runs, methods, names, seed),
-            splits=splits,
-            counts=[run.counts() for run in runs],
-            settings={"splits": [split.made for split in splits], **settings, "seed": seed},
-            buckets=mean_buckets([size_buckets(o.true, o.predicted, sizes) for o, sizes in tuned]),
-            confusions=worst_confusions(*(cards[name].tolist() for name in CONFUSED)),
-            confidence=score_confidences(cards),
-            acceptance=score_acceptance(cards, PRECISION),
-            cards=cards,
-            findings=findings,
-        )
-
     def __repr__(self) -> str:
         """Return the catalogue, the number of splits and methods, and the tuned score."""
         tuned, splits = self.tuned, len(self.counts)
@@ -252,25 +183,13 @@ class Evaluation:
         return f"<p>{escape(repr(self)[1:-1])}</p>\n{table}"
 
     def to_frame(self) -> pd.DataFrame:
-        """Return one row a method.
-
-        Returns
-        -------
-        pandas.DataFrame
-            Columns as in :meth:`Row.as_row`.
-        """
+        """Return one row a method, with columns as in :meth:`Row.as_row`."""
         import pandas as pd
 
         return pd.DataFrame([row.as_row() for row in self.rows])
 
     def row(self, name: str) -> Row:
-        """Return a row by its name.
-
-        Raises
-        ------
-        KeyError
-            If there is none.
-        """
+        """Return a row by its name; raise KeyError if there is none."""
         return {row.name: row for row in self.rows}[name]
 
     @property
@@ -291,22 +210,15 @@ class Evaluation:
             "settings": dict(self.settings),
             "splits": [dict(count) for count in self.counts],
             "rows": [row.as_dict() for row in self.rows],
-            "buckets": [_rounded(vars(bucket)) for bucket in self.buckets],
+            "buckets": [rounded(vars(bucket)) for bucket in self.buckets],
             "confusions": [
-                {**_rounded(vars(confusion)), "examples": self.examples(confusion)}
+                {**rounded(vars(confusion)), "examples": self.examples(confusion)}
                 for confusion in self.confusions
             ],
             "confidence": [score.as_dict() for score in self.confidence],
             "acceptance": self.acceptance and self.acceptance.as_dict(),
             "cards": self.cards.to_dict(orient="records"),
         }
-
-
-def _rounded(fields: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        name: round(value, DIGITS) if isinstance(value, float) else value
-        for name, value in fields.items()
-    }
 
 
 @dataclass(frozen=True)
@@ -318,76 +230,62 @@ class Run:
     clusters: Int64Array  # (n,): test cards of one cluster are drawn together
     answers: Mapping[str, Answer]
 
-    def counts(self) -> dict[str, int]:
-        """Return the numbers of training cards, test cards and training categories."""
-        return {
-            "train": int(self.training_sizes.sum()),
-            "test": len(self.test),
-            "categories": int(np.sum(self.training_sizes > 0)),
-        }
-
 
 def summarise_rows(
     runs: Sequence[Run], methods: Sequence[Method], names: Sequence[str], seed: int
 ) -> list[Row]:
     """Score every method over all splits, and compare it with the tuned one on equal draws."""
-    drawn = {method.name: _draw(runs, method.name, len(names), seed) for method in methods}
-    rows = []
-    for name, kind, _ in methods:
-        answers = [run.answers[name] for run in runs]
-        true = np.concatenate([answer.outcome.true for answer in answers])
-        predicted = np.concatenate([answer.outcome.predicted for answer in answers])
-        row = Row(
+    clusters = [run.clusters for run in runs]
+    answers = {name: [run.answers[name] for run in runs] for name, _ in methods}
+    outcomes = {name: [answer.outcome for answer in own] for name, own in answers.items()}
+    drawn = {name: draw_weighted_f1(own, clusters, seed) for name, own in outcomes.items()}
+    return [
+        Row(
             name=name,
             kind=kind,
-            scores=[score_outcome(answer.outcome) for answer in answers],
+            scores=[score_outcome(outcome) for outcome in outcomes[name]],
             interval=percentile_interval(drawn[name]),
             lead=None if name == TUNED else percentile_interval(drawn[name] - drawn[TUNED]),
-            hierarchy=score_hierarchy(true, predicted, names),
-            settings=[answer.settings for answer in answers],
-            notes=list(dict.fromkeys(answer.note for answer in answers if answer.note)),
+            hierarchy=score_hierarchy(
+                np.concatenate([outcome.true for outcome in outcomes[name]]),
+                np.concatenate([outcome.predicted for outcome in outcomes[name]]),
+                names,
+            ),
+            settings=[answer.settings for answer in answers[name]],
+            notes=list(dict.fromkeys(answer.note for answer in answers[name] if answer.note)),
         )
-        rows.append(row)
-    return rows
-
-
-def _draw(runs: Sequence[Run], name: str, categories: int, seed: int) -> Float64Array:
-    outcomes = [(run.answers[name].outcome, run.clusters) for run in runs]
-    samples = [Sample(o.true, o.predicted, clusters) for o, clusters in outcomes]
-    return draw_weighted_f1(samples, categories, seed=seed)
+        for name, kind in methods
+    ]
 
 
 def card_table(runs: Sequence[Run], names: Sequence[str]) -> pd.DataFrame:
     """List every test card of every split with the tuned row's answer."""
     import pandas as pd
 
-    tables = [_cards_of(run, number, names) for number, run in enumerate(runs, start=1)]
-    return pd.concat(tables, ignore_index=True)
-
-
-def _cards_of(run: Run, number: int, names: Sequence[str]) -> pd.DataFrame:
-    import pandas as pd
-
-    answer = run.answers[TUNED]
-    ranked, shares = answer.outcome.ranked, answer.shares
-    assert ranked is not None and shares is not None, "the tuned row is a vote"
     # Code -1 stands for no category, and picks the empty name at the end.
     label = np.array([*names, ""], dtype=object)
-    pairs = [(row[row >= 0], share[row >= 0]) for row, share in zip(ranked, shares, strict=True)]
-    columns = {
-        "split": number,
-        "id": run.test.ids,
-        "true": label[answer.outcome.true],
-        "predicted": label[answer.outcome.predicted],
-        "confidence": shares[:, 0],
-        "calibrated": answer.calibrated,
-        "accepted": answer.accepted,
-        "top5": [label[row].tolist() for row, _ in pairs],
-        "top5_shares": [share.round(DIGITS).tolist() for _, share in pairs],
-        "nearest_id": list(answer.nearest),
-    }
-    known = {name: values for name, values in columns.items() if values is not None}
-    return pd.DataFrame(known)
+    tables = []
+    for number, run in enumerate(runs, start=1):
+        answer = run.answers[TUNED]
+        ranked, shares = answer.outcome.ranked, answer.shares
+        assert ranked is not None and shares is not None, "the tuned row is a vote"
+        columns = {
+            "split": number,
+            "id": run.test.ids,
+            "true": label[answer.outcome.true],
+            "predicted": label[answer.outcome.predicted],
+            "confidence": shares[:, 0],
+            "calibrated": answer.calibrated,
+            "accepted": answer.accepted,
+            "top5": [label[row[row >= 0]].tolist() for row in ranked],
+            "top5_shares": [
+                share[row >= 0].round(4).tolist() for row, share in zip(ranked, shares, strict=True)
+            ],
+            "nearest_id": list(answer.nearest),
+        }
+        known = {name: values for name, values in columns.items() if values is not None}
+        tables.append(pd.DataFrame(known))
+    return pd.concat(tables, ignore_index=True)
 
 
 def score_acceptance(cards: pd.DataFrame, target: float) -> AcceptanceScore | None:
@@ -401,29 +299,12 @@ def score_acceptance(cards: pd.DataFrame, target: float) -> AcceptanceScore | No
 
 def score_confidences(cards: pd.DataFrame) -> list[ConfidenceScore]:
     """Score every kind of confidence that the cards come with."""
-    return [
-        score_confidence(kind, cards[kind].to_numpy(dtype=np.float64), _is_right(cards))
-        for kind in CONFIDENCES
-        if kind in cards
-    ]
-
-
-def score_confidence(kind: str, confidence: Float64Array, right: BoolArray) -> ConfidenceScore:
-    """Score one kind of confidence, (n,), by whether each answer is right."""
+    # Where the index of one split is not calibrated, its cards have no probability.
+    known = [kind for kind in CONFIDENCES if kind in cards and cards[kind].notna().all()]
     # Sums of shares may exceed 1 by rounding.
-    within = np.clip(confidence, 0.0, 1.0)
-    curve = reliability.risk_coverage(within, right)
-    # A tenth such as 0.3 is not exact in binary, nor is the coverage that should reach it.
-    places = np.searchsorted(curve.coverage, np.array(COVERAGES) - 1e-9)
-    return ConfidenceScore(
-        kind=kind,
-        ece=reliability.ece(within, right),
-        brier=reliability.brier(within, right),
-        nll=reliability.nll(within, right),
-        area=curve.area,
-        risk=curve.risk[places].tolist(),
-        bins=reliability.reliability_table(within, right),
-    )
+    columns = {kind: np.clip(cards[kind].to_numpy(dtype=np.float64), 0.0, 1.0) for kind in known}
+    right = _is_right(cards)
+    return [score_confidence(kind, column, right) for kind, column in columns.items()]
 
 
 def _is_right(cards: pd.DataFrame) -> BoolArray:

@@ -28,7 +28,7 @@ from prodcat_index.index.search import find_neighbours
 from prodcat_index.index.storage import load_parts, save_next, save_parts, save_settings
 from prodcat_index.index.tune import SAMPLE, tune
 from prodcat_index.types import BoolArray
-from prodcat_index.voting.decision import accept_or_review, check_targets, trusted_calibration
+from prodcat_index.voting.calibration import accept_or_review, check_targets, trusted_calibration
 from prodcat_index.voting.metrics import Score, score_predictions
 from prodcat_index.voting.prediction import Neighbour, Predictions
 from prodcat_index.voting.tuning import Objective, Setting, Tuning

@@ -16,13 +16,14 @@ from prodcat_index.voting.calibration import MINIMUM_CARDS, Calibration, fit_cal
 from prodcat_index.voting.pool import Pool, rank
 from prodcat_index.voting.tuning import (
     OBJECTIVES,
+    VOTE_SURFACE,
     Objective,
     Search,
     Setting,
     Step,
     Tuning,
-    vote_surface,
-    weight_surface,
+    vary_vote,
+    vary_weights,
 )
 from prodcat_index.voting.vote import vote
 
@@ -63,22 +64,24 @@ def tune(
         Setting(tuple(weights.get(name, 0.0) for name in parts.block_names), parts.vote)
         for weights in chosen
     ]
-    before, equal = starts[:2]
     whole, recall, search, best = _search(
         queries, ~held_out, objective, tuple(dict.fromkeys(starts)), label
     )
+    before, equal = search.try_all(starts[:2])
+    # Before the surfaces add steps that the search did not take.
+    path = _path(list(search.steps.values()), best)
     pool, calibrating = search.pool, whole.select(np.flatnonzero(held_out))
     return Tuning(
         objective=objective,
         cards=len(pool),
         categories=len(np.unique(pool.true)),
-        before=Step(before.weights, before.vote, search.value(before)),
-        equal=Step(equal.weights, equal.vote, search.value(equal)),
+        before=before,
+        equal=equal,
         after=best,
         recall=recall,
-        path=_path(search.steps, best),
-        weight_surface=weight_surface(pool, best.setting, objective),
-        vote_surface=vote_surface(pool, best.setting, objective),
+        path=path,
+        weight_surface=search.try_all(vary_weights(best.setting)),
+        vote_surface=search.try_all(vary_vote(best.setting, VOTE_SURFACE)),
         calibration=_calibrate(calibrating, best.setting, parts.labels.names),
     )
 

@@ -15,9 +15,9 @@ from prodcat_index.reports.style import drawn_as
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from prodcat_index.evaluation.result import ConfidenceScore, Row
+    from prodcat_index.evaluation.result import Row
     from prodcat_index.voting.breakdown import Bucket, Confusion
-    from prodcat_index.voting.reliability import RiskCoverage
+    from prodcat_index.voting.metrics import ConfidenceScore, RiskCoverage
 
 
 # Shapes beside colours, for those who print in grey.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from prodcat_index.evaluation.result import COVERAGES, Evaluation, Row
+from prodcat_index.evaluation.result import Evaluation, Row
 from prodcat_index.reports.evaluation_figures import CONFIDENCES
 from prodcat_index.reports.page import (
     NO_BREAK,
@@ -14,6 +14,7 @@ from prodcat_index.reports.page import (
 )
 from prodcat_index.types import CATEGORY_SEPARATOR
 from prodcat_index.voting.breakdown import category_paths
+from prodcat_index.voting.metrics import COVERAGES
 
 METRICS = {
     "macro F1": "macro_f1",

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import TYPE_CHECKING
-
-import numpy as np
 
 from prodcat_index.cards.card import IMAGE
 from prodcat_index.errors import QueryError
@@ -15,8 +12,8 @@ from prodcat_index.evaluation.evaluate import evaluate
 from prodcat_index.evaluation.result import Evaluation
 from prodcat_index.index.product_index import ProductIndex
 from prodcat_index.voting.breakdown import Confusion
+from prodcat_index.voting.metrics import RiskCoverage
 from prodcat_index.voting.prediction import Neighbour
-from prodcat_index.voting.reliability import RiskCoverage, risk_coverage
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -86,13 +83,10 @@ class Report:
         """The worst confusions with cards of each; there may be none in the first split."""
         return list(zip(self.evaluation.confusions, self.examples.confused, strict=True))
 
-    @cached_property
+    @property
     def curve(self) -> RiskCoverage:
         """Share of wrong answers by the share of answers kept, over all splits."""
-        cards = self.evaluation.cards
-        right = (cards["true"] == cards["predicted"]).to_numpy(dtype=bool)
-        confidence = cards[self.evaluation.confidence[-1].kind].to_numpy(dtype=np.float64)
-        return risk_coverage(np.clip(confidence, 0.0, 1.0), right)
+        return self.evaluation.confidence[-1].curve
 
 
 def report(

@@ -34,15 +34,14 @@ def size_buckets(
     true: Int64Array, predicted: Int64Array, training_sizes: Int64Array
 ) -> list[Bucket]:
     """Break the weighted F1 down by the size of the true category in training, rarest first."""
-    categories = len(training_sizes)
-    f1 = category_f1(true, predicted, categories)
-    sizes = np.bincount(true, minlength=categories)
+    f1 = category_f1(true, predicted, len(training_sizes))
+    sizes = np.bincount(true, minlength=len(training_sizes))
     bucket_of = np.searchsorted(BUCKET_ENDS, training_sizes)
     buckets = []
     for place, name in enumerate(BUCKETS):
         inside = bucket_of == place
         cards = int(sizes[inside].sum())
-        mean = float(f1[inside] @ sizes[inside]) / cards if cards else 0.0
+        mean = float(f1[inside] @ sizes[inside]) / max(1, cards)
         buckets.append(Bucket(name, cards, int(np.sum(sizes[inside] > 0)), mean))
     return buckets
 
@@ -91,15 +90,15 @@ class HierarchyScore:
     """Quality by the tree of categories, where a near miss costs less than a far one.
 
     Precision and recall are of the predicted and the true categories, each with its ancestors
-    below the common root (Kiritchenko et al., 2005). The severity is the mean height of the lowest
-    common ancestor over the mistakes (Bertinetto et al., 2020): 1 where they stay among siblings
-    that are leaves, that of the root for a card without a prediction.
+    below the common root (Kiritchenko et al., 2005).
     """
 
     precision: float
     recall: float
     f1: float  # harmonic mean of the two
-    severity: float | None  # None without a mistake
+    # Mean height of the lowest common ancestor over the mistakes (Bertinetto et al., 2020): 1
+    # among siblings that are leaves, that of the root without a prediction; None without mistakes.
+    severity: float | None
     mistakes: int  # wrong predictions
     height: int  # of the whole tree, which the severity cannot exceed
 
@@ -125,29 +124,26 @@ def score_hierarchy(
         return None
     pairs = Counter(zip(true.tolist(), predicted.tolist(), strict=True))
     answers = [(paths[t], paths[p] if p >= 0 else (), count) for (t, p), count in pairs.items()]
-    shared = sum(count * _common(t, p) for t, p, count in answers)
-    precision = _ratio(shared, sum(count * len(p) for _, p, count in answers))
-    recall = _ratio(shared, sum(count * len(t) for t, _, count in answers))
+    shared = sum(count * len(_ancestor(t, p)) for t, p, count in answers)
+    precision = shared / (sum(count * len(p) for _, p, count in answers) or 1)
+    recall = shared / sum(count * len(t) for t, _, count in answers)
     heights = _heights(paths)
-    wrong = [(heights[t[: _common(t, p)]], count) for t, p, count in answers if t != p]
+    wrong = [(heights[_ancestor(t, p)], count) for t, p, count in answers if t != p]
     mistakes = sum(count for _, count in wrong)
     return HierarchyScore(
         precision=precision,
         recall=recall,
-        f1=_ratio(2 * precision * recall, precision + recall),
+        f1=2 * precision * recall / (precision + recall or 1),
         severity=sum(height * count for height, count in wrong) / mistakes if wrong else None,
         mistakes=mistakes,
         height=heights[()],
     )
 
 
-def _ratio(part: float, whole: float) -> float:
-    return part / whole if whole else 0.0
-
-
-def _common(first: Path, second: Path) -> int:
+def _ancestor(first: Path, second: Path) -> Path:
+    """Return the lowest common ancestor of two categories."""
     both = zip(first, second, strict=False)
-    return len(list(takewhile(lambda parts: parts[0] == parts[1], both)))
+    return first[: len(list(takewhile(lambda parts: parts[0] == parts[1], both)))]
 
 
 def _heights(paths: Sequence[Path]) -> dict[Path, int]:

@@ -1,4 +1,7 @@
-"""Calibrated confidence and sets, learned from votes on cards of known category. Pure."""
+"""Calibrated confidence of votes, and decisions by it: accept, back off or leave to a person.
+
+It is fitted to votes on cards of known category, and applied with numpy alone.
+"""
 
 from __future__ import annotations
 
@@ -9,21 +12,19 @@ from typing import Annotated
 import numpy as np
 from pydantic import Field
 
-from prodcat_index.types import BoolArray, Float64Array, Int64Array
+from prodcat_index.errors import QueryError
+from prodcat_index.types import MISSING, BoolArray, Float64Array, Int64Array
 from prodcat_index.voting.thresholds import (
-    POINTS,
+    CERTAINTY,
     BackOffCurve,
     CardCount,
-    CardCounts,
     CategoryTree,
     PrecisionCurve,
-    Shares,
+    SetCurve,
     back_off_curve,
-    check_columns,
-    is_rising,
     likeliest_prefixes,
     precision_curve,
-    subsample_evenly,
+    set_curve,
 )
 from prodcat_index.voting.vote import Vote
 
@@ -70,56 +71,6 @@ class ProbabilityModel:
 
 
 @dataclass(frozen=True)
-class SetCurve:
-    """Probability of the true category of the calibration cards (split conformal prediction)."""
-
-    cards: CardCount  # calibration cards, those whose true category got no vote included
-    ranks: CardCounts  # rising places, from 1, in the order of falling probability
-    probabilities: Shares  # of the true category at these places, falling
-
-    def __post_init__(self) -> None:
-        check_columns(self.ranks, self.probabilities)
-        if not is_rising((*self.ranks, self.cards)):
-            raise ValueError("The ranks of a set curve must rise, to the number of cards at most.")
-        if not is_rising(reversed(self.probabilities)):
-            raise ValueError("The probabilities of a set curve must fall.")
-
-    @property
-    def highest_coverage(self) -> float:
-        """The highest coverage that sets can keep; the other true categories got no vote."""
-        return self.ranks[-1] / (self.cards + 1) if self.ranks else 0.0
-
-    def least_probability(self, coverage: float) -> float | None:
-        """Return the least probability of a category in a set, None above the highest coverage."""
-        if not 0 < coverage < 1:
-            raise ValueError(f"The coverage must be above 0 and below 1; it is {coverage}.")
-        # Rounded up, but not for an error of rounding: 0.55 * 20 is 11.000000000000002.
-        rank = np.ceil(coverage * (self.cards + 1) - 1e-9)
-        place = int(np.searchsorted(self.ranks, rank))
-        return self.probabilities[place] if place < len(self.ranks) else None
-
-
-def set_curve(
-    probabilities: Float64Array, categories: Int64Array, true_codes: Int64Array
-) -> SetCurve:
-    """Rank the probabilities of the true categories of the calibration cards."""
-    is_true = (categories == true_codes[:, None]) & (categories >= 0)
-    falling = -np.sort(-probabilities[is_true])
-    ranks = np.arange(1, len(falling) + 1)
-    kept = subsample_evenly(ranks, POINTS)
-    return SetCurve(len(true_codes), tuple(ranks[kept].tolist()), tuple(falling[kept].tolist()))
-
-
-def category_sets(
-    probabilities: Float64Array, categories: Int64Array, least_probability: float
-) -> BoolArray:
-    """Return which categories belong to each set, (n, k); the most probable one always does."""
-    chosen: BoolArray = (categories >= 0) & (probabilities >= least_probability)
-    chosen[:, 0] = categories[:, 0] >= 0
-    return chosen
-
-
-@dataclass(frozen=True)
 class Calibration:
     """Reliability of the vote, for one setting of an index."""
 
@@ -133,12 +84,10 @@ class Calibration:
 def fit_calibration(
     vote: Vote, similarities: Float64Array, true_codes: Int64Array, names: Sequence[str]
 ) -> Calibration | None:
-    """Learn the reliability of votes from cards of known category.
+    """Learn the reliability of votes; None where fewer than MINIMUM_CARDS cards got one.
 
-    The votes must be such as new cards will get: on cards that neither voted for themselves nor
-    had a part in choosing how to vote. `similarities`, shape (n, k), are those of the neighbours,
-    NaN where there is none; `true_codes` are positions in `names`, the categories, or -1 for
-    another one. None where fewer than 100 cards got a vote.
+    They must be such as new cards will get: no card voted for itself or chose how to vote.
+    `similarities`, (n, k), are of the neighbours; `true_codes` positions in `names` or -1.
     """
     _check(vote, similarities, true_codes, len(names))
     voted = vote.categories[:, 0] >= 0
@@ -151,21 +100,17 @@ def fit_calibration(
     confidence = model.confidence(probabilities)
     curve = precision_curve(confidence, is_true[:, 0])
     tree = CategoryTree.from_categories(names)
-    prefixes = likeliest_prefixes(probabilities, vote.categories, tree)
-    return Calibration(
-        cards=len(true_codes),
-        model=model,
-        precision=curve,
-        prefixes=back_off_curve(curve, confidence, prefixes, true_codes, tree),
-        sets=set_curve(probabilities, vote.categories, true_codes),
-    )
+    likeliest = likeliest_prefixes(probabilities, vote.categories, tree)
+    prefixes = back_off_curve(curve, confidence, likeliest, true_codes, tree)
+    sets = set_curve(probabilities, vote.categories, true_codes)
+    return Calibration(len(true_codes), model, curve, prefixes, sets)
 
 
 def _check(vote: Vote, similarities: Float64Array, true_codes: Int64Array, names: int) -> None:
     if similarities.shape != vote.shares.shape or true_codes.shape != vote.shares.shape[:1]:
+        shapes = f"{similarities.shape} and {true_codes.shape}"
         raise ValueError(
-            f"Shares of shape {vote.shares.shape} need similarities of the same shape and one "
-            f"true category a row; these are {similarities.shape} and {true_codes.shape}."
+            f"Similarities and true categories must be as many as shares; they are {shapes}."
         )
     if true_codes.dtype.kind != "i" or not np.all((true_codes >= -1) & (true_codes < names)):
         raise ValueError("True categories must be whole numbers from -1 to their number less one.")
@@ -178,13 +123,10 @@ def _fit_model(vote: Vote, similarities: Float64Array, is_true: BoolArray) -> Pr
     found = np.any(is_true, axis=1)
     sharpness = _fit_sharpness(vote.shares[found], is_true[found, 0])
     rough = ProbabilityModel(sharpness, *_fit_found(_features(vote, similarities), found))
-    offset, slope = _fit_logistic(
-        _log_odds(rough.probabilities(vote, similarities)[:, :1]),
-        is_true[:, 0].astype(np.float64),
-        np.ones(len(is_true)),
-        prior=np.array([0.0, 1.0]),
-        strength=np.full(2, PRIOR_OF_CORRECTION),
-    )
+    log_odds = _log_odds(rough.probabilities(vote, similarities)[:, :1])
+    truth, counts = is_true[:, 0].astype(np.float64), np.ones(len(is_true))
+    prior, strength = np.array([0.0, 1.0]), np.full(2, PRIOR_OF_CORRECTION)
+    offset, slope = _fit_logistic(log_odds, truth, counts, prior, strength)
     return replace(rough, offset=offset, slope=slope)
 
 
@@ -257,3 +199,112 @@ def _sharpened(shares: Float64Array, sharpness: float) -> Float64Array:
     powers = np.where(voted, np.exp(sharpness * (logs - logs[:, :1])), 0.0)
     totals = powers.sum(axis=1, keepdims=True)
     return np.divide(powers, totals, out=np.zeros_like(powers), where=totals > 0)
+
+
+@dataclass(frozen=True)
+class Decision:
+    """Decisions on n votes."""
+
+    # (n,): probability of the category with the largest share; without a calibration that share
+    confidence: Float64Array
+    accepted: BoolArray | None = None  # (n,), None without a target precision
+    backed_off: Sequence[str] | None = None  # prefix of those not accepted, or empty; None likewise
+    in_set: BoolArray | None = None  # (n, k): categories in the set, None without a coverage
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Uncalibrated:
+    """The reason why no calibration holds for a vote."""
+
+    note: str  # shown beside raw shares
+    hint: str  # error for a target precision or coverage
+
+
+ENOUGH = f"a third of its labelled cards must be {MINIMUM_CARDS} or more"
+NOT_CALIBRATED = Uncalibrated(
+    "not calibrated: confidence is the raw share of the vote; calibrate the index with: prodcat "
+    f"tune INDEX ({ENOUGH})",
+    "This index is not calibrated, so it can keep neither a precision nor a coverage of sets; "
+    f"calibrate it with: prodcat tune INDEX ({ENOUGH})",
+)
+OTHER_SETTING = Uncalibrated(
+    "not calibrated for these weights and this vote: confidence is the raw share of the vote",
+    "A precision or a coverage of sets holds for the index's own weights and vote only; leave out "
+    "k, weights, temperature and prior exponent.",
+)
+
+
+def trusted_calibration(
+    calibration: Calibration | None, is_own: bool
+) -> Calibration | Uncalibrated:
+    """Return the calibration of an index if it holds for a vote, made by its own setting or not."""
+    if calibration is None:
+        return NOT_CALIBRATED
+    return calibration if is_own else OTHER_SETTING
+
+
+def check_targets(
+    trusted: Calibration | Uncalibrated, precision: float | None, coverage: float | None
+) -> None:
+    """Raise QueryError if a target precision or coverage cannot be kept."""
+    for what, share in (("precision", precision), ("coverage of sets", coverage)):
+        if share is not None and not 0 < share < 1:
+            raise QueryError(f"The {what} must be above 0 and below 1, as 0.95 is; it is {share}.")
+        if share is not None and isinstance(trusted, Uncalibrated):
+            raise QueryError(trusted.hint)
+    if coverage is None or isinstance(trusted, Uncalibrated):
+        return
+    if trusted.sets.least_probability(coverage) is None:
+        raise QueryError(
+            f"No set can hold the true category with {coverage:g}: it got a vote at only "
+            f"{trusted.sets.highest_coverage:.1%} of the calibration cards. Ask for less, or let "
+            "more neighbours vote and calibrate again."
+        )
+
+
+def accept_or_review(
+    trusted: Calibration | Uncalibrated,
+    vote: Vote,
+    similarities: Float64Array,
+    names: Sequence[str],
+    precision: float | None = None,
+    coverage: float | None = None,
+) -> Decision:
+    """Decide on n votes, for targets that :func:`check_targets` accepts."""
+    if isinstance(trusted, Uncalibrated):
+        # Shares may sum to slightly more than 1.
+        return Decision(np.minimum(vote.shares[:, 0], 1.0), notes=(trusted.note,))
+    probabilities = trusted.model.probabilities(vote, similarities)
+    confidence = trusted.model.confidence(probabilities)
+    least = None if coverage is None else trusted.sets.least_probability(coverage)
+    in_set = None if least is None else category_sets(probabilities, vote.categories, least)
+    if precision is None:
+        return Decision(confidence, in_set=in_set)
+    whole = trusted.precision.accept_at(precision)
+    accepted = confidence >= (whole.threshold if whole else np.inf)
+    n, promise = len(accepted), f"precision {precision:g} (with {CERTAINTY:.0%} certainty)"
+    notes = [f"{promise} cannot be reached on the calibration cards: all {n} go to review"]
+    if whole:
+        expected = f"(expected acceptance {whole.coverage:.0%})"
+        notes = [f"{promise}: accepted {accepted.sum()} of {n} {expected}"]
+    backed_off = [""] * n
+    part = trusted.prefixes.accept_at(precision) if trusted.prefixes else None
+    if part:
+        tree = CategoryTree.from_categories(names)
+        sure = likeliest_prefixes(probabilities, vote.categories, tree).deepest(part.threshold)
+        # Code -1 stands for no prefix, and picks the empty name at the end.
+        prefixes = [*tree.names, ""]
+        backed_off = [prefixes[code] for code in np.where(accepted, MISSING, sure)]
+        count = sum(map(bool, backed_off))
+        notes.append(f"of the others, {count} are as sure up to the prefix under backed_off")
+    return Decision(confidence, accepted, backed_off, in_set, tuple(notes))
+
+
+def category_sets(
+    probabilities: Float64Array, categories: Int64Array, least_probability: float
+) -> BoolArray:
+    """Return which categories belong to each set, (n, k); the most probable one always does."""
+    chosen: BoolArray = (categories >= 0) & (probabilities >= least_probability)
+    chosen[:, 0] = categories[:, 0] >= 0
+    return chosen

@@ -1,23 +1,29 @@
-"""Quality of predictions. Pure functions over category codes, or over sequences of labels."""
+"""Quality of predictions, in category codes, and reliability of their confidence. Pure.
+
+Everywhere `confidence` is float64, shape (n,), from 0 to 1, and `right` is bool, shape (n,):
+whether each answer was right; n is at least 1.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from prodcat_index.types import MISSING, BoolArray, Float64Array, Int64Array
+from prodcat_index.types import MISSING, BoolArray, Float64Array, Int64Array, rounded
 
+# Draws of an interval, and the part of them that it holds.
 DRAWS = 1000
 LEVEL = 0.95
-
-
-def accuracy(true: Int64Array, predicted: Int64Array) -> float:
-    """Return the share of right predictions; -1 where nothing was predicted."""
-    return float(np.mean(true == predicted))
+# Bins of the calibration error, as is usual.
+BINS = 15
+# Shares of answers kept, at which the risk is given.
+COVERAGES = tuple(tenth / 10 for tenth in range(1, 11))
+# A wrong answer with confidence 1 counts as one with this little doubt, so that nll stays finite.
+LEAST_DOUBT = 1e-4
 
 
 def category_f1(
@@ -51,6 +57,17 @@ def macro_f1(true: Int64Array, predicted: Int64Array, categories: int) -> float:
 
 
 @dataclass(frozen=True)
+class Outcome:
+    """Predictions for n cards, at least 1, in codes of C categories."""
+
+    true: Int64Array  # (n,)
+    predicted: Int64Array  # (n,), -1 where nothing was predicted
+    reachable: BoolArray  # (C,): categories that could have been predicted
+    ranked: Int64Array | None = None  # (n, r): best category first, -1 after the last
+    neighbours: Int64Array | None = None  # (n, k): their categories, -1 where there is none
+
+
+@dataclass(frozen=True)
 class Interval:
     """A range that holds the value 95 times in 100, both ends included."""
 
@@ -62,32 +79,23 @@ class Interval:
         return self.low <= value <= self.high
 
 
-class Sample(NamedTuple):
-    """Predictions for n cards."""
-
-    true: Int64Array
-    predicted: Int64Array  # -1 where nothing was predicted
-    clusters: Int64Array  # equal for cards that are drawn together, numbered from 0
-
-
 def draw_weighted_f1(
-    samples: Sequence[Sample], categories: int, *, draws: int = DRAWS, seed: int = 0
+    outcomes: Sequence[Outcome], clusters: Sequence[Int64Array], seed: int = 0
 ) -> Float64Array:
-    """Return the weighted F1 of resampled cards, shape (draws,), the mean over the samples.
+    """Return the weighted F1 of resampled cards, shape (DRAWS,), the mean over the outcomes.
 
-    Clusters, numbered alike in all samples, are drawn with replacement. The draws depend on the
-    seed and the number of clusters alone, so that those of two predictors may be subtracted.
+    Cards of one cluster, numbered from 0 and alike in all outcomes, are drawn together. The draws
+    depend on seed and number of clusters alone, so those of two predictors may be subtracted.
     """
     rng = np.random.default_rng(seed)
-    clusters = 1 + max(int(sample.clusters.max()) for sample in samples)
-    means = np.full(draws, np.nan)
-    for draw in range(draws):
-        drawn = np.bincount(rng.integers(clusters, size=clusters), minlength=clusters)
-        weighed = [(sample, drawn[sample.clusters]) for sample in samples]
+    count = 1 + max(int(each.max()) for each in clusters)
+    means = np.full(DRAWS, np.nan)
+    for draw in range(DRAWS):
+        drawn = np.bincount(rng.integers(count, size=count), minlength=count)
         scores = [
-            weighted_f1(sample.true, sample.predicted, categories, counts)
-            for sample, counts in weighed
-            if counts.any()
+            weighted_f1(outcome.true, outcome.predicted, len(outcome.reachable), counts)
+            for outcome, each in zip(outcomes, clusters, strict=True)
+            if (counts := drawn[each]).any()
         ]
         if scores:
             means[draw] = sum(scores) / len(scores)
@@ -98,22 +106,6 @@ def percentile_interval(values: Float64Array) -> Interval:
     """Return the range between the 2.5th and the 97.5th percentile."""
     low, high = np.nanpercentile(values, [50 * (1 - LEVEL), 50 * (1 + LEVEL)])
     return Interval(float(low), float(high))
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """Predictions for n cards, at least 1, in codes of C categories."""
-
-    true: Int64Array  # (n,)
-    predicted: Int64Array  # (n,), -1 where nothing was predicted
-    reachable: BoolArray  # (C,): categories that could have been predicted
-    ranked: Int64Array | None = None  # (n, r): best category first, -1 after the last
-    neighbours: Int64Array | None = None  # (n, k): their categories, -1 where there is none
-
-    @property
-    def categories(self) -> int:
-        """C, the number of categories that codes may stand for."""
-        return len(self.reachable)
 
 
 @dataclass(frozen=True)
@@ -158,15 +150,9 @@ class Score:
     def as_dict(self) -> dict[str, Any]:
         """Return the fields for JSON, rounded to 4 digits; the interval as two numbers."""
         ends = self.interval and [self.interval.low, self.interval.high]
-        fields = {
-            **vars(self),
-            "interval": ends and [round(end, 4) for end in ends],
-            "unreachable_share": self.unreachable_share,
-        }
-        return {
-            name: round(value, 4) if isinstance(value, float) else value
-            for name, value in fields.items()
-        }
+        fields = {"interval": ends, "unreachable_share": self.unreachable_share}
+        record: dict[str, Any] = rounded(vars(self) | fields)
+        return record
 
     def __str__(self) -> str:
         """Return the sentence that people read."""
@@ -175,24 +161,20 @@ class Score:
         be = "card is of a category" if self.unreachable == 1 else "cards are of categories"
         return (
             f"weighted F1 {self.weighted_f1:.3f}{within}, macro F1 {self.macro_f1:.3f}, accuracy "
-            f"{self.accuracy:.3f} on {_count(self.cards, 'card', 'cards')} of "
-            f"{_count(self.categories, 'category', 'categories')} "
+            f"{self.accuracy:.3f} on {self.cards} {'card' if self.cards == 1 else 'cards'} of "
+            f"{self.categories} {'category' if self.categories == 1 else 'categories'} "
             f"({self.unreachable} {be} that the index does not have)"
         )
 
 
-def _count(number: int, one: str, many: str) -> str:
-    return f"{number} {one if number == 1 else many}"
-
-
 def score_outcome(outcome: Outcome, interval: Interval | None = None) -> Score:
     """Score predictions that are given as codes."""
-    true, predicted, categories = outcome.true, outcome.predicted, outcome.categories
+    true, predicted, categories = outcome.true, outcome.predicted, len(outcome.reachable)
     return Score(
         cards=len(true),
         categories=len(np.unique(true)),
         unreachable=int(np.sum(~outcome.reachable[true])),
-        accuracy=accuracy(true, predicted),
+        accuracy=float(np.mean(true == predicted)),
         weighted_f1=weighted_f1(true, predicted, categories),
         macro_f1=macro_f1(true, predicted, categories),
         top3=_share_among(true, outcome.ranked, 3),
@@ -211,21 +193,9 @@ def _share_among(true: Int64Array, found: Int64Array | None, first: int | None) 
 def score_predictions(
     y_true: Sequence[str], y_pred: Sequence[str], known: Collection[str]
 ) -> Score:
-    """Compare predicted with true categories.
+    """Compare predicted with true categories, with an interval for which each card is drawn alone.
 
-    Parameters
-    ----------
-    y_true
-        True categories; at least one.
-    y_pred
-        Predicted categories, in the same order; empty where nothing was predicted.
-    known
-        Categories that could have been predicted.
-
-    Returns
-    -------
-    Score
-        With an interval for which every card is drawn alone.
+    `y_pred` is empty where nothing was predicted; `known` categories could have been predicted.
     """
     reachable = set(known)
     names = sorted({*y_true, *y_pred, *reachable} - {""})
@@ -235,5 +205,94 @@ def score_predictions(
         for column in (y_true, y_pred)
     )
     outcome = Outcome(true, predicted, np.array([name in reachable for name in names]))
-    sample = Sample(true, predicted, clusters=np.arange(len(true)))
-    return score_outcome(outcome, percentile_interval(draw_weighted_f1([sample], len(names))))
+    drawn = draw_weighted_f1([outcome], [np.arange(len(true))])
+    return score_outcome(outcome, percentile_interval(drawn))
+
+
+@dataclass(frozen=True)
+class ReliabilityBin:
+    """Answers of about the same confidence; both figures are means over them."""
+
+    answers: int
+    confidence: float
+    accuracy: float
+
+
+@dataclass(frozen=True)
+class RiskCoverage:
+    """Share of wrong answers against the share of answers that are kept, surest first."""
+
+    coverage: Float64Array  # (m,): up to each of m different confidences
+    risk: Float64Array  # (m,)
+    area: float  # under the curve, as if equally sure answers came in random order
+
+
+@dataclass(frozen=True)
+class ConfidenceScore:
+    """The quality of one kind of confidence."""
+
+    kind: str  # "confidence", the share of the vote, or "calibrated", the probability
+    ece: float  # expected calibration error: mean |confidence - accuracy| over equal-mass bins
+    brier: float  # mean squared distance of confidence from 1 where right and 0 where wrong
+    nll: float  # mean negative natural logarithm of the confidence in what came true
+    area: float  # under the curve
+    curve: RiskCoverage
+    risk: Sequence[float]  # share of wrong answers at each of ``COVERAGES``
+    bins: Sequence[ReliabilityBin]  # of equally many answers, least confident first
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return everything for JSON, rounded to 4 digits but for the bins."""
+        numbers = {name: getattr(self, name) for name in ("kind", "ece", "brier", "nll", "area")}
+        risk = {f"{share:.1f}": risk for share, risk in zip(COVERAGES, self.risk, strict=True)}
+        record: dict[str, Any] = rounded(numbers | {"risk_at_coverage": risk})
+        return record | {"reliability": [vars(each) for each in self.bins]}
+
+
+def score_confidence(kind: str, confidence: Float64Array, right: BoolArray) -> ConfidenceScore:
+    """Score one kind of confidence by whether each answer is right."""
+    curve = risk_coverage(confidence, right)
+    order = np.argsort(confidence, kind="stable")
+    bins = [
+        ReliabilityBin(len(rows), float(confidence[rows].mean()), float(right[rows].mean()))
+        for rows in np.array_split(order, min(BINS, len(order)))
+    ]
+    gaps = sum(each.answers * abs(each.confidence - each.accuracy) for each in bins)
+    bounded = np.clip(confidence, LEAST_DOUBT, 1 - LEAST_DOUBT)
+    # A tenth such as 0.3 is not exact in binary, nor is the coverage that should reach it.
+    places = np.searchsorted(curve.coverage, np.array(COVERAGES) - 1e-9)
+    return ConfidenceScore(
+        kind=kind,
+        ece=gaps / len(right),
+        brier=float(np.mean((confidence - right) ** 2)),
+        nll=float(-np.mean(np.log(np.where(right, bounded, 1 - bounded)))),
+        area=curve.area,
+        curve=curve,
+        risk=curve.risk[places].tolist(),
+        bins=bins,
+    )
+
+
+def risk_coverage(confidence: Float64Array, right: BoolArray) -> RiskCoverage:
+    """Return the share of wrong answers when only the most confident ones are kept."""
+    check_confidence(confidence, right)
+    order = np.argsort(-confidence, kind="stable")
+    _, starts, answers = np.unique(-confidence[order], return_index=True, return_counts=True)
+    wrong = np.add.reduceat(~right[order], starts, dtype=np.int64)
+    ends = np.cumsum(answers)
+    expected = np.cumsum(np.repeat(wrong / answers, answers))
+    return RiskCoverage(
+        coverage=ends / len(right),
+        risk=np.cumsum(wrong) / ends,
+        area=float(np.mean(expected / np.arange(1, len(right) + 1))),
+    )
+
+
+def check_confidence(confidence: Float64Array, right: BoolArray) -> None:
+    """Raise ValueError if the arguments are swapped or are no confidence."""
+    if right.dtype != np.bool_:
+        raise ValueError(f"right must be boolean; it is {right.dtype}. Are the arguments swapped?")
+    if confidence.shape != right.shape or right.ndim != 1 or not len(right):
+        shapes = f"{confidence.shape} and {right.shape}"
+        raise ValueError(f"confidence and right must be equally long rows; they are {shapes}.")
+    if not np.all((confidence >= 0) & (confidence <= 1)):
+        raise ValueError("confidence must be from 0 to 1.")

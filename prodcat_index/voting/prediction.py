@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from html import escape
 from typing import TYPE_CHECKING, Any, Protocol, overload
 
+from prodcat_index.types import rounded
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -50,20 +52,14 @@ class Neighbour:
     contributions: Mapping[str, float] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the fields for JSON, similarities rounded to 4 digits."""
-        record: dict[str, Any] = {
-            "id": self.id,
-            "title": self.title,
-            "category": self.category,
-            "image": self.image,
-            "similarity": round(self.similarity, 4),
-            "by_modality": {name: round(value, 4) for name, value in self.by_block.items()},
-        }
+        """Return the fields for JSON, rounded to 4 digits."""
+        names = ("id", "title", "category", "image", "similarity")
+        record = {name: getattr(self, name) for name in names} | {"by_modality": self.by_block}
         if self.contributions:
-            record["contributions"] = {n: round(v, 4) for n, v in self.contributions.items()}
+            record["contributions"] = self.contributions
         if self.vote_share is not None:
-            record["vote_share"] = round(self.vote_share, 4)
-        return record
+            record["vote_share"] = self.vote_share
+        return dict(rounded(record))
 
 
 @dataclass(frozen=True)
@@ -81,9 +77,8 @@ class Explanation:
         Probability of the predicted category by the linear head; None where it has no part in
         the vote.
     share_without_head
-        Share of the predicted category if its neighbours voted without the linear head; the
-        difference to the prediction's share is the head's part of the answer. None where it has
-        no part in the vote.
+        Share of the predicted category if its neighbours voted without the linear head: what is
+        missing from the prediction's share is the head's part. None like ``head``.
     """
 
     without: Mapping[str, tuple[str, float]]
@@ -100,10 +95,9 @@ class Prediction:
     ----------
     id
         The listing's id.
-    category
-        The category with the largest share; empty when the listing has nothing to go by.
-    category_id
-        The shop's own key of that category, or empty.
+    category, category_id
+        The category with the largest share and the shop's own key of it; empty when the listing
+        has nothing to go by.
     confidence
         Probability that the category is right, where the index is calibrated for this vote;
         otherwise its share of the vote.
@@ -116,8 +110,8 @@ class Prediction:
     decision
         ``"accept"`` or ``"review"`` by the target precision; empty where none was given.
     backed_off
-        The longest prefix of categories that keeps the target precision where the category does
-        not, such as ``"Shoes"``; empty where there is none.
+        The longest prefix that keeps the target precision where the category does not, such as
+        ``"Shoes"``; empty where there is none.
     category_set
         Categories that hold the true one with the target coverage; None where none was given.
     """
@@ -140,25 +134,20 @@ class Prediction:
 
     def as_dict(self) -> dict[str, Any]:
         """Return the fields for JSON; neighbours only when an explanation was requested."""
-        record = self._fields(
-            alternatives=[
-                {"category": name, "share": round(share, 4)} for name, share in self.ranked[1:TOP]
-            ]
-        )
+        others = [{"category": name, "share": share} for name, share in self.ranked[1:TOP]]
+        record = self._fields(alternatives=others)
         if self.category_set is not None:
             record["category_set"] = list(self.category_set)
-        if self.explanation is not None:
-            record["decided_by"] = self.explanation.decided_by
+        if why := self.explanation:
+            record["decided_by"] = why.decided_by
             record["without"] = {
-                modality: {"category": name, "share": round(share, 4)}
-                for modality, (name, share) in self.explanation.without.items()
+                modality: {"category": name, "share": share}
+                for modality, (name, share) in why.without.items()
             }
-            if self.explanation.head is not None:
-                record["head"] = round(self.explanation.head, 4)
-            if self.explanation.share_without_head is not None:
-                record["share_without_head"] = round(self.explanation.share_without_head, 4)
+            head = {"head": why.head, "share_without_head": why.share_without_head}
+            record |= {name: value for name, value in head.items() if value is not None}
             record["neighbours"] = [neighbour.as_dict() for neighbour in self.neighbours]
-        return record
+        return dict(rounded(record))
 
     def as_row(self) -> dict[str, Any]:
         """Return the prediction as one flat row.
@@ -171,26 +160,17 @@ class Prediction:
             precision, ``category_set`` with a target coverage, and ``decided_by`` when explained.
         """
         second, share = self.ranked[1] if len(self.ranked) > 1 else ("", 0.0)
-        row = self._fields(
-            second_category=second,
-            second_share=round(share, 4),
-            nearest_id=self.neighbours[0].id if self.neighbours else "",
-        )
+        nearest = self.neighbours[0].id if self.neighbours else ""
+        row = self._fields(second_category=second, second_share=share, nearest_id=nearest)
         if self.category_set is not None:
             row["category_set"] = SET_SEPARATOR.join(self.category_set)
         if self.explanation:
             row["decided_by"] = self.explanation.decided_by
-        return row
+        return dict(rounded(row))
 
     def _fields(self, **others: Any) -> dict[str, Any]:
-        fields = {
-            "id": self.id,
-            "category": self.category,
-            "category_id": self.category_id,
-            "confidence": round(self.confidence, 4),
-            "share": round(self.share, 4),
-            **others,
-        }
+        names = ("id", "category", "category_id", "confidence", "share")
+        fields = {name: getattr(self, name) for name in names} | others
         if self.decision:
             fields |= {"decision": self.decision, "backed_off": self.backed_off}
         return fields
@@ -209,8 +189,7 @@ class Predictions(Sequence[Prediction]):
     Parameters
     ----------
     answers
-        A list, or an object that makes each prediction when it is read. A pickle holds a list,
-        and no index.
+        A list, or an object that makes each prediction when it is read.
     notes
         Remarks for people on the confidence and the decisions.
     """
@@ -237,7 +216,7 @@ class Predictions(Sequence[Prediction]):
         return self._answers[chosen]
 
     def __reduce__(self) -> tuple[type[Predictions], tuple[list[Prediction], tuple[str, ...]]]:
-        """Return what a pickle holds: every prediction, made by now."""
+        """Return what a pickle holds: every prediction, and no index."""
         return Predictions, (list(self), self.notes)
 
     def __repr__(self) -> str:
@@ -261,13 +240,7 @@ class Predictions(Sequence[Prediction]):
         return [prediction.category for prediction in self]
 
     def to_frame(self) -> pd.DataFrame:
-        """Return one row a listing.
-
-        Returns
-        -------
-        pandas.DataFrame
-            Columns as in :meth:`Prediction.as_row`.
-        """
+        """Return one row a listing, with columns as in :meth:`Prediction.as_row`."""
         import pandas as pd
 
         return pd.DataFrame([prediction.as_row() for prediction in self])

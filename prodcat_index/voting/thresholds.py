@@ -1,6 +1,6 @@
-"""Thresholds for a target precision: for whole categories, and for prefixes to back off to.
+"""Thresholds for a target precision, of categories and prefixes, and for a coverage of sets.
 
-What is fitted here on calibration cards is applied with numpy alone.
+They are fitted on calibration cards, and applied with numpy alone.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 from pydantic import Field
 
 from prodcat_index.types import CATEGORY_SEPARATOR, MISSING, BoolArray, Float64Array, Int64Array
-from prodcat_index.voting.reliability import check_confidence
+from prodcat_index.voting.metrics import check_confidence
 
 CERTAINTY = 0.9
 # Rows of a stored curve: enough for steps of half a percent, and a manifest stays readable.
@@ -50,23 +50,19 @@ class PrecisionCurve:
     wrong: CardCounts  # wrong answers among them
 
     def __post_init__(self) -> None:
-        check_columns(self.thresholds, self.answered, self.wrong)
-        if not is_rising(reversed(self.thresholds)):
+        _check_columns(self.thresholds, self.answered, self.wrong)
+        if not _is_rising(reversed(self.thresholds)):
             raise ValueError("The thresholds of a precision curve must fall.")
         counts = zip(self.wrong, self.answered, strict=True)
-        if not is_rising((*self.answered, self.cards)) or any(
-            answered == 0 or wrong > answered for wrong, answered in counts
-        ):
+        fit = all(answered > 0 and wrong <= answered for wrong, answered in counts)
+        if not (fit and _is_rising((*self.answered, self.cards))):
             raise ValueError("The numbers of answers and mistakes must fit together.")
 
     def accept_at(self, precision: float) -> Acceptance | None:
-        """Find the lowest threshold that keeps a precision with CERTAINTY, None if there is none.
-
-        New answers must be drawn like the calibration cards.
-        """
+        """Find the lowest threshold that keeps a precision, with CERTAINTY on cards like these."""
         if not 0 < precision < 1:
             raise ValueError(f"The precision must be above 0 and below 1; it is {precision}.")
-        answered, wrong = np.array(self.answered, np.int64), np.array(self.wrong, np.int64)
+        answered, wrong = np.array([self.answered, self.wrong], dtype=np.int64)
         return _lowest(self.cards, self.thresholds, answered, wrong, precision)
 
 
@@ -90,13 +86,11 @@ def _lowest(
     error = (1 - CERTAINTY) / max(1, len(starts))
     last = -1
     for start in starts:
-        passing = start
-        while passing < len(answered) and (
-            binomial_tail(int(wrong[passing]), int(answered[passing]), precision) <= error
+        place = start
+        while place < len(answered) and (
+            binomial_tail(int(wrong[place]), int(answered[place]), precision) <= error
         ):
-            passing += 1
-        if passing > start:
-            last = max(last, passing - 1)
+            last, place = max(last, place), place + 1
     if last < 0:
         return None
     right = float(1 - wrong[last] / answered[last])
@@ -124,7 +118,7 @@ def precision_curve(confidence: Float64Array, right: BoolArray) -> PrecisionCurv
     falling = confidence[order]
     # A threshold takes all equally confident cards or none.
     ends = np.flatnonzero(np.append(falling[1:] < falling[:-1], True))
-    kept = ends[subsample_evenly(ends, POINTS)]
+    kept = ends[subsample_evenly(ends)]
     return PrecisionCurve(
         cards=len(right),
         thresholds=tuple(falling[kept].tolist()),
@@ -133,11 +127,11 @@ def precision_curve(confidence: Float64Array, right: BoolArray) -> PrecisionCurv
     )
 
 
-def subsample_evenly(values: Int64Array | Sequence[int], points: int) -> Int64Array:
-    """Choose places in rising values so that the values are about evenly spaced."""
+def subsample_evenly(values: Int64Array) -> Int64Array:
+    """Choose at most POINTS places in rising values, which are about evenly spaced there."""
     if not len(values):
-        return np.zeros(0, dtype=np.int64)
-    wanted = np.linspace(values[0], values[-1], points)
+        return values
+    wanted = np.linspace(values[0], values[-1], POINTS)
     return np.unique(np.searchsorted(values, wanted)).astype(np.int64)
 
 
@@ -215,7 +209,7 @@ class BackOffCurve:
     accuracy: Shares  # share of right prefixes among them
 
     def __post_init__(self) -> None:
-        check_columns(self.precisions, self.thresholds, self.coverage, self.accuracy)
+        _check_columns(self.precisions, self.thresholds, self.coverage, self.accuracy)
 
     def accept_at(self, precision: float) -> Acceptance | None:
         """Return what holds for a precision, that of the next higher hundredth."""
@@ -227,16 +221,13 @@ class BackOffCurve:
 
 
 def back_off_curve(
-    curve: PrecisionCurve,
+    curve: PrecisionCurve,  # of the whole categories, as is their confidence
     confidence: Float64Array,
     prefixes: Prefixes,
     true_codes: Int64Array,
     tree: CategoryTree,
 ) -> BackOffCurve | None:
-    """Find how sure prefixes must be for cards whose whole category is not sure enough.
-
-    None where categories are no paths. `curve` and `confidence` are of the whole categories.
-    """
+    """Find how sure prefixes must be for cards whose whole category is not; None without a tree."""
     if not tree.names:
         return None
     right = (prefixes.codes >= 0) & (prefixes.codes == tree.prefixes_of(true_codes))
@@ -269,12 +260,51 @@ def _count_prefixes(confidence: Float64Array, right: BoolArray) -> tuple[Int64Ar
     return answered, wrong
 
 
-def check_columns(*columns: Sized) -> None:
-    """Raise ValueError if the columns of a curve differ in length."""
+@dataclass(frozen=True)
+class SetCurve:
+    """Probability of the true category of the calibration cards (split conformal prediction)."""
+
+    cards: CardCount  # calibration cards, those whose true category got no vote included
+    ranks: CardCounts  # rising places, from 1, in the order of falling probability
+    probabilities: Shares  # of the true category at these places, falling
+
+    def __post_init__(self) -> None:
+        _check_columns(self.ranks, self.probabilities)
+        if not _is_rising((*self.ranks, self.cards)):
+            raise ValueError("The ranks of a set curve must rise, to the number of cards at most.")
+        if not _is_rising(reversed(self.probabilities)):
+            raise ValueError("The probabilities of a set curve must fall.")
+
+    @property
+    def highest_coverage(self) -> float:
+        """The highest coverage that sets can keep; the other true categories got no vote."""
+        return self.ranks[-1] / (self.cards + 1) if self.ranks else 0.0
+
+    def least_probability(self, coverage: float) -> float | None:
+        """Return the least probability of a category in a set, None above the highest coverage."""
+        if not 0 < coverage < 1:
+            raise ValueError(f"The coverage must be above 0 and below 1; it is {coverage}.")
+        # Rounded up, but not for an error of rounding: 0.55 * 20 is 11.000000000000002.
+        rank = np.ceil(coverage * (self.cards + 1) - 1e-9)
+        place = int(np.searchsorted(self.ranks, rank))
+        return self.probabilities[place] if place < len(self.ranks) else None
+
+
+def set_curve(
+    probabilities: Float64Array, categories: Int64Array, true_codes: Int64Array
+) -> SetCurve:
+    """Rank the probabilities of the true categories of the calibration cards."""
+    is_true = (categories == true_codes[:, None]) & (categories >= 0)
+    falling = -np.sort(-probabilities[is_true])
+    ranks = np.arange(1, len(falling) + 1)
+    kept = subsample_evenly(ranks)
+    return SetCurve(len(true_codes), tuple(ranks[kept].tolist()), tuple(falling[kept].tolist()))
+
+
+def _check_columns(*columns: Sized) -> None:
     if len(set(map(len, columns))) > 1:
         raise ValueError("The columns of a calibration curve must have the same length.")
 
 
-def is_rising(values: Iterable[float]) -> bool:
-    """Return whether no value is below the one before it."""
+def _is_rising(values: Iterable[float]) -> bool:
     return all(low <= high for low, high in pairwise(values))

@@ -12,7 +12,7 @@ from pydantic import Field
 
 from prodcat_index.types import Float64Array, Int64Array
 from prodcat_index.voting.calibration import Calibration
-from prodcat_index.voting.metrics import accuracy, macro_f1, weighted_f1
+from prodcat_index.voting.metrics import macro_f1, weighted_f1
 from prodcat_index.voting.pool import Pool, Ranked, rank
 from prodcat_index.voting.thresholds import CardCount, Share
 from prodcat_index.voting.vote import VoteParameters, category_totals, neighbour_shares
@@ -25,8 +25,9 @@ NEIGHBOURS = (1, 2, 3, 5, 7, 10, 15, 20, 30, 50)
 TEMPERATURES = (0.01, 0.02, 0.03, 0.05, 0.07, 0.1, 0.15, 0.2, 0.3, 0.5)
 PRIOR_EXPONENTS = (0.0, 0.125, 0.25, 0.375, 0.5, 0.75, 1.0)
 HEAD_EXPONENTS = (0.0, 0.25, 0.5, 1.0, 2.0, 4.0)
+VOTE_SURFACE = {"k": NEIGHBOURS, "temperature": TEMPERATURES}
 HEAD_GRIDS = {"temperature": TEMPERATURES, "head_exponent": HEAD_EXPONENTS}
-NEIGHBOUR_GRIDS = {"k": NEIGHBOURS, "temperature": TEMPERATURES, "prior_exponent": PRIOR_EXPONENTS}
+NEIGHBOUR_GRIDS = {**VOTE_SURFACE, "prior_exponent": PRIOR_EXPONENTS}
 # Factors that one block's weight is multiplied by.
 STRETCHES = (0.0, 0.25, 0.5, 0.7, 0.85, 1.2, 1.4, 2.0, 4.0)
 MAX_ROUNDS = 6
@@ -119,7 +120,7 @@ def evaluate_vote(
     if objective == "nll":
         return float(np.log((1 - UNSEEN) * share + UNSEEN / categories).mean())
     if objective == "accuracy":
-        return accuracy(true, predicted)
+        return float(np.mean(true == predicted))
     score = weighted_f1 if objective == "weighted-f1" else macro_f1
     return score(true, predicted, categories)
 
@@ -144,42 +145,33 @@ class Search:
     def __init__(self, pool: Pool, objective: Objective) -> None:
         self.pool = pool
         self._objective: Objective = objective
-        self._values: dict[Setting, float] = {}
+        # Every setting that was tried, in the order of the first times.
+        self.steps: dict[Setting, Step] = {}
 
     def run(self, starts: Sequence[Setting]) -> Step:
         """Climb from each start, and return the best setting found."""
         return max((self._climb(start) for start in starts), key=lambda step: step.value)
 
-    @property
-    def steps(self) -> list[Step]:
-        """Every setting that was tried, once, in the order of the first times."""
-        return [_step(setting, value) for setting, value in self._values.items()]
-
-    def value(self, setting: Setting) -> float:
-        """Return the objective of one setting."""
-        return self.run_all([setting])[0].value
-
-    def run_all(self, settings: Sequence[Setting]) -> list[Step]:
+    def try_all(self, settings: Sequence[Setting]) -> tuple[Step, ...]:
         """Return the objective of each setting; those of the same weights share a ranking."""
-        new = [setting for setting in dict.fromkeys(settings) if setting not in self._values]
+        new = [setting for setting in dict.fromkeys(settings) if setting not in self.steps]
         deepest = max((setting.vote.k for setting in new), default=0)
         true, categories = self.pool.true, len(self.pool.sizes)
         for weights, same in groupby(new, key=lambda setting: setting.weights):
             ranked = rank(self.pool, np.array(weights), deepest)
             for setting in same:
-                self._values[setting] = evaluate_vote(
-                    ranked, true, categories, setting.vote, self._objective
-                )
-        return [_step(setting, self._values[setting]) for setting in settings]
+                value = evaluate_vote(ranked, true, categories, setting.vote, self._objective)
+                self.steps[setting] = Step(weights, setting.vote, value)
+        return tuple(self.steps[setting] for setting in settings)
 
     def _climb(self, start: Setting) -> Step:
-        best = self.run_all([start])[0]
+        (best,) = self.try_all([start])
         has_head = self.pool.head_log_proba.any()
         for _ in range(MAX_ROUNDS):
             before = best.value
             if has_head:
-                best = self._better(best, _votes(best, HEAD_GRIDS))
-            best = self._better(best, _votes(best, NEIGHBOUR_GRIDS))
+                best = self._better(best, vary_vote(best, HEAD_GRIDS))
+            best = self._better(best, vary_vote(best, NEIGHBOUR_GRIDS))
             best = self._climb_weights(best)
             if best.value < before + SMALLEST_GAIN:
                 break
@@ -195,20 +187,41 @@ class Search:
             best = improved
 
     def _better(self, best: Step, settings: Sequence[Setting]) -> Step:
-        found = max(self.run_all(settings), key=lambda step: step.value, default=best)
+        found = max(self.try_all(settings), key=lambda step: step.value, default=best)
         return found if found.value > best.value + SMALLEST_GAIN else best
 
 
-def _step(setting: Setting, value: float) -> Step:
-    return Step(setting.weights, setting.vote, value)
-
-
-def _votes(setting: Setting, grids: Mapping[str, Sequence[Any]]) -> list[Setting]:
+def vary_vote(setting: Setting, grids: Mapping[str, Sequence[Any]]) -> list[Setting]:
     """Vary parameters of the vote over the product of their grids, the last one fastest."""
     return [
         Setting(setting.weights, replace(setting.vote, **dict(zip(grids, values, strict=True))))
         for values in product(*grids.values())
     ]
+
+
+def vary_weights(setting: Setting) -> list[Setting]:
+    """Vary the weights: every mixture in tenths or, of many blocks, each beside the others."""
+    blocks, tenths = len(setting.weights), range(TENTHS + 1)
+    if blocks <= MIXED_BLOCKS:
+        mixtures = [
+            tuple(tenth / TENTHS for tenth in parts)
+            for parts in product(tenths, repeat=blocks)
+            if sum(parts) == TENTHS
+        ]
+    else:
+        mixtures = [_profile(setting.weights, *pair) for pair in product(range(blocks), tenths)]
+    return [replace(setting, weights=weights) for weights in mixtures]
+
+
+def _profile(weights: tuple[float, ...], block: int, tenth: int) -> tuple[float, ...]:
+    """Give a block some tenths; the others keep their proportion, or are alike."""
+    others = np.arange(len(weights)) != block
+    shares = np.where(others, weights, 0.0)
+    if not shares.any():
+        shares = others.astype(np.float64)
+    profile = shares / shares.sum() * (1 - tenth / TENTHS)
+    profile[block] = tenth / TENTHS
+    return tuple(profile.tolist())
 
 
 def _stretched(setting: Setting, block: int) -> list[Setting]:
@@ -219,36 +232,3 @@ def _stretched(setting: Setting, block: int) -> list[Setting]:
         if weights.sum() > 0:
             stretched.append(replace(setting, weights=tuple((weights / weights.sum()).tolist())))
     return stretched
-
-
-def vote_surface(pool: Pool, setting: Setting, objective: Objective) -> tuple[Step, ...]:
-    """Return the objective over k and temperature, the rest as in the setting."""
-    votes = _votes(setting, {"k": NEIGHBOURS, "temperature": TEMPERATURES})
-    return tuple(Search(pool, objective).run_all(votes))
-
-
-def weight_surface(pool: Pool, setting: Setting, objective: Objective) -> tuple[Step, ...]:
-    """Return the objective over the weights, the vote as in the setting."""
-    blocks = len(setting.weights)
-    mixtures = _mixtures(blocks) if blocks <= MIXED_BLOCKS else _profiles(setting.weights)
-    settings = [replace(setting, weights=weights) for weights in mixtures]
-    return tuple(Search(pool, objective).run_all(settings))
-
-
-def _mixtures(blocks: int) -> list[tuple[float, ...]]:
-    tenths = product(range(TENTHS + 1), repeat=blocks)
-    return [tuple(t / TENTHS for t in parts) for parts in tenths if sum(parts) == TENTHS]
-
-
-def _profiles(weights: tuple[float, ...]) -> list[tuple[float, ...]]:
-    """Give each block 0 to 10 tenths; the others keep their proportion, or are alike."""
-    profiles = []
-    for block, tenth in product(range(len(weights)), range(TENTHS + 1)):
-        others = np.arange(len(weights)) != block
-        shares = np.where(others, weights, 0.0)
-        if not shares.any():
-            shares = others.astype(np.float64)
-        profile = shares / shares.sum() * (1 - tenth / TENTHS)
-        profile[block] = tenth / TENTHS
-        profiles.append(tuple(profile.tolist()))
-    return profiles

@@ -1,4 +1,9 @@
-"""Neighbours into category shares. Pure functions over arrays."""
+"""Neighbours into category shares. Pure functions over arrays.
+
+The score of category c is the sum over its neighbours i of exp((s_i - s_1) / temperature) *
+size_c ** -prior_exponent * head_c ** head_exponent, with s_1 the largest similarity. Shares are
+scores over their sum. Equal ones stand in the order of their nearest neighbours.
+"""
 
 from __future__ import annotations
 
@@ -83,31 +88,13 @@ class Vote:
 
 
 def vote(
-    similarities: Float64Array,
-    categories: Int64Array,
-    sizes: Int64Array,
-    parameters: VoteParameters,
-    head_log_proba: Float64Array | None = None,
+    similarities: Float64Array,  # (n, k), falling along a row; NaN where there is no neighbour
+    categories: Int64Array,  # (n, k): category codes of the neighbours; -1 where there is none
+    sizes: Int64Array,  # (number of categories,): cards of each
+    parameters: VoteParameters,  # its k cuts the neighbours that vote
+    head_log_proba: Float64Array | None = None,  # (n, k): natural logarithm of head_c, else of 1
 ) -> Vote:
-    """Let neighbours vote for their categories.
-
-    The score of category c is the sum over its neighbours i of exp((s_i - s_1) / temperature) *
-    size_c ** -prior_exponent * head_c ** head_exponent, with s_1 the largest similarity.
-    Equal scores stand in the order of their nearest neighbours.
-
-    Parameters
-    ----------
-    similarities
-        float64, shape (n, k), falling along a row; NaN where there is no neighbour.
-    categories
-        int64, shape (n, k): category code of each neighbour; -1 where there is none.
-    sizes
-        int64, shape (number of categories,): cards of each category.
-    parameters
-        Temperature and exponents; ``k`` cuts the neighbours that vote.
-    head_log_proba
-        float64, shape (n, k): natural logarithm of head_c; head_c is 1 by default.
-    """
+    """Let neighbours vote for their categories."""
     log_sizes = np.log(np.where(categories >= 0, sizes[categories], 1))
     head = np.zeros_like(log_sizes) if head_log_proba is None else head_log_proba
     log_factors = parameters.log_factors(log_sizes, head)

@@ -9,7 +9,7 @@ import pytest
 from calibrated import PLAIN
 
 from prodcat_index.errors import QueryError
-from prodcat_index.voting.decision import (
+from prodcat_index.voting.calibration import (
     NOT_CALIBRATED,
     OTHER_SETTING,
     accept_or_review,

@@ -11,16 +11,15 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.svm import LinearSVC
 
-import prodcat_index.evaluation.methods
-from prodcat_index.evaluation.held_out import HeldOutSplit
-from prodcat_index.evaluation.methods import (
+from prodcat_index.evaluation.held_out import (
     CLASSIFIERS,
     EQUAL,
     PROJECTED,
     TUNED,
+    Answer,
+    HeldOutSplit,
     Method,
-    classify,
-    make_methods,
+    list_methods,
 )
 
 ORACLES: dict[str, Any] = {
@@ -49,7 +48,7 @@ def test_answers_are_those_of_scikit_learn(held_out: HeldOutSplit, name: str) ->
     train, test = held_out.features
     labels = np.array(held_out.index.parts.catalogue.values("category"), dtype=str)
     expected = ORACLES[name].fit(train, labels).predict(test)
-    outcome = classify(name, 0, held_out).outcome
+    outcome = held_out.classify(name, 0).outcome
     assert [held_out.names[code] for code in outcome.predicted] == expected.tolist()
     assert outcome.ranked is not None
     for ranked in outcome.ranked:
@@ -58,7 +57,7 @@ def test_answers_are_those_of_scikit_learn(held_out: HeldOutSplit, name: str) ->
 
 def test_only_neighbours_have_an_oracle(held_out: HeldOutSplit) -> None:
     """An oracle of a classifier would mean nothing."""
-    found = {name: classify(name, 0, held_out).outcome.neighbours for name in CLASSIFIERS}
+    found = {name: held_out.classify(name, 0).outcome.neighbours for name in CLASSIFIERS}
     assert found["LinearSVC"] is found["LogisticRegression"] is None
     near = found["KNeighborsClassifier"]
     assert near is not None
@@ -69,9 +68,9 @@ def test_a_fit_that_did_not_converge_is_told(
     held_out: HeldOutSplit, monkeypatch: pytest.MonkeyPatch, recwarn: pytest.WarningsRecorder
 ) -> None:
     """An unfinished rival is no rival."""
-    assert classify("LogisticRegression", 0, held_out).note == ""
-    monkeypatch.setattr(prodcat_index.evaluation.methods, "MAX_ITERATIONS", 2)
-    assert classify("LogisticRegression", 0, held_out).note == "did not converge in 2 iterations"
+    assert held_out.classify("LogisticRegression", 0).note == ""
+    monkeypatch.setattr("prodcat_index.evaluation.held_out.MAX_ITERATIONS", 2)
+    assert held_out.classify("LogisticRegression", 0).note == "did not converge in 2 iterations"
     assert not recwarn.list
 
 
@@ -79,22 +78,21 @@ def test_fewer_cards_than_neighbours_are_enough() -> None:
     catalogue = arena.shop(2)
     held_out = arena.held_out(catalogue, arena.alternating(catalogue, 2))
     assert len(held_out.index) == 3
-    assert classify("KNeighborsClassifier", 0, held_out).settings["n_neighbors"] == 3
+    assert held_out.classify("KNeighborsClassifier", 0).settings["n_neighbors"] == 3
 
 
-def list_methods(modalities: list[str], **options: Any) -> list[Method]:
-    usual = {"baselines": False, "objective": "accuracy", "seed": 0, "projection": "none"}
-    return make_methods(modalities, **{**usual, **options})
+def answers_of(held_out: HeldOutSplit, methods: list[Method]) -> dict[str, Answer]:
+    return {method.name: held_out.answer(method, "accuracy", 0) for method in methods}
 
 
 def test_the_rows_are_modalities_votes_and_classifiers_in_this_order() -> None:
-    methods = list_methods(["image", "title"], baselines=True, projection="lda")
+    methods = list_methods(["image", "title"], "lda", baselines=True)
     assert [c.name for c in methods][:5] == ["image", "title", EQUAL, PROJECTED, TUNED]
     assert [c.kind for c in methods] == ["modality"] * 2 + ["vote"] * 3 + ["classifier"] * 3
 
 
 def test_one_modality_is_not_weighed_against_itself() -> None:
-    methods = list_methods(["title"])
+    methods = list_methods(["title"], "none", baselines=False)
     assert [c.name for c in methods] == ["title", TUNED]
 
 
@@ -102,7 +100,7 @@ def test_a_modality_alone_is_judged_by_itself() -> None:
     """Titles are never wrong here, every third description is."""
     catalogue = arena.shop(noise=3)
     held_out = arena.held_out(catalogue, arena.alternating(catalogue))
-    answers = {c.name: c.answer(held_out) for c in list_methods(["title", "description"])}
+    answers = answers_of(held_out, list_methods(["title", "description"], "none", baselines=False))
     right = {n: np.mean(a.outcome.predicted == a.outcome.true) for n, a in answers.items()}
     assert right["title"] == right[TUNED] == 1.0
     assert right["description"] < 0.8
@@ -117,13 +115,12 @@ def test_the_learned_row_is_what_an_index_answers_that_is_not_tuned() -> None:
     """Users would be promised a projection that their index does not use."""
     catalogue = arena.shop(60, noise=3)
     held_out = arena.held_out(catalogue, arena.alternating(catalogue), projection="lda")
-    methods = list_methods(["title", "description"], projection="lda")
-    (learned,) = (c.answer(held_out) for c in methods if c.name == PROJECTED)
+    answers = answers_of(held_out, list_methods(["title", "description"], "lda", baselines=False))
+    learned = answers[PROJECTED]
     codes = learned.outcome.predicted
     assert [held_out.names[code] for code in codes] == held_out.index.predict(
         held_out.test
     ).categories
     assert learned.settings["weights"] == {"learned": 1.0}
-    (alone,) = (c.answer(held_out) for c in methods if c.name == "title")
-    assert alone.settings["weights"] == {"title": 1.0}
+    assert answers["title"].settings["weights"] == {"title": 1.0}
     assert held_out.features[0].shape[1] == held_out.features[1].shape[1] == 4
