@@ -36,9 +36,9 @@ if TYPE_CHECKING:
     from prodcat_index.findings import Finding as Finding
     from prodcat_index.index.classifier import ProductKNNClassifier as ProductKNNClassifier
     from prodcat_index.index.product_index import ProductIndex as ProductIndex
-    from prodcat_index.learning.finetuning.finetune import Finetuned as Finetuned
-    from prodcat_index.learning.finetuning.finetune import FinetuneSettings as FinetuneSettings
-    from prodcat_index.learning.finetuning.finetune import finetune as finetune
+    from prodcat_index.learning.finetune import Finetuned as Finetuned
+    from prodcat_index.learning.finetune import FinetuneSettings as FinetuneSettings
+    from prodcat_index.learning.finetune import finetune as finetune
     from prodcat_index.reports.explore import Exploration as Exploration
     from prodcat_index.reports.explore import explore as explore
     from prodcat_index.reports.explore_page import write_exploration as write_exploration
@@ -71,7 +71,7 @@ _PUBLIC = {
     "voting.prediction": ("Explanation", "Neighbour", "Prediction", "Predictions"),
     "voting.tuning": ("Tuning",),
     "voting.vote": ("VoteParameters",),
-    "learning.finetuning.finetune": ("Finetuned", "FinetuneSettings", "finetune"),
+    "learning.finetune": ("Finetuned", "FinetuneSettings", "finetune"),
     "index.classifier": ("ProductKNNClassifier",),
     "index.product_index": ("ProductIndex",),
     "evaluation.evaluate": ("evaluate",),

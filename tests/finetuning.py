@@ -12,7 +12,7 @@ from PIL import Image
 from prodcat_index.cards.card import Catalogue
 from prodcat_index.cards.split import Split
 from prodcat_index.encoders.networks import import_with_torch
-from prodcat_index.learning.finetuning.finetune import FinetuneSettings
+from prodcat_index.learning.finetune import FinetuneSettings
 
 NETWORK = "test_resnet.r160_in1k"
 COLOURS = {"red": (200, 40, 40), "green": (40, 200, 40), "blue": (40, 40, 200)}

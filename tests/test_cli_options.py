@@ -19,7 +19,7 @@ from prodcat_index.cli.app import app
 from prodcat_index.encoders.networks import DEVICES
 from prodcat_index.errors import IndexFolderError
 from prodcat_index.index.learned import ProjectionKind
-from prodcat_index.learning.finetuning.finetune import TrainingPrecision
+from prodcat_index.learning.finetune import TrainingPrecision
 from prodcat_index.voting.tuning import Objective
 
 

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from prodcat_index.learning import hubness
-from prodcat_index.learning.hubness import HubnessCorrection
+from prodcat_index.learning import projection
+from prodcat_index.learning.projection import HubnessCorrection
 
 Rows = npt.NDArray[np.float32]
 
@@ -47,7 +47,7 @@ def test_of_many_rows_some_are_compared_with_and_fewer_count(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """As many near ones among fewer rows would reach farther."""
-    monkeypatch.setattr(hubness, "MOST_REFERENCES", 50)
+    monkeypatch.setattr(projection, "MOST_REFERENCES", 50)
     rows = unit(200, 0)
     correction = fit(rows)
     assert correction.near == 5
@@ -58,7 +58,7 @@ def test_of_many_rows_some_are_compared_with_and_fewer_count(
 def test_chunks_make_no_difference(monkeypatch: pytest.MonkeyPatch) -> None:
     rows = unit(70, 3)
     whole = fit(rows).mean_similarity(rows)
-    monkeypatch.setattr(hubness, "ROWS_AT_ONCE", 7)
+    monkeypatch.setattr(projection, "HUBNESS_ROWS_AT_ONCE", 7)
     np.testing.assert_allclose(fit(rows).mean_similarity(rows), whole, atol=1e-6)
 
 

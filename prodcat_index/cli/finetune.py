@@ -75,8 +75,8 @@ def finetune(
     The result is a folder, which other commands take as --encoder MODALITY=finetuned:FOLDER.
     """
     from prodcat_index.cards.split import read_split
-    from prodcat_index.learning.finetuning.finetune import FinetuneSettings
-    from prodcat_index.learning.finetuning.finetune import finetune as finetune_encoder
+    from prodcat_index.learning.finetune import FinetuneSettings
+    from prodcat_index.learning.finetune import finetune as finetune_encoder
     from prodcat_index.reports.tuning_figures import draw_learning_curves
 
     options.choose_device(device)

@@ -137,8 +137,7 @@ class LexicalEncoder(Encoder):
         counts = Counter(self._vocabulary[n] for n in ngrams(text) if n in self._vocabulary)
         features = sorted(counts)
         weights = 1.0 + np.log(np.array([counts[f] for f in features], dtype=np.float32))
-        projected: Float32Array = np.einsum("f,fd->d", weights, self._projection[features])
-        return projected
+        return np.einsum("f,fd->d", weights, self._projection[features])
 
     def save(self, folder: Path) -> None:
         """Write the vocabulary (JSON) and the projection (npy)."""

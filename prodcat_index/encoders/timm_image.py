@@ -10,6 +10,7 @@ import hashlib
 import json
 import warnings
 from collections.abc import Sequence
+from contextlib import suppress
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
@@ -168,11 +169,10 @@ def _pretrained_config(name: str) -> Any:
         raise EncoderError(
             f"timm knows no network {name!r}; its names are listed by timm.list_models().{hint}"
         )
+    config = None
     # An unknown tag is an error in timm, and no tag at all none.
-    try:
+    with suppress(RuntimeError):
         config = timm.models.get_pretrained_cfg(name)
-    except RuntimeError:
-        config = None
     if config is None:
         known = ", ".join(timm.list_pretrained(f"{name.partition('.')[0]}.*"))
         raise EncoderError(
@@ -204,6 +204,8 @@ def _hub_file(name: str, config: Any) -> Path:
 
 
 def _load(name: str, file: Path, config: Any, options: TimmOptions) -> torch.nn.Module:
+    import torch
+
     timm = import_with_torch("timm")
     input_size = options.input_size
     sized = {"img_size": input_size} if input_size and config.fixed_input_size else {}
@@ -214,7 +216,7 @@ def _load(name: str, file: Path, config: Any, options: TimmOptions) -> torch.nn.
             classes = _count_classes(file, config.classifier)
             source = {"file": str(file), "label_offset": 0, "custom_load": False}
             # With as many classes as the file has, timm insists on every single tensor.
-            source["num_classes"] = classes
+            source |= {"num_classes": classes}
             network: torch.nn.Module = timm.create_model(
                 name, pretrained=True, num_classes=classes, pretrained_cfg_overlay=source, **sized
             )
@@ -232,21 +234,15 @@ def _load(name: str, file: Path, config: Any, options: TimmOptions) -> torch.nn.
             f"The weights {file} have no classifier for rows=classifier; leave this option out."
         )
     if input_size:
-        _check_size(name, network.eval(), input_size)
+        try:
+            with torch.inference_mode():
+                network.eval()(torch.zeros(1, 3, input_size, input_size))
+        except (AssertionError, RuntimeError, ValueError) as error:
+            raise EncoderError(
+                f"The network {name} takes no pictures of {input_size} pixels "
+                f"({cause_of(error)}); take another input_size, such as a multiple of 32."
+            ) from error
     return network
-
-
-def _check_size(name: str, network: torch.nn.Module, input_size: int) -> None:
-    import torch
-
-    try:
-        with torch.inference_mode():
-            network(torch.zeros(1, 3, input_size, input_size))
-    except (AssertionError, RuntimeError, ValueError) as error:
-        raise EncoderError(
-            f"The network {name} takes no pictures of {input_size} pixels ({cause_of(error)}); "
-            "take another input_size, such as a multiple of 32, or leave it out."
-        ) from error
 
 
 def _count_classes(file: Path, classifiers: str | tuple[str, ...] | None) -> int:

@@ -11,8 +11,12 @@ import numpy as np
 from prodcat_index.index.block import Block
 from prodcat_index.index.manifest import LEARNED
 from prodcat_index.learning.head import LinearHead, fit_head
-from prodcat_index.learning.hubness import HubnessCorrection
-from prodcat_index.learning.projection import Projection, fit_projection, unit_parts
+from prodcat_index.learning.projection import (
+    HubnessCorrection,
+    Projection,
+    fit_projection,
+    unit_parts,
+)
 from prodcat_index.types import BoolArray, Float32Array, FloatingArray, Int64Array, chunks
 
 ProjectionKind = Literal["lda", "none"]

@@ -43,8 +43,7 @@ from prodcat_index.index.manifest import (
 from prodcat_index.index.parts import IndexParts
 from prodcat_index.index.search import FlatSearcher
 from prodcat_index.learning.head import LinearHead
-from prodcat_index.learning.hubness import HubnessCorrection
-from prodcat_index.learning.projection import Projection
+from prodcat_index.learning.projection import HubnessCorrection, Projection
 
 # Their versions are noted in the manifest: embeddings or arrays may depend on them.
 PACKAGES = ("faiss-cpu", "numpy", "scikit-learn", "timm", "torch")

@@ -1,1 +1,1 @@
-"""What is learned from labels: a projection in which categories are apart."""
+"""What is fitted to labels: projection, linear head, hubness correction, fine-tuned encoders."""

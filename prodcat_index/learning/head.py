@@ -28,11 +28,10 @@ class LinearHead:
     categories: Int64Array  # (H,): category code of each column, each once
 
     def log_probabilities(self, rows: Float32Array, count: int) -> Float32Array:
-        """Return the natural logarithm of the probability of each of `count` categories, (n, C).
+        """Return log probabilities of `count` categories, -20 at least: (n, count).
 
-        It is at least -20. A category that the head was not fitted on is as probable as the
-        likeliest one, so that neighbours alone decide between the two; a row of zeros makes all
-        alike, 0.
+        A category that the head was not fitted on is as probable as the likeliest one, so that
+        neighbours alone decide between the two; a row of zeros makes all alike, 0.
         """
         scores = rows @ self.coefficients + self.intercepts
         scores -= scores.max(axis=1, keepdims=True)
@@ -40,14 +39,14 @@ class LinearHead:
         logarithms = np.repeat(scores.max(axis=1, keepdims=True), count, axis=1)
         logarithms[:, self.categories] = scores
         known = rows.any(axis=1, keepdims=True)
-        bounded: Float32Array = np.where(known, np.maximum(logarithms, LEAST_LOGARITHM), 0.0)
+        bounded = np.where(known, np.maximum(logarithms, LEAST_LOGARITHM), 0.0)
         return bounded.astype(np.float32, copy=False)
 
 
 def fit_head(rows: Float32Array, codes: Int64Array) -> LinearHead | None:
-    """Fit a head to unit rows, (n, d), and their category codes, (n,).
+    """Fit a head to unit rows, (n, d), and their category codes; None below two categories.
 
-    Rows of zeros and of code -1 are left out; None where fewer than two categories are left.
+    Rows of zeros and of code -1 are left out.
     """
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression

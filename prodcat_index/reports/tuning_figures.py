@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from prodcat_index.learning.finetuning.training_data import best_epoch
+from prodcat_index.learning.training_data import best_epoch
 from prodcat_index.reports import style
 from prodcat_index.reports.page import write_figure
 from prodcat_index.reports.style import drawn_as

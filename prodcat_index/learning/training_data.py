@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import random
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -16,7 +14,7 @@ from prodcat_index.encoders.base import unit_rows
 from prodcat_index.encoders.embedding import content_digests
 from prodcat_index.errors import CatalogueError
 from prodcat_index.findings import Finding, list_findings
-from prodcat_index.types import BoolArray, Float32Array, Float64Array, Int64Array, chunks
+from prodcat_index.types import BoolArray, Float32Array, Int64Array, chunks
 from prodcat_index.voting.metrics import weighted_f1
 from prodcat_index.voting.vote import VoteParameters, vote
 
@@ -37,12 +35,11 @@ class TrainingData:
     """Labelled values of a modality, split into parts."""
 
     # One row a card, in catalogue order: id, value, digest, label, part, and code (int64), the
-    # place of the label in `names`, where the categories of the train part come first.
+    # place of its label among all, where the categories of the train part come first.
     cards: pd.DataFrame
-    names: tuple[str, ...]
-    findings: tuple[Finding, ...]
     # Where the cards come from, such as "shop.csv with a readable image".
     source: str
+    findings: tuple[Finding, ...] = ()
 
     @property
     def parts(self) -> dict[str, pd.DataFrame]:
@@ -59,9 +56,21 @@ class TrainingData:
         """Number of categories that the train part has."""
         return int(self.parts["train"]["code"].max()) + 1
 
-    def keep_present(self, present: BoolArray) -> TrainingData:
-        """Leave out the cards that have no embedding; `present` is bool of shape (cards,)."""
-        return _number(self.cards, present, UNREADABLE, self.findings, self.source)
+    def keep(self, kept: BoolArray, why_not: str) -> TrainingData:
+        """Keep some cards, bool (cards,), name the others, and number the categories anew."""
+        cards = self.cards[kept]
+        others = list_findings({why_not: ~kept}, self.cards["id"].tolist())
+        trained = sorted(set(cards.loc[cards["part"] == "train", "label"]))
+        valid = int((cards["part"] == "valid").sum())
+        if len(trained) < 2 or not valid:
+            raise CatalogueError(
+                f"There are too few labelled cards of {self.source}: {len(trained)} categories to "
+                f"train on and {valid} validation cards are left; at least two and one are needed."
+            )
+        names = (*trained, *sorted(set(cards["label"]) - set(trained)))
+        code = {name: place for place, name in enumerate(names)}
+        coded = cards.assign(code=cards["label"].map(code).astype(np.int64))
+        return TrainingData(coded, self.source, (*self.findings, *others))
 
 
 def collect(catalogue: Catalogue, split: Split, modality: str, reads: ModalityKind) -> TrainingData:
@@ -85,37 +94,17 @@ def collect(catalogue: Catalogue, split: Split, modality: str, reads: ModalityKi
     )
     cards = cards[(cards["digest"] != "") & (cards["label"] != "")]
     rank = cards["part"].map(PARTS.index)
-    is_last = rank == rank.groupby(cards["digest"]).transform("max")
-    source = f"{catalogue.source} with a readable {modality}"
-    return _number(cards, is_last.to_numpy(dtype=bool), IN_LATER_PART, (), source)
-
-
-def _number(
-    cards: pd.DataFrame, kept: BoolArray, why_not: str, findings: tuple[Finding, ...], source: str
-) -> TrainingData:
-    """Keep some cards, name the others, and number the categories, those of train first."""
-    findings = (*findings, *list_findings({why_not: ~kept}, cards["id"].tolist()))
-    cards = cards[kept]
-    trained = sorted(set(cards.loc[cards["part"] == "train", "label"]))
-    valid = int((cards["part"] == "valid").sum())
-    if len(trained) < 2 or not valid:
-        raise CatalogueError(
-            f"There are too few labelled cards of {source}: {len(trained)} categories to train on "
-            f"and {valid} validation cards are left; at least two and one are needed."
-        )
-    names = (*trained, *sorted(set(cards["label"]) - set(trained)))
-    code = {name: place for place, name in enumerate(names)}
-    coded = cards.assign(code=cards["label"].map(code).astype(np.int64))
-    return TrainingData(coded, names, findings, source)
+    is_last = (rank == rank.groupby(cards["digest"]).transform("max")).to_numpy(dtype=bool)
+    data = TrainingData(cards, f"{catalogue.source} with a readable {modality}")
+    return data.keep(is_last, IN_LATER_PART)
 
 
 @dataclass(frozen=True)
 class Rows:
     """Labelled embeddings."""
 
-    # float32, (n, dim), and (n,).
-    vectors: Float32Array
-    codes: Int64Array
+    vectors: Float32Array  # (n, dim)
+    codes: Int64Array  # (n,)
 
     def centred(self, mean: Float32Array) -> Float32Array:
         """Return unit rows without the mean, as an index compares them."""
@@ -138,8 +127,7 @@ def _vote(known: Float32Array, codes: Int64Array, queries: Float32Array) -> Int6
     # A stable sort settles equal similarities by the order of the cards.
     nearest = np.argsort(-similarities, axis=1, kind="stable")[:, : VOTE.k]
     ordered = np.take_along_axis(similarities, nearest, axis=1).astype(np.float64)
-    winners: Int64Array = vote(ordered, codes[nearest], np.bincount(codes), VOTE).categories[:, 0]
-    return winners
+    return vote(ordered, codes[nearest], np.bincount(codes), VOTE).categories[:, 0]
 
 
 def best_epoch(history: Sequence[Mapping[str, float]]) -> tuple[float, float]:
@@ -147,27 +135,3 @@ def best_epoch(history: Sequence[Mapping[str, float]]) -> tuple[float, float]:
     scores = [(entry["epoch"], entry["f1"]) for entry in history if "f1" in entry]
     # Of equal scores the first counts, but the untrained network, epoch 0, only if it is alone.
     return max(scores, key=lambda score: (score[1], score[0] > 0))
-
-
-def equal_chances(codes: Int64Array) -> Float64Array:
-    """Return each card's chance to be drawn, with every category drawn equally often."""
-    sizes = np.bincount(codes)
-    chances: Float64Array = 1.0 / (len(sizes) * sizes[codes])
-    return chances
-
-
-@contextmanager
-def seeded(number: int) -> Iterator[None]:
-    """Seed the generators of Python, numpy and torch meanwhile, and put them back afterwards."""
-    import torch
-
-    python_state, numpy_state = random.getstate(), np.random.get_state()
-    with torch.random.fork_rng(devices=[]):
-        random.seed(number)
-        np.random.seed(number)
-        torch.manual_seed(number)
-        try:
-            yield
-        finally:
-            random.setstate(python_state)
-            np.random.set_state(numpy_state)

@@ -2,8 +2,7 @@
 
 The trainer of sentence-transformers is the same one; its checkpoints leave out the rows that are
 remembered, so that a resumed run would begin with others. Torch is imported at the top, as classes
-of torch are derived here; only :mod:`~prodcat_index.learning.finetuning.finetune` imports this
-module.
+of torch are derived here; only :mod:`~prodcat_index.learning.finetune` imports this module.
 """
 
 from __future__ import annotations
@@ -27,18 +26,16 @@ from transformers import (
 
 from prodcat_index.encoders.networks import import_with_torch, pick_device
 from prodcat_index.errors import EncoderError
-from prodcat_index.learning.finetuning.finetune import FinetuneSettings, TrainingPrecision
-from prodcat_index.learning.finetuning.run_dir import CHECKPOINTS, resume_point
-from prodcat_index.learning.finetuning.trainable import TrainableEncoder
-from prodcat_index.learning.finetuning.training_data import (
-    VOTE,
-    Rows,
-    TrainingData,
-    best_epoch,
-    equal_chances,
-    knn_f1,
+from prodcat_index.learning.finetune import (
+    CHECKPOINTS,
+    FinetuneSettings,
+    TrainingPrecision,
+    resume_point,
 )
+from prodcat_index.learning.trainable import TrainableEncoder
+from prodcat_index.learning.training_data import VOTE, Rows, TrainingData, best_epoch, knn_f1
 from prodcat_index.progress import progress_bar
+from prodcat_index.types import Float64Array, Int64Array
 
 WEIGHT_DECAY = 0.05
 # Share of the steps in which the learning rate rises to its full value.
@@ -50,8 +47,6 @@ MOST_WORKERS = 8
 # A run that is killed loses this much at most.
 SECONDS_BETWEEN_CHECKPOINTS = 300.0
 
-History = tuple[dict[str, float], ...]
-
 
 def train(
     trainable: TrainableEncoder,
@@ -60,32 +55,44 @@ def train(
     run_dir: Path,
     identity: str,
     say: Callable[[str], None],
-) -> History:
+) -> tuple[dict[str, float], ...]:
     """Train a network in place, from the last checkpoint if there is one, and keep its best epoch.
 
     Returns ``epoch`` with ``loss`` or ``f1``, in order; epoch 0 is the network as it began.
     """
-    train_cards, valid_cards = data.parts["train"], data.parts["valid"]
-    trainable.begin(train_cards)
+    cards = data.parts["train"]
+    trainable.begin(cards)
     weights = {name: value.clone() for name, value in trainable.network.state_dict().items()}
-    initial_embeddings = trainable.rows(train_cards)
-    f1 = knn_f1(initial_embeddings, trainable.rows(valid_cards))
+    initial = trainable.rows(cards)
+    f1 = knn_f1(initial, trainable.rows(data.parts["valid"]))
     start = resume_point(run_dir, identity)
     if start:
         say(f"going on from step {start.name.partition('-')[2]} of the run that was stopped")
-    trainer = _KnnTrainer(trainable, data, initial_embeddings, settings, run_dir, say)
+    frozen = trainable.freeze if settings.freeze is None else settings.freeze
+    model = Neighbourhood(trainable, initial, frozen)
+    timm = import_with_torch("timm.optim")
+    groups = timm.param_groups_weight_decay(model.network, WEIGHT_DECAY)
+    rate = settings.learning_rate or trainable.learning_rate
+    steps = -(-len(cards) // (settings.batch * settings.accumulate))
+    trainer = _KnnTrainer(
+        trainable,
+        data,
+        settings,
+        model=model,
+        args=_training_arguments(settings, trainable, steps, run_dir / CHECKPOINTS),
+        callbacks=[EarlyStoppingCallback(settings.patience), _Progress(say)],
+        optimizers=(timm.create_optimizer_v2(groups, "adamw", rate), None),
+    )
     trainer.train(resume_from_checkpoint=str(start) if start else None)
-    logged = [_history_entry(entry) for entry in trainer.state.log_history]
-    history = ({"epoch": 0.0, "f1": f1}, *(entry for entry in logged if len(entry) > 1))
+    history = [{"epoch": 0.0, "f1": f1}]
+    for entry in trainer.state.log_history:
+        for logged, name in (("loss", "loss"), (METRIC, "f1")):
+            if logged in entry:
+                history.append({"epoch": float(entry["epoch"]), name: float(entry[logged])})
     if best_epoch(history)[0] == 0:
         say("no epoch was better than the network as it began, which is kept")
         trainable.network.load_state_dict(weights)
-    return history
-
-
-def _history_entry(entry: dict[str, float]) -> dict[str, float]:
-    names = {"epoch": "epoch", "loss": "loss", METRIC: "f1"}
-    return {name: float(entry[logged]) for logged, name in names.items() if logged in entry}
+    return tuple(history)
 
 
 class Neighbourhood(torch.nn.Module):
@@ -95,18 +102,15 @@ class Neighbourhood(torch.nn.Module):
     mean: torch.Tensor
     known: torch.Tensor
 
-    def __init__(
-        self, trainable: TrainableEncoder, initial_embeddings: Rows, frozen: float
-    ) -> None:
+    def __init__(self, trainable: TrainableEncoder, initial: Rows, frozen: float) -> None:
         super().__init__()
         self.network = trainable.network
         self._features = trainable.features
-        codes, vectors = initial_embeddings.codes, initial_embeddings.vectors
-        self.register_buffer("codes", torch.tensor(codes), persistent=False)
+        self.register_buffer("codes", torch.tensor(initial.codes), persistent=False)
         # Within the checkpoints, as they may be written within an epoch.
-        self.register_buffer("mean", torch.zeros(vectors.shape[1]))
-        self.register_buffer("known", torch.zeros(vectors.shape))
-        self.remember(initial_embeddings)
+        self.register_buffer("mean", torch.zeros(initial.vectors.shape[1]))
+        self.register_buffer("known", torch.zeros(initial.vectors.shape))
+        self.remember(initial)
         parameters = list(self.network.parameters())
         for weights in parameters[: int(frozen * len(parameters))]:
             weights.requires_grad_(False)
@@ -161,7 +165,7 @@ class _Draws(Sampler[tuple[int, int]]):
 
     def __init__(self, cards: pd.DataFrame, balanced: bool, seed: int) -> None:
         self._size = len(cards)
-        self._chances = equal_chances(cards["code"].to_numpy()) if balanced else None
+        self._chances = _equal_chances(cards["code"].to_numpy()) if balanced else None
         self._seed = seed
         self._epoch = 0
 
@@ -180,6 +184,12 @@ class _Draws(Sampler[tuple[int, int]]):
         return zip(rows.tolist(), numbers.tolist(), strict=True)
 
 
+def _equal_chances(codes: Int64Array) -> Float64Array:
+    """Return each card's chance to be drawn, with every category drawn equally often."""
+    sizes = np.bincount(codes)
+    return 1.0 / (len(sizes) * sizes[codes])
+
+
 class _KnnTrainer(Trainer):
     """A trainer that is judged by nearest neighbours."""
 
@@ -187,41 +197,28 @@ class _KnnTrainer(Trainer):
         self,
         trainable: TrainableEncoder,
         data: TrainingData,
-        initial_embeddings: Rows,
         settings: FinetuneSettings,
-        run_dir: Path,
-        say: Callable[[str], None],
+        **arguments: Any,
     ) -> None:
-        self._trainable = trainable
-        self._parts = data.parts
-        self._settings = settings
-        frozen = trainable.freeze if settings.freeze is None else settings.freeze
-        model = Neighbourhood(trainable, initial_embeddings, frozen)
-        timm = import_with_torch("timm.optim")
-        groups = timm.param_groups_weight_decay(model.network, WEIGHT_DECAY)
-        rate = settings.learning_rate or trainable.learning_rate
-        steps = -(-len(self._parts["train"]) // (settings.batch * settings.accumulate))
+        self._trainable, self._settings = trainable, settings
+        self._train, self._valid = data.parts["train"], data.parts["valid"]
         super().__init__(
-            model=model,
-            args=_training_arguments(settings, trainable, steps, run_dir / CHECKPOINTS),
-            train_dataset=_Examples(trainable, self._parts["train"]),
-            eval_dataset=_Examples(trainable, self._parts["valid"]),
+            train_dataset=_Examples(trainable, self._train),
+            eval_dataset=_Examples(trainable, self._valid),
             data_collator=self._collate,
-            callbacks=[EarlyStoppingCallback(settings.patience), _Progress(say)],
-            optimizers=(timm.create_optimizer_v2(groups, "adamw", rate), None),
+            **arguments,
         )
         self.remove_callback(PrinterCallback)
 
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
         """Score the embeddings of the valid part by those of the train part."""
-        train = self._trainable.rows(self._parts["train"])
+        train = self._trainable.rows(self._train)
         assert isinstance(self.model, Neighbourhood)
         self.model.remember(train)
-        metrics = {METRIC: knn_f1(train, self._trainable.rows(self._parts["valid"]))}
+        metrics = {METRIC: knn_f1(train, self._trainable.rows(self._valid))}
         self.log(metrics)
-        self.control = self.callback_handler.on_evaluate(
-            self.args, self.state, self.control, metrics
-        )
+        report = self.callback_handler.on_evaluate
+        self.control = report(self.args, self.state, self.control, metrics)
         return metrics
 
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
@@ -235,7 +232,7 @@ class _KnnTrainer(Trainer):
         return {"inputs": self._trainable.collate(loaded), "labels": torch.tensor(rows)}
 
     def _get_train_sampler(self, train_dataset: Any = None) -> _Draws:
-        return _Draws(self._parts["train"], self._settings.balance, self._settings.seed)
+        return _Draws(self._train, self._settings.balance, self._settings.seed)
 
 
 def _training_arguments(

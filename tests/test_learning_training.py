@@ -16,18 +16,15 @@ from prodcat_index.cards.split import Split
 from prodcat_index.encoders.base import unit_rows
 from prodcat_index.encoders.networks import import_with_torch
 from prodcat_index.errors import CatalogueError, EncoderError
-from prodcat_index.learning.finetuning.finetune import FinetuneSettings
-from prodcat_index.learning.finetuning.run_dir import exclusive_run_dir, resume_point
-from prodcat_index.learning.finetuning.trainable import SHRINKAGE, first_layer, make_trainable
-from prodcat_index.learning.finetuning.training_data import (
+from prodcat_index.learning.finetune import FinetuneSettings, exclusive_run_dir, resume_point
+from prodcat_index.learning.trainable import SHRINKAGE, first_layer, make_trainable, seeded
+from prodcat_index.learning.training_data import (
     IN_LATER_PART,
     UNREADABLE,
     Rows,
     best_epoch,
     collect,
-    equal_chances,
     knn_f1,
-    seeded,
 )
 
 CARDS = [
@@ -55,7 +52,6 @@ def test_cards_go_to_their_parts_without_those_that_have_no_label_or_value() -> 
     assert list(data.parts["valid"]["value"]) == ["old boots"]
     assert list(data.parts["test"]["id"]) == ["k2", "l1"]
     assert data.categories == 2
-    assert data.names == ("boots", "kettles", "lamps")
     assert data.parts["test"]["code"].tolist() == [1, 2], "what is not taught is numbered last"
     assert data.findings == ()
 
@@ -81,11 +77,11 @@ def test_cards_without_an_embedding_are_named_and_the_others_numbered_anew() -> 
     whole = collect(made.catalogue(CARDS), split(), "title", "text")
     present = np.array([card not in ("k1", "l1") for card in whole.cards["id"]])
     with pytest.raises(CatalogueError, match="1 categories to train on and 1 validation cards"):
-        whole.keep_present(present)
-    data = whole.keep_present(~np.isin(whole.cards["id"], ["a1", "l1"]))
+        whole.keep(present, UNREADABLE)
+    data = whole.keep(~np.isin(whole.cards["id"], ["a1", "l1"]), UNREADABLE)
     assert data.parts["train"]["id"].tolist() == ["a2", "k1"]
     assert data.parts["test"]["id"].tolist() == ["k2"]
-    assert (data.names, data.categories) == (("boots", "kettles"), 2)
+    assert (data.cards["code"].tolist(), data.categories) == ([0, 0, 1, 1], 2)
     (finding,) = data.findings
     assert (finding.what, finding.ids) == (UNREADABLE, ("a1", "l1"))
 
@@ -97,7 +93,10 @@ def test_nothing_to_stop_by_is_said() -> None:
 
 
 def test_sampling_draws_every_category_equally_often() -> None:
-    chances = equal_chances(np.array([0, 0, 0, 1]))
+    import_with_torch("transformers.trainer")
+    from prodcat_index.learning.training import _equal_chances
+
+    chances = _equal_chances(np.array([0, 0, 0, 1]))
     assert chances == pytest.approx([1 / 6, 1 / 6, 1 / 6, 1 / 2])
 
 
@@ -204,7 +203,7 @@ class AsGiven:
 
 def neighbourhood(codes: list[int], rows: list[list[float]]) -> Any:
     import_with_torch("transformers.trainer")
-    from prodcat_index.learning.finetuning.training import Neighbourhood
+    from prodcat_index.learning.training import Neighbourhood
 
     initial_embeddings = Rows(np.array(rows, dtype=np.float32), np.array(codes))
     return Neighbourhood(AsGiven(), initial_embeddings, 0.0)  # type: ignore[arg-type]
@@ -260,7 +259,7 @@ def test_chance_depends_on_its_number_alone_and_disturbs_nobody() -> None:
 def test_every_epoch_draws_the_cards_in_another_order_that_seed_and_epoch_decide() -> None:
     """A resumed run would see other pictures, or every epoch the same crops."""
     import_with_torch("transformers.trainer")
-    from prodcat_index.learning.finetuning.training import _Draws
+    from prodcat_index.learning.training import _Draws
 
     cards = pd.DataFrame({"code": [0] * 30 + [1] * 10})
 

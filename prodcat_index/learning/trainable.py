@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import random
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -22,13 +24,14 @@ from prodcat_index.encoders.timm_image import (
     TimmOptions,
 )
 from prodcat_index.errors import EncoderError
-from prodcat_index.learning.finetuning.training_data import Rows, seeded
 from prodcat_index.learning.projection import fit_projection
+from prodcat_index.learning.training_data import Rows
 from prodcat_index.types import Float32Array, Int64Array
 
 if TYPE_CHECKING:
     import pandas as pd
     import torch
+    from sentence_transformers import SentenceTransformer
 
 
 # The first layer of a picture network; its constants were measured: docs/decisions.md.
@@ -112,8 +115,8 @@ class _PictureNetwork(TrainableEncoder):
     def __init__(self, spec: str, input_size: int | None) -> None:
         argument = LITE0_ARCHITECTURE if spec == LITE0 else spec.partition(":")[2]
         named, given = split_options(argument, TimmOptions)
-        sized = {} if input_size is None else {"input_size": input_size}
-        whole = given.model_copy(update={"crop": "none", "rows": None, **sized})
+        size = given.input_size if input_size is None else input_size
+        whole = given.model_copy(update={"crop": "none", "rows": None, "input_size": size})
         # Written and read again, so that the input size is checked.
         spelled = join_options(named, whole)
         _, self._options = split_options(spelled, TimmOptions)
@@ -161,8 +164,7 @@ class _PictureNetwork(TrainableEncoder):
         side = int(SQUEEZED * self._size)
         picture = load_picture(value, min_side=2 * self._size).resize((side, side))
         with seeded(draw):
-            varied: torch.Tensor = self._vary(picture)
-        return varied
+            return self._vary(picture)
 
     def collate(self, loaded: Sequence[torch.Tensor]) -> torch.Tensor:
         import torch
@@ -170,8 +172,7 @@ class _PictureNetwork(TrainableEncoder):
         return torch.stack(list(loaded)).contiguous(memory_format=torch.channels_last)
 
     def features(self, inputs: torch.Tensor) -> torch.Tensor:
-        rows: torch.Tensor = self.network(inputs)
-        return rows
+        return self.network(inputs)
 
     def save(self, folder: Path) -> None:
         from safetensors.torch import save_file
@@ -187,11 +188,11 @@ class _TextModel(TrainableEncoder):
     learning_rate = 1e-4
     freeze = 0.0
     encoder: SbertEncoder
+    network: SentenceTransformer
 
     def __init__(self, spec: str) -> None:
         self.encoder = SbertEncoder.from_spec(spec.partition(":")[2])
-        self._model = self.encoder.own_network()
-        self.network = self._model
+        self.network = self.encoder.own_network()
         self.options = self.encoder.spec.partition("?")[2]
 
     def load(self, value: str, draw: int) -> str:
@@ -201,12 +202,28 @@ class _TextModel(TrainableEncoder):
         return self.encoder.tokenize(loaded)
 
     def features(self, inputs: dict[str, Any]) -> torch.Tensor:
-        rows: torch.Tensor = self._model(inputs)["sentence_embedding"]
-        return rows[:, : self.encoder.dim]
+        return self.network(inputs)["sentence_embedding"][:, : self.encoder.dim]
 
     def save(self, folder: Path) -> None:
         with quiet():
-            self._model.save_pretrained(str(folder / MODEL), create_model_card=False)
+            self.network.save_pretrained(str(folder / MODEL), create_model_card=False)
+
+
+@contextmanager
+def seeded(number: int) -> Iterator[None]:
+    """Seed the generators of Python, numpy and torch meanwhile, and put them back afterwards."""
+    import torch
+
+    python_state, numpy_state = random.getstate(), np.random.get_state()
+    with torch.random.fork_rng(devices=[]):
+        random.seed(number)
+        np.random.seed(number)
+        torch.manual_seed(number)
+        try:
+            yield
+        finally:
+            random.setstate(python_state)
+            np.random.set_state(numpy_state)
 
 
 def first_layer(rows: Float32Array, codes: Int64Array) -> tuple[Float32Array, Float32Array]:
@@ -233,6 +250,4 @@ def first_layer(rows: Float32Array, codes: Int64Array) -> tuple[Float32Array, Fl
 
 def _scaled(weights: Float32Array, centred: Float32Array) -> Float32Array:
     """Scale weights so that the outputs of the rows have length 1 on average."""
-    lengths = np.linalg.norm(centred @ weights.T, axis=1)
-    scaled: Float32Array = weights / lengths.mean()
-    return scaled
+    return weights / np.linalg.norm(centred @ weights.T, axis=1).mean()

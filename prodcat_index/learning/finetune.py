@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import shutil
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -18,14 +20,16 @@ from prodcat_index.encoders.base import Encoder
 from prodcat_index.encoders.cache import default_cache
 from prodcat_index.encoders.embedding import embed
 from prodcat_index.encoders.networks import import_with_torch
-from prodcat_index.encoders.registry import FINETUNED, FinetunedRecord, make_encoder
+from prodcat_index.encoders.registry import FINETUNED, RECORD, SEEN, FinetunedRecord, make_encoder
 from prodcat_index.errors import CatalogueError, EncoderError
+from prodcat_index.files import LOCK, check_output_folder, exclusive_folder, replace_text
 from prodcat_index.findings import Finding
-from prodcat_index.learning.finetuning.run_dir import exclusive_run_dir, write_encoder
-from prodcat_index.learning.finetuning.trainable import make_trainable
-from prodcat_index.learning.finetuning.training_data import Rows, TrainingData, collect, knn_f1
+from prodcat_index.learning.trainable import make_trainable
+from prodcat_index.learning.training_data import UNREADABLE, Rows, TrainingData, collect, knn_f1
 
 VALID, TEST = 0.15, 0.25
+# Files of the folder beside those of the encoder itself.
+CHECKPOINTS, IDENTITY, STATE, SPLIT = "checkpoints", "run.txt", "trainer_state.json", "split.csv"
 LIBRARIES = ("torch", "timm", "sentence-transformers", "transformers", "accelerate")
 TrainingPrecision = Literal["float32", "bfloat16", "float16"]
 
@@ -194,7 +198,7 @@ def finetune(
         identity = _identity(data, settings, modality, base)
         # The module imports transformers at its top, which needs the care taken here.
         import_with_torch("transformers.trainer")
-        from prodcat_index.learning.finetuning.training import train
+        from prodcat_index.learning.training import train
 
         history = train(trainable, data, settings, run_dir, identity, say)
         after = {name: trainable.rows(cards) for name, cards in data.parts.items()}
@@ -216,7 +220,13 @@ def finetune(
                 "versions": {library: version(library) for library in LIBRARIES},
             },
         )
-        write_encoder(run_dir, trainable, split, data.seen, record)
+        trainable.save(run_dir)
+        split.save(run_dir / SPLIT)
+        (run_dir / SEEN).write_text("\n".join(sorted(data.seen)) + "\n", encoding="ascii")
+        # The record last: with it the folder is a fine-tuned encoder.
+        content = json.dumps(record.model_dump(), ensure_ascii=False, indent=2)
+        replace_text(run_dir / RECORD, content)
+        shutil.rmtree(run_dir / CHECKPOINTS)
     return Finetuned(run_dir, scores, history, (*split.findings, *data.findings))
 
 
@@ -231,7 +241,7 @@ def _prepare(
     data = collect(catalogue, split, modality, base.reads)
     values = data.cards["value"].tolist()
     encoded = embed(base, values, label="embedding", cache=default_cache())
-    data = data.keep_present(encoded.present)
+    data = data.keep(encoded.present, UNREADABLE)
     vectors, part_of = encoded.vectors[encoded.present], data.cards["part"].to_numpy()
     rows = {
         name: Rows(vectors[part_of == name], cards["code"].to_numpy())
@@ -251,13 +261,42 @@ def _identity(data: TrainingData, settings: FinetuneSettings, modality: str, bas
 
 
 def _score(before: Mapping[str, Rows], after: Mapping[str, Rows]) -> tuple[PartScore, ...]:
-    return tuple(
-        PartScore(
-            name,
-            len(before[name].codes),
-            knn_f1(before["train"], before[name]),
-            knn_f1(after["train"], after[name]),
+    scores = []
+    for name in ("valid", "test"):
+        if count := len(before[name].codes):
+            f1 = [knn_f1(rows["train"], rows[name]) for rows in (before, after)]
+            scores.append(PartScore(name, count, *f1))
+    return tuple(scores)
+
+
+def exclusive_run_dir(folder: Path) -> AbstractContextManager[None]:
+    """Keep a folder for one training meanwhile: a new one, or that of a run that was stopped."""
+    if (folder / RECORD).exists():
+        raise EncoderError(f"{folder} holds a fine-tuned encoder already; name another folder.")
+    if not (folder / CHECKPOINTS).exists():
+        check_output_folder(folder, "encoder", EncoderError, own={LOCK})
+    return exclusive_folder(folder, "encoder", EncoderError)
+
+
+def resume_point(folder: Path, identity: str) -> Path | None:
+    """Return the last whole checkpoint of a training that was stopped, None where there is none."""
+    note = folder / CHECKPOINTS / IDENTITY
+    if not note.is_file():
+        note.parent.mkdir(exist_ok=True)
+        note.write_text(identity, encoding="ascii")
+    if note.read_text(encoding="ascii") != identity:
+        raise EncoderError(
+            f"{folder} holds an unfinished training of another encoder, other cards or other "
+            "settings; repeat the command that began it, name another folder, or remove this one."
         )
-        for name in ("valid", "test")
-        if len(before[name].codes)
-    )
+    whole = [path for path in note.parent.glob("checkpoint-*") if _is_whole(path)]
+    return max(whole, key=lambda path: int(path.name.partition("-")[2]), default=None)
+
+
+def _is_whole(checkpoint: Path) -> bool:
+    # The trainer writes this file last.
+    try:
+        json.loads((checkpoint / STATE).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return True

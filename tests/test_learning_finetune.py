@@ -20,8 +20,8 @@ from prodcat_index.encoders.networks import import_with_torch
 from prodcat_index.encoders.registry import make_encoder, seen_by
 from prodcat_index.errors import EncoderError
 from prodcat_index.index.product_index import ProductIndex
-from prodcat_index.learning.finetuning.finetune import Finetuned, finetune
-from prodcat_index.learning.finetuning.training_data import Rows, knn_f1
+from prodcat_index.learning.finetune import Finetuned, finetune
+from prodcat_index.learning.training_data import Rows, knn_f1
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -101,7 +101,7 @@ def test_a_training_that_spoils_the_network_leaves_it_as_it_began(
     pictures: Catalogue, network: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Hours of training must not end in an encoder that is worse than the free one."""
-    from prodcat_index.learning.finetuning import training
+    from prodcat_index.learning import training
 
     calls: list[float] = []
 

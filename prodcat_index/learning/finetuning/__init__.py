@@ -1,1 +1,0 @@
-"""Encoders trained on a catalogue, so that the nearest cards are of the same category."""
