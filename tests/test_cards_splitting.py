@@ -21,6 +21,7 @@ from prodcat_index.cards.splitting import (
     TEST,
     TRAIN,
     VALID,
+    Plan,
     assign_by_category,
     assign_newest,
     read_times,
@@ -87,7 +88,8 @@ def test_no_group_is_torn_and_every_category_is_in_train(
     named, categories = (np.array(column) for column in zip(*cards, strict=True))
     _, groups = np.unique(named, return_inverse=True)
     rng = np.random.default_rng(seed)
-    parts = assign_by_category(groups, categories, {TEST: requested[0], VALID: requested[1]}, rng)
+    shares = {TEST: requested[0], VALID: requested[1]}
+    parts = assign_by_category(Plan(groups, categories), shares, rng)
     for group in range(groups.max() + 1):
         assert len(set(parts[groups == group].tolist())) == 1
         if not np.any(categories[groups == group] >= 0):
@@ -103,7 +105,7 @@ def test_shares_are_those_requested(sizes: list[int], seed: int) -> None:
     categories = np.repeat(np.arange(len(sizes)), sizes)
     groups = np.arange(len(categories))
     rng = np.random.default_rng(seed)
-    parts = assign_by_category(groups, categories, {TEST: 0.25, VALID: 0.1}, rng)
+    parts = assign_by_category(Plan(groups, categories), {TEST: 0.25, VALID: 0.1}, rng)
     for category, size in enumerate(sizes):
         for part, share in ((TEST, 0.25), (VALID, 0.1)):
             found = np.sum((categories == category) & (parts == part))
@@ -118,7 +120,7 @@ def test_chance_is_fair_to_every_card() -> None:
     tested = np.zeros(16)
     for seed in range(600):
         rng = np.random.default_rng(seed)
-        tested += assign_by_category(groups, categories, {TEST: 0.25}, rng) == TEST
+        tested += assign_by_category(Plan(groups, categories), {TEST: 0.25}, rng) == TEST
     assert tested / 600 == pytest.approx(np.full(16, 0.25), abs=0.08)
 
 
@@ -182,11 +184,10 @@ def test_by_time_a_group_is_as_old_as_its_oldest_card() -> None:
 
 
 def test_equal_times_are_parted_by_chance() -> None:
-    groups, labelled = np.arange(8), np.ones(8, dtype=bool)
     years = np.repeat([2023.0, 2024.0], 4)
+    plan = Plan(np.arange(8), np.zeros(8, dtype=np.int64), times=years)
     drawn = [
-        assign_newest(groups, years, labelled, {TEST: 0.25}, np.random.default_rng(seed)).tolist()
-        for seed in range(5)
+        assign_newest(plan, {TEST: 0.25}, np.random.default_rng(seed)).tolist() for seed in range(5)
     ]
     assert all(parts[:4] == [TRAIN] * 4 and parts.count(TEST) == 2 for parts in drawn)
     assert len(set(map(tuple, drawn))) > 1
@@ -203,6 +204,15 @@ def test_whole_shops_are_in_one_part() -> None:
             found[owner].add(part)
         assert all(len(parts) == 1 for parts in found.values())
         assert split.parts.count("test") in (20, 30, 40)
+
+
+def test_shops_of_one_category_each_keep_the_share_of_the_whole() -> None:
+    """No shop would be in the test, as none fits into a quarter of its category."""
+    owners = [f"shop{i // 20}" for i in range(160)]
+    catalogue = shop({f"C{i}": 20 for i in range(8)}, owner=owners)
+    for seed in range(5):
+        parts = split_catalogue(catalogue, by="owner", seed=seed).parts
+        assert parts.count("test") == 40
 
 
 def test_shops_that_share_a_product_are_one() -> None:

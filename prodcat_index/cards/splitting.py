@@ -44,12 +44,19 @@ TOLERANCE = 0.05
 
 
 @dataclass(frozen=True, eq=False)
-class _Plan:
+class Plan:
+    """How the N cards of a catalogue are to be split."""
+
     groups: Int64Array  # (N,), each stays whole
     categories: Int64Array  # (N,), -1 for none
-    method: str
+    method: str = ""  # for people
     times: Float64Array | None = None  # (N,) seconds, NaN where not known
     by_value: bool = False  # groups are whole values of a column, such as shops
+
+    @property
+    def labelled(self) -> BoolArray:
+        """Cards that have a category, (N,)."""
+        return self.categories >= 0
 
 
 def split_catalogue(
@@ -132,7 +139,7 @@ def repeated_splits(
     return [_make_split(catalogue, plan, shares, seed + i) for i in range(n)]
 
 
-def _plan(catalogue: Catalogue, by: str, groups: Groups | None) -> _Plan:
+def _plan(catalogue: Catalogue, by: str, groups: Groups | None) -> Plan:
     categories = encode(catalogue.values("category"))
     if not np.any(categories >= 0):
         raise CatalogueError(
@@ -141,7 +148,7 @@ def _plan(catalogue: Catalogue, by: str, groups: Groups | None) -> _Plan:
         )
     if by == RANDOM:
         alone = order_codes(np.arange(len(catalogue)), catalogue.ids)
-        return _Plan(alone, categories, "at random, duplicates apart")
+        return Plan(alone, categories, "at random, duplicates apart")
     columns = [str(name) for name in catalogue.cards.columns]
     if by != GROUP and by not in columns:
         raise CatalogueError(
@@ -150,13 +157,13 @@ def _plan(catalogue: Catalogue, by: str, groups: Groups | None) -> _Plan:
         )
     codes = (groups or find_groups(catalogue)).codes
     if by == GROUP:
-        return _Plan(codes, categories, "by group")
+        return Plan(codes, categories, "by group")
     values = column_texts(catalogue.cards[by])
     times = read_times(values)
     if times is not None:
-        return _Plan(codes, categories, f"by group, the newest by {by!r}", times)
+        return Plan(codes, categories, f"by group, the newest by {by!r}", times)
     codes = order_codes(join_codes([codes, encode(values)]), catalogue.ids)
-    return _Plan(codes, categories, f"by group and whole {by!r}", by_value=True)
+    return Plan(codes, categories, f"by group and whole {by!r}", by_value=True)
 
 
 def read_times(values: Sequence[str]) -> Float64Array | None:
@@ -189,51 +196,42 @@ def _interpretations(texts: Sequence[str]) -> Iterator[Float64Array]:
         yield dates.dt.tz_localize(None).to_numpy(dtype="datetime64[s]").astype(np.float64)
 
 
-def _make_split(catalogue: Catalogue, plan: _Plan, shares: Shares, seed: int) -> Split:
+def _make_split(catalogue: Catalogue, plan: Plan, shares: Shares, seed: int) -> Split:
     rng = np.random.default_rng(seed)
-    groups, categories, labelled = plan.groups, plan.categories, plan.categories >= 0
-    if plan.times is not None:
-        parts = assign_newest(groups, plan.times, labelled, shares, rng)
-    else:
-        parts = assign_by_category(groups, categories, shares, rng, by_value=plan.by_value)
+    assign = assign_by_category if plan.times is None else assign_newest
+    parts = assign(plan, shares, rng)
     for part in (TRAIN, *shares):
-        if part not in parts[labelled]:
+        if part not in parts[plan.labelled]:
             raise CatalogueError(
-                f"No card is left for {PARTS[part]}: there are {labelled.sum()} labelled cards, "
-                f"{groups.max() + 1} groups that stay whole, and {categories.max() + 1} "
-                "categories; request another share, or split by something else."
+                f"No card is left for {PARTS[part]}: there are {plan.labelled.sum()} labelled "
+                f"cards, {plan.groups.max() + 1} groups that stay whole, and "
+                f"{plan.categories.max() + 1} categories; request another share, or split by "
+                "something else."
             )
     requested = ", ".join(f"{share:.0%} {PARTS[part]}" for part, share in shares.items())
     return Split(
         ids=tuple(catalogue.ids),
         parts=tuple(PARTS[part] for part in parts),
-        groups=groups,
+        groups=plan.groups,
         made=f"{plan.method}; {requested}; seed {seed}",
         findings=list_findings(_list_deviations(plan, parts, shares), catalogue.ids),
     )
 
 
-def assign_by_category(
-    groups: Int64Array,
-    categories: Int64Array,
-    shares: Shares,
-    rng: np.random.Generator,
-    *,
-    by_value: bool = False,
-) -> Int64Array:
+def assign_by_category(plan: Plan, shares: Shares, rng: np.random.Generator) -> Int64Array:
     """Assign groups to parts at random, each category in the shares as far as its groups allow.
 
     Whole values of a column keep the shares of all categories together only.
     """
     # The cards that a category may lack, or have too many, at the cost of the next: 1 evens out
     # rounding. A shop may be larger than a category.
-    max_carry = np.inf if by_value else 1.0
-    counts = category_counts(groups, categories)
+    max_carry = np.inf if plan.by_value else 1.0
+    counts = category_counts(plan.groups, plan.categories)
     sizes = counts.sum(axis=1)
     order = rng.permutation(len(sizes))
     free = sizes > 0
     # One group of each category stays in train, but a shop may be the only one of a category.
-    if not by_value:
+    if not plan.by_value:
         by_category = counts[order].tocsc()
         first = by_category.indptr[:-1][np.diff(by_category.indptr) > 0]
         free[order[by_category.indices[first]]] = False
@@ -252,7 +250,7 @@ def assign_by_category(
             left = deficit[part] - int(sizes[rest[taken]].sum())
             deficit[part] = min(max(left, -max_carry), max_carry)
             rest = rest[~taken]
-    return parts[groups]
+    return parts[plan.groups]
 
 
 def _take(sizes: Iterable[int], wanted: float) -> BoolArray:
@@ -265,20 +263,16 @@ def _take(sizes: Iterable[int], wanted: float) -> BoolArray:
     return np.array(taken, dtype=bool)
 
 
-def assign_newest(
-    groups: Int64Array,
-    times: Float64Array,
-    labelled: BoolArray,
-    shares: Shares,
-    rng: np.random.Generator,
-) -> Int64Array:
+def assign_newest(plan: Plan, shares: Shares, rng: np.random.Generator) -> Int64Array:
     """Assign the newest groups to the first part, the next to the second; older ones are train.
 
     A group is as old as its oldest card, for a product that was known before must not be tested.
     Groups without a time or a label are train.
     """
+    assert plan.times is not None
+    groups, labelled = plan.groups, plan.labelled
     oldest = np.full(int(groups.max()) + 1, np.inf)
-    np.fmin.at(oldest, groups, times)
+    np.fmin.at(oldest, groups, plan.times)
     sizes = np.bincount(groups[labelled], minlength=len(oldest)) * np.isfinite(oldest)
     # Groups of equal age stand in random order.
     newest_first = np.lexsort((rng.permutation(len(oldest)), -oldest))
@@ -292,9 +286,9 @@ def assign_newest(
     return parts[groups]
 
 
-def _list_deviations(plan: _Plan, parts: Int64Array, shares: Shares) -> dict[str, BoolArray]:
+def _list_deviations(plan: Plan, parts: Int64Array, shares: Shares) -> dict[str, BoolArray]:
     """Return the cards that could not be split as requested, by reason."""
-    groups, labelled = plan.groups, plan.categories >= 0
+    groups, labelled = plan.groups, plan.labelled
     misses = [abs(np.mean(parts[labelled] == part) - share) for part, share in shares.items()]
     sizes = np.bincount(groups[labelled])
     is_reason = max(misses) > TOLERANCE and sizes.max() > TOLERANCE * labelled.sum()
