@@ -86,8 +86,8 @@ def test_without_a_calibration_shares_are_shown_and_called_so() -> None:
     trusted = trusted_calibration(None, is_own=True)
     decision = accept_or_review(trusted, VOTE, NEAR, NAMES)
     assert decision.confidence.tolist() == SHARES[:, 0].tolist()
-    assert decision.notes == (NOT_CALIBRATED.note,)
-    assert "prodcat tune INDEX" in NOT_CALIBRATED.note
+    assert decision.notes == (f"confidence is the raw share of the vote: {NOT_CALIBRATED}",)
+    assert "prodcat tune INDEX" in NOT_CALIBRATED
     for targets in ((0.9, None), (None, 0.9)):
         with pytest.raises(QueryError, match="prodcat tune INDEX"):
             check_targets(trusted, *targets)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from itertools import chain, compress
+from itertools import compress
 
 import numpy as np
 
@@ -32,6 +32,9 @@ from prodcat_index.progress import progress_bar
 from prodcat_index.types import MISSING, Int64Array
 from prodcat_index.voting.breakdown import mean_buckets, size_buckets, worst_confusions
 from prodcat_index.voting.tuning import Objective
+
+# Columns of the table of cards that confusions are found by.
+CONFUSED = ("true", "predicted", "id")
 
 
 def evaluate(
@@ -105,12 +108,19 @@ def evaluate(
     )
     methods = list_methods(catalogue.modalities, projection, baselines)
     clusters = _clusters(catalogue, groups, splits[0])
-    test_rows = [_labelled_test_rows(catalogue, chosen) for chosen in splits]
     # All splits are checked before the first index is built, which may take an hour.
-    leaks = [_find_trained_on(catalogue.select(rows), encoders) for rows in test_rows]
-    if not allow_trained_on:
-        for found, rows in zip(leaks, test_rows, strict=True):
-            _check_trained_on(found, len(rows))
+    test_rows = [_labelled_test_rows(catalogue, chosen) for chosen in splits]
+    leaks: list[Finding] = []
+    for rows in test_rows:
+        found = _find_trained_on(catalogue.select(rows), encoders)
+        if found and not allow_trained_on:
+            first, name = found[0], name_first(found[0].ids)
+            raise CatalogueError(
+                f"{first.count} of the {len(rows)} test {first.what} ({name}), so the score would "
+                "be too good; evaluate on the split.csv in its folder with --split, or pass "
+                "--allow-trained-on to score it nonetheless."
+            )
+        leaks += found
     build = partial(ProductIndex.build, encoders=encoders, preset=preset, projection=projection)
     runs = []
     for number, (chosen, rows) in enumerate(zip(splits, test_rows, strict=True), start=1):
@@ -141,13 +151,11 @@ def evaluate(
             "seed": seed,
         },
         buckets=mean_buckets([size_buckets(o.true, o.predicted, sizes) for o, sizes in tuned]),
-        confusions=worst_confusions(
-            *(cards[name].tolist() for name in ("true", "predicted", "id"))
-        ),
+        confusions=worst_confusions(*(cards[name].tolist() for name in CONFUSED)),
         confidence=score_confidences(cards),
         acceptance=score_acceptance(cards, PRECISION),
         cards=cards,
-        findings=(*groups.findings, *splits[0].findings, *chain.from_iterable(leaks)),
+        findings=(*groups.findings, *splits[0].findings, *leaks),
     )
 
 
@@ -190,16 +198,6 @@ def _find_trained_on(test: Catalogue, encoders: EncoderChoice) -> list[Finding]:
                 what = f"cards have a value of {modality} that {spec} was trained or stopped on"
                 findings.append(Finding(what, cards))
     return [finding for finding in findings if finding.ids]
-
-
-def _check_trained_on(findings: Sequence[Finding], count: int) -> None:
-    if findings:
-        first = findings[0]
-        raise CatalogueError(
-            f"{first.count} of the {count} test {first.what} ({name_first(first.ids)}), so its "
-            "score would be too good; evaluate on the split.csv in its folder with --split, or "
-            "pass --allow-trained-on to score it nonetheless."
-        )
 
 
 def _run(

@@ -27,6 +27,7 @@ TOP = 5
 # Target precision at which the tuned index accepts answers.
 PRECISION = 0.95
 EQUAL, PROJECTED, TUNED = "equal weights", "learned", "tuned"
+# docs/decisions/evaluation.md says why the classifiers have these settings.
 CLASSIFIERS = ("KNeighborsClassifier", "LogisticRegression", "LinearSVC")
 NEIGHBOURS = 5
 MAX_ITERATIONS = 300
@@ -126,17 +127,14 @@ class HeldOutSplit:
 
         `ranked`, (n, r), and `neighbours`, (n, k), hold codes of the index's own categories.
         """
-        own = self._codes_of(self.index.parts.labels.names)
-
-        def translated(codes: Int64Array) -> Int64Array:
-            return np.where(codes >= 0, own[codes], MISSING)
-
+        # Code -1 stands for no category, and picks the one at the end.
+        own = np.append(self._codes_of(self.index.parts.labels.names), MISSING)
         return Outcome(
             true=self.true,
-            predicted=translated(ranked[:, 0]),
+            predicted=own[ranked[:, 0]],
             reachable=self.training_sizes > 0,
-            ranked=translated(ranked),
-            neighbours=None if neighbours is None else translated(neighbours),
+            ranked=own[ranked],
+            neighbours=None if neighbours is None else own[neighbours],
         )
 
     def vote(
@@ -196,7 +194,6 @@ def _make_classifier(name: str, seed: int, cards: int) -> Any:
     from sklearn.neighbors import KNeighborsClassifier
     from sklearn.svm import LinearSVC
 
-    # docs/decisions.md says why these settings.
     classifiers = {
         "KNeighborsClassifier": KNeighborsClassifier(min(NEIGHBOURS, cards)),
         "LogisticRegression": LogisticRegression(C=100, max_iter=MAX_ITERATIONS),

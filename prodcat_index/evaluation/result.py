@@ -66,10 +66,7 @@ class Row:
 
     @property
     def verdict(self) -> str:
-        """``"tie"`` where the interval of the lead holds 0, else ``"ahead"`` or ``"behind"``.
-
-        Empty for the tuned row itself.
-        """
+        """Word for the lead: a tie where its interval holds 0, empty for the tuned row itself."""
         if self.lead is None:
             return ""
         if 0 in self.lead:

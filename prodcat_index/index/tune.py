@@ -68,8 +68,6 @@ def tune(
         queries, ~held_out, objective, tuple(dict.fromkeys(starts)), label
     )
     before, equal = search.try_all(starts[:2])
-    # Before the surfaces add steps that the search did not take.
-    path = _path(list(search.steps.values()), best)
     pool, calibrating = search.pool, whole.select(np.flatnonzero(held_out))
     return Tuning(
         objective=objective,
@@ -79,7 +77,7 @@ def tune(
         equal=equal,
         after=best,
         recall=recall,
-        path=path,
+        path=_path(list(search.steps.values()), best),
         weight_surface=search.try_all(vary_weights(best.setting)),
         vote_surface=search.try_all(vary_vote(best.setting, VOTE_SURFACE)),
         calibration=_calibrate(calibrating, best.setting, parts.labels.names),

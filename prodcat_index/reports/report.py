@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from prodcat_index.cards.card import IMAGE
-from prodcat_index.errors import QueryError
 from prodcat_index.evaluation.evaluate import evaluate
 from prodcat_index.evaluation.result import Evaluation
 from prodcat_index.index.product_index import ProductIndex
 from prodcat_index.voting.breakdown import Confusion
 from prodcat_index.voting.metrics import RiskCoverage
 from prodcat_index.voting.prediction import Neighbour
+from prodcat_index.voting.thresholds import check_share
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -130,8 +130,7 @@ def report(
     EncoderError
         If an encoder cannot be loaded.
     """
-    if not 0 < precision < 1:
-        raise QueryError(f"The precision must be above 0 and below 1; it is {precision}.")
+    check_share("precision", precision)
     parts = index.parts
     specs: dict[str, list[str]] = {}
     for block in parts.blocks:

@@ -22,6 +22,7 @@ from prodcat_index.voting.thresholds import (
     PrecisionCurve,
     SetCurve,
     back_off_curve,
+    check_share,
     likeliest_prefixes,
     precision_curve,
     set_curve,
@@ -213,49 +214,40 @@ class Decision:
     notes: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
-class Uncalibrated:
-    """The reason why no calibration holds for a vote."""
-
-    note: str  # shown beside raw shares
-    hint: str  # error for a target precision or coverage
-
-
-ENOUGH = f"a third of its labelled cards must be {MINIMUM_CARDS} or more"
-NOT_CALIBRATED = Uncalibrated(
-    "not calibrated: confidence is the raw share of the vote; calibrate the index with: prodcat "
-    f"tune INDEX ({ENOUGH})",
-    "This index is not calibrated, so it can keep neither a precision nor a coverage of sets; "
-    f"calibrate it with: prodcat tune INDEX ({ENOUGH})",
+# Reasons why no calibration holds for a vote.
+NOT_CALIBRATED = (
+    "the index is not calibrated; prodcat tune INDEX does so if a third of its labelled cards are "
+    f"{MINIMUM_CARDS} or more"
 )
-OTHER_SETTING = Uncalibrated(
-    "not calibrated for these weights and this vote: confidence is the raw share of the vote",
-    "A precision or a coverage of sets holds for the index's own weights and vote only; leave out "
-    "k, weights, temperature and prior exponent.",
+OTHER_SETTING = (
+    "the index is not calibrated for these weights and this vote, but for its own weights and vote "
+    "only; leave out k, weights, temperature and prior exponent"
 )
 
 
-def trusted_calibration(
-    calibration: Calibration | None, is_own: bool
-) -> Calibration | Uncalibrated:
-    """Return the calibration of an index if it holds for a vote, made by its own setting or not."""
+def trusted_calibration(calibration: Calibration | None, is_own: bool) -> Calibration | str:
+    """Return the calibration of an index, or the reason why it does not hold for a vote.
+
+    ``is_own`` says whether the vote is by the index's own setting.
+    """
     if calibration is None:
         return NOT_CALIBRATED
     return calibration if is_own else OTHER_SETTING
 
 
 def check_targets(
-    trusted: Calibration | Uncalibrated, precision: float | None, coverage: float | None
+    trusted: Calibration | str, precision: float | None, coverage: float | None
 ) -> None:
     """Raise QueryError if a target precision or coverage cannot be kept."""
-    for what, share in (("precision", precision), ("coverage of sets", coverage)):
-        if share is not None and not 0 < share < 1:
-            raise QueryError(f"The {what} must be above 0 and below 1, as 0.95 is; it is {share}.")
-        if share is not None and isinstance(trusted, Uncalibrated):
-            raise QueryError(trusted.hint)
-    if coverage is None or isinstance(trusted, Uncalibrated):
+    targets = {"precision": precision, "coverage of sets": coverage}
+    given = {name: share for name, share in targets.items() if share is not None}
+    for name, share in given.items():
+        check_share(name, share)
+    if not given:
         return
-    if trusted.sets.least_probability(coverage) is None:
+    if isinstance(trusted, str):
+        raise QueryError(f"Neither a precision nor a coverage of sets can be kept: {trusted}.")
+    if coverage is not None and trusted.sets.least_probability(coverage) is None:
         raise QueryError(
             f"No set can hold the true category with {coverage:g}: it got a vote at only "
             f"{trusted.sets.highest_coverage:.1%} of the calibration cards. Ask for less, or let "
@@ -264,7 +256,7 @@ def check_targets(
 
 
 def accept_or_review(
-    trusted: Calibration | Uncalibrated,
+    trusted: Calibration | str,
     vote: Vote,
     similarities: Float64Array,
     names: Sequence[str],
@@ -272,9 +264,10 @@ def accept_or_review(
     coverage: float | None = None,
 ) -> Decision:
     """Decide on n votes, for targets that :func:`check_targets` accepts."""
-    if isinstance(trusted, Uncalibrated):
+    if isinstance(trusted, str):
         # Shares may sum to slightly more than 1.
-        return Decision(np.minimum(vote.shares[:, 0], 1.0), notes=(trusted.note,))
+        shares = np.minimum(vote.shares[:, 0], 1.0)
+        return Decision(shares, notes=(f"confidence is the raw share of the vote: {trusted}",))
     probabilities = trusted.model.probabilities(vote, similarities)
     confidence = trusted.model.confidence(probabilities)
     least = None if coverage is None else trusted.sets.least_probability(coverage)

@@ -14,6 +14,7 @@ from typing import Annotated
 import numpy as np
 from pydantic import Field
 
+from prodcat_index.errors import QueryError
 from prodcat_index.types import CATEGORY_SEPARATOR, MISSING, BoolArray, Float64Array, Int64Array
 from prodcat_index.voting.metrics import check_confidence
 
@@ -60,18 +61,19 @@ class PrecisionCurve:
 
     def accept_at(self, precision: float) -> Acceptance | None:
         """Find the lowest threshold that keeps a precision, with CERTAINTY on cards like these."""
-        if not 0 < precision < 1:
-            raise ValueError(f"The precision must be above 0 and below 1; it is {precision}.")
+        check_share("precision", precision)
         answered, wrong = np.array([self.answered, self.wrong], dtype=np.int64)
         return _lowest(self.cards, self.thresholds, answered, wrong, precision)
 
 
+def check_share(name: str, share: float) -> None:
+    """Raise QueryError if a target precision or coverage is no share."""
+    if not 0 < share < 1:
+        raise QueryError(f"The {name} must be above 0 and below 1, as 0.95 is; it is {share}.")
+
+
 def _lowest(
-    cards: int,
-    thresholds: Sequence[float],
-    answered: Int64Array,
-    wrong: Int64Array,
-    precision: float,
+    cards: int, thresholds: Shares, answered: Int64Array, wrong: Int64Array, precision: float
 ) -> Acceptance | None:
     """Test thresholds one after the other in two walks, each down to its first failure.
 
@@ -248,16 +250,13 @@ def back_off_curve(
 
 def _count_prefixes(confidence: Float64Array, right: BoolArray) -> tuple[Int64Array, Int64Array]:
     """Count answered and wrong prefixes among the first m cards: int64, shapes (n + 1, T)."""
-    n = len(confidence)
-    answered = np.zeros((n + 1, len(PREFIX_THRESHOLDS)), dtype=np.int64)
-    wrong = np.zeros_like(answered)
+    length = np.stack([(confidence >= each).sum(axis=1) for each in PREFIX_THRESHOLDS], axis=1)
     # No prefix, of length 0, is never wrong.
     padded = np.pad(right, ((0, 0), (1, 0)), constant_values=True)
-    for place, threshold in enumerate(PREFIX_THRESHOLDS):
-        length = (confidence >= threshold).sum(axis=1)
-        answered[1:, place] = np.cumsum(length > 0)
-        wrong[1:, place] = np.cumsum(~padded[np.arange(n), length])
-    return answered, wrong
+    is_wrong = ~np.take_along_axis(padded, length, axis=1)
+    none = np.zeros((1, length.shape[1]), dtype=np.int64)
+    answered, wrong = np.cumsum(length > 0, axis=0), np.cumsum(is_wrong, axis=0)
+    return np.concatenate([none, answered]), np.concatenate([none, wrong])
 
 
 @dataclass(frozen=True)
@@ -282,8 +281,7 @@ class SetCurve:
 
     def least_probability(self, coverage: float) -> float | None:
         """Return the least probability of a category in a set, None above the highest coverage."""
-        if not 0 < coverage < 1:
-            raise ValueError(f"The coverage must be above 0 and below 1; it is {coverage}.")
+        check_share("coverage of sets", coverage)
         # Rounded up, but not for an error of rounding: 0.55 * 20 is 11.000000000000002.
         rank = np.ceil(coverage * (self.cards + 1) - 1e-9)
         place = int(np.searchsorted(self.ranks, rank))

@@ -23,11 +23,9 @@ OBJECTIVES: tuple[str, ...] = get_args(Objective)
 # Grids that are about even on a logarithmic scale.
 NEIGHBOURS = (1, 2, 3, 5, 7, 10, 15, 20, 30, 50)
 TEMPERATURES = (0.01, 0.02, 0.03, 0.05, 0.07, 0.1, 0.15, 0.2, 0.3, 0.5)
-PRIOR_EXPONENTS = (0.0, 0.125, 0.25, 0.375, 0.5, 0.75, 1.0)
-HEAD_EXPONENTS = (0.0, 0.25, 0.5, 1.0, 2.0, 4.0)
 VOTE_SURFACE = {"k": NEIGHBOURS, "temperature": TEMPERATURES}
-HEAD_GRIDS = {"temperature": TEMPERATURES, "head_exponent": HEAD_EXPONENTS}
-NEIGHBOUR_GRIDS = {**VOTE_SURFACE, "prior_exponent": PRIOR_EXPONENTS}
+PRIOR_GRIDS = VOTE_SURFACE | {"prior_exponent": (0.0, 0.125, 0.25, 0.375, 0.5, 0.75, 1.0)}
+HEAD_GRIDS = {"temperature": TEMPERATURES, "head_exponent": (0.0, 0.25, 0.5, 1.0, 2.0, 4.0)}
 # Factors that one block's weight is multiplied by.
 STRETCHES = (0.0, 0.25, 0.5, 0.7, 0.85, 1.2, 1.4, 2.0, 4.0)
 MAX_ROUNDS = 6
@@ -171,7 +169,7 @@ class Search:
             before = best.value
             if has_head:
                 best = self._better(best, vary_vote(best, HEAD_GRIDS))
-            best = self._better(best, vary_vote(best, NEIGHBOUR_GRIDS))
+            best = self._better(best, vary_vote(best, PRIOR_GRIDS))
             best = self._climb_weights(best)
             if best.value < before + SMALLEST_GAIN:
                 break
