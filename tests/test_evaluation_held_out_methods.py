@@ -111,6 +111,18 @@ def test_a_modality_alone_is_judged_by_itself() -> None:
     assert answers[TUNED].settings["k"] == tuned.vote.k
 
 
+def test_the_tuned_row_is_what_a_tuned_index_answers() -> None:
+    """Users would be shown a gain of tuning that they do not get."""
+    catalogue = arena.shop(24, title_spread=6.0, noise=3)
+    held_out = arena.held_out(catalogue, arena.alternating(catalogue))
+    index = held_out.index.tuned(held_out.index.tune(objective="accuracy", seed=0))
+    assert index.parts.vote != held_out.index.parts.vote
+    answer = held_out.answer(Method(TUNED, "vote"), "accuracy", 0)
+    assert answer.settings["k"] == index.parts.vote.k == 1
+    codes = answer.outcome.predicted
+    assert [held_out.names[code] for code in codes] == index.predict(held_out.test).categories
+
+
 def test_the_learned_row_is_what_an_index_answers_that_is_not_tuned() -> None:
     """Users would be promised a projection that their index does not use."""
     catalogue = arena.shop(60, noise=3)
@@ -123,4 +135,5 @@ def test_the_learned_row_is_what_an_index_answers_that_is_not_tuned() -> None:
     ).categories
     assert learned.settings["weights"] == {"learned": 1.0}
     assert answers["title"].settings["weights"] == {"title": 1.0}
+    assert answers[EQUAL].settings["weights"] == {"title": 0.5, "description": 0.5}
     assert held_out.features[0].shape[1] == held_out.features[1].shape[1] == 4

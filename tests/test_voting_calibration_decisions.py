@@ -45,6 +45,14 @@ def test_answers_are_accepted_backed_off_or_left_to_a_person() -> None:
     )
 
 
+def test_an_accepted_answer_is_not_backed_off() -> None:
+    """A shop would be given half of a category that is sure as a whole."""
+    sure = Vote(SHARES[:1], CODES[1:2], SHARES[:1])
+    decision = accept_or_review(PLAIN, sure, NEAR[:1], NAMES, precision=0.9)
+    assert decision.accepted is not None and decision.accepted.tolist() == [True]
+    assert decision.backed_off == [""]
+
+
 def test_a_precision_out_of_reach_leaves_everything_to_people_and_says_so() -> None:
     decision = accept_or_review(PLAIN, VOTE, NEAR, NAMES, precision=0.999)
     assert decision.accepted is not None

@@ -258,8 +258,8 @@ def score_confidence(kind: str, confidence: Float64Array, right: BoolArray) -> C
     ]
     gaps = sum(each.answers * abs(each.confidence - each.accuracy) for each in bins)
     bounded = np.clip(confidence, LEAST_DOUBT, 1 - LEAST_DOUBT)
-    # A tenth such as 0.3 is not exact in binary, nor is the coverage that should reach it.
-    places = np.searchsorted(curve.coverage, np.array(COVERAGES) - 1e-9)
+    # A tenth and the coverage that reaches it are quotients, which are rounded alike.
+    places = np.searchsorted(curve.coverage, COVERAGES)
     return ConfidenceScore(
         kind=kind,
         ece=gaps / len(right),
