@@ -14,6 +14,8 @@ import pytest
 from command import ENVIRONMENT, Outcome, prodcat
 from PIL import Image
 
+from prodcat_index.learning.finetune import _is_whole
+
 
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, str]:
@@ -61,7 +63,8 @@ def test_a_killed_training_ends_with_the_same_weights(
     process = subprocess.Popen(command, env=ENVIRONMENT, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 120
     while process.poll() is None and time.monotonic() < deadline:
-        if any(folder.glob("checkpoints/checkpoint-*/trainer_state.json")):
+        # A file that is there, but not whole yet, is no checkpoint to go on from.
+        if any(map(_is_whole, folder.glob("checkpoints/checkpoint-*"))):
             break
         time.sleep(0.001)
     process.send_signal(signal.SIGKILL)

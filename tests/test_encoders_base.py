@@ -13,6 +13,7 @@ from prodcat_index.encoders.base import (
     Options,
     Precision,
     distinct,
+    group_by_reason,
     join_options,
     rows_of,
     split_options,
@@ -94,3 +95,10 @@ def test_rows_without_a_finite_length_become_zeros() -> None:
     scaled = unit_rows(rows)
     assert scaled.dtype == np.float32
     np.testing.assert_allclose(scaled, [[0.6, 0.8], [0, 0], [0, 0], [0, 0]], rtol=1e-6)
+
+
+def test_positions_are_grouped_by_the_reason_why_a_value_has_no_row() -> None:
+    """The report would name other cards than those with an unreadable picture."""
+    reasons = [None, "damaged", "missing", None, "damaged"]
+    assert group_by_reason(reasons) == {"damaged": [1, 4], "missing": [2]}
+    assert group_by_reason([None, None]) == {}

@@ -300,6 +300,22 @@ def test_weights_of_another_network_are_refused(copy: Path) -> None:
     assert "are not those of the network in its config.json" in refused(copy)
 
 
+def test_weights_under_the_names_of_old_versions_of_bert_are_known(
+    copy: Path, encoder: SbertEncoder
+) -> None:
+    """A quarter of the tensors is missing by name: models of those years would be refused."""
+    from safetensors.numpy import load_file, save_file
+
+    names = {"LayerNorm.weight": "LayerNorm.gamma", "LayerNorm.bias": "LayerNorm.beta"}
+    tensors = load_file(copy / "model.safetensors")
+    for new, old in names.items():
+        tensors = {name.replace(new, old): tensor for name, tensor in tensors.items()}
+    assert sum("LayerNorm.gamma" in name for name in tensors) == 13
+    save_file(tensors, copy / "model.safetensors", metadata={"format": "pt"})
+    found = make(folder=copy).encode(TEXTS).vectors
+    np.testing.assert_array_equal(found, encoder.encode(TEXTS).vectors)
+
+
 def test_an_index_remembers_its_model(static: Path, tmp_path: Path) -> None:
     """Nobody is asked for the model again, and another one is never taken in its place."""
     model = Path(shutil.copytree(static, tmp_path / "model"))

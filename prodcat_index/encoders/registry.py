@@ -239,8 +239,7 @@ def measure(spec: str) -> tuple[Encoder, float]:
 def _random_texts() -> list[str]:
     """Return texts of 12 words on average, like those of titles and descriptions."""
     rng = np.random.default_rng(0)
-    letters = list("aeioubcdklmnprst")
-    words = ["".join(rng.choice(letters, rng.integers(3, 10))) for _ in range(2000)]
+    words = ["".join(rng.choice(list("aeioubcdklmnprst"), 6)) for _ in range(2000)]
     sizes = rng.integers(1, 25, MEASURED_TEXTS)
     return [f"{' '.join(rng.choice(words, size))} {n}" for n, size in enumerate(sizes)]
 
@@ -251,6 +250,7 @@ def _random_pictures(folder: Path) -> list[str]:
     rng = np.random.default_rng(0)
     paths = [str(folder / f"{n}.jpg") for n in range(MEASURED_PICTURES)]
     for path in paths:
+        # Coarse, as noise in every pixel takes longer to decode than a photo.
         coarse = Image.fromarray(rng.integers(0, 256, (16, 16, 3), dtype=np.uint8))
         coarse.resize((512, 512)).save(path)
     return paths

@@ -242,13 +242,11 @@ def _check_tensors(folder: Path, model: SentenceTransformer) -> None:
     for path in folder.rglob("*.safetensors"):
         with safe_open(path, framework="np") as tensors:
             stored |= {f".{name}" for name in tensors.keys()}  # noqa: SIM118
-    # As old versions of BERT are stored.
-    for old, new in (("LayerNorm.gamma", "LayerNorm.weight"), ("LayerNorm.beta", "LayerNorm.bias")):
-        stored = {name.replace(old, new) for name in stored}
     # A name may have further parts in front, in the file or in the network.
     needed = [f".{name}" for name in network.state_dict()]
     missing = [n for n in needed if not any(s.endswith(n) or n.endswith(s) for s in stored)]
-    # A few may be missing or renamed: poolers that are not used, layers saved under older names.
+    # Some may be missing or renamed: poolers that are not used, and the norms of old versions of
+    # BERT, a quarter of its tensors.
     if len(missing) > len(needed) / 2:
         raise EncoderError(
             f"The weights in {folder} are not those of the network in its config.json (such as "

@@ -77,7 +77,7 @@ def train(
     trainer = _KnnTrainer(
         trainable,
         data,
-        settings,
+        balanced=settings.balance,
         model=model,
         args=_training_arguments(settings, trainable, steps, run_dir / CHECKPOINTS),
         callbacks=[EarlyStoppingCallback(settings.patience), _Progress(say)],
@@ -193,14 +193,12 @@ def _equal_chances(codes: Int64Array) -> Float64Array:
 class _KnnTrainer(Trainer):
     """A trainer that is judged by nearest neighbours."""
 
+    model: Neighbourhood
+
     def __init__(
-        self,
-        trainable: TrainableEncoder,
-        data: TrainingData,
-        settings: FinetuneSettings,
-        **arguments: Any,
+        self, trainable: TrainableEncoder, data: TrainingData, *, balanced: bool, **arguments: Any
     ) -> None:
-        self._trainable, self._settings = trainable, settings
+        self._trainable, self._balanced = trainable, balanced
         self._train, self._valid = data.parts["train"], data.parts["valid"]
         super().__init__(
             train_dataset=_Examples(trainable, self._train),
@@ -213,7 +211,6 @@ class _KnnTrainer(Trainer):
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
         """Score the embeddings of the valid part by those of the train part."""
         train = self._trainable.rows(self._train)
-        assert isinstance(self.model, Neighbourhood)
         self.model.remember(train)
         metrics = {METRIC: knn_f1(train, self._trainable.rows(self._valid))}
         self.log(metrics)
@@ -223,7 +220,6 @@ class _KnnTrainer(Trainer):
 
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
         # safetensors refuses weights that lie in memory with the channels last.
-        assert self.model is not None
         state = state_dict or self.model.state_dict()
         super()._save(output_dir, {name: tensor.contiguous() for name, tensor in state.items()})
 
@@ -232,7 +228,7 @@ class _KnnTrainer(Trainer):
         return {"inputs": self._trainable.collate(loaded), "labels": torch.tensor(rows)}
 
     def _get_train_sampler(self, train_dataset: Any = None) -> _Draws:
-        return _Draws(self._train, self._settings.balance, self._settings.seed)
+        return _Draws(self._train, self._balanced, self.args.seed)
 
 
 def _training_arguments(
@@ -255,9 +251,7 @@ def _training_arguments(
         save_total_limit=1,
         load_best_model_at_end=True,
         metric_for_best_model=METRIC,
-        greater_is_better=True,
         restore_callback_states_from_checkpoint=True,
-        logging_strategy="steps",
         logging_steps=min(LOG_EVERY, steps),
         disable_tqdm=True,
         log_level="error",
