@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from prodcat_index.reports.explore_page import write_exploration as write_exploration
     from prodcat_index.reports.report import Report as Report
     from prodcat_index.reports.report import report as report
-    from prodcat_index.reports.report_page import write_report as write_report
+    from prodcat_index.reports.report import write_report as write_report
     from prodcat_index.reports.sheet import SheetRow as SheetRow
     from prodcat_index.reports.sheet import draw_sheet as draw_sheet
     from prodcat_index.voting.metrics import Score as Score
@@ -78,8 +78,7 @@ _PUBLIC = {
     "evaluation.result": ("Evaluation",),
     "reports.explore": ("Exploration", "explore"),
     "reports.explore_page": ("write_exploration",),
-    "reports.report": ("Report", "report"),
-    "reports.report_page": ("write_report",),
+    "reports.report": ("Report", "report", "write_report"),
     "reports.sheet": ("SheetRow", "draw_sheet"),
     "demo.folder": ("make_demo_catalogue",),
     "errors": (

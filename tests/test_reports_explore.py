@@ -18,7 +18,7 @@ from prodcat_index.cards.catalogue import read_catalogue
 from prodcat_index.errors import ProdcatError
 from prodcat_index.reports.explore import Exploration, count_categories, describe_columns, explore
 from prodcat_index.reports.explore_page import write_exploration
-from prodcat_index.reports.languages import detect_languages
+from prodcat_index.reports.measurements import detect_languages
 from prodcat_index.types import evenly_spaced
 
 

@@ -10,9 +10,9 @@ from PIL import Image
 
 from prodcat_index.evaluation.result import Row
 from prodcat_index.reports import catalogue_figures
-from prodcat_index.reports import evaluation_figures as figures
+from prodcat_index.reports import evaluation as figures
 from prodcat_index.reports.explore import count_categories
-from prodcat_index.reports.languages import Languages
+from prodcat_index.reports.measurements import Languages
 from prodcat_index.voting.breakdown import Bucket, Confusion
 from prodcat_index.voting.metrics import Interval, Score, risk_coverage, score_confidence
 

@@ -1,4 +1,4 @@
-"""Measurements of texts and pictures: quantiles, outliers, and the cards at the ends."""
+"""Measurements of texts, pictures and labels: outliers, the cards at the ends, languages."""
 
 from __future__ import annotations
 
@@ -6,17 +6,22 @@ from pathlib import Path
 
 import made
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from prodcat_index.reports.explore import as_json
 from prodcat_index.reports.measurements import (
     Extreme,
-    as_json,
+    adapt_to_mixture,
+    detect_languages,
     find_extremes,
+    find_label_issues,
     is_outlier,
     measure_pictures,
     measure_texts,
+    spelling_key,
     spread_of,
 )
 
@@ -123,3 +128,133 @@ def test_unreadable_pictures_are_named_with_their_reason(tmp_path: Path) -> None
         "there is no such file": ["gone"],
     }
     assert found.unreadable_count == 3 and len(found.sizes) == 0
+
+
+# Languages
+
+RUSSIAN = (
+    "Кран шаровой латунный с красной ручкой для воды",
+    "Смеситель для кухни с высоким поворотным изливом",
+    "Полотенцесушитель водяной из нержавеющей стали",
+    "Мягкая игрушка для детей от трёх лет, очень приятная на ощупь",
+    "Раковина керамическая белая с отверстием под смеситель",
+)
+ENGLISH = (
+    "Stainless steel kettle with a whistle for gas and electric stoves",
+    "Warm winter boots made of genuine leather for men",
+    "This lamp gives soft light and looks good on any desk",
+)
+
+
+def test_short_titles_are_judged_by_the_language_of_the_catalogue() -> None:
+    """One by one, "Кран шаровой" is as good Bulgarian as Russian."""
+    titles = ["Кран", "Муфта S20", "Сифон белый", "Американка"]
+    cards = [made.row(str(n), t, RUSSIAN[n]) for n, t in enumerate(titles)]
+    title, description = detect_languages(made.catalogue(cards)).values()
+    assert title.counts == {"ru": 4} and description.counts == {"ru": 4}
+
+
+def test_two_languages_are_told_apart() -> None:
+    cards = [made.row(str(n), text) for n, text in enumerate((*RUSSIAN, *ENGLISH))]
+    title, description = detect_languages(made.catalogue(cards)).values()
+    assert title.counts == {"ru": 5, "en": 3} and title.undetermined == 0
+    assert (description.texts, description.read, description.counts) == (0, 0, {})
+
+
+def test_codes_and_numbers_have_no_language() -> None:
+    """A share of "Latin" would be made up of article numbers."""
+    cards = [made.row("1", "12-34"), made.row("2", "5 x 7"), made.row("3", RUSSIAN[0])]
+    title, _ = detect_languages(made.catalogue(cards)).values()
+    assert title.undetermined == 2 / 3 and title.counts == {"ru": 1}
+    assert title.shares == {"ru": pytest.approx(1 / 3)}
+
+
+def test_a_catalogue_of_codes_alone_has_no_language() -> None:
+    cards = [made.row("1", "12"), made.row("2", "34")]
+    title, _ = detect_languages(made.catalogue(cards)).values()
+    assert title.counts == {} and title.undetermined == 1
+    assert title.with_undetermined == {"undetermined": 2}
+
+
+def test_large_catalogues_are_sampled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A shop of millions would wait for an hour."""
+    monkeypatch.setattr("prodcat_index.reports.measurements.MOST_TEXTS", 4)
+    cards = [made.row(str(n), RUSSIAN[n % 5]) for n in range(20)]
+    title, _ = detect_languages(made.catalogue(cards)).values()
+    assert (title.texts, title.read, title.counts) == (20, 4, {"ru": 4})
+
+
+def test_the_mixture_is_that_of_an_example_worked_out_by_hand() -> None:
+    """Nine clear rows of one class decide the tenth, which alone would be a draw."""
+    likelihoods = np.array([[1.0, 0.0]] * 8 + [[0.0, 1.0]] + [[0.5, 0.5]], dtype=np.float32)
+    adapted = adapt_to_mixture(likelihoods)
+    # The frequency f of the first class solves f = (8 + f) / 10, so f = 8/9.
+    assert adapted[-1] == pytest.approx([8 / 9, 1 / 9], abs=1e-3)
+    assert adapted[0] == pytest.approx([1, 0])
+
+
+# Labels
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("Shoes > Boots", "shoes > BOOTS"),
+        ("Ёлки", "Елки"),
+        ("Чайники", "Чайники."),
+        ("T-shirts", "T shirts"),
+        ("Kids > Toys", "Kids > Toys!"),
+    ],
+)
+def test_spellings_of_one_label_have_one_key(one: str, other: str) -> None:
+    """Two halves of one category would vote against each other, and nobody would see why."""
+    assert spelling_key(one) == spelling_key(other)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("Труба 1/2", "Труба 12"),
+        ("C++", "C#"),
+        ("Boots > Kids", "Boots Kids"),
+        ("Size 4 2", "Size 42"),
+        ("---", "***"),
+    ],
+)
+def test_different_labels_keep_different_keys(one: str, other: str) -> None:
+    assert spelling_key(one) != spelling_key(other)
+
+
+@settings(deadline=None)
+@given(st.text(max_size=30))
+def test_a_key_is_its_own_key(label: str) -> None:
+    assert spelling_key(spelling_key(label)) == spelling_key(label)
+
+
+def test_labels_that_differ_in_spelling_are_grouped_with_their_sizes() -> None:
+    found = find_label_issues(
+        {"Home > Lamps": 3, "home > lamps ": 1, "Home > Lamps.": 5, "Mugs": 2}
+    )
+    assert list(found["spelling"]) == [{"Home > Lamps.": 5, "Home > Lamps": 3, "home > lamps ": 1}]
+    assert found["leaf"] == () and found["alike"] == ()
+
+
+def test_the_same_leaf_under_two_paths_is_named() -> None:
+    found = find_label_issues({"Home > Lamps": 3, "Garden > lamps": 1, "Home > Mugs": 2})
+    assert list(map(tuple, found["leaf"])) == [("Home > Lamps", "Garden > lamps")]
+    assert found["spelling"] == () and found["alike"] == ()
+
+
+def test_nearly_equal_names_are_named_but_not_sizes_and_short_words() -> None:
+    """Laptop and Laptops are one shelf; a 20 and a 25 mm pipe, or a tap and a cap, are not."""
+    sizes = {"Laptop": 9, "Laptops": 2, "Pipe 20 mm": 1, "Pipe 25 mm": 1, "Taps": 1, "Caps": 1}
+    found = find_label_issues({f"All > {label}": size for label, size in sizes.items()})
+    assert list(map(tuple, found["alike"])) == [("All > Laptop", "All > Laptops")]
+
+
+def test_alike_names_are_found_across_chunks() -> None:
+    """In a shop of more than 500 categories most pairs would be missed."""
+    letters = "bcdfghjklm"
+    names = [a * 4 + b * 4 + c * 4 for a in letters for b in letters for c in letters]
+    found = find_label_issues(dict.fromkeys(["kettlewares", *names, "kettleware"], 1))
+    assert list(map(tuple, found["alike"])) == [("kettleware", "kettlewares")]

@@ -19,8 +19,14 @@ from prodcat_index.encoders.registry import SCHEMES
 from prodcat_index.errors import QueryError
 from prodcat_index.evaluation.evaluate import evaluate
 from prodcat_index.index.product_index import ProductIndex
-from prodcat_index.reports.report import NEAREST, OF_QUEUE, Report, report
-from prodcat_index.reports.report_page import tabulate_report, write_report
+from prodcat_index.reports.report import (
+    NEAREST,
+    OF_QUEUE,
+    Report,
+    report,
+    tabulate_settings,
+    write_report,
+)
 
 SECRET = b"password: 12345 " * 20
 
@@ -91,7 +97,7 @@ def test_every_row_is_on_the_page_with_its_numbers(found: Report, html: str) -> 
 
 def test_what_was_evaluated_is_named(found: Report) -> None:
     """A figure without its split and seed cannot be made again."""
-    told = {str(what): str(value) for what, value in tabulate_report(found)["made"].rows}
+    told = {str(what): str(value) for what, value in tabulate_settings(found).rows}
     assert (
         told["catalogue"].replace("\xa0", " ")
         == "made-up cards (60 cards, 60 of them in 3 categories)"
@@ -181,7 +187,7 @@ def test_plain_labels_without_pictures_have_a_report(tmp_path: Path) -> None:
     text = " ".join(page.texts)
     assert "Nothing was confused." in text and "itself is not tuned" in text
     assert not [s for s in page.values("img", "src") if "jpeg" in s]
-    told = {str(what): str(value) for what, value in tabulate_report(found)["made"].rows}
+    told = {str(what): str(value) for what, value in tabulate_settings(found).rows}
     assert (told["split"], told["projection learned from labels"]) == ("by hand", "none")
     assert "learned" not in [row.name for row in found.evaluation.rows]
 

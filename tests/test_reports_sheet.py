@@ -46,7 +46,6 @@ from prodcat_index.reports.sheet import (
     RIGHT,
     WRONG,
     SheetRow,
-    Tile,
     draw_sheet,
     draw_strip,
     lay_out_sheet,
@@ -382,7 +381,7 @@ def test_a_strip_has_pictures_titles_ids_and_notes(monkeypatch: pytest.MonkeyPat
             drawn.append(self)
 
     monkeypatch.setattr(sheet, "Canvas", Recorded)
-    content = draw_strip([Tile("1", "Ковш", "", "Кухня"), Tile("2", "", "x.png")])
+    content = draw_strip([("1", "Ковш", "", "Кухня"), ("2", "", "x.png", "")])
     assert content.startswith(b"\xff\xd8")
     assert [t[2] for t in drawn[0].texts] == ["Ковш", "1", "Кухня", "no title", "2"]
     assert [path for *_, path in drawn[0].pictures] == ["", "x.png"]

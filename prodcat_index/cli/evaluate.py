@@ -95,7 +95,7 @@ def evaluate(
 
 def print_evaluation(evaluation: Evaluation) -> None:
     """Print the table of methods, then tables of the tuned index's mistakes and confidence."""
-    from prodcat_index.reports.evaluation_tables import tabulate_evaluation
+    from prodcat_index.reports.evaluation import tabulate_evaluation
 
     tables = tabulate_evaluation(evaluation)
     made, counts = evaluation.settings["splits"], evaluation.counts

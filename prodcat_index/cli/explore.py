@@ -56,7 +56,7 @@ def _summarize(found: Exploration) -> Iterator[dict[str, Any]]:
     yield _row(
         "duplicate groups of several categories", found.duplicates.groups_of_several_categories
     )
-    for kind, groups in vars(found.label_issues).items():
+    for kind, groups in found.label_issues.items():
         yield _row(f"labels alike in {DOUBTS[kind]}", len(groups))
     for name, text in found.languages.items():
         sampled = f" (of {text.read:,} read)" if text.read < text.texts else ""
@@ -96,7 +96,7 @@ def report(
         raise typer.BadParameter("--split is one split; leave out --repeat")
     from prodcat_index.cards.split import read_split
     from prodcat_index.reports.report import report as make_report
-    from prodcat_index.reports.report_page import write_report
+    from prodcat_index.reports.report import write_report
 
     folder = options.choose_index(index, index_option)
     page = output or Path(f"report-{folder.resolve().name}.html")

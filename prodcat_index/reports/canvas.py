@@ -22,9 +22,7 @@ FIELD, TRACK, BAR = "#EBEEF2", "#E4E9EF", "#6F8AA5"
 # Pixels: a picture alone in a page; room around pictures and between words; parts of a bar.
 THUMBNAIL, SPACE = 200, 6
 BAR_NAME, BAR_GAP, BAR_VALUE, BAR_THICKNESS, BAR_ROW = 100, 10, 48, 8, 20
-NO_PICTURE, NO_COSINE = "no picture", "none"
-# JPEG quality: thumbnails are many.
-THUMBNAIL_QUALITY = 80
+NO_COSINE = "none"
 
 
 @dataclass(frozen=True)
@@ -85,10 +83,10 @@ class Canvas:
             frame = (left, top, left + side - 1, top + side - 1)
             draw.rectangle(frame, style.WHITE if fitted else FIELD, style.LINE)
             if fitted:
-                inset = ((side - fitted.width) // 2, (side - fitted.height) // 2)
-                image.paste(fitted, (left + inset[0], top + inset[1]))
+                across, down = (side - fitted.width) // 2, (side - fitted.height) // 2
+                image.paste(fitted, (left + across, top + down))
             else:
-                texts.append((left + side // 2, top + side // 2, NO_PICTURE, SMALL, "mm"))
+                texts.append((left + side // 2, top + side // 2, "no picture", SMALL, "mm"))
         for x, y, text, font, anchor in texts:
             draw.text((x, y), text, font.colour, font.face, anchor)
         return image
@@ -121,7 +119,8 @@ def thumbnail(path: str) -> bytes | None:
     picture.thumbnail((THUMBNAIL, THUMBNAIL))
     # A photograph says where it was taken.
     picture.info.clear()
-    return encode_image(picture, "JPEG", quality=THUMBNAIL_QUALITY)
+    # A page has many thumbnails, so their quality is no higher than this.
+    return encode_image(picture, "JPEG", quality=80)
 
 
 def encode_image(image: Image, form: str, **options: Any) -> bytes:
@@ -186,10 +185,8 @@ class Column:
             self.canvas.text(self.right, self.top, NO_COSINE, SMALL, "ra")
         else:
             self.canvas.text(self.right, self.top, write_number(value), Font(SMALL.size), "ra")
-            left, top = (
-                self.left + name_width + BAR_GAP,
-                self.top + (SMALL.line - BAR_THICKNESS) // 2,
-            )
+            left = self.left + name_width + BAR_GAP
+            top = self.top + (SMALL.line - BAR_THICKNESS) // 2
             whole = self.right - BAR_VALUE - left
             self.canvas.box(left, top, whole, BAR_THICKNESS, TRACK)
             if length := round(whole * max(0.0, min(1.0, value))):

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from prodcat_index.reports import style
 from prodcat_index.reports.page import write_count, write_figure, write_percent
 from prodcat_index.reports.style import drawn_as
-from prodcat_index.types import Float64Array, Int64Array
+from prodcat_index.types import Int64Array
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
     from prodcat_index.reports.explore import Categories
-    from prodcat_index.reports.languages import Languages
+    from prodcat_index.reports.measurements import Languages
 
 
 # Inches of a bar, and of what is around the bars.
@@ -33,11 +33,9 @@ SMALLEST_DOT, LARGEST_DOT = 12.0, 400.0
 @drawn_as("missing.png")
 def draw_missing(figure: Figure, missing: Mapping[str, float]) -> str:
     """Draw the share of the cards that lack a value, column by column."""
-    axes = figure.add_subplot()
-    figure.set_figheight(FRAME + BAR * len(missing))
+    axes = style.add_rows(figure, list(map(style.axis_label, missing)), BAR, FRAME)
     axes.barh(range(len(missing)), 1.0, color=style.LINE, height=0.6)
     axes.barh(range(len(missing)), list(missing.values()), color=style.VERMILLION, height=0.6)
-    style.name_rows(axes, [style.axis_label(column) for column in missing])
     for place, share in enumerate(missing.values()):
         style.write_after(axes, 1.0, place, write_percent(share))
     _show_shares(axes, "cards without a value")
@@ -57,23 +55,22 @@ def draw_rank_sizes(figure: Figure, categories: Categories) -> str:
     axes.set(xlabel="rank of the category by size", ylabel="cards")
     style.show_counts(axes.xaxis, axes.yaxis)
     return (
-        f"Line on logarithmic scales: category sizes fall from {write_count(sizes[0])} cards to "
-        f"{write_count(sizes[-1])} over {write_count(len(sizes))} categories; the "
-        f"{write_count(half)} largest hold half of the cards."
+        f"Line on logarithmic scales: category sizes fall from {sizes[0]:,} cards to "
+        f"{sizes[-1]:,} over {len(sizes):,} categories; the {half:,} largest hold half of the "
+        "cards."
     )
 
 
 @drawn_as("largest-categories.png")
 def draw_largest(figure: Figure, sizes: Mapping[str, int]) -> str:
     """Draw the sizes of categories as bars."""
-    axes = figure.add_subplot()
-    figure.set_figheight(FRAME + BAR * len(sizes))
     names = [style.axis_label(category, style.shorten_path) for category in sizes]
+    axes = style.add_rows(figure, names, BAR, FRAME)
     counts = list(sizes.values())
-    style.draw_bars(axes, names, counts, list(map(write_count, counts)), style.BLUE)
+    style.draw_bars(axes, counts, list(map(write_count, counts)), style.BLUE)
     axes.set(xlabel="cards", xlim=(0, 1.12 * max(counts)))
     axes.xaxis.set_major_formatter("{x:,.0f}")
-    shown = "; ".join(f"{category} {write_count(size)}" for category, size in sizes.items())
+    shown = "; ".join(f"{category} {size:,}" for category, size in sizes.items())
     return f"Bars: cards of the largest categories. {shown}."
 
 
@@ -82,7 +79,10 @@ def draw_lengths(figure: Figure, name: str, lengths: Int64Array) -> str:
     """Draw a histogram of text lengths on a logarithmic scale."""
     axes = figure.add_subplot()
     figure.set_figheight(3.0)
-    axes.hist(lengths, bins=_bins(lengths).tolist(), color=style.BLUE)
+    # Edges lie between whole numbers, so that each length is in one bin.
+    edges = np.geomspace(lengths.min(), lengths.max() + 1, BINS + 1)
+    bins = np.unique(np.append(np.floor(edges), lengths.max() + 1)) - 0.5
+    axes.hist(lengths, bins=bins.tolist(), color=style.BLUE)
     axes.set(xscale="log", xlabel="characters", ylabel="cards")
     axes.yaxis.set_major_formatter("{x:,.0f}")
     median = float(np.median(lengths))
@@ -97,8 +97,7 @@ def draw_lengths(figure: Figure, name: str, lengths: Int64Array) -> str:
 @drawn_as("languages.png")
 def draw_languages(figure: Figure, columns: Mapping[str, Languages]) -> str:
     """Draw the shares of the languages in each column as one bar."""
-    axes = figure.add_subplot()
-    figure.set_figheight(FRAME + 0.5 + 0.4 * len(columns))
+    axes = style.add_rows(figure, list(map(style.axis_label, columns)), 0.4, FRAME + 0.5)
     shares = {name: column.shares for name, column in columns.items()}
     totals = sum((Counter[str](column) for column in shares.values()), Counter[str]())
     ranked = sorted(totals, key=lambda language: (-totals[language], language))
@@ -106,25 +105,22 @@ def draw_languages(figure: Figure, columns: Mapping[str, Languages]) -> str:
         language: np.array([column.get(language, 0.0) for column in shares.values()])
         for language in ranked[: len(style.PALETTE)]
     }
+    colours = [*style.PALETTE[: len(parts)], style.GREY, style.LINE]
     whole = np.array([sum(column.values()) for column in shares.values()])
     parts |= {"others": whole - sum(parts.values()), "undetermined": 1 - whole}
-    colours = [*style.PALETTE[: len(parts) - 2], style.GREY, style.LINE]
     left = np.zeros(len(columns))
     for (language, widths), colour in zip(parts.items(), colours, strict=True):
         if widths.max() > ROUNDING:
-            places = range(len(columns))
-            axes.barh(places, widths, left=left, color=colour, height=0.6, label=language)
+            look: dict[str, Any] = {"color": colour, "height": 0.6, "label": language}
+            axes.barh(range(len(columns)), widths, left=left, **look)
         left += widths
-    style.name_rows(axes, [style.axis_label(column) for column in columns])
     _show_shares(axes, "texts")
     axes.legend(**style.LEGEND_ABOVE, ncols=len(parts))
-    shown = "; ".join(f"{column} {_list_shares(part)}" for column, part in shares.items())
-    return f"Stacked bars: languages of each text column. {shown}."
-
-
-def _list_shares(shares: Mapping[str, float]) -> str:
-    shown = [f"{code} {write_percent(share)}" for code, share in list(shares.items())[:3]]
-    return ", ".join(shown) or "undetermined"
+    shown = []
+    for name, column in shares.items():
+        first = [f"{code} {write_percent(share)}" for code, share in list(column.items())[:3]]
+        shown.append(f"{name} {', '.join(first) or 'undetermined'}")
+    return f"Stacked bars: languages of each text column. {'; '.join(shown)}."
 
 
 @drawn_as("picture-sizes.png")
@@ -138,7 +134,7 @@ def draw_picture_sizes(figure: Figure, sizes: Int64Array) -> str:
         axes.axline((1, 1 / aspect), (2, 2 / aspect), color=style.NEUTRAL, lw=1, linestyle=":")
         start = max(low, low * aspect)
         place = (start, start / aspect)
-        axes.annotate(ratio, place, (18, 3), textcoords="offset points", color=style.GREY)
+        axes.annotate(ratio, place, (18, 3), color=style.GREY, **style.OFFSET)
     largest = int(counts.max())
     areas = SMALLEST_DOT + (LARGEST_DOT - SMALLEST_DOT) * (counts - 1) / max(largest - 1, 1)
     widths, heights = different.T
@@ -149,7 +145,7 @@ def draw_picture_sizes(figure: Figure, sizes: Int64Array) -> str:
     axes.set(xlabel="width, pixels", ylabel="height, pixels")
     style.show_counts(axes.xaxis, axes.yaxis)
     return (
-        f"Dots: width against height of {write_count(len(sizes))} pictures, {widths.min()} to "
+        f"Dots: width against height of {len(sizes):,} pictures, {widths.min()} to "
         f"{widths.max()} pixels wide and {heights.min()} to {heights.max()} pixels high."
     )
 
@@ -159,12 +155,6 @@ def _mark(axes: Axes, x: float, text: str) -> None:
     axes.axvline(x, color=style.VERMILLION, linestyle="--", linewidth=1)
     place = axes.get_xaxis_transform()
     axes.text(x, 1.02, text, color=style.VERMILLION, ha="center", transform=place)
-
-
-def _bins(lengths: Int64Array) -> Float64Array:
-    """Return edges between whole numbers, evenly spaced on a logarithmic scale."""
-    edges = np.geomspace(lengths.min(), lengths.max() + 1, BINS + 1)
-    return np.unique(np.append(np.floor(edges), lengths.max() + 1)) - 0.5
 
 
 def _show_shares(axes: Axes, label: str) -> None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields, is_dataclass
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
@@ -12,12 +12,13 @@ import numpy as np
 
 from prodcat_index.cards.card import IMAGE, Catalogue
 from prodcat_index.cards.cleaning import column_texts
-from prodcat_index.reports.label_issues import LabelIssues, find_label_issues
-from prodcat_index.reports.languages import Languages, detect_languages
 from prodcat_index.reports.measurements import (
+    LabelIssues,
+    Languages,
     Pictures,
     TextLengths,
-    as_json,
+    detect_languages,
+    find_label_issues,
     measure_pictures,
     measure_texts,
 )
@@ -78,8 +79,11 @@ def count_categories(labels: Iterable[str]) -> Categories:
     counts = Counter(label for label in labels if label)
     ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
     sizes, cards = [size for _, size in ranked], counts.total()
-    depths = Counter(label.count(CATEGORY_SEPARATOR) + 1 for label in counts)
-    deep_cards = Counter(label.count(CATEGORY_SEPARATOR) + 1 for label in counts.elements())
+    by_depth: dict[int, dict[str, int]] = {}
+    for parts, size in sorted((label.count(CATEGORY_SEPARATOR) + 1, n) for label, n in ranked):
+        depth = by_depth.setdefault(parts, {"categories": 0, "cards": 0})
+        depth["categories"] += 1
+        depth["cards"] += size
     sums = enumerate(accumulate(sizes), start=1)
     return Categories(
         sizes=dict(ranked),
@@ -90,10 +94,7 @@ def count_categories(labels: Iterable[str]) -> Categories:
         with_one_card=sum(size == 1 for size in sizes),
         with_fewer_than_4_cards=sum(size < 4 for size in sizes),
         largest_that_hold_half_of_the_cards=next((n for n, held in sums if 2 * held >= cards), 0),
-        by_depth={
-            parts: {"categories": depths[parts], "cards": deep_cards[parts]}
-            for parts in sorted(depths)
-        },
+        by_depth=by_depth,
     )
 
 
@@ -132,16 +133,16 @@ def describe_duplicates(catalogue: Catalogue, groups: Groups) -> DuplicateGroups
         found.append(DuplicateGroup(rows, len(rows), named, categories))
     mixed = [group for group in found if len(group.categories) > 1]
     cards = sum(group.cards for group in found)
-    by_rule = {rule: _members(codes) for rule, codes in groups.by_rule.items()}
+    by_rule = {}
+    for rule, codes in groups.by_rule.items():
+        members = _members(codes)
+        by_rule[rule] = {"groups": len(members), "cards": sum(map(len, members))}
     return DuplicateGroups(
         groups=len(found),
         cards=cards,
         superfluous=cards - len(found),
         groups_of_several_categories=len(mixed),
-        by_rule={
-            rule: {"groups": len(members), "cards": sum(map(len, members))}
-            for rule, members in by_rule.items()
-        },
+        by_rule=by_rule,
         largest=found[:LISTED_GROUPS],
         of_several_categories=mixed[:LISTED_GROUPS],
         notes=[str(finding) for finding in groups.findings],
@@ -178,7 +179,7 @@ class Exploration:
     duplicates
         Groups of duplicates and variants.
     label_issues
-        Labels that look like two names of one category.
+        Reason -> groups of labels that look like two names of one category, with their sizes.
     samples
         Largest categories -> rows of some of their cards.
     """
@@ -205,7 +206,7 @@ class Exploration:
 
     def as_dict(self) -> dict[str, Any]:
         """Return all numbers, and the cards and labels that are named, as JSON takes them."""
-        record: dict[str, Any] = as_json(
+        return as_json(
             {
                 "source": self.catalogue.source,
                 **self.counts,
@@ -219,7 +220,15 @@ class Exploration:
                 "findings": list(map(str, self.catalogue.findings)),
             }
         )
-        return record
+
+
+def as_json(value: Any) -> Any:
+    """Turn records into dictionaries of the fields that `repr` shows, as JSON takes them."""
+    if is_dataclass(value):
+        return {f.name: as_json(getattr(value, f.name)) for f in fields(value) if f.repr}
+    if isinstance(value, Mapping):
+        return {str(name): as_json(part) for name, part in value.items()}
+    return [as_json(part) for part in value] if isinstance(value, list | tuple) else value
 
 
 def explore(catalogue: Catalogue, groups: Groups | None = None) -> Exploration:
@@ -256,7 +265,7 @@ def explore(catalogue: Catalogue, groups: Groups | None = None) -> Exploration:
     )
 
 
-def _sample(catalogue: Catalogue, categories: Sequence[str]) -> dict[str, tuple[int, ...]]:
+def _sample(catalogue: Catalogue, categories: Iterable[str]) -> dict[str, tuple[int, ...]]:
     """Choose cards of categories, only cards with pictures where there are any."""
     rows: dict[str, list[int]] = {category: [] for category in categories}
     for row, label in enumerate(catalogue.values("category")):

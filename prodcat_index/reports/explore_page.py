@@ -13,7 +13,7 @@ from prodcat_index.errors import ProdcatError
 from prodcat_index.files import check_output_folder
 from prodcat_index.reports import catalogue_figures as figures
 from prodcat_index.reports.explore import DuplicateGroup, Exploration
-from prodcat_index.reports.measurements import Extreme, TextLengths
+from prodcat_index.reports.measurements import Extreme
 from prodcat_index.reports.page import (
     Table,
     excerpt,
@@ -24,7 +24,7 @@ from prodcat_index.reports.page import (
     write_file,
     write_percent,
 )
-from prodcat_index.reports.sheet import Tile, draw_strip
+from prodcat_index.reports.sheet import draw_strip
 from prodcat_index.reports.style import Picture
 from prodcat_index.types import CATEGORY_SEPARATOR
 
@@ -91,8 +91,9 @@ def write_exploration(exploration: Exploration, folder: str | Path) -> Path:
         tables=tabulate_exploration(exploration),
     )
     # An earlier exploration may have had more pictures.
-    for old in chain.from_iterable((target / PICTURES).glob(kind) for kind in ("*.png", "*.jpg")):
-        old.unlink()
+    for old in (target / PICTURES).glob("*"):
+        if old.suffix in (".png", ".jpg"):
+            old.unlink()
     for picture in chain.from_iterable(drawn.values()):
         write_file(target / PICTURES / picture.file_name, picture.content)
     numbers = json.dumps(exploration.as_dict(), ensure_ascii=False, indent=2)
@@ -104,7 +105,6 @@ def write_exploration(exploration: Exploration, folder: str | Path) -> Path:
 def tabulate_exploration(exploration: Exploration) -> dict[str, Table]:
     """Make the tables of an exploration; that of a text column is named ``text NAME``."""
     categories, pictures = exploration.categories, exploration.pictures
-    duplicates = exploration.duplicates
     languages = [
         (name, language, count, count / column.read)
         for name, column in exploration.languages.items()
@@ -113,7 +113,6 @@ def tabulate_exploration(exploration: Exploration) -> dict[str, Table]:
     ]
     scales = {"width": pictures.width, "height": pictures.height}
     scales["aspect ratio"] = pictures.aspect_ratio
-    spreads = [(name, *list(vars(s).values())[1:]) for name, s in scales.items() if s]
     tables = {
         "columns": Table(
             "Cards with and without a value, column by column",
@@ -138,35 +137,29 @@ def tabulate_exploration(exploration: Exploration) -> dict[str, Table]:
         "pictures": Table(
             "Width and height in pixels, aspect ratio as width / height",
             ("", "least", "5 %", "median", "95 %", "most", "outliers"),
-            spreads,
+            [(name, *list(vars(s).values())[1:]) for name, s in scales.items() if s],
         ),
         "rules": Table(
             "What joins the cards; a group may be joined by several",
             ("rule", "groups", "cards"),
-            [(rule, *numbers.values()) for rule, numbers in duplicates.by_rule.items()],
+            [(rule, *n.values()) for rule, n in exploration.duplicates.by_rule.items()],
         ),
     }
-    for name, text in exploration.texts.items():
-        tables[f"text {name}"] = _tabulate_text(name, exploration.catalogue.values(name), text)
-    for reason, groups in vars(exploration.label_issues).items():
-        tables[reason] = _tabulate_issues(groups)
+    for name, lengths in exploration.texts.items():
+        texts, ends = exploration.catalogue.values(name), ("shortest", "longest")
+        cards = [
+            (end, card.id, card.value, excerpt(texts[card.row], EXCERPT))
+            for end in ends
+            for card in getattr(lengths, end)
+        ]
+        heads = ("", "card", "characters", "text")
+        tables[f"text {name}"] = Table(f"Shortest and longest {name}", heads, cards)
+    for reason, groups in exploration.label_issues.items():
+        listed = groups[:LISTED_LABELS]
+        rows = [(BETWEEN.join(g), BETWEEN.join(map(write_count, g.values()))) for g in listed]
+        caption = f"{len(listed)} of {len(groups)}, those with most cards first"
+        tables[reason] = Table(caption, ("labels", "cards of each"), rows)
     return tables
-
-
-def _tabulate_text(name: str, texts: Sequence[str], lengths: TextLengths) -> Table:
-    rows = [
-        (end, card.id, card.value, excerpt(texts[card.row], EXCERPT))
-        for end, cards in (("shortest", lengths.shortest), ("longest", lengths.longest))
-        for card in cards
-    ]
-    return Table(f"Shortest and longest {name}", ("", "card", "characters", "text"), rows)
-
-
-def _tabulate_issues(groups: Sequence[dict[str, int]]) -> Table:
-    listed = groups[:LISTED_LABELS]
-    rows = [(BETWEEN.join(g), BETWEEN.join(map(write_count, g.values()))) for g in listed]
-    caption = f"{len(listed)} of {len(groups)}, those with most cards first"
-    return Table(caption, ("labels", "cards of each"), rows)
 
 
 def draw_exploration(exploration: Exploration) -> dict[str, list[Picture]]:
@@ -178,28 +171,29 @@ def draw_exploration(exploration: Exploration) -> dict[str, list[Picture]]:
     emptiest = sorted(exploration.columns, key=lambda column: -column.missing)[:EMPTIEST]
     missing = {column.name: column.missing_share for column in emptiest if column.missing}
     languages = {name: column for name, column in exploration.languages.items() if column.read}
-    sizes, extremes = exploration.pictures.sizes, exploration.pictures.extremes
+    pictures, duplicates = exploration.pictures, exploration.duplicates
+    mixed = duplicates.of_several_categories
     drawn = {
         "missing": [figures.draw_missing(missing)] if missing else [],
         "rank_sizes": [figures.draw_rank_sizes(categories)] if categories.count else [],
         "largest": [figures.draw_largest(categories.largest)] if categories.count else [],
         "languages": [figures.draw_languages(languages)] if languages else [],
-        "picture_sizes": [figures.draw_picture_sizes(sizes)] if len(sizes) else [],
-        "extremes": [_draw_extremes(catalogue, *end) for end in extremes.items() if end[1]],
-        "largest_groups": _draw_groups(catalogue, "group", exploration.duplicates.largest),
-        "mixed_groups": _draw_groups(
-            catalogue, "mixed-group", exploration.duplicates.of_several_categories
-        ),
+        "picture_sizes": [figures.draw_picture_sizes(pictures.sizes)] if pictures.readable else [],
+        "extremes": [
+            _draw_extremes(catalogue, *end) for end in pictures.extremes.items() if end[1]
+        ],
+        "largest_groups": _draw_groups(catalogue, "group", duplicates.largest),
+        "mixed_groups": _draw_groups(catalogue, "mixed-group", mixed),
         "samples": [],
     }
     for number, (name, text) in enumerate(exploration.texts.items(), start=1):
         drawn[f"text {name}"] = []
         if text.characters:
-            file_name = f"text-{number}-lengths.png"
-            picture = replace(figures.draw_lengths(name, text.lengths), file_name=file_name)
-            drawn[f"text {name}"].append(picture)
+            picture = figures.draw_lengths(name, text.lengths)
+            named = replace(picture, file_name=f"text-{number}-lengths.png")
+            drawn[f"text {name}"].append(named)
     for number, (category, rows) in enumerate(exploration.samples.items(), start=1):
-        heading = f"{category} ({write_count(categories.sizes[category])})"
+        heading = f"{category} ({categories.sizes[category]:,})"
         drawn["samples"].append(_draw_strip(catalogue, f"sample-{number:02}", heading, rows))
     return drawn
 
@@ -233,9 +227,8 @@ def _draw_groups(
 def _draw_strip(
     catalogue: Catalogue, name: str, heading: str, rows: Sequence[int], notes: Sequence[str] = ()
 ) -> Picture:
-    cards = catalogue.cards.iloc[list(rows)]
-    titles = cards["title"] if "title" in cards else [""] * len(rows)
-    columns = zip(cards["id"], titles, cards[IMAGE], notes or [""] * len(rows), strict=True)
-    tiles = [Tile(*card) for card in columns]
-    shown = "; ".join(f"{tile.id} {excerpt(tile.title, ALT_TITLE)}".strip() for tile in tiles)
+    ids, titles, images = (catalogue.values(column) for column in ("id", "title", IMAGE))
+    notes = notes or [""] * len(rows)
+    tiles = [(ids[r], titles[r], images[r], note) for r, note in zip(rows, notes, strict=True)]
+    shown = "; ".join(f"{id} {excerpt(title, ALT_TITLE)}".strip() for id, title, *_ in tiles)
     return Picture(f"{name}.jpg", draw_strip(tiles), f"{heading}: {shown}.", heading)

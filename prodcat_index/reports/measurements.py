@@ -1,12 +1,14 @@
-"""Measurements of the texts and pictures of a catalogue: quantiles, outliers, extreme cards."""
+"""What is measured in texts, pictures and labels: lengths, sizes, languages, similar names."""
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields, is_dataclass
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -15,23 +17,43 @@ from prodcat_index.cards.card import IMAGE, Catalogue
 from prodcat_index.cards.pictures import Header, read_header
 from prodcat_index.errors import PictureError
 from prodcat_index.progress import progress_bar
-from prodcat_index.types import BoolArray, Int64Array
+from prodcat_index.types import (
+    CATEGORY_SEPARATOR,
+    BoolArray,
+    Float32Array,
+    Float64Array,
+    Int64Array,
+    chunks,
+    evenly_spaced,
+)
 
 QUANTILES = (0.0, 0.05, 0.5, 0.95, 1.0)
 # Tukey's fence for what is far out, in interquartile ranges.
 FENCE = 3.0
 EXTREMES = 5
 
+LANGUAGE_MODEL = "data/model.npz.xz"
+# More texts, or more letters of each, change the shares by less than they can be trusted.
+MOST_TEXTS, READ = 20_000, 500
+FEWEST_LETTERS = 3
+# Probability from which a text counts for a language.
+SURE = 0.5
+# The estimate of the mixture ends when no frequency changes by more than this, or here.
+SETTLED, ROUNDS = 1e-4, 100
 
-def as_json(value: Any) -> Any:
-    """Turn records into dictionaries of the fields that `repr` shows, as JSON takes them."""
-    if is_dataclass(value):
-        return {f.name: as_json(getattr(value, f.name)) for f in fields(value) if f.repr}
-    if isinstance(value, Mapping):
-        return {str(name): as_json(part) for name, part in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [as_json(part) for part in value]
-    return value
+MOST_EDITS = 2
+# In shorter names one letter makes another word: "tap", "tape", "cap".
+LETTERS_PER_EDIT = 5
+# Comparing every pair of more names than this takes minutes.
+MOST_NAMES = 10_000
+# Names whose distances to all others are in memory at once.
+CHUNK = 500
+DIGITS = re.compile(r"\d+")
+# + and # are kept, for C++ is not C#.
+MARKS = re.compile(r"(?:[^\w+#]|_)+")
+
+# Reason -> groups of labels with their numbers of cards.
+LabelIssues: TypeAlias = dict[str, tuple[dict[str, int], ...]]
 
 
 @dataclass(frozen=True)
@@ -66,10 +88,8 @@ def spread_of(values: npt.ArrayLike) -> Spread | None:
 
 
 def is_outlier(values: npt.ArrayLike) -> BoolArray:
-    """Mark the numbers beyond Tukey's far fences on a logarithmic scale."""
+    """Mark the numbers, at least one, beyond Tukey's far fences on a logarithmic scale."""
     logs = np.log(np.asarray(values, dtype=np.float64))
-    if not logs.size:
-        return np.zeros(0, dtype=bool)
     first, third = np.quantile(logs, (0.25, 0.75))
     # Among equal values the reach is 0: one that differs by rounding alone is no outlier.
     reach = FENCE * (third - first) + 1e-9
@@ -132,20 +152,26 @@ class Pictures:
 
 def measure_pictures(catalogue: Catalogue) -> Pictures:
     """Read the size and format of every picture, without decoding any."""
-    paths, ids = catalogue.values(IMAGE), catalogue.ids
-    by_path = _read_headers(sorted(set(filter(None, paths))))
+    ids, paths = catalogue.ids, catalogue.values(IMAGE)
+    named = [row for row, path in enumerate(paths) if path]
+    # Cards may share a picture.
+    read = cache(_read_header)
     headers: dict[int, Header] = {}
     unreadable: dict[str, list[str]] = {}
-    for row, path in enumerate(paths):
-        found = by_path.get(path)
-        if isinstance(found, Header):
-            headers[row] = found
-        elif found:
-            unreadable.setdefault(found, []).append(ids[row])
+    with warnings.catch_warnings(), progress_bar(len(named), "picture sizes", "picture") as bar:
+        # What Pillow warns of, the reasons tell.
+        warnings.filterwarnings("ignore", module="PIL")
+        for row in named:
+            found = read(paths[row])
+            if isinstance(found, Header):
+                headers[row] = found
+            else:
+                unreadable.setdefault(found, []).append(ids[row])
+            bar.update()
     rows = list(headers)
     sizes = np.array([(h.width, h.height) for h in headers.values()], np.int64).reshape(-1, 2)
     width, height = sizes.T
-    aspect = width / height
+    pixels, aspect = width * height, width / height
     return Pictures(
         sizes=sizes,
         readable=len(sizes),
@@ -155,24 +181,157 @@ def measure_pictures(catalogue: Catalogue) -> Pictures:
         height=spread_of(height),
         aspect_ratio=spread_of(aspect),
         extremes={
-            "fewest_pixels": find_extremes(width * height, rows, ids, most=False),
-            "most_pixels": find_extremes(width * height, rows, ids, most=True),
+            "fewest_pixels": find_extremes(pixels, rows, ids, most=False),
+            "most_pixels": find_extremes(pixels, rows, ids, most=True),
             "widest": find_extremes(aspect, rows, ids, most=True),
             "tallest": find_extremes(aspect, rows, ids, most=False),
         },
     )
 
 
-def _read_headers(paths: Sequence[str]) -> dict[str, Header | str]:
-    """Return the header of each picture, or why it cannot be read."""
-    found: dict[str, Header | str] = {}
-    with warnings.catch_warnings(), progress_bar(len(paths), "picture sizes", "picture") as bar:
-        # What Pillow warns of, the reasons tell.
-        warnings.filterwarnings("ignore", module="PIL")
-        for path in paths:
-            try:
-                found[path] = read_header(path)
-            except PictureError as error:
-                found[path] = str(error)
+def _read_header(path: str) -> Header | str:
+    try:
+        return read_header(path)
+    except PictureError as error:
+        return str(error)
+
+
+@dataclass(frozen=True)
+class Languages:
+    """Languages of the texts of a column, by their ISO 639 codes."""
+
+    texts: int
+    read: int  # a sample of these
+    counts: dict[str, int] = field(repr=False)  # of those read; the most frequent first
+    shares: dict[str, float]
+    undetermined: float  # share of those read
+
+    @property
+    def with_undetermined(self) -> dict[str, int]:
+        """Numbers of texts read by language, those of an undetermined one last."""
+        return {**self.counts, "undetermined": self.read - sum(self.counts.values())}
+
+
+def detect_languages(catalogue: Catalogue) -> dict[str, Languages]:
+    """Detect the languages of every text column."""
+    texts = {name: list(filter(None, catalogue.values(name))) for name in catalogue.text_modalities}
+    read = {
+        name: [values[row] for row in evenly_spaced(len(values), MOST_TEXTS, endpoint=False)]
+        for name, values in texts.items()
+    }
+    # All columns at once: the mixture is that of the catalogue.
+    codes = iter(_detect([text for values in read.values() for text in values]))
+    languages = {}
+    for name, values in read.items():
+        found = Counter(next(codes) for _ in values)
+        undetermined = found.pop("", 0) / max(len(values), 1)
+        counts = dict(found.most_common())
+        shares = {code: count / len(values) for code, count in counts.items()}
+        languages[name] = Languages(len(texts[name]), len(values), counts, shares, undetermined)
+    return languages
+
+
+def _detect(texts: Sequence[str]) -> list[str]:
+    """Return the language of each text, empty where it is undetermined."""
+    from py3langid.langid import LanguageIdentifier
+
+    codes = [""] * len(texts)
+    letters = [sum(letter.isalpha() for letter in text[:READ]) for text in texts]
+    rows = [row for row, count in enumerate(letters) if count >= FEWEST_LETTERS]
+    if not rows:
+        return codes
+    identifier = LanguageIdentifier.from_model_file(LANGUAGE_MODEL, norm_probs=True)
+    likelihoods = np.zeros((len(rows), len(identifier.labels)), dtype=np.float32)
+    with progress_bar(len(rows), "languages", "text") as bar:
+        for place, row in enumerate(rows):
+            ranked = dict(identifier.rank(texts[row][:READ]))
+            likelihoods[place] = [ranked[label] for label in identifier.labels]
             bar.update()
-    return found
+    for row, probabilities in zip(rows, adapt_to_mixture(likelihoods), strict=True):
+        best = int(probabilities.argmax())
+        codes[row] = identifier.labels[best] if probabilities[best] >= SURE else ""
+    return codes
+
+
+def adapt_to_mixture(likelihoods: Float32Array) -> Float64Array:
+    """Weigh each row of likelihoods, shape (texts, classes), by the frequencies of the classes.
+
+    One by one, a title such as "Кран шаровой" is as good Bulgarian as Russian; the frequencies,
+    estimated by expectation and maximisation, decide.
+    """
+    frequencies = np.full(likelihoods.shape[1], 1 / likelihoods.shape[1])
+    for _ in range(ROUNDS):
+        weighed = likelihoods * frequencies
+        weighed /= weighed.sum(axis=1, keepdims=True)
+        before, frequencies = frequencies, weighed.mean(axis=0)
+        if np.abs(frequencies - before).max() < SETTLED:
+            break
+    return weighed
+
+
+def find_label_issues(sizes: Mapping[str, int]) -> LabelIssues:
+    """Find labels that may be two names of one category, among labels with their sizes.
+
+    Returns groups by the reason to look at them, the largest group and label first.
+    """
+
+    def rank(groups: Iterable[list[str]]) -> tuple[dict[str, int], ...]:
+        ranked = [sorted(group, key=lambda label: (-sizes[label], label)) for group in groups]
+        ranked.sort(key=lambda group: (-sum(sizes[label] for label in group), group))
+        return tuple({label: sizes[label] for label in group} for group in ranked)
+
+    leaves = _group(sizes, _leaf_key)
+    several = [group for group in leaves if len(set(map(spelling_key, group))) > 1]
+    return {
+        # Equal but for case, spaces, ё and punctuation.
+        "spelling": rank(_group(sizes, spelling_key)),
+        # The same last part under different paths.
+        "leaf": rank(several),
+        # Last parts that differ by a letter or two.
+        "alike": rank(_alike(sizes)),
+    }
+
+
+def spelling_key(label: str) -> str:
+    """Return what is left of a label without case, white space, ё and punctuation."""
+    parts = label.casefold().replace("ё", "е").split(CATEGORY_SEPARATOR)
+    return CATEGORY_SEPARATOR.join(MARKS.sub(_keep_between_digits, part) or part for part in parts)
+
+
+def _keep_between_digits(marks: re.Match[str]) -> str:
+    """Keep what parts two numbers: 1/2 is not 12."""
+    before, after = marks.string[: marks.start()], marks.string[marks.end() :]
+    return marks[0].strip() or " " if before[-1:].isdigit() and after[:1].isdigit() else ""
+
+
+def _leaf_key(label: str) -> str:
+    return spelling_key(label.rpartition(CATEGORY_SEPARATOR)[2])
+
+
+def _group(labels: Iterable[str], key: Callable[[str], str]) -> list[list[str]]:
+    groups: dict[str, list[str]] = {}
+    for label in labels:
+        groups.setdefault(key(label), []).append(label)
+    return [group for group in groups.values() if len(group) > 1]
+
+
+def _alike(labels: Iterable[str]) -> Iterator[list[str]]:
+    """Yield pairs of labels whose last parts are a few edits apart, and equal in their numbers."""
+    from rapidfuzz import process
+    from rapidfuzz.distance.Levenshtein import distance
+
+    by_leaf: dict[str, str] = {}
+    for label in labels:
+        by_leaf.setdefault(_leaf_key(label), label)
+    names = [name for name in by_leaf if len(name) >= LETTERS_PER_EDIT][:MOST_NAMES]
+    allowed = np.array([min(len(name) // LETTERS_PER_EDIT, MOST_EDITS) for name in names])
+    for chunk in chunks(len(names), CHUNK):
+        # Distances beyond the limit are cut off, and so fit into a byte.
+        edits = process.cdist(
+            names[chunk], names, scorer=distance, score_cutoff=MOST_EDITS, dtype=np.uint8
+        )
+        close = edits <= np.minimum(allowed[chunk, None], allowed)
+        for row, column in np.argwhere(close):
+            one, other = names[chunk.start + row], names[column]
+            if chunk.start + row < column and DIGITS.findall(one) == DIGITS.findall(other):
+                yield [by_leaf[one], by_leaf[other]]

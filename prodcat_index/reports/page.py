@@ -6,14 +6,10 @@ from base64 import b64encode
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
 from prodcat_index.errors import ProdcatError
 from prodcat_index.reports.style import ELLIPSIS, Picture
-
-if TYPE_CHECKING:
-    from jinja2 import Environment
-
 
 TEMPLATES = Path(__file__).parent / "templates"
 MEDIA_TYPES = {".png": "image/png", ".jpg": "image/jpeg"}
@@ -76,15 +72,11 @@ class Table:
 def data_uri(picture: Picture) -> str:
     """Return an address that holds the picture itself."""
     media_type = MEDIA_TYPES[Path(picture.file_name).suffix]
-    return f"data:{media_type};base64,{b64encode(picture.content).decode('ascii')}"
+    return f"data:{media_type};base64,{b64encode(picture.content).decode()}"
 
 
 def render_page(template: str, **values: Any) -> str:
     """Fill in a template."""
-    return _environment().get_template(template).render(values)
-
-
-def _environment() -> Environment:
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(
@@ -103,7 +95,7 @@ def _environment() -> Environment:
         excerpt=excerpt,
         data_uri=data_uri,
     )
-    return environment
+    return environment.get_template(template).render(values)
 
 
 def write_file(file: Path, content: str | bytes) -> None:

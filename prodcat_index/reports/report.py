@@ -1,23 +1,42 @@
-"""Evaluating the catalogue of an index, and choosing the cards that are worth a look."""
+"""Evaluating the catalogue of an index, and writing a page of it that needs nothing beside it."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+from statistics import mean
+from typing import TYPE_CHECKING, Any
 
+from prodcat_index import __version__
 from prodcat_index.cards.card import IMAGE
+from prodcat_index.cards.cleaning import tidy
 from prodcat_index.evaluation.evaluate import evaluate
-from prodcat_index.evaluation.result import Evaluation
+from prodcat_index.evaluation.result import Evaluation, Row
 from prodcat_index.index.product_index import ProductIndex
+from prodcat_index.index.storage import PACKAGES
+from prodcat_index.reports import evaluation as figures
+from prodcat_index.reports.canvas import thumbnail
+from prodcat_index.reports.page import (
+    Table,
+    excerpt,
+    render_page,
+    write_counted,
+    write_figure,
+    write_file,
+    write_percent,
+)
+from prodcat_index.reports.style import Picture
+from prodcat_index.reports.tuning_figures import draw_tuning
 from prodcat_index.voting.breakdown import Confusion
 from prodcat_index.voting.metrics import RiskCoverage
 from prodcat_index.voting.prediction import Neighbour
 from prodcat_index.voting.thresholds import check_share
+from prodcat_index.voting.vote import VoteParameters
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from prodcat_index.cards.split import Split
     from prodcat_index.index.parts import IndexParts
 
@@ -27,7 +46,17 @@ OF_CONFUSION, OF_QUEUE, NEAREST = 2, 12, 4
 FIRST_SPLIT = 1
 # Shares of the vote below this are written as nothing.
 LEAST_SHARE = 0.001
-PRECISION = 0.95
+CONTENTS = {
+    "made": "What was evaluated",
+    "scores": "Scores",
+    "confidence": "Confidence",
+    "sizes": "By the size of the category",
+    "tree": "In the tree of categories",
+    "confusions": "Worst confusions",
+    "review": "Least confident answers",
+    "tuning": "Tuning",
+}
+ALT_TITLE = 60
 
 
 @dataclass(frozen=True)
@@ -98,7 +127,7 @@ def report(
     repeat: int = 1,
     seed: int = 0,
     baselines: bool = True,
-    precision: float = PRECISION,
+    precision: float = 0.95,
     allow_trained_on: bool = False,
 ) -> Report:
     """Evaluate an index by its own catalogue.
@@ -161,33 +190,27 @@ def find_examples(evaluation: Evaluation) -> Examples:
         cards[(cards["true"] == c.true) & (cards["predicted"] == c.predicted)][::-1][:OF_CONFUSION]
         for c in evaluation.confusions
     ]
-    queue = cards[:OF_QUEUE]
-    shown = [*confused, queue]
+    shown = [some.to_dict(orient="records") for some in (*confused, cards[:OF_QUEUE])]
     # A card without an answer has nothing to search by, so it has no neighbour.
-    answered = {id for some in shown for id in some.loc[some["predicted"] != "", "id"]}
+    answered = {card["id"] for some in shown for card in some if card["predicted"]}
     nearest = _search_training_part(evaluation, answered) if answered else {}
     catalogue = evaluation.catalogue
     columns = zip(catalogue.ids, catalogue.values("title"), catalogue.values(IMAGE), strict=True)
     own = {id: (id, title, image) for id, title, image in columns}
 
-    def make(some: pd.DataFrame) -> list[Example]:
-        return [
-            Example(
-                *own[card["id"]],
-                true=card["true"],
-                predicted=card["predicted"],
-                confidence=card["sure"],
-                alternatives=[
-                    ranked
-                    for ranked in zip(card["top5"], card["top5_shares"], strict=True)
-                    if ranked[1] >= LEAST_SHARE
-                ],
-                neighbours=nearest.get(card["id"], ()),
-            )
-            for card in some.to_dict(orient="records")
-        ]
+    def make(card: Mapping[Any, Any]) -> Example:
+        ranked = zip(card["top5"], card["top5_shares"], strict=True)
+        return Example(
+            *own[card["id"]],
+            true=card["true"],
+            predicted=card["predicted"],
+            confidence=card["sure"],
+            alternatives=[(name, share) for name, share in ranked if share >= LEAST_SHARE],
+            neighbours=nearest.get(card["id"], ()),
+        )
 
-    return Examples([make(some) for some in confused], make(queue))
+    *confusions, queue = ([make(card) for card in some] for some in shown)
+    return Examples(confusions, queue)
 
 
 def _search_training_part(evaluation: Evaluation, ids: set[str]) -> dict[str, Sequence[Neighbour]]:
@@ -203,3 +226,110 @@ def _search_training_part(evaluation: Evaluation, ids: set[str]) -> dict[str, Se
     weights = evaluation.tuned.settings[0]["weights"]
     predictions = index.predict(listings, k=NEAREST, weights=weights)
     return {prediction.id: prediction.neighbours for prediction in predictions}
+
+
+def write_report(report: Report, file: str | Path) -> Path:
+    """Write a report into an HTML file with all pictures inside.
+
+    Parameters
+    ----------
+    report
+        The report to write.
+    file
+        The file; an existing file is replaced, a missing folder is created.
+
+    Returns
+    -------
+    pathlib.Path
+        The file.
+
+    Raises
+    ------
+    ProdcatError
+        If the file cannot be written.
+    """
+    evaluation, drawn = report.evaluation, draw_report(report)
+    tables = {"made": tabulate_settings(report), **figures.tabulate_evaluation(evaluation)}
+    missing = {"tree"} - set(tables) | {"tuning"} - set(drawn)
+    page = render_page(
+        "report.html",
+        title=f"Report on {Path(evaluation.catalogue.source).name}",
+        contents={id: heading for id, heading in CONTENTS.items() if id not in missing},
+        found=report,
+        evaluation=evaluation,
+        drawn=drawn,
+        draw_card=cache(_draw_card),
+        tables=tables,
+        coverage=figures.coverage_at(report.curve, report.precision),
+        describe_lead=_describe_lead,
+    )
+    write_file(Path(file), page)
+    return Path(file)
+
+
+def tabulate_settings(report: Report) -> Table:
+    """Make the table of what was evaluated, and how."""
+    evaluation, settings = report.evaluation, report.evaluation.settings
+    parts, tuned = report.parts, evaluation.tuned.settings[0]
+    weights = ", ".join(f"{name} {write_figure(w)}" for name, w in tuned["weights"].items())
+    vote = VoteParameters(**{name: tuned[name] for name in vars(VoteParameters())})
+    labelled = write_figure(parts.labels.labelled.sum())
+    size = (
+        f"{write_counted(len(parts.catalogue), 'card')}, {labelled} of them in "
+        f"{write_counted(len(parts.labels.names), 'category', 'categories')}"
+    )
+    packages = {"prodcat-index": __version__} | {name: version(name) for name in PACKAGES}
+    unreachable = evaluation.tuned.mean("unreachable_share") or 0.0
+    rows = {
+        "catalogue": f"{evaluation.catalogue.source} ({size})",
+        "split": settings["splits"][0],
+        "number of splits": str(len(evaluation.splits)),
+        "training cards": _write_mean([count["train"] for count in evaluation.counts]),
+        "test cards": _write_mean([count["test"] for count in evaluation.counts]),
+        "test cards of categories that training does not have": write_percent(unreachable),
+        "seed": str(settings["seed"]),
+        "tuned for": settings["objective"],
+        "found by tuning, first split": f"weights {weights}; {vote.describe()}",
+        **{f"encoder of {block.name}": block.slot.spec for block in parts.blocks},
+        "projection learned from labels": settings["projection"],
+        "versions": ", ".join(f"{name} {number}" for name, number in packages.items()),
+    }
+    return Table("Settings of the evaluation", ("setting", "value"), list(rows.items()))
+
+
+def _write_mean(counts: list[int]) -> str:
+    return write_figure(mean(counts)) + (" on average" if len(set(counts)) > 1 else "")
+
+
+def _describe_lead(row: Row, evaluation: Evaluation) -> str:
+    """Describe the lead of a row over the tuned one; empty for that row itself."""
+    if row.lead is None:
+        return ""
+    lead = row.weighted_f1 - evaluation.tuned.weighted_f1
+    within = f"({row.lead.low:+.3f} to {row.lead.high:+.3f})".replace("-", "−")
+    if row.verdict == "tie":
+        return f"tie: {lead:+.3f} lies inside the noise ".replace("-", "−") + within
+    return f"{row.verdict} by {abs(lead):.3f} {within}"
+
+
+def draw_report(report: Report) -> dict[str, Picture]:
+    """Draw the figures of a report; one without data is left out."""
+    evaluation, parts = report.evaluation, report.parts
+    drawn = {
+        "f1": figures.draw_f1(evaluation.rows),
+        "reliability": figures.draw_reliability(evaluation.confidence),
+        "risk": figures.draw_risk(report.curve, report.precision),
+        "buckets": figures.draw_buckets(evaluation.buckets),
+    }
+    if evaluation.confusions:
+        drawn["confusions"] = figures.draw_confusions(evaluation.confusions)
+    if parts.tuning:
+        drawn["tuning"] = draw_tuning(parts.tuning, parts.block_names)
+    return drawn
+
+
+def _draw_card(path: str, title: str) -> Picture | None:
+    """Make a small picture of a card; None where it has none that can be read."""
+    content = thumbnail(path)
+    alt = f"Picture of {excerpt(tidy(title), ALT_TITLE) or 'a card without title'}"
+    return None if content is None else Picture("card.jpg", content, alt)

@@ -32,38 +32,25 @@ STRIP_PICTURE, PICTURE, QUERY_PICTURE = 168, 200, 240
 MARGIN, GAP, STRIP_GAP, PADDING, ACCENT = 40, 24, 16, 18, 6
 QUERY_WIDTH = ACCENT + QUERY_PICTURE + 2 * PADDING
 FIRST_TILE = MARGIN + QUERY_WIDTH + GAP
-# More lines than the legend of any sheet needs.
-LEGEND_LINES = 8
 MOST_NEIGHBOURS = 6
 NO_TITLE = "no title"
-# JPEG quality: strips have letters, which blur first.
-STRIP_QUALITY = 85
 
 
-@dataclass(frozen=True)
-class Tile:
-    """A card of a strip."""
-
-    id: str
-    title: str
-    image: str
-    note: str = ""
-
-
-def draw_strip(tiles: Sequence[Tile]) -> bytes:
-    """Draw cards side by side, as a JPEG file."""
+def draw_strip(cards: Sequence[tuple[str, str, str, str]]) -> bytes:
+    """Draw cards (id, title, path of the picture, note) side by side, as a JPEG file."""
     canvas, bottom = Canvas(), 0
-    for number, tile in enumerate(tiles):
+    for number, (id, title, image, note) in enumerate(cards):
         column = Column(canvas, number * (STRIP_PICTURE + STRIP_GAP), 0, STRIP_PICTURE)
-        column.picture(tile.image)
+        column.picture(image)
         column.gap(6)
-        column.text(tile.title or NO_TITLE, STRIP_TEXT, lines=2)
+        column.text(title or NO_TITLE, STRIP_TEXT, lines=2)
         column.gap(2)
-        column.text(tile.id, SMALL)
-        column.text(tile.note, SMALL, lines=2)
+        column.text(id, SMALL)
+        column.text(note, SMALL, lines=2)
         bottom = max(bottom, column.top)
-    image = canvas.paint(len(tiles) * (STRIP_PICTURE + STRIP_GAP) - STRIP_GAP, bottom)
-    return encode_image(image, "JPEG", quality=STRIP_QUALITY, subsampling=0)
+    strip = canvas.paint(len(cards) * (STRIP_PICTURE + STRIP_GAP) - STRIP_GAP, bottom)
+    # Letters blur first.
+    return encode_image(strip, "JPEG", quality=85, subsampling=0)
 
 
 @dataclass(frozen=True)
@@ -127,14 +114,9 @@ def draw_sheet(rows: Sequence[SheetRow], path: str | Path) -> Path:
     """
     target = Path(path)
     if target.suffix.lower() != ".png":
-        raise ProdcatError(
-            f"The sheet {target} is a PNG picture: give it a name that ends in .png."
-        )
+        raise ProdcatError(f"The sheet {target} is a PNG picture: name a file that ends in .png.")
     if not target.parent.is_dir():
-        raise ProdcatError(
-            f"The sheet {target} cannot be written, for there is no folder {target.parent}: "
-            "create it, or name another."
-        )
+        raise ProdcatError(f"There is no folder {target.parent}: create it for {target.name}.")
     canvas = Canvas()
     width, height = lay_out_sheet(canvas, rows)
     write_file(target, encode_image(canvas.paint(width, height), "PNG"))
@@ -160,7 +142,8 @@ def lay_out_sheet(canvas: Canvas, rows: Sequence[SheetRow]) -> tuple[int, int]:
             canvas.box(MARGIN, top, ACCENT, height, RIGHT if row.is_right else WRONG)
         top += height + GAP
     legend = Column(canvas, MARGIN, top, right - MARGIN)
-    legend.text(" · ".join(_explain_signs(rows, near, blocks)), SMALL, lines=LEGEND_LINES)
+    # The legend of no sheet needs as many lines.
+    legend.text(" · ".join(_explain_signs(rows, near, blocks)), SMALL, lines=8)
     return right + MARGIN, legend.top + MARGIN
 
 

@@ -39,6 +39,8 @@ WIDTH, HEIGHT, DPI, LETTERS = 8.0, 4.0, 120, 10
 LABEL_WIDTH = 400
 # Where a legend hides no line: above the axes.
 LEGEND_ABOVE: dict[str, Any] = {"loc": "lower center", "bbox_to_anchor": (0.5, 1.0)}
+# Where an annotation stands, in points from its point.
+OFFSET: dict[str, Any] = {"textcoords": "offset points"}
 LOOK: dict[Any, Any] = {
     "axes.axisbelow": True,
     "axes.edgecolor": GREY,
@@ -58,6 +60,7 @@ LOOK: dict[Any, Any] = {
     "ytick.labelcolor": INK,
 }
 
+P = ParamSpec("P")
 Shorten: TypeAlias = "Callable[[str, FreeTypeFont, float], str]"
 
 
@@ -110,25 +113,23 @@ def wrap(
     rest = tidy(text)[:LONGEST]
     wrapped: list[str] = []
     while rest and len(wrapped) < lines - 1:
-        line, rest = _break_line(rest, font, width)
-        wrapped.append(line)
+        end = _end_of_line(rest, font, width)
+        wrapped.append(rest[:end])
+        rest = rest[end:].lstrip()
     return [*wrapped, shorten(rest, font, width)] if rest else wrapped
 
 
-def _break_line(text: str, font: FreeTypeFont, width: float) -> tuple[str, str]:
+def _end_of_line(text: str, font: FreeTypeFont, width: float) -> int:
     ends = range(1, len(text) + 1)
+    # At least a letter a line, however narrow the column.
     fitting = max(bisect_right(ends, width, key=lambda end: font.getlength(text[:end])), 1)
     space = text.rfind(" ", 0, fitting + 1)
-    end = space if space > 0 and fitting < len(text) else fitting
-    return text[:end], text[end:].lstrip()
+    return space if space > 0 and fitting < len(text) else fitting
 
 
 def axis_label(text: str, shorten: Shorten = shorten_middle, width: int = LABEL_WIDTH) -> str:
     """Shorten a name for an axis; ``shorten_path`` keeps the last part of a category."""
     return shorten(tidy(text), load_font(round(LETTERS * DPI / 72)), width)
-
-
-P = ParamSpec("P")
 
 
 @dataclass(frozen=True)
@@ -168,28 +169,28 @@ def drawn_as(
     return decorate
 
 
-def draw_bars(
-    axes: Axes, names: Sequence[str], values: Sequence[float], texts: Sequence[str], colour: str
-) -> None:
-    """Draw horizontal bars, the first on top, each with its text at its end."""
-    axes.barh(range(len(names)), values, color=colour, height=0.7)
-    name_rows(axes, names)
+def add_rows(figure: Figure, names: Sequence[str], row: float, frame: float) -> Axes:
+    """Add axes with a named row at y = 0, 1, …, the first on top; the heights are in inches."""
+    figure.set_figheight(frame + row * len(names))
+    axes = figure.add_subplot()
+    axes.set_yticks(range(len(names)), names)
+    axes.set_ylim(len(names) - 0.4, -0.6)
+    axes.grid(visible=False, axis="y")
+    return axes
+
+
+def draw_bars(axes: Axes, values: Sequence[float], texts: Sequence[str], colour: str) -> None:
+    """Draw a bar in each row, with its text at its end."""
+    axes.barh(range(len(values)), values, color=colour, height=0.7)
     axes.tick_params(axis="y", length=0)
     axes.spines["left"].set_visible(False)
     for place, (value, text) in enumerate(zip(values, texts, strict=True)):
         write_after(axes, value, place, text)
 
 
-def name_rows(axes: Axes, names: Sequence[str]) -> None:
-    """Name the places 0, 1, … of the y axis, from top to bottom."""
-    axes.set_yticks(range(len(names)), names)
-    axes.set_ylim(len(names) - 0.4, -0.6)
-    axes.grid(visible=False, axis="y")
-
-
 def write_after(axes: Axes, x: float, y: float, text: str) -> None:
     """Write a text to the right of a point."""
-    axes.annotate(text, (x, y), (6, 0), textcoords="offset points", va="center")
+    axes.annotate(text, (x, y), (6, 0), va="center", **OFFSET)
 
 
 def show_counts(*logarithmic: Axis) -> None:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from prodcat_index.voting.tuning import Setting, Step, Tuning
+    from prodcat_index.voting.tuning import Setting, Tuning
 
 
 # Dark to light without red and green.
@@ -31,8 +31,9 @@ TRIANGLE = np.array([[0.0, 0.0], [1.0, 0.0], [0.5, 3**0.5 / 2]])
 DARKEST = 0.2
 # Room above the largest loss, where the note of the kept epoch stands.
 HEADROOM = 1.25
-# Points; a star looks smaller than a disc.
-MARKERS = {"o": 10, "*": 17}
+# A star looks smaller than a disc; sizes in points.
+DISC: dict[str, Any] = {"marker": "o", "ms": 10, "label": "equal weights"}
+STAR: dict[str, Any] = {"marker": "*", "ms": 17, "label": "tuned"}
 
 
 @drawn_as("tuning.png")
@@ -83,13 +84,10 @@ def _draw_triangle(axes: Axes, tuning: Tuning, names: Sequence[str]) -> None:
     heat = axes.tricontourf(x, y, values, levels=24, cmap=COLOURS)
     for corner, name, side in zip(TRIANGLE, names, ("top", "top", "bottom"), strict=True):
         away = (0, -8 if side == "top" else 8)
-        axes.annotate(
-            f"only {name}", corner, away, textcoords="offset points", ha="center", va=side
-        )
-    for label, step, marker in (("equal weights", tuning.equal, "o"), ("tuned", tuning.after, "*")):
-        ((left, bottom),) = _mix_corners([step])
-        look: dict[str, Any] = {"color": style.VERMILLION, "mec": style.WHITE, "clip_on": False}
-        axes.plot(left, bottom, marker, ms=MARKERS[marker], label=label, **look)
+        axes.annotate(f"only {name}", corner, away, va=side, **style.OFFSET, ha="center")
+    look: dict[str, Any] = {"color": style.VERMILLION, "mec": style.WHITE, "clip_on": False}
+    for step, marker in ((tuning.equal, DISC), (tuning.after, STAR)):
+        axes.plot(*_mix_corners([step]).T, linestyle="", **marker, **look)
     axes.set_aspect("equal")
     axes.set_axis_off()
     axes.legend(loc="upper left", bbox_to_anchor=(-0.05, 1.0))
@@ -110,22 +108,18 @@ def _draw_profiles(
             # Before anything is drawn: limits that are shared later do not grow.
             axes.sharey(panels[0])
         steps = [tuning.weight_surface[row] for row in rows]
-        _draw_profile(axes, steps, tuning, block)
+        weights, values = [s.weights[block] for s in steps], [s.value for s in steps]
+        axes.plot(weights, values, ".-", color=style.BLUE)
+        tuned, equal = tuning.after.weights[block], tuning.equal.weights[block]
+        axes.axvline(tuned, color=style.VERMILLION, label="tuned")
+        axes.axvline(equal, color=style.GREY, linestyle="--", label="equal weights")
+        axes.set_xlim(-0.03, 1.03)
         # Of two blocks one line says all.
         rest = f" (the rest is {names[1]}'s)" if len(panels) == 1 else ""
         axes.set_xlabel(f"weight of {names[block]}{rest}")
         if block % 2 == 0:
             axes.set_ylabel(tuning.objective)
     figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower left", ncols=2)
-
-
-def _draw_profile(axes: Axes, steps: Sequence[Step], tuning: Tuning, block: int) -> None:
-    weights = [step.weights[block] for step in steps]
-    axes.plot(weights, [step.value for step in steps], ".-", color=style.BLUE)
-    tuned, equal = (step.weights[block] for step in (tuning.after, tuning.equal))
-    axes.axvline(tuned, color=style.VERMILLION, label="tuned")
-    axes.axvline(equal, color=style.GREY, linestyle="--", label="equal weights")
-    axes.set_xlim(-0.03, 1.03)
 
 
 def _draw_votes(axes: Axes, tuning: Tuning) -> None:
@@ -166,18 +160,11 @@ def draw_learning_curves(
     right.grid(visible=False)
     right.spines["right"].set_visible(True)
     axes.axhline(before, color=style.GREY, linestyle="--", linewidth=1)
-    axes.annotate(
-        f"not fine-tuned {before:.3f}",
-        (0, before),
-        (6, -4),
-        color=style.GREY,
-        va="top",
-        xycoords=("axes fraction", "data"),
-        textcoords="offset points",
-    )
+    at_left: dict[str, Any] = {"xycoords": ("axes fraction", "data"), "va": "top", **style.OFFSET}
+    axes.annotate(f"not fine-tuned {before:.3f}", (0, before), (6, -4), color=style.GREY, **at_left)
     axes.plot(*zip(*scores, strict=True), "o-", color=style.BLUE)
     kept = f"kept: {best[1]:.3f}"
-    axes.annotate(kept, best, (0, 8), color=style.BLUE, ha="center", textcoords="offset points")
+    axes.annotate(kept, best, (0, 8), color=style.BLUE, ha="center", **style.OFFSET)
     axes.margins(y=0.2)
     axes.set_xlim(0, scores[-1][0] + 0.2)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))

@@ -8,7 +8,7 @@ import pytest
 from test_evaluation_result import evaluation_of, row
 
 from prodcat_index.evaluation.held_out import TUNED
-from prodcat_index.reports.evaluation_tables import tabulate_evaluation
+from prodcat_index.reports.evaluation import tabulate_evaluation
 from prodcat_index.reports.page import Table
 from prodcat_index.voting.breakdown import Confusion, HierarchyScore
 from prodcat_index.voting.metrics import Interval

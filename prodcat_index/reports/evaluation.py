@@ -1,4 +1,4 @@
-"""Figures of an evaluation: scores with intervals, confidence, category sizes, confusions."""
+"""Figures and tables of an evaluation, for a page and for a terminal."""
 
 from __future__ import annotations
 
@@ -9,13 +9,25 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from prodcat_index.reports import style
-from prodcat_index.reports.page import write_count, write_counted, write_percent, write_score
+from prodcat_index.reports.page import (
+    NO_BREAK,
+    Table,
+    excerpt,
+    write_count,
+    write_counted,
+    write_figure,
+    write_percent,
+    write_score,
+)
 from prodcat_index.reports.style import drawn_as
+from prodcat_index.types import CATEGORY_SEPARATOR
+from prodcat_index.voting.breakdown import category_paths
+from prodcat_index.voting.metrics import COVERAGES
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from prodcat_index.evaluation.result import Row
+    from prodcat_index.evaluation.result import Evaluation, Row
     from prodcat_index.voting.breakdown import Bucket, Confusion
     from prodcat_index.voting.metrics import ConfidenceScore, RiskCoverage
 
@@ -26,11 +38,19 @@ KINDS = {
     "vote": ("vote over all modalities", style.VERMILLION, "D"),
     "classifier": ("classifier on the same embeddings", style.GREEN, "s"),
 }
-OTHER_KIND = (style.ORANGE, "^")
 CONFIDENCES = {
     "confidence": ("share of the vote", style.ORANGE, "s"),
     "calibrated": ("calibrated", style.BLUE, "o"),
 }
+METRICS = {
+    "macro F1": "macro_f1",
+    "accuracy": "accuracy",
+    "top 3": "top3",
+    "top 5": "top5",
+    "oracle": "oracle",
+}
+# Of a title of an example: enough to recognise the product.
+TITLE_LETTERS = 24
 # Inches around the rows, of a row, and of a row with two lines.
 FRAME, ROW, PAIR = 1.2, 0.34, 0.52
 # Of a normal distribution, 95 % lies within so many standard deviations.
@@ -44,28 +64,23 @@ BUCKETS_END = 1.45
 @drawn_as("weighted-f1.png")
 def draw_f1(figure: Figure, rows: Sequence[Row]) -> str:
     """Draw the weighted F1 of each method with its interval."""
-    axes = figure.add_subplot()
-    figure.set_figheight(FRAME + ROW * len(rows))
+    axes = style.add_rows(figure, [style.axis_label(row.name) for row in rows], ROW, FRAME)
     for place, row in enumerate(rows):
-        _, colour, marker = KINDS.get(row.kind, ("", *OTHER_KIND))
+        _, colour, marker = KINDS[row.kind]
         axes.hlines(place, row.interval.low, row.interval.high, color=colour, linewidth=2)
         axes.plot(row.weighted_f1, place, marker, color=colour, markersize=7)
         style.write_after(axes, row.interval.high, place, write_score(row.weighted_f1))
     for kind in dict.fromkeys(row.kind for row in rows):
-        meaning, colour, marker = KINDS.get(kind, (kind, *OTHER_KIND))
+        meaning, colour, marker = KINDS[kind]
         axes.plot([], [], f"{marker}-", color=colour, linewidth=2, label=meaning)
     low = min(row.interval.low for row in rows)
     high = max(row.interval.high for row in rows)
     room = max(high - low, 0.01)
     axes.set(xlim=(low - 0.05 * room, high + 0.15 * room))
     axes.set_xlabel("weighted F1, with the 95 % interval")
-    style.name_rows(axes, [style.axis_label(row.name) for row in rows])
     axes.legend(**style.LEGEND_ABOVE, ncols=3)
-    shown = "; ".join(
-        f"{row.name} {row.weighted_f1:.3f} ({row.interval.low:.3f} to {row.interval.high:.3f})"
-        for row in rows
-    )
-    return f"Dots with whiskers: weighted F1 and its 95 % interval. {shown}."
+    shown = (f"{row.name} {row.weighted_f1:.3f} ({_write_interval(row)})" for row in rows)
+    return f"Dots with whiskers: weighted F1 and its 95 % interval. {'; '.join(shown)}."
 
 
 @drawn_as("reliability.png")
@@ -133,16 +148,14 @@ def coverage_at(curve: RiskCoverage, precision: float) -> float:
 @drawn_as("category-sizes.png")
 def draw_buckets(figure: Figure, buckets: Sequence[Bucket]) -> str:
     """Draw the weighted F1 by the number of training cards of the true category."""
-    axes = figure.add_subplot()
-    figure.set_figheight(0.9 + ROW * len(buckets))
     names = [f"{bucket.training_cards} in training" for bucket in buckets]
-    values = [bucket.weighted_f1 for bucket in buckets]
+    axes = style.add_rows(figure, names, ROW, 0.9)
     texts = [
         f"{bucket.weighted_f1:.3f}   {write_counted(bucket.cards, 'card')}, "
         f"{write_counted(bucket.categories, 'category', 'categories')}"
         for bucket in buckets
     ]
-    style.draw_bars(axes, names, values, texts, style.BLUE)
+    style.draw_bars(axes, [bucket.weighted_f1 for bucket in buckets], texts, style.BLUE)
     axes.set_xlim(0, BUCKETS_END)
     axes.set_xticks(np.linspace(0, 1, 6))
     axes.grid(visible=False)
@@ -157,14 +170,96 @@ def draw_confusions(figure: Figure, confusions: Sequence[Confusion]) -> str:
     """Draw how often one category is taken for another."""
     from matplotlib.ticker import MaxNLocator
 
-    axes = figure.add_subplot()
-    figure.set_figheight(FRAME + PAIR * len(confusions))
     shorten = partial(style.axis_label, shorten=style.shorten_path)
     names = [f"{shorten(c.true)}\n→ {shorten(c.predicted) or 'nothing'}" for c in confusions]
+    axes = style.add_rows(figure, names, PAIR, FRAME)
     counts = [confusion.count for confusion in confusions]
-    style.draw_bars(axes, names, counts, list(map(write_count, counts)), style.VERMILLION)
+    style.draw_bars(axes, counts, list(map(write_count, counts)), style.VERMILLION)
     axes.set_xlim(0, 1.12 * max(counts))
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlabel("test cards of the upper category that were taken for the lower one")
     shown = (f"{c.true} taken for {c.predicted or 'nothing'} {c.count}" for c in confusions)
     return f"Bars: test cards of one category that were taken for another. {'; '.join(shown)}."
+
+
+def tabulate_evaluation(evaluation: Evaluation) -> dict[str, Table]:
+    """Make the tables of an evaluation; ``tree`` is left out where the categories are none."""
+    scores, last = evaluation.confidence, evaluation.confidence[-1]
+    several = len(evaluation.splits) > 1
+    tables = {
+        "rows": Table(
+            "Means over the splits, ± standard deviation" if several else "Scores on the one split",
+            ("", "weighted F1", "95 % interval", "vs tuned", *METRICS, "cards/cat./unr."),
+            [_make_row(row, evaluation) for row in evaluation.rows],
+            write_score,
+        ),
+        "sizes": Table(
+            "Scores of the tuned index",
+            ("training cards", "cards", "categories", "weighted F1"),
+            [
+                (b.training_cards, write_figure(b.cards), write_figure(b.categories), b.weighted_f1)
+                for b in evaluation.buckets
+            ],
+            write_score,
+        ),
+        "confidence": Table(
+            "Less is better",
+            ("", "calibration error", "Brier score", "log loss", "area under risk-coverage"),
+            [(CONFIDENCES[s.kind][0], s.ece, s.brier, s.nll, s.area) for s in scores],
+            write_score,
+        ),
+        "bins": Table(
+            f"Bins of the figure: {CONFIDENCES[last.kind][0]}",
+            ("answers", "mean confidence", "accuracy"),
+            [(each.answers, each.confidence, each.accuracy) for each in last.bins],
+            write_score,
+        ),
+        "risk": Table(
+            "The most confident answers",
+            ("kept", "wrong among them"),
+            list(zip(COVERAGES, last.risk, strict=True)),
+            write_percent,
+        ),
+        "confusions": _tabulate_confusions(evaluation),
+    }
+    tree = [(row.name, row.hierarchy) for row in evaluation.rows if row.hierarchy]
+    if tree:
+        tables["tree"] = Table(
+            f"Severity is from 1 to {tree[0][1].height}",
+            ("", "precision", "recall", "F1", "severity", "mistakes"),
+            [(name, s.precision, s.recall, s.f1, s.severity, s.mistakes) for name, s in tree],
+            write_score,
+        )
+    return tables
+
+
+def _make_row(row: Row, evaluation: Evaluation) -> tuple[str | float | None, ...]:
+    spread = "" if row.deviation is None else f" ± {row.deviation:.3f}"
+    # Broken over two lines, the numbers of two rows would be taken for one another.
+    whole = f"{row.weighted_f1:.3f}{spread}".replace(" ", NO_BREAK)
+    lead = f"{row.weighted_f1 - evaluation.tuned.weighted_f1:+.3f}"
+    return (
+        row.name,
+        whole,
+        _write_interval(row).replace(" ", NO_BREAK),
+        {"": "", "tie": "= tuned"}.get(row.verdict, lead),
+        *(row.mean(metric) for metric in METRICS.values()),
+        "/".join(f"{row.mean(name):.0f}" for name in ("cards", "categories", "unreachable")),
+    )
+
+
+def _write_interval(row: Row) -> str:
+    return f"{row.interval.low:.3f} to {row.interval.high:.3f}"
+
+
+def _tabulate_confusions(evaluation: Evaluation) -> Table:
+    # The root that all categories share tells nothing apart, and takes the room.
+    names = sorted(set(evaluation.catalogue.values("category")) - {""})
+    paths = [CATEGORY_SEPARATOR.join(path) for path in category_paths(names)]
+    short = {"": "(nothing)", **dict(zip(names, paths, strict=True))}
+    rows = []
+    for c in evaluation.confusions:
+        shown = (f"{e['id']} {excerpt(e['title'], TITLE_LETTERS)}" for e in evaluation.examples(c))
+        rows.append((short[c.true], short[c.predicted], c.count, c.share, "; ".join(shown)))
+    heads = ("true", "predicted", "cards", "of the true category", "such as")
+    return Table("Over all splits", heads, rows, write_percent)
