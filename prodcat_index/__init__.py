@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from prodcat_index.cards.split import Split as Split
     from prodcat_index.cards.split import read_split as read_split
     from prodcat_index.cards.splitting import split_catalogue as split_catalogue
-    from prodcat_index.demo.folder import make_demo_catalogue as make_demo_catalogue
+    from prodcat_index.demo.shop import make_demo_catalogue as make_demo_catalogue
     from prodcat_index.encoders.base import Encoded as Encoded
     from prodcat_index.encoders.base import Encoder as Encoder
     from prodcat_index.encoders.cache import EmbeddingCache as EmbeddingCache
@@ -80,7 +80,7 @@ _PUBLIC = {
     "reports.explore_page": ("write_exploration",),
     "reports.report": ("Report", "report", "write_report"),
     "reports.sheet": ("SheetRow", "draw_sheet"),
-    "demo.folder": ("make_demo_catalogue",),
+    "demo.shop": ("make_demo_catalogue",),
     "errors": (
         "CatalogueError",
         "EncoderError",

@@ -137,3 +137,13 @@ def test_the_command_line_starts_without_heavy_libraries() -> None:
 def test_a_query_by_text_needs_no_network_and_no_fitting() -> None:
     loaded = loaded_by("prodcat_index.index.product_index, prodcat_index.encoders.lexical")
     assert loaded & {"torch", "timm", "sklearn", "matplotlib", "transformers"} == set()
+
+
+def test_no_two_modules_share_a_name_but_for_commands_named_after_their_library_call() -> None:
+    """A reader who looks for a subject would open the wrong file."""
+    rooms_of: dict[str, list[str]] = {}
+    for path in SOURCES:
+        rooms_of.setdefault(path.stem, []).append(room_of(path))
+    shared = {name for name, rooms in rooms_of.items() if len(rooms) > 1 and "cli" not in rooms}
+    assert shared == {"__init__"}
+    assert all(len(rooms) <= 2 for name, rooms in rooms_of.items() if name != "__init__")

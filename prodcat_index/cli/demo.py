@@ -18,7 +18,7 @@ def demo(
     seed: options.SeedOption = 0,
 ) -> None:
     """Make a demo catalogue of generated products."""
-    from prodcat_index.demo.folder import make_demo_catalogue
+    from prodcat_index.demo.shop import make_demo_catalogue
 
     typer.echo(str(make_demo_catalogue(folder, cards=cards, seed=seed)))
 

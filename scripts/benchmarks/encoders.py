@@ -17,7 +17,7 @@ import typer
 
 from prodcat_index.cards.catalogue import read_catalogue
 from prodcat_index.cards.pictures import load_picture
-from prodcat_index.demo.folder import make_demo_catalogue
+from prodcat_index.demo.shop import make_demo_catalogue
 from prodcat_index.encoders.base import Encoder, Precision, unit_rows
 from prodcat_index.encoders.networks import import_with_torch
 from prodcat_index.encoders.registry import make_encoder

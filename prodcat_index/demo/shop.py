@@ -11,8 +11,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from prodcat_index.demo.drawing import draw_picture, relist_picture
 from prodcat_index.demo.listings import LEAVES, SHOP, Listing, plan_listings, write_text
-from prodcat_index.demo.pictures import draw_picture, relist_picture
 from prodcat_index.errors import ProdcatError
 from prodcat_index.files import check_output_folder, replace_text
 from prodcat_index.progress import map_in_threads

@@ -7,9 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from prodcat_index.demo import pictures
+from prodcat_index.demo.drawing import Pen, draw_picture, relist_picture
 from prodcat_index.demo.listings import LEAVES, SHOP, Listing, plan_listings
-from prodcat_index.demo.pictures import Pen, draw_picture, relist_picture
 
 SHAPES = {"carton", *(shape for leaf in LEAVES for shape in leaf.shapes)}
 
@@ -88,7 +87,7 @@ def test_packages_are_shown_at_times(monkeypatch):
     """Else no picture misleads, which real shops' pictures do."""
     names = []
     monkeypatch.setattr(Pen, "draw", lambda pen, name, *_: names.append(name))
-    monkeypatch.setattr(pictures, "_photograph", lambda layer, rng: layer)
+    monkeypatch.setattr(drawing, "_photograph", lambda layer, rng: layer)
     for listing in plan_listings(400, 0)[0][:200]:
         draw_picture(listing, 0)
     assert 0.06 < names.count("carton") / 200 < 0.2
@@ -159,12 +158,12 @@ def test_closed_curve_encloses_its_points_and_passes_them(monkeypatch):
     """Else outlines miss the forms that they were drawn for."""
     points = np.array([(0.0, 0.0), (1.0, 2.0), (3.0, 1.0)])
     for closed, length in ((False, 13), (True, 18)):
-        curve = pictures._smooth(points, closed=closed)
+        curve = drawing._smooth(points, closed=closed)
         assert curve.shape == (length, 2)
         for point in points:
             assert np.abs(curve - point).sum(axis=1).min() == pytest.approx(0)
-    assert pictures._smooth(points)[-1] == pytest.approx(points[-1])
-    straight = pictures._smooth(points[:2])
+    assert drawing._smooth(points)[-1] == pytest.approx(points[-1])
+    straight = drawing._smooth(points[:2])
     assert straight[:, 1] == pytest.approx(2 * straight[:, 0])
 
 
@@ -236,7 +235,7 @@ def test_shadow_falls_down_and_to_the_right():
     Pen(layer, Straight()).draw("cube", (0, 0, 0), (0.5, 0.5), 0.25, Straight())
     plain = Image.new("RGBX", (256, 256), 0)
     shaded, bare = (
-        np.asarray(pictures._photograph(picture, Random(5)), dtype=int).sum(axis=2)
+        np.asarray(drawing._photograph(picture, Random(5)), dtype=int).sum(axis=2)
         for picture in (layer, plain)
     )
     loss = bare - shaded

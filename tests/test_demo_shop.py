@@ -13,9 +13,9 @@ from command import prodcat
 from PIL import Image
 
 from prodcat_index import progress
-from prodcat_index.demo import folder as demo_folder
-from prodcat_index.demo.folder import DemoSummary, make_demo_catalogue
+from prodcat_index.demo import shop
 from prodcat_index.demo.listings import LEAVES
+from prodcat_index.demo.shop import DemoSummary, make_demo_catalogue
 from prodcat_index.errors import ProdcatError
 
 CARDS = 120
@@ -170,7 +170,7 @@ def grey() -> Image.Image:
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Draw one grey picture for every listing."""
-    monkeypatch.setattr(demo_folder, "draw_picture", lambda listing, seed: grey())
+    monkeypatch.setattr(shop, "draw_picture", lambda listing, seed: grey())
 
 
 def test_interrupted_run_is_resumed(made, tmp_path, monkeypatch):
@@ -184,14 +184,14 @@ def test_interrupted_run_is_resumed(made, tmp_path, monkeypatch):
             raise KeyboardInterrupt
         return grey()
 
-    monkeypatch.setattr(demo_folder, "draw_picture", stop)
+    monkeypatch.setattr(shop, "draw_picture", stop)
     monkeypatch.setattr(progress, "ThreadPoolExecutor", lambda: ThreadPoolExecutor(1))
     with pytest.raises(KeyboardInterrupt):
         make_demo_catalogue(tmp_path, cards=CARDS)
     kept = set((tmp_path / "images").iterdir())
     assert not any(path.suffix == ".part" for path in kept)
     assert not (tmp_path / "truth.json").exists()
-    monkeypatch.setattr(demo_folder, "draw_picture", lambda listing, seed: grey())
+    monkeypatch.setattr(shop, "draw_picture", lambda listing, seed: grey())
     before = {path: path.stat().st_mtime_ns for path in kept}
     assert make_demo_catalogue(tmp_path, cards=CARDS).made_now
     assert len(before) >= 39
@@ -243,7 +243,7 @@ def test_truth_comes_last(tmp_path, monkeypatch):
     def fail(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(demo_folder, "map_in_threads", fail)
+    monkeypatch.setattr(shop, "map_in_threads", fail)
     with pytest.raises(KeyboardInterrupt):
         make_demo_catalogue(tmp_path, cards=CARDS)
     assert not (tmp_path / "truth.json").exists()
