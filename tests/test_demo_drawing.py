@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from prodcat_index.demo import drawing
 from prodcat_index.demo.drawing import Pen, draw_picture, relist_picture
 from prodcat_index.demo.listings import LEAVES, SHOP, Listing, plan_listings
 
