@@ -11,11 +11,9 @@ from made import random_cards, random_rows
 from prodcat_index.encoders.base import unit_rows
 from prodcat_index.errors import QueryError
 from prodcat_index.index.fusion import (
-    block_similarities,
     centre,
     effective_weights,
     expected_similarities,
-    fill_absent,
     fuse_cards,
     fuse_queries,
     training_mean,
@@ -181,21 +179,6 @@ def test_what_is_expected_of_one_query_does_not_depend_on_the_others() -> None:
     together = expected_similarities([queries], sample)
     alone = [expected_similarities([queries[[i]]], sample)[0] for i in range(9)]
     assert together.tolist() == [row.tolist() for row in alone]
-
-
-def test_block_similarities_are_cosines_and_nan_where_a_side_is_missing() -> None:
-    query = [np.array([1.0, 0.0], np.float32), np.zeros(1, np.float32)]
-    cards = [np.array([[A, B], [-1.0, 0.0], [0.0, 0.0]], np.float16), np.ones((3, 1), np.float16)]
-    found = block_similarities(query, cards, np.array([[True, True]] * 2 + [[False, True]]))
-    np.testing.assert_allclose(found[:, 0], [A, -1.0, np.nan], atol=1e-3)
-    assert np.isnan(found[:, 1]).all()
-
-
-def test_a_card_lacking_a_block_counts_as_expected_there() -> None:
-    """0.5 * 0.9 + 0.5 * 0.3 for the first; 0.5 * 0.9 + 0.5 * (expected -0.1) for the second."""
-    similarities = np.array([[0.9, 0.3], [0.9, np.nan]], np.float32)
-    total = fill_absent(similarities, np.array([0.7, -0.1])) @ [0.5, 0.5]
-    assert total.tolist() == pytest.approx([0.6, 0.4])
 
 
 def test_an_absent_block_counts_as_the_cosine_at_the_ninetieth_percentile() -> None:

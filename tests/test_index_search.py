@@ -20,6 +20,7 @@ from prodcat_index.index.search import (
     SPARE,
     FlatSearcher,
     Neighbours,
+    SearchSpace,
     find_neighbours,
 )
 
@@ -211,6 +212,17 @@ def test_the_cosine_of_a_missing_block_is_nan_and_its_expectation_counts() -> No
     assert found.rows[0].tolist() == [3, 0, 2, 1]
     assert found.similarities[0].tolist() == [1.0, 0.75, 0.75, 0.5]
     np.testing.assert_array_equal(found.by_block[0, :, 1], [1.0, np.nan, 0.5, 0.0])
+
+
+def test_cosines_are_nan_where_a_side_is_missing() -> None:
+    query = [np.array([1.0, 0.0], np.float32), np.zeros(1, np.float32)]
+    titles = np.array([[0.6, 0.8], [-1.0, 0.0], [0.0, 0.0]], np.float16)
+    present = np.array([[True, True], [True, True], [False, True]])
+    space = SearchSpace(None, [titles, np.ones((3, 1), np.float16)], present, np.arange(3))
+    found = space.cosines(query, np.array([1, 2, 0]), np.arange(2))
+    np.testing.assert_allclose(found[:, 0], [-1.0, np.nan, 0.6], atol=1e-3)
+    assert np.isnan(found[:, 1]).all()
+    assert space.cosines(query, np.array([0]), np.array([1, 0]))[0, 1] == np.float16(0.6)
 
 
 def many_queries(n: int) -> tuple[Made, Rows, Mask, npt.NDArray[np.float64]]:

@@ -15,11 +15,12 @@ from made import BOOTS, catalogue, change_manifest, row
 from prodcat_index import files
 from prodcat_index.cards.card import Card
 from prodcat_index.errors import IndexFolderError, QueryError
-from prodcat_index.index import leave_one_out, storage
+from prodcat_index.index import leave_one_out
 from prodcat_index.index import tune as tuning
 from prodcat_index.index.leave_one_out import LeaveOneOut, leave_out_groups
 from prodcat_index.index.parts import IndexParts
 from prodcat_index.index.product_index import ProductIndex
+from prodcat_index.index.search import FlatSearcher
 from prodcat_index.types import Int64Array
 from prodcat_index.voting.pool import Pool
 from prodcat_index.voting.tuning import OBJECTIVES, Objective, Setting
@@ -535,7 +536,7 @@ def test_no_array_is_read_to_write_settings(stored: Path, monkeypatch: pytest.Mo
     """Tuning a large index again and again must stay quick."""
     opened = ProductIndex.load(stored)
     monkeypatch.setattr(files, "read_array", None)
-    monkeypatch.setattr(storage, "_read_search", None)
+    monkeypatch.setattr(FlatSearcher, "open", None)
     opened.tuned(opened.tune(objective="nll")).save_settings(stored)
 
 

@@ -28,8 +28,7 @@ def info(
     ] = True,
 ) -> None:
     """Describe an index and check its files."""
-    from prodcat_index.index.folder import read_manifest
-    from prodcat_index.index.index_card import index_card, rebuild_reason
+    from prodcat_index.index.folder import index_card, read_manifest, rebuild_reason
     from prodcat_index.index.manifest import manifest_to_json
 
     manifest = read_manifest(options.choose_index(index, index_option), verify=verify)

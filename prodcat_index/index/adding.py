@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from itertools import compress
 from typing import TypeVar
 
 import numpy as np
@@ -13,7 +12,7 @@ import numpy.typing as npt
 from prodcat_index.cards.card import IMAGE, Catalogue, join_catalogues
 from prodcat_index.encoders.embedding import content_digests
 from prodcat_index.errors import CatalogueError
-from prodcat_index.findings import Finding, name_first
+from prodcat_index.findings import Finding, list_findings, name_first
 from prodcat_index.index.block import Block, unusable_pictures
 from prodcat_index.index.learned import LearnedBlock, project_cards
 from prodcat_index.index.manifest import BlockDrift, DriftRecord
@@ -33,18 +32,20 @@ def add_cards(parts: IndexParts, catalogue: Catalogue) -> tuple[IndexParts, list
     """Put new cards after those of an index."""
     _check_texts(parts.catalogue, catalogue)
     known = _known_cards(parts.catalogue, catalogue)
+    findings = [*list_findings({KNOWN: known}, catalogue.ids)]
     fresh = catalogue.select(~known)
-    findings = [_finding(KNOWN, catalogue, known)]
-    for modality in fresh.modalities:
-        if modality not in parts.modalities:
-            what = f"cards have {modality}, which this index does not embed"
-            findings.append(_finding(what, fresh, map(bool, fresh.values(modality))))
+    unused = {
+        f"cards have {name}, which this index does not embed": map(bool, fresh.values(name))
+        for name in fresh.modalities
+        if name not in parts.modalities
+    }
+    findings += list_findings(unused, fresh.ids)
     if len(fresh):
         blocks = [_embedded(block, fresh, findings) for block in parts.blocks]
         present = np.any([block.present for block in blocks], axis=0)
-        findings.append(_finding(NOTHING, fresh, ~present))
+        findings += list_findings({NOTHING: ~present}, fresh.ids)
         parts = _extended(parts, fresh, blocks)
-    return parts, [finding for finding in findings if finding.ids]
+    return parts, findings
 
 
 def _check_texts(old: Catalogue, new: Catalogue) -> None:
@@ -69,11 +70,11 @@ def _known_cards(old: Catalogue, new: Catalogue) -> BoolArray:
     known = rows != MISSING
     differing = _differences(old.select(rows[known]), new.select(known))
     if differing:
-        ids = sorted({card_id for positions in differing.values() for card_id in positions})
         raise CatalogueError(
-            f"{new.source} has other cards under ids of the index ({name_first(ids)}); what "
-            f"differs is {', '.join(differing)}. Give new cards ids of their own; cards that "
-            "changed need the index to be built again. Nothing was added."
+            f"{new.source} has other cards under ids of the index "
+            f"({name_first(sorted(set().union(*differing.values())))}); what differs is "
+            f"{', '.join(differing)}. Give new cards ids of their own; cards that changed need "
+            "the index to be built again. Nothing was added."
         )
     return known
 
@@ -81,7 +82,10 @@ def _known_cards(old: Catalogue, new: Catalogue) -> BoolArray:
 def _differences(old: Catalogue, new: Catalogue) -> dict[str, list[str]]:
     """Return, for every part of a card, the ids of the cards that differ in it."""
     pairs = {name: (old.values(name), new.values(name)) for name in (*old.text_modalities, *LABELS)}
-    pairs[IMAGE] = _comparable_pictures(old.values(IMAGE), new.values(IMAGE))
+    paths = old.values(IMAGE), new.values(IMAGE)
+    # Pictures that lie at two places are compared by their content.
+    moved = [bool(a and b and a != b) for a, b in zip(*paths, strict=True)]
+    pairs[IMAGE] = _digests(paths[0], moved), _digests(paths[1], moved)
     found = {
         name: [i for i, a, b in zip(new.ids, *values, strict=True) if a != b]
         for name, values in pairs.items()
@@ -89,19 +93,12 @@ def _differences(old: Catalogue, new: Catalogue) -> dict[str, list[str]]:
     return {name: ids for name, ids in found.items() if ids}
 
 
-def _comparable_pictures(old: Sequence[str], new: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Replace the paths of pictures that lie at two places by the digests of their content."""
-    moved = [bool(a and b and a != b) for a, b in zip(old, new, strict=True)]
-    sides = []
-    for paths in (old, new):
-        compared = [path if has else "" for path, has in zip(paths, moved, strict=True)]
-        digests = content_digests("picture", compared)
-        sides.append([digest or path for digest, path in zip(digests, paths, strict=True)])
-    return sides[0], sides[1]
-
-
-def _finding(what: str, catalogue: Catalogue, where: Iterable[bool]) -> Finding:
-    return Finding(what, tuple(compress(catalogue.ids, where)))
+def _digests(paths: Sequence[str], moved: Sequence[bool]) -> list[str]:
+    """Replace the paths of moved pictures by the digests of their content, if it can be read."""
+    digests = content_digests(
+        "picture", [p if m else "" for p, m in zip(paths, moved, strict=True)]
+    )
+    return [digest or path for digest, path in zip(digests, paths, strict=True)]
 
 
 def _embedded(block: Block, fresh: Catalogue, findings: list[Finding]) -> Block:
@@ -120,17 +117,15 @@ def _extended(parts: IndexParts, fresh: Catalogue, blocks: Sequence[Block]) -> I
         codes = np.array([code[name] for name in parts.labels.names], dtype=np.int64)
         joined = _joined(learned, project_cards(learned.model, blocks))
         learned = replace(joined, model=learned.model.renumbered(codes))
-    before = len(parts.catalogue)
     extended = replace(
         parts,
         catalogue=catalogue,
         blocks=[_joined(*pair) for pair in zip(parts.blocks, blocks, strict=True)],
         learned=learned,
         searcher=None,
-        covered=(),
     )
-    fitted = parts.drift.fitted_cards if parts.drift else before
-    tuned = parts.drift.tuned_cards if parts.drift else before
+    before, drift = len(parts.catalogue), parts.drift
+    fitted, tuned = (drift.fitted_cards, drift.tuned_cards) if drift else (before, before)
     return replace(extended, drift=measure_drift(extended, fitted, tuned)).indexed()
 
 
@@ -158,10 +153,7 @@ def measure_drift(parts: IndexParts, fitted_cards: int, tuned_cards: int) -> Dri
 
 
 def block_drift(block: Block | LearnedBlock, fitted_cards: int) -> BlockDrift | None:
-    """Measure the distance between the mean rows of the first and of the other cards.
-
-    None where either have no row.
-    """
+    """Compare the mean rows of the first and of the other cards; None where either have no row."""
     rows = block.unit_rows if isinstance(block, LearnedBlock) else block.vectors
     n, m = (int(there.sum()) for there in np.split(block.present, [fitted_cards]))
     if n == 0 or m == 0:
@@ -169,12 +161,8 @@ def block_drift(block: Block | LearnedBlock, fitted_cards: int) -> BlockDrift | 
     mean, other = _total(rows[:fitted_cards]) / n, _total(rows[fitted_cards:]) / m
     # The squared distance of the means of two samples of one population is so large on average.
     variance = max(0.0, 1.0 - float(mean @ mean)) * (1 / n + 1 / m)
-    return BlockDrift(
-        block=block.name,
-        cards=m,
-        shift=float(np.linalg.norm(other - mean)),
-        chance=float(np.sqrt(variance)),
-    )
+    shift = float(np.linalg.norm(other - mean))
+    return BlockDrift(block=block.name, cards=m, shift=shift, chance=float(np.sqrt(variance)))
 
 
 def _total(rows: npt.NDArray[np.float16]) -> Float64Array:

@@ -71,9 +71,9 @@ class Block:
 def build_block(
     name: str, modality: str, encoder: Encoder, values: Sequence[str], kept: BoolArray | None = None
 ) -> tuple[Block, Mapping[str, Sequence[int]]]:
-    """Fit an encoder, embed the cards' values, and return the block and the values' problems.
+    """Fit an encoder and a mean on the `kept` values, all by default, and embed all of them.
 
-    Encoder and mean are fitted on the `kept` cards alone, all by default.
+    Returns the block, and the rows of values with a problem by its name.
     """
     kept = np.ones(len(values), dtype=bool) if kept is None else kept
     encoder.fit([value if keeps else "" for value, keeps in zip(values, kept, strict=True)])

@@ -1,9 +1,8 @@
-"""The index folder as a versioned, checked store of files.
+"""The index folder as a versioned, checked store of files, and its page for people.
 
 ``manifest.json`` names the folder of the current version, and is replaced by one rename after
-everything else is on disk. A writer that dies leaves the old manifest, hence the old version;
-its unfinished files are removed by the next one that ends. Readers keep the version that they
-have open.
+everything else is on disk. A writer that dies leaves the old version; its unfinished files are
+removed by the next one that ends. Readers keep the version that they have open.
 """
 
 from __future__ import annotations
@@ -16,9 +15,11 @@ from pathlib import Path
 
 from prodcat_index import files
 from prodcat_index.errors import IndexFolderError
-from prodcat_index.index.index_card import index_card
 from prodcat_index.index.manifest import (
     FORMAT_VERSION,
+    LEARNED,
+    BlockDrift,
+    DriftRecord,
     FileRecord,
     Manifest,
     manifest_from_json,
@@ -31,10 +32,17 @@ CARD = "card.md"
 OWN_NAMES = {VERSIONS, files.LOCK, MANIFEST, CARD, f".{MANIFEST}.new", f".{CARD}.new"}
 # The largest manifest of a real index, tuned over five blocks, is below 1 MiB.
 MAX_MANIFEST_BYTES = 64 * 2**20
+# When to build again, measured: docs/decisions.md.
+MANY_ADDED = 0.2
+MANY_OF_NEW_CATEGORIES = 0.05
+# Fewer cards than this share change an index little, however unlike the others they are.
+FEW_ADDED = 0.05
+LARGE_DRIFT = 0.25
+BEYOND_CHANCE = 2.0
 
 
 def read_manifest(folder: Path, *, verify: bool = True) -> Manifest:
-    """Read the manifest of an index folder; check that its files are there and, by default, whole.
+    """Read a manifest; check that the files of the index are there and, by default, whole.
 
     Raises IndexFolderError if the folder is no index, damaged, or of a newer format.
     """
@@ -116,8 +124,8 @@ def next_version(
 ) -> Iterator[tuple[int, str]]:
     """Make the folder of the next version; yield its number and its path inside the index folder.
 
-    The caller fills it and writes the manifest, which switches to it; no other process writes
-    meanwhile. `check` may raise an error before anything is made, and again under the lock.
+    The caller fills it and writes the manifest; no other process writes meanwhile. `check` may
+    raise an error before anything is made, and again under the lock.
     """
     check()
     _check_own(folder)
@@ -147,11 +155,10 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
 def flushed_files(folder: Path, data: str) -> dict[str, FileRecord]:
     """Wait until the files of a version are on disk, and return their sizes and digests."""
     records = {}
-    for path in sorted((folder / data).rglob("*")):
-        if path.is_file():
-            files.flush(path)
-            name = path.relative_to(folder).as_posix()
-            records[name] = FileRecord(path.stat().st_size, files.sha256_of(path))
+    for path in sorted(filter(Path.is_file, (folder / data).rglob("*"))):
+        files.flush(path)
+        name = path.relative_to(folder).as_posix()
+        records[name] = FileRecord(path.stat().st_size, files.sha256_of(path))
     return records
 
 
@@ -170,3 +177,81 @@ def _check_own(folder: Path) -> None:
 
 def _versions(folder: Path) -> list[Path]:
     return [v for v in (folder / VERSIONS).glob("*") if v.name.isascii() and v.name.isdigit()]
+
+
+def rebuild_reason(manifest: Manifest) -> str:
+    """Return a sentence with the reasons to build an index again; empty where there are none."""
+    drift, cards = manifest.drift, manifest.cards
+    if drift is None:
+        return ""
+    added = 1 - drift.fitted_cards / cards
+    reasons = []
+    if added > MANY_ADDED:
+        reasons.append(f"{added:.1%} were added since it was built")
+    if drift.new_category_cards > MANY_OF_NEW_CATEGORIES * cards:
+        reasons.append(f"{drift.new_category_cards / cards:.1%} are of new categories")
+    many = [block for block in drift.blocks if block.cards > FEW_ADDED * cards]
+    drifted = [block.block for block in many if _has_drifted(block)]
+    if drifted:
+        reasons.append(f"those that were added are unlike the others in {', '.join(drifted)}")
+    return f"Build the index again with all cards: {'; '.join(reasons)}." if reasons else ""
+
+
+def _has_drifted(block: BlockDrift) -> bool:
+    beyond = max(0.0, block.shift**2 - block.chance**2) ** 0.5
+    return block.shift > BEYOND_CHANCE * block.chance and beyond > LARGE_DRIFT
+
+
+def index_card(manifest: Manifest) -> str:
+    """Describe an index in Markdown."""
+    rows = [(b.name, b.encoder, b.dim, b.cards, b.weight) for b in manifest.blocks]
+    if manifest.learned:
+        learned = manifest.learned
+        projected = "all of these, projected"
+        rows.append((LEARNED, projected, learned.dim, learned.cards, learned.weight))
+    blocks = "".join(f"| {b} | {e} | {d} | {n} | {weight:.3f} |\n" for b, e, d, n, weight in rows)
+    tuning = manifest.tuning
+    tuned = "Not tuned; `prodcat tune` finds better weights and votes."
+    if tuning:
+        tuned = (
+            f"Tuned by leave-one-out over {tuning.cards} cards of {tuning.categories} categories: "
+            f"{tuning.objective} {tuning.after.value:.3f}, with equal weights "
+            f"{tuning.equal.value:.3f}."
+        )
+    return f"""# Product index
+
+Version {manifest.version}, written {manifest.created} by \
+{", ".join(" ".join(package) for package in manifest.packages.items())}.
+
+{manifest.cards} cards, {manifest.labelled} of them labelled, in {manifest.categories} categories.
+{_describe_drift(manifest, manifest.drift) if manifest.drift else ""}
+| block | encoder | dimensions | cards that have it | weight |
+|---|---|---|---|---|
+{blocks}
+Vote of the nearest cards: {manifest.vote.describe()}. {tuned}
+Search: {manifest.search.kind}, {manifest.search.dim} dimensions, made of \
+{", ".join(manifest.search.blocks)}.
+The files and their sha256 are listed in `manifest.json`.
+"""
+
+
+def _describe_drift(manifest: Manifest, drift: DriftRecord) -> str:
+    added, since = manifest.cards - drift.fitted_cards, manifest.cards - drift.tuned_cards
+    new = "None is of a new category."
+    if drift.new_categories:
+        new = f"Of new categories ({drift.new_categories}): {drift.new_category_cards} cards."
+    if manifest.tuning and since:
+        tuned = "tuned and calibrated" if manifest.calibration else "tuned"
+        new += f" {since} cards came since it was {tuned}."
+    rows = "".join(
+        f"| {b.block} | {b.cards} | {b.shift:.3f} | {b.chance:.3f} |\n" for b in drift.blocks
+    )
+    return f"""
+{added} cards ({added / manifest.cards:.1%}) were added since it was built; nothing was fitted on \
+them. {new}
+
+| block | added cards that have it | distance from the mean of the others | by chance |
+|---|---|---|---|
+{rows}
+{rebuild_reason(manifest) or "There is no need to build the index again."}
+"""

@@ -1,9 +1,8 @@
 """Blocks of embeddings fused into one vector whose inner product is the weighted similarity.
 
-Each block is centred and scaled to unit length. The index stores blocks unweighted; a query
-carries the weights. With B blocks, one more coordinate for each block marks its absence: a card
-that lacks the block holds 1 there, and the query holds the weight times the similarity that it
-may expect of such a card, so that
+Each of the B blocks is centred and scaled to unit length. The index stores blocks unweighted; a
+query carries the weights. One more coordinate for each block marks its absence: a card that lacks
+the block holds 1 there, and the query the weight times the similarity to expect of such a card:
 
     inner product = sum over blocks of weight * (cosine, or the expected one where absent)
 
@@ -64,10 +63,9 @@ def weight_vector(weights: Mapping[str, float], blocks: Sequence[str]) -> Float6
     vector = np.array([weights.get(name, 0.0) for name in blocks], dtype=np.float64)
     total = sum(vector.tolist())
     if not np.isfinite(total) or (vector < 0).any() or total <= 0:
-        given = ", ".join(f"{name}={value}" for name, value in weights.items())
+        given = ", ".join(f"{name}={value}" for name, value in weights.items()) or "none"
         raise QueryError(
-            "Weights must be zero or more, and at least one above zero; "
-            f"these are {given or 'none'}."
+            f"Weights must be zero or more, and at least one above zero; these are {given}."
         )
     # Scaled weights stay as they are to the last bit: an index answers by its stored weights
     # exactly as another index does that is given them.
@@ -119,27 +117,9 @@ def fuse_cards(blocks: Sequence[FloatingArray], present: BoolArray) -> Float32Ar
 def fuse_queries(
     blocks: Sequence[Float32Array], weights: Float64Array, expected: Float64Array
 ) -> Float32Array:
-    """Concatenate the weighted blocks of queries and the worth of absence, as :func:`fuse_cards`.
+    """Concatenate the weighted blocks of queries and what absence counts: (n, sum of dims + B).
 
     The effective weights and the expected similarities are (n, B).
     """
     weighted = [block * weights[:, [b]] for b, block in enumerate(blocks)]
     return np.concatenate([*weighted, weights * expected], axis=1, dtype=np.float32)
-
-
-def block_similarities(
-    query: Sequence[Float32Array], cards: Sequence[FloatingArray], present: BoolArray
-) -> Float32Array:
-    """Return the cosine of one query with m cards in each block: (m, B), NaN where absent."""
-    columns = [
-        np.vecdot(rows.astype(np.float32), vector) if vector.any() else np.full(len(rows), np.nan)
-        for vector, rows in zip(query, cards, strict=True)
-    ]
-    similarities = np.stack(columns, axis=1).astype(np.float32)
-    similarities[~present] = np.nan
-    return similarities
-
-
-def fill_absent(similarities: Float32Array, expected: Float64Array) -> Float64Array:
-    """Replace the NaN of absent blocks by the similarity that is expected in them."""
-    return np.where(np.isnan(similarities), expected, similarities.astype(np.float64))

@@ -10,14 +10,8 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Annotated, Any
 
-from pydantic import (
-    AfterValidator,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    TypeAdapter,
-    ValidationError,
-)
+import pydantic
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from prodcat_index.voting.calibration import Calibration
 from prodcat_index.voting.tuning import Tuning
@@ -118,14 +112,6 @@ class LearnedRecord:
     head: HeadRecord | None = None
     hubness: Annotated[HubnessRecord | None, Field(alias="crowding")] = None
 
-    @property
-    def files(self) -> set[str]:
-        """Paths of all files."""
-        files = {self.vectors, self.present, self.matrix, self.offset}
-        if self.head:
-            files |= {self.head.coefficients, self.head.intercepts, self.head.categories}
-        return files | ({self.hubness.references} if self.hubness else set())
-
 
 @dataclass(frozen=True)
 class BlockDrift:
@@ -162,7 +148,7 @@ class Manifest:
     """Everything about an index but its arrays."""
 
     # Holds for all that is nested as well.
-    __pydantic_config__ = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+    __pydantic_config__ = pydantic.ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
     format_version: int
     version: Annotated[int, Field(ge=1)]
@@ -194,6 +180,7 @@ class Manifest:
             raise ValueError("a calibration stands inside of the tuning")
         if self.drift:
             self._check_drift(self.drift)
+        # What is not listed has no digest, and its damage would go unnoticed.
         unlisted = sorted(self._paths_read() - set(self.files))
         if unlisted:
             raise ValueError(f"{unlisted[0]} is not among the files")
@@ -225,27 +212,33 @@ class Manifest:
             raise ValueError("tuning has seen fewer cards than were fitted on, or more than exist")
         if not drift.new_categories <= drift.new_category_cards <= added:
             raise ValueError("more cards are of new categories than were added")
-        if not {block.block for block in drift.blocks} <= set(self.dims):
-            raise ValueError("a drift is of a block that is not there")
-        if any(block.cards > added for block in drift.blocks):
-            raise ValueError("more cards have drifted than were added")
+        for block in drift.blocks:
+            if block.block not in self.dims:
+                raise ValueError("a drift is of a block that is not there")
+            if block.cards > added:
+                raise ValueError("more cards have drifted than were added")
 
     def _paths_read(self) -> set[str]:
-        # What is not listed has no digest, and its damage would go unnoticed.
         paths = {f"{self.data}/{CARDS}", f"{self.data}/{SEARCH}"}
         for block in self.blocks:
             paths |= {block.vectors, block.present, block.mean}
-        return paths | (self.learned.files if self.learned else set())
+        if learned := self.learned:
+            paths |= {learned.vectors, learned.present, learned.matrix, learned.offset}
+            if head := learned.head:
+                paths |= {head.coefficients, head.intercepts, head.categories}
+            if learned.hubness:
+                paths.add(learned.hubness.references)
+        return paths
 
 
-_ADAPTER = TypeAdapter(Manifest)
+_ADAPTER = pydantic.TypeAdapter(Manifest)
 
 
 def manifest_from_json(content: str) -> Manifest:
     """Check and return a manifest; raise ValueError with the first field that is wrong."""
     try:
         return _ADAPTER.validate_json(content)
-    except ValidationError as error:
+    except pydantic.ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "manifest"
         raise ValueError(f"{where}: {first['msg']}") from error

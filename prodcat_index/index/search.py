@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -10,11 +11,10 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from prodcat_index.files import damaged_file
 from prodcat_index.index.fusion import (
-    block_similarities,
     effective_weights,
     expected_similarities,
-    fill_absent,
     fuse_cards,
     fuse_queries,
     reference_rows,
@@ -40,6 +40,9 @@ QUERY_CHUNK = 1024
 # Searchers made for other weights that are kept. Each is a float32 copy of its blocks: 650 MB
 # for 91,000 cards of 1,792 dimensions.
 MADE_SEARCHERS = 3
+# The letters, the dimension, the count, two unused numbers, is it trained, the metric, the length.
+FLAT_HEADER = struct.Struct("<4siqqq?iQ")
+FLAT_FOURCC = b"IxFI"
 
 
 class Searcher(Protocol):
@@ -50,8 +53,8 @@ class Searcher(Protocol):
     ) -> tuple[list[Int64Array], bool]:
         """Propose candidates for each fused query, (n, d), among the eligible cards, (N,).
 
-        Returns the rows for each query, in any order, and whether they are certain to hold its
-        k nearest cards and all that tie with the last of these.
+        Returns each query's rows, in any order, and whether its k nearest and all that tie with
+        the last of these are certain to be among them.
         """
         ...
 
@@ -73,10 +76,21 @@ class FlatSearcher:
         return cls(index)
 
     @classmethod
-    def open(cls, path: Path) -> FlatSearcher:
-        """Open a file; its vectors stay on disk."""
+    def open(cls, path: Path, dim: int, n: int) -> FlatSearcher:
+        """Open a file of n vectors, which stay on disk.
+
+        FAISS believes what it reads, so a wrong header would crash the process: check it first.
+        """
         import faiss
 
+        with path.open("rb") as file:
+            header = file.read(FLAT_HEADER.size)
+        fields = FLAT_HEADER.unpack(header) if len(header) == FLAT_HEADER.size else ()
+        promised = (FLAT_FOURCC, dim, n, True, faiss.METRIC_INNER_PRODUCT, dim * n)
+        if (*fields[:3], *fields[5:]) != promised:
+            raise damaged_file(path, "it is not the flat inner-product index of the manifest")
+        if path.stat().st_size != FLAT_HEADER.size + 4 * dim * n:
+            raise damaged_file(path, "its length is not that of its vectors")
         return cls(faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC))
 
     def write(self, path: Path) -> None:
@@ -162,14 +176,22 @@ class SearchSpace:
     def expected_similarities(
         self, queries: Sequence[Float32Array], weighed: BoolArray | None = None
     ) -> Float64Array:
-        """Return the similarity that an absent block counts as for each query: (n, B).
+        """Return what an absent block counts as for each query: (n, B); 0 if it is not weighed."""
+        samples = self._samples
+        if weighed is not None:
+            samples = [rows if w else rows[:0] for rows, w in zip(samples, weighed, strict=True)]
+        return expected_similarities(queries, samples)
 
-        0 for blocks that are not weighed, which nobody asks for.
-        """
-        if weighed is None:
-            return expected_similarities(queries, self._samples)
-        samples = zip(self._samples, weighed, strict=True)
-        return expected_similarities(queries, [rows if w else rows[:0] for rows, w in samples])
+    def cosines(
+        self, query: Sequence[Float32Array], rows: Int64Array, blocks: Int64Array
+    ) -> Float32Array:
+        """Compare one query with m cards in b blocks: (m, b), NaN where either lacks the block."""
+        cosines = np.full((len(rows), len(blocks)), np.nan, dtype=np.float32)
+        for place, b in enumerate(blocks):
+            if query[b].any():
+                cosines[:, place] = np.vecdot(self.blocks[b][rows].astype(np.float32), query[b])
+        cosines[~self.present[np.ix_(rows, blocks)]] = np.nan
+        return cosines
 
     @cached_property
     def _samples(self) -> list[Float32Array]:
@@ -227,23 +249,14 @@ def _rescore(
     """Rank the candidates of one query by their exact similarity and keep the k nearest."""
     weighed = np.flatnonzero(found.weights[position])
     weights = found.weights[position, weighed]
-    cosines = fill_absent(_cosines(space, query, candidates, weighed), expected[weighed])
+    cosines = space.cosines(query, candidates, weighed).astype(np.float64)
+    cosines = np.where(np.isnan(cosines), expected[weighed], cosines)
     similarity = np.einsum("mb,b->m", cosines, weights)
     best = np.lexsort((space.order[candidates], -similarity))[: found.rows.shape[1]]
     rows, kept = candidates[best], slice(len(best))
-    every = _cosines(space, query, rows, np.arange(len(query)))
+    every = space.cosines(query, rows, np.arange(len(query)))
     found.rows[position, kept] = rows
     # Clipped only once they are ranked: the searcher, which proposed them, does not clip.
     found.similarities[position, kept] = np.clip(similarity[best], -1.0, 1.0)
     found.by_block[position, kept] = np.clip(every, -1.0, 1.0)
     found.contributions[position, kept, weighed] = (cosines[best] * weights).T
-
-
-def _cosines(
-    space: SearchSpace, query: Sequence[Float32Array], rows: Int64Array, blocks: Int64Array
-) -> Float32Array:
-    return block_similarities(
-        [query[b] for b in blocks],
-        [space.blocks[b][rows] for b in blocks],
-        space.present[np.ix_(rows, blocks)],
-    )

@@ -5,11 +5,10 @@ from __future__ import annotations
 import json
 import os
 import re
-import struct
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime, timezone
-from importlib.metadata import version as package_version
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -45,18 +44,17 @@ from prodcat_index.index.search import FlatSearcher
 from prodcat_index.learning.head import LinearHead
 from prodcat_index.learning.projection import HubnessCorrection, Projection
 
-# Their versions are noted in the manifest: embeddings or arrays may depend on them.
+# Embeddings or arrays may depend on these.
 PACKAGES = ("faiss-cpu", "numpy", "scikit-learn", "timm", "torch")
 MAX_OPEN_ATTEMPTS = 3
-FLAT = "Flat"
-FLAT_FOURCC = b"IxFI"
-# The letters, the dimension, the count, two unused numbers, is it trained, the metric, the length.
-FLAT_HEADER = struct.Struct("<4siqqq?iQ")
 
 
-def save_parts(
-    parts: IndexParts, folder: Path, check: Callable[[], object] = lambda: None
-) -> Manifest:
+def package_versions() -> dict[str, str]:
+    """Return the versions of this package and of those that its results may depend on."""
+    return {"prodcat-index": __version__} | {name: version(name) for name in PACKAGES}
+
+
+def save_parts(parts: IndexParts, folder: Path, check: Callable[[], object] = lambda: None) -> None:
     """Write the parts as a new version of an index folder; `check` may raise an error before."""
     parts = parts.indexed()
     searcher = parts.searcher
@@ -77,10 +75,7 @@ def save_parts(
             version=number,
             data=data,
             created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
-            packages={
-                "prodcat-index": __version__,
-                **{name: package_version(name) for name in PACKAGES},
-            },
+            packages=package_versions(),
             cards=len(parts.catalogue),
             labelled=int(parts.labels.labelled.sum()),
             categories=len(parts.labels.names),
@@ -88,15 +83,14 @@ def save_parts(
             image_root=image_root,
             blocks=blocks,
             learned=learned,
-            search=SearchRecord(FLAT, searcher.dim, tuple(parts.covered)),
+            search=SearchRecord("Flat", searcher.dim, tuple(parts.covered)),
             files=flushed_files(folder, data),
             **_settings(parts),
         )
         write_manifest(folder, manifest)
-    return manifest
 
 
-def save_next(parts: IndexParts, folder: Path) -> Manifest:
+def save_next(parts: IndexParts, folder: Path) -> None:
     """Write the parts as the next version of the index that they were loaded from."""
 
     def check() -> None:
@@ -106,36 +100,31 @@ def save_next(parts: IndexParts, folder: Path) -> Manifest:
                 "to), and is left as it is; open it and add the cards again."
             )
 
-    return save_parts(parts, folder, check)
+    save_parts(parts, folder, check)
 
 
-def save_settings(parts: IndexParts, folder: Path) -> Manifest:
+def save_settings(parts: IndexParts, folder: Path) -> None:
     """Write the weights, the vote and how they were tuned into the manifest of an index folder.
 
     A new version is written only where the weights need a search index of other blocks.
     """
     indexed = parts.indexed()
     if indexed is not parts:
-        return save_parts(indexed, folder, lambda: _check_same(folder, parts))
+        save_parts(indexed, folder, lambda: _check_same(folder, parts))
+        return
+    # Before the lock, which would make a folder where there is none.
     parse_manifest(folder)
     with files.exclusive_folder(folder, "index", IndexFolderError):
         manifest = _check_same(folder, parts)
         learned = manifest.learned and replace(manifest.learned, weight=parts.weights[LEARNED])
-        blocks = (replace(b, weight=parts.weights[b.name]) for b in manifest.blocks)
-        settings = _settings(parts)
-        manifest = replace(manifest, blocks=tuple(blocks), learned=learned, **settings)
+        blocks = tuple(replace(b, weight=parts.weights[b.name]) for b in manifest.blocks)
+        manifest = replace(manifest, blocks=blocks, learned=learned, **_settings(parts))
         write_manifest(folder, manifest)
-    return manifest
 
 
 def _settings(parts: IndexParts) -> dict[str, Any]:
-    tuning = parts.tuning and replace(parts.tuning, calibration=None)
-    return {
-        "vote": parts.vote,
-        "tuning": tuning,
-        "calibration": parts.calibration,
-        "drift": parts.drift,
-    }
+    settings = {name: getattr(parts, name) for name in ("vote", "calibration", "drift")}
+    return {**settings, "tuning": parts.tuning and replace(parts.tuning, calibration=None)}
 
 
 def _check_same(folder: Path, parts: IndexParts) -> Manifest:
@@ -145,8 +134,8 @@ def _check_same(folder: Path, parts: IndexParts) -> Manifest:
     # Encoders that are not fitted have the same fingerprints over any cards.
     is_same = [b.fingerprint for b in manifest.blocks] == [b.slot.fingerprint for b in parts.blocks]
     for column in ("id", "category"):
-        own = [_as_text(value) for value in parts.catalogue.values(column)]
-        is_same = is_same and stored.values(column) == own
+        own = map(_as_text, parts.catalogue.values(column))
+        is_same = is_same and stored.values(column) == list(own)
     if not is_same:
         raise IndexFolderError(f"The index {folder} was built again meanwhile; tune the new one.")
     return manifest
@@ -159,20 +148,20 @@ def load_parts(folder: Path, *, verify: bool = True, image_root: Path | None = N
         try:
             return _open(folder, manifest, image_root or Path(manifest.image_root))
         except FileNotFoundError:
-            # A writer switched to a new version while this one was being opened.
-            continue
+            continue  # A writer switched to a new version while this one was being opened.
     raise IndexFolderError(f"The index {folder} is being rewritten all the time; try again later.")
 
 
 def _open(folder: Path, manifest: Manifest, image_root: Path) -> IndexParts:
     learned, tuning = manifest.learned, manifest.tuning
+    path = folder / manifest.data / SEARCH
     return IndexParts(
         catalogue=_read_cards(folder, manifest, image_root),
         blocks=[_read_block(folder, record, manifest.cards) for record in manifest.blocks],
         learned=_read_learned(folder, learned, manifest) if learned else None,
         weights=manifest.weights,
         vote=manifest.vote,
-        searcher=_read_search(folder / manifest.data / SEARCH, manifest),
+        searcher=FlatSearcher.open(path, manifest.search.dim, manifest.cards),
         covered=manifest.search.blocks,
         tuning=tuning and replace(tuning, calibration=manifest.calibration),
         calibration=manifest.calibration,
@@ -191,17 +180,13 @@ def _common_folder(pictures: list[str]) -> str:
 
 
 def _write_cards(catalogue: Catalogue, image_root: str, path: Path) -> None:
-    relative = [
-        os.path.relpath(picture, image_root) if picture and image_root else picture
-        for picture in catalogue.values(IMAGE)
-    ]
-    cards = catalogue.cards.assign(**{IMAGE: relative})
+    pictures = catalogue.values(IMAGE)
+    if image_root:
+        pictures = [os.path.relpath(path, image_root) if path else "" for path in pictures]
+    cards = catalogue.cards.assign(**{IMAGE: pictures})
     # Parquet has one type a column; what the reader of a catalogue left as objects becomes text.
-    texts = {
-        column: [_as_text(value) for value in cards[column]]
-        for column in cards.columns
-        if cards[column].dtype == object
-    }
+    loose = [column for column in cards.columns if cards[column].dtype == object]
+    texts = {column: [_as_text(value) for value in cards[column]] for column in loose}
     cards.assign(**texts).to_parquet(path, index=False)
 
 
@@ -239,9 +224,13 @@ def _picture_path(image_root: Path, picture: str) -> str:
     return path if picture and is_inside else ""
 
 
-def _save_array(array: npt.NDArray[Any], folder: Path, path: str) -> str:
-    np.save(folder / path, array, allow_pickle=False)
-    return path
+def _save_arrays(
+    folder: Path, prefix: str, arrays: Mapping[str, npt.NDArray[Any]]
+) -> dict[str, str]:
+    """Write arrays to a folder, and return the path of each by its name."""
+    for name, array in arrays.items():
+        np.save(folder / f"{prefix}{name}.npy", array, allow_pickle=False)
+    return {name: f"{prefix}{name}.npy" for name in arrays}
 
 
 def _write_block(block: Block, weight: float, folder: Path, data: str, place: int) -> BlockRecord:
@@ -250,6 +239,8 @@ def _write_block(block: Block, weight: float, folder: Path, data: str, place: in
     fitted = f"{data}/encoders/{stem}"
     (folder / fitted).mkdir(parents=True)
     block.slot.load().save(folder / fitted)
+    arrays = {"f16": block.vectors, "present": block.present, "mean": block.mean}
+    paths = _save_arrays(folder, f"{data}/{stem}.", arrays)
     return BlockRecord(
         name=block.name,
         modality=block.modality,
@@ -258,9 +249,9 @@ def _write_block(block: Block, weight: float, folder: Path, data: str, place: in
         dim=block.dim,
         cards=int(block.present.sum()),
         weight=weight,
-        vectors=_save_array(block.vectors, folder, f"{data}/{stem}.f16.npy"),
-        present=_save_array(block.present, folder, f"{data}/{stem}.present.npy"),
-        mean=_save_array(block.mean, folder, f"{data}/{stem}.mean.npy"),
+        vectors=paths["f16"],
+        present=paths["present"],
+        mean=paths["mean"],
         fitted=fitted,
     )
 
@@ -277,32 +268,28 @@ def _read_block(folder: Path, record: BlockRecord, n: int) -> Block:
 
 
 def _write_learned(learned: LearnedBlock, weight: float, folder: Path, data: str) -> LearnedRecord:
-    def save(array: npt.NDArray[Any], name: str) -> str:
-        return _save_array(array, folder, f"{data}/{LEARNED}.{name}.npy")
-
-    model = learned.model
-    head, hubness = model.head, model.hubness
+    model, prefix = learned.model, f"{data}/{LEARNED}."
+    arrays = {
+        "vectors": learned.vectors,
+        "present": learned.present,
+        "matrix": np.concatenate(model.projection.matrices),
+        "offset": np.concatenate(model.projection.offsets),
+    }
+    head_record = hubness_record = None
+    if model.head:
+        paths = _save_arrays(folder, f"{prefix}head.", vars(model.head))
+        head_record = HeadRecord(size=len(model.head.categories), **paths)
+    if model.hubness:
+        references = model.hubness.references
+        paths = _save_arrays(folder, prefix, {"references": references})
+        hubness_record = HubnessRecord(len(references), model.hubness.near, **paths)
     return LearnedRecord(
         dim=learned.dim,
         cards=int(learned.present.sum()),
         weight=weight,
-        vectors=save(learned.vectors, "vectors"),
-        present=save(learned.present, "present"),
-        matrix=save(np.concatenate(model.projection.matrices), "matrix"),
-        offset=save(np.concatenate(model.projection.offsets), "offset"),
-        head=HeadRecord(
-            size=len(head.categories),
-            coefficients=save(head.coefficients, "head.coefficients"),
-            intercepts=save(head.intercepts, "head.intercepts"),
-            categories=save(head.categories, "head.categories"),
-        )
-        if head
-        else None,
-        hubness=HubnessRecord(
-            len(hubness.references), hubness.near, save(hubness.references, "references")
-        )
-        if hubness
-        else None,
+        head=head_record,
+        hubness=hubness_record,
+        **_save_arrays(folder, prefix, arrays),
     )
 
 
@@ -313,17 +300,15 @@ def _read_learned(folder: Path, record: LearnedRecord, manifest: Manifest) -> Le
     matrix = files.read_array(folder / record.matrix, "float32", (sum(dims), dim))
     offset = files.read_array(folder / record.offset, "float32", (sum(dims),))
     edges = np.cumsum(dims)[:-1]
-    hubness = None
+    head = hubness = None
+    if record.head:
+        head = _read_head(folder, record.head, dim, manifest.categories)
     if record.hubness:
         path, shape = folder / record.hubness.references, (record.hubness.size, dim)
         hubness = HubnessCorrection(files.read_array(path, "float32", shape), record.hubness.near)
-    model = FittedModel(
-        Projection(np.split(matrix, edges), np.split(offset, edges)),
-        _read_head(folder, record.head, dim, manifest.categories) if record.head else None,
-        hubness,
-    )
+    projection = Projection(np.split(matrix, edges), np.split(offset, edges))
     return LearnedBlock(
-        model,
+        FittedModel(projection, head, hubness),
         vectors=files.read_array(folder / record.vectors, "float16", (n, record.dim)),
         present=files.read_array(folder / record.present, "bool", (n,)),
     )
@@ -341,22 +326,3 @@ def _read_head(folder: Path, record: HeadRecord, dim: int, known: int) -> Linear
         intercepts=files.read_array(folder / record.intercepts, "float32", (size,)),
         categories=categories,
     )
-
-
-def _read_search(path: Path, manifest: Manifest) -> FlatSearcher:
-    """Open a flat FAISS index; its vectors stay on disk.
-
-    FAISS believes what it reads, so a wrong header would crash the process: it is checked first.
-    """
-    import faiss
-
-    dim, n = manifest.search.dim, manifest.cards
-    with path.open("rb") as file:
-        header = file.read(FLAT_HEADER.size)
-    fields = FLAT_HEADER.unpack(header) if len(header) == FLAT_HEADER.size else ()
-    promised = (FLAT_FOURCC, dim, n, True, faiss.METRIC_INNER_PRODUCT, dim * n)
-    if (*fields[:3], *fields[5:]) != promised:
-        raise files.damaged_file(path, "it is not the flat inner-product index of the manifest")
-    if path.stat().st_size != FLAT_HEADER.size + 4 * dim * n:
-        raise files.damaged_file(path, "its length is not that of its vectors")
-    return FlatSearcher.open(path)

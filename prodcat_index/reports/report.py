@@ -5,18 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from importlib.metadata import version
 from pathlib import Path
 from statistics import mean
 from typing import TYPE_CHECKING, Any
 
-from prodcat_index import __version__
 from prodcat_index.cards.card import IMAGE
 from prodcat_index.cards.cleaning import tidy
 from prodcat_index.evaluation.evaluate import evaluate
 from prodcat_index.evaluation.result import Evaluation, Row
 from prodcat_index.index.product_index import ProductIndex
-from prodcat_index.index.storage import PACKAGES
+from prodcat_index.index.storage import package_versions
 from prodcat_index.reports import evaluation as figures
 from prodcat_index.reports.canvas import thumbnail
 from prodcat_index.reports.page import (
@@ -278,7 +276,6 @@ def tabulate_settings(report: Report) -> Table:
         f"{write_counted(len(parts.catalogue), 'card')}, {labelled} of them in "
         f"{write_counted(len(parts.labels.names), 'category', 'categories')}"
     )
-    packages = {"prodcat-index": __version__} | {name: version(name) for name in PACKAGES}
     unreachable = evaluation.tuned.mean("unreachable_share") or 0.0
     rows = {
         "catalogue": f"{evaluation.catalogue.source} ({size})",
@@ -292,7 +289,7 @@ def tabulate_settings(report: Report) -> Table:
         "found by tuning, first split": f"weights {weights}; {vote.describe()}",
         **{f"encoder of {block.name}": block.slot.spec for block in parts.blocks},
         "projection learned from labels": settings["projection"],
-        "versions": ", ".join(f"{name} {number}" for name, number in packages.items()),
+        "versions": ", ".join(f"{name} {number}" for name, number in package_versions().items()),
     }
     return Table("Settings of the evaluation", ("setting", "value"), list(rows.items()))
 

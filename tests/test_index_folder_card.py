@@ -6,8 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from prodcat_index.index.folder import read_manifest
-from prodcat_index.index.index_card import added_share, index_card, rebuild_reason
+from prodcat_index.index.folder import index_card, read_manifest, rebuild_reason
 from prodcat_index.index.manifest import BlockDrift, DriftRecord, Manifest
 from prodcat_index.index.product_index import ProductIndex
 
@@ -37,7 +36,7 @@ def grown(
 
 
 def test_an_index_that_nothing_was_added_to_says_nothing(manifest: Manifest) -> None:
-    assert (added_share(manifest), rebuild_reason(manifest)) == (0.0, "")
+    assert rebuild_reason(manifest) == ""
     assert "added" not in index_card(manifest)
 
 
