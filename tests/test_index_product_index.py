@@ -210,8 +210,8 @@ def test_a_query_of_weightless_modalities_is_told_what_weighs(index: ProductInde
     with pytest.raises(QueryError) as caught:
         index.search(Card(title="boots"), weights={"description": 1})
     assert str(caught.value) == (
-        "This query has nothing that the index can compare: it weighs description, and the "
-        "query has none of these that can be read and is known."
+        "This query has nothing that the index can compare: it weighs description, and none of "
+        "these is there that can be read and is known; give other weights."
     )
 
 
@@ -310,7 +310,10 @@ def test_a_card_of_the_index_as_it_was(index: ProductIndex) -> None:
 def test_a_card_without_what_is_weighed_has_nothing_similar(index: ProductIndex) -> None:
     with pytest.raises(QueryError) as caught:
         index.similar("k3", weights={"description": 1})
-    assert str(caught.value) == "The card 'k3' has none of description; give other weights."
+    assert str(caught.value) == (
+        "The card 'k3' has nothing that the index can compare: it weighs description, and none of "
+        "these is there that can be read and is known; give other weights."
+    )
 
 
 def test_every_modality_weighs_the_same_by_default_and_its_blocks_share() -> None:

@@ -1,7 +1,4 @@
-"""The index's way of categorizing as a classifier of scikit-learn, over arrays.
-
-Imported only where the classifier is asked for: its base classes are scikit-learn's.
-"""
+"""The index's vote as a classifier of scikit-learn, whose base classes are imported only here."""
 
 from __future__ import annotations
 
@@ -149,7 +146,7 @@ class ProductKNNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
         return self.classes_[np.where(best >= 0, best, self._sizes.argmax())]
 
     def predict_proba(self, X: npt.ArrayLike) -> npt.NDArray[np.float64]:
-        """Say what part of the vote each class has.
+        """Predict the share of the vote that each class has.
 
         Parameters
         ----------
@@ -161,10 +158,10 @@ class ProductKNNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
         numpy.ndarray
             float64, shape (m, C), in the order of ``classes_``; a row sums to 1.
         """
-        decided = self._vote(X)
-        shares = np.zeros((len(decided.shares), len(self.classes_)))
-        rows, places = np.nonzero(decided.categories >= 0)
-        shares[rows, decided.categories[rows, places]] = decided.shares[rows, places]
+        cast = self._vote(X)
+        shares = np.zeros((len(cast.shares), len(self.classes_)))
+        rows, places = np.nonzero(cast.categories >= 0)
+        shares[rows, cast.categories[rows, places]] = cast.shares[rows, places]
         shares[~shares.any(axis=1)] = self._sizes / self._sizes.sum()
         # Rounded sums may pass 1, which scikit-learn's scores refuse.
         return np.minimum(shares, 1.0)
@@ -197,17 +194,16 @@ class ProductKNNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
         check_is_fitted(self)
         k = self.n_neighbors if n_neighbors is None else n_neighbors
         check_k(k)
-        found = self._others(k) if X is None else self._neighbours(*self._queries(X), k)
-        return (1 - found[0], found[1]) if return_distance else found[1]
-
-    def _others(self, k: int) -> tuple[Float64Array, Int64Array]:
-        """Return similarities and rows of the training samples nearest to each other one."""
-        similarities, rows = self._neighbours(self._space.blocks, self._space.present, k + 1)
-        other = rows != np.arange(len(rows))[:, None]
-        # More equal samples than are asked for: the sample itself is not among them.
-        other[other.all(axis=1), -1] = False
-        shape = (len(rows), rows.shape[1] - 1)
-        return similarities[other].reshape(shape), rows[other].reshape(shape)
+        if X is not None:
+            similarities, rows = self._neighbours(*self._queries(X), k)
+        else:
+            similarities, rows = self._neighbours(self._space.blocks, self._space.present, k + 1)
+            other = rows != np.arange(len(rows))[:, None]
+            # More equal samples than are asked for: the sample itself is not among them.
+            other[other.all(axis=1), -1] = False
+            shape = (len(rows), rows.shape[1] - 1)
+            similarities, rows = similarities[other].reshape(shape), rows[other].reshape(shape)
+        return (1 - similarities, rows) if return_distance else rows
 
     def _vote(self, X: npt.ArrayLike) -> Vote:
         check_is_fitted(self)
@@ -222,8 +218,7 @@ class ProductKNNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
         """Return similarities and rows of the nearest training samples."""
         # A block that no training sample has says nothing, whoever has it.
         comparable = present & self._space.present.any(axis=0)
-        weights = self._weight_vector()
-        k = min(k, len(self._codes))
+        weights, k = self._weight_vector(), min(k, len(self._codes))
         found = find_neighbours(self._space, queries, comparable, weights, k)
         return found.similarities, found.rows
 
@@ -241,14 +236,14 @@ class ProductKNNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
     def _vote_parameters(self) -> VoteParameters:
         return VoteParameters(self.n_neighbors, self.temperature, self.prior_exponent)
 
-    def _weight_vector(self) -> npt.NDArray[np.float64]:
-        count = len(self._widths)
-        weights = [1.0] * count if self.weights is None else list(self.weights)
-        if len(weights) != count:
+    def _weight_vector(self) -> Float64Array:
+        names = [f"block {number}" for number, _ in enumerate(self._widths, 1)]
+        weights = [1.0] * len(names) if self.weights is None else list(self.weights)
+        if len(weights) != len(names):
             raise QueryError(
-                f"There are {len(weights)} weights for {count} blocks; give one for each block."
+                f"There are {len(weights)} weights for {len(names)} blocks; give one for each "
+                "block."
             )
-        names = [f"block {number}" for number in range(1, count + 1)]
         return weight_vector(dict(zip(names, weights, strict=True)), names)
 
 

@@ -38,10 +38,9 @@ Weights = Mapping[str, float]
 
 
 class ProductIndex:
-    """An index of product cards.
+    """An index of product cards, made by :meth:`build` or :meth:`load`.
 
-    Make one with :meth:`build` or :meth:`load`. An index does not change: :meth:`add`,
-    :meth:`tuned` and :meth:`restored` return another one.
+    It does not change: :meth:`add`, :meth:`tuned` and :meth:`restored` return another one.
 
     Parameters
     ----------
@@ -199,8 +198,8 @@ class ProductIndex:
     def add(self, catalogue: Catalogue) -> ProductIndex:
         """Return this index with more cards, embedded by what was fitted when it was built.
 
-        Encoders, means, projection, weights and vote stay as they are, and so do the rows of the
-        cards that are there. New categories take part at once.
+        All that is fitted, weights, vote and the rows of the cards that are there stay as they
+        are. New categories take part at once.
 
         Parameters
         ----------
@@ -272,14 +271,7 @@ class ProductIndex:
         card = Card(title=query) if isinstance(query, str) else query
         check_comparable(self.parts, [card])
         queries = self.parts.with_learned(*encode_listings(self.parts.blocks, [card]))
-        found = self._nearest(queries, k, weights)
-        if found is None:
-            weighed = ", ".join(self.parts.weighed_modalities(weights))
-            raise QueryError(
-                f"This query has nothing that the index can compare: it weighs {weighed}, and the "
-                "query has none of these that can be read and is known."
-            )
-        return found
+        return self._nearest("This query", queries, k, weights)
 
     def similar(
         self, card_id: str, k: int = 10, *, weights: Weights | None = None
@@ -307,11 +299,8 @@ class ProductIndex:
         row, blocks = self._row(card_id), self.parts.blocks
         vectors = [block.vectors[[row]].astype(np.float32) for block in blocks]
         queries = self.parts.with_learned(vectors, np.array([[b.present[row] for b in blocks]]))
-        found = self._nearest(queries, k, weights, np.arange(len(self)) != row)
-        if found is None:
-            weighed = ", ".join(self.parts.weighed_modalities(weights))
-            raise QueryError(f"The card {card_id!r} has none of {weighed}; give other weights.")
-        return found
+        others = np.arange(len(self)) != row
+        return self._nearest(f"The card {card_id!r}", queries, k, weights, others)
 
     def card(self, card_id: str) -> Card:
         """Return a card of the index.
@@ -405,11 +394,10 @@ class ProductIndex:
     ) -> Tuning:
         """Find the weights and the vote that predict this index's own cards best.
 
-        The category of every card is predicted from the other cards. The card itself, its
-        variants (same group), cards of the same texts and cards with the same picture are left
-        out, and what was fitted to labels is fitted again without them. Where there are enough
-        cards, a third of them, groups kept together, is kept from tuning, and the confidence is
-        calibrated on it.
+        Each card's category is predicted from the others, without its variants (same group) and
+        cards of the same texts or picture; what was fitted to labels is fitted again without
+        them. Where there are enough cards, the confidence is calibrated on a third of them,
+        groups kept together, that tuning does not see.
 
         Parameters
         ----------
@@ -530,12 +518,24 @@ class ProductIndex:
         return ProductIndex(changed, self.findings)
 
     def _nearest(
-        self, queries: Queries, k: int, weights: Weights | None, eligible: BoolArray | None = None
-    ) -> list[Neighbour] | None:
-        """Return the neighbours of the only query; None if it has nothing that is weighed."""
-        vector, space, k = self.parts.weight_vector(weights), self.parts.space, min(k, len(self))
-        found = find_neighbours(space, queries.vectors, queries.present, vector, k, eligible)
-        return self._answers.neighbours(found, queries, 0) if found.weights.any() else None
+        self,
+        what: str,
+        queries: Queries,
+        k: int,
+        weights: Weights | None,
+        eligible: BoolArray | None = None,
+    ) -> list[Neighbour]:
+        """Return the neighbours of the only query, which is called `what` in an error."""
+        parts, k = self.parts, min(k, len(self))
+        vector = parts.weight_vector(weights)
+        found = find_neighbours(parts.space, queries.vectors, queries.present, vector, k, eligible)
+        if not found.weights.any():
+            raise QueryError(
+                f"{what} has nothing that the index can compare: it weighs "
+                f"{', '.join(parts.weighed_modalities(weights))}, and none of these is there that "
+                "can be read and is known; give other weights."
+            )
+        return self._answers.neighbours(found, queries, 0)
 
     def _row(self, card_id: str) -> int:
         ids = self.parts.catalogue.ids

@@ -40,7 +40,6 @@ CALIBRATION_SHARE = 1 / 3
 
 def tune(
     parts: IndexParts,
-    *,
     objective: Objective = "weighted-f1",
     sample: int = SAMPLE,
     seed: int = 0,
@@ -55,18 +54,14 @@ def tune(
     rng = np.random.default_rng(seed)
     queries = LeaveOneOut.from_index(parts, sample, rng)
     held_out = _held_out(queries.groups[queries.rows], rng)
-    equal_share = equal_weights(parts.blocks)
-    chosen = [parts.weights, equal_share]
+    chosen = [parts.weights, equal_weights(parts.blocks)]
     if parts.learned is not None:
-        half_learned = {name: weight / 2 for name, weight in equal_share.items()}
-        chosen += [{LEARNED: 1.0}, {LEARNED: 0.5, **half_learned}]
-    starts = [
-        Setting(tuple(weights.get(name, 0.0) for name in parts.block_names), parts.vote)
-        for weights in chosen
-    ]
-    whole, recall, search, best = _search(
-        queries, ~held_out, objective, tuple(dict.fromkeys(starts)), label
-    )
+        halved = {name: weight / 2 for name, weight in chosen[1].items()}
+        chosen += [{LEARNED: 1.0}, {LEARNED: 0.5, **halved}]
+    vectors = [tuple(weights.get(name, 0.0) for name in parts.block_names) for weights in chosen]
+    starts = [Setting(vector, parts.vote) for vector in vectors]
+    unique = list(dict.fromkeys(starts))
+    whole, recall, search, best = _search(queries, ~held_out, objective, unique, label)
     before, equal = search.try_all(starts[:2])
     pool, calibrating = search.pool, whole.select(np.flatnonzero(held_out))
     return Tuning(
