@@ -62,6 +62,7 @@ class Block:
     def encode_queries(self, values: Sequence[str], label: str = "") -> Encoded:
         """Embed values as those of the cards were, and centre them by the cards' mean."""
         if not any(values):
+            # The encoder may take seconds to load, and has nothing to embed.
             return Encoded(np.zeros((len(values), self.dim), dtype=np.float32))
         encoded = embed(self.slot.load(), values, label=label, cache=default_cache())
         rows, _ = centre(encoded.vectors, encoded.present, self.mean)

@@ -163,7 +163,7 @@ class Manifest:
     blocks: Annotated[tuple[BlockRecord, ...], Field(min_length=1)]
     learned: LearnedRecord | None = None
     vote: StoredVote
-    tuning: Tuning | None = None  # without its calibration
+    tuning: Tuning | None = None  # without its calibration, which stands beside it
     calibration: Calibration | None = None
     drift: Annotated[DriftRecord | None, Field(alias="growth")] = None
     search: SearchRecord

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from html import escape
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -435,8 +436,10 @@ class ProductIndex:
             The tuned index; nothing is embedded again.
         """
         drift = self.parts.drift and replace(self.parts.drift, tuned_cards=len(self))
-        parts = replace(self.parts, calibration=tuning.calibration, drift=drift)
-        return self._with_setting(parts, tuning.after.setting, tuning)
+        calibration, stored = tuning.calibration, replace(tuning, calibration=None)
+        return self._with_setting(
+            tuning.after.setting, tuning=stored, calibration=calibration, drift=drift
+        )
 
     def restored(self) -> ProductIndex:
         """Return this index with the weights and the vote that it had before it was tuned.
@@ -453,8 +456,8 @@ class ProductIndex:
         """
         if self.parts.tuning is None:
             raise QueryError("This index is not tuned, so there is nothing to restore.")
-        parts = replace(self.parts, calibration=None)
-        return self._with_setting(parts, self.parts.tuning.before.setting, None)
+        before = self.parts.tuning.before.setting
+        return self._with_setting(before, tuning=None, calibration=None)
 
     def save_settings(self, folder: str | Path) -> Path:
         """Write weights, vote and tuning into an index folder that holds this very index.
@@ -510,12 +513,10 @@ class ProductIndex:
             labels.keys if by_key else labels.names,
         )
 
-    def _with_setting(
-        self, parts: IndexParts, setting: Setting, tuning: Tuning | None
-    ) -> ProductIndex:
-        weights = dict(zip(parts.block_names, setting.weights, strict=True))
-        changed = replace(parts, weights=weights, vote=setting.vote, tuning=tuning)
-        return ProductIndex(changed, self.findings)
+    def _with_setting(self, setting: Setting, **changes: Any) -> ProductIndex:
+        weights = dict(zip(self.parts.block_names, setting.weights, strict=True))
+        parts = replace(self.parts, weights=weights, vote=setting.vote, **changes)
+        return ProductIndex(parts, self.findings)
 
     def _nearest(
         self,

@@ -123,8 +123,7 @@ def save_settings(parts: IndexParts, folder: Path) -> None:
 
 
 def _settings(parts: IndexParts) -> dict[str, Any]:
-    settings = {name: getattr(parts, name) for name in ("vote", "calibration", "drift")}
-    return {**settings, "tuning": parts.tuning and replace(parts.tuning, calibration=None)}
+    return {name: getattr(parts, name) for name in ("vote", "tuning", "calibration", "drift")}
 
 
 def _check_same(folder: Path, parts: IndexParts) -> Manifest:
@@ -153,8 +152,7 @@ def load_parts(folder: Path, *, verify: bool = True, image_root: Path | None = N
 
 
 def _open(folder: Path, manifest: Manifest, image_root: Path) -> IndexParts:
-    learned, tuning = manifest.learned, manifest.tuning
-    path = folder / manifest.data / SEARCH
+    learned, path = manifest.learned, folder / manifest.data / SEARCH
     return IndexParts(
         catalogue=_read_cards(folder, manifest, image_root),
         blocks=[_read_block(folder, record, manifest.cards) for record in manifest.blocks],
@@ -163,7 +161,7 @@ def _open(folder: Path, manifest: Manifest, image_root: Path) -> IndexParts:
         vote=manifest.vote,
         searcher=FlatSearcher.open(path, manifest.search.dim, manifest.cards),
         covered=manifest.search.blocks,
-        tuning=tuning and replace(tuning, calibration=manifest.calibration),
+        tuning=manifest.tuning,
         calibration=manifest.calibration,
         drift=manifest.drift,
         opened=manifest,
