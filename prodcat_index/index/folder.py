@@ -119,9 +119,7 @@ def _check_file(folder: Path, name: str, record: FileRecord, verify: bool) -> No
 
 
 @contextmanager
-def next_version(
-    folder: Path, check: Callable[[], object] = lambda: None
-) -> Iterator[tuple[int, str]]:
+def next_version(folder: Path, check: Callable[[], object]) -> Iterator[tuple[int, str]]:
     """Make the folder of the next version; yield its number and its path inside the index folder.
 
     The caller fills it and writes the manifest; no other process writes meanwhile. `check` may
