@@ -272,7 +272,7 @@ class ProductIndex:
         card = Card(title=query) if isinstance(query, str) else query
         check_comparable(self.parts, [card])
         queries = self.parts.with_learned(*encode_listings(self.parts.blocks, [card]))
-        return self._nearest("This query", queries, k, weights)
+        return self._nearest(queries, k, weights)
 
     def similar(
         self, card_id: str, k: int = 10, *, weights: Weights | None = None
@@ -301,7 +301,7 @@ class ProductIndex:
         vectors = [block.vectors[[row]].astype(np.float32) for block in blocks]
         queries = self.parts.with_learned(vectors, np.array([[b.present[row] for b in blocks]]))
         others = np.arange(len(self)) != row
-        return self._nearest(f"The card {card_id!r}", queries, k, weights, others)
+        return self._nearest(queries, k, weights, others, f"The card {card_id!r}")
 
     def card(self, card_id: str) -> Card:
         """Return a card of the index.
@@ -520,11 +520,11 @@ class ProductIndex:
 
     def _nearest(
         self,
-        what: str,
         queries: Queries,
         k: int,
         weights: Weights | None,
         eligible: BoolArray | None = None,
+        what: str = "This query",
     ) -> list[Neighbour]:
         """Return the neighbours of the only query, which is called `what` in an error."""
         parts, k = self.parts, min(k, len(self))
