@@ -166,6 +166,7 @@ class Column:
 
     def similarity(self, similarity: float, vote_share: float | None) -> None:
         """Write the similarity at the left and the share of the vote, if any, at the right."""
+        # Letters of two sizes stand on one base line: the ascent below the top.
         base = self.top + FIGURE.face.getmetrics()[0]
         number = write_number(similarity)
         self.canvas.text(self.left, base, number, FIGURE, "ls")

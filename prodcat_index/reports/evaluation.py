@@ -42,13 +42,9 @@ CONFIDENCES = {
     "confidence": ("share of the vote", style.ORANGE, "s"),
     "calibrated": ("calibrated", style.BLUE, "o"),
 }
-METRICS = {
-    "macro F1": "macro_f1",
-    "accuracy": "accuracy",
-    "top 3": "top3",
-    "top 5": "top5",
-    "oracle": "oracle",
-}
+# Scores of a row beside the weighted F1, and what they are called.
+METRICS = ("macro_f1", "accuracy", "top3", "top5", "oracle")
+METRIC_HEADS = ("macro F1", "accuracy", "top 3", "top 5", "oracle")
 # Of a title of an example: enough to recognise the product.
 TITLE_LETTERS = 24
 # Inches around the rows, of a row, and of a row with two lines.
@@ -189,7 +185,7 @@ def tabulate_evaluation(evaluation: Evaluation) -> dict[str, Table]:
     tables = {
         "rows": Table(
             "Means over the splits, ± standard deviation" if several else "Scores on the one split",
-            ("", "weighted F1", "95 % interval", "vs tuned", *METRICS, "cards/cat./unr."),
+            ("", "weighted F1", "95 % interval", "vs tuned", *METRIC_HEADS, "cards/cat./unr."),
             [_make_row(row, evaluation) for row in evaluation.rows],
             write_score,
         ),
@@ -243,7 +239,7 @@ def _make_row(row: Row, evaluation: Evaluation) -> tuple[str | float | None, ...
         whole,
         _write_interval(row).replace(" ", NO_BREAK),
         {"": "", "tie": "= tuned"}.get(row.verdict, lead),
-        *(row.mean(metric) for metric in METRICS.values()),
+        *(row.mean(metric) for metric in METRICS),
         "/".join(f"{row.mean(name):.0f}" for name in ("cards", "categories", "unreachable")),
     )
 

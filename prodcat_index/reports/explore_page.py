@@ -78,6 +78,7 @@ def write_exploration(exploration: Exploration, folder: str | Path) -> Path:
         If the folder holds other files, or cannot be written.
     """
     target = Path(folder)
+    # A folder with our page in it is ours, and is written again.
     if not (target / PAGE).is_file():
         check_output_folder(target, "exploration", ProdcatError)
     drawn = draw_exploration(exploration)
@@ -146,11 +147,12 @@ def tabulate_exploration(exploration: Exploration) -> dict[str, Table]:
         ),
     }
     for name, lengths in exploration.texts.items():
-        texts, ends = exploration.catalogue.values(name), ("shortest", "longest")
+        texts = exploration.catalogue.values(name)
+        ends = {"shortest": lengths.shortest, "longest": lengths.longest}
         cards = [
             (end, card.id, card.value, excerpt(texts[card.row], EXCERPT))
-            for end in ends
-            for card in getattr(lengths, end)
+            for end, extremes in ends.items()
+            for card in extremes
         ]
         heads = ("", "card", "characters", "text")
         tables[f"text {name}"] = Table(f"Shortest and longest {name}", heads, cards)

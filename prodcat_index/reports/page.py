@@ -12,7 +12,6 @@ from prodcat_index.errors import ProdcatError
 from prodcat_index.reports.style import ELLIPSIS, Picture
 
 TEMPLATES = Path(__file__).parent / "templates"
-MEDIA_TYPES = {".png": "image/png", ".jpg": "image/jpeg"}
 NO_BREAK = "\N{NO-BREAK SPACE}"
 
 Cell: TypeAlias = "str | int | float | None"
@@ -71,8 +70,8 @@ class Table:
 
 def data_uri(picture: Picture) -> str:
     """Return an address that holds the picture itself."""
-    media_type = MEDIA_TYPES[Path(picture.file_name).suffix]
-    return f"data:{media_type};base64,{b64encode(picture.content).decode()}"
+    kind = "png" if picture.file_name.endswith(".png") else "jpeg"
+    return f"data:image/{kind};base64,{b64encode(picture.content).decode()}"
 
 
 def render_page(template: str, **values: Any) -> str:

@@ -159,6 +159,7 @@ def report(
     """
     check_share("precision", precision)
     parts = index.parts
+    # A modality may have several encoders, each a block.
     specs: dict[str, list[str]] = {}
     for block in parts.blocks:
         specs.setdefault(block.modality, []).append(block.slot.spec)
