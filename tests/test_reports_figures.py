@@ -203,3 +203,11 @@ def test_dots_are_the_sizes_of_the_pictures() -> None:
     assert dots.get_sizes()[0] > dots.get_sizes()[1]
     assert "most often 10 x 20: 2" in texts(axes)
     assert words.endswith("3 pictures, 10 to 300 pixels wide and 20 to 30 pixels high.")
+
+
+def test_ticks_of_counts_are_whole_numbers() -> None:
+    """2.5 cards would be labelled 2, and 7.5 cards 8."""
+    axes, _ = draw(catalogue_figures.draw_largest, {"A": 14, "B": 5})
+    ticks = axes.get_xticks()
+    assert len(ticks) > 3
+    assert (ticks == np.round(ticks)).all()

@@ -69,7 +69,7 @@ def draw_largest(figure: Figure, sizes: Mapping[str, int]) -> str:
     counts = list(sizes.values())
     style.draw_bars(axes, counts, list(map(write_count, counts)), style.BLUE)
     axes.set(xlabel="cards", xlim=(0, 1.12 * max(counts)))
-    axes.xaxis.set_major_formatter("{x:,.0f}")
+    style.show_whole_counts(axes.xaxis)
     shown = "; ".join(f"{category} {size:,}" for category, size in sizes.items())
     return f"Bars: cards of the largest categories. {shown}."
 
@@ -84,7 +84,7 @@ def draw_lengths(figure: Figure, name: str, lengths: Int64Array) -> str:
     bins = np.unique(np.append(np.floor(edges), lengths.max() + 1)) - 0.5
     axes.hist(lengths, bins=bins.tolist(), color=style.BLUE)
     axes.set(xscale="log", xlabel="characters", ylabel="cards")
-    axes.yaxis.set_major_formatter("{x:,.0f}")
+    style.show_whole_counts(axes.yaxis)
     median = float(np.median(lengths))
     _mark(axes, median, f"median {median:,.0f}")
     style.show_counts(axes.xaxis)

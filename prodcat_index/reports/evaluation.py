@@ -164,15 +164,13 @@ def draw_buckets(figure: Figure, buckets: Sequence[Bucket]) -> str:
 @drawn_as("confusions.png")
 def draw_confusions(figure: Figure, confusions: Sequence[Confusion]) -> str:
     """Draw how often one category is taken for another."""
-    from matplotlib.ticker import MaxNLocator
-
     shorten = partial(style.axis_label, shorten=style.shorten_path)
     names = [f"{shorten(c.true)}\n→ {shorten(c.predicted) or 'nothing'}" for c in confusions]
     axes = style.add_rows(figure, names, PAIR, FRAME)
     counts = [confusion.count for confusion in confusions]
     style.draw_bars(axes, counts, list(map(write_count, counts)), style.VERMILLION)
     axes.set_xlim(0, 1.12 * max(counts))
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    style.show_whole_counts(axes.xaxis)
     axes.set_xlabel("test cards of the upper category that were taken for the lower one")
     shown = (f"{c.true} taken for {c.predicted or 'nothing'} {c.count}" for c in confusions)
     return f"Bars: test cards of one category that were taken for another. {'; '.join(shown)}."

@@ -203,6 +203,15 @@ def show_counts(*logarithmic: Axis) -> None:
         axis.set_minor_formatter(NullFormatter())
 
 
+def show_whole_counts(*linear: Axis) -> None:
+    """Put ticks at whole numbers only: 2.5 cards would be labelled 2."""
+    from matplotlib.ticker import MaxNLocator
+
+    for axis in linear:
+        axis.set_major_locator(MaxNLocator(integer=True))
+        axis.set_major_formatter("{x:,.0f}")
+
+
 def show_percents(*axes: Axis) -> None:
     """Write shares at axes as percentages."""
     from matplotlib.ticker import PercentFormatter
