@@ -40,8 +40,8 @@ def test_answers_are_accepted_backed_off_or_left_to_a_person() -> None:
     assert decision.backed_off in (["", "Shoes", "", ""], ["", "Shoes", "Shoes", ""])
     assert decision.notes == (
         "precision 0.9 (with 90% certainty): accepted 1 of 4 (expected acceptance 50%)",
-        f"of the others, {sum(map(bool, decision.backed_off))} are as sure up to the prefix "
-        "under backed_off",
+        f"{sum(map(bool, decision.backed_off))} of the others reach it with the shorter category "
+        "in backed_off",
     )
 
 

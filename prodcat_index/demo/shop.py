@@ -48,9 +48,9 @@ class DemoSummary:
             f"{'Made' if self.made_now else 'Found'} {self.folder}: {self.cards} cards in "
             f"{self.categories} categories (catalogue.csv) and {self.new_listings} new listings "
             f"(new.csv), with {self.pictures} pictures.\n"
-            f"{self.without_picture} of them lack a picture and {self.without_description} a "
-            f"description; {self.wrong_labels} cards have a wrong label and {self.duplicates} "
-            "repeat another one (truth.json)."
+            f"{self.without_picture} cards and listings lack a picture and "
+            f"{self.without_description} a description; {self.wrong_labels} "
+            f"cards have a wrong label and {self.duplicates} repeat another one (truth.json)."
         )
 
 

@@ -209,7 +209,7 @@ def index_card(manifest: Manifest) -> str:
         rows.append((LEARNED, projected, learned.dim, learned.cards, learned.weight))
     blocks = "".join(f"| {b} | {e} | {d} | {n} | {weight:.3f} |\n" for b, e, d, n, weight in rows)
     tuning = manifest.tuning
-    tuned = "Not tuned; `prodcat tune` finds better weights and votes."
+    tuned = "Not tuned; `prodcat tune` looks for better weights and a better vote."
     if tuning:
         tuned = (
             f"Tuned by leave-one-out over {tuning.cards} cards of {tuning.categories} categories: "
@@ -227,8 +227,8 @@ Version {manifest.version}, written {manifest.created} by \
 |---|---|---|---|---|
 {blocks}
 Vote of the nearest cards: {manifest.vote.describe()}. {tuned}
-Search: {manifest.search.kind}, {manifest.search.dim} dimensions, made of \
-{", ".join(manifest.search.blocks)}.
+Search: FAISS {manifest.search.kind} over {", ".join(manifest.search.blocks)}; \
+{manifest.search.dim} dimensions, one more per block than in the table.
 The files and their sha256 are listed in `manifest.json`.
 """
 

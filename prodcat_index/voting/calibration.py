@@ -216,8 +216,8 @@ class Decision:
 
 # Reasons why no calibration holds for a vote.
 NOT_CALIBRATED = (
-    "the index is not calibrated; prodcat tune INDEX does so if a third of its labelled cards are "
-    f"{MINIMUM_CARDS} or more"
+    "the index is not calibrated; prodcat tune INDEX calibrates it if a third of its labelled "
+    f"cards is at least {MINIMUM_CARDS} cards"
 )
 OTHER_SETTING = (
     "the index is not calibrated for these weights and this vote, but for its own weights and vote "
@@ -290,7 +290,7 @@ def accept_or_review(
         prefixes = [*tree.names, ""]
         backed_off = [prefixes[code] for code in np.where(accepted, MISSING, sure)]
         count = sum(map(bool, backed_off))
-        notes.append(f"of the others, {count} are as sure up to the prefix under backed_off")
+        notes.append(f"{count} of the others reach it with the shorter category in backed_off")
     return Decision(confidence, accepted, backed_off, in_set, tuple(notes))
 
 
