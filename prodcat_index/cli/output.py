@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import typer
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from prodcat_index.cards.card import Card
     from prodcat_index.reports.page import Table
     from prodcat_index.voting.prediction import Neighbour, Prediction
@@ -25,6 +27,9 @@ WIDTH = 200
 MAX_CELL = 60
 # Paths of pictures are long, and say little to people.
 NOT_IN_TABLES = ("image",)
+# Where a line is too short, texts are cut to this, and then these columns are left out in turn.
+MIN_CELL = 12
+LEFT_OUT_FIRST = ("contributions.", "by_modality.")
 # A sheet with more does not fit on a screen.
 SHEET_ROWS = 12
 SHEET_NEIGHBOURS = 6
@@ -73,10 +78,44 @@ def _as_csv(rows: Sequence[Record]) -> str:
 
 def _print_records(rows: Sequence[Record]) -> None:
     columns = [column for column in _columns(rows) if column not in NOT_IN_TABLES]
-    heads = [c.replace("by_modality.", "≈ ").replace("contributions.", "+ ") for c in columns]
+    number = len(columns)
+    for prefix in LEFT_OUT_FIRST:
+        if _least_width(_heads(columns), _lines(rows, columns)) > _console().width:
+            columns = [column for column in columns if not column.startswith(prefix)]
+    if len(columns) < number:
+        note([f"{number - len(columns)} columns do not fit here; --format csv shows them"])
+    _draw_table(_heads(columns), _lines(rows, columns))
+
+
+def _heads(columns: Sequence[str]) -> list[str]:
+    heads = (c.replace("by_modality.", "≈ ").replace("contributions.", "+ ") for c in columns)
+    return [head.replace("_", " ") for head in heads]
+
+
+def _lines(rows: Sequence[Record], columns: Sequence[str]) -> list[list[str]]:
     cells = ((row.get(column, "") for column in columns) for row in rows)
-    lines = [[f"{c:.3f}" if isinstance(c, float) else str(c) for c in line] for line in cells]
-    _draw_table([head.replace("_", " ") for head in heads], lines)
+    return [[f"{c:.3f}" if isinstance(c, float) else str(c) for c in line] for line in cells]
+
+
+def _may_be_cut(head: str, cells: Iterable[str]) -> bool:
+    """Return whether a column has long texts; ids and numbers are never cut."""
+    return head != "id" and max(map(len, cells), default=0) > MIN_CELL
+
+
+def _least_width(heads: Sequence[str], lines: Sequence[Sequence[str]]) -> int:
+    """Return the characters that a table needs when its texts are cut."""
+    margin = 3
+    widths = [
+        max(len(head), MIN_CELL) if _may_be_cut(head, cells) else max(map(len, (head, *cells)))
+        for head, cells in zip(heads, zip(*lines, strict=True), strict=True)
+    ]
+    return sum(widths) + margin * len(widths)
+
+
+def _console() -> Console:
+    from rich.console import Console
+
+    return Console(file=sys.stdout, width=None if sys.stdout.isatty() else WIDTH)
 
 
 def print_table(heading: str, table: Table) -> None:
@@ -88,18 +127,23 @@ def print_table(heading: str, table: Table) -> None:
     _draw_table(table.heads, lines)
 
 
-def _draw_table(heads: Iterable[str], lines: Iterable[Iterable[str]]) -> None:
+def _draw_table(heads: Sequence[str], lines: Sequence[Sequence[str]]) -> None:
     from rich.box import SIMPLE_HEAD
-    from rich.console import Console
     from rich.table import Table as RichTable
     from rich.text import Text
 
+    def text(value: str) -> Text:
+        return Text(value, no_wrap=True, overflow="ellipsis")
+
     table = RichTable(box=SIMPLE_HEAD)
-    for head in heads:
-        table.add_column(Text(head), overflow="ellipsis", no_wrap=True, max_width=MAX_CELL)
+    columns = list(zip(*lines, strict=True)) or [()] * len(heads)
+    for head, cells in zip(heads, columns, strict=True):
+        # rich shortens the columns that may wrap before the others.
+        rigid = not _may_be_cut(head, cells)
+        table.add_column(text(head), overflow="ellipsis", no_wrap=rigid, max_width=MAX_CELL)
     for line in lines:
-        table.add_row(*map(Text, line))
-    Console(file=sys.stdout, width=None if sys.stdout.isatty() else WIDTH).print(table)
+        table.add_row(*map(text, line))
+    _console().print(table)
 
 
 def emit_neighbours(neighbours: Sequence[Neighbour], form: Format) -> None:
