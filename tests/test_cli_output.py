@@ -130,3 +130,32 @@ def test_predictions_are_flat_rows_unless_explained_in_json(
     emit_predictions([prediction()], "json", explain=False)
     [record] = json.loads(capsys.readouterr().out)
     assert record["neighbours"][0]["vote_share"] == 0.75
+
+
+def test_ids_and_numbers_are_whole_however_many_columns_there_are(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`prodcat similar` would show cards whose ids nobody can read."""
+    monkeypatch.setattr("prodcat_index.cli.output.WIDTH", 80)
+    blocks = [f"block{n}" for n in range(5)]
+    neighbours = [
+        {
+            "id": f"P0000{n}-with-a-suffix",
+            "title": "a long title of a card " * 3,
+            "category": "Home > Kitchen > Plates and bowls",
+            "similarity": 0.875,
+            "by_modality": dict.fromkeys(blocks, 0.25),
+            "contributions": dict.fromkeys(blocks, 0.175),
+        }
+        for n in range(2)
+    ]
+    emit(neighbours, "table")
+    shown = capsys.readouterr()
+    assert "P00000-with-a-suffix" in shown.out and "P00001-with-a-suffix" in shown.out
+    assert shown.out.count("0.875") == 2
+    assert "0.175" not in shown.out and "0.250" not in shown.out
+    assert shown.err == "note: 10 columns do not fit here; --format csv shows them\n"
+    monkeypatch.setattr("prodcat_index.cli.output.WIDTH", 200)
+    emit(neighbours, "table")
+    shown = capsys.readouterr()
+    assert shown.out.count("0.175") == 10 and shown.err == ""

@@ -93,14 +93,14 @@ SplitOption = Annotated[
 ByOption = Annotated[
     str,
     typer.Option(
-        help="group keeps variants and near-duplicates together; random does not, which leaks. A "
+        help="group keeps variants and near-duplicates together; random splits them, a leak. A "
         "column of times holds out the newest cards; any other column, such as the shop, keeps "
         "cards of equal value together."
     ),
 ]
 TestOption = Annotated[float, typer.Option(help="Share of labelled cards in the test part.")]
 RepeatOption = Annotated[int, typer.Option(min=1, help="Number of splits to draw.")]
-SeedOption = Annotated[int, typer.Option(min=0, help="Seed of everything that is drawn at random.")]
+SeedOption = Annotated[int, typer.Option(min=0, help="Random seed.")]
 BaselinesOption = Annotated[
     bool, typer.Option(help="Compare with classifiers on the same embeddings.")
 ]
