@@ -138,3 +138,9 @@ def test_weights_and_encoders_are_read_by_name() -> None:
 def test_an_encoder_without_a_modality_or_a_spec_is_a_usage_error(pair: str) -> None:
     with pytest.raises(typer.BadParameter, match="MODALITY=SPEC"):
         options.parse_encoders([pair])
+
+
+@pytest.mark.parametrize("command", ["tune", "report", "info"])
+def test_the_usage_puts_the_index_in_brackets_once(command: str) -> None:
+    usage = CliRunner().invoke(app, [command, "--help"]).stdout.partition("\n")[0]
+    assert usage.endswith(f" {command} [OPTIONS] [INDEX]")

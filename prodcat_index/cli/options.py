@@ -33,7 +33,7 @@ CatalogueArgument = Annotated[
     Path, typer.Argument(help="CSV, TSV, JSONL or Parquet file of cards.")
 ]
 IndexArgument = Annotated[
-    Path | None, typer.Argument(metavar="[INDEX]", help="Index folder, as with --index.")
+    Path | None, typer.Argument(metavar="INDEX", help="Index folder, as with --index.")
 ]
 IndexOption = Annotated[
     Path | None,

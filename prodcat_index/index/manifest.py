@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import Annotated, Any
+from typing import Annotated
 
 import pydantic
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, Field
 
 from prodcat_index.voting.calibration import Calibration
 from prodcat_index.voting.tuning import Tuning
-from prodcat_index.voting.vote import VoteParameters
+from prodcat_index.voting.vote import StoredVote
 
 # 1: as published first. 2: cards added since the index was built (growth); a linear head and a
 # hubness correction (crowding) beside the projection.
@@ -32,14 +32,6 @@ def _inside(path: str) -> str:
     return path
 
 
-def _with_all_of_format_1(vote: Any) -> Any:
-    # The defaults of a vote are for people; a manifest that lacks a number is damaged.
-    for name in ("k", "temperature", "prior_exponent"):
-        if isinstance(vote, dict) and name not in vote:
-            raise ValueError(f"{name} is missing")
-    return vote
-
-
 # The upper bounds keep a hostile manifest from making the reader allocate without end.
 InsidePath = Annotated[str, AfterValidator(_inside)]
 Count = Annotated[int, Field(ge=0, le=2**40)]
@@ -47,7 +39,6 @@ Dimension = Annotated[int, Field(ge=1, le=2**16)]
 Weight = Annotated[float, Field(ge=0, le=1)]
 # Of two mean rows of unit length: 2, and a margin for rounding.
 Distance = Annotated[float, Field(ge=0, le=3)]
-StoredVote = Annotated[VoteParameters, BeforeValidator(_with_all_of_format_1)]
 
 
 @dataclass(frozen=True)

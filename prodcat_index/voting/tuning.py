@@ -15,7 +15,7 @@ from prodcat_index.voting.calibration import Calibration
 from prodcat_index.voting.metrics import macro_f1, weighted_f1
 from prodcat_index.voting.pool import Pool, Ranked, rank
 from prodcat_index.voting.thresholds import CardCount, Share
-from prodcat_index.voting.vote import VoteParameters, category_totals, neighbour_shares
+from prodcat_index.voting.vote import StoredVote, VoteParameters, category_totals, neighbour_shares
 
 Objective = Literal["weighted-f1", "macro-f1", "accuracy", "nll"]
 OBJECTIVES: tuple[str, ...] = get_args(Objective)
@@ -43,7 +43,7 @@ class Setting:
     """Weights of the blocks, in their order, and the vote."""
 
     weights: Annotated[tuple[Share, ...], Field(min_length=1, max_length=1000)]
-    vote: VoteParameters
+    vote: StoredVote
 
 
 @dataclass(frozen=True)

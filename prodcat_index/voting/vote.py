@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import isfinite
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from prodcat_index.errors import QueryError
 from prodcat_index.types import MISSING, Float64Array, Int64Array, chunks
@@ -70,6 +70,18 @@ class VoteParameters:
             f"k {self.k}, temperature {self.temperature:g}, "
             f"prior exponent {self.prior_exponent:g}, head exponent {self.head_exponent:g}"
         )
+
+
+def _with_all_of_format_1(vote: Any) -> Any:
+    # The defaults of a vote are for people; a stored vote that lacks a number is damaged.
+    for name in ("k", "temperature", "prior_exponent"):
+        if isinstance(vote, dict) and name not in vote:
+            raise ValueError(f"{name} is missing")
+    return vote
+
+
+# The vote of an index and of every setting that tuning tried, in a manifest.
+StoredVote = Annotated[VoteParameters, BeforeValidator(_with_all_of_format_1)]
 
 
 def check_k(k: int) -> None:
