@@ -215,7 +215,7 @@ def test_what_was_mended_is_counted() -> None:
         )
     )
     assert findings(catalogue) == [
-        "1 card has no category, so nothing is learned from them: d",
+        "1 card has no category to vote for: d",
         "1 card is the only one of their category: c",
         f"1 card has a text that was cut at {MAX_TEXT} characters: b",
     ]

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 
 PICTURE_FOLDER = "images"
-UNLABELLED = "cards have no category, so nothing is learned from them"
+UNLABELLED = "cards have no category to vote for"
 ALONE = "cards are the only one of their category"
 CUT = f"cards have a text that was cut at {MAX_TEXT} characters"
 

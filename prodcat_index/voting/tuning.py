@@ -14,7 +14,7 @@ from prodcat_index.types import Float64Array, Int64Array
 from prodcat_index.voting.calibration import Calibration
 from prodcat_index.voting.metrics import macro_f1, weighted_f1
 from prodcat_index.voting.pool import Pool, Ranked, rank
-from prodcat_index.voting.thresholds import CardCount, Share
+from prodcat_index.voting.thresholds import Share
 from prodcat_index.voting.vote import StoredVote, VoteParameters, category_totals, neighbour_shares
 
 Objective = Literal["weighted-f1", "macro-f1", "accuracy", "nll"]
@@ -92,8 +92,8 @@ class Tuning:
     """
 
     objective: Objective
-    cards: CardCount
-    categories: CardCount
+    cards: Annotated[int, Field(ge=0, le=2**40)]
+    categories: Annotated[int, Field(ge=0, le=2**40)]
     before: Step
     equal: Step
     after: Step
