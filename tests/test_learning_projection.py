@@ -91,6 +91,20 @@ def test_chunks_do_not_change_it(monkeypatch: pytest.MonkeyPatch) -> None:
     np.testing.assert_allclose(a @ a.T, b @ b.T, atol=1e-4)
 
 
+def test_many_rows_are_projected_in_pieces_to_the_same_rows(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A large file of listings would be copied whole, or its rows be put out of order."""
+    blocks, present, codes = planted()
+    projection = fit_projection(blocks, present, codes)
+    assert projection is not None
+    whole = projection.parts(blocks, present)
+    monkeypatch.setattr(projection_module, "ROWS_AT_ONCE", 7)
+    for part, pieces in zip(whole, projection.parts(blocks, present), strict=True):
+        np.testing.assert_allclose(part, pieces, atol=1e-5)
+        assert pieces.dtype == np.float32
+
+
 def test_the_parts_of_the_blocks_add_up_to_the_row() -> None:
     """Otherwise the share of a modality in an answer would be made up."""
     blocks, present, codes = planted()

@@ -14,7 +14,6 @@ from prodcat_index.cards.card import Catalogue
 from prodcat_index.index.answers import search_and_vote
 from prodcat_index.index.build import equal_weights
 from prodcat_index.index.learned import ProjectionKind
-from prodcat_index.index.parts import encode_listings
 from prodcat_index.index.product_index import ProductIndex
 from prodcat_index.types import MISSING, BoolArray, Float32Array, Float64Array, Int64Array
 from prodcat_index.voting.calibration import Calibration, accept_or_review
@@ -83,8 +82,7 @@ class HeldOutSplit:
     @classmethod
     def embed(cls, index: ProductIndex, test: Catalogue, names: Sequence[str]) -> HeldOutSplit:
         """Embed the test cards with the encoders of an index."""
-        encoded = encode_listings(index.parts.blocks, test)
-        queries = index.parts.with_learned(*encoded)
+        queries = index.parts.encode(test)
         return cls(index, test, tuple(names), queries.vectors, queries.present)
 
     @cached_property

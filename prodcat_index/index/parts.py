@@ -149,6 +149,10 @@ class IndexParts:
         searcher = FlatSearcher.build([block.vectors for block in chosen], present)
         return replace(self, searcher=searcher, covered=tuple(weighed))
 
+    def encode(self, listings: Listings) -> Queries:
+        """Embed listings in all blocks."""
+        return self.with_learned(*encode_listings(self.blocks, listings))
+
     def with_learned(self, vectors: Sequence[Float32Array], present: BoolArray) -> Queries:
         """Complete queries, given in the encoders' blocks, by the learned block."""
         projection = self.learned and self.learned.model.projection

@@ -18,13 +18,7 @@ from prodcat_index.index.adding import add_cards
 from prodcat_index.index.answers import Answers, LazyAnswers, find_reasons, search_and_vote
 from prodcat_index.index.build import EncoderChoice, build_parts
 from prodcat_index.index.learned import ProjectionKind
-from prodcat_index.index.parts import (
-    IndexParts,
-    Listings,
-    Queries,
-    check_comparable,
-    encode_listings,
-)
+from prodcat_index.index.parts import IndexParts, Listings, Queries, check_comparable
 from prodcat_index.index.search import find_neighbours
 from prodcat_index.index.storage import load_parts, save_next, save_parts, save_settings
 from prodcat_index.index.tune import SAMPLE, tune
@@ -271,7 +265,7 @@ class ProductIndex:
         check_k(k)
         card = Card(title=query) if isinstance(query, str) else query
         check_comparable(self.parts, [card])
-        queries = self.parts.with_learned(*encode_listings(self.parts.blocks, [card]))
+        queries = self.parts.encode([card])
         return self._nearest(queries, k, weights)
 
     def similar(
@@ -378,7 +372,7 @@ class ProductIndex:
         # Before anything is embedded, which may take hours.
         check_targets(trusted, precision, coverage)
         check_comparable(parts, listings)
-        queries = parts.with_learned(*encode_listings(parts.blocks, listings))
+        queries = parts.encode(listings)
         result = search_and_vote(parts, queries.vectors, queries.present, vector, parameters)
         similarities, names = result.found.similarities, parts.labels.names
         decision = accept_or_review(trusted, result.vote, similarities, names, precision, coverage)

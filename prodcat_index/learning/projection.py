@@ -57,8 +57,16 @@ class Projection:
 
         `blocks` are B arrays of centred unit rows, (n, dim of the block); `present` is (n, B).
         """
+        # Rows in float32 take more room than what they are projected to: few are made at a time.
         return [
-            np.where(present[:, b, None], (rows.astype(np.float32) - offset) @ matrix, 0.0)
+            np.concatenate(
+                [
+                    np.where(
+                        present[p, b, None], (rows[p].astype(np.float32) - offset) @ matrix, 0.0
+                    )
+                    for p in chunks(len(rows), ROWS_AT_ONCE)
+                ]
+            )
             for b, (rows, offset, matrix) in enumerate(
                 zip(blocks, self.offsets, self.matrices, strict=True)
             )
