@@ -11,15 +11,14 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-import unicodedata
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from itertools import pairwise
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from prodcat_index.encoders.base import Encoded, Encoder, distinct, rows_of, unit_rows
+from prodcat_index.encoders.ngrams import ngrams
 from prodcat_index.errors import EncoderError
 from prodcat_index.files import open_array
 from prodcat_index.progress import progress_bar
@@ -30,30 +29,11 @@ MAX_DIM = 4096
 # Bounds on memory and time of fitting: the vocabulary, and the texts that it is learned from.
 MAX_FEATURES = 300_000
 MAX_FIT_TEXTS = 50_000
-CHARACTER_SIZES = (2, 3, 4, 5)
-# A pasted base64 picture would otherwise be most of the vocabulary.
-MAX_WORD = 64
 # Directions this weak, beside the strongest, are rounding noise.
 RANK_TOLERANCE = 1e-5
 SEED = 0
 # To be raised with every change of `ngrams`: it is a part of the fingerprint.
 ANALYZER_VERSION = "1"
-
-_WORD = re.compile(r"\w+")
-
-
-def ngrams(text: str) -> list[str]:
-    """Split a text into the n-grams that are counted."""
-    folded = unicodedata.normalize("NFKC", text).lower().replace("ё", "е")
-    words = [word[:MAX_WORD] for word in _WORD.findall(folded)]
-    pairs = [f"{first} {second}" for first, second in pairwise(words)]
-    return [*words, *pairs, *(run for word in words for run in _character_runs(word))]
-
-
-def _character_runs(word: str) -> Iterator[str]:
-    padded = f" {word} "
-    for size in CHARACTER_SIZES:
-        yield from ("#" + padded[at : at + size] for at in range(len(padded) - size + 1))
 
 
 class LexicalEncoder(Encoder):

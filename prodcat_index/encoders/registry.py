@@ -26,6 +26,8 @@ SCHEMES = {
     "timm": "prodcat_index.encoders.timm_image:TimmEncoder",
     "sbert": "prodcat_index.encoders.sentences:SbertEncoder",
     "use-multilingual": "prodcat_index.encoders.sentences:MultilingualSentenceEncoder",
+    # Made by build-index alone: it is fitted to labels.
+    "text-scores": "prodcat_index.learning.text_scores:TextScoresEncoder",
 }
 # Stands for one of the schemes above, with the weights in a folder.
 FINETUNED = "finetuned"

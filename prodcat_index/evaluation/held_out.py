@@ -12,8 +12,8 @@ import numpy as np
 
 from prodcat_index.cards.card import Catalogue
 from prodcat_index.index.answers import search_and_vote
-from prodcat_index.index.build import equal_weights
 from prodcat_index.index.learned import ProjectionKind
+from prodcat_index.index.parts import equal_weights
 from prodcat_index.index.product_index import ProductIndex
 from prodcat_index.types import MISSING, BoolArray, Float32Array, Float64Array, Int64Array
 from prodcat_index.voting.calibration import Calibration, accept_or_review
@@ -102,7 +102,7 @@ class HeldOutSplit:
     def features(self) -> tuple[Float32Array, Float32Array]:
         """The encoders' blocks side by side: float32, labelled training cards and test cards."""
         parts = self.index.parts
-        blocks = [block.vectors[parts.labels.labelled] for block in parts.blocks]
+        blocks = [block.vectors[parts.labels.labelled] for block in parts.encoder_blocks]
         train = np.concatenate(blocks, axis=1, dtype=np.float32)
         return train, np.concatenate(self.queries[: len(blocks)], axis=1)
 

@@ -16,7 +16,7 @@ from prodcat_index.findings import Finding, list_findings, name_first
 from prodcat_index.index.block import Block, unusable_pictures
 from prodcat_index.index.learned import LearnedBlock, project_cards
 from prodcat_index.index.manifest import BlockDrift, DriftRecord
-from prodcat_index.index.parts import IndexParts, Labels
+from prodcat_index.index.parts import IndexParts, Labels, listing_values
 from prodcat_index.types import MISSING, BoolArray, Float64Array, chunks
 
 # A mebibyte or some of float16 rows, beside which their sums are small.
@@ -103,7 +103,7 @@ def _digests(paths: Sequence[str], moved: Sequence[bool]) -> list[str]:
 
 def _embedded(block: Block, fresh: Catalogue, findings: list[Finding]) -> Block:
     """Return the block of the new cards alone, and add what is wrong with them to `findings`."""
-    encoded = block.encode_queries(fresh.values(block.modality), block.name)
+    encoded = block.encode_queries(listing_values(fresh, block.modality), block.name)
     findings.extend(unusable_pictures(fresh.ids, encoded.problems))
     return replace(block, vectors=encoded.vectors.astype(np.float16), present=encoded.present)
 

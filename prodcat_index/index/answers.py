@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from prodcat_index.cards.card import IMAGE
-from prodcat_index.index.learned import head_log_proba
 from prodcat_index.index.manifest import LEARNED
 from prodcat_index.index.parts import IndexParts, Queries
 from prodcat_index.index.search import Neighbours, find_neighbours
@@ -41,14 +40,14 @@ def search_and_vote(
 ) -> VoteResult:
     """Let the nearest labelled cards vote, together with the linear head where one is weighed.
 
-    The head counts in proportion to the weight of the learned block, which it reads.
+    The head counts in proportion to the weight of the learned block and of the text scores.
     """
-    labels, learned = parts.labels, parts.learned
+    labels = parts.labels
     k = min(parameters.k, len(parts.catalogue))
     found = find_neighbours(parts.space, vectors, present, weights, k, labels.labelled)
     codes = np.where(found.rows >= 0, labels.codes[found.rows], MISSING)
-    log_proba = head_log_proba(learned.model if learned else None, vectors, codes)
-    weighed = weights[-1] * log_proba
+    log_proba = parts.head_log_proba(vectors, codes)
+    weighed = weights[-parts.head_blocks :].sum() * log_proba
     result = vote(found.similarities, codes, labels.sizes, parameters, weighed)
     is_used = parameters.head_exponent > 0 and bool(weighed.any())
     of_answer = (codes == result.categories[:, :1]) & (codes >= 0) & is_used
@@ -147,7 +146,7 @@ class Answers:
         """Split what the learned block adds by the blocks that are projected into it."""
         split = {
             f"{LEARNED}:{block.name}": factor * float(part[0] @ card[: part.shape[1]])
-            for block, part in zip(self.parts.blocks, own_parts, strict=True)
+            for block, part in zip(self.parts.encoder_blocks, own_parts, strict=True)
             if part.any()
         }
         if len(card) > own_parts[0].shape[1]:

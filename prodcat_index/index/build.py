@@ -4,19 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import numpy as np
+
 from prodcat_index.cards.card import Catalogue, modality_kind
 from prodcat_index.encoders.registry import make_encoder, preset_spec
 from prodcat_index.errors import CatalogueError, EncoderError
 from prodcat_index.findings import Finding
-from prodcat_index.index.block import Block, build_block, unusable_pictures
+from prodcat_index.index.block import Block, EncoderSlot, build_block, unusable_pictures
 from prodcat_index.index.learned import ProjectionKind, learn
-from prodcat_index.index.manifest import LEARNED
-from prodcat_index.index.parts import IndexParts, Labels
+from prodcat_index.index.leave_one_out import leave_out_groups
+from prodcat_index.index.manifest import LEARNED, SCORES
+from prodcat_index.index.parts import IndexParts, Labels, equal_weights
+from prodcat_index.learning.text_scores import TextScoresEncoder
+from prodcat_index.types import BoolArray, Int64Array
 from prodcat_index.voting.vote import VoteParameters
 
 # A dozen cards fit any projection.
 MIN_CARDS_TO_LEARN = 100
+# Why these weights and votes: docs/decisions/learning.md.
 VOTE_OF_LEARNED = VoteParameters(temperature=0.02, head_exponent=0.75)
+VOTE_OF_SCORES = VoteParameters(temperature=0.05, head_exponent=1.0)
+WEIGHTS_OF_SCORES = {LEARNED: 0.7, SCORES: 0.3}
 
 EncoderChoice = Mapping[str, str | Sequence[str]]
 
@@ -46,11 +54,34 @@ def build_parts(
             "the others; check the columns and --image-root."
         )
     labels = Labels.from_catalogue(catalogue)
-    is_learned = projection == "lda" and labels.labelled.sum() >= MIN_CARDS_TO_LEARN
-    learned = learn(blocks, labels.codes) if is_learned else None
-    chosen_vote = vote or (VOTE_OF_LEARNED if learned else VoteParameters())
-    parts = IndexParts(catalogue, blocks, equal_weights(blocks), chosen_vote, learned=learned)
-    return (parts.weighed({LEARNED: 1.0}) if learned else parts), findings
+    if projection == "none" or labels.labelled.sum() < MIN_CARDS_TO_LEARN:
+        parts = IndexParts(catalogue, blocks, equal_weights(blocks), vote or VoteParameters())
+        return parts, findings
+    learned = learn(blocks, labels.codes)
+    if learned is None:
+        parts = IndexParts(catalogue, blocks, equal_weights(blocks), vote or VoteParameters())
+        return parts, findings
+    scores = scores_block(catalogue, leave_out_groups(catalogue))
+    if scores is None:
+        parts = IndexParts(catalogue, blocks, {}, vote or VOTE_OF_LEARNED, learned=learned)
+        return parts.weighed({LEARNED: 1.0}), findings
+    blocks.append(scores)
+    parts = IndexParts(catalogue, blocks, {}, vote or VOTE_OF_SCORES, learned=learned)
+    return parts.weighed(WEIGHTS_OF_SCORES), findings
+
+
+def scores_block(catalogue: Catalogue, groups: Int64Array) -> Block | None:
+    """Return the out-of-fold text scores of all cards as a block; None where texts tell nothing."""
+    texts = {name: catalogue.values(name) for name in catalogue.text_modalities}
+    fitted = TextScoresEncoder.fitted(texts, catalogue.values("category"), groups)
+    if fitted is None:
+        return None
+    encoder, rows = fitted
+    slot = EncoderSlot(encoder.spec, encoder.fingerprint, encoder=encoder)
+    present: BoolArray = np.any(rows > 0, axis=1)
+    # Not centred: a row holds the probabilities, which the vote reads as well.
+    mean = np.zeros(encoder.dim, dtype=np.float32)
+    return Block(SCORES, SCORES, slot, rows.astype(np.float16), present, mean)
 
 
 def _chosen_specs(
@@ -87,10 +118,3 @@ def _modality_blocks(
         if block.present.any():
             blocks.append(block)
     return blocks
-
-
-def equal_weights(blocks: Sequence[Block]) -> dict[str, float]:
-    """Weigh every modality the same, and share a modality's weight among its blocks."""
-    modalities = [block.modality for block in blocks]
-    share = 1.0 / len(set(modalities))
-    return {block.name: share / modalities.count(block.modality) for block in blocks}

@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 
 from prodcat_index.index.block import Block
-from prodcat_index.index.manifest import LEARNED
+from prodcat_index.index.manifest import LEARNED, SCORES
 from prodcat_index.learning.head import LinearHead, fit_head
 from prodcat_index.learning.projection import (
     HubnessCorrection,
@@ -135,5 +135,7 @@ def head_log_proba(
 
 
 def _arrays(blocks: Sequence[Block]) -> tuple[list[FloatingArray], BoolArray]:
+    # Text scores are fitted to labels themselves, and are weighed beside what is learned here.
+    blocks = [block for block in blocks if block.name != SCORES]
     present = np.stack([block.present for block in blocks], axis=1)
     return [block.vectors for block in blocks], present

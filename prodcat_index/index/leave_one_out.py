@@ -4,24 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-from prodcat_index.cards.card import modality_kind
+from prodcat_index.cards.card import Catalogue, modality_kind
 from prodcat_index.cards.duplicates import encode, join_codes
-from prodcat_index.encoders.registry import make_encoder
 from prodcat_index.errors import QueryError
-from prodcat_index.index.block import Block, build_block
+from prodcat_index.index.block import Block
 from prodcat_index.index.fusion import effective_weights
 from prodcat_index.index.learned import (
     FittedModel,
     LearnedBlock,
     as_queries,
     fit_on_cards,
-    head_log_proba,
     project_cards,
 )
 from prodcat_index.index.parts import IndexParts
@@ -50,10 +48,8 @@ SAME_PICTURE = 0.99
 PLACEHOLDER_CATEGORIES = 5
 # What is fitted is fitted this often, each time without the cards that are queries then.
 FOLDS = 5
-# With few cards, more folds: each leaves out a smaller part of what is fitted otherwise.
-FOLDS_OF_FEW_CARDS = 10
-# In a larger catalogue, one card more or less changes nothing about an encoder of words.
-REFITTED_CARDS = 3000
+# Of more cards than this, the queries of one fold may leave out all of themselves at once.
+MANY_CARDS = 3000
 
 _Number = TypeVar("_Number", np.float32, np.int64)
 
@@ -68,7 +64,9 @@ class LabelledQueries:
     # (m queries, rows of M cards, their similarities (B, m, M)) -> the cards that each query must
     # not see: (m, M).
     exclude: Callable[[slice, Int64Array, Float32Array], BoolArray]
-    model: FittedModel | None = None  # of the last block, where that is learned
+    # (vectors, category codes (n, k)) -> the linear head's log probability of these categories.
+    head_log_proba: Callable[[Sequence[Float32Array], Int64Array], Float32Array] | None = None
+    head_blocks: int = 1  # number of the last blocks whose weight decides how much the head counts
 
     def __len__(self) -> int:
         """Return the number of queries."""
@@ -118,7 +116,10 @@ def collect_pool(
         present=queries.present,
         true=queries.true,
         sizes=np.bincount(codes[rows]),
-        head_log_proba=head_log_proba(queries.model, queries.vectors, categories),
+        head_log_proba=queries.head_log_proba(queries.vectors, categories)
+        if queries.head_log_proba
+        else np.zeros(categories.shape, dtype=np.float32),
+        head_blocks=queries.head_blocks,
     )
 
 
@@ -197,7 +198,7 @@ class LeaveOneOut:
             )
         if len(rows) > sample:
             rows = np.sort(rng.choice(rows, sample, replace=False))
-        groups = leave_out_groups(parts)
+        groups = leave_out_groups(parts.catalogue)
         return cls(parts, groups, rows, _assign_folds(groups, rows, rng))
 
     def collect(
@@ -209,7 +210,7 @@ class LeaveOneOut:
     ) -> Pool:
         """Collect the candidates of all queries, or of those at chosen positions."""
         rows, labels = self.rows[chosen], self.parts.labels
-        if not (self.parts.learned or self._is_refitted):
+        if not self.parts.learned:
             queries = self._queries(rows, self.parts.blocks)
             return collect_pool(self.parts.space, labels.codes, queries, directions, depth, label)
         pools, positions = [], []
@@ -244,22 +245,19 @@ class LeaveOneOut:
             present=present[rows],
             true=codes[rows],
             exclude=exclude,
-            model=last.model if isinstance(last, LearnedBlock) else None,
+            head_log_proba=partial(
+                self.parts.head_log_proba,
+                model=last.model if isinstance(last, LearnedBlock) else None,
+            ),
+            head_blocks=self.parts.head_blocks,
         )
 
     def _codes_without(self, fold: int) -> Int64Array:
         return np.where(self.fold == fold, MISSING, self.parts.labels.codes)
 
-    @cached_property
-    def _is_refitted(self) -> bool:
-        """Whether encoders are fitted again for each fold: where it matters, it is quick."""
-        fitted = (not block.slot.load().cached for block in self.parts.blocks)
-        return len(self.parts.catalogue) <= REFITTED_CARDS and any(fitted)
-
     def _blocks_without(self, fold: int) -> list[Block | LearnedBlock]:
-        """Return the blocks of all cards, embedded by what is fitted without those of a fold."""
-        blocks, model = self._fitted[fold]
-        learned = self.parts.learned
+        """Return the blocks of all cards, the learned one fitted without those of a fold."""
+        blocks, learned, model = self.parts.blocks, self.parts.learned, self._models[fold]
         if learned is None:
             return [*blocks]
         # Projected whenever they are needed: kept for every fold, they would fill the memory.
@@ -269,40 +267,23 @@ class LeaveOneOut:
         return [*blocks, replace(learned, vectors=nothing[0], present=nothing[1])]
 
     @cached_property
-    def _fitted(self) -> list[tuple[list[Block], FittedModel | None]]:
-        return [self._fit_without(fold) for fold in self._folds]
+    def _models(self) -> list[FittedModel | None]:
+        return [fit_on_cards(self.parts.blocks, self._codes_without(f)) for f in self._folds]
 
     @property
     def _folds(self) -> range:
         return range(int(self.fold.max()) + 1)
 
-    def _fit_without(self, fold: int) -> tuple[list[Block], FittedModel | None]:
-        blocks = list(self.parts.blocks)
-        if self._is_refitted:
-            blocks = [self._refitted(block, self.fold != fold) for block in blocks]
-        is_learned = self.parts.learned is not None
-        return blocks, fit_on_cards(blocks, self._codes_without(fold)) if is_learned else None
-
-    def _refitted(self, block: Block, kept: BoolArray) -> Block:
-        encoder = block.slot.load()
-        if encoder.cached:
-            return block
-        values = self.parts.catalogue.values(block.modality)
-        fresh = make_encoder(encoder.spec)
-        return build_block(block.name, block.modality, fresh, values, kept)[0]
-
 
 def _assign_folds(groups: Int64Array, rows: Int64Array, rng: np.random.Generator) -> Int64Array:
     """Draw a fold for each group; one fold suffices where few of many cards are queries."""
-    if len(groups) > REFITTED_CARDS and len(rows) * FOLDS <= len(groups):
+    if len(groups) > MANY_CARDS and len(rows) * FOLDS <= len(groups):
         return np.where(np.isin(groups, groups[rows]), 0, MISSING)
-    folds = FOLDS_OF_FEW_CARDS if len(groups) <= REFITTED_CARDS else FOLDS
-    return rng.integers(0, folds, int(groups.max()) + 1)[groups]
+    return rng.integers(0, FOLDS, int(groups.max()) + 1)[groups]
 
 
-def leave_out_groups(parts: IndexParts) -> Int64Array:
+def leave_out_groups(catalogue: Catalogue) -> Int64Array:
     """Give cards that are variants of one product or have the same texts the same number: (N,)."""
-    catalogue = parts.catalogue
     texts = zip(*(catalogue.values(m) for m in catalogue.text_modalities), strict=True)
     joined = [" ".join(own).strip().casefold() for own in texts]
     return join_codes([encode(catalogue.values("group")), encode(joined)])

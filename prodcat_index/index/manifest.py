@@ -18,9 +18,11 @@ from prodcat_index.voting.tuning import Tuning
 from prodcat_index.voting.vote import StoredVote
 
 # 1: as published first. 2: cards added since the index was built (growth); a linear head and a
-# hubness correction (crowding) beside the projection.
-FORMAT_VERSION = 2
+# hubness correction (crowding) beside the projection. 3: a block of text scores.
+FORMAT_VERSION = 3
 LEARNED = "learned"
+# The block of text scores: the last one before the learned block.
+SCORES = "scores"
 CARDS = "cards.parquet"
 SEARCH = "search.faiss"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -14,9 +15,10 @@ from prodcat_index.cards.duplicates import encode
 from prodcat_index.errors import QueryError
 from prodcat_index.index.block import Block
 from prodcat_index.index.fusion import weight_vector
-from prodcat_index.index.learned import LearnedBlock
-from prodcat_index.index.manifest import LEARNED, DriftRecord, Manifest
+from prodcat_index.index.learned import FittedModel, LearnedBlock, head_log_proba
+from prodcat_index.index.manifest import LEARNED, SCORES, DriftRecord, Manifest
 from prodcat_index.index.search import FlatSearcher, SearchSpace
+from prodcat_index.learning.text_scores import TextScoresEncoder, log_probabilities
 from prodcat_index.types import MISSING, BoolArray, Float32Array, Float64Array, Int64Array
 from prodcat_index.voting.calibration import Calibration
 from prodcat_index.voting.tuning import Tuning
@@ -59,6 +61,7 @@ class Queries(NamedTuple):
     vectors: Sequence[Float32Array]  # one array a block, (n, dim): unit rows, zeros where absent
     present: BoolArray  # (n, B)
     parts: Sequence[Float32Array] = ()  # added by each block to the projected rows, not yet scaled
+    texts: Sequence[str] = ()  # the values that text scores are computed from, where there are any
 
 
 @dataclass(frozen=True)
@@ -114,7 +117,51 @@ class IndexParts:
     @property
     def modalities(self) -> list[str]:
         """Modalities that are embedded, in order."""
-        return list(dict.fromkeys(block.modality for block in self.blocks))
+        return list(dict.fromkeys(block.modality for block in self.encoder_blocks))
+
+    @property
+    def scores(self) -> Block | None:
+        """The block of text scores, where there is one."""
+        return self.blocks[-1] if self.blocks[-1].name == SCORES else None
+
+    @property
+    def encoder_blocks(self) -> Sequence[Block]:
+        """The blocks that say what a product is like, whatever its category: all but the scores."""
+        return self.blocks[:-1] if self.scores else self.blocks
+
+    @cached_property
+    def score_columns(self) -> Int64Array:
+        """Column of each category among the text scores, MISSING for one added later: (C,)."""
+        assert self.scores is not None, "there are text scores"
+        encoder = self.scores.slot.load()
+        assert isinstance(encoder, TextScoresEncoder)
+        column = {name: place for place, name in enumerate(encoder.categories)}
+        return np.array([column.get(name, MISSING) for name in self.labels.names], dtype=np.int64)
+
+    @property
+    def search_weights(self) -> Mapping[str, float]:
+        """Weights that find similar products: the own ones unless they weigh what is fitted."""
+        fitted = sum(self.weights.get(name, 0.0) for name in (LEARNED, SCORES))
+        if fitted == 0.0:
+            return self.weights
+        return equal_weights(self.blocks)
+
+    @property
+    def head_blocks(self) -> int:
+        """Number of the last blocks whose weight decides how much the linear head counts."""
+        return 2 if self.scores else 1
+
+    def head_log_proba(
+        self, vectors: Sequence[Float32Array], codes: Int64Array, model: FittedModel | None = None
+    ) -> Float32Array:
+        """Return the linear head's log probability of some categories, codes (n, k), by query.
+
+        The text scores are the head; without them it is the fitted model's, by default the own.
+        """
+        if self.scores:
+            return log_probabilities(vectors[len(self.blocks) - 1], self.score_columns, codes)
+        own = self.learned.model if self.learned else None
+        return head_log_proba(model or own, vectors, codes)
 
     def weighed(self, weights: Mapping[str, float]) -> IndexParts:
         """Return these parts with other weights of their blocks; those not named weigh nothing."""
@@ -137,7 +184,10 @@ class IndexParts:
         """Return the modalities that count under some weights; the learned block reads them all."""
         blocks = zip(self.all_blocks, self.weight_vector(weights), strict=True)
         weighed = dict.fromkeys(block.modality for block, weight in blocks if weight)
-        return self.modalities if LEARNED in weighed else list(weighed)
+        if LEARNED in weighed:
+            return self.modalities
+        texts = self.catalogue.text_modalities if SCORES in weighed else ()
+        return [m for m in self.modalities if m in weighed or m in texts]
 
     def indexed(self) -> IndexParts:
         """Return these parts with a searcher of the blocks that are weighed, and of no other."""
@@ -151,17 +201,22 @@ class IndexParts:
 
     def encode(self, listings: Listings) -> Queries:
         """Embed listings in all blocks."""
-        return self.with_learned(*encode_listings(self.blocks, listings))
+        vectors, present = encode_listings(self.blocks, listings)
+        texts = listing_values(listings, SCORES) if self.scores else ()
+        return self.with_learned(vectors, present)._replace(texts=texts)
 
     def with_learned(self, vectors: Sequence[Float32Array], present: BoolArray) -> Queries:
-        """Complete queries, given in the encoders' blocks, by the learned block."""
+        """Complete queries, given in the other blocks, by the learned block."""
         projection = self.learned and self.learned.model.projection
-        parts = projection.parts(vectors, present) if projection else []
+        n = len(self.encoder_blocks)
+        parts = projection.parts(vectors[:n], present[:, :n]) if projection else []
         return self._complete(vectors, present, parts)
 
     def without(self, queries: Queries, modality: str) -> Queries:
-        """Return queries as if they lacked a modality. Nothing is projected again."""
+        """Return queries as if they lacked a modality. Only text scores are computed again."""
         lacked = np.array([block.modality == modality for block in self.blocks])
+        if self.scores and queries.texts and modality in self.catalogue.text_modalities:
+            return self._without_text(queries, modality, lacked)
 
         def zeroed(arrays: Sequence[Float32Array]) -> list[Float32Array]:
             pairs = zip(arrays, lacked, strict=False)
@@ -169,6 +224,17 @@ class IndexParts:
 
         present = queries.present[:, : len(lacked)] & ~lacked
         return self._complete(zeroed(queries.vectors), present, zeroed(queries.parts))
+
+    def _without_text(self, queries: Queries, modality: str, lacked: BoolArray) -> Queries:
+        assert self.scores is not None
+        kept = [{**json.loads(value or "{}"), modality: ""} for value in queries.texts]
+        texts = [json.dumps(texts) if any(texts.values()) else "" for texts in kept]
+        scores = self.scores.encode_queries(texts)
+        pairs = list(zip(queries.vectors, lacked, strict=False))
+        vectors = [np.zeros_like(rows) if out else rows for rows, out in pairs[:-1]]
+        present = queries.present[:, : len(lacked)] & ~lacked
+        present[:, -1] = scores.present
+        return self.with_learned([*vectors, scores.vectors], present)._replace(texts=texts)
 
     def _complete(
         self, vectors: Sequence[Float32Array], present: BoolArray, parts: Sequence[Float32Array]
@@ -179,11 +245,19 @@ class IndexParts:
         return Queries([*vectors, rows], np.column_stack([present, known]), parts)
 
 
+def equal_weights(blocks: Sequence[Block]) -> dict[str, float]:
+    """Weigh every modality the same, and share a modality's weight among its blocks."""
+    blocks = [block for block in blocks if block.name != SCORES]
+    modalities = [block.modality for block in blocks]
+    share = 1.0 / len(set(modalities))
+    return {block.name: share / modalities.count(block.modality) for block in blocks}
+
+
 def check_comparable(parts: IndexParts, listings: Listings) -> None:
     """Check that some listing has something that the index embeds."""
     if len(listings) == 0:
         raise QueryError("There is no listing to look up.")
-    if not any(any(_values(listings, modality)) for modality in parts.modalities):
+    if not any(any(listing_values(listings, modality)) for modality in parts.modalities):
         raise QueryError(
             f"This index embeds {', '.join(parts.modalities)}, and the query has none of "
             "these; give one of them, or build an index with what it has."
@@ -196,13 +270,25 @@ def encode_listings(
     """Embed listings as the cards of an index were: arrays of (n, dim), and present, (n, B)."""
     label = "embedding {}" if len(listings) > 1 else ""
     encoded = [
-        block.encode_queries(_values(listings, block.modality), label.format(block.name))
+        block.encode_queries(listing_values(listings, block.modality), label.format(block.name))
         for block in blocks
     ]
     return [e.vectors for e in encoded], np.stack([e.present for e in encoded], axis=1)
 
 
-def _values(listings: Listings, modality: str) -> list[str]:
+def listing_values(listings: Listings, modality: str) -> list[str]:
+    """Return the listings' values of a modality; for text scores, all texts as a JSON object."""
+    if modality == SCORES:
+        if isinstance(listings, Catalogue):
+            columns = {name: listings.values(name) for name in listings.text_modalities}
+            rows = zip(*columns.values(), strict=True)
+            texts = [dict(zip(columns, row, strict=True)) for row in rows]
+        else:
+            texts = [
+                {"title": card.title, "description": card.description, **card.texts}
+                for card in listings
+            ]
+        return [json.dumps(own) if any(own.values()) else "" for own in texts]
     if isinstance(listings, Catalogue):
         return listings.values(modality)
     return [card.value(modality) for card in listings]

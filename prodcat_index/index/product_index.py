@@ -17,6 +17,7 @@ from prodcat_index.findings import Finding, name_first
 from prodcat_index.index.adding import add_cards
 from prodcat_index.index.answers import Answers, LazyAnswers, find_reasons, search_and_vote
 from prodcat_index.index.build import EncoderChoice, build_parts
+from prodcat_index.index.calibrate import calibrate
 from prodcat_index.index.learned import ProjectionKind
 from prodcat_index.index.parts import IndexParts, Listings, Queries, check_comparable
 from prodcat_index.index.search import find_neighbours
@@ -139,6 +140,8 @@ class ProductIndex:
         if weights is not None:
             vector = parts.weight_vector(weights)
             parts = parts.weighed(dict(zip(parts.block_names, vector.tolist(), strict=True)))
+        if parts.learned:
+            parts = calibrate(parts, choose=weights is None and vote_parameters is None)
         return cls(parts.indexed(), findings)
 
     def save(self, folder: str | Path) -> Path:
@@ -249,7 +252,8 @@ class ProductIndex:
         k
             Number of neighbours.
         weights
-            Modality or block -> weight; by default those of the index.
+            Modality or block -> weight. By default every modality counts the same: the blocks
+            that are fitted to labels tell categories apart, not products.
 
         Returns
         -------
@@ -522,7 +526,9 @@ class ProductIndex:
     ) -> list[Neighbour]:
         """Return the neighbours of the only query, which is called `what` in an error."""
         parts, k = self.parts, min(k, len(self))
-        vector = parts.weight_vector(weights)
+        weights = parts.search_weights if weights is None else weights
+        # Blocks that the query lacks need no searcher; their weights would be shared out anyway.
+        vector = np.where(queries.present.any(axis=0), parts.weight_vector(weights), 0.0)
         found = find_neighbours(parts.space, queries.vectors, queries.present, vector, k, eligible)
         if not found.weights.any():
             raise QueryError(

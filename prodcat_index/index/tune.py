@@ -7,12 +7,12 @@ from collections.abc import Sequence
 import numpy as np
 
 from prodcat_index.errors import QueryError
-from prodcat_index.index.build import equal_weights
+from prodcat_index.index.calibrate import fit_votes
 from prodcat_index.index.leave_one_out import LeaveOneOut
 from prodcat_index.index.manifest import LEARNED
-from prodcat_index.index.parts import IndexParts
+from prodcat_index.index.parts import IndexParts, equal_weights
 from prodcat_index.types import BoolArray, Int64Array
-from prodcat_index.voting.calibration import MINIMUM_CARDS, Calibration, fit_calibration
+from prodcat_index.voting.calibration import MINIMUM_CARDS
 from prodcat_index.voting.pool import Pool, rank
 from prodcat_index.voting.tuning import (
     OBJECTIVES,
@@ -25,7 +25,6 @@ from prodcat_index.voting.tuning import (
     vary_vote,
     vary_weights,
 )
-from prodcat_index.voting.vote import vote
 
 SAMPLE = 10_000
 # Candidates for each of the weights that a pool is collected under, at first and at most.
@@ -75,7 +74,9 @@ def tune(
         path=_path(list(search.steps.values()), best),
         weight_surface=search.try_all(vary_weights(best.setting)),
         vote_surface=search.try_all(vary_vote(best.setting, VOTE_SURFACE)),
-        calibration=_calibrate(calibrating, best.setting, parts.labels.names),
+        calibration=fit_votes(
+            calibrating, np.array(best.setting.weights), best.setting.vote, parts.labels.names
+        ),
     )
 
 
@@ -83,17 +84,6 @@ def _held_out(groups: Int64Array, rng: np.random.Generator) -> BoolArray:
     """Draw a third of the cards, groups kept together; none where that is too few to calibrate."""
     drawn: BoolArray = rng.random(int(groups.max()) + 1)[groups] < CALIBRATION_SHARE
     return drawn if drawn.sum() >= MINIMUM_CARDS else np.zeros_like(drawn)
-
-
-def _calibrate(pool: Pool, setting: Setting, names: Sequence[str]) -> Calibration | None:
-    """Fit confidence to the votes of a setting on cards that it was not chosen by."""
-    if not len(pool):
-        return None
-    ranked = rank(pool, np.array(setting.weights), setting.vote.k)
-    cast = vote(
-        ranked.similarities, ranked.categories, pool.sizes, setting.vote, ranked.head_log_proba
-    )
-    return fit_calibration(cast, np.clip(ranked.similarities, -1, 1), pool.true, names)
 
 
 def _search(

@@ -31,6 +31,7 @@ class Pool:
     # to its own cards alone would be known by its size.
     sizes: Int64Array
     head_log_proba: Float32Array  # (n, P): of each candidate's category; 0 without a head
+    head_blocks: int = 1  # number of the last blocks whose weight decides how much the head counts
 
     def __len__(self) -> int:
         """Return the number of queries."""
@@ -72,6 +73,7 @@ def join_pools(pools: Sequence[Pool], places: Sequence[Int64Array]) -> Pool:
         true=np.concatenate([pool.true for pool in pools])[order],
         sizes=pools[0].sizes,
         head_log_proba=joined("head_log_proba", 0),
+        head_blocks=pools[0].head_blocks,
     )
 
 
@@ -83,7 +85,7 @@ class Ranked:
     categories: Int64Array  # -1 there
     first: Int64Array  # place of the first one of the same category
     log_sizes: Float64Array  # natural logarithm of the size of the category
-    head_log_proba: Float64Array  # times the weight of the last block, which the head reads
+    head_log_proba: Float64Array  # times the weight of the blocks that it goes with
 
 
 def rank(pool: Pool, weights: Float64Array, k: int) -> Ranked:
@@ -106,5 +108,6 @@ def rank(pool: Pool, weights: Float64Array, k: int) -> Ranked:
         categories=categories,
         first=first_of_category(categories),
         log_sizes=np.log(np.where(categories >= 0, pool.sizes[categories], 1)),
-        head_log_proba=weights[-1] * np.take_along_axis(pool.head_log_proba, rows, axis=1),
+        head_log_proba=weights[-pool.head_blocks :].sum()
+        * np.take_along_axis(pool.head_log_proba, rows, axis=1),
     )

@@ -1,0 +1,175 @@
+"""Sparse TF-IDF rows over character and word n-grams.
+
+Counts are sublinear and weighted by smoothed inverse document frequency (Salton and Buckley,
+1988). The character part and the word part of each field are scaled to unit length each, so that
+neither drowns the other. Only fitting needs scikit-learn; a query needs numpy alone.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+
+from prodcat_index.files import open_array
+from prodcat_index.types import Float32Array, Int64Array, evenly_spaced
+
+CHARACTER_SIZES = (2, 3, 4, 5)
+# A pasted base64 picture would otherwise be most of the vocabulary.
+MAX_WORD = 64
+# What comes later in a text hardly adds to what it says, and costs as much to count.
+MAX_CHARACTERS = 1500
+# Bounds on memory and time of fitting: the vocabulary, and the texts that it is learned from.
+MAX_FEATURES = 1_000_000
+MAX_FIT_TEXTS = 200_000
+# Marks a run of characters, so that it is never taken for a word.
+RUN = "#"
+
+_WORD = re.compile(r"\w+")
+
+
+def ngrams(text: str) -> list[str]:
+    """Split a text into the n-grams that are counted: words, pairs of words, marked runs."""
+    folded = unicodedata.normalize("NFKC", text).lower().replace("ё", "е")
+    words = [word[:MAX_WORD] for word in _WORD.findall(folded)]
+    pairs = [f"{first} {second}" for first, second in pairwise(words)]
+    return [*words, *pairs, *(run for word in words for run in _character_runs(word))]
+
+
+def _character_runs(word: str) -> Iterator[str]:
+    padded = f" {word} "
+    for size in CHARACTER_SIZES:
+        yield from (RUN + padded[at : at + size] for at in range(len(padded) - size + 1))
+
+
+@dataclass(frozen=True)
+class SparseRows:
+    """Rows of which few values differ from zero, in the compressed sparse row layout."""
+
+    starts: Int64Array  # (n + 1,): row i holds the places starts[i] to starts[i + 1]
+    features: Int64Array  # rising within a row
+    values: Float32Array
+    width: int
+
+    def __len__(self) -> int:
+        """Return the number of rows."""
+        return len(self.starts) - 1
+
+
+class NgramVectorizer:
+    """Turns cards, given as texts by field, into sparse rows over the n-grams of each field."""
+
+    def __init__(self, vocabularies: Mapping[str, Sequence[str]], idf: Float32Array) -> None:
+        self._places: dict[str, dict[str, int]] = {}
+        start = 0
+        for field, ngrams_of_field in vocabularies.items():
+            places = enumerate(ngrams_of_field, start)
+            self._places[field] = {str(ngram): place for place, ngram in places}
+            start += len(ngrams_of_field)
+        self._idf = idf
+        names = [ngram for places in self._places.values() for ngram in places]
+        self._is_run = np.array([ngram.startswith(RUN) for ngram in names], dtype=bool)
+
+    @property
+    def vocabularies(self) -> dict[str, list[str]]:
+        """The n-grams of each field, one a column."""
+        return {field: list(places) for field, places in self._places.items()}
+
+    @property
+    def width(self) -> int:
+        """Number of columns."""
+        return len(self._idf)
+
+    @classmethod
+    def fit(cls, texts: Mapping[str, Sequence[str]]) -> NgramVectorizer:
+        """Choose the n-grams of each field and weigh them by their rarity.
+
+        A single word counts wherever it occurs: it may be all that tells a small category apart.
+        A pair of words or a run of characters counts from two texts on.
+        """
+        chosen = {field: _choose(values) for field, values in texts.items()}
+        idf = [weights for _, weights in chosen.values()]
+        return cls(
+            {field: names for field, (names, _) in chosen.items()},
+            np.concatenate([np.zeros(0), *idf]).astype(np.float32),
+        )
+
+    def transform(self, cards: Sequence[Mapping[str, str]]) -> SparseRows:
+        """Count the n-grams of cards; a card without a known one becomes an empty row."""
+        rows = [self._row(card) for card in cards]
+        sizes = [len(places) for places, _ in rows]
+        return SparseRows(
+            np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64),
+            np.concatenate([np.zeros(0, dtype=np.int64), *(places for places, _ in rows)]),
+            np.concatenate([np.zeros(0, dtype=np.float32), *(values for _, values in rows)]),
+            self.width,
+        )
+
+    def _row(self, card: Mapping[str, str]) -> tuple[Int64Array, Float32Array]:
+        features, weights = [np.zeros(0, dtype=np.int64)], [np.zeros(0, dtype=np.float32)]
+        for field, known in self._places.items():
+            found = ngrams(card.get(field, "")[:MAX_CHARACTERS])
+            counts = Counter(known[ngram] for ngram in found if ngram in known)
+            places = np.array(sorted(counts), dtype=np.int64)
+            repeated = np.array([counts[place] for place in places], dtype=np.float32)
+            values = (1 + np.log(repeated)) * self._idf[places]
+            is_run = self._is_run[places]
+            for part in (is_run, ~is_run):
+                if part.any():
+                    values[part] /= np.sqrt(np.sum(values[part] ** 2))
+            features.append(places)
+            weights.append(values.astype(np.float32))
+        return np.concatenate(features), np.concatenate(weights)
+
+    def known_share(self, card: Mapping[str, str]) -> float:
+        """Return which share of a card's n-grams is in the vocabulary; 0 where it has none."""
+        known = total = 0
+        for field, places in self._places.items():
+            every = ngrams(card.get(field, "")[:MAX_CHARACTERS])
+            known += sum(ngram in places for ngram in every)
+            total += len(every)
+        return known / total if total else 0.0
+
+    def save(self, folder: Path) -> None:
+        """Write the vocabularies (JSON) and the inverse document frequencies (npy)."""
+        (folder / "vocabulary.json").write_text(
+            json.dumps(self.vocabularies, ensure_ascii=False), encoding="utf-8"
+        )
+        np.save(folder / "idf.npy", self._idf, allow_pickle=False)
+
+    @classmethod
+    def restore(cls, folder: Path) -> NgramVectorizer:
+        """Read what :meth:`save` wrote; raise ValueError or OSError where it is damaged."""
+        stored = json.loads((folder / "vocabulary.json").read_text(encoding="utf-8"))
+        if not isinstance(stored, dict) or not all(isinstance(v, list) for v in stored.values()):
+            raise ValueError("the vocabulary is not a list of n-grams for each field")
+        size = sum(len(names) for names in stored.values())
+        return cls(stored, open_array(folder / "idf.npy", "float32", (size,)))
+
+
+def _choose(texts: Sequence[str]) -> tuple[list[str], Float32Array]:
+    """Return the n-grams that count and their inverse document frequencies."""
+    from sklearn.feature_extraction.text import CountVectorizer
+
+    distinct = sorted({text[:MAX_CHARACTERS] for text in texts if text})
+    sample = [distinct[place] for place in evenly_spaced(len(distinct), MAX_FIT_TEXTS)]
+    counter = CountVectorizer(analyzer=ngrams, binary=True, dtype=np.int32)
+    try:
+        counts = counter.fit_transform(sample)
+    except ValueError:  # there is no word in any of them
+        return [], np.zeros(0, dtype=np.float32)
+    found = np.asarray(counts.sum(axis=0)).ravel()
+    names = counter.get_feature_names_out()
+    is_word = np.array([" " not in name and not name.startswith(RUN) for name in names])
+    kept = np.flatnonzero((found > 1) | is_word)
+    # The frequent ones where there are too many; a stable sort keeps the choice the same.
+    kept = np.sort(kept[np.argsort(-found[kept], kind="stable")[:MAX_FEATURES]])
+    idf = np.log((1 + len(sample)) / (1 + found[kept])) + 1
+    return [str(name) for name in names[kept]], idf.astype(np.float32)

@@ -1,0 +1,77 @@
+"""The setting and the confidence of an index as built, from out-of-fold answers to its cards."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import product
+
+import numpy as np
+
+from prodcat_index.index.leave_one_out import LeaveOneOut
+from prodcat_index.index.manifest import LEARNED, SCORES
+from prodcat_index.index.parts import IndexParts
+from prodcat_index.types import Float64Array
+from prodcat_index.voting.calibration import Calibration, fit_calibration
+from prodcat_index.voting.pool import Pool, rank
+from prodcat_index.voting.tuning import evaluate_vote
+from prodcat_index.voting.vote import VoteParameters, vote
+
+# Cards whose answers are looked at, at most; all are candidates.
+SAMPLE = 10_000
+# Few enough that the best of them is not the best by chance.
+SCORE_WEIGHTS = (0.0, 0.3, 0.7)
+TEMPERATURES = (0.02, 0.05)
+HEAD_EXPONENTS = (0.0, 0.25, 0.5, 1.0, 1.5)
+
+
+def calibrate(parts: IndexParts, *, choose: bool, label: str = "calibrating") -> IndexParts:
+    """Return the parts with a calibrated confidence; `choose` how texts and neighbours count first.
+
+    Every card is answered for by what is fitted without its group, so nothing is held out.
+    """
+    queries = LeaveOneOut.from_index(parts, SAMPLE, np.random.default_rng(0))
+    directions = [parts.weight_vector(None)]
+    votes = [parts.vote]
+    if choose and parts.scores:
+        directions = [
+            parts.weight_vector({LEARNED: 1 - share, SCORES: share}) for share in SCORE_WEIGHTS
+        ]
+        votes = [
+            replace(parts.vote, temperature=temperature, head_exponent=exponent)
+            for temperature, exponent in product(TEMPERATURES, HEAD_EXPONENTS)
+        ]
+    pool = queries.collect(directions, parts.vote.k, label)
+    weights, chosen = _best(pool, directions, votes)
+    named = dict(zip(parts.block_names, weights.tolist(), strict=True))
+    calibration = fit_votes(pool, weights, chosen, parts.labels.names)
+    return replace(parts.weighed(named), vote=chosen, calibration=calibration)
+
+
+def _best(
+    pool: Pool, directions: Sequence[Float64Array], votes: Sequence[VoteParameters]
+) -> tuple[Float64Array, VoteParameters]:
+    """Return the weights and the vote with the best weighted F1, of equal ones the first."""
+    if len(directions) == len(votes) == 1:
+        return directions[0], votes[0]
+    best, chosen = -1.0, (directions[0], votes[0])
+    for weights in directions:
+        ranked = rank(pool, weights, votes[0].k)
+        for parameters in votes:
+            value = evaluate_vote(ranked, pool.true, len(pool.sizes), parameters, "weighted-f1")
+            if value > best:
+                best, chosen = value, (weights, parameters)
+    return chosen
+
+
+def fit_votes(
+    pool: Pool, weights: Float64Array, parameters: VoteParameters, names: Sequence[str]
+) -> Calibration | None:
+    """Fit the confidence of one setting to its votes on a pool; None where they are too few."""
+    if not len(pool):
+        return None
+    ranked = rank(pool, weights, parameters.k)
+    cast = vote(
+        ranked.similarities, ranked.categories, pool.sizes, parameters, ranked.head_log_proba
+    )
+    return fit_calibration(cast, np.clip(ranked.similarities, -1, 1), pool.true, names)

@@ -1,0 +1,339 @@
+"""Linear decision scores over sparse n-grams: the words that tell categories apart.
+
+One linear support vector machine a category (C.-J. Hsieh and others, "A Dual Coordinate Descent
+Method for Large-scale Linear SVM", 2008). Cards that are indexed get scores of a model that has
+not seen their group, as in stacked generalization (D. Wolpert, 1992), so that neighbours can be
+compared by them; a query gets those of the model of all cards.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from prodcat_index.encoders.base import Encoded, Encoder
+from prodcat_index.encoders.ngrams import NgramVectorizer, SparseRows
+from prodcat_index.errors import EncoderError
+from prodcat_index.files import open_array
+from prodcat_index.progress import progress_bar
+from prodcat_index.types import MISSING, Float32Array, Int64Array, chunks
+
+INVERSE_PENALTY = 3.0
+# Scores are multiplied by this before the softmax, which makes them about as sure as they are.
+SHARPNESS = 4.0
+FOLDS = 4
+# Coefficients this small change no answer, and are nine in ten.
+SMALLEST_COEFFICIENT = 0.01
+ROWS_AT_ONCE = 2048
+# A category counts as no less probable than this, so that one word never settles a vote.
+LEAST_LOGARITHM = -20.0
+SPEC = "text-scores"
+
+
+@dataclass(frozen=True)
+class TextScores:
+    """A linear score for each category, with the small coefficients left out.
+
+    Attributes
+    ----------
+    starts
+        int64, shape (F + 1,): feature f has the coefficients ``starts[f]`` to ``starts[f + 1]``.
+    columns
+        int32, shape (nnz,): the column of each coefficient's category.
+    coefficients
+        float16, shape (nnz,).
+    intercepts
+        float32, shape (H,): scores of an empty row.
+    categories
+        int64, shape (H,): code of the category of each column, rising.
+    """
+
+    starts: Int64Array
+    columns: npt.NDArray[np.int32]
+    coefficients: npt.NDArray[np.float16]
+    intercepts: Float32Array
+    categories: Int64Array
+
+    def decision(self, rows: SparseRows) -> Float32Array:
+        """Return the score of each category: float32, shape (n, H)."""
+        scores = np.empty((len(rows), len(self.categories)), dtype=np.float32)
+        for part in chunks(len(rows), ROWS_AT_ONCE):
+            scores[part] = self._decision(rows, part)
+        return scores
+
+    def _decision(self, rows: SparseRows, part: slice) -> Float32Array:
+        places = slice(rows.starts[part.start], rows.starts[part.stop])
+        features, values = rows.features[places], rows.values[places]
+        counts = np.diff(rows.starts[part.start : part.stop + 1])
+        row_of = np.repeat(np.arange(len(counts)), counts)
+        sizes = self.starts[features + 1] - self.starts[features]
+        # Places of every coefficient of every feature, one feature after the other.
+        ends = np.cumsum(sizes)
+        at = np.arange(ends[-1] if len(ends) else 0) - np.repeat(ends - sizes, sizes)
+        at += np.repeat(self.starts[features], sizes)
+        cells = np.repeat(row_of, sizes) * len(self.categories) + self.columns[at]
+        parts = np.repeat(values, sizes).astype(np.float64) * self.coefficients[at]
+        total = np.bincount(cells, parts, minlength=len(counts) * len(self.categories))
+        return (total.reshape(len(counts), -1) + self.intercepts).astype(np.float32)
+
+    def probabilities(self, rows: SparseRows) -> Float32Array:
+        """Return the softmax of sharpened scores, (n, H); zeros for an empty row."""
+        scores = SHARPNESS * self.decision(rows)
+        scores -= scores.max(axis=1, keepdims=True)
+        np.exp(scores, out=scores)
+        scores /= scores.sum(axis=1, keepdims=True)
+        scores[np.diff(rows.starts) == 0] = 0.0
+        return scores
+
+    def contributions(self, rows: SparseRows, row: int, code: int) -> Float32Array:
+        """Return what each n-gram of a row adds to the score of a category."""
+        places = slice(rows.starts[row], rows.starts[row + 1])
+        column = int(np.searchsorted(self.categories, code))
+        added = np.zeros(places.stop - places.start, dtype=np.float32)
+        for place, feature in enumerate(rows.features[places]):
+            own = slice(self.starts[feature], self.starts[feature + 1])
+            hits = self.coefficients[own][self.columns[own] == column]
+            added[place] = rows.values[places][place] * float(hits.sum())
+        return added
+
+
+def fit_text_scores(rows: SparseRows, codes: Int64Array) -> TextScores | None:
+    """Fit scores to labelled rows.
+
+    Parameters
+    ----------
+    rows
+        n sparse rows.
+    codes
+        int64, shape (n,): category codes; rows with -1 are left out, and so are empty ones.
+
+    Returns
+    -------
+    TextScores or None
+        None where fewer than two categories are left.
+    """
+    return _fit(_matrix(rows), codes)
+
+
+def out_of_fold_probabilities(
+    rows: SparseRows, codes: Int64Array, groups: Int64Array
+) -> Float32Array:
+    """Return how probable each category is for each row, by models that have not seen its group.
+
+    Parameters
+    ----------
+    rows, codes
+        As for :func:`fit_text_scores`.
+    groups
+        int64, shape (n,): rows of the same group are never in two folds.
+
+    Returns
+    -------
+    numpy.ndarray
+        float32, shape (n, C), with C one more than the largest code: rows that sum to 1, or of
+        zeros where nothing is known. A category that a fold's model has not seen has 0 there.
+    """
+    matrix = _matrix(rows)
+    proba = np.zeros((len(rows), int(codes.max()) + 1), dtype=np.float32)
+    folds = assign_folds(groups, FOLDS)
+    with progress_bar(FOLDS, "fitting text scores", "fold") as bar:
+        for fold in range(FOLDS):
+            own = np.flatnonzero(folds == fold)
+            model = _fit(matrix, np.where(folds == fold, MISSING, codes))
+            if model is not None and len(own):
+                proba[np.ix_(own, model.categories)] = model.probabilities(take(rows, own))
+            bar.update()
+    return proba
+
+
+def log_probabilities(rows: Float32Array, columns: Int64Array, codes: Int64Array) -> Float32Array:
+    """Return the natural logarithm of the probability of some categories, at least -20.
+
+    Parameters
+    ----------
+    rows
+        float32, shape (n, H): rows of the encoder; a row of zeros makes all categories alike, 0.
+    columns
+        int64, shape (C,): column of each category. One without a column, -1, counts as probable
+        as the likeliest one, so that neighbours alone decide between the two.
+    codes
+        int64, shape (n, k): categories; -1 gives 0.
+
+    Returns
+    -------
+    numpy.ndarray
+        float32, shape (n, k).
+    """
+    at = columns[np.maximum(codes, 0)]
+    best = rows.max(axis=1, keepdims=True)
+    own = np.where(at >= 0, np.take_along_axis(rows, np.maximum(at, 0), axis=1), best)
+    # Rows are square roots of probabilities.
+    logarithms = 2 * np.log(np.maximum(own, np.exp(LEAST_LOGARITHM / 2)))
+    return np.where((codes >= 0) & (best > 0), logarithms, 0.0).astype(np.float32)
+
+
+def assign_folds(groups: Int64Array, folds: int) -> Int64Array:
+    """Deal groups into folds of about equal size, large groups first: int64, shape (n,)."""
+    _, group, sizes = np.unique(groups, return_inverse=True, return_counts=True)
+    loads = np.zeros(folds, dtype=np.int64)
+    fold_of = np.zeros(len(sizes), dtype=np.int64)
+    order = np.random.default_rng(0).permutation(len(sizes))
+    for place in order[np.argsort(-sizes[order], kind="stable")]:
+        fold_of[place] = int(np.argmin(loads))
+        loads[fold_of[place]] += sizes[place]
+    return fold_of[group]
+
+
+def take(rows: SparseRows, chosen: Int64Array) -> SparseRows:
+    """Return some of the rows."""
+    sizes = np.diff(rows.starts)[chosen]
+    starts = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
+    at = np.arange(starts[-1]) + np.repeat(rows.starts[chosen] - starts[:-1], sizes)
+    return SparseRows(starts, rows.features[at], rows.values[at], rows.width)
+
+
+def _matrix(rows: SparseRows) -> Any:
+    from scipy.sparse import csr_matrix
+
+    return csr_matrix((rows.values, rows.features, rows.starts), shape=(len(rows), rows.width))
+
+
+def _fit(matrix: Any, codes: Int64Array) -> TextScores | None:
+    from sklearn.svm import LinearSVC
+
+    chosen = np.flatnonzero((codes >= 0) & (np.diff(matrix.indptr) > 0))
+    if len(np.unique(codes[chosen])) < 2:
+        return None
+    machine = LinearSVC(C=INVERSE_PENALTY, random_state=0).fit(matrix[chosen], codes[chosen])
+    weights, intercepts = machine.coef_, machine.intercept_
+    if len(machine.classes_) == 2:
+        # Two categories share one score, which speaks for the second of them.
+        weights, intercepts = (
+            np.concatenate([-weights, weights]),
+            np.append(-intercepts, intercepts),
+        )
+    features, columns = np.nonzero(np.abs(weights.T) >= SMALLEST_COEFFICIENT)
+    starts = np.searchsorted(features, np.arange(weights.shape[1] + 1))
+    return TextScores(
+        starts.astype(np.int64),
+        columns.astype(np.int32),
+        weights.T[features, columns].astype(np.float16),
+        intercepts.astype(np.float32),
+        machine.classes_.astype(np.int64),
+    )
+
+
+class TextScoresEncoder(Encoder):
+    """Embeds the texts of a card as the square roots of its categories' probabilities.
+
+    A value is the JSON object of all texts of a card by modality. Rows are of length 1, and the
+    inner product of two is the Bhattacharyya coefficient of the two distributions.
+    """
+
+    reads = "text"
+    cached = False
+    spec = SPEC
+
+    def __init__(
+        self, vectorizer: NgramVectorizer, model: TextScores, categories: Sequence[str]
+    ) -> None:
+        self.vectorizer = vectorizer
+        self.model = model
+        self.categories = list(categories)  # name of each column
+
+    @classmethod
+    def fitted(
+        cls, texts: Mapping[str, Sequence[str]], labels: Sequence[str], groups: Int64Array
+    ) -> tuple[TextScoresEncoder, Float32Array] | None:
+        """Fit an encoder to labelled cards, and return the out-of-fold rows of all cards, (n, H).
+
+        Cards with the label "" teach nothing. None where fewer than two categories have texts.
+        """
+        names = sorted(set(labels) - {""})
+        code = {name: place for place, name in enumerate(names)}
+        codes = np.array([code.get(label, MISSING) for label in labels], dtype=np.int64)
+        vectorizer = NgramVectorizer.fit(texts)
+        cards = [dict(zip(texts, own, strict=True)) for own in zip(*texts.values(), strict=True)]
+        rows = vectorizer.transform(cards)
+        model = fit_text_scores(rows, codes)
+        if model is None:
+            return None
+        proba = out_of_fold_probabilities(rows, codes, groups)[:, model.categories]
+        encoder = cls(vectorizer, model, [names[code] for code in model.categories])
+        return encoder, np.sqrt(proba)
+
+    @property
+    def dim(self) -> int:
+        """Length of a row: the number of categories."""
+        return len(self.categories)
+
+    @property
+    def fingerprint(self) -> str:
+        """Hex digest of the n-grams, the categories and the coefficients."""
+        model = self.model
+        names = json.dumps([self.vectorizer.vocabularies, self.categories], ensure_ascii=False)
+        digest = hashlib.sha256(f"{SPEC} {names}".encode())
+        for array in (model.starts, model.columns, model.coefficients, model.intercepts):
+            digest.update(np.ascontiguousarray(array).data)
+        return digest.hexdigest()
+
+    def encode(self, values: Sequence[str], *, label: str = "") -> Encoded:
+        """Embed cards, each given as the JSON object of its texts."""
+        vectors = np.zeros((len(values), self.dim), dtype=np.float32)
+        with progress_bar(len(values), label, "card") as bar:
+            for part in chunks(len(values), ROWS_AT_ONCE):
+                cards = [json.loads(value) if value else {} for value in values[part]]
+                vectors[part] = np.sqrt(self.model.probabilities(self.vectorizer.transform(cards)))
+                bar.update(len(cards))
+        return Encoded(vectors)
+
+    def save(self, folder: Path) -> None:
+        """Write the vocabulary, the categories and the coefficients."""
+        self.vectorizer.save(folder)
+        (folder / "categories.json").write_text(
+            json.dumps(self.categories, ensure_ascii=False), encoding="utf-8"
+        )
+        for name in ("starts", "columns", "coefficients", "intercepts"):
+            np.save(folder / f"{name}.npy", getattr(self.model, name), allow_pickle=False)
+
+    @classmethod
+    def from_spec(cls, argument: str) -> TextScoresEncoder:
+        """Raise EncoderError: these scores are fitted to labels, which a spec does not have."""
+        raise EncoderError(
+            f"{SPEC} is fitted to the labels of a catalogue by build-index, and is not an encoder "
+            "to choose; leave it out."
+        )
+
+    @classmethod
+    def restore(cls, argument: str, folder: Path) -> TextScoresEncoder:
+        """Read what :meth:`save` wrote; the coefficients stay on disk."""
+        try:
+            vectorizer = NgramVectorizer.restore(folder)
+            names = json.loads((folder / "categories.json").read_text(encoding="utf-8"))
+            if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+                raise ValueError("the categories are not a list of names")
+            starts = open_array(folder / "starts.npy", "int64", (vectorizer.width + 1,))
+            columns = open_array(folder / "columns.npy", "int32", (None,))
+            if np.any(np.diff(starts) < 0) or starts[0] != 0 or starts[-1] != len(columns):
+                raise ValueError("the coefficients are not in order")
+            if len(columns) and not 0 <= columns.min() <= columns.max() < len(names):
+                raise ValueError("a coefficient is of no category")
+            model = TextScores(
+                starts,
+                columns,
+                open_array(folder / "coefficients.npy", "float16", (len(columns),)),
+                open_array(folder / "intercepts.npy", "float32", (len(names),)),
+                np.arange(len(names), dtype=np.int64),
+            )
+        except (OSError, ValueError, RecursionError) as error:
+            raise EncoderError(
+                f"The text scores in {folder} cannot be read ({error}); build the index again."
+            ) from error
+        return cls(vectorizer, model, names)
