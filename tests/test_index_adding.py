@@ -22,8 +22,8 @@ from prodcat_index.index import folder as folder_module
 from prodcat_index.index.adding import block_drift
 from prodcat_index.index.block import Block, EncoderSlot
 from prodcat_index.index.folder import read_manifest
+from prodcat_index.index.parts import listing_values
 from prodcat_index.index.product_index import ProductIndex
-from prodcat_index.index.search import FlatSearcher
 
 NUMBERS = {"title": "numbers"}
 OLD = (
@@ -72,10 +72,11 @@ def test_a_search_is_brute_force_over_both_in_every_block() -> None:
     index = built().add(more(40))
     weights = {"title": 0.7, "description": 0.3}
     query = Card(title="red kettle", description="sledge in blue")
-    rows = [b.encode_queries([query.value(b.modality)]).vectors[0] for b in index.parts.blocks]
+    blocks = index.parts.encoder_blocks
+    rows = [b.encode_queries([query.value(b.modality)]).vectors[0] for b in blocks]
     expected = sum(
         weight * (block.vectors.astype(np.float64) @ vector)
-        for weight, block, vector in zip(weights.values(), index.parts.blocks, rows, strict=True)
+        for weight, block, vector in zip(weights.values(), blocks, rows, strict=True)
     )
     found = {n.id: n.similarity for n in index.search(query, len(index), weights=weights)}
     assert found == pytest.approx(dict(zip(index.parts.catalogue.ids, expected, strict=True)))
@@ -127,10 +128,11 @@ def test_predictions_are_those_of_an_index_put_together_by_hand() -> None:
     """With what was learned before, over the joined rows."""
     old, cards = built().parts, more(40)
     assert old.learned is not None
-    encoded = [block.encode_queries(cards.values(block.modality)) for block in old.blocks]
+    encoded = [block.encode_queries(listing_values(cards, block.modality)) for block in old.blocks]
     rounded = [e.vectors.astype(np.float16) for e in encoded]
     present = np.stack([e.present for e in encoded], axis=1)
-    projected, known = old.learned.model.card_rows(rounded, present)
+    n = len(old.encoder_blocks)
+    projected, known = old.learned.model.card_rows(rounded[:n], present[:, :n])
     learned = replace(
         old.learned,
         vectors=np.vstack([old.learned.vectors, projected]),
@@ -150,9 +152,8 @@ def test_predictions_are_those_of_an_index_put_together_by_hand() -> None:
             ),
             blocks=blocks,
             learned=learned,
-            searcher=FlatSearcher.build([learned.vectors], learned.present[:, None]),
-            covered=("learned",),
-        )
+            searcher=None,
+        ).indexed()
     )
     listings = [Card(title="red sledge"), Card(description="mug in pink"), Card(title="boots 7")]
     added = built().add(cards)
@@ -420,7 +421,7 @@ def test_an_index_of_format_1_is_added_to(tmp_path: Path) -> None:
     change_manifest(folder, as_it_was)
     ProductIndex.load(folder).add(catalogue(NEW)).save_next(folder)
     content = read_json(folder / "manifest.json")
-    assert (content["format_version"], content["growth"]["fitted_cards"]) == (2, 4)
+    assert (content["format_version"], content["growth"]["fitted_cards"]) == (3, 4)
 
 
 def test_tuning_has_seen_what_was_added_before_it(tmp_path: Path) -> None:

@@ -17,14 +17,17 @@ from prodcat_index.voting.prediction import Neighbour
 THINGS = ("boots", "kettle", "lamp", "scarf", "mug")
 COLOURS = ("red", "blue", "green", "black", "white", "grey", "pink")
 WEIGHTS = st.fixed_dictionaries(
-    {name: st.sampled_from([0.0, 0.1, 0.5, 1.0]) for name in ("title", "description", "learned")}
+    {
+        name: st.sampled_from([0.0, 0.1, 0.5, 1.0])
+        for name in ("title", "description", "scores", "learned")
+    }
 ).filter(lambda weights: sum(weights.values()) > 0)
 TEXTS = st.lists(st.sampled_from((*THINGS, *COLOURS, "unheard")), max_size=3).map(" ".join)
 
 
 @cache
 def shop() -> ProductIndex:
-    """120 cards, some without a title, some without a description, with a learned block."""
+    """120 cards, some without a title or a description, with text scores and a learned block."""
     rows = []
     for n in range(120):
         thing, colour = THINGS[n % 5], COLOURS[n % 7]
@@ -92,7 +95,7 @@ def test_a_worked_example_of_contributions() -> None:
 def test_the_learned_block_is_split_by_where_it_comes_from() -> None:
     """Half of the weight on it halves its parts: hubness is taken off, blocks add."""
     query = Card(title="red kettle", description="kettle in blue")
-    whole = {n.id: n for n in shop().search(query, 20)}
+    whole = {n.id: n for n in shop().search(query, 20, weights={"learned": 1})}
     mixed = shop().search(query, 20, weights={"learned": 1, "title": 1})
     shared = [(whole[n.id], n) for n in mixed if n.id in whole]
     assert len(shared) > 5
@@ -112,11 +115,11 @@ def test_a_part_of_the_learned_block_is_what_the_block_projects_to() -> None:
     """A modality would be praised for what another one has found."""
     parts, query = shop().parts, Card(title="red kettle", description="kettle in blue")
     assert parts.learned is not None
-    vectors = [b.encode_queries([query.value(b.modality)]).vectors[0] for b in parts.blocks]
+    vectors = [b.encode_queries([query.value(b.modality)]).vectors[0] for b in parts.encoder_blocks]
     projection = parts.learned.model.projection
     pieces = zip(vectors, projection.offsets, projection.matrices, strict=True)
     own = [(vector.astype(float) - offset) @ matrix for vector, offset, matrix in pieces]
-    for near in shop().search(query, 10):
+    for near in shop().search(query, 10, weights={"learned": 1}):
         card = parts.learned.unit_rows[parts.catalogue.ids.index(near.id)].astype(float)
         for name, part in zip(("title", "description"), own, strict=True):
             expected = part @ card / np.linalg.norm(sum(own))
@@ -151,8 +154,10 @@ def test_a_similarity_that_is_cut_at_one_is_split_in_proportion() -> None:
 def test_the_heads_part_of_an_answer_is_the_difference_to_the_neighbours_alone() -> None:
     """An answer that the neighbours do not give would look as if they did."""
     query = [Card(title="red boots mug", description="scarf in grey")]
-    both = shop().predict(query, k=60, temperature=0.5, explain=True)[0]
-    alone = shop().predict(query, k=60, temperature=0.5, head_exponent=0.0, explain=True)[0]
+    both, alone = (
+        shop().predict(query, k=60, temperature=0.5, head_exponent=exponent, explain=True)[0]
+        for exponent in (1.0, 0.0)
+    )
     assert both.explanation is not None and alone.explanation is not None
     assert both.explanation.share_without_head == pytest.approx(dict(alone.ranked)[both.category])
     assert both.share > both.explanation.share_without_head + 0.1

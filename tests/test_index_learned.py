@@ -16,7 +16,7 @@ from prodcat_index.errors import IndexFolderError
 from prodcat_index.index import leave_one_out
 from prodcat_index.index.build import VOTE_OF_LEARNED
 from prodcat_index.index.learned import LearnedBlock, as_queries
-from prodcat_index.index.leave_one_out import FOLDS_OF_FEW_CARDS, LeaveOneOut
+from prodcat_index.index.leave_one_out import FOLDS, LeaveOneOut
 from prodcat_index.index.product_index import ProductIndex
 from prodcat_index.voting.vote import VoteParameters
 
@@ -43,7 +43,14 @@ def shop(n: int = N, *, blind: bool = False) -> Catalogue:
 
 @cache
 def built() -> ProductIndex:
-    return ProductIndex.build(shop())
+    """An index as the formats before text scores had it, and as one of pictures alone is."""
+    return without_scores(ProductIndex.build(shop()))
+
+
+def without_scores(index: ProductIndex) -> ProductIndex:
+    parts = replace(index.parts, blocks=index.parts.encoder_blocks, searcher=None, calibration=None)
+    parts = replace(parts.weighed({"learned": 1.0}), vote=VOTE_OF_LEARNED)
+    return ProductIndex(parts.indexed())
 
 
 def test_nothing_is_learned_from_a_few_cards() -> None:
@@ -145,7 +152,7 @@ def test_the_head_votes_with_the_neighbours() -> None:
     encoded = [b.encode_queries([query.value(b.modality)]).vectors for b in parts.blocks]
     rows = parts.with_learned(encoded, np.ones((1, 2), dtype=bool)).vectors
     probable = np.exp(head.log_probabilities(rows[-1][:, :-1], len(THINGS)))[0]
-    found = built().search(query, k)
+    found = built().search(query, k, weights={"learned": 1})
     votes = dict.fromkeys(THINGS, 0.0)
     for near in found:
         fading = np.exp((near.similarity - found[0].similarity) / 0.5)
@@ -194,7 +201,7 @@ def test_the_hubness_of_a_card_is_taken_off_its_similarity() -> None:
     assert parts.learned is not None
     rows = parts.learned.unit_rows.astype(np.float64)
     cosines = rows @ rows.T
-    for neighbour in built().search(LISTINGS[0], 10):
+    for neighbour in built().search(LISTINGS[0], 10, weights={"learned": 1}):
         card = parts.catalogue.ids.index(neighbour.id)
         nearest = np.sort(np.delete(cosines[card], card))[::-1][:20]
         assert neighbour.contributions["learned:hubness"] == pytest.approx(
@@ -212,7 +219,7 @@ def test_an_index_of_the_first_format_knows_no_hubness(tmp_path: Path) -> None:
     loaded = ProductIndex.load(made.save(tmp_path / "i"))
     assert loaded.parts.learned is not None
     assert loaded.parts.learned.dim == len(THINGS) - 1
-    found = loaded.search(LISTINGS[0], 5)
+    found = loaded.search(LISTINGS[0], 5, weights={"learned": 1})
     assert set(found[0].contributions) == {"learned:title", "learned:description"}
     assert sum(found[0].contributions.values()) == pytest.approx(found[0].similarity, abs=1e-6)
     assert loaded.predict([Card(title="pink scarf")]).categories == ["scarf"]
@@ -263,7 +270,7 @@ def test_cards_that_ask_have_no_part_in_what_is_learned() -> None:
     """Else tuning would trust a projection that knows the answers."""
     parts = built().parts
     asked = LeaveOneOut.from_index(parts, N, np.random.default_rng(0))
-    assert set(asked.fold.tolist()) == set(range(FOLDS_OF_FEW_CARDS))
+    assert set(asked.fold.tolist()) == set(range(FOLDS))
     in_fold = asked.fold == 2
     poisoned = parts.catalogue.cards.assign(
         category=np.where(in_fold, "mug", parts.catalogue.values("category")),
@@ -289,15 +296,15 @@ def test_chosen_cards_must_not_see_the_same_cards() -> None:
 
 def test_a_sample_of_a_large_catalogue_asks_as_one_fold(monkeypatch: pytest.MonkeyPatch) -> None:
     """Fitting five times for the sake of a tenth of the cards would take five times as long."""
-    monkeypatch.setattr(leave_one_out, "REFITTED_CARDS", 50)
+    monkeypatch.setattr(leave_one_out, "MANY_CARDS", 50)
     parts = built().parts
     asked = LeaveOneOut.from_index(parts, 24, np.random.default_rng(0))
     assert set(np.flatnonzero(asked.fold == 0)) == set(asked.rows.tolist())
     assert set(asked.fold.tolist()) == {0, -1}
     assert len(asked.collect([np.eye(3)[2]], 20)) == 24
-    assert len(asked._fitted) == 1
+    assert len(asked._models) == 1
     many = LeaveOneOut.from_index(parts, 25, np.random.default_rng(0))
-    assert set(many.fold.tolist()) == set(range(leave_one_out.FOLDS))
+    assert set(many.fold.tolist()) == set(range(FOLDS))
 
 
 def test_labels_without_meaning_are_not_found_to_be_predictable() -> None:

@@ -423,9 +423,12 @@ def test_a_notebook_shows_the_blocks_of_an_index() -> None:
     rows = [row(f"c{n}", f"{WORDS[n % 5]} {n}", category=f"{n % 2}") for n in range(100)]
     name = "<script>"
     cards = catalogue([{**r, name: r["title"]} for r in rows], texts=("title", name))
-    page = ProductIndex.build(cards, encoders={"title": "lexical:8"})._repr_html_()
+    weights = {"scores": 1, "learned": 3}
+    index = ProductIndex.build(cards, encoders={"title": "lexical:8"}, weights=weights)
+    page = index._repr_html_()
     assert "ProductIndex: 100 cards, 2 categories" in page
     assert "<script>" not in page and "&lt;script&gt;" in page
     cells = re.findall("<td>(.*?)</td>", page)
     assert cells[:4] == ["title", "lexical:8", "8", "0.00"]
-    assert cells[-4:] == ["learned", "fitted projection", "2", "1.00"]
+    assert cells[-8:-4] == ["scores", "text-scores", "2", "0.25"]
+    assert cells[-4:] == ["learned", "fitted projection", "2", "0.75"]

@@ -108,7 +108,7 @@ def test_an_index_of_an_old_format_can_be_written_as_one_of_today(
     number, folder = old
     before = ProductIndex.load(folder)
     after = ProductIndex.load(before.save(tmp_path / "new"))
-    assert read_manifest(tmp_path / "new").format_version == 2
+    assert read_manifest(tmp_path / "new").format_version == 3
     assert (after.parts.tuning, after.parts.calibration, after.parts.drift) == (
         before.parts.tuning,
         before.parts.calibration,

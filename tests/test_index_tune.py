@@ -69,7 +69,7 @@ def planted() -> ProductIndex:
 def asked_of(parts: IndexParts, rows: Int64Array | None = None) -> LeaveOneOut:
     everybody = np.arange(len(parts.catalogue))
     rows = everybody if rows is None else rows
-    return LeaveOneOut(parts, leave_out_groups(parts), rows, np.zeros_like(everybody))
+    return LeaveOneOut(parts, leave_out_groups(parts.catalogue), rows, np.zeros_like(everybody))
 
 
 def excluded_from(parts: IndexParts) -> dict[str, set[str]]:
@@ -575,7 +575,7 @@ def test_no_group_is_both_tuned_on_and_calibrated_on(monkeypatch: pytest.MonkeyP
     pools: list[Pool] = []
     search = tuning.Search
     monkeypatch.setattr(tuning, "Search", lambda pool, o: pools.append(pool) or search(pool, o))
-    monkeypatch.setattr(tuning, "_calibrate", lambda pool, *_: pools.append(pool))
+    monkeypatch.setattr(tuning, "fit_votes", lambda pool, *_: pools.append(pool))
     assert index.tune().calibration is None
     tuned_on, calibrated_on = (set(pool.true.tolist()) for pool in (pools[0], pools[-1]))
     assert len(pools[0]) + len(pools[-1]) == 400
@@ -583,14 +583,12 @@ def test_no_group_is_both_tuned_on_and_calibrated_on(monkeypatch: pytest.MonkeyP
     assert tuned_on & calibrated_on == set()
 
 
-@pytest.mark.parametrize(
-    ("refitted", "sample", "folds"), [(5000, 400, 10), (50, 400, 5), (50, 40, 1)]
-)
+@pytest.mark.parametrize(("many", "sample", "folds"), [(5000, 40, 5), (50, 400, 5), (50, 40, 1)])
 def test_a_group_is_in_one_fold(
-    monkeypatch: pytest.MonkeyPatch, refitted: int, sample: int, folds: int
+    monkeypatch: pytest.MonkeyPatch, many: int, sample: int, folds: int
 ) -> None:
     """What is fitted without a card would know its variants, and with them its category."""
-    monkeypatch.setattr(leave_one_out, "REFITTED_CARDS", refitted)
+    monkeypatch.setattr(leave_one_out, "MANY_CARDS", many)
     parts = build(families(100, 4), encoders={"title": "lexical:8"}).parts
     queries = LeaveOneOut.from_index(parts, sample, np.random.default_rng(0))
     by_group = queries.fold.reshape(100, 4)

@@ -2,21 +2,37 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
+from pathlib import Path
+
 import numpy as np
 import pytest
 
-from prodcat_index.encoders.ngrams import NgramVectorizer
+from prodcat_index.encoders.ngrams import NgramVectorizer, SparseRows
+from prodcat_index.encoders.registry import make_encoder
+from prodcat_index.errors import EncoderError
 from prodcat_index.learning import text_scores
 from prodcat_index.learning.text_scores import (
+    TextScoresEncoder,
     assign_folds,
     fit_text_scores,
-    out_of_fold_scores,
-    probabilities,
+    log_probabilities,
+    out_of_fold_probabilities,
     take,
 )
 from prodcat_index.types import MISSING
 
 WORDS = [["boot", "leather"], ["mug", "glass"], ["lamp", "bulb", "led"]]
+
+
+def titles(texts: list[str]) -> list[dict[str, str]]:
+    return [{"title": text} for text in texts]
+
+
+def fit(texts: list[str]) -> tuple[NgramVectorizer, SparseRows]:
+    vectorizer = NgramVectorizer.fit({"title": texts})
+    return vectorizer, vectorizer.transform(titles(texts))
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +54,7 @@ def test_scores_are_those_of_scikit_learn_but_for_small_coefficients(
     monkeypatch.setattr(text_scores, "SMALLEST_COEFFICIENT", 0.0)
     monkeypatch.setattr(text_scores, "ROWS_AT_ONCE", 7)
     texts, codes = cards
-    rows = NgramVectorizer.fit(texts).transform(texts)
+    _, rows = fit(texts)
     matrix = csr_matrix((rows.values, rows.features, rows.starts), shape=(len(rows), rows.width))
     oracle = LinearSVC(C=text_scores.INVERSE_PENALTY, random_state=0).fit(matrix, codes)
     model = fit_text_scores(rows, codes)
@@ -48,7 +64,7 @@ def test_scores_are_those_of_scikit_learn_but_for_small_coefficients(
 
 def test_small_coefficients_are_left_out(cards: tuple[list[str], np.ndarray]) -> None:
     texts, codes = cards
-    model = fit_text_scores(NgramVectorizer.fit(texts).transform(texts), codes)
+    model = fit_text_scores(fit(texts)[1], codes)
     assert model is not None
     smallest = np.abs(model.coefficients).min()
     assert smallest >= np.float16(text_scores.SMALLEST_COEFFICIENT)
@@ -56,7 +72,7 @@ def test_small_coefficients_are_left_out(cards: tuple[list[str], np.ndarray]) ->
 
 def test_two_categories_have_opposite_scores(cards: tuple[list[str], np.ndarray]) -> None:
     texts, codes = cards
-    rows = NgramVectorizer.fit(texts).transform(texts)
+    _, rows = fit(texts)
     model = fit_text_scores(rows, np.where(codes == 2, MISSING, codes))
     assert model is not None
     assert model.categories.tolist() == [0, 1]
@@ -67,7 +83,7 @@ def test_two_categories_have_opposite_scores(cards: tuple[list[str], np.ndarray]
 
 
 def test_nothing_is_fitted_to_one_category_or_to_empty_rows() -> None:
-    rows = NgramVectorizer.fit(["boot", "mug"]).transform(["boot", "mug", ""])
+    _, rows = fit(["boot", "mug", ""])
     assert fit_text_scores(rows, np.array([0, 0, 1])) is None
     assert fit_text_scores(rows, np.array([0, MISSING, 1])) is None
 
@@ -75,7 +91,7 @@ def test_nothing_is_fitted_to_one_category_or_to_empty_rows() -> None:
 def test_what_n_grams_add_sums_to_the_score(cards: tuple[list[str], np.ndarray]) -> None:
     """The words that are named as the reason would not be the reason."""
     texts, codes = cards
-    rows = NgramVectorizer.fit(texts).transform(texts)
+    _, rows = fit(texts)
     model = fit_text_scores(rows, codes)
     assert model is not None
     scores = model.decision(rows)
@@ -91,9 +107,9 @@ def test_out_of_fold_scores_have_not_seen_the_group() -> None:
     names = ["".join(rng.choice(list("abcdefghijklmnopqrstuvwxyz"), 8)) for _ in range(60)]
     texts = [name for name in names for _ in range(2)]
     codes = np.repeat(rng.integers(0, 2, 60), 2)
-    rows = NgramVectorizer.fit(texts).transform(texts)
-    by_card = out_of_fold_scores(rows, codes, np.arange(120))
-    by_group = out_of_fold_scores(rows, codes, np.repeat(np.arange(60), 2))
+    _, rows = fit(texts)
+    by_card = out_of_fold_probabilities(rows, codes, np.arange(120))
+    by_group = out_of_fold_probabilities(rows, codes, np.repeat(np.arange(60), 2))
     # Only the name that both cards of a group have tells anything.
     assert np.mean(by_card.argmax(axis=1) == codes) > 0.7
     assert np.mean(by_group.argmax(axis=1) == codes) < 0.65
@@ -101,13 +117,15 @@ def test_out_of_fold_scores_have_not_seen_the_group() -> None:
 
 def test_probabilities_sum_to_one_or_to_nothing(cards: tuple[list[str], np.ndarray]) -> None:
     texts, codes = cards
-    vectorizer = NgramVectorizer.fit(texts)
-    model = fit_text_scores(vectorizer.transform(texts), codes + 1)
+    vectorizer, rows = fit(texts)
+    model = fit_text_scores(rows, codes + 1)
     assert model is not None
-    proba = probabilities(model, vectorizer.transform(["leather boot", "", "qqqq"]), 5)
+    asked = vectorizer.transform(titles(["leather boot", "", "qqqq"]))
+    proba = model.probabilities(asked)
     np.testing.assert_allclose(proba.sum(axis=1), [1, 0, 0], atol=1e-6)
-    assert proba[0].argmax() == 1
-    assert proba[0, [0, 4]].tolist() == [0, 0]
+    assert model.categories[proba[0].argmax()] == 1
+    sharpened = np.exp(text_scores.SHARPNESS * model.decision(asked)[0].astype(np.float64))
+    np.testing.assert_allclose(proba[0], sharpened / sharpened.sum(), atol=1e-6)
 
 
 def test_folds_hold_whole_groups_and_about_as_many_cards() -> None:
@@ -120,9 +138,105 @@ def test_folds_hold_whole_groups_and_about_as_many_cards() -> None:
 
 def test_taken_rows_are_the_rows(cards: tuple[list[str], np.ndarray]) -> None:
     texts, _ = cards
-    rows = NgramVectorizer.fit(texts).transform(texts)
+    _, rows = fit(texts)
     some = take(rows, np.array([5, 0, 5]))
     for new, old in enumerate([5, 0, 5]):
         own, its = slice(*some.starts[new : new + 2]), slice(*rows.starts[old : old + 2])
         np.testing.assert_array_equal(some.features[own], rows.features[its])
         np.testing.assert_array_equal(some.values[own], rows.values[its])
+
+
+def test_log_probabilities_are_of_the_categories_asked_for() -> None:
+    """Worked by hand: probabilities 0.64 and 0.36, a new category as probable as the likeliest."""
+    rows = np.array([[0.8, 0.6], [1.0, 0.0], [0.0, 0.0]], dtype=np.float32)
+    columns = np.array([1, MISSING, 0])
+    found = log_probabilities(rows, columns, np.array([[0, 1, 2, MISSING]] * 3))
+    logs = np.log([0.36, 0.64, 0.64])
+    np.testing.assert_allclose(found[0], [*logs, 0], atol=1e-6)
+    np.testing.assert_allclose(found[1], [text_scores.LEAST_LOGARITHM, 0, 0, 0], atol=1e-5)
+    np.testing.assert_array_equal(found[2], np.zeros(4))
+
+
+def fitted(cards: tuple[list[str], np.ndarray]) -> tuple[TextScoresEncoder, np.ndarray]:
+    texts, codes = cards
+    labels = [["boots", "mugs", "lamps"][code] for code in codes]
+    found = TextScoresEncoder.fitted({"title": texts, "description": [""] * 90}, labels, codes)
+    assert found is not None
+    return found
+
+
+def values(texts: list[str]) -> list[str]:
+    return [json.dumps({"title": text}) if text else "" for text in texts]
+
+
+def test_the_encoder_embeds_texts_as_square_roots_of_probabilities(
+    cards: tuple[list[str], np.ndarray],
+) -> None:
+    encoder, _ = fitted(cards)
+    assert (encoder.categories, encoder.dim) == (["boots", "lamps", "mugs"], 3)
+    rows = encoder.encode(values(["leather boot", "glass mug", "", "qqqq"])).vectors
+    np.testing.assert_allclose(np.sum(rows**2, axis=1), [1, 1, 0, 0], atol=1e-6)
+    assert [encoder.categories[place] for place in rows[:2].argmax(axis=1)] == ["boots", "mugs"]
+
+
+def test_the_rows_of_indexed_cards_have_not_seen_their_group(
+    cards: tuple[list[str], np.ndarray],
+) -> None:
+    """Groups that are categories: a model without the group cannot give its category at all."""
+    encoder, rows = fitted(cards)
+    of_card = [["boots", "lamps", "mugs"].index(["boots", "mugs", "lamps"][c]) for c in cards[1]]
+    assert rows.shape == (90, encoder.dim)
+    np.testing.assert_array_equal(rows[np.arange(90), of_card], np.zeros(90))
+
+
+def test_a_saved_encoder_gives_the_same_rows(
+    cards: tuple[list[str], np.ndarray], tmp_path: Path
+) -> None:
+    encoder, _ = fitted(cards)
+    encoder.save(tmp_path)
+    restored = TextScoresEncoder.restore("", tmp_path)
+    asked = values(["leather boot", "glass", ""])
+    np.testing.assert_array_equal(restored.encode(asked).vectors, encoder.encode(asked).vectors)
+    assert restored.fingerprint == encoder.fingerprint
+
+
+@pytest.mark.parametrize(
+    ("name", "damage"),
+    [
+        ("starts.npy", lambda a: a[:-1]),
+        ("starts.npy", lambda a: a[::-1]),
+        ("columns.npy", lambda a: a + 3),
+        ("columns.npy", lambda a: a - 1),
+        ("columns.npy", lambda a: a[1:]),
+        ("coefficients.npy", lambda a: a[1:]),
+        ("intercepts.npy", lambda a: a[1:]),
+        ("idf.npy", lambda a: a[1:]),
+    ],
+)
+def test_damaged_text_scores_are_refused(
+    cards: tuple[list[str], np.ndarray],
+    tmp_path: Path,
+    name: str,
+    damage: Callable[[np.ndarray], np.ndarray],
+) -> None:
+    """They would read beyond their arrays, or speak for the wrong category."""
+    fitted(cards)[0].save(tmp_path)
+    np.save(tmp_path / name, damage(np.load(tmp_path / name)))
+    with pytest.raises(EncoderError, match="build the index again"):
+        TextScoresEncoder.restore("", tmp_path)
+
+
+@pytest.mark.parametrize("name", ["vocabulary.json", "categories.json"])
+@pytest.mark.parametrize("content", ["[", "{}", '{"title": 3}', "[1]"])
+def test_damaged_names_are_refused(
+    cards: tuple[list[str], np.ndarray], tmp_path: Path, name: str, content: str
+) -> None:
+    fitted(cards)[0].save(tmp_path)
+    (tmp_path / name).write_text(content, encoding="utf-8")
+    with pytest.raises(EncoderError, match="build the index again"):
+        TextScoresEncoder.restore("", tmp_path)
+
+
+def test_text_scores_are_no_encoder_to_choose() -> None:
+    with pytest.raises(EncoderError, match="fitted to the labels"):
+        make_encoder("text-scores")

@@ -62,8 +62,8 @@ PresetOption = Annotated[
 ProjectionOption = Annotated[
     ProjectionKind,
     typer.Option(
-        help="Fit a linear discriminant to the labels, from 100 labelled cards on, as the block "
-        "learned."
+        help="Learn from the labels, from 100 labelled cards on: a linear discriminant, as the "
+        "block learned, and text scores, as the block scores."
     ),
 ]
 DeviceOption = Annotated[

@@ -11,12 +11,12 @@ from prodcat_index.encoders.registry import make_encoder, preset_spec
 from prodcat_index.errors import CatalogueError, EncoderError
 from prodcat_index.findings import Finding
 from prodcat_index.index.block import Block, EncoderSlot, build_block, unusable_pictures
-from prodcat_index.index.learned import ProjectionKind, learn
+from prodcat_index.index.learned import LearnedBlock, ProjectionKind, learn
 from prodcat_index.index.leave_one_out import leave_out_groups
 from prodcat_index.index.manifest import LEARNED, SCORES
 from prodcat_index.index.parts import IndexParts, Labels, equal_weights
 from prodcat_index.learning.text_scores import TextScoresEncoder
-from prodcat_index.types import BoolArray, Int64Array
+from prodcat_index.types import BoolArray
 from prodcat_index.voting.vote import VoteParameters
 
 # A dozen cards fit any projection.
@@ -42,6 +42,7 @@ def build_parts(
             f"No card of {catalogue.source} has a category, so nothing can be learned from it; "
             "name the column with --category-column."
         )
+    _check_names(catalogue.modalities)
     findings: list[Finding] = []
     blocks = [
         block
@@ -54,25 +55,42 @@ def build_parts(
             "the others; check the columns and --image-root."
         )
     labels = Labels.from_catalogue(catalogue)
-    if projection == "none" or labels.labelled.sum() < MIN_CARDS_TO_LEARN:
-        parts = IndexParts(catalogue, blocks, equal_weights(blocks), vote or VoteParameters())
-        return parts, findings
-    learned = learn(blocks, labels.codes)
+    is_learned = projection == "lda" and labels.labelled.sum() >= MIN_CARDS_TO_LEARN
+    learned = learn(blocks, labels.codes) if is_learned else None
+    scores = _scores_block(catalogue) if learned else None
+    return _weighed(catalogue, blocks, learned, scores, vote), findings
+
+
+def _check_names(modalities: Sequence[str]) -> None:
+    for name in (LEARNED, SCORES):
+        if name in modalities:
+            raise CatalogueError(
+                f"A text column is called {name}, as a block that is fitted to the labels is; "
+                "rename the column."
+            )
+
+
+def _weighed(
+    catalogue: Catalogue,
+    blocks: Sequence[Block],
+    learned: LearnedBlock | None,
+    scores: Block | None,
+    vote: VoteParameters | None,
+) -> IndexParts:
     if learned is None:
-        parts = IndexParts(catalogue, blocks, equal_weights(blocks), vote or VoteParameters())
-        return parts, findings
-    scores = scores_block(catalogue, leave_out_groups(catalogue))
+        return IndexParts(catalogue, blocks, equal_weights(blocks), vote or VoteParameters())
     if scores is None:
         parts = IndexParts(catalogue, blocks, {}, vote or VOTE_OF_LEARNED, learned=learned)
-        return parts.weighed({LEARNED: 1.0}), findings
-    blocks.append(scores)
+        return parts.weighed({LEARNED: 1.0})
+    blocks = [*blocks, scores]
     parts = IndexParts(catalogue, blocks, {}, vote or VOTE_OF_SCORES, learned=learned)
-    return parts.weighed(WEIGHTS_OF_SCORES), findings
+    return parts.weighed(WEIGHTS_OF_SCORES)
 
 
-def scores_block(catalogue: Catalogue, groups: Int64Array) -> Block | None:
+def _scores_block(catalogue: Catalogue) -> Block | None:
     """Return the out-of-fold text scores of all cards as a block; None where texts tell nothing."""
     texts = {name: catalogue.values(name) for name in catalogue.text_modalities}
+    groups = leave_out_groups(catalogue)
     fitted = TextScoresEncoder.fitted(texts, catalogue.values("category"), groups)
     if fitted is None:
         return None

@@ -110,14 +110,16 @@ class ProductIndex:
         preset
             Name of a preset of encoders.
         weights
-            Modality or block -> weight. By default the block ``learned`` counts alone; where
-            there is none, every modality weighs the same.
+            Modality or block -> weight of the vote. By default ``learned`` and ``scores``
+            share it as answers the cards best, each answered by the others; where there is no
+            ``learned``, every modality weighs the same.
         vote_parameters
-            Default parameters of the vote. Where they are not given and there is a block
-            ``learned``, a linear head joins the vote.
+            Default parameters of the vote. Where neither they nor the weights are given and there
+            is a block ``learned``, temperature and head exponent are chosen in the same way.
         projection
-            ``"lda"`` fits a linear discriminant projection to the labels, as the block
-            ``learned``, and a linear head to its rows, if at least 100 cards have a category;
+            ``"lda"`` learns from the labels if at least 100 cards have a category: a linear
+            discriminant projection, as the block ``learned``; scores of the categories by the
+            n-grams of all texts, as the block ``scores``; and the calibration of the confidence.
             ``"none"`` does not.
 
         Returns

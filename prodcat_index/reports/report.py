@@ -161,7 +161,7 @@ def report(
     parts = index.parts
     # A modality may have several encoders, each a block.
     specs: dict[str, list[str]] = {}
-    for block in parts.blocks:
+    for block in parts.encoder_blocks:
         specs.setdefault(block.modality, []).append(block.slot.spec)
     evaluation = evaluate(
         parts.catalogue,

@@ -75,7 +75,8 @@ def _draw(folder: Path, cards: int) -> None:
 
 def compare(folder: Path, rounds: int) -> tuple[Way, Way, dict[str, float]]:
     """Take both ways in turns."""
-    from prodcat_index.index.build import VOTE_OF_LEARNED, equal_weights
+    from prodcat_index.index.build import VOTE_OF_LEARNED
+    from prodcat_index.index.parts import equal_weights
     from scripts.benchmarks.made_index import open_cards
 
     learned = open_cards(folder).indexed()

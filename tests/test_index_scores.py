@@ -1,0 +1,148 @@
+"""Text scores and the calibration in an index as built, and a search that does without labels."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+from made import catalogue, row
+from test_index_learned import THINGS, shop, without_scores
+
+from prodcat_index.cards.card import Card
+from prodcat_index.errors import CatalogueError
+from prodcat_index.index.leave_one_out import LeaveOneOut
+from prodcat_index.index.parts import equal_weights
+from prodcat_index.index.product_index import ProductIndex
+from prodcat_index.voting.vote import VoteParameters
+
+LISTING = Card(title="red boots mug", description="scarf in grey")
+VOTE = VoteParameters(k=60, temperature=0.5, head_exponent=1.0)
+
+
+@cache
+def built() -> ProductIndex:
+    return ProductIndex.build(shop())
+
+
+def test_the_scores_stand_between_the_encoders_blocks_and_the_learned_one(tmp_path: Path) -> None:
+    """Everything that counts blocks from either end would read the wrong one."""
+    loaded = ProductIndex.load(built().save(tmp_path / "i"))
+    for parts in (built().parts, loaded.parts):
+        assert parts.block_names == ["title", "description", "scores", "learned"]
+        assert parts.modalities == ["title", "description"]
+        assert parts.scores is not None and parts.scores.dim == len(THINGS)
+        assert parts.calibration is not None and parts.tuning is None
+    assert list(loaded.predict([LISTING])) == list(built().predict([LISTING]))
+
+
+def test_an_index_of_pictures_has_none() -> None:
+    numbers = [row(f"c{n}", f"{n % 7} {n % 3}", category=str(n % 2)) for n in range(120)]
+    pictures = [{**card, "title": "", "image": f"{card['title']}.jpg"} for card in numbers]
+    index = ProductIndex.build(catalogue(pictures), encoders={"image": "names"})
+    assert index.parts.block_names == ["image", "learned"]
+    assert index.parts.calibration is not None
+
+
+def test_the_scores_are_the_head_in_proportion_to_the_weight_of_both_blocks() -> None:
+    """The shares are what the definition says, from similarities and probabilities."""
+    parts = built().parts
+    weights = {"title": 0.4, "scores": 0.2, "learned": 0.4}
+    assert parts.scores is not None
+    queries = parts.encode([LISTING])
+    probable = queries.vectors[-2][0].astype(np.float64) ** 2
+    found = built().search(LISTING, VOTE.k, weights=weights)
+    votes = dict.fromkeys(THINGS, 0.0)
+    for near in found:
+        fading = np.exp((near.similarity - found[0].similarity) / VOTE.temperature)
+        votes[near.category] += fading * probable[sorted(THINGS).index(near.category)] ** 0.6
+    prediction = built().predict([LISTING], weights=weights, **vars(VOTE))[0]
+    expected = {name: vote / sum(votes.values()) for name, vote in votes.items() if vote}
+    assert dict(prediction.ranked) == pytest.approx(expected, abs=1e-4)
+    deaf = built().predict([LISTING], weights={"title": 1.0}, **vars(VOTE))
+    alone = built().predict([LISTING], weights={"title": 1.0}, k=60, temperature=0.5)
+    assert [p.ranked for p in deaf] == [p.ranked for p in alone]
+
+
+def test_a_listing_without_one_of_its_texts_is_scored_by_the_others() -> None:
+    """A title would be praised for what the description has found."""
+    explained = built().predict([LISTING], explain=True, **vars(VOTE))[0].explanation
+    assert explained is not None
+    for lacking, name in (
+        (replace(LISTING, title=""), "title"),
+        (replace(LISTING, description=""), "description"),
+    ):
+        answer = built().predict([lacking], **vars(VOTE))[0]
+        category, share = explained.without[name]
+        assert category == answer.category
+        assert share == pytest.approx(answer.share, abs=1e-6)
+
+
+def test_a_new_category_counts_as_the_scores_do_not_know_it() -> None:
+    """Cards of a category that came later would never be the answer."""
+    added = catalogue([row("new", "azure zither", "an azure zither", category="a zither")])
+    grown = built().add(added)
+    assert grown.parts.score_columns.tolist() == [-1, *range(len(THINGS))]
+    own = Card(title="azure zither", description="an azure zither")
+    answer = grown.predict([own, LISTING], k=1, head_exponent=1.0, weights={"learned": 1})
+    plain = grown.predict([own, LISTING], k=1, head_exponent=0.0, weights={"learned": 1})
+    assert answer.categories == plain.categories
+
+
+def test_a_search_ranks_by_the_encoders_blocks_alone() -> None:
+    """A battery would be answered by what shares its category, not by batteries."""
+    index, parts = built(), built().parts
+    assert parts.search_weights == equal_weights(parts.encoder_blocks)
+    for number in (0, 7, 31):
+        own = parts.catalogue.card(number)
+        found = index.search(own, 1)[0]
+        assert found.similarity == pytest.approx(1.0, abs=1e-3)
+        assert found.contributions.keys() == {"title", "description"}
+        assert index.card(found.id).title == own.title
+    plain = ProductIndex.build(shop(), projection="none")
+    assert [n.id for n in index.similar("c003")] == [n.id for n in plain.similar("c003")]
+    own_weights = ProductIndex(parts.weighed({"title": 1.0}).indexed())
+    assert own_weights.parts.search_weights["title"] == 1.0
+    by_title = index.similar("c003", weights={"title": 1})
+    assert [n.id for n in own_weights.similar("c003")] == [n.id for n in by_title]
+
+
+def test_each_card_is_answered_by_scores_that_have_not_seen_it() -> None:
+    """Labels dealt at random would look predictable, and confidence would be praised too high."""
+    index = ProductIndex.build(shop(400, blind=True))
+    queries = LeaveOneOut.from_index(index.parts, 400, np.random.default_rng(0))
+    pool = queries.collect([index.parts.weight_vector(None)], 10)
+    assert pool.head_blocks == 2
+    best = np.take_along_axis(pool.categories, pool.head_log_proba.argmax(axis=1)[:, None], 1)
+    assert np.mean(best[:, 0] == pool.true) < 0.35
+    fresh = [Card(title=f"{thing} {n}") for n in range(500, 540) for thing in THINGS]
+    confidence = [answer.confidence for answer in index.predict(fresh)]
+    assert np.mean(confidence) < 0.35
+
+
+def test_what_is_given_is_not_chosen_and_is_calibrated() -> None:
+    """Whoever gives a weight would find another one in the index."""
+    weighed = ProductIndex.build(shop(), weights={"title": 1.0}).parts
+    assert weighed.weights["title"] == 1.0
+    voted = ProductIndex.build(shop(), vote_parameters=VOTE).parts
+    assert voted.vote == VOTE
+    for parts in (weighed, voted):
+        assert parts.calibration is not None
+    assert ProductIndex.build(shop(), projection="none").parts.calibration is None
+
+
+@pytest.mark.parametrize("name", ["scores", "learned"])
+def test_a_column_with_the_name_of_a_fitted_block_is_refused(name: str) -> None:
+    rows = [{**row(f"c{n}", f"thing {n}", category="A"), name: f"{n}"} for n in range(3)]
+    with pytest.raises(CatalogueError, match=f"A text column is called {name}"):
+        ProductIndex.build(catalogue(rows, texts=("title", name)))
+
+
+def test_an_index_without_scores_answers_by_its_head() -> None:
+    """Indexes of the formats before would lose it."""
+    old = without_scores(built())
+    assert old.parts.scores is None and old.parts.head_blocks == 1
+    loud = old.predict([LISTING], k=60, temperature=0.5, explain=True)[0]
+    assert loud.explanation is not None and loud.explanation.head is not None
