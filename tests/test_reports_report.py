@@ -12,6 +12,7 @@ from typing import Any
 import arena
 import made
 import pytest
+from test_index_learned import shop as learnable_shop
 from test_reports_page import ATTACK, Reader
 
 from prodcat_index.cards.card import Catalogue
@@ -190,6 +191,17 @@ def test_plain_labels_without_pictures_have_a_report(tmp_path: Path) -> None:
     told = {str(what): str(value) for what, value in tabulate_settings(found).rows}
     assert (told["split"], told["projection learned from labels"]) == ("by hand", "none")
     assert "learned" not in [row.name for row in found.evaluation.rows]
+
+
+def test_an_index_with_text_scores_has_a_report() -> None:
+    """They are fitted anew on the training part, and are no encoder to ask for."""
+    index = ProductIndex.build(learnable_shop(200))
+    assert index.parts.scores is not None
+    found = report(index, by="random", baselines=False)
+    assert [row.name for row in found.evaluation.rows][-2:] == ["learned", "tuned"]
+    assert found.evaluation.rows[-2].scores[0].accuracy > 0.9
+    told = {str(what): str(value) for what, value in tabulate_settings(found).rows}
+    assert told["encoder of scores"] == "text-scores"
 
 
 def test_a_precision_that_is_no_share_is_refused(found: Report) -> None:
