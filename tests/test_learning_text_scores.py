@@ -12,7 +12,7 @@ import pytest
 from prodcat_index.encoders.ngrams import NgramVectorizer, SparseRows
 from prodcat_index.encoders.registry import make_encoder
 from prodcat_index.errors import EncoderError
-from prodcat_index.learning import text_scores
+from prodcat_index.learning import one_vs_rest, text_scores
 from prodcat_index.learning.text_scores import (
     TextScoresEncoder,
     assign_folds,
@@ -51,12 +51,13 @@ def test_scores_are_those_of_scikit_learn_but_for_small_coefficients(
     from scipy.sparse import csr_matrix
     from sklearn.svm import LinearSVC
 
-    monkeypatch.setattr(text_scores, "SMALLEST_COEFFICIENT", 0.0)
+    monkeypatch.setattr(one_vs_rest, "SMALLEST_COEFFICIENT", 0.0)
+    monkeypatch.setattr(one_vs_rest, "TOLERANCE", 1e-4)
     monkeypatch.setattr(text_scores, "ROWS_AT_ONCE", 7)
     texts, codes = cards
     _, rows = fit(texts)
     matrix = csr_matrix((rows.values, rows.features, rows.starts), shape=(len(rows), rows.width))
-    oracle = LinearSVC(C=text_scores.INVERSE_PENALTY, random_state=0).fit(matrix, codes)
+    oracle = LinearSVC(C=one_vs_rest.INVERSE_PENALTY, random_state=0).fit(matrix, codes)
     model = fit_text_scores(rows, codes)
     assert model is not None
     np.testing.assert_allclose(model.decision(rows), oracle.decision_function(matrix), atol=5e-3)
@@ -67,7 +68,7 @@ def test_small_coefficients_are_left_out(cards: tuple[list[str], np.ndarray]) ->
     model = fit_text_scores(fit(texts)[1], codes)
     assert model is not None
     smallest = np.abs(model.coefficients).min()
-    assert smallest >= np.float16(text_scores.SMALLEST_COEFFICIENT)
+    assert smallest >= np.float16(one_vs_rest.SMALLEST_COEFFICIENT)
 
 
 def test_two_categories_have_opposite_scores(cards: tuple[list[str], np.ndarray]) -> None:
@@ -77,7 +78,7 @@ def test_two_categories_have_opposite_scores(cards: tuple[list[str], np.ndarray]
     assert model is not None
     assert model.categories.tolist() == [0, 1]
     scores = model.decision(rows)
-    np.testing.assert_allclose(scores[:, 0], -scores[:, 1], atol=1e-6)
+    np.testing.assert_allclose(scores[:, 0], -scores[:, 1], atol=0.05)
     chosen = codes < 2
     assert np.mean(model.categories[scores.argmax(axis=1)][chosen] == codes[chosen]) == 1.0
 

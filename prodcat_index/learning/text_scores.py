@@ -1,7 +1,6 @@
 """Linear decision scores over sparse n-grams: the words that tell categories apart.
 
-One linear support vector machine a category (C.-J. Hsieh and others, "A Dual Coordinate Descent
-Method for Large-scale Linear SVM", 2008). Cards that are indexed get scores of a model that has
+Cards that are indexed get scores of a model that has
 not seen their group, as in stacked generalization (D. Wolpert, 1992), so that neighbours can be
 compared by them; a query gets those of the model of all cards.
 """
@@ -22,15 +21,13 @@ from prodcat_index.encoders.base import Encoded, Encoder
 from prodcat_index.encoders.ngrams import NgramVectorizer, SparseRows
 from prodcat_index.errors import EncoderError
 from prodcat_index.files import open_array
+from prodcat_index.learning.one_vs_rest import fit_one_vs_rest
 from prodcat_index.progress import progress_bar
 from prodcat_index.types import MISSING, Float32Array, Int64Array, chunks
 
-INVERSE_PENALTY = 3.0
 # Scores are multiplied by this before the softmax, which makes them about as sure as they are.
 SHARPNESS = 4.0
 FOLDS = 4
-# Coefficients this small change no answer, and are nine in ten.
-SMALLEST_COEFFICIENT = 0.01
 ROWS_AT_ONCE = 2048
 # A category counts as no less probable than this, so that one word never settles a vote.
 LEAST_LOGARITHM = -20.0
@@ -143,13 +140,12 @@ def out_of_fold_probabilities(
     matrix = _matrix(rows)
     proba = np.zeros((len(rows), int(codes.max()) + 1), dtype=np.float32)
     folds = assign_folds(groups, FOLDS)
-    with progress_bar(FOLDS, "fitting text scores", "fold") as bar:
+    with progress_bar(FOLDS * proba.shape[1], "fitting text scores", "category") as bar:
         for fold in range(FOLDS):
             own = np.flatnonzero(folds == fold)
-            model = _fit(matrix, np.where(folds == fold, MISSING, codes))
+            model = _fit(matrix, np.where(folds == fold, MISSING, codes), bar)
             if model is not None and len(own):
                 proba[np.ix_(own, model.categories)] = model.probabilities(take(rows, own))
-            bar.update()
     return proba
 
 
@@ -205,28 +201,18 @@ def _matrix(rows: SparseRows) -> Any:
     return csr_matrix((rows.values, rows.features, rows.starts), shape=(len(rows), rows.width))
 
 
-def _fit(matrix: Any, codes: Int64Array) -> TextScores | None:
-    from sklearn.svm import LinearSVC
-
+def _fit(matrix: Any, codes: Int64Array, bar: Any = None) -> TextScores | None:
     chosen = np.flatnonzero((codes >= 0) & (np.diff(matrix.indptr) > 0))
-    if len(np.unique(codes[chosen])) < 2:
+    categories, columns = np.unique(codes[chosen], return_inverse=True)
+    if len(categories) < 2:
         return None
-    machine = LinearSVC(C=INVERSE_PENALTY, random_state=0).fit(matrix[chosen], codes[chosen])
-    weights, intercepts = machine.coef_, machine.intercept_
-    if len(machine.classes_) == 2:
-        # Two categories share one score, which speaks for the second of them.
-        weights, intercepts = (
-            np.concatenate([-weights, weights]),
-            np.append(-intercepts, intercepts),
-        )
-    features, columns = np.nonzero(np.abs(weights.T) >= SMALLEST_COEFFICIENT)
-    starts = np.searchsorted(features, np.arange(weights.shape[1] + 1))
+    coefficients, intercepts = fit_one_vs_rest(matrix[chosen], columns, bar)
     return TextScores(
-        starts.astype(np.int64),
-        columns.astype(np.int32),
-        weights.T[features, columns].astype(np.float16),
-        intercepts.astype(np.float32),
-        machine.classes_.astype(np.int64),
+        coefficients.indptr.astype(np.int64),
+        coefficients.indices.astype(np.int32),
+        coefficients.data.astype(np.float16),
+        intercepts,
+        categories.astype(np.int64),
     )
 
 
