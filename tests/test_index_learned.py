@@ -13,11 +13,12 @@ from made import catalogue, change_manifest, row
 
 from prodcat_index.cards.card import Card, Catalogue
 from prodcat_index.errors import IndexFolderError
-from prodcat_index.index import leave_one_out
 from prodcat_index.index.build import VOTE_OF_LEARNED
 from prodcat_index.index.learned import LearnedBlock, as_queries
-from prodcat_index.index.leave_one_out import FOLDS, LeaveOneOut
+from prodcat_index.index.leave_one_out import LeaveOneOut
 from prodcat_index.index.product_index import ProductIndex
+from prodcat_index.learning import folds
+from prodcat_index.learning.folds import FOLDS, FOLDS_OF_FEW_CARDS
 from prodcat_index.voting.vote import VoteParameters
 
 THINGS = ("boots", "kettle", "lamp", "scarf", "mug")
@@ -270,7 +271,7 @@ def test_cards_that_ask_have_no_part_in_what_is_learned() -> None:
     """Else tuning would trust a projection that knows the answers."""
     parts = built().parts
     asked = LeaveOneOut.from_index(parts, N, np.random.default_rng(0))
-    assert set(asked.fold.tolist()) == set(range(FOLDS))
+    assert set(asked.fold.tolist()) == set(range(FOLDS_OF_FEW_CARDS))
     in_fold = asked.fold == 2
     poisoned = parts.catalogue.cards.assign(
         category=np.where(in_fold, "mug", parts.catalogue.values("category")),
@@ -296,14 +297,14 @@ def test_chosen_cards_must_not_see_the_same_cards() -> None:
 
 def test_a_sample_of_a_large_catalogue_asks_as_one_fold(monkeypatch: pytest.MonkeyPatch) -> None:
     """Fitting five times for the sake of a tenth of the cards would take five times as long."""
-    monkeypatch.setattr(leave_one_out, "MANY_CARDS", 50)
+    monkeypatch.setattr(folds, "FEW_CARDS", 50)
     parts = built().parts
-    asked = LeaveOneOut.from_index(parts, 24, np.random.default_rng(0))
+    asked = LeaveOneOut.from_index(parts, 30, np.random.default_rng(0))
     assert set(np.flatnonzero(asked.fold == 0)) == set(asked.rows.tolist())
     assert set(asked.fold.tolist()) == {0, -1}
-    assert len(asked.collect([np.eye(3)[2]], 20)) == 24
+    assert len(asked.collect([np.eye(3)[2]], 20)) == 30
     assert len(asked._models) == 1
-    many = LeaveOneOut.from_index(parts, 25, np.random.default_rng(0))
+    many = LeaveOneOut.from_index(parts, 31, np.random.default_rng(0))
     assert set(many.fold.tolist()) == set(range(FOLDS))
 
 

@@ -15,12 +15,12 @@ from made import BOOTS, catalogue, change_manifest, row
 from prodcat_index import files
 from prodcat_index.cards.card import Card
 from prodcat_index.errors import IndexFolderError, QueryError
-from prodcat_index.index import leave_one_out
 from prodcat_index.index import tune as tuning
 from prodcat_index.index.leave_one_out import LeaveOneOut, leave_out_groups
 from prodcat_index.index.parts import IndexParts
 from prodcat_index.index.product_index import ProductIndex
 from prodcat_index.index.search import FlatSearcher
+from prodcat_index.learning import folds as learning_folds
 from prodcat_index.types import Int64Array
 from prodcat_index.voting.pool import Pool
 from prodcat_index.voting.tuning import OBJECTIVES, Objective, Setting
@@ -583,12 +583,12 @@ def test_no_group_is_both_tuned_on_and_calibrated_on(monkeypatch: pytest.MonkeyP
     assert tuned_on & calibrated_on == set()
 
 
-@pytest.mark.parametrize(("many", "sample", "folds"), [(5000, 40, 5), (50, 400, 5), (50, 40, 1)])
+@pytest.mark.parametrize(("many", "sample", "folds"), [(5000, 40, 10), (50, 400, 4), (50, 40, 1)])
 def test_a_group_is_in_one_fold(
     monkeypatch: pytest.MonkeyPatch, many: int, sample: int, folds: int
 ) -> None:
     """What is fitted without a card would know its variants, and with them its category."""
-    monkeypatch.setattr(leave_one_out, "MANY_CARDS", many)
+    monkeypatch.setattr(learning_folds, "FEW_CARDS", many)
     parts = build(families(100, 4), encoders={"title": "lexical:8"}).parts
     queries = LeaveOneOut.from_index(parts, sample, np.random.default_rng(0))
     by_group = queries.fold.reshape(100, 4)

@@ -15,7 +15,6 @@ from prodcat_index.errors import EncoderError
 from prodcat_index.learning import one_vs_rest, text_scores
 from prodcat_index.learning.text_scores import (
     TextScoresEncoder,
-    assign_folds,
     fit_text_scores,
     log_probabilities,
     out_of_fold_probabilities,
@@ -127,14 +126,6 @@ def test_probabilities_sum_to_one_or_to_nothing(cards: tuple[list[str], np.ndarr
     assert model.categories[proba[0].argmax()] == 1
     sharpened = np.exp(text_scores.SHARPNESS * model.decision(asked)[0].astype(np.float64))
     np.testing.assert_allclose(proba[0], sharpened / sharpened.sum(), atol=1e-6)
-
-
-def test_folds_hold_whole_groups_and_about_as_many_cards() -> None:
-    groups = np.repeat(np.arange(20), np.arange(1, 21))
-    folds = assign_folds(groups, 4)
-    assert all(len(set(folds[groups == group])) == 1 for group in range(20))
-    assert np.bincount(folds).min() >= 45
-    np.testing.assert_array_equal(folds, assign_folds(groups, 4))
 
 
 def test_taken_rows_are_the_rows(cards: tuple[list[str], np.ndarray]) -> None:

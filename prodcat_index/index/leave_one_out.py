@@ -24,6 +24,7 @@ from prodcat_index.index.learned import (
 )
 from prodcat_index.index.parts import IndexParts
 from prodcat_index.index.search import SearchSpace
+from prodcat_index.learning.folds import assign_folds
 from prodcat_index.progress import progress_bar
 from prodcat_index.types import (
     MISSING,
@@ -46,10 +47,6 @@ FEWEST_CARDS = 20
 SAME_PICTURE = 0.99
 # A picture that cards of more categories than this share is a placeholder, and says nothing.
 PLACEHOLDER_CATEGORIES = 5
-# What is fitted is fitted this often, each time without the cards that are queries then.
-FOLDS = 5
-# Of more cards than this, the queries of one fold may leave out all of themselves at once.
-MANY_CARDS = 3000
 
 _Number = TypeVar("_Number", np.float32, np.int64)
 
@@ -199,7 +196,7 @@ class LeaveOneOut:
         if len(rows) > sample:
             rows = np.sort(rng.choice(rows, sample, replace=False))
         groups = leave_out_groups(parts.catalogue)
-        return cls(parts, groups, rows, _assign_folds(groups, rows, rng))
+        return cls(parts, groups, rows, assign_folds(groups, rows))
 
     def collect(
         self,
@@ -273,13 +270,6 @@ class LeaveOneOut:
     @property
     def _folds(self) -> range:
         return range(int(self.fold.max()) + 1)
-
-
-def _assign_folds(groups: Int64Array, rows: Int64Array, rng: np.random.Generator) -> Int64Array:
-    """Draw a fold for each group; one fold suffices where few of many cards are queries."""
-    if len(groups) > MANY_CARDS and len(rows) * FOLDS <= len(groups):
-        return np.where(np.isin(groups, groups[rows]), 0, MISSING)
-    return rng.integers(0, FOLDS, int(groups.max()) + 1)[groups]
 
 
 def leave_out_groups(catalogue: Catalogue) -> Int64Array:

@@ -21,13 +21,13 @@ from prodcat_index.encoders.base import Encoded, Encoder
 from prodcat_index.encoders.ngrams import NgramVectorizer, SparseRows
 from prodcat_index.errors import EncoderError
 from prodcat_index.files import open_array
+from prodcat_index.learning.folds import assign_folds
 from prodcat_index.learning.one_vs_rest import fit_one_vs_rest
 from prodcat_index.progress import progress_bar
 from prodcat_index.types import MISSING, Float32Array, Int64Array, chunks
 
 # Scores are multiplied by this before the softmax, which makes them about as sure as they are.
 SHARPNESS = 4.0
-FOLDS = 4
 ROWS_AT_ONCE = 2048
 # A category counts as no less probable than this, so that one word never settles a vote.
 LEAST_LOGARITHM = -20.0
@@ -139,9 +139,10 @@ def out_of_fold_probabilities(
     """
     matrix = _matrix(rows)
     proba = np.zeros((len(rows), int(codes.max()) + 1), dtype=np.float32)
-    folds = assign_folds(groups, FOLDS)
-    with progress_bar(FOLDS * proba.shape[1], "fitting text scores", "category") as bar:
-        for fold in range(FOLDS):
+    folds = assign_folds(groups)
+    count = int(folds.max()) + 1
+    with progress_bar(count * proba.shape[1], "fitting text scores", "category") as bar:
+        for fold in range(count):
             own = np.flatnonzero(folds == fold)
             model = _fit(matrix, np.where(folds == fold, MISSING, codes), bar)
             if model is not None and len(own):
@@ -173,18 +174,6 @@ def log_probabilities(rows: Float32Array, columns: Int64Array, codes: Int64Array
     # Rows are square roots of probabilities.
     logarithms = 2 * np.log(np.maximum(own, np.exp(LEAST_LOGARITHM / 2)))
     return np.where((codes >= 0) & (best > 0), logarithms, 0.0).astype(np.float32)
-
-
-def assign_folds(groups: Int64Array, folds: int) -> Int64Array:
-    """Deal groups into folds of about equal size, large groups first: int64, shape (n,)."""
-    _, group, sizes = np.unique(groups, return_inverse=True, return_counts=True)
-    loads = np.zeros(folds, dtype=np.int64)
-    fold_of = np.zeros(len(sizes), dtype=np.int64)
-    order = np.random.default_rng(0).permutation(len(sizes))
-    for place in order[np.argsort(-sizes[order], kind="stable")]:
-        fold_of[place] = int(np.argmin(loads))
-        loads[fold_of[place]] += sizes[place]
-    return fold_of[group]
 
 
 def take(rows: SparseRows, chosen: Int64Array) -> SparseRows:
