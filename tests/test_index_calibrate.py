@@ -33,7 +33,8 @@ def noisy() -> ProductIndex:
 
 def value_of(pool: Pool, weights: np.ndarray, parameters: VoteParameters) -> float:
     near = rank(pool, weights, parameters.k)
-    cast = vote(near.similarities, near.categories, pool.sizes, parameters, near.head_log_proba)
+    factors = near.head_log_proba, near.log_reliability
+    cast = vote(near.similarities, near.categories, pool.sizes, parameters, *factors)
     return float(f1_score(pool.true, cast.categories[:, 0], average="weighted"))
 
 

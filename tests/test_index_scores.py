@@ -46,17 +46,22 @@ def test_an_index_of_pictures_has_none() -> None:
     assert index.parts.calibration is not None
 
 
-def test_the_scores_are_the_head_in_proportion_to_the_weight_of_both_blocks() -> None:
+def test_the_head_is_the_mean_of_both_in_proportion_to_the_weight_of_both_blocks() -> None:
     """The shares are what the definition says, from similarities and probabilities."""
     parts = built().parts
     weights = {"title": 0.4, "scores": 0.2, "learned": 0.4}
     assert parts.scores is not None
     queries = parts.encode([LISTING])
-    probable = queries.vectors[-2][0].astype(np.float64) ** 2
+    assert parts.learned is not None and parts.learned.model.head is not None
+    head = parts.learned.model.head
+    learned = np.exp(head.log_probabilities(queries.vectors[-1][:, :-1], len(THINGS))[0])
+    probable = (queries.vectors[-2][0].astype(np.float64) ** 2 + learned) / 2
+    counts = dict(zip(parts.catalogue.ids, np.exp(parts.log_reliability), strict=True))
     found = built().search(LISTING, VOTE.k, weights=weights)
     votes = dict.fromkeys(THINGS, 0.0)
     for near in found:
         fading = np.exp((near.similarity - found[0].similarity) / VOTE.temperature)
+        fading *= counts[near.id]
         votes[near.category] += fading * probable[sorted(THINGS).index(near.category)] ** 0.6
     prediction = built().predict([LISTING], weights=weights, **vars(VOTE))[0]
     expected = {name: vote / sum(votes.values()) for name, vote in votes.items() if vote}

@@ -24,6 +24,7 @@ def random_pool(seed: int, n: int = 12, width: int = 9, blocks: int = 3, grain: 
         true=rng.integers(0, 4, n),
         sizes=np.array([9, 4, 30, 2]),
         head_log_proba=-rng.random((n, width), dtype=np.float32),
+        log_reliability=-rng.random((n, width), dtype=np.float32),
     )
 
 
@@ -117,6 +118,9 @@ def test_the_head_is_heard_as_far_as_the_block_that_it_reads_is_weighed() -> Non
         present=np.ones((1, 2), dtype=bool),
         head_log_proba=np.array([[-1.0, -2.0, -3.0]], dtype=np.float32),
     )
+    pool = replace(pool, log_reliability=np.array([[-0.1, -0.2, -0.3]], dtype=np.float32))
+    reliability = rank(pool, np.array([0.0, 1.0]), 3).log_reliability
+    np.testing.assert_allclose(reliability, [[-0.2, -0.3, -0.1]])
     nearest_first = np.array([[-2.0, -3.0, -1.0]])
     np.testing.assert_allclose(rank(pool, np.array([0.0, 1.0]), 3).head_log_proba, nearest_first)
     np.testing.assert_allclose(
@@ -131,4 +135,7 @@ def test_joined_pools_keep_what_the_head_says_of_each_candidate() -> None:
     joined = join_pools([narrow, wide], [np.array([2, 0]), np.array([1])])
     assert joined.head_log_proba[1].tolist() == wide.head_log_proba[0].tolist()
     assert joined.head_log_proba[2].tolist() == [*narrow.head_log_proba[0].tolist(), 0.0, 0.0]
+    reliability = joined.log_reliability
+    assert reliability[1].tolist() == wide.log_reliability[0].tolist()
+    assert reliability[2].tolist() == [*narrow.log_reliability[0].tolist(), 0.0, 0.0]
     assert joined.categories[0].tolist() == [*narrow.categories[1].tolist(), -1, -1]

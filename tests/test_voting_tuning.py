@@ -70,6 +70,7 @@ def planted(
         true=true,
         sizes=SIZES,
         head_log_proba=np.where(same, head, 0).astype(np.float32),
+        log_reliability=-rng.random(categories.shape, dtype=np.float32),
     )
 
 
@@ -87,7 +88,8 @@ def test_a_trial_is_the_vote_that_predictions_are_made_by(
     heads = np.random.default_rng(seed).normal(size=pool.head_log_proba.shape).astype(np.float32)
     ranked = rank(replace(pool, head_log_proba=heads), np.array([0.7, 0.3]), 12)
     predicted, share = outcome(ranked, pool.true, parameters)
-    voted = vote(ranked.similarities, ranked.categories, SIZES, parameters, ranked.head_log_proba)
+    factors = ranked.head_log_proba, ranked.log_reliability
+    voted = vote(ranked.similarities, ranked.categories, SIZES, parameters, *factors)
     assert predicted.tolist() == voted.categories[:, 0].tolist()
     expected = np.where(voted.categories == pool.true[:, None], voted.shares, 0).sum(axis=1)
     np.testing.assert_allclose(share, expected, atol=1e-12)

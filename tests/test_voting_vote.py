@@ -79,6 +79,14 @@ def test_the_head_multiplies_votes_by_its_probabilities() -> None:
     assert vote(*pair, SIZES, parameters).shares[0].tolist() == [0.5, 0.5]
 
 
+def test_a_neighbour_of_half_reliability_counts_half() -> None:
+    """A card with a wrong label would vote as loudly as the others."""
+    pair = np.array([[0.5, 0.5]]), np.array([[0, 1]])
+    outcome = vote(*pair, SIZES, VoteParameters(k=2), None, np.log([[1.0, 0.5]]))
+    assert outcome.shares[0].tolist() == pytest.approx([2 / 3, 1 / 3])
+    assert outcome.neighbour_shares[0].tolist() == pytest.approx([2 / 3, 1 / 3])
+
+
 def test_the_head_finds_no_category_that_has_no_neighbour() -> None:
     """Every answer must have a card behind it that people can look at."""
     heads = np.log([[1e-9, 1e-9]])

@@ -116,7 +116,11 @@ def _extended(parts: IndexParts, fresh: Catalogue, blocks: Sequence[Block]) -> I
         code = {name: place for place, name in enumerate(Labels.from_catalogue(catalogue).names)}
         codes = np.array([code[name] for name in parts.labels.names], dtype=np.int64)
         joined = _joined(learned, project_cards(learned.model, blocks))
-        learned = replace(joined, model=learned.model.renumbered(codes))
+        # Nothing that has not seen them contradicts the labels of new cards.
+        reliability = np.zeros(len(catalogue), dtype=np.float16)
+        reliability[: len(parts.catalogue)] = parts.log_reliability
+        model = learned.model.renumbered(codes)
+        learned = replace(joined, model=model, log_reliability=reliability)
     extended = replace(
         parts,
         catalogue=catalogue,

@@ -27,6 +27,7 @@ class VoteResult(NamedTuple):
 
     found: Neighbours
     codes: Int64Array  # (n, k): category of each neighbour, MISSING after the last
+    log_reliability: Float64Array  # (n, k)
     vote: Vote
     head: Float64Array  # (n,): probability of the answer by the linear head; NaN where it is unused
 
@@ -47,12 +48,15 @@ def search_and_vote(
     found = find_neighbours(parts.space, vectors, present, weights, k, labels.labelled)
     codes = np.where(found.rows >= 0, labels.codes[found.rows], MISSING)
     log_proba = parts.head_log_proba(vectors, codes)
+    reliability = np.where(codes >= 0, parts.log_reliability[found.rows], 0.0)
     weighed = weights[-parts.head_blocks :].sum() * log_proba
-    result = vote(found.similarities, codes, labels.sizes, parameters, weighed)
+    result = vote(found.similarities, codes, labels.sizes, parameters, weighed, reliability)
     is_used = parameters.head_exponent > 0 and bool(weighed.any())
     of_answer = (codes == result.categories[:, :1]) & (codes >= 0) & is_used
     proba = np.exp(np.where(of_answer, log_proba, -np.inf).max(axis=1))
-    return VoteResult(found, codes, result, np.where(of_answer.any(axis=1), proba, np.nan))
+    return VoteResult(
+        found, codes, reliability, result, np.where(of_answer.any(axis=1), proba, np.nan)
+    )
 
 
 @dataclass(frozen=True)
@@ -79,7 +83,13 @@ def find_reasons(
             modality: search_and_vote(parts, other.vectors, other.present, weights, parameters).vote
             for modality, other in lacking.items()
         },
-        without_head=vote(result.found.similarities, result.codes, sizes, no_head),
+        without_head=vote(
+            result.found.similarities,
+            result.codes,
+            sizes,
+            no_head,
+            log_reliability=result.log_reliability,
+        ),
     )
 
 

@@ -22,6 +22,10 @@ SAMPLE = 10_000
 # Few enough that the best of them is not the best by chance.
 SCORE_WEIGHTS = (0.0, 0.3, 0.7)
 TEMPERATURES = (0.02, 0.05)
+# A card's vote counts in proportion where its category is less probable than this, beside the
+# likeliest one, to what has not seen it: its label may be wrong. Most such cards are merely hard.
+CONTRADICTED = 0.05
+LEAST_LOG_RELIABILITY = -6.0
 HEAD_EXPONENTS = (0.0, 0.25, 0.5, 1.0, 1.5)
 
 
@@ -30,7 +34,13 @@ def calibrate(parts: IndexParts, *, choose: bool, label: str = "calibrating") ->
 
     Every card is answered for by what is fitted without its group, so nothing is held out.
     """
-    queries = LeaveOneOut.from_index(parts, SAMPLE, np.random.default_rng(0))
+    queries = LeaveOneOut.from_index(parts, SAMPLE, np.random.default_rng(0), every_fold=True)
+    if parts.learned:
+        odds = queries.own_log_odds()
+        reliability = np.clip(odds - np.log(CONTRADICTED), LEAST_LOG_RELIABILITY, 0.0)
+        learned = replace(parts.learned, log_reliability=reliability.astype(np.float16))
+        parts = replace(parts, learned=learned)
+        queries = replace(queries, parts=parts)
     directions = [parts.weight_vector(None)]
     votes = [parts.vote]
     if choose and parts.scores:
@@ -72,6 +82,11 @@ def fit_votes(
         return None
     ranked = rank(pool, weights, parameters.k)
     cast = vote(
-        ranked.similarities, ranked.categories, pool.sizes, parameters, ranked.head_log_proba
+        ranked.similarities,
+        ranked.categories,
+        pool.sizes,
+        parameters,
+        ranked.head_log_proba,
+        ranked.log_reliability,
     )
     return fit_calibration(cast, np.clip(ranked.similarities, -1, 1), pool.true, names)

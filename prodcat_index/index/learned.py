@@ -72,6 +72,8 @@ class LearnedBlock:
     model: FittedModel
     vectors: FloatingArray  # float16, (N, dim)
     present: BoolArray  # (N,)
+    # float16, (N,): logarithm of what the vote of a card counts; None where all count in full.
+    log_reliability: FloatingArray | None = None
     name: str = LEARNED
     modality: str = LEARNED
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from functools import partial
 from typing import TypeVar
 
 import numpy as np
@@ -40,6 +40,8 @@ from prodcat_index.voting.pool import Pool, join_pools
 # Queries whose similarities with all cards are in memory at a time: 47 MB a block at 91k cards.
 QUERIES_AT_ONCE = 128
 ROWS_AT_ONCE = 8192
+# Rows whose probabilities of all categories are in memory at a time.
+HEAD_ROWS_AT_ONCE = 2048
 # The more groups of cards, the closer the bound below which none of them is looked at.
 GROUPS_FOR_EACH = 8
 FEWEST_CARDS = 20
@@ -77,10 +79,11 @@ def collect_pool(
     directions: Sequence[Float64Array],
     depth: int,
     label: str = "",
+    log_reliability: Float32Array | None = None,
 ) -> Pool:
     """Collect the `depth` nearest cards of each query under each of some weights, (B,).
 
-    Cards whose code, (N,), is MISSING are no candidates.
+    Cards whose code, (N,), is MISSING are no candidates. The reliability of cards is (N,).
     """
     labelled = np.flatnonzero(codes >= 0)
     # Of equally near cards the first are taken: those of the first ids.
@@ -107,6 +110,7 @@ def collect_pool(
             bar.update(len(picked))
     picked = _stack(places, MISSING)
     categories = np.where(picked >= 0, codes[rows][picked], MISSING)
+    reliability = np.zeros(len(codes)) if log_reliability is None else log_reliability
     return Pool(
         similarities=_stack(similarities, 0),
         categories=categories.astype(np.int32),
@@ -116,6 +120,7 @@ def collect_pool(
         head_log_proba=queries.head_log_proba(queries.vectors, categories)
         if queries.head_log_proba
         else np.zeros(categories.shape, dtype=np.float32),
+        log_reliability=np.where(picked >= 0, reliability[rows][picked], 0.0).astype(np.float32),
         head_blocks=queries.head_blocks,
     )
 
@@ -183,10 +188,16 @@ class LeaveOneOut:
     groups: Int64Array  # (N,): cards of one group must not see each other
     rows: Int64Array  # (n,): the cards that are queries
     fold: Int64Array  # (N,): what is fitted for the queries of a fold does not see its cards
+    models: Sequence[FittedModel | None]  # fitted without each fold, where anything is learned
 
     @classmethod
-    def from_index(cls, parts: IndexParts, sample: int, rng: np.random.Generator) -> LeaveOneOut:
-        """Draw at most `sample` labelled cards that have something to compare."""
+    def from_index(
+        cls, parts: IndexParts, sample: int, rng: np.random.Generator, every_fold: bool = False
+    ) -> LeaveOneOut:
+        """Draw at most `sample` labelled cards that have something to compare.
+
+        With `every_fold`, cards that are no queries are dealt into folds as well.
+        """
         rows = np.flatnonzero(parts.labels.labelled & parts.space.present.any(axis=1))
         if len(rows) < FEWEST_CARDS:
             raise QueryError(
@@ -196,7 +207,8 @@ class LeaveOneOut:
         if len(rows) > sample:
             rows = np.sort(rng.choice(rows, sample, replace=False))
         groups = leave_out_groups(parts.catalogue)
-        return cls(parts, groups, rows, assign_folds(groups, rows))
+        fold = assign_folds(groups, None if every_fold else rows)
+        return cls(parts, groups, rows, fold, _fit_without_each(parts, fold))
 
     def collect(
         self,
@@ -217,10 +229,37 @@ class LeaveOneOut:
                 blocks = self._blocks_without(fold)
                 queries = self._queries(rows[of_fold], blocks)
                 space, codes = self.parts.space_of(blocks), self._codes_without(fold)
-                pool = collect_pool(space, codes, queries, directions, depth, label)
+                pool = collect_pool(
+                    space, codes, queries, directions, depth, label, self.parts.log_reliability
+                )
                 pools.append(replace(pool, sizes=labels.sizes))
                 positions.append(of_fold)
         return join_pools(pools, positions)
+
+    def own_log_odds(self) -> Float32Array:
+        """Compare each card's own category with the likeliest to the head: float32, (N,).
+
+        The logarithm of the ratio of their probabilities, by a head that has not seen the card's
+        group; 0 for a card without a category or a fold.
+        """
+        log_odds = np.zeros(len(self.fold), dtype=np.float32)
+        for fold in self._folds:
+            rows = np.flatnonzero((self.fold == fold) & self.parts.labels.labelled)
+            for part in chunks(len(rows), HEAD_ROWS_AT_ONCE):
+                log_odds[rows[part]] = self._own_log_odds(rows[part], self.models[fold])
+        return log_odds
+
+    def _own_log_odds(self, rows: Int64Array, model: FittedModel | None) -> Float32Array:
+        parts, labels = self.parts, self.parts.labels
+        vectors = [as_queries(block, rows) for block in parts.blocks]
+        if model is not None:
+            chosen = [block.vectors[rows] for block in parts.encoder_blocks]
+            present = np.stack([block.present[rows] for block in parts.encoder_blocks], axis=1)
+            vectors.append(model.projection.project(chosen, present)[0])
+        every = np.broadcast_to(np.arange(len(labels.names)), (len(rows), len(labels.names)))
+        log_proba = parts.head_log_proba(vectors, every, model)
+        own = np.take_along_axis(log_proba, labels.codes[rows, None], axis=1)[:, 0]
+        return own - log_proba.max(axis=1)
 
     def _queries(self, rows: Int64Array, blocks: Sequence[Block | LearnedBlock]) -> LabelledQueries:
         codes, groups = self.parts.labels.codes, self.groups
@@ -254,22 +293,24 @@ class LeaveOneOut:
 
     def _blocks_without(self, fold: int) -> list[Block | LearnedBlock]:
         """Return the blocks of all cards, the learned one fitted without those of a fold."""
-        blocks, learned, model = self.parts.blocks, self.parts.learned, self._models[fold]
-        if learned is None:
-            return [*blocks]
+        blocks, learned, model = self.parts.blocks, self.parts.learned, self.models[fold]
+        assert learned is not None, "something is learned without a fold"
         # Projected whenever they are needed: kept for every fold, they would fill the memory.
         if model is not None:
             return [*blocks, project_cards(model, blocks)]
         nothing = np.zeros_like(learned.vectors), np.zeros_like(learned.present)
         return [*blocks, replace(learned, vectors=nothing[0], present=nothing[1])]
 
-    @cached_property
-    def _models(self) -> list[FittedModel | None]:
-        return [fit_on_cards(self.parts.blocks, self._codes_without(f)) for f in self._folds]
-
     @property
     def _folds(self) -> range:
         return range(int(self.fold.max()) + 1)
+
+
+def _fit_without_each(parts: IndexParts, fold: Int64Array) -> list[FittedModel | None]:
+    if parts.learned is None:
+        return []
+    folds, codes = range(int(fold.max()) + 1), parts.labels.codes
+    return [fit_on_cards(parts.blocks, np.where(fold == each, MISSING, codes)) for each in folds]
 
 
 def leave_out_groups(catalogue: Catalogue) -> Int64Array:

@@ -102,6 +102,7 @@ class LearnedRecord:
     present: InsidePath
     matrix: InsidePath
     offset: InsidePath
+    reliability: InsidePath | None = None
     head: HeadRecord | None = None
     hubness: Annotated[HubnessRecord | None, Field(alias="crowding")] = None
 
@@ -217,6 +218,8 @@ class Manifest:
             paths |= {block.vectors, block.present, block.mean}
         if learned := self.learned:
             paths |= {learned.vectors, learned.present, learned.matrix, learned.offset}
+            if learned.reliability:
+                paths.add(learned.reliability)
             if head := learned.head:
                 paths |= {head.coefficients, head.intercepts, head.categories}
             if learned.hubness:

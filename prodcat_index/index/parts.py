@@ -146,6 +146,14 @@ class IndexParts:
             return self.weights
         return equal_weights(self.blocks)
 
+    @cached_property
+    def log_reliability(self) -> Float32Array:
+        """Logarithm of what the vote of each card counts, at most 0: (N,)."""
+        stored = self.learned.log_reliability if self.learned else None
+        if stored is None:
+            return np.zeros(len(self.catalogue), dtype=np.float32)
+        return np.asarray(stored, dtype=np.float32)
+
     @property
     def head_blocks(self) -> int:
         """Number of the last blocks whose weight decides how much the linear head counts."""
@@ -156,12 +164,21 @@ class IndexParts:
     ) -> Float32Array:
         """Return the linear head's log probability of some categories, codes (n, k), by query.
 
-        The text scores are the head; without them it is the fitted model's, by default the own.
+        It is the mean of two probabilities where a query has both: that of the text scores, and
+        that of the head over the projected rows, by default of the own model.
         """
-        if self.scores:
-            return log_probabilities(vectors[len(self.blocks) - 1], self.score_columns, codes)
-        own = self.learned.model if self.learned else None
-        return head_log_proba(model or own, vectors, codes)
+        model = model or (self.learned.model if self.learned else None)
+        learned = head_log_proba(model, vectors, codes)
+        if not self.scores:
+            return learned
+        rows = vectors[len(self.blocks) - 1]
+        text = log_probabilities(rows, self.score_columns, codes)
+        if model is None or model.head is None:
+            return text
+        both = np.any(rows, axis=1) & np.any(vectors[-1], axis=1)
+        mean = np.logaddexp(text, learned) - np.float32(np.log(2))
+        # A query without one of them has zeros there.
+        return np.where(both[:, None] & (codes >= 0), mean, text + learned)
 
     def weighed(self, weights: Mapping[str, float]) -> IndexParts:
         """Return these parts with other weights of their blocks; those not named weigh nothing."""

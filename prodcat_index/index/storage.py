@@ -274,6 +274,8 @@ def _write_learned(learned: LearnedBlock, weight: float, folder: Path, data: str
         "matrix": np.concatenate(model.projection.matrices),
         "offset": np.concatenate(model.projection.offsets),
     }
+    if learned.log_reliability is not None:
+        arrays["reliability"] = learned.log_reliability
     head_record = hubness_record = None
     if model.head:
         paths = _save_arrays(folder, f"{prefix}head.", vars(model.head))
@@ -305,11 +307,15 @@ def _read_learned(folder: Path, record: LearnedRecord, manifest: Manifest) -> Le
     if record.hubness:
         path, shape = folder / record.hubness.references, (record.hubness.size, dim)
         hubness = HubnessCorrection(files.read_array(path, "float32", shape), record.hubness.near)
+    reliability = None
+    if record.reliability:
+        reliability = files.read_array(folder / record.reliability, "float16", (n,))
     projection = Projection(np.split(matrix, edges), np.split(offset, edges))
     return LearnedBlock(
         FittedModel(projection, head, hubness),
         vectors=files.read_array(folder / record.vectors, "float16", (n, record.dim)),
         present=files.read_array(folder / record.present, "bool", (n,)),
+        log_reliability=reliability,
     )
 
 

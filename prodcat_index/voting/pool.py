@@ -31,6 +31,7 @@ class Pool:
     # to its own cards alone would be known by its size.
     sizes: Int64Array
     head_log_proba: Float32Array  # (n, P): of each candidate's category; 0 without a head
+    log_reliability: Float32Array  # (n, P): of each candidate; 0 for one that counts in full
     head_blocks: int = 1  # number of the last blocks whose weight decides how much the head counts
 
     def __len__(self) -> int:
@@ -46,6 +47,7 @@ class Pool:
             present=self.present[rows],
             true=self.true[rows],
             head_log_proba=self.head_log_proba[rows],
+            log_reliability=self.log_reliability[rows],
         )
 
 
@@ -73,6 +75,7 @@ def join_pools(pools: Sequence[Pool], places: Sequence[Int64Array]) -> Pool:
         true=np.concatenate([pool.true for pool in pools])[order],
         sizes=pools[0].sizes,
         head_log_proba=joined("head_log_proba", 0),
+        log_reliability=joined("log_reliability", 0),
         head_blocks=pools[0].head_blocks,
     )
 
@@ -86,6 +89,7 @@ class Ranked:
     first: Int64Array  # place of the first one of the same category
     log_sizes: Float64Array  # natural logarithm of the size of the category
     head_log_proba: Float64Array  # times the weight of the blocks that it goes with
+    log_reliability: Float64Array
 
 
 def rank(pool: Pool, weights: Float64Array, k: int) -> Ranked:
@@ -110,4 +114,5 @@ def rank(pool: Pool, weights: Float64Array, k: int) -> Ranked:
         log_sizes=np.log(np.where(categories >= 0, pool.sizes[categories], 1)),
         head_log_proba=weights[-pool.head_blocks :].sum()
         * np.take_along_axis(pool.head_log_proba, rows, axis=1),
+        log_reliability=np.take_along_axis(pool.log_reliability, rows, axis=1).astype(np.float64),
     )

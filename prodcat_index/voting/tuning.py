@@ -130,6 +130,7 @@ def outcome(
     k = vote.k
     categories = ranked.categories[:, :k]
     factors = vote.log_factors(ranked.log_sizes[:, :k], ranked.head_log_proba[:, :k])
+    factors += ranked.log_reliability[:, :k]
     shares = neighbour_shares(ranked.similarities[:, :k], categories, factors, vote.temperature)
     totals = category_totals(shares, ranked.first[:, :k])
     best = totals.argmax(axis=1)

@@ -1,8 +1,9 @@
 """Neighbours into category shares. Pure functions over arrays.
 
 The score of category c is the sum over its neighbours i of exp((s_i - s_1) / temperature) *
-size_c ** -prior_exponent * head_c ** head_exponent, with s_1 the largest similarity. Shares are
-scores over their sum. Equal ones stand in the order of their nearest neighbours.
+size_c ** -prior_exponent * head_c ** head_exponent * r_i, with s_1 the largest similarity and r_i
+the reliability of the card, at most 1. Shares are scores over their sum. Equal ones stand in the
+order of their nearest neighbours.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import numpy.typing as npt
 from pydantic import BeforeValidator, Field
 
 from prodcat_index.errors import QueryError
-from prodcat_index.types import MISSING, Float64Array, Int64Array, chunks
+from prodcat_index.types import MISSING, Float64Array, FloatingArray, Int64Array, chunks
 
 # Each query compares k by k categories: this many pairs are in memory at a time.
 PAIRS_AT_ONCE = 2_000_000
@@ -60,7 +61,7 @@ class VoteParameters:
         if not (isfinite(self.head_exponent) and self.head_exponent >= 0):
             raise QueryError(f"The head exponent must be 0 or more; it is {self.head_exponent}.")
 
-    def log_factors(self, log_sizes: Float64Array, head_log_proba: Float64Array) -> Float64Array:
+    def log_factors(self, log_sizes: Float64Array, head_log_proba: FloatingArray) -> Float64Array:
         """Return the logarithm of the factor that each vote is multiplied by, shape (n, k)."""
         return self.head_exponent * head_log_proba - self.prior_exponent * log_sizes
 
@@ -104,12 +105,15 @@ def vote(
     categories: Int64Array,  # (n, k): category codes of the neighbours; -1 where there is none
     sizes: Int64Array,  # (number of categories,): cards of each
     parameters: VoteParameters,  # its k cuts the neighbours that vote
-    head_log_proba: Float64Array | None = None,  # (n, k): natural logarithm of head_c, else of 1
+    head_log_proba: FloatingArray | None = None,  # (n, k): natural logarithm of head_c, else of 1
+    log_reliability: FloatingArray | None = None,  # (n, k): of each neighbour, else of 1
 ) -> Vote:
     """Let neighbours vote for their categories."""
     log_sizes = np.log(np.where(categories >= 0, sizes[categories], 1))
     head = np.zeros_like(log_sizes) if head_log_proba is None else head_log_proba
     log_factors = parameters.log_factors(log_sizes, head)
+    if log_reliability is not None:
+        log_factors = log_factors + log_reliability
     k = min(parameters.k, categories.shape[1])
     parts = [
         _vote_part(similarities[rows, :k], categories[rows, :k], log_factors[rows, :k], parameters)
