@@ -137,6 +137,7 @@ def test_predictions_are_those_of_an_index_put_together_by_hand() -> None:
         old.learned,
         vectors=np.vstack([old.learned.vectors, projected]),
         present=np.append(old.learned.present, known),
+        log_reliability=np.append(old.log_reliability, np.zeros(40, dtype=np.float16)),
     )
     blocks = [
         replace(

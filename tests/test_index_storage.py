@@ -119,7 +119,7 @@ def test_an_index_of_an_old_format_can_be_written_as_one_of_today(
     kept = read_json(folder / "manifest.json")
     assert written["tuning"].keys() == kept["tuning"].keys(), "older versions read it too"
     assert set(written) == set(kept) | {"growth"}
-    assert set(written["learned"]) == set(kept["learned"]) | {"head", "crowding"}
+    assert set(written["learned"]) == set(kept["learned"]) | {"head", "crowding", "reliability"}
 
 
 def test_settings_that_could_not_be_read_again_are_not_written(

@@ -188,7 +188,7 @@ class LeaveOneOut:
     groups: Int64Array  # (N,): cards of one group must not see each other
     rows: Int64Array  # (n,): the cards that are queries
     fold: Int64Array  # (N,): what is fitted for the queries of a fold does not see its cards
-    models: Sequence[FittedModel | None]  # fitted without each fold, where anything is learned
+    models: Sequence[FittedModel | None] = ()  # fitted without each fold, where anything is learned
 
     @classmethod
     def from_index(
