@@ -51,7 +51,9 @@ def test_a_calibration_tells_the_probability_of_the_vote_that_was_judged() -> No
         held_out.index.parts.space, queries, held_out.present, np.array([0.0, 1.0]), 3
     )
     decided = vote(found.similarities, labels.codes[found.rows], labels.sizes, parameters)
-    calibration = fit_calibration(decided, found.similarities, held_out.true, labels.names)
+    calibration = fit_calibration(
+        decided, found.similarities, held_out.true, labels.names, np.arange(len(held_out.true))
+    )
     assert calibration is not None
     probabilities = calibration.model.probabilities(decided, found.similarities)
     told = held_out.vote({"description": 1.0}, parameters, calibration).calibrated
@@ -83,7 +85,11 @@ def test_answers_are_accepted_by_their_probability_and_not_by_their_share_of_the
         parts, held_out.queries, held_out.present, np.array([0.2, 0.8]), parameters
     )
     calibration = fit_calibration(
-        result.vote, result.found.similarities, held_out.true, parts.labels.names
+        result.vote,
+        result.found.similarities,
+        held_out.true,
+        parts.labels.names,
+        np.arange(len(held_out.true)),
     )
     assert calibration is not None
     acceptance = calibration.precision.accept_at(PRECISION)

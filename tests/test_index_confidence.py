@@ -15,6 +15,7 @@ from made import change_manifest
 
 from prodcat_index import Card, ProductIndex
 from prodcat_index.errors import IndexFolderError, QueryError
+from prodcat_index.voting.thresholds import CategoryThresholds
 
 BOOTS = Card(id="n1", title="red leather boots", description="warm winter lining")
 MIXED = Card(id="n2", title="red")
@@ -111,6 +112,19 @@ def test_predictions_are_decided_by_precision(calibrated: ProductIndex) -> None:
     assert all(answer.category_set is None for answer in answers)
 
 
+def test_predictions_are_decided_per_category(calibrated: ProductIndex) -> None:
+    """Each category has the threshold of its own name, wherever it stands among the others."""
+    boots = calibrated.predict([BOOTS])[0]
+    for threshold, decision in ((boots.confidence, "accept"), (1.0, "review")):
+        own = {boots.category: CategoryThresholds((0.9,), (threshold,), (40,))}
+        parts = replace(calibrated.parts, calibration=replace(PLAIN, categories=own))
+        answers = ProductIndex(parts).predict([BOOTS, Card(id="n3")], precision=0.9, per="category")
+        assert [a.decision for a in answers] == [decision, "review"]
+        assert "(expected acceptance 10%)" in answers.notes[0]
+    with pytest.raises(QueryError, match="a precision is needed"):
+        calibrated.predict([BOOTS], per="category")
+
+
 def test_predictions_name_their_sets(calibrated: ProductIndex) -> None:
     boots, nothing = calibrated.predict([BOOTS, Card(id="n3", title="")], coverage=0.9)
     assert boots.category_set is not None
@@ -158,6 +172,19 @@ def test_the_command_writes_decisions_and_sets(folder: Path, tmp_path: Path) -> 
     assert all("backed_off" in row and "share" in row for row in rows)
     told = prodcat("predict", new, "--index", folder, *asked, "--format", "json").json
     assert [record["decision"] for record in told] == [row["decision"] for row in rows]
+
+
+def test_the_command_decides_per_category(folder: Path, tmp_path: Path) -> None:
+    new = tmp_path / "new.csv"
+    new.write_text("id,title\nn1,red leather boots\n", encoding="utf-8")
+    asked = ("predict", new, "--index", folder, "--per", "category")
+    done = prodcat(*asked, "--precision", 0.9, "--format", "json")
+    assert done.code == 0, done.err
+    assert "note: precision 0.9 (with 90% certainty) for each category by itself" in done.err
+    assert [record["decision"] for record in done.json] == ["review"]
+    refused = prodcat(*asked)
+    assert refused.code == 1
+    assert "a precision is needed" in refused.err
 
 
 def test_the_command_says_once_that_shares_are_raw(saved: Path, tmp_path: Path) -> None:

@@ -38,6 +38,17 @@ def test_the_scores_stand_between_the_encoders_blocks_and_the_learned_one(tmp_pa
     assert list(loaded.predict([LISTING])) == list(built().predict([LISTING]))
 
 
+def test_variants_count_as_one_card_in_a_promised_precision() -> None:
+    """Six variants of a product are right or wrong together, and are no six proofs."""
+    rows = [
+        row(f"c{n}", f"{THINGS[n % 3]} number {n // 2}", category=THINGS[n % 3], group=f"g{n // 6}")
+        for n in range(240)
+    ]
+    calibration = ProductIndex.build(catalogue(rows)).parts.calibration
+    assert calibration is not None and calibration.precision.independent is not None
+    assert calibration.precision.independent[-1] == 40
+
+
 def test_an_index_of_pictures_has_none() -> None:
     numbers = [row(f"c{n}", f"{n % 7} {n % 3}", category=str(n % 2)) for n in range(120)]
     pictures = [{**card, "title": "", "image": f"{card['title']}.jpg"} for card in numbers]

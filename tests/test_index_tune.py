@@ -569,6 +569,15 @@ def families(count: int, size: int, **more: str) -> list[dict[str, str]]:
     ]
 
 
+def test_variants_count_as_one_card_in_a_promised_precision() -> None:
+    """Four variants of a product are right or wrong together, and are no four proofs."""
+    index = build(families(100, 4), encoders={"title": "lexical:8"})
+    calibration = index.tune().calibration
+    assert calibration is not None and calibration.precision.independent is not None
+    assert calibration.precision.answered[-1] == calibration.cards
+    assert calibration.precision.independent[-1] == calibration.cards // 4
+
+
 def test_no_group_is_both_tuned_on_and_calibrated_on(monkeypatch: pytest.MonkeyPatch) -> None:
     """Variants of one product would vouch for each other, and confidence be praised too high."""
     index = build(families(100, 4), encoders={"title": "lexical:8"})

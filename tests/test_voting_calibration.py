@@ -15,14 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
-from prodcat_index.voting.calibration import (
-    Calibration,
-    ProbabilityModel,
-    category_sets,
-    fit_calibration,
-)
+from prodcat_index.voting.calibration import Calibration, ProbabilityModel, fit_calibration
 from prodcat_index.voting.metrics import score_confidence
-from prodcat_index.voting.thresholds import set_curve
 from prodcat_index.voting.vote import Vote
 
 MODEL = ProbabilityModel(2.0, -1.0, 3.0, 0.5)
@@ -105,7 +99,7 @@ def made_votes(n: int, seed: int = 0) -> tuple[Vote, np.ndarray, np.ndarray]:
 
 
 def fitted(n: int, seed: int = 0) -> Calibration:
-    calibration = fit_calibration(*made_votes(n, seed), NAMES)
+    calibration = fit_calibration(*made_votes(n, seed), NAMES, np.arange(n))
     assert calibration is not None
     return calibration
 
@@ -148,8 +142,8 @@ def test_cards_far_from_everything_are_not_trusted_though_neighbours_agree() -> 
 
 
 def test_few_cards_teach_nothing() -> None:
-    assert fit_calibration(*made_votes(99), NAMES) is None
-    assert fit_calibration(*made_votes(100), NAMES) is not None
+    assert fit_calibration(*made_votes(99), NAMES, np.arange(99)) is None
+    assert fit_calibration(*made_votes(100), NAMES, np.arange(100)) is not None
 
 
 def test_cards_without_a_vote_do_not_count_towards_the_fewest() -> None:
@@ -160,14 +154,14 @@ def test_cards_without_a_vote_do_not_count_towards_the_fewest() -> None:
         np.where(silent[:, None], -1, vote.categories),
         np.where(silent[:, None], 0, vote.shares),
     )
-    assert fit_calibration(vote, near, true, NAMES) is None
+    assert fit_calibration(vote, near, true, NAMES, np.arange(120)) is None
 
 
 def test_all_right_and_all_wrong_cards_stay_within_reason() -> None:
     """From 100 right answers, certainty of 1 must not follow."""
     vote, near, _ = made_votes(100)
-    right = fit_calibration(vote, near, vote.categories[:, 0], NAMES)
-    wrong = fit_calibration(vote, near, np.full(100, -1), NAMES)
+    right = fit_calibration(vote, near, vote.categories[:, 0], NAMES, np.arange(100))
+    wrong = fit_calibration(vote, near, np.full(100, -1), NAMES, np.arange(100))
     assert right is not None
     assert wrong is not None
     assert 0.9 < confidence_of(right, vote, near).mean() < 0.9999
@@ -178,7 +172,7 @@ def test_all_right_and_all_wrong_cards_stay_within_reason() -> None:
 def test_equal_features_of_all_cards_do_no_harm() -> None:
     vote = vote_of([[1.0]] * 200)
     true = (np.arange(200) % 4 == 0).astype(np.int64) - 1
-    calibration = fit_calibration(vote, np.full((200, 1), 0.5), true, NAMES)
+    calibration = fit_calibration(vote, np.full((200, 1), 0.5), true, NAMES, np.arange(200))
     assert calibration is not None
     assert confidence_of(calibration, vote, np.full((200, 1), 0.5))[0] == pytest.approx(
         0.25, abs=0.02
@@ -203,6 +197,26 @@ def test_a_calibration_is_the_same_when_it_is_read_again() -> None:
     assert adapter.validate_json(text, strict=True) == calibration
 
 
+def test_a_calibration_of_an_earlier_version_is_read() -> None:
+    """Every index out there would have to be built again."""
+    record = asdict(fitted(300))
+    del record["categories"], record["precision"]["independent"]
+    read = TypeAdapter(Calibration).validate_json(json.dumps(record), strict=True)
+    assert read.categories is None
+    assert read.precision.independent is None
+
+
+def test_groups_lower_what_is_shown_and_categories_are_kept_by_name() -> None:
+    vote, near, true = made_votes(3000)
+    alike = fit_calibration(vote, near, true, NAMES, np.arange(3000) // 60)
+    assert alike is not None
+    assert alike.precision.independent is not None
+    assert alike.precision.independent[-1] == 50
+    alone = fitted(3000)
+    assert alone.categories
+    assert set(alone.categories) <= set(NAMES)
+
+
 @pytest.mark.parametrize(
     ("field", "value"),
     [
@@ -221,7 +235,7 @@ def test_a_model_in_which_more_evidence_lowers_confidence_is_refused(
 
 
 def test_plain_labels_have_no_prefixes() -> None:
-    calibration = fit_calibration(*made_votes(200), ["Bags", "Boots", "Sandals"])
+    calibration = fit_calibration(*made_votes(200), ["Bags", "Boots", "Sandals"], np.arange(200))
     assert calibration is not None
     assert calibration.prefixes is None
 
@@ -237,7 +251,9 @@ def test_swapped_or_unfit_arguments_are_refused() -> None:
         (vote, near * 3, true),
     ):
         with pytest.raises(ValueError, match=r"must be|need"):
-            fit_calibration(*wrong, NAMES)
+            fit_calibration(*wrong, NAMES, np.arange(150))
+    with pytest.raises(ValueError, match="Groups must be"):
+        fit_calibration(vote, near, true, NAMES, np.arange(149))
 
 
 def test_applying_a_calibration_needs_numpy_alone() -> None:
@@ -245,7 +261,7 @@ def test_applying_a_calibration_needs_numpy_alone() -> None:
     code = (
         "import sys, numpy as np\n"
         "import calibrated as made\n"
-        "from prodcat_index.voting.calibration import accept_or_review\n"
+        "from prodcat_index.voting.decision import accept_or_review\n"
         "from prodcat_index.voting.vote import Vote\n"
         "one = np.ones((1, 1))\n"
         "accept_or_review(made.PLAIN, Vote(one, one.astype(int) - 1, one), one, ['A'], 0.9, 0.9)\n"
@@ -259,38 +275,3 @@ def test_applying_a_calibration_needs_numpy_alone() -> None:
         cwd=Path(__file__).parent,
     )
     assert done.stdout.split() == ["False", "False"]
-
-
-PROBABILITIES = np.array([[0.7, 0.2, 0.0], [0.5, 0.4, 0.1], [0.9, 0.0, 0.0], [0.6, 0.3, 0.0]])
-CATEGORIES = np.array([[2, 0, -1], [1, 2, 0], [0, -1, -1], [0, 1, -1]])
-
-
-def test_sets_by_hand() -> None:
-    """The first category is always in, an empty place never is."""
-    sets = category_sets(PROBABILITIES, CATEGORIES, 0.4)
-    assert sets.tolist() == [
-        [True, False, False],
-        [True, True, False],
-        [True, False, False],
-        [True, False, False],
-    ]
-    assert category_sets(PROBABILITIES, CATEGORIES, 0.95)[:, 0].tolist() == [True] * 4
-    assert category_sets(np.zeros((1, 2)), np.full((1, 2), -1), 0.0).tolist() == [[False, False]]
-
-
-@pytest.mark.parametrize("level", [0.8, 0.9])
-def test_new_sets_hold_the_true_category_as_often_as_asked(level: float) -> None:
-    """The promise of --set, simulated over 300 shops of 80 calibration cards and 80 new ones."""
-    rng = np.random.default_rng(7)
-    held = []
-    for _ in range(300):
-        probabilities = -np.sort(-rng.dirichlet(np.full(6, 0.5), 160), axis=1)
-        categories = np.tile(np.arange(6), (160, 1))
-        # Sharper than what is told, so that probabilities alone would not do.
-        truth = np.array([rng.choice(6, p=p**2 / (p**2).sum()) for p in probabilities])
-        truth = np.where(rng.random(160) < 0.03, -1, truth)
-        least = set_curve(probabilities[:80], categories[:80], truth[:80]).least_probability(level)
-        assert least is not None
-        sets = category_sets(probabilities[80:], categories[80:], least)
-        held.append((sets & (categories[80:] == truth[80:, None])).any(axis=1).mean())
-    assert level - 0.01 <= np.mean(held) <= level + 0.03

@@ -28,6 +28,7 @@ ProjectionKind = Literal["lda", "none"]
 TrainingPrecision = Literal["float32", "bfloat16", "float16"]
 Device = Literal["auto", "cpu", "cuda", "mps"]
 Part = Literal["train", "valid", "test"]
+Per = Literal["all", "category"]
 
 CatalogueArgument = Annotated[
     Path, typer.Argument(help="CSV, TSV, JSONL or Parquet file of cards.")

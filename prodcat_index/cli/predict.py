@@ -59,6 +59,10 @@ def predict(
     precision: Annotated[
         float | None, typer.Option(help="Accept answers at this target precision, such as 0.95.")
     ] = None,
+    per: Annotated[
+        options.Per,
+        typer.Option(help="Keep the precision for all answers together or for each category."),
+    ] = "all",
     coverage: Annotated[
         float | None,
         typer.Option(
@@ -97,6 +101,7 @@ def predict(
         weights=options.parse_weights(weights),
         explain=explain,
         precision=precision,
+        per=per,
         coverage=coverage,
     )
     note(predictions.notes)

@@ -16,7 +16,8 @@ from prodcat_index.index.learned import ProjectionKind
 from prodcat_index.index.parts import equal_weights
 from prodcat_index.index.product_index import ProductIndex
 from prodcat_index.types import MISSING, BoolArray, Float32Array, Float64Array, Int64Array
-from prodcat_index.voting.calibration import Calibration, accept_or_review
+from prodcat_index.voting.calibration import Calibration
+from prodcat_index.voting.decision import accept_or_review
 from prodcat_index.voting.metrics import Outcome
 from prodcat_index.voting.tuning import Objective
 from prodcat_index.voting.vote import VoteParameters

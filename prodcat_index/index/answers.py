@@ -15,7 +15,7 @@ from prodcat_index.index.parts import IndexParts, Queries
 from prodcat_index.index.search import Neighbours, find_neighbours
 from prodcat_index.learning.projection import unit_parts
 from prodcat_index.types import MISSING, BoolArray, Float32Array, Float64Array, Int64Array
-from prodcat_index.voting.calibration import Decision
+from prodcat_index.voting.decision import Decision
 from prodcat_index.voting.prediction import ACCEPT, REVIEW, Explanation, Neighbour, Prediction
 from prodcat_index.voting.vote import Vote, VoteParameters, vote
 

@@ -11,7 +11,7 @@ import numpy as np
 from prodcat_index.index.leave_one_out import LeaveOneOut
 from prodcat_index.index.manifest import LEARNED, SCORES
 from prodcat_index.index.parts import IndexParts
-from prodcat_index.types import Float64Array
+from prodcat_index.types import Float64Array, Int64Array
 from prodcat_index.voting.calibration import Calibration, fit_calibration
 from prodcat_index.voting.pool import Pool, rank
 from prodcat_index.voting.tuning import evaluate_vote
@@ -54,7 +54,8 @@ def calibrate(parts: IndexParts, *, choose: bool, label: str = "calibrating") ->
     pool = queries.collect(directions, parts.vote.k, label)
     weights, chosen = _best(pool, directions, votes)
     named = dict(zip(parts.block_names, weights.tolist(), strict=True))
-    calibration = fit_votes(pool, weights, chosen, parts.labels.names)
+    groups = queries.groups[queries.rows]
+    calibration = fit_votes(pool, weights, chosen, parts.labels.names, groups)
     return replace(parts.weighed(named), vote=chosen, calibration=calibration)
 
 
@@ -75,7 +76,11 @@ def _best(
 
 
 def fit_votes(
-    pool: Pool, weights: Float64Array, parameters: VoteParameters, names: Sequence[str]
+    pool: Pool,
+    weights: Float64Array,
+    parameters: VoteParameters,
+    names: Sequence[str],
+    groups: Int64Array,  # of the pool's queries
 ) -> Calibration | None:
     """Fit the confidence of one setting to its votes on a pool; None where they are too few."""
     if not len(pool):
@@ -89,4 +94,4 @@ def fit_votes(
         ranked.head_log_proba,
         ranked.log_reliability,
     )
-    return fit_calibration(cast, np.clip(ranked.similarities, -1, 1), pool.true, names)
+    return fit_calibration(cast, np.clip(ranked.similarities, -1, 1), pool.true, names, groups)

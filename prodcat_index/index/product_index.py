@@ -24,7 +24,7 @@ from prodcat_index.index.search import find_neighbours
 from prodcat_index.index.storage import load_parts, save_next, save_parts, save_settings
 from prodcat_index.index.tune import SAMPLE, tune
 from prodcat_index.types import BoolArray
-from prodcat_index.voting.calibration import accept_or_review, check_targets, trusted_calibration
+from prodcat_index.voting.decision import Per, accept_or_review, check_targets, trusted_calibration
 from prodcat_index.voting.metrics import Score, score_predictions
 from prodcat_index.voting.prediction import Neighbour, Predictions
 from prodcat_index.voting.tuning import Objective, Setting, Tuning
@@ -334,6 +334,7 @@ class ProductIndex:
         head_exponent: float | None = None,
         explain: bool = False,
         precision: float | None = None,
+        per: Per = "all",
         coverage: float | None = None,
     ) -> Predictions:
         """Predict the categories of listings.
@@ -350,6 +351,10 @@ class ProductIndex:
         precision
             Target precision of accepted answers. The other answers are for review, and may be
             backed off to a prefix of the category.
+        per
+            What keeps the precision: all accepted answers together, or those of each category by
+            itself, ``"category"``. Answers of categories that cannot show it are for review then,
+            and nothing is backed off.
         coverage
             Target share of listings whose set of categories holds the true one.
 
@@ -376,12 +381,14 @@ class ProductIndex:
         is_own = parameters == own and np.allclose(vector, parts.weight_vector(None))
         trusted = trusted_calibration(parts.calibration, is_own)
         # Before anything is embedded, which may take hours.
-        check_targets(trusted, precision, coverage)
+        check_targets(trusted, precision, coverage, per)
         check_comparable(parts, listings)
         queries = parts.encode(listings)
         result = search_and_vote(parts, queries.vectors, queries.present, vector, parameters)
         similarities, names = result.found.similarities, parts.labels.names
-        decision = accept_or_review(trusted, result.vote, similarities, names, precision, coverage)
+        decision = accept_or_review(
+            trusted, result.vote, similarities, names, precision, coverage, per
+        )
         reasons = None
         if explain:
             modalities = parts.weighed_modalities(weights)

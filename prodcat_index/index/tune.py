@@ -52,7 +52,8 @@ def tune(
         raise QueryError(f"There is no objective {objective!r}; choose {', '.join(OBJECTIVES)}.")
     rng = np.random.default_rng(seed)
     queries = LeaveOneOut.from_index(parts, sample, rng)
-    held_out = _held_out(queries.groups[queries.rows], rng)
+    groups = queries.groups[queries.rows]
+    held_out = _held_out(groups, rng)
     chosen = [parts.weights, equal_weights(parts.blocks)]
     if parts.learned is not None:
         halved = {name: weight / 2 for name, weight in chosen[1].items()}
@@ -75,7 +76,11 @@ def tune(
         weight_surface=search.try_all(vary_weights(best.setting)),
         vote_surface=search.try_all(vary_vote(best.setting, VOTE_SURFACE)),
         calibration=fit_votes(
-            calibrating, np.array(best.setting.weights), best.setting.vote, parts.labels.names
+            calibrating,
+            np.array(best.setting.weights),
+            best.setting.vote,
+            parts.labels.names,
+            groups[held_out],
         ),
     )
 

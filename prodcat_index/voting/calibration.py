@@ -1,31 +1,31 @@
-"""Calibrated confidence of votes, and decisions by it: accept, back off or leave to a person.
+"""Calibrated confidence of votes.
 
 It is fitted to votes on cards of known category, and applied with numpy alone.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated
 
 import numpy as np
 from pydantic import Field
 
-from prodcat_index.errors import QueryError
-from prodcat_index.types import MISSING, BoolArray, Float64Array, Int64Array
-from prodcat_index.voting.thresholds import (
-    CERTAINTY,
+from prodcat_index.types import BoolArray, Float64Array, Int64Array
+from prodcat_index.voting.prefixes import (
     BackOffCurve,
-    CardCount,
     CategoryTree,
-    PrecisionCurve,
-    SetCurve,
     back_off_curve,
-    check_share,
     likeliest_prefixes,
+)
+from prodcat_index.voting.sets import SetCurve, set_curve
+from prodcat_index.voting.thresholds import (
+    CardCount,
+    CategoryThresholds,
+    PrecisionCurve,
+    category_thresholds,
     precision_curve,
-    set_curve,
 )
 from prodcat_index.voting.vote import Vote
 
@@ -80,17 +80,24 @@ class Calibration:
     precision: PrecisionCurve  # confidence that a target precision needs
     prefixes: BackOffCurve | None  # likewise for prefixes; None where categories are no paths
     sets: SetCurve  # sets of categories for a target coverage
+    # Of each category by itself; None in calibrations by earlier versions.
+    categories: Annotated[Mapping[str, CategoryThresholds], Field(max_length=2**20)] | None = None
 
 
 def fit_calibration(
-    vote: Vote, similarities: Float64Array, true_codes: Int64Array, names: Sequence[str]
+    vote: Vote,
+    similarities: Float64Array,  # (n, k), of the neighbours
+    true_codes: Int64Array,  # positions in the names, or -1
+    names: Sequence[str],
+    groups: Int64Array,  # (n,): cards of a group are likely to be right or wrong together
 ) -> Calibration | None:
     """Learn the reliability of votes; None where fewer than MINIMUM_CARDS cards got one.
 
     They must be such as new cards will get: no card voted for itself or chose how to vote.
-    `similarities`, (n, k), are of the neighbours; `true_codes` positions in `names` or -1.
     """
     _check(vote, similarities, true_codes, len(names))
+    if groups.shape != true_codes.shape:
+        raise ValueError(f"Groups must be as many as cards; they are {groups.shape}.")
     voted = vote.categories[:, 0] >= 0
     if voted.sum() < MINIMUM_CARDS:
         return None
@@ -99,12 +106,14 @@ def fit_calibration(
     model = _fit_model(some, similarities[voted], is_true[voted])
     probabilities = model.probabilities(vote, similarities)
     confidence = model.confidence(probabilities)
-    curve = precision_curve(confidence, is_true[:, 0])
+    right, predicted = is_true[:, 0], vote.categories[:, 0]
+    curve = precision_curve(confidence, right, groups)
     tree = CategoryTree.from_categories(names)
     likeliest = likeliest_prefixes(probabilities, vote.categories, tree)
-    prefixes = back_off_curve(curve, confidence, likeliest, true_codes, tree)
+    prefixes = back_off_curve(curve, confidence, likeliest, true_codes, groups, tree)
     sets = set_curve(probabilities, vote.categories, true_codes)
-    return Calibration(len(true_codes), model, curve, prefixes, sets)
+    categories = category_thresholds(confidence, right, predicted, groups, names)
+    return Calibration(len(true_codes), model, curve, prefixes, sets, categories)
 
 
 def _check(vote: Vote, similarities: Float64Array, true_codes: Int64Array, names: int) -> None:
@@ -200,104 +209,3 @@ def _sharpened(shares: Float64Array, sharpness: float) -> Float64Array:
     powers = np.where(voted, np.exp(sharpness * (logs - logs[:, :1])), 0.0)
     totals = powers.sum(axis=1, keepdims=True)
     return np.divide(powers, totals, out=np.zeros_like(powers), where=totals > 0)
-
-
-@dataclass(frozen=True)
-class Decision:
-    """Decisions on n votes."""
-
-    # (n,): probability of the category with the largest share; without a calibration that share
-    confidence: Float64Array
-    accepted: BoolArray | None = None  # (n,), None without a target precision
-    backed_off: Sequence[str] | None = None  # prefix of those not accepted, or empty; None likewise
-    in_set: BoolArray | None = None  # (n, k): categories in the set, None without a coverage
-    notes: tuple[str, ...] = ()
-
-
-# Reasons why no calibration holds for a vote.
-NOT_CALIBRATED = (
-    "the index is not calibrated; prodcat tune INDEX calibrates it if a third of its labelled "
-    f"cards is at least {MINIMUM_CARDS} cards"
-)
-OTHER_SETTING = (
-    "the index is not calibrated for these weights and this vote, but for its own weights and vote "
-    "only; leave out k, weights, temperature and prior exponent"
-)
-
-
-def trusted_calibration(calibration: Calibration | None, is_own: bool) -> Calibration | str:
-    """Return the calibration of an index, or the reason why it does not hold for a vote.
-
-    ``is_own`` says whether the vote is by the index's own setting.
-    """
-    if calibration is None:
-        return NOT_CALIBRATED
-    return calibration if is_own else OTHER_SETTING
-
-
-def check_targets(
-    trusted: Calibration | str, precision: float | None, coverage: float | None
-) -> None:
-    """Raise QueryError if a target precision or coverage cannot be kept."""
-    targets = {"precision": precision, "coverage of sets": coverage}
-    given = {name: share for name, share in targets.items() if share is not None}
-    for name, share in given.items():
-        check_share(name, share)
-    if not given:
-        return
-    if isinstance(trusted, str):
-        raise QueryError(f"Neither a precision nor a coverage of sets can be kept: {trusted}.")
-    if coverage is not None and trusted.sets.least_probability(coverage) is None:
-        raise QueryError(
-            f"No set can hold the true category with {coverage:g}: it got a vote at only "
-            f"{trusted.sets.highest_coverage:.1%} of the calibration cards. Ask for less, or let "
-            "more neighbours vote and calibrate again."
-        )
-
-
-def accept_or_review(
-    trusted: Calibration | str,
-    vote: Vote,
-    similarities: Float64Array,
-    names: Sequence[str],
-    precision: float | None = None,
-    coverage: float | None = None,
-) -> Decision:
-    """Decide on n votes, for targets that :func:`check_targets` accepts."""
-    if isinstance(trusted, str):
-        # Shares may sum to slightly more than 1.
-        shares = np.minimum(vote.shares[:, 0], 1.0)
-        return Decision(shares, notes=(f"confidence is the raw share of the vote: {trusted}",))
-    probabilities = trusted.model.probabilities(vote, similarities)
-    confidence = trusted.model.confidence(probabilities)
-    least = None if coverage is None else trusted.sets.least_probability(coverage)
-    in_set = None if least is None else category_sets(probabilities, vote.categories, least)
-    if precision is None:
-        return Decision(confidence, in_set=in_set)
-    whole = trusted.precision.accept_at(precision)
-    accepted = confidence >= (whole.threshold if whole else np.inf)
-    n, promise = len(accepted), f"precision {precision:g} (with {CERTAINTY:.0%} certainty)"
-    notes = [f"{promise} cannot be reached on the calibration cards: all {n} go to review"]
-    if whole:
-        expected = f"(expected acceptance {whole.coverage:.0%})"
-        notes = [f"{promise}: accepted {accepted.sum()} of {n} {expected}"]
-    backed_off = [""] * n
-    part = trusted.prefixes.accept_at(precision) if trusted.prefixes else None
-    if part:
-        tree = CategoryTree.from_categories(names)
-        sure = likeliest_prefixes(probabilities, vote.categories, tree).deepest(part.threshold)
-        # Code -1 stands for no prefix, and picks the empty name at the end.
-        prefixes = [*tree.names, ""]
-        backed_off = [prefixes[code] for code in np.where(accepted, MISSING, sure)]
-        count = sum(map(bool, backed_off))
-        notes.append(f"{count} of the others reach it with the shorter category in backed_off")
-    return Decision(confidence, accepted, backed_off, in_set, tuple(notes))
-
-
-def category_sets(
-    probabilities: Float64Array, categories: Int64Array, least_probability: float
-) -> BoolArray:
-    """Return which categories belong to each set, (n, k); the most probable one always does."""
-    chosen: BoolArray = (categories >= 0) & (probabilities >= least_probability)
-    chosen[:, 0] = categories[:, 0] >= 0
-    return chosen

@@ -1,12 +1,11 @@
-"""Thresholds for a target precision, of categories and prefixes, and for a coverage of sets.
+"""Thresholds for a target precision, of all answers or of each category by itself.
 
 They are fitted on calibration cards, and applied with numpy alone.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Sequence, Sized
+from collections.abc import Iterable, Mapping, Sequence, Sized
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Annotated
@@ -15,15 +14,19 @@ import numpy as np
 from pydantic import Field
 
 from prodcat_index.errors import QueryError
-from prodcat_index.types import CATEGORY_SEPARATOR, MISSING, BoolArray, Float64Array, Int64Array
+from prodcat_index.types import BoolArray, Float64Array, Int64Array
 from prodcat_index.voting.metrics import check_confidence
 
 CERTAINTY = 0.9
+# The first start may err with this part of 1 - CERTAINTY; the later ones, at these shares of the
+# cards, divide the rest.
+FIRST_PART = 0.5
+LATER_STARTS = (0.25, 0.5)
 # Rows of a stored curve: enough for steps of half a percent, and a manifest stays readable.
 POINTS = 200
-TARGET_PRECISIONS = tuple(hundredth / 100 for hundredth in range(50, 100))
-# Above one half, all prefixes that reach a threshold lie on one path.
-PREFIX_THRESHOLDS = tuple(thousandth / 1000 for thousandth in range(1000, 500, -5))
+TARGET_PRECISIONS = (*(hundredth / 100 for hundredth in range(50, 100)), 0.995, 0.999)
+# Of a category by itself: a lower target is kept like the first of them.
+CATEGORY_PRECISIONS = tuple(target for target in TARGET_PRECISIONS if target >= 0.8)
 
 # Bounds of what is read from a stored index: arrays as long as a number of cards are made of it.
 CardCount = Annotated[int, Field(ge=0, le=2**22)]
@@ -49,54 +52,101 @@ class PrecisionCurve:
     thresholds: Shares  # confidences, falling
     answered: CardCounts  # cards of at least that confidence
     wrong: CardCounts  # wrong answers among them
+    # As many unrelated cards tell as much as these; None in earlier versions, which took all to be.
+    independent: CardCounts | None = None
 
     def __post_init__(self) -> None:
-        _check_columns(self.thresholds, self.answered, self.wrong)
-        if not _is_rising(reversed(self.thresholds)):
+        counted = self.independent_cards
+        check_columns(self.thresholds, self.answered, self.wrong, counted)
+        if not is_rising(reversed(self.thresholds)):
             raise ValueError("The thresholds of a precision curve must fall.")
-        counts = zip(self.wrong, self.answered, strict=True)
-        fit = all(answered > 0 and wrong <= answered for wrong, answered in counts)
-        if not (fit and _is_rising((*self.answered, self.cards))):
+        counts = zip(self.wrong, counted, self.answered, strict=True)
+        fit = all(wrong <= answered >= alike > 0 for wrong, alike, answered in counts)
+        if not (fit and is_rising((*self.answered, self.cards))):
             raise ValueError("The numbers of answers and mistakes must fit together.")
 
+    @property
+    def independent_cards(self) -> CardCounts:
+        """Number of unrelated cards that tell as much as those above each threshold."""
+        return self.answered if self.independent is None else self.independent
+
     def accept_at(self, precision: float) -> Acceptance | None:
-        """Find the lowest threshold that keeps a precision, with CERTAINTY on cards like these."""
+        """Find the lowest threshold that keeps a precision, with CERTAINTY on cards like these.
+
+        A fallback procedure (Wiens, 2003): thresholds are tested one after the other, from the
+        most confident cards on. What a start may err with is passed on while tests succeed, and
+        lost where one fails. What all tests of too imprecise thresholds up to the first that
+        passes may err with thus adds up to 1 - CERTAINTY at most, whatever the cards are like.
+        """
         check_share("precision", precision)
-        answered, wrong = np.array([self.answered, self.wrong], dtype=np.int64)
-        return _lowest(self.cards, self.thresholds, answered, wrong, precision)
+        last, error = -1, 0.0
+        for place, more in enumerate(self._starts(precision)):
+            error += more
+            if error and self._tail(place, precision) <= error:
+                last = place
+            else:
+                error = 0.0
+        if last < 0:
+            return None
+        answered = self.answered[last]
+        right = 1 - self.wrong[last] / answered
+        return Acceptance(self.thresholds[last], answered / self.cards, right)
+
+    def _starts(self, precision: float) -> list[float]:
+        """Return what a walk may err with that starts at each threshold.
+
+        The first start is the first number of cards that could pass at all. Wrong labels among the
+        most confident cards end its walk at once, hence the later ones.
+        """
+        # The starts are chosen without a look at what is wrong: looking would be a test as well.
+        error = 1 - CERTAINTY
+        first = self._first_place(FIRST_PART * error, precision)
+        wanted = [share * self.cards for share in LATER_STARTS]
+        later = {int(place) for place in np.searchsorted(self.answered, wanted) if place > first}
+        later -= {len(self.answered)}
+        if not later:
+            first = self._first_place(error, precision)
+        errors = np.zeros(len(self.answered) + 1)
+        errors[list(later)] = (1 - FIRST_PART) * error / max(1, len(later))
+        errors[first] += error * (FIRST_PART if later else 1)
+        return errors[:-1].tolist()
+
+    def _first_place(self, error: float, precision: float) -> int:
+        """Return the first threshold that passes where nothing is wrong; their number if none."""
+        enough = np.array(self.independent_cards) >= np.log(error) / np.log(precision)
+        return int(enough.argmax()) if enough.any() else len(enough)
+
+    def _tail(self, place: int, precision: float) -> float:
+        """Return how probably so little is wrong if the precision is not kept."""
+        counted = self.independent_cards[place]
+        # Rounded up, but not for an error of rounding.
+        wrong = np.ceil(self.wrong[place] * counted / self.answered[place] - 1e-9)
+        return binomial_tail(int(wrong), counted, precision)
+
+    def cards_lacking(self, precision: float) -> int | None:
+        """Estimate how many more cards like these would show a precision; None if none would.
+
+        With a share of mistakes r, n cards are enough where n times the divergence of r from
+        1 - precision reaches log(1 / error) (Chernoff's bound).
+        """
+        risk = 1 - precision
+        wrong = np.array(self.wrong, dtype=np.float64) / np.array(self.answered)
+        kept = wrong < risk - 1e-9
+        if not kept.any():
+            return None
+        rate, right = wrong[kept], 1 - wrong[kept]
+        divergence = right * np.log(right / precision)
+        divergence += np.where(rate > 0, rate * np.log(np.maximum(rate, 1e-300) / risk), 0.0)
+        needed = -np.log(FIRST_PART * (1 - CERTAINTY)) / divergence
+        shares = np.array(self.independent_cards)[kept] / self.cards
+        # Where a walk ended early, the cards themselves would be enough, with better luck.
+        return max(int(np.ceil((needed / shares).min())) - self.cards, self.cards // 10, 1)
 
 
 def check_share(name: str, share: float) -> None:
     """Raise QueryError if a target precision or coverage is no share."""
     if not 0 < share < 1:
         raise QueryError(f"The {name} must be above 0 and below 1, as 0.95 is; it is {share}.")
-
-
-def _lowest(
-    cards: int, thresholds: Shares, answered: Int64Array, wrong: Int64Array, precision: float
-) -> Acceptance | None:
-    """Test thresholds one after the other in two walks, each down to its first failure.
-
-    The test is by the binomial distribution (Clopper and Pearson's one-sided bound). The walks
-    begin at the first threshold that could pass at all and at half of the cards; each may err with
-    half of 1 - CERTAINTY, so that both together keep to it (Angelopoulos et al., 2021).
-    """
-    # The starts are chosen without a look at what is wrong: looking would be a test as well.
-    fewest = np.log((1 - CERTAINTY) / 2) / np.log(precision)
-    places = np.searchsorted(answered, [fewest, max(fewest, cards / 2)])
-    starts = {int(place) for place in places if place < len(answered)}
-    error = (1 - CERTAINTY) / max(1, len(starts))
-    last = -1
-    for start in starts:
-        place = start
-        while place < len(answered) and (
-            binomial_tail(int(wrong[place]), int(answered[place]), precision) <= error
-        ):
-            last, place = max(last, place), place + 1
-    if last < 0:
-        return None
-    right = float(1 - wrong[last] / answered[last])
-    return Acceptance(thresholds[last], float(answered[last] / cards), right)
 
 
 def binomial_tail(wrong: int, answered: int, precision: float) -> float:
@@ -113,8 +163,13 @@ def binomial_tail(wrong: int, answered: int, precision: float) -> float:
     return min(1.0, float(np.exp(largest) * np.exp(terms - largest).sum()))
 
 
-def precision_curve(confidence: Float64Array, right: BoolArray) -> PrecisionCurve:
-    """Count answers and mistakes above thresholds that are evenly spaced by cards."""
+def precision_curve(
+    confidence: Float64Array, right: BoolArray, groups: Int64Array
+) -> PrecisionCurve:
+    """Count answers and mistakes above thresholds that are evenly spaced by cards.
+
+    Cards of a group are likely to be right or wrong together.
+    """
     check_confidence(confidence, right)
     order = np.argsort(-confidence, kind="stable")
     falling = confidence[order]
@@ -126,7 +181,25 @@ def precision_curve(confidence: Float64Array, right: BoolArray) -> PrecisionCurv
         thresholds=tuple(falling[kept].tolist()),
         answered=tuple((kept + 1).tolist()),
         wrong=tuple(np.cumsum(~right[order])[kept].tolist()),
+        independent=tuple(independent_cards(groups[order])[kept].tolist()),
     )
+
+
+def independent_cards(groups: Int64Array) -> Int64Array:
+    """Return how many unrelated cards tell as much as the first m of some, for m = 1 to n.
+
+    It is Kish's effective number, m² over the sum of the squared group sizes, for groups that are
+    right or wrong as a whole.
+    """
+    n = len(groups)
+    order = np.argsort(groups, kind="stable")
+    is_first = np.append(True, np.diff(groups[order]) != 0)[:n]
+    places = np.arange(n)
+    earlier = np.empty(n, dtype=np.int64)  # cards of the same group that come before
+    earlier[order] = places - np.maximum.accumulate(np.where(is_first, places, 0))
+    # A further card makes a group of c cards one of c + 1: the square grows by 2c + 1.
+    effective: Int64Array = (places + 1) ** 2 // np.cumsum(2 * earlier + 1)
+    return effective
 
 
 def subsample_evenly(values: Int64Array) -> Int64Array:
@@ -138,171 +211,68 @@ def subsample_evenly(values: Int64Array) -> Int64Array:
 
 
 @dataclass(frozen=True)
-class CategoryTree:
-    """The prefixes of C categories that are paths."""
-
-    names: tuple[str, ...]  # such as "Shoes"; none that all categories share
-    above: Int64Array  # (C, D): prefixes of each category, shortest first; -1 after the last
-
-    @classmethod
-    def from_categories(cls, categories: Sequence[str]) -> CategoryTree:
-        """Return the tree of categories; it has no prefixes where none of them is a path."""
-        paths = [_prefixes(name) for name in categories]
-        proper = {prefix for path in paths for prefix in path[:-1]}
-        sharing = Counter(prefix for path in paths for prefix in path if prefix in proper)
-        names = sorted(prefix for prefix in proper if sharing[prefix] < len(categories))
-        code = {name: place for place, name in enumerate(names)}
-        coded = [[code[prefix] for prefix in path if prefix in code] for path in paths]
-        above = np.full((len(coded), max(map(len, coded), default=0)), MISSING, dtype=np.int64)
-        for row, prefixes in enumerate(coded):
-            above[row, : len(prefixes)] = prefixes
-        return cls(tuple(names), above)
-
-    def prefixes_of(self, categories: Int64Array) -> Int64Array:
-        """Return the prefixes of category codes of any shape, -1 for no category, one axis more."""
-        return np.where((categories >= 0)[..., None], self.above[categories], MISSING)
-
-
-def _prefixes(name: str) -> list[str]:
-    parts = name.split(CATEGORY_SEPARATOR)
-    return [CATEGORY_SEPARATOR.join(parts[:length]) for length in range(1, len(parts) + 1)]
-
-
-@dataclass(frozen=True)
-class Prefixes:
-    """The most probable prefix of each length, for n queries."""
-
-    codes: Int64Array  # (n, D), shortest first; -1 where no category of that length got a vote
-    confidence: Float64Array  # (n, D), falling: summed probability of the categories below it
-
-    def deepest(self, threshold: float) -> Int64Array:
-        """Return the longest prefix that is as probable as that: shape (n,), -1 if none."""
-        length = (self.confidence >= threshold).sum(axis=1)
-        padded = np.pad(self.codes, ((0, 0), (1, 0)), constant_values=MISSING)
-        longest: Int64Array = np.take_along_axis(padded, length[:, None], axis=1)[:, 0]
-        return longest
-
-
-def likeliest_prefixes(
-    probabilities: Float64Array, categories: Int64Array, tree: CategoryTree
-) -> Prefixes:
-    """Add up the probabilities of the categories, both of shape (n, k), below each prefix."""
-    codes = np.moveaxis(tree.prefixes_of(categories), 2, 1)
-    n, depth, k = codes.shape
-    # Equal prefixes of a query and length get one number, over which probabilities are summed.
-    rows = np.arange(n * depth).reshape(n, depth, 1) * len(tree.names)
-    _, place = np.unique(np.where(codes >= 0, rows + codes, MISSING), return_inverse=True)
-    spread = np.broadcast_to(probabilities[:, None, :], codes.shape)
-    sums = np.bincount(place.ravel(), weights=spread.ravel())
-    totals = np.where(codes >= 0, sums[place.ravel()].reshape(n, depth, k), 0.0)
-    best = totals.argmax(axis=2)[:, :, None]
-    confidence = np.take_along_axis(totals, best, axis=2)[:, :, 0]
-    likeliest = np.take_along_axis(codes, best, axis=2)[:, :, 0]
-    return Prefixes(np.where(confidence > 0, likeliest, MISSING), np.minimum(confidence, 1.0))
-
-
-@dataclass(frozen=True)
-class BackOffCurve:
-    """Least confidence of a prefix, for each target precision that can be shown to be kept."""
+class CategoryThresholds:
+    """Least confidence of the answers of one category, for target precisions that it can show."""
 
     precisions: Shares  # rising
-    thresholds: Shares
-    coverage: Shares  # share of all calibration cards that get a prefix
-    accuracy: Shares  # share of right prefixes among them
+    thresholds: Shares  # rising
+    accepted: CardCounts  # calibration cards of at least that confidence, falling
 
     def __post_init__(self) -> None:
-        _check_columns(self.precisions, self.thresholds, self.coverage, self.accuracy)
+        check_columns(self.precisions, self.thresholds, self.accepted)
+        falling = reversed(self.accepted)
+        if not all(map(is_rising, (self.precisions, self.thresholds, falling))):
+            raise ValueError("A higher precision of a category must accept less.")
 
-    def accept_at(self, precision: float) -> Acceptance | None:
-        """Return what holds for a precision, that of the next higher hundredth."""
-        wanted = next((target for target in TARGET_PRECISIONS if target >= precision), None)
-        if wanted not in self.precisions:
+    def accept_at(self, precision: float) -> tuple[float, int] | None:
+        """Return a threshold and how many cards it accepts: those of the next higher precision."""
+        place = int(np.searchsorted(self.precisions, precision))
+        if place == len(self.precisions):
             return None
-        place = self.precisions.index(wanted)
-        return Acceptance(self.thresholds[place], self.coverage[place], self.accuracy[place])
+        return self.thresholds[place], self.accepted[place]
 
 
-def back_off_curve(
-    curve: PrecisionCurve,  # of the whole categories, as is their confidence
+def category_thresholds(
     confidence: Float64Array,
-    prefixes: Prefixes,
-    true_codes: Int64Array,
-    tree: CategoryTree,
-) -> BackOffCurve | None:
-    """Find how sure prefixes must be for cards whose whole category is not; None without a tree."""
-    if not tree.names:
-        return None
-    right = (prefixes.codes >= 0) & (prefixes.codes == tree.prefixes_of(true_codes))
-    order = np.argsort(confidence, kind="stable")
-    rising = confidence[order]
-    answered, wrong = _count_prefixes(prefixes.confidence[order], right[order])
-    rows = []
-    for precision in TARGET_PRECISIONS:
-        whole = curve.accept_at(precision)
-        # Cards that are accepted whole get no prefix.
-        rest = int(np.searchsorted(rising, np.inf if whole is None else whole.threshold))
-        found = _lowest(rest, PREFIX_THRESHOLDS, answered[rest], wrong[rest], precision)
-        if found is not None:
-            coverage = found.coverage * rest / len(order)
-            rows.append((precision, found.threshold, coverage, found.precision))
-    return BackOffCurve(*zip(*rows, strict=True)) if rows else BackOffCurve((), (), (), ())
+    right: BoolArray,
+    predicted: Int64Array,
+    groups: Int64Array,
+    names: Sequence[str],
+) -> Mapping[str, CategoryThresholds]:
+    """Find the thresholds of each category from the cards that it is the answer for.
+
+    Categories whose cards show none of CATEGORY_PRECISIONS are left out.
+    """
+    order = np.argsort(predicted, kind="stable")
+    codes, starts = np.unique(predicted[order], return_index=True)
+    found = {}
+    for code, rows in zip(codes.tolist(), np.split(order, starts[1:]), strict=True):
+        fewest = np.log(1 - CERTAINTY) / np.log(CATEGORY_PRECISIONS[0])
+        if code >= 0 and len(rows) >= fewest:
+            curve = precision_curve(confidence[rows], right[rows], groups[rows])
+            if thresholds := _shown(curve):
+                found[names[code]] = thresholds
+    return found
 
 
-def _count_prefixes(confidence: Float64Array, right: BoolArray) -> tuple[Int64Array, Int64Array]:
-    """Count answered and wrong prefixes among the first m cards: int64, shapes (n + 1, T)."""
-    length = np.stack([(confidence >= each).sum(axis=1) for each in PREFIX_THRESHOLDS], axis=1)
-    # No prefix, of length 0, is never wrong.
-    padded = np.pad(right, ((0, 0), (1, 0)), constant_values=True)
-    is_wrong = ~np.take_along_axis(padded, length, axis=1)
-    none = np.zeros((1, length.shape[1]), dtype=np.int64)
-    answered, wrong = np.cumsum(length > 0, axis=0), np.cumsum(is_wrong, axis=0)
-    return np.concatenate([none, answered]), np.concatenate([none, wrong])
+def _shown(curve: PrecisionCurve) -> CategoryThresholds | None:
+    """Return what a curve shows, without precisions that accept no more than a higher one."""
+    rows: list[tuple[float, float, int]] = []
+    for precision in reversed(CATEGORY_PRECISIONS):
+        found = curve.accept_at(precision)
+        if found and (not rows or found.threshold < rows[-1][1]):
+            rows.append((precision, found.threshold, round(found.coverage * curve.cards)))
+        if rows and rows[-1][1] == curve.thresholds[-1]:
+            break  # all are accepted
+    return CategoryThresholds(*zip(*reversed(rows), strict=True)) if rows else None
 
 
-@dataclass(frozen=True)
-class SetCurve:
-    """Probability of the true category of the calibration cards (split conformal prediction)."""
-
-    cards: CardCount  # calibration cards, those whose true category got no vote included
-    ranks: CardCounts  # rising places, from 1, in the order of falling probability
-    probabilities: Shares  # of the true category at these places, falling
-
-    def __post_init__(self) -> None:
-        _check_columns(self.ranks, self.probabilities)
-        if not _is_rising((*self.ranks, self.cards)):
-            raise ValueError("The ranks of a set curve must rise, to the number of cards at most.")
-        if not _is_rising(reversed(self.probabilities)):
-            raise ValueError("The probabilities of a set curve must fall.")
-
-    @property
-    def highest_coverage(self) -> float:
-        """The highest coverage that sets can keep; the other true categories got no vote."""
-        return self.ranks[-1] / (self.cards + 1) if self.ranks else 0.0
-
-    def least_probability(self, coverage: float) -> float | None:
-        """Return the least probability of a category in a set, None above the highest coverage."""
-        check_share("coverage of sets", coverage)
-        # Rounded up, but not for an error of rounding: 0.55 * 20 is 11.000000000000002.
-        rank = np.ceil(coverage * (self.cards + 1) - 1e-9)
-        place = int(np.searchsorted(self.ranks, rank))
-        return self.probabilities[place] if place < len(self.ranks) else None
-
-
-def set_curve(
-    probabilities: Float64Array, categories: Int64Array, true_codes: Int64Array
-) -> SetCurve:
-    """Rank the probabilities of the true categories of the calibration cards."""
-    is_true = (categories == true_codes[:, None]) & (categories >= 0)
-    falling = -np.sort(-probabilities[is_true])
-    ranks = np.arange(1, len(falling) + 1)
-    kept = subsample_evenly(ranks)
-    return SetCurve(len(true_codes), tuple(ranks[kept].tolist()), tuple(falling[kept].tolist()))
-
-
-def _check_columns(*columns: Sized) -> None:
+def check_columns(*columns: Sized) -> None:
+    """Raise ValueError if columns have different lengths."""
     if len(set(map(len, columns))) > 1:
         raise ValueError("The columns of a calibration curve must have the same length.")
 
 
-def _is_rising(values: Iterable[float]) -> bool:
+def is_rising(values: Iterable[float]) -> bool:
+    """Whether no value is below the one before it."""
     return all(low <= high for low, high in pairwise(values))

@@ -9,13 +9,14 @@ import pytest
 from calibrated import PLAIN
 
 from prodcat_index.errors import QueryError
-from prodcat_index.voting.calibration import (
+from prodcat_index.voting.decision import (
     NOT_CALIBRATED,
     OTHER_SETTING,
     accept_or_review,
     check_targets,
     trusted_calibration,
 )
+from prodcat_index.voting.thresholds import PrecisionCurve
 from prodcat_index.voting.vote import Vote
 
 NAMES = ["Bags", "Shoes > Boots", "Shoes > Sandals"]
@@ -59,9 +60,56 @@ def test_a_precision_out_of_reach_leaves_everything_to_people_and_says_so() -> N
     assert not decision.accepted.any()
     assert decision.backed_off == [""] * 4
     assert decision.notes == (
-        "precision 0.999 (with 90% certainty) cannot be reached on the calibration cards: all 4 "
-        "go to review",
+        "precision 0.999 (with 90% certainty) cannot be shown on the 400 calibration cards: all 4 "
+        "go to review; about 12000 more labelled cards like these may show it",
     )
+
+
+def test_where_even_the_surest_are_too_often_wrong_more_cards_are_not_asked_for() -> None:
+    bad = replace(PLAIN, precision=PrecisionCurve(400, (0.9, 0.5), (100, 400), (20, 100)))
+    note = accept_or_review(bad, VOTE, NEAR, NAMES, precision=0.9).notes[0]
+    assert "all 4 go to review; more cards like these would not show it" in note
+
+
+BOTH = Vote(SHARES[[0, 1, 0]], np.array([[0, 1, 2], [0, 2, 1], [1, 0, 2]]), SHARES[[0, 1, 0]])
+
+
+def test_per_category_each_has_a_threshold_of_its_own() -> None:
+    """Bags need 0.7 for 0.95: 0.8 has it, 0.45 has not. Boots cannot show it, however sure."""
+    decision = accept_or_review(PLAIN, BOTH, NEAR[:3], NAMES, precision=0.95, per="category")
+    assert decision.accepted is not None
+    assert decision.accepted.tolist() == [True, False, False]
+    assert decision.backed_off == [""] * 3
+    assert decision.notes == (
+        "precision 0.95 (with 90% certainty) for each category by itself: accepted 1 of 3 "
+        "(expected acceptance 20%)",
+        "1 of 2 categories cannot show it on their calibration cards; answers that go to review "
+        "for it: 1",
+    )
+
+
+def test_per_category_a_precision_is_kept_like_the_next_higher_one() -> None:
+    for precision, expected in ((0.7, "30%"), (0.85, "30%"), (0.86, "20%"), (0.96, "0%")):
+        decision = accept_or_review(PLAIN, BOTH, NEAR[:3], NAMES, precision, per="category")
+        assert f"(expected acceptance {expected})" in decision.notes[0]
+
+
+def test_per_category_a_listing_that_nobody_voted_on_is_for_review() -> None:
+    nothing = Vote(SHARES[3:], CODES[3:], SHARES[3:])
+    decision = accept_or_review(PLAIN, nothing, NEAR[3:], NAMES, precision=0.95, per="category")
+    assert decision.accepted is not None and decision.accepted.tolist() == [False]
+    assert len(decision.notes) == 1
+
+
+def test_per_category_is_refused_where_it_cannot_be_kept() -> None:
+    """An index of an earlier version would send everything to review without a reason."""
+    check_targets(PLAIN, 0.95, None, "category")
+    with pytest.raises(QueryError, match="a precision is needed"):
+        check_targets(PLAIN, None, 0.5, "category")
+    with pytest.raises(QueryError, match=r"earlier version.*prodcat tune INDEX"):
+        check_targets(replace(PLAIN, categories=None), 0.95, None, "category")
+    with pytest.raises(QueryError, match="per all or per category, not 'shop'"):
+        check_targets(PLAIN, 0.95, None, "shop")
 
 
 def test_plain_labels_are_never_backed_off() -> None:
