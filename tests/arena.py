@@ -65,4 +65,5 @@ def held_out(
     train = split.select(catalogue, "train")
     index = ProductIndex.build(train, encoders=encoders or ENCODERS, projection=projection)
     names = sorted(set(catalogue.values("category")) - {""})
-    return HeldOutSplit.embed(index, split.select(catalogue, "test"), names)
+    groups = split.groups[split.rows(catalogue, "train")]
+    return HeldOutSplit.embed(index, split.select(catalogue, "test"), names, groups)

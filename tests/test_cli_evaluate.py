@@ -8,6 +8,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
+import made
 import pytest
 from command import Outcome, prodcat
 
@@ -57,6 +58,7 @@ def test_everything_is_said_in_tables_and_written_as_json(cards: Path, tmp_path:
         "KNeighborsClassifier",
         "LogisticRegression",
         "LinearSVC",
+        "TF-IDF + LinearSVC",
     ]
     for row in written["rows"]:
         line = next(line for line in done.out.splitlines() if line.strip().startswith(row["name"]))
@@ -93,6 +95,19 @@ def test_a_repeated_split_from_a_file_is_a_wrong_call(cards: Path, tmp_path: Pat
     done = prodcat("evaluate", cards, "--split", tmp_path / "split.csv", "--repeat", "2")
     assert done.code == 2
     assert "leave out --repeat" in done.err
+
+
+def test_a_row_that_is_left_out_is_told(tmp_path: Path) -> None:
+    """A user would look for the usual rival and not know why it is not there."""
+    rows = ["id,image,category"]
+    for number, picture in enumerate(made.draw_pictures(tmp_path) * 6):
+        rows.append(f"p{number:02},{picture},shelf {number % 2}")
+    file = tmp_path / "cards.csv"
+    file.write_text("\n".join(rows), encoding="utf-8")
+    done = prodcat("evaluate", file, "--by", "random", "--projection", "none")
+    assert done.code == 0, done.err
+    assert "note: The row TF-IDF + LinearSVC is left out, because no card has a text." in done.err
+    assert "TF-IDF + LinearSVC" not in done.out
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ import pytest
 from prodcat_index import read_catalogue
 from prodcat_index.cards.card import Catalogue
 from prodcat_index.errors import CatalogueError
+from prodcat_index.evaluation import held_out
 from prodcat_index.evaluation.evaluate import evaluate
 from prodcat_index.evaluation.held_out import TUNED
 from prodcat_index.evaluation.result import Evaluation
@@ -38,6 +39,7 @@ def test_every_row_is_judged_on_all_test_cards() -> None:
         "KNeighborsClassifier",
         "LogisticRegression",
         "LinearSVC",
+        "TF-IDF + LinearSVC",
     ]
     assert {(r.scores[0].cards, r.scores[0].categories) for r in evaluation.rows} == {(18, 3)}
     assert evaluation.counts == [{"train": 54, "test": 18, "categories": 3}]
@@ -64,6 +66,46 @@ def test_the_index_never_sees_a_test_card(monkeypatch: pytest.MonkeyPatch) -> No
         assert not train & set(answers["id"])
         assert set(answers["nearest_id"]) <= train
         assert len(train) + len(answers) == 36
+
+
+def test_the_classifier_of_texts_sees_no_test_card(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The rival would be fitted to the answers, or its variants judge each other."""
+    seen: list[tuple[list[str], list[int]]] = []
+    fit = held_out.classify_texts
+
+    def spy(train: Catalogue, groups: Any, *others: Any) -> Any:
+        seen.append((train.ids, groups.tolist()))
+        return fit(train, groups, *others)
+
+    monkeypatch.setattr(held_out, "classify_texts", spy)
+    rows = arena.shop(24).cards.to_dict(orient="records")
+    for place, row in enumerate(rows):
+        row["group"] = f"twins {place // 24} {place % 12}"
+    evaluation = judge(made.catalogue(rows), baselines=True, repeat=2)
+    group_of = {row["id"]: row["group"] for row in rows}
+    assert len(seen) == 2
+    for number, (ids, groups) in enumerate(seen, start=1):
+        judged = evaluation.cards[evaluation.cards["split"] == number]
+        assert not set(ids) & set(judged["id"])
+        assert len(ids) + len(judged) == len(rows)
+        code_of = {group_of[card]: code for card, code in zip(ids, groups, strict=True)}
+        assert [code_of[group_of[card]] for card in ids] == groups
+        assert len(set(groups)) > 20
+
+
+def test_a_catalogue_without_texts_has_no_classifier_of_texts(pictures: list[Path]) -> None:
+    """The row would be missed, or stand there with nothing behind it."""
+    rows = [
+        made.row(f"p{n:02}", image=str(pictures[n % 8]), category=f"shelf {n % 2}")
+        for n in range(40)
+    ]
+    encoders = {"image": "names"}
+    found = judge(made.catalogue(rows), encoders=encoders, baselines=True, by="random")
+    assert "TF-IDF + LinearSVC" not in [row.name for row in found.rows]
+    assert found.notes == ("The row TF-IDF + LinearSVC is left out, because no card has a text.",)
+    assert found.as_dict()["notes"] == list(found.notes)
+    found = judge(made.catalogue(rows), encoders=encoders, by="random")
+    assert found.notes == ()
 
 
 def test_variants_stay_on_one_side() -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import arena
+import made
 import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
@@ -21,6 +23,8 @@ from prodcat_index.evaluation.held_out import (
     Method,
     list_methods,
 )
+from prodcat_index.evaluation.text_classifier import NO_WORD, TEXT_CLASSIFIER, classify_texts
+from prodcat_index.index.product_index import ProductIndex
 
 ORACLES: dict[str, Any] = {
     "KNeighborsClassifier": KNeighborsClassifier(5),
@@ -88,7 +92,48 @@ def answers_of(held_out: HeldOutSplit, methods: list[Method]) -> dict[str, Answe
 def test_the_rows_are_modalities_votes_and_classifiers_in_this_order() -> None:
     methods = list_methods(["image", "title"], "lda", baselines=True)
     assert [c.name for c in methods][:5] == ["image", "title", EQUAL, PROJECTED, TUNED]
-    assert [c.kind for c in methods] == ["modality"] * 2 + ["vote"] * 3 + ["classifier"] * 3
+    kinds = ["modality"] * 2 + ["vote"] * 3 + ["classifier"] * 3 + ["texts"]
+    assert [c.kind for c in methods] == kinds
+    assert methods[-1].name == "TF-IDF + LinearSVC"
+
+
+def test_pictures_alone_have_no_classifier_on_texts() -> None:
+    """A row of zeros would tell a shop of pictures that texts are worth nothing."""
+    methods = list_methods(["image"], "none", baselines=True)
+    assert [c.kind for c in methods] == ["modality", "vote", *["classifier"] * 3]
+    assert not any(c.kind == "texts" for c in list_methods(["title"], "none", baselines=False))
+
+
+def test_the_row_of_texts_is_the_classifier_of_the_training_cards() -> None:
+    """The rival would be fitted to other cards, or its answers be taken for other categories."""
+    catalogue = arena.shop(24, noise=2)
+    cards = catalogue.cards.assign(title=[f"thing {c}" for c in catalogue.values("category")])
+    cards.loc[1, "category"] = ""
+    catalogue = made.catalogue(cards.to_dict(orient="records"))
+    split, encoders = arena.alternating(catalogue), {"title": "lexical:8", "description": "numbers"}
+    held_out = arena.held_out(catalogue, split, encoders)
+    answer = held_out.answer(Method(TEXT_CLASSIFIER, "texts"), "accuracy", 3)
+    train, groups = held_out.index.parts.catalogue, np.arange(len(catalogue))
+    own = groups[split.rows(catalogue, "train")]
+    found = classify_texts(train, own, held_out.test, seed=3)
+    assert found.scores is not None and answer.outcome.ranked is not None
+    assert answer.outcome.predicted.tolist() == found.scores.argmax(axis=1).tolist()
+    assert np.mean(answer.outcome.predicted == answer.outcome.true) == 1.0
+    best = np.take_along_axis(found.scores, answer.outcome.ranked, axis=1)
+    assert np.all(np.diff(best, axis=1) <= 0)
+    assert answer.settings["C"] == found.settings["C"]
+    assert answer.settings["random_state"] == 3
+    assert answer.outcome.neighbours is answer.shares is None
+
+
+def test_texts_that_teach_nothing_are_answered_with_nothing() -> None:
+    catalogue = arena.shop(6)
+    held_out = arena.held_out(catalogue, arena.alternating(catalogue))
+    cards = held_out.index.parts.catalogue.cards.assign(title="", description="")
+    parts = replace(held_out.index.parts, catalogue=made.catalogue(cards.to_dict("records")))
+    answer = replace(held_out, index=ProductIndex(parts)).classify_texts(0)
+    assert set(answer.outcome.predicted.tolist()) == {-1}
+    assert answer.note == NO_WORD
 
 
 def test_one_modality_is_not_weighed_against_itself() -> None:

@@ -38,6 +38,7 @@ ROWS = (
     row("title", "modality", 0.8, 0.7, 0.85),
     row("tuned", "vote", 0.9, 0.85, 0.95),
     row("LinearSVC", "classifier", 0.88, 0.8, 0.93),
+    row("TF-IDF + LinearSVC", "texts", 0.91, 0.87, 0.94),
 )
 
 
@@ -52,12 +53,21 @@ def test_every_way_has_a_dot_a_whisker_and_its_number() -> None:
         (0.7, 0.85),
         (0.85, 0.95),
         (0.8, 0.93),
+        (0.87, 0.94),
     ]
     dots = [line.get_xdata()[0] for line in axes.lines if len(line.get_xdata())]
-    assert dots == [0.8, 0.9, 0.88]
-    assert texts(axes) == ["0.800", "0.900", "0.880"]
-    assert [label.get_text() for label in axes.get_yticklabels()] == ["title", "tuned", "LinearSVC"]
-    assert len({line.get_marker() for line in axes.lines[:3]}) == 3
+    assert dots == [0.8, 0.9, 0.88, 0.91]
+    assert texts(axes) == ["0.800", "0.900", "0.880", "0.910"]
+    assert [label.get_text() for label in axes.get_yticklabels()] == [row.name for row in ROWS]
+    assert len({line.get_marker() for line in axes.lines[:4]}) == 4
+    assert {row.kind for row in ROWS} == set(figures.KINDS)
+
+
+def test_the_meaning_of_every_colour_lies_on_the_page() -> None:
+    """A reader could not tell what the last colour stands for."""
+    axes, _ = draw(figures.draw_f1, ROWS)
+    page, legend = axes.figure.bbox, axes.get_legend().get_window_extent()
+    assert page.x0 <= legend.x0 and legend.x1 <= page.x1
 
 
 def test_bars_are_the_buckets() -> None:

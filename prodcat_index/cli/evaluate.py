@@ -55,7 +55,8 @@ def evaluate(
 ) -> None:
     """Compare methods on held-out cards.
 
-    They are each modality alone, the index as built, the tuned index, and classifiers.
+    They are each modality alone, the index as built, the tuned index, classifiers on the same
+    embeddings, and TF-IDF with a linear classifier on the texts alone.
     """
     if repeat > 1 and (split or save_split):
         raise typer.BadParameter("--split and --save-split are about one split; leave out --repeat")
@@ -77,7 +78,7 @@ def evaluate(
         projection=projection,
         allow_trained_on=allow_trained_on,
     )
-    note(evaluation.findings)
+    note((*evaluation.findings, *evaluation.notes))
     if save_split:
         evaluation.splits[0].save(save_split)
         typer.echo(f"Wrote {save_split}", err=True)

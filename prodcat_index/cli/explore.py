@@ -114,5 +114,5 @@ def report(
         precision=precision,
         allow_trained_on=allow_trained_on,
     )
-    note(found.evaluation.findings)
+    note((*found.evaluation.findings, *found.evaluation.notes))
     typer.echo(write_report(found, page))

@@ -103,7 +103,7 @@ TestOption = Annotated[float, typer.Option(help="Share of labelled cards in the 
 RepeatOption = Annotated[int, typer.Option(min=1, help="Number of splits to draw.")]
 SeedOption = Annotated[int, typer.Option(min=0, help="Random seed.")]
 BaselinesOption = Annotated[
-    bool, typer.Option(help="Compare with classifiers on the same embeddings.")
+    bool, typer.Option(help="Compare with classifiers, on the same embeddings and on the texts.")
 ]
 ObjectiveOption = Annotated[Objective, typer.Option(help="Measure that tuning maximises.")]
 AllowTrainedOnOption = Annotated[

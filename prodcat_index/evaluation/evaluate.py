@@ -15,7 +15,14 @@ from prodcat_index.cards.splitting import repeated_splits
 from prodcat_index.encoders.embedding import content_digests
 from prodcat_index.encoders.registry import DEFAULT_PRESET, seen_by
 from prodcat_index.errors import CatalogueError
-from prodcat_index.evaluation.held_out import PRECISION, TUNED, HeldOutSplit, Method, list_methods
+from prodcat_index.evaluation.held_out import (
+    PRECISION,
+    TUNED,
+    HeldOutSplit,
+    Method,
+    has_texts,
+    list_methods,
+)
 from prodcat_index.evaluation.result import (
     Evaluation,
     Run,
@@ -24,6 +31,7 @@ from prodcat_index.evaluation.result import (
     score_confidences,
     summarise_rows,
 )
+from prodcat_index.evaluation.text_classifier import TEXT_CLASSIFIER
 from prodcat_index.findings import Finding, name_first
 from prodcat_index.index.build import EncoderChoice
 from prodcat_index.index.learned import ProjectionKind
@@ -33,6 +41,7 @@ from prodcat_index.types import MISSING, Int64Array
 from prodcat_index.voting.breakdown import mean_buckets, size_buckets, worst_confusions
 from prodcat_index.voting.tuning import Objective
 
+NO_TEXTS = f"The row {TEXT_CLASSIFIER} is left out, because no card has a text."
 # Columns of the table of cards that confusions are found by.
 CONFUSED = ("true", "predicted", "id")
 
@@ -56,8 +65,8 @@ def evaluate(
 
     The index, its encoders, its tuning and the classifiers are fitted on the training part only.
     The methods are each modality alone, all modalities with equal weights, the index as built,
-    the tuned index, and classifiers on the same embeddings. A test card that has none of the
-    weighted modalities counts as wrong.
+    the tuned index, classifiers on the same embeddings, and one on the n-grams of the texts. A
+    test card that has none of the weighted modalities counts as wrong.
 
     Parameters
     ----------
@@ -125,8 +134,9 @@ def evaluate(
     runs = []
     for number, (chosen, rows) in enumerate(zip(splits, test_rows, strict=True), start=1):
         train, label = chosen.select(catalogue, "train"), f"split {number} of {len(splits)}"
+        judged, kept = catalogue.select(rows), clusters[chosen.rows(catalogue, "train")]
         # No name is bound to the index, so that two are never in memory at once.
-        held_out = partial(HeldOutSplit.embed, test=catalogue.select(rows), names=names)
+        held_out = partial(HeldOutSplit.embed, test=judged, names=names, groups=kept)
         runs.append(_run(held_out(build(train)), clusters[rows], methods, objective, seed, label))
     cards = card_table(runs, names)
     tuned = [(run.answers[TUNED].outcome, run.training_sizes) for run in runs]
@@ -156,6 +166,7 @@ def evaluate(
         acceptance=score_acceptance(cards, PRECISION),
         cards=cards,
         findings=(*groups.findings, *splits[0].findings, *leaks),
+        notes=(NO_TEXTS,) if baselines and not has_texts(catalogue.modalities) else (),
     )
 
 

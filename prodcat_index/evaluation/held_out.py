@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from prodcat_index.cards.card import Catalogue
+from prodcat_index.cards.card import Catalogue, modality_kind
+from prodcat_index.evaluation.text_classifier import TEXT_CLASSIFIER, classify_texts
 from prodcat_index.index.answers import search_and_vote
 from prodcat_index.index.learned import ProjectionKind
 from prodcat_index.index.parts import equal_weights
@@ -39,7 +40,7 @@ class Method(NamedTuple):
     """A way to categorize, which is a row of the table."""
 
     name: str
-    kind: str  # modality, vote or classifier
+    kind: str  # modality, vote, classifier (on embeddings) or texts (a classifier on n-grams)
 
 
 def list_methods(
@@ -54,7 +55,14 @@ def list_methods(
     methods.append(Method(TUNED, "vote"))
     if baselines:
         methods += [Method(name, "classifier") for name in CLASSIFIERS]
+        if has_texts(modalities):
+            methods.append(Method(TEXT_CLASSIFIER, "texts"))
     return methods
+
+
+def has_texts(modalities: Sequence[str]) -> bool:
+    """Return whether any modality is a text."""
+    return any(modality_kind(modality) == "text" for modality in modalities)
 
 
 @dataclass(frozen=True)
@@ -79,12 +87,15 @@ class HeldOutSplit:
     names: tuple[str, ...]  # the C categories of both parts, sorted
     queries: Sequence[Float32Array]  # one array a block, (n, dim): unit rows, zeros where absent
     present: BoolArray  # (n, blocks)
+    groups: Int64Array  # (N,): training cards that belong together
 
     @classmethod
-    def embed(cls, index: ProductIndex, test: Catalogue, names: Sequence[str]) -> HeldOutSplit:
+    def embed(
+        cls, index: ProductIndex, test: Catalogue, names: Sequence[str], groups: Int64Array
+    ) -> HeldOutSplit:
         """Embed the test cards with the encoders of an index."""
         queries = index.parts.encode(test)
-        return cls(index, test, tuple(names), queries.vectors, queries.present)
+        return cls(index, test, tuple(names), queries.vectors, queries.present, groups)
 
     @cached_property
     def true(self) -> Int64Array:
@@ -112,6 +123,8 @@ class HeldOutSplit:
         index, blocks = self.index, self.index.parts.blocks
         if method.kind == "classifier":
             return self.classify(method.name, seed)
+        if method.kind == "texts":
+            return self.classify_texts(seed)
         if method.kind == "modality":
             own = [block for block in blocks if block.modality == method.name]
             return self.vote({block.name: 1 / len(own) for block in own}, VoteParameters())
@@ -178,10 +191,18 @@ class HeldOutSplit:
         neighbours = codes[model.kneighbors(test)[1]] if hasattr(model, "kneighbors") else None
         shown = {key: value for key, value in model.get_params().items() if key in SHOWN_SETTINGS}
         return Answer(
-            outcome=self.outcome(_rank(model, test), neighbours),
+            outcome=self.outcome(model.classes_[_rank(_decide(model, test))], neighbours),
             settings={"features": FEATURES, **shown},
             note=f"did not converge in {model.max_iter} iterations" if is_unfinished else "",
         )
+
+    def classify_texts(self, seed: int) -> Answer:
+        """Fit a classifier to the texts of the training cards and answer the test cards."""
+        train, label = self.index.parts.catalogue, f"fitting {TEXT_CLASSIFIER}"
+        found = classify_texts(train, self.groups, self.test, seed, label)
+        nothing = np.full((len(self.test), 1), MISSING)
+        ranked = nothing if found.scores is None else _rank(found.scores)
+        return Answer(outcome=self.outcome(ranked), settings=found.settings, note=found.note)
 
     def _codes_of(self, categories: Sequence[str]) -> Int64Array:
         code = {name: place for place, name in enumerate(self.names)}
@@ -201,12 +222,13 @@ def _make_classifier(name: str, seed: int, cards: int) -> Any:
     return classifiers[name]
 
 
-def _rank(model: Any, rows: Float32Array) -> Int64Array:
+def _decide(model: Any, rows: Float32Array) -> Float64Array:
+    """Return the scores of every category: (n, C)."""
     decide = getattr(model, "decision_function", None) or model.predict_proba
-    scores = decide(rows)
-    if scores.ndim == 1:
-        # With two categories, a linear model scores the second one only.
-        scores = np.stack([-scores, scores], axis=1)
-    best = np.argsort(-scores, axis=1, kind="stable")[:, :TOP]
-    ranked: Int64Array = model.classes_[best]
-    return ranked
+    scores: Float64Array = decide(rows)
+    # With two categories, a linear model scores the second one only.
+    return np.stack([-scores, scores], axis=1) if scores.ndim == 1 else scores
+
+
+def _rank(scores: Float64Array) -> Int64Array:
+    return np.argsort(-scores, axis=1, kind="stable")[:, :TOP]

@@ -40,7 +40,7 @@ class Row:
     """The scores of one method."""
 
     name: str
-    kind: str  # modality, vote or classifier
+    kind: str  # modality, vote, classifier or texts
     scores: Sequence[Score]  # one a split, as are the settings
     interval: Interval  # 95 % of the mean weighted F1, by drawing clusters of cards again
     lead: Interval | None  # over the tuned row on the same draws; None for that row itself
@@ -148,6 +148,8 @@ class Evaluation:
         calibrated, ``top5`` and ``top5_shares`` (lists), ``nearest_id``.
     findings
         Problems noticed in the cards while they were split.
+    notes
+        Sentences on rows that were left out.
     """
 
     catalogue: Catalogue
@@ -161,6 +163,7 @@ class Evaluation:
     acceptance: AcceptanceScore | None
     cards: pd.DataFrame
     findings: Sequence[Finding] = ()
+    notes: Sequence[str] = ()
 
     def __repr__(self) -> str:
         """Return the catalogue, the number of splits and methods, and the tuned score."""
@@ -215,6 +218,7 @@ class Evaluation:
             "confidence": [score.as_dict() for score in self.confidence],
             "acceptance": self.acceptance and self.acceptance.as_dict(),
             "cards": self.cards.to_dict(orient="records"),
+            "notes": list(self.notes),
         }
 
 

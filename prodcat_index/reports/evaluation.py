@@ -37,6 +37,7 @@ KINDS = {
     "modality": ("one modality alone", style.BLUE, "o"),
     "vote": ("vote over all modalities", style.VERMILLION, "D"),
     "classifier": ("classifier on the same embeddings", style.GREEN, "s"),
+    "texts": ("classifier on the texts alone", style.PURPLE, "^"),
 }
 CONFIDENCES = {
     "confidence": ("share of the vote", style.ORANGE, "s"),
@@ -74,7 +75,7 @@ def draw_f1(figure: Figure, rows: Sequence[Row]) -> str:
     room = max(high - low, 0.01)
     axes.set(xlim=(low - 0.05 * room, high + 0.15 * room))
     axes.set_xlabel("weighted F1, with the 95 % interval")
-    axes.legend(**style.LEGEND_ABOVE, ncols=3)
+    axes.legend(**style.LEGEND_ABOVE, ncols=2)
     shown = (f"{row.name} {row.weighted_f1:.3f} ({_write_interval(row)})" for row in rows)
     return f"Dots with whiskers: weighted F1 and its 95 % interval. {'; '.join(shown)}."
 

@@ -11,7 +11,9 @@ import typer
 PAGE = Path("docs/benchmarks.md")
 HEADING = "# Benchmarks\n\nMade by `scripts/bench`, never by hand. Trust ratios, not seconds.\n"
 
-PageOption = Annotated[Path, typer.Option("--page", help="Where the results are written.")]
+PageOption = Annotated[
+    Path, typer.Option("--page", "--output", help="Where the results are written.")
+]
 
 
 def write_section(page: Path, title: str, body: str) -> None:
