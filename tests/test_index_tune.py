@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from made import BOOTS, catalogue, change_manifest, row
+from sklearn.metrics import f1_score
 
 from prodcat_index import files
 from prodcat_index.cards.card import Card
@@ -22,8 +23,8 @@ from prodcat_index.index.product_index import ProductIndex
 from prodcat_index.index.search import FlatSearcher
 from prodcat_index.learning import folds as learning_folds
 from prodcat_index.types import Int64Array
-from prodcat_index.voting.pool import Pool
-from prodcat_index.voting.tuning import OBJECTIVES, Objective, Setting
+from prodcat_index.voting.pool import Pool, rank
+from prodcat_index.voting.tuning import OBJECTIVES, Objective, Setting, Step, outcome
 from prodcat_index.voting.vote import VoteParameters
 
 NUMBERS = {"title": "numbers", "description": "numbers"}
@@ -569,6 +570,11 @@ def families(count: int, size: int, **more: str) -> list[dict[str, str]]:
     ]
 
 
+def three_neighbours(search: tuning.Search, starts: Sequence[Setting]) -> Step:
+    """Find that three neighbours are best."""
+    return search.try_all([replace(starts[0], vote=replace(starts[0].vote, k=3))])[0]
+
+
 def test_variants_count_as_one_card_in_a_promised_precision() -> None:
     """Four variants of a product are right or wrong together, and are no four proofs."""
     index = build(families(100, 4), encoders={"title": "lexical:8"})
@@ -584,6 +590,8 @@ def test_no_group_is_both_tuned_on_and_calibrated_on(monkeypatch: pytest.MonkeyP
     pools: list[Pool] = []
     search = tuning.Search
     monkeypatch.setattr(tuning, "Search", lambda pool, o: pools.append(pool) or search(pool, o))
+    monkeypatch.setattr(tuning, "_check", lambda *_: None)
+    monkeypatch.setattr(search, "run", three_neighbours)
     monkeypatch.setattr(tuning, "fit_votes", lambda pool, *_: pools.append(pool))
     assert index.tune().calibration is None
     tuned_on, calibrated_on = (set(pool.true.tolist()) for pool in (pools[0], pools[-1]))
@@ -603,3 +611,42 @@ def test_a_group_is_in_one_fold(
     by_group = queries.fold.reshape(100, 4)
     assert (by_group == by_group[:, :1]).all()
     assert set(queries.fold[queries.rows].tolist()) == set(range(folds))
+
+
+@pytest.mark.parametrize(("values", "is_kept"), [((0.8, 0.9), False), ((0.9, 0.9), True)])
+def test_a_setting_that_does_not_win_on_cards_that_it_was_not_chosen_on_is_not_taken(
+    monkeypatch: pytest.MonkeyPatch, values: tuple[float, float], is_kept: bool
+) -> None:
+    """Tuning would make the answers to new listings worse, and say that it made them better."""
+    index = build(families(100, 4), encoders={"title": "lexical:8"}, weights={"title": 1})
+    monkeypatch.setattr(tuning, "_check", lambda *_: values)
+    monkeypatch.setattr(tuning.Search, "run", three_neighbours)
+    found = index.tune()
+    assert found.check == values
+    assert found.is_better is not is_kept
+    tuned = index.tuned(found).parts
+    assert (tuned.vote == index.parts.vote) is is_kept
+    assert tuned.calibration is not None
+    assert (tuned.calibration.cards == 400) is is_kept
+
+
+def test_the_check_is_on_cards_that_were_not_tuned_on() -> None:
+    index = build(families(100, 4), encoders={"title": "lexical:8"})
+    asked = LeaveOneOut.from_index(index.parts, 400, np.random.default_rng(0))
+    pool = asked.collect([index.parts.weight_vector(None)], 10)
+    unseen = pool.select(np.arange(0, 400, 4))
+    first = Setting(tuple(index.parts.weight_vector(None).tolist()), index.parts.vote)
+    second = replace(first, vote=replace(first.vote, temperature=0.5, k=50))
+    found = tuning._check(unseen, "weighted-f1", first, second)
+    expected = [
+        float(
+            f1_score(
+                unseen.true,
+                outcome(rank(unseen, np.array(s.weights), s.vote.k), unseen.true, s.vote)[0],
+                average="weighted",
+            )
+        )
+        for s in (first, second)
+    ]
+    assert found == pytest.approx(expected)
+    assert tuning._check(pool.select(np.arange(0)), "weighted-f1", first, second) is None

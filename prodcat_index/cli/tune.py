@@ -32,7 +32,8 @@ def tune(
 ) -> None:
     """Tune the weights and the vote of an index.
 
-    They are those that predict the categories of its own cards best. Nothing is rebuilt.
+    They are those that predict the categories of its own cards best, if they do so as well on
+    cards that tuning did not see. Nothing is rebuilt.
     """
     folder = options.choose_index(index, index_option)
     opened = options.open_index(folder)
@@ -42,6 +43,8 @@ def tune(
         return
     tuning = opened.tune(objective=objective, sample=sample, seed=seed)
     opened.tuned(tuning).save_settings(folder)
+    if not tuning.is_better:
+        typer.echo(f"{_no_better(tuning)}; kept as it was.", err=True)
     emit(_rows(tuning, opened.parts.block_names), form)
     if plot is not None:
         from prodcat_index.reports.page import write_file
@@ -49,6 +52,14 @@ def tune(
 
         write_file(plot, draw_tuning(tuning, opened.parts.block_names).content)
         typer.echo(f"Wrote {plot}", err=True)
+
+
+def _no_better(tuning: Tuning) -> str:
+    found = "No setting that was tried is better than that of the index"
+    if tuning.check is None or tuning.check[0] == tuning.check[1]:
+        return found
+    before, best = tuning.check
+    return f"{found}: on cards that tuning did not see, the best has {best:.4f}, not {before:.4f}"
 
 
 def _rows(tuning: Tuning, blocks: list[str]) -> list[dict[str, Any]]:

@@ -404,8 +404,8 @@ class ProductIndex:
 
         Each card's category is predicted from the others, without its variants (same group) and
         cards of the same texts or picture; what was fitted to labels is fitted again without
-        them. Where there are enough cards, the confidence is calibrated on a third of them,
-        groups kept together, that tuning does not see.
+        them. A third of the cards, groups kept together, is not tuned on: unless the best
+        setting is better on these as well, the index's own is kept.
 
         Parameters
         ----------
@@ -415,7 +415,7 @@ class ProductIndex:
         sample
             Largest number of cards that are queries, drawn at random; all are candidates.
         seed
-            Seed of the sample and of the third that calibrates the confidence.
+            Seed of the sample and of the third that is not tuned on.
 
         Returns
         -------

@@ -33,8 +33,10 @@ RECALL_SAMPLE = 500
 ENOUGH_RECALL = 0.99
 # Similarities that differ by no more are equal: the pool is float32, and adds up in its own order.
 SAME_SIMILARITY = 1e-5
-# Part of the queries that tuning does not see: the confidence is calibrated on them.
-CALIBRATION_SHARE = 1 / 3
+# Part of the queries that tuning does not see: the best setting has to win on them as well, and
+# the confidence is calibrated on them.
+UNSEEN_SHARE = 1 / 3
+FEWEST_UNSEEN = 30
 
 
 def tune(
@@ -63,7 +65,13 @@ def tune(
     unique = list(dict.fromkeys(starts))
     whole, recall, search, best = _search(queries, ~held_out, objective, unique, label)
     before, equal = search.try_all(starts[:2])
-    pool, calibrating = search.pool, whole.select(np.flatnonzero(held_out))
+    pool, unseen = search.pool, whole.select(np.flatnonzero(held_out))
+    check = _check(unseen, objective, before.setting, best.setting)
+    if check and check[1] <= check[0]:
+        best = before
+    is_calibrated_on = held_out if len(unseen) >= MINIMUM_CARDS else np.ones_like(held_out)
+    if best.setting == before.setting:
+        is_calibrated_on = np.ones_like(held_out)
     return Tuning(
         objective=objective,
         cards=len(pool),
@@ -75,20 +83,31 @@ def tune(
         path=_path(list(search.steps.values()), best),
         weight_surface=search.try_all(vary_weights(best.setting)),
         vote_surface=search.try_all(vary_vote(best.setting, VOTE_SURFACE)),
+        check=check,
         calibration=fit_votes(
-            calibrating,
+            whole.select(np.flatnonzero(is_calibrated_on)),
             np.array(best.setting.weights),
             best.setting.vote,
             parts.labels.names,
-            groups[held_out],
+            groups[is_calibrated_on],
         ),
     )
 
 
 def _held_out(groups: Int64Array, rng: np.random.Generator) -> BoolArray:
-    """Draw a third of the cards, groups kept together; none where that is too few to calibrate."""
-    drawn: BoolArray = rng.random(int(groups.max()) + 1)[groups] < CALIBRATION_SHARE
-    return drawn if drawn.sum() >= MINIMUM_CARDS else np.zeros_like(drawn)
+    """Draw a third of the cards, groups kept together; none where that is too few to judge by."""
+    drawn: BoolArray = rng.random(int(groups.max()) + 1)[groups] < UNSEEN_SHARE
+    return drawn if drawn.sum() >= FEWEST_UNSEEN else np.zeros_like(drawn)
+
+
+def _check(
+    unseen: Pool, objective: Objective, before: Setting, best: Setting
+) -> tuple[float, float] | None:
+    """Return what two settings are worth on cards that tuning did not see; None without any."""
+    if not len(unseen):
+        return None
+    first, second = Search(unseen, objective).try_all([before, best])
+    return first.value, second.value
 
 
 def _search(

@@ -75,7 +75,10 @@ class Tuning:
     categories
         Number of categories among them.
     before, after
-        The index's setting before and after.
+        The index's setting before and after: the same where nothing better was found.
+    check
+        What the setting before and the best one found are worth on the cards that tuning did not
+        see; None where there are too few of them.
     equal
         Equal weights with the vote of ``before``.
     recall
@@ -87,8 +90,8 @@ class Tuning:
     vote_surface
         The objective over k and temperature, with the rest of ``after``.
     calibration
-        Reliability of the vote of ``after``, learned on cards that tuning did not see; None
-        where there were too few.
+        Reliability of the vote of ``after``, learned on cards that tuning did not see, or on all
+        cards where these are too few or nothing better was found; None where all are too few.
     """
 
     objective: Objective
@@ -101,7 +104,13 @@ class Tuning:
     path: Steps
     weight_surface: Steps
     vote_surface: Steps
+    check: tuple[float, float] | None = None
     calibration: Calibration | None = None
+
+    @property
+    def is_better(self) -> bool:
+        """Whether a better setting than the one before was found."""
+        return self.after.setting != self.before.setting
 
     @property
     def steps(self) -> tuple[Step, ...]:
