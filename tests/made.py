@@ -94,10 +94,11 @@ class Made:
     vectors: Sequence[npt.NDArray[np.float16]]
     present: npt.NDArray[np.bool_]
     order: npt.NDArray[np.int64]
+    is_stored: bool = True
 
     @property
     def space(self) -> SearchSpace:
-        searcher = FlatSearcher.build(self.vectors, self.present)
+        searcher = FlatSearcher.build(self.vectors, self.present) if self.is_stored else None
         return SearchSpace(searcher, self.vectors, self.present, self.order)
 
     def similarities(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from threadpoolctl import threadpool_limits
 
 from prodcat_index.encoders import lexical
-from prodcat_index.encoders.lexical import LexicalEncoder, ngrams
+from prodcat_index.encoders.lexical import HASHED, LexicalEncoder, ngrams
 from prodcat_index.errors import EncoderError
 
 WORDS = (
@@ -84,31 +85,75 @@ def test_a_text_without_a_word_has_no_ngrams(text: str) -> None:
     assert ngrams(text) == []
 
 
-def test_rows_are_those_of_scikit_learn(encoder: LexicalEncoder) -> None:
+def tfidf(encoder: LexicalEncoder, texts: list[str], others: list[str]) -> Any:
+    """Return the rows of scikit-learn over the n-grams that the encoder has chosen."""
+    chosen = json.loads(saved_vocabulary(encoder))
+    vectorizer = TfidfVectorizer(analyzer=ngrams, sublinear_tf=True, vocabulary=chosen)
+    return vectorizer.fit(sorted(texts)).transform(texts + others)
+
+
+def saved_vocabulary(encoder: LexicalEncoder) -> str:
+    with TemporaryDirectory() as folder:
+        encoder.save(Path(folder))
+        return (Path(folder) / "vocabulary.json").read_text(encoding="utf-8")
+
+
+def halves(rows: npt.NDArray[Any]) -> list[npt.NDArray[Any]]:
+    return [half * 2**0.5 for half in np.split(rows, [rows.shape[1] - HASHED], axis=1)]
+
+
+def test_the_first_half_of_a_row_is_that_of_scikit_learn(encoder: LexicalEncoder) -> None:
     """Same geometry as TF-IDF and truncated SVD as everybody knows them, on unseen texts too."""
     texts, unseen = made_texts(), made_texts(10, seed=1)
-    vectorizer = TfidfVectorizer(analyzer=ngrams, sublinear_tf=True)
-    svd = TruncatedSVD(DIM, n_iter=20, random_state=1).fit(vectorizer.fit_transform(sorted(texts)))
-    reference = svd.transform(vectorizer.transform(texts + unseen))
+    rows = tfidf(encoder, texts, unseen)
+    svd = TruncatedSVD(DIM, n_iter=20, random_state=1).fit(rows[: len(texts)])
+    reference = svd.transform(rows)
     reference /= np.linalg.norm(reference, axis=1, keepdims=True)
-    rows = encoder.encode(texts + unseen).vectors
-    np.testing.assert_allclose(cosines(rows), cosines(reference), atol=2e-2)
-    assert np.corrcoef(cosines(rows).ravel(), cosines(reference).ravel())[0, 1] > 0.9999
+    first, _ = halves(encoder.encode(texts + unseen).vectors)
+    np.testing.assert_allclose(cosines(first), cosines(reference), atol=2e-2)
+    assert np.corrcoef(cosines(first).ravel(), cosines(reference).ravel())[0, 1] > 0.9999
 
 
-def test_at_full_rank_rows_keep_the_cosines_of_tfidf() -> None:
-    """Nothing is lost where nothing is cut: here the check is exact."""
+def test_at_full_rank_the_first_half_keeps_the_cosines_of_tfidf() -> None:
+    """Nothing is lost where nothing is cut: here the check is exact but for 16 bits."""
     texts = made_texts(15)
-    tfidf = TfidfVectorizer(analyzer=ngrams, sublinear_tf=True).fit_transform(texts)
-    rows = fitted(texts, 64).encode(texts).vectors
-    np.testing.assert_allclose(cosines(rows), (tfidf @ tfidf.T).toarray(), atol=1e-5)
+    encoder = fitted(texts, 64)
+    rows = tfidf(encoder, texts, [])
+    first, _ = halves(encoder.encode(texts).vectors)
+    np.testing.assert_allclose(cosines(first), (rows @ rows.T).toarray(), atol=2e-3)
+
+
+def test_the_second_half_keeps_the_cosines_of_tfidf_but_for_noise() -> None:
+    """The one word that tells two products apart, which a projection drops, must count."""
+    texts = made_texts(60)
+    encoder = fitted(texts)
+    rows = tfidf(encoder, texts, [])
+    _, second = halves(encoder.encode(texts).vectors)
+    errors = cosines(second) - (rows @ rows.T).toarray()
+    # The standard error is at most the root of 1/128, and it is without bias.
+    assert 0.01 < errors.std() < 0.09
+    assert abs(errors.mean()) < 0.04
+
+
+def test_of_many_n_grams_those_of_one_text_do_not_count_but_for_words(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Half of the n-grams of a large catalogue stand in one card: they are the larger half of an
+    index, and say nothing about any other card. Small catalogues keep them all.
+    """
+    small = json.loads(saved_vocabulary(fitted(["red boots", "red kettle", "blue kettles"])))
+    assert {"red boots", "#boo"} <= set(small)
+    monkeypatch.setattr(lexical, "SMALL_VOCABULARY", 0)
+    known = json.loads(saved_vocabulary(fitted(["red boots", "red kettle", "blue kettles"])))
+    assert {"red", "boots", "kettle", "kettles", "blue", "#kett", "#red"} <= set(known)
+    assert {"red boots", "red kettle", "#boo", "#blue", "#les"} & set(known) == set()
 
 
 def test_rows_have_length_one(encoder: LexicalEncoder) -> None:
     encoded = encoder.encode(made_texts())
     np.testing.assert_allclose(np.linalg.norm(encoded.vectors, axis=1), 1.0, atol=1e-6)
     assert encoded.vectors.dtype == np.float32
-    assert encoded.vectors.shape == (40, DIM)
+    assert encoded.vectors.shape == (40, DIM + HASHED)
     assert encoded.present.all()
 
 
@@ -151,29 +196,31 @@ def test_a_text_that_says_nothing_known_is_absent(encoder: LexicalEncoder, text:
     """Absent is left out of the similarity; a zero row that counts would be far from all."""
     encoded = encoder.encode([text, "red boots"])
     assert encoded.present.tolist() == [False, True]
-    assert encoded.vectors[0].tolist() == [0.0] * DIM
+    assert encoded.vectors[0].tolist() == [0.0] * (DIM + HASHED)
 
 
 def test_no_texts_are_no_rows(encoder: LexicalEncoder) -> None:
     encoded = encoder.encode([])
-    assert encoded.vectors.shape == (0, DIM)
+    assert encoded.vectors.shape == (0, DIM + HASHED)
     assert encoded.present.shape == (0,)
 
 
 def test_a_small_catalogue_gives_fewer_dimensions() -> None:
-    assert fitted(["red boots", "steel kettle"], 256).dim == 2
+    assert fitted(["red boots", "steel kettle"], 256).dim == 2 + HASHED
 
 
 @pytest.mark.filterwarnings("error")
 def test_one_text_is_enough() -> None:
     """Without a warning from the depths of scikit-learn."""
-    assert fitted(["red boots"]).encode(["red boots"]).vectors.tolist() == [[pytest.approx(1.0)]]
+    for text in ("red boots", "a"):
+        rows = fitted([text]).encode([text, text]).vectors
+        assert cosines(rows).ravel().tolist() == pytest.approx([1.0] * 4)
 
 
 def test_directions_of_rounding_noise_are_not_kept() -> None:
     """Three cards over one text span one direction: more would be noise scaled to length 1."""
-    assert fitted(["red red boots boots", "red boots", "boots, RED boots"], 8).dim <= 3
-    assert fitted(["boots", "boots!", "(boots)"], 8).dim == 1
+    assert fitted(["red red boots boots", "red boots", "boots, RED boots"], 8).dim <= 3 + HASHED
+    assert fitted(["boots", "boots!", "(boots)"], 8).dim == 1 + HASHED
 
 
 @pytest.mark.parametrize("texts", [[], [""], ["", "!?", "—"]])
@@ -239,7 +286,9 @@ NESTED = b"[" * 100_000
 
 
 @pytest.mark.parametrize("content", [None, b"", b"\xff\xfe", b"{", b"PK\x03\x04", NESTED])
-@pytest.mark.parametrize("name", ["vocabulary.json", "projection.npy"])
+@pytest.mark.parametrize(
+    "name", ["vocabulary.json", "projection.npy", "columns.npy", "weights.npy"]
+)
 def test_an_unreadable_part_is_refused_in_words(
     folder: Path, name: str, content: bytes | None
 ) -> None:
@@ -278,6 +327,31 @@ def test_a_projection_that_does_not_fit_is_refused(folder: Path) -> None:
     for wrong in (projection[:-1], projection.astype(np.float64), projection[:, 0]):
         write_projection(folder, wrong)
         check_refused(folder)
+
+
+@pytest.mark.parametrize("column", [-1, HASHED])
+def test_an_n_gram_that_is_hashed_beyond_the_row_is_refused(folder: Path, column: int) -> None:
+    """It would be added to another part of the row, or fail with a traceback."""
+    columns = np.load(folder / "columns.npy")
+    columns[3] = column
+    np.save(folder / "columns.npy", columns)
+    check_refused(folder)
+
+
+def test_an_encoder_of_the_formats_before_has_no_second_half(folder: Path) -> None:
+    """An index that was built before must answer as it did."""
+    texts = made_texts(10, seed=8)
+    (folder / "columns.npy").unlink()
+    (folder / "weights.npy").unlink()
+    projection = np.load(folder / "projection.npy").astype(np.float32)
+    np.save(folder / "projection.npy", projection)
+    old = LexicalEncoder.restore(str(DIM), folder)
+    first, _ = halves(fitted(made_texts()).encode(texts).vectors)
+    assert old.dim == DIM
+    np.testing.assert_allclose(old.encode(texts).vectors, first, atol=1e-6)
+    (again := folder / "again").mkdir()
+    old.save(again)
+    assert LexicalEncoder.restore(str(DIM), again).fingerprint == old.fingerprint
 
 
 def test_a_projection_that_is_an_archive_is_refused(folder: Path) -> None:

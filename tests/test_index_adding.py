@@ -79,7 +79,8 @@ def test_a_search_is_brute_force_over_both_in_every_block() -> None:
         for weight, block, vector in zip(weights.values(), blocks, rows, strict=True)
     )
     found = {n.id: n.similarity for n in index.search(query, len(index), weights=weights)}
-    assert found == pytest.approx(dict(zip(index.parts.catalogue.ids, expected, strict=True)))
+    named = dict(zip(index.parts.catalogue.ids, expected, strict=True))
+    assert found == pytest.approx(named, abs=1e-6)
     assert next(iter(found)) == index.parts.catalogue.ids[int(np.argmax(expected))]
 
 

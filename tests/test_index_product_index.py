@@ -429,6 +429,6 @@ def test_a_notebook_shows_the_blocks_of_an_index() -> None:
     assert "ProductIndex: 100 cards, 2 categories" in page
     assert "<script>" not in page and "&lt;script&gt;" in page
     cells = re.findall("<td>(.*?)</td>", page)
-    assert cells[:4] == ["title", "lexical:8", "8", "0.00"]
-    assert cells[-8:-4] == ["scores", "text-scores", "2", "0.25"]
-    assert cells[-4:] == ["learned", "fitted projection", "2", "0.75"]
+    assert cells[:5] == ["title", "lexical:8", "136", "0.00", "0.50"]
+    assert cells[-10:-5] == ["scores", "text-scores", "2", "0.25", "0.00"]
+    assert cells[-5:] == ["learned", "fitted projection", "2", "0.75", "0.00"]

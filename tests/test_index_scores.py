@@ -119,10 +119,18 @@ def test_a_search_ranks_by_the_encoders_blocks_alone() -> None:
         assert index.card(found.id).title == own.title
     plain = ProductIndex.build(shop(), projection="none")
     assert [n.id for n in index.similar("c003")] == [n.id for n in plain.similar("c003")]
-    own_weights = ProductIndex(parts.weighed({"title": 1.0}).indexed())
-    assert own_weights.parts.search_weights["title"] == 1.0
-    by_title = index.similar("c003", weights={"title": 1})
-    assert [n.id for n in own_weights.similar("c003")] == [n.id for n in by_title]
+    voting = ProductIndex(parts.weighed({"title": 1.0}).indexed())
+    assert [n.id for n in voting.similar("c003")] == [n.id for n in index.similar("c003")]
+
+
+def test_a_search_does_not_read_the_text_scores(tmp_path: Path) -> None:
+    """Their n-grams are as large as all the rest that a look-up reads."""
+    loaded = ProductIndex.load(built().save(tmp_path / "i"))
+    assert loaded.parts.scores is not None
+    found = loaded.search(LISTING)
+    assert loaded.parts.scores.slot.encoder is None
+    assert found == built().search(LISTING)
+    assert "scores" in loaded.search(LISTING, weights={"scores": 1})[0].contributions
 
 
 def test_each_card_is_answered_by_scores_that_have_not_seen_it() -> None:

@@ -70,6 +70,30 @@ def check_against_brute_force(
     return found
 
 
+def test_a_made_index_scores_the_rows_as_they_are() -> None:
+    """Its 16 bits are those of the blocks, so it may round no more than sums of float32 do."""
+    rng = np.random.default_rng(11)
+    cards = random_cards(rng, 9000, (40, 1, 7))
+    searcher = FlatSearcher.copy(cards.vectors, cards.present)
+    assert searcher.dim == 64 > 40 + 1 + 7 + 3
+    query = rng.normal(size=(5, 51)).astype(np.float32)
+    query /= np.linalg.norm(query, axis=1, keepdims=True)
+    scores, rows = searcher.faiss_index.search(np.pad(query, ((0, 0), (0, 13))), 9000)
+    fused = np.concatenate([*cards.vectors, ~cards.present], axis=1, dtype=np.float64)
+    exact = np.take_along_axis(query.astype(np.float64) @ fused.T, rows, axis=1)
+    np.testing.assert_allclose(scores, exact, atol=1e-6)
+    one = FlatSearcher.copy([cards.vectors[1]], cards.present[:, 1:2]).faiss_index
+    assert one.ntotal == 9000 and one.sa_code_size() == 2 * 16
+
+
+def test_rows_of_32_bits_keep_them_in_a_made_index() -> None:
+    """The classifier takes rows of any origin; narrow ones are not told apart in 16 bits."""
+    rows = (1 + np.arange(50, dtype=np.float32)[:, None] * 1e-6) * [[0.6, 0.8]]
+    searcher = FlatSearcher.copy([rows.astype(np.float32)], np.ones((50, 1), bool))
+    scores, _ = searcher.faiss_index.search(np.array([[0.6, 0.8, 0]], np.float32), 50)
+    assert len(np.unique(scores)) > 25
+
+
 def everyone(cards: Made) -> Mask:
     return np.ones(len(cards.present), bool)
 
@@ -82,13 +106,17 @@ def everyone(cards: Made) -> Mask:
     weights=st.sampled_from(EXACT_WEIGHTS),
     missing=st.sampled_from([0.0, 0.2, 0.8]),
     share=st.sampled_from([1.0, 0.5, 0.02]),
+    stored=st.booleans(),
 )
 def test_the_same_cards_in_the_same_order_as_brute_force(
-    seed: int, n: int, k: int, weights: list[float], missing: float, share: float
+    seed: int, n: int, k: int, weights: list[float], missing: float, share: float, stored: bool
 ) -> None:
-    """Among 256 possible cards most similarities are tied: the ids must settle every tie."""
+    """Among 256 possible cards most similarities are tied: the ids must settle every tie.
+
+    By the stored index, and by the one of 16 bits that is made where that has other blocks.
+    """
     rng = np.random.default_rng(seed)
-    cards = lattice_cards(rng, n, missing)
+    cards = replace(lattice_cards(rng, n, missing), is_stored=stored)
     present = rng.random((4, 2)) >= missing
     queries = [lattice_rows(rng, present[:, b]) for b in range(2)]
     check_against_brute_force(cards, queries, present, weights, k, rng.random(n) < share)
@@ -357,7 +385,7 @@ def test_few_indexes_of_other_weights_are_kept_in_memory() -> None:
     space.searcher_of([0])
     # The least recently used one made room.
     assert list(space._made) == [(0, 1, 2), (0, 2), (0,)]
-    assert [searcher.dim for searcher in space._made.values()] == [27, 18, 9]
+    assert [searcher.dim for searcher in space._made.values()] == [32, 32, 16]
 
 
 def test_a_searcher_that_may_miss_cards_is_noted() -> None:

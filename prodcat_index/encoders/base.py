@@ -118,6 +118,11 @@ class Encoder(ABC):
         """Length of a row."""
 
     @property
+    def projected_dim(self) -> int | None:
+        """Number of the first columns that a learned projection reads; None for all."""
+        return None
+
+    @property
     @abstractmethod
     def fingerprint(self) -> str:
         """Hex digest of all that decides the rows: weights, preprocessing, fitted parts."""

@@ -1,8 +1,10 @@
 """Character and word n-grams, weighted by rarity, folded into a few hundred dimensions.
 
 Works in any language, needs no download, and is fitted on the catalogue itself: TF-IDF
-(sublinear counts, smoothed idf; Salton and Buckley 1988) followed by latent semantic analysis
-(Deerwester et al. 1990). Only fitting needs scikit-learn; a query needs numpy alone, so that
+(sublinear counts, smoothed idf; Salton and Buckley 1988), of which a row holds two images of equal
+length. The first is latent semantic analysis (Deerwester et al. 1990): what texts are about. The
+second is feature hashing (Weinberger et al. 2009), which keeps the cosines of TF-IDF but for some
+noise: which words they have. Only fitting needs scikit-learn; a query needs numpy alone, so that
 one look-up starts quickly.
 """
 
@@ -14,30 +16,40 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from prodcat_index.encoders.base import Encoded, Encoder, distinct, rows_of, unit_rows
-from prodcat_index.encoders.ngrams import ngrams
+from prodcat_index.encoders.ngrams import chosen_ngrams, ngrams
 from prodcat_index.errors import EncoderError
 from prodcat_index.files import open_array
 from prodcat_index.progress import progress_bar
-from prodcat_index.types import Float32Array, evenly_spaced
+from prodcat_index.types import Float32Array, Float64Array, evenly_spaced
 
 DEFAULT_DIM = 256
+# Columns that n-grams are hashed into. Why so: docs/decisions/encoders.md.
+HASHED = 128
 MAX_DIM = 4096
 # Bounds on memory and time of fitting: the vocabulary, and the texts that it is learned from.
 MAX_FEATURES = 300_000
 MAX_FIT_TEXTS = 50_000
+# Of no more n-grams all are kept. Of more, those of one text take more room than they are worth.
+SMALL_VOCABULARY = 50_000
 # Directions this weak, beside the strongest, are rounding noise.
 RANK_TOLERANCE = 1e-5
 SEED = 0
-# To be raised with every change of `ngrams`: it is a part of the fingerprint.
-ANALYZER_VERSION = "1"
+# Every row of the projection depends on all texts. To read more than these would cost a look-up
+# more memory than the look-up itself; damage is found by the digests of the files.
+FINGERPRINT_ROWS = 1024
+# To be raised with every change of `ngrams` or of the rows: it is a part of the fingerprint.
+# 1: latent semantic analysis alone, in float32.
+ANALYZER_VERSION, FIRST_VERSION = "2", "1"
 
 
 class LexicalEncoder(Encoder):
-    """TF-IDF over n-grams, reduced by a truncated SVD."""
+    """TF-IDF over n-grams, reduced by a truncated SVD and by hashing."""
 
     reads = "text"
     cached = False
@@ -45,12 +57,16 @@ class LexicalEncoder(Encoder):
     def __init__(self, dim: int = DEFAULT_DIM) -> None:
         self.spec = "lexical" if dim == DEFAULT_DIM else f"lexical:{dim}"
         self._dim = dim
+        self._hashed = HASHED  # 0 in encoders of the first version
         self._vocabulary: dict[str, int] = {}
-        self._projection: Float32Array = np.zeros((0, 0), dtype=np.float32)
+        self._projection: npt.NDArray[np.floating] = np.zeros((0, 0), dtype=np.float16)
+        # Of each n-gram: the column that it is added to, and by what weight, of either sign.
+        self._columns = np.zeros(0, dtype=np.int16)
+        self._weights = np.zeros(0, dtype=np.float32)
 
     @classmethod
     def from_spec(cls, argument: str) -> LexicalEncoder:
-        """Make an encoder from ``""`` or the wanted dimension."""
+        """Make an encoder from ``""`` or the wanted dimension of the projection."""
         if not argument:
             return cls()
         if not re.fullmatch("[0-9]{1,4}", argument) or not 1 <= int(argument) <= MAX_DIM:
@@ -63,25 +79,31 @@ class LexicalEncoder(Encoder):
     @property
     def dim(self) -> int:
         """Length of a row."""
+        return self.projected_dim + self._hashed
+
+    @property
+    def projected_dim(self) -> int:
+        """Number of columns without the hashed ones, which are noise to what is learned."""
         return int(self._projection.shape[1])
 
     @property
     def fingerprint(self) -> str:
         """Hex digest of the analyzer's version and the fitted parts."""
-        digest = hashlib.sha256(f"lexical {ANALYZER_VERSION}\n".encode())
+        version = ANALYZER_VERSION if self._hashed else FIRST_VERSION
+        digest = hashlib.sha256(f"lexical {version}\n".encode())
         digest.update("\n".join(self._vocabulary).encode())
-        digest.update(np.ascontiguousarray(self._projection).data)
+        rows = self._projection[: FINGERPRINT_ROWS if self._hashed else None]
+        for array in (rows, self._columns, self._weights):
+            digest.update(np.ascontiguousarray(array).data)
         return digest.hexdigest()
 
     def fit(self, values: Sequence[str]) -> None:
         """Learn the vocabulary, the idf weights and the projection from texts."""
         from sklearn.decomposition import TruncatedSVD
-        from sklearn.feature_extraction.text import TfidfVectorizer
+        from sklearn.feature_extraction.text import CountVectorizer, TfidfTransformer
         from threadpoolctl import threadpool_limits
 
-        vectorizer = TfidfVectorizer(
-            analyzer=ngrams, sublinear_tf=True, max_features=MAX_FEATURES, dtype=np.float32
-        )
+        vectorizer = CountVectorizer(analyzer=ngrams, dtype=np.float32)
         texts = sorted(distinct(values))
         sample = [texts[row] for row in evenly_spaced(len(texts), MAX_FIT_TEXTS)]
         try:
@@ -91,40 +113,60 @@ class LexicalEncoder(Encoder):
                 "The lexical encoder found no word in these texts; "
                 "leave this modality out or give it texts."
             ) from error
-        dim = min(self._dim, *counts.shape)
+        names = vectorizer.get_feature_names_out()
+        kept = np.arange(len(names))
+        if len(names) > SMALL_VOCABULARY:
+            kept = chosen_ngrams(names, np.bincount(counts.indices), MAX_FEATURES)
+        tfidf = TfidfTransformer(sublinear_tf=True)
+        rows = tfidf.fit_transform(counts[:, kept])
         # Several threads sum in another order; and texts that are all alike have no variance to
         # explain, which is no reason to warn.
         with threadpool_limits(limits=1), np.errstate(invalid="ignore"):
-            svd = TruncatedSVD(dim, n_iter=4, random_state=SEED).fit(counts)
-        order = vectorizer.get_feature_names_out()
-        self._vocabulary = {str(ngram): row for row, ngram in enumerate(order)}
+            svd = TruncatedSVD(min(self._dim, *rows.shape), n_iter=4, random_state=SEED)
+            svd.fit(rows)
         held = svd.singular_values_ > RANK_TOLERANCE * svd.singular_values_[0]
-        self._projection = np.ascontiguousarray(
-            svd.components_[held].T * vectorizer.idf_[:, None], dtype=np.float32
-        )
+        self._vocabulary = {str(ngram): row for row, ngram in enumerate(names[kept])}
+        projection = svd.components_[held].T * tfidf.idf_[:, None]
+        self._projection = np.ascontiguousarray(projection, dtype=np.float16)
+        # By chance: n-grams of one word stand side by side, and must not share a column.
+        rng = np.random.default_rng(SEED)
+        self._columns = rng.integers(0, self._hashed, len(kept), dtype=np.int16)
+        self._weights = (tfidf.idf_ * rng.choice([-1.0, 1.0], len(kept))).astype(np.float32)
 
     def encode(self, values: Sequence[str], *, label: str = "") -> Encoded:
         """Embed texts; equal texts are embedded once."""
         texts = distinct(values)
-        rows = np.zeros((len(texts), self.dim), dtype=np.float32)
+        projected = np.zeros((len(texts), self.projected_dim), dtype=np.float32)
+        hashed = np.zeros((len(texts), self._hashed), dtype=np.float32)
         with progress_bar(len(texts), label, "text") as bar:
             for row, text in enumerate(texts):
-                rows[row] = self._project(text)
+                projected[row], hashed[row] = self._halves(text)
                 bar.update()
+        rows = np.concatenate([unit_rows(projected), unit_rows(hashed)], axis=1)
         return Encoded(rows_of(values, texts, unit_rows(rows)))
 
-    def _project(self, text: str) -> Float32Array:
+    def _halves(self, text: str) -> tuple[Float32Array, Float64Array]:
         counts = Counter(self._vocabulary[n] for n in ngrams(text) if n in self._vocabulary)
         features = sorted(counts)
         weights = 1.0 + np.log(np.array([counts[f] for f in features], dtype=np.float32))
-        return np.einsum("f,fd->d", weights, self._projection[features])
+        projection = self._projection[features].astype(np.float32)
+        projected = np.einsum("f,fd->d", weights, projection)
+        if not self._hashed:
+            return projected, np.zeros(0)
+        added = weights * self._weights[features]
+        hashed = np.bincount(self._columns[features], added, minlength=self._hashed)
+        return projected, hashed.astype(np.float64)
 
     def save(self, folder: Path) -> None:
-        """Write the vocabulary (JSON) and the projection (npy)."""
+        """Write the vocabulary (JSON), the projection and what is hashed (npy)."""
         (folder / "vocabulary.json").write_text(
             json.dumps(list(self._vocabulary), ensure_ascii=False), encoding="utf-8"
         )
-        np.save(folder / "projection.npy", self._projection, allow_pickle=False)
+        arrays: dict[str, npt.NDArray[Any]] = {"projection": self._projection}
+        if self._hashed:
+            arrays |= {"columns": self._columns, "weights": self._weights}
+        for name, array in arrays.items():
+            np.save(folder / f"{name}.npy", array, allow_pickle=False)
 
     @classmethod
     def restore(cls, argument: str, folder: Path) -> LexicalEncoder:
@@ -134,8 +176,7 @@ class LexicalEncoder(Encoder):
             names = json.loads((folder / "vocabulary.json").read_text(encoding="utf-8"))
             if not isinstance(names, list):
                 raise ValueError("the vocabulary is not a JSON list")
-            shape = (len(names), None)
-            encoder._projection = open_array(folder / "projection.npy", "float32", shape)
+            encoder._restore_arrays(folder, len(names))
         except (OSError, ValueError, RecursionError) as error:
             raise EncoderError(
                 f"The fitted parts of the lexical encoder in {folder} cannot be read ({error}); "
@@ -143,3 +184,14 @@ class LexicalEncoder(Encoder):
             ) from error
         encoder._vocabulary = {str(name): row for row, name in enumerate(names)}
         return encoder
+
+    def _restore_arrays(self, folder: Path, n: int) -> None:
+        if not (folder / "columns.npy").exists():  # of the first version
+            self._hashed = 0
+            self._projection = open_array(folder / "projection.npy", "float32", (n, None))
+            return
+        self._projection = open_array(folder / "projection.npy", "float16", (n, None))
+        self._columns = open_array(folder / "columns.npy", "int16", (n,))
+        self._weights = open_array(folder / "weights.npy", "float32", (n,))
+        if n and not 0 <= self._columns.min() <= self._columns.max() < self._hashed:
+            raise ValueError("an n-gram is hashed into no column")

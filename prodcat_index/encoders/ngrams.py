@@ -165,11 +165,19 @@ def _choose(texts: Sequence[str]) -> tuple[list[str], Float32Array]:
         counts = counter.fit_transform(sample)
     except ValueError:  # there is no word in any of them
         return [], np.zeros(0, dtype=np.float32)
-    found = np.asarray(counts.sum(axis=0)).ravel()
+    found = np.bincount(counts.indices)
     names = counter.get_feature_names_out()
+    kept = chosen_ngrams(names, found, MAX_FEATURES)
+    idf = np.log((1 + len(sample)) / (1 + found[kept])) + 1
+    return [str(name) for name in names[kept]], idf.astype(np.float32)
+
+
+def chosen_ngrams(names: Sequence[str], found: Int64Array, limit: int) -> Int64Array:
+    """Return the places of the n-grams that count, (n,), at most `limit`, by their texts found.
+
+    What is in one text alone is not worth its room, unless it is a word.
+    """
     is_word = np.array([" " not in name and not name.startswith(RUN) for name in names])
     kept = np.flatnonzero((found > 1) | is_word)
     # The frequent ones where there are too many; a stable sort keeps the choice the same.
-    kept = np.sort(kept[np.argsort(-found[kept], kind="stable")[:MAX_FEATURES]])
-    idf = np.log((1 + len(sample)) / (1 + found[kept])) + 1
-    return [str(name) for name in names[kept]], idf.astype(np.float32)
+    return np.sort(kept[np.argsort(-found[kept], kind="stable")[:limit]])

@@ -53,6 +53,7 @@ class Block:
     vectors: npt.NDArray[np.float16]  # (N, dim): centred unit rows, zeros where absent
     present: BoolArray  # (N,)
     mean: Float32Array  # (dim,): of the rows before centring
+    projected_dim: int | None = None  # the first columns, which a projection reads; None for all
 
     @property
     def dim(self) -> int:
@@ -82,7 +83,8 @@ def build_block(
     mean = training_mean(encoded.vectors, encoded.present & kept)
     vectors, present = centre(encoded.vectors, encoded.present, mean)
     slot = EncoderSlot(encoder.spec, encoder.fingerprint, encoder=encoder)
-    block = Block(name, modality, slot, vectors.astype(np.float16), present, mean)
+    rows = vectors.astype(np.float16)
+    block = Block(name, modality, slot, rows, present, mean, encoder.projected_dim)
     return block, encoded.problems
 
 

@@ -202,12 +202,16 @@ def _has_drifted(block: BlockDrift) -> bool:
 
 def index_card(manifest: Manifest) -> str:
     """Describe an index in Markdown."""
-    rows = [(b.name, b.encoder, b.dim, b.cards, b.weight) for b in manifest.blocks]
+    rows = [(b.name, b.encoder, b.dim, b.cards, b.weight, b.search_weight) for b in manifest.blocks]
     if manifest.learned:
         learned = manifest.learned
         projected = "all of these, projected"
-        rows.append((LEARNED, projected, learned.dim, learned.cards, learned.weight))
-    blocks = "".join(f"| {b} | {e} | {d} | {n} | {weight:.3f} |\n" for b, e, d, n, weight in rows)
+        searched = 0.0 if manifest.search_weights else None
+        rows.append((LEARNED, projected, learned.dim, learned.cards, learned.weight, searched))
+    blocks = "".join(
+        f"| {b} | {e} | {d} | {n} | {voting:.3f} | {'-' if search is None else f'{search:.3f}'} |\n"
+        for b, e, d, n, voting, search in rows
+    )
     tuning = manifest.tuning
     tuned = "Not tuned; `prodcat tune` looks for better weights and a better vote."
     if tuning:
@@ -223,8 +227,8 @@ Version {manifest.version}, written {manifest.created} by \
 
 {manifest.cards} cards, {manifest.labelled} of them labelled, in {manifest.categories} categories.
 {_describe_drift(manifest, manifest.drift) if manifest.drift else ""}
-| block | encoder | dimensions | cards that have it | weight |
-|---|---|---|---|---|
+| block | encoder | dimensions | cards that have it | weight in votes | weight in a search |
+|---|---|---|---|---|---|
 {blocks}
 Vote of the nearest cards: {manifest.vote.describe()}. {tuned}
 Search: FAISS {manifest.search.kind} over {", ".join(manifest.search.blocks)}; \

@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+import numpy.typing as npt
 
 from prodcat_index.encoders.base import unit_rows
 from prodcat_index.errors import QueryError
@@ -109,9 +110,12 @@ def _high_cosine(query: Float32Array, sample: FloatingArray) -> float:
     return float(np.partition(np.vecdot(sample, query), place)[place])
 
 
-def fuse_cards(blocks: Sequence[FloatingArray], present: BoolArray) -> Float32Array:
+def fuse_cards(
+    blocks: Sequence[FloatingArray], present: BoolArray, dtype: npt.DTypeLike = np.float32
+) -> FloatingArray:
     """Concatenate blocks of cards, (n, dim) each, and their absence: (n, sum of dims + B)."""
-    return np.concatenate([*blocks, ~present], axis=1, dtype=np.float32)
+    # Of columns side by side numpy would make columns again.
+    return np.ascontiguousarray(np.concatenate([*blocks, ~present], axis=1, dtype=dtype))
 
 
 def fuse_queries(

@@ -14,6 +14,7 @@ from prodcat_index.learning.head import LinearHead, fit_head
 from prodcat_index.learning.projection import (
     HubnessCorrection,
     Projection,
+    first_columns,
     fit_projection,
     unit_parts,
 )
@@ -105,7 +106,9 @@ def learn(blocks: Sequence[Block], codes: Int64Array) -> LearnedBlock | None:
 def fit_on_cards(blocks: Sequence[Block], codes: Int64Array) -> FittedModel | None:
     """Fit a projection to labelled cards, and a head and a hubness correction to its rows."""
     vectors, present = _arrays(blocks)
-    projection = fit_projection(vectors, present, codes)
+    widths = [block.projected_dim for block in blocks[: len(vectors)]]
+    read = [first_columns(*own).astype(np.float16) for own in zip(vectors, widths, strict=True)]
+    projection = fit_projection(read, present, codes)
     if projection is None:
         return None
     rows, known = projection.project(vectors, present)

@@ -18,7 +18,8 @@ from prodcat_index.voting.tuning import Tuning
 from prodcat_index.voting.vote import StoredVote
 
 # 1: as published first. 2: cards added since the index was built (growth); a linear head and a
-# hubness correction (crowding) beside the projection. 3: a block of text scores.
+# hubness correction (crowding) beside the projection. 3: a block of text scores; weights of the
+# blocks in a search; lexical encoders that hash n-grams beside their projection.
 FORMAT_VERSION = 3
 LEARNED = "learned"
 # The block of text scores: the last one before the learned block.
@@ -53,7 +54,7 @@ class FileRecord:
 
 @dataclass(frozen=True)
 class BlockRecord:
-    """One encoder's block: its weight, its shape and its files."""
+    """One encoder's block: its weights, its shape and its files."""
 
     name: str
     modality: str
@@ -66,6 +67,12 @@ class BlockRecord:
     present: InsidePath
     mean: InsidePath
     fitted: InsidePath  # folder of the fitted encoder
+    projected_dim: Dimension | None = None  # columns that a projection reads; None for all
+    search_weight: Weight | None = None  # None in formats 1 and 2
+
+    def __post_init__(self) -> None:
+        if (self.projected_dim or 0) > self.dim:
+            raise ValueError("more columns are projected than there are")
 
 
 @dataclass(frozen=True)
@@ -190,6 +197,12 @@ class Manifest:
         """Weight of every block, the learned one last."""
         learned = {LEARNED: self.learned.weight} if self.learned else {}
         return {block.name: block.weight for block in self.blocks} | learned
+
+    @property
+    def search_weights(self) -> dict[str, float]:
+        """Weight of every encoder's block in a search; empty where none were chosen."""
+        chosen = {b.name: b.search_weight for b in self.blocks if b.name != SCORES}
+        return {name: weight for name, weight in chosen.items() if weight is not None}
 
     def _check_search(self) -> None:
         dims, searched = self.dims, self.search.blocks

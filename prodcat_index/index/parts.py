@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import NamedTuple
 
@@ -70,7 +70,7 @@ class IndexParts:
 
     catalogue: Catalogue
     blocks: Sequence[Block]
-    weights: Mapping[str, float]  # of all blocks by name, summing to 1
+    weights: Mapping[str, float]  # of all blocks by name in votes, summing to 1
     vote: VoteParameters
     searcher: FlatSearcher | None = None  # None before it is built
     covered: Sequence[str] = ()  # names of the blocks that the searcher is made of
@@ -78,6 +78,8 @@ class IndexParts:
     tuning: Tuning | None = None  # None where weights and vote were given
     calibration: Calibration | None = None
     drift: DriftRecord | None = None  # None where no card was added since the index was built
+    # Of the encoders' blocks in a search; empty in indexes of earlier formats.
+    chosen_search_weights: Mapping[str, float] = field(default_factory=dict)
     opened: Manifest | None = None  # of the folder that the parts, or their origin, were read from
 
     @cached_property
@@ -140,7 +142,12 @@ class IndexParts:
 
     @property
     def search_weights(self) -> Mapping[str, float]:
-        """Weights that find similar products: the own ones unless they weigh what is fitted."""
+        """Weights that find similar products.
+
+        Where none were chosen, those of votes, unless they weigh what is fitted to labels.
+        """
+        if self.chosen_search_weights:
+            return self.chosen_search_weights
         fitted = sum(self.weights.get(name, 0.0) for name in (LEARNED, SCORES))
         if fitted == 0.0:
             return self.weights
@@ -216,10 +223,10 @@ class IndexParts:
         searcher = FlatSearcher.build([block.vectors for block in chosen], present)
         return replace(self, searcher=searcher, covered=tuple(weighed))
 
-    def encode(self, listings: Listings) -> Queries:
-        """Embed listings in all blocks."""
-        vectors, present = encode_listings(self.blocks, listings)
-        texts = listing_values(listings, SCORES) if self.scores else ()
+    def encode(self, listings: Listings, *, scored: bool = True) -> Queries:
+        """Embed listings in all blocks; as absent in the text scores if they are not `scored`."""
+        vectors, present = encode_listings(self.blocks, listings, () if scored else (SCORES,))
+        texts = listing_values(listings, SCORES) if self.scores and scored else ()
         return self.with_learned(vectors, present)._replace(texts=texts)
 
     def with_learned(self, vectors: Sequence[Float32Array], present: BoolArray) -> Queries:
@@ -282,12 +289,18 @@ def check_comparable(parts: IndexParts, listings: Listings) -> None:
 
 
 def encode_listings(
-    blocks: Sequence[Block], listings: Listings
+    blocks: Sequence[Block], listings: Listings, skipped: Sequence[str] = ()
 ) -> tuple[list[Float32Array], BoolArray]:
-    """Embed listings as the cards of an index were: arrays of (n, dim), and present, (n, B)."""
-    label = "embedding {}" if len(listings) > 1 else ""
+    """Embed listings as the cards of an index were: arrays of (n, dim), and present, (n, B).
+
+    They lack the blocks that are skipped.
+    """
+    label, nothing = "embedding {}" if len(listings) > 1 else "", [""] * len(listings)
     encoded = [
-        block.encode_queries(listing_values(listings, block.modality), label.format(block.name))
+        block.encode_queries(
+            nothing if block.name in skipped else listing_values(listings, block.modality),
+            label.format(block.name),
+        )
         for block in blocks
     ]
     return [e.vectors for e in encoded], np.stack([e.present for e in encoded], axis=1)

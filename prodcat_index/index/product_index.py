@@ -19,8 +19,10 @@ from prodcat_index.index.answers import Answers, LazyAnswers, find_reasons, sear
 from prodcat_index.index.build import EncoderChoice, build_parts
 from prodcat_index.index.calibrate import calibrate
 from prodcat_index.index.learned import ProjectionKind
+from prodcat_index.index.manifest import SCORES
 from prodcat_index.index.parts import IndexParts, Listings, Queries, check_comparable
 from prodcat_index.index.search import find_neighbours
+from prodcat_index.index.search_weights import choose_search_weights
 from prodcat_index.index.storage import load_parts, save_next, save_parts, save_settings
 from prodcat_index.index.tune import SAMPLE, tune
 from prodcat_index.types import BoolArray
@@ -76,13 +78,15 @@ class ProductIndex:
         """Return the same with a table of the blocks, for notebooks."""
         import pandas as pd
 
-        specs = [block.slot.spec for block in self.parts.blocks]
+        parts, searched = self.parts, self.parts.search_weights
+        specs = [block.slot.spec for block in parts.blocks]
         table = pd.DataFrame(
             {
-                "block": self.parts.block_names,
-                "encoder": specs + ["fitted projection"] * (self.parts.learned is not None),
-                "dimensions": [block.dim for block in self.parts.all_blocks],
-                "weight": [self.parts.weights[name] for name in self.parts.block_names],
+                "block": parts.block_names,
+                "encoder": specs + ["fitted projection"] * (parts.learned is not None),
+                "dimensions": [block.dim for block in parts.all_blocks],
+                "weight in votes": [parts.weights[name] for name in parts.block_names],
+                "weight in a search": [searched.get(name, 0.0) for name in parts.block_names],
             }
         )
         shown = table.to_html(index=False, float_format="%.2f")
@@ -144,6 +148,8 @@ class ProductIndex:
             parts = parts.weighed(dict(zip(parts.block_names, vector.tolist(), strict=True)))
         if parts.learned:
             parts = calibrate(parts, choose=weights is None and vote_parameters is None)
+        if weights is None:
+            parts = replace(parts, chosen_search_weights=choose_search_weights(parts))
         return cls(parts.indexed(), findings)
 
     def save(self, folder: str | Path) -> Path:
@@ -254,8 +260,9 @@ class ProductIndex:
         k
             Number of neighbours.
         weights
-            Modality or block -> weight. By default every modality counts the same: the blocks
-            that are fitted to labels tell categories apart, not products.
+            Modality or block -> weight. By default those of the index for a search, in which
+            the blocks that are fitted to labels count nothing: they tell categories apart, not
+            products.
 
         Returns
         -------
@@ -271,7 +278,9 @@ class ProductIndex:
         check_k(k)
         card = Card(title=query) if isinstance(query, str) else query
         check_comparable(self.parts, [card])
-        queries = self.parts.encode([card])
+        weights = self.parts.search_weights if weights is None else weights
+        # To read the n-grams of the text scores may take longer than all the rest.
+        queries = self.parts.encode([card], scored=weights.get(SCORES, 0.0) > 0)
         return self._nearest(queries, k, weights)
 
     def similar(
@@ -301,6 +310,7 @@ class ProductIndex:
         vectors = [block.vectors[[row]].astype(np.float32) for block in blocks]
         queries = self.parts.with_learned(vectors, np.array([[b.present[row] for b in blocks]]))
         others = np.arange(len(self)) != row
+        weights = self.parts.search_weights if weights is None else weights
         return self._nearest(queries, k, weights, others, f"The card {card_id!r}")
 
     def card(self, card_id: str) -> Card:
@@ -529,13 +539,12 @@ class ProductIndex:
         self,
         queries: Queries,
         k: int,
-        weights: Weights | None,
+        weights: Weights,
         eligible: BoolArray | None = None,
         what: str = "This query",
     ) -> list[Neighbour]:
         """Return the neighbours of the only query, which is called `what` in an error."""
         parts, k = self.parts, min(k, len(self))
-        weights = parts.search_weights if weights is None else weights
         # Blocks that the query lacks need no searcher; their weights would be shared out anyway.
         vector = np.where(queries.present.any(axis=0), parts.weight_vector(weights), 0.0)
         found = find_neighbours(parts.space, queries.vectors, queries.present, vector, k, eligible)

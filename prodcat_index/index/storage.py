@@ -62,7 +62,7 @@ def save_parts(parts: IndexParts, folder: Path, check: Callable[[], object] = la
     assert searcher is not None, "indexed parts have a searcher"
     with next_version(folder, check) as (number, data):
         blocks = tuple(
-            _write_block(block, parts.weights[block.name], folder, data, place)
+            _write_block(block, parts, folder, data, place)
             for place, block in enumerate(parts.blocks)
         )
         learned = None
@@ -118,13 +118,17 @@ def save_settings(parts: IndexParts, folder: Path) -> None:
     with files.exclusive_folder(folder, "index", IndexFolderError):
         manifest = _check_same(folder, parts)
         learned = manifest.learned and replace(manifest.learned, weight=parts.weights[LEARNED])
-        blocks = tuple(replace(b, weight=parts.weights[b.name]) for b in manifest.blocks)
+        blocks = tuple(replace(b, **_weights(parts, b.name)) for b in manifest.blocks)
         manifest = replace(manifest, blocks=blocks, learned=learned, **_settings(parts))
         write_manifest(folder, manifest)
 
 
 def _settings(parts: IndexParts) -> dict[str, Any]:
     return {name: getattr(parts, name) for name in ("vote", "tuning", "calibration", "drift")}
+
+
+def _weights(parts: IndexParts, block: str) -> dict[str, Any]:
+    return {"weight": parts.weights[block], "search_weight": parts.search_weights.get(block, 0.0)}
 
 
 def _check_same(folder: Path, parts: IndexParts) -> Manifest:
@@ -159,6 +163,7 @@ def _open(folder: Path, manifest: Manifest, image_root: Path) -> IndexParts:
         blocks=[_read_block(folder, record, manifest.cards) for record in manifest.blocks],
         learned=_read_learned(folder, learned, manifest) if learned else None,
         weights=manifest.weights,
+        chosen_search_weights=manifest.search_weights,
         vote=manifest.vote,
         searcher=FlatSearcher.open(path, manifest.search.dim, manifest.cards),
         covered=manifest.search.blocks,
@@ -217,10 +222,11 @@ def _read_cards(folder: Path, manifest: Manifest, image_root: Path) -> Catalogue
 
 
 def _picture_path(image_root: Path, picture: str) -> str:
-    path = os.path.normpath(image_root / picture)
     # A relative root, such as none, would make the reader's own folder the root.
-    is_inside = image_root.is_absolute() and Path(path).is_relative_to(image_root)
-    return path if picture and is_inside else ""
+    if not picture or not image_root.is_absolute():
+        return ""
+    path = os.path.normpath(image_root / picture)
+    return path if Path(path).is_relative_to(image_root) else ""
 
 
 def _save_arrays(
@@ -232,7 +238,9 @@ def _save_arrays(
     return {name: f"{prefix}{name}.npy" for name in arrays}
 
 
-def _write_block(block: Block, weight: float, folder: Path, data: str, place: int) -> BlockRecord:
+def _write_block(
+    block: Block, parts: IndexParts, folder: Path, data: str, place: int
+) -> BlockRecord:
     # A block may be named after a spec, with slashes.
     stem = f"{place}-" + re.sub(r"[^\w.-]+", "_", block.name)[:80]
     fitted = f"{data}/encoders/{stem}"
@@ -247,7 +255,8 @@ def _write_block(block: Block, weight: float, folder: Path, data: str, place: in
         fingerprint=block.slot.fingerprint,
         dim=block.dim,
         cards=int(block.present.sum()),
-        weight=weight,
+        projected_dim=block.projected_dim,
+        **_weights(parts, block.name),
         vectors=paths["f16"],
         present=paths["present"],
         mean=paths["mean"],
@@ -263,6 +272,7 @@ def _read_block(folder: Path, record: BlockRecord, n: int) -> Block:
         vectors=files.read_array(folder / record.vectors, "float16", (n, record.dim)),
         present=files.read_array(folder / record.present, "bool", (n,)),
         mean=files.read_array(folder / record.mean, "float32", (record.dim,)),
+        projected_dim=record.projected_dim,
     )
 
 
@@ -295,7 +305,10 @@ def _write_learned(learned: LearnedBlock, weight: float, folder: Path, data: str
 
 
 def _read_learned(folder: Path, record: LearnedRecord, manifest: Manifest) -> LearnedBlock:
-    n, dims = manifest.cards, [b.dim for b in manifest.blocks if b.name != SCORES]
+    n, dims = (
+        manifest.cards,
+        [b.projected_dim or b.dim for b in manifest.blocks if b.name != SCORES],
+    )
     # A row of the learned block ends in the hubness of its card, which nothing is projected into.
     dim = record.dim - (record.hubness is not None)
     matrix = files.read_array(folder / record.matrix, "float32", (sum(dims), dim))

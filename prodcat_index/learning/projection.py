@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from prodcat_index.encoders.base import unit_rows
 from prodcat_index.types import (
     BoolArray,
     Float32Array,
@@ -44,8 +45,8 @@ HUBNESS_ROWS_AT_ONCE = 1024
 class Projection:
     """A linear map that separates the categories, with one part for each of B blocks."""
 
-    matrices: Sequence[Float32Array]  # B arrays of shape (dim of the block, d)
-    offsets: Sequence[Float32Array]  # B arrays of shape (dim of the block,): the mean rows
+    matrices: Sequence[Float32Array]  # B arrays of shape (columns read of the block, d)
+    offsets: Sequence[Float32Array]  # B arrays of the same columns: the mean rows
 
     @property
     def dim(self) -> int:
@@ -55,14 +56,17 @@ class Projection:
     def parts(self, blocks: Sequence[FloatingArray], present: BoolArray) -> list[Float32Array]:
         """Return what each block adds to a projected row before it is scaled: B arrays (n, d).
 
-        `blocks` are B arrays of centred unit rows, (n, dim of the block); `present` is (n, B).
+        `blocks` are B arrays of centred unit rows, (n, dim of the block), of which the first
+        columns are read, as many as the projection has; `present` is (n, B).
         """
         # Rows in float32 take more room than what they are projected to: few are made at a time.
         return [
             np.concatenate(
                 [
                     np.where(
-                        present[p, b, None], (rows[p].astype(np.float32) - offset) @ matrix, 0.0
+                        present[p, b, None],
+                        (first_columns(rows[p], len(offset)) - offset) @ matrix,
+                        0.0,
                     )
                     for p in chunks(len(rows), ROWS_AT_ONCE)
                 ]
@@ -82,6 +86,12 @@ class Projection:
         ]
         projected: Float32Array = np.concatenate(rows).astype(np.float32)
         return projected, np.any(projected != 0, axis=1)
+
+
+def first_columns(rows: FloatingArray, width: int | None) -> Float32Array:
+    """Return the first columns of rows, scaled to unit length; all of them as they are."""
+    part = rows[:, :width].astype(np.float32)
+    return part if part.shape == rows.shape else unit_rows(part)
 
 
 def unit_parts(parts: Sequence[Float32Array]) -> list[Float32Array]:
