@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from prodcat_index.reports.sheet import draw_sheet as draw_sheet
     from prodcat_index.voting.metrics import Score as Score
     from prodcat_index.voting.prediction import Explanation as Explanation
+    from prodcat_index.voting.prediction import Familiarity as Familiarity
     from prodcat_index.voting.prediction import Neighbour as Neighbour
     from prodcat_index.voting.prediction import Prediction as Prediction
     from prodcat_index.voting.prediction import Predictions as Predictions
@@ -68,7 +69,7 @@ _PUBLIC = {
     "encoders.cache": ("EmbeddingCache",),
     "encoders.registry": ("list_encoders", "make_encoder"),
     "voting.metrics": ("Score",),
-    "voting.prediction": ("Explanation", "Neighbour", "Prediction", "Predictions"),
+    "voting.prediction": ("Explanation", "Familiarity", "Neighbour", "Prediction", "Predictions"),
     "voting.tuning": ("Tuning",),
     "voting.vote": ("VoteParameters",),
     "learning.finetune": ("Finetuned", "FinetuneSettings", "finetune"),

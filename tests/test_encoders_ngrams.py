@@ -49,14 +49,21 @@ def test_values_are_those_of_scikit_learn_for_each_part() -> None:
         columns = [
             place for place, name in enumerate(vectorizer.vocabularies["title"]) if keep(name)
         ]
+        # What is not known counts as the rarest of what is known, in the length of a row alone.
+        names = [vectorizer.vocabularies["title"][place] for place in columns]
+        every = {n for text in texts for n in ngrams(text) if keep(n)}
+        unknown = sorted(every - set(names))
         oracle = TfidfVectorizer(
             analyzer=lambda text, keep=keep: [n for n in ngrams(text) if keep(n)],
-            vocabulary=[vectorizer.vocabularies["title"][place] for place in columns],
+            vocabulary=[*names, *unknown],
             sublinear_tf=True,
         ).fit(texts)
-        np.testing.assert_allclose(
-            found[:, columns], oracle.transform(TEXTS).toarray(), rtol=1e-5, atol=1e-7
+        oracle.idf_ = np.where(
+            np.arange(len(oracle.idf_)) < len(names), oracle.idf_, vectorizer._idf.max()
         )
+        expected = oracle.transform(TEXTS).toarray()[:, : len(names)]
+        np.testing.assert_allclose(found[:, columns], expected, rtol=1e-5, atol=1e-7)
+        assert len(unknown) > 0 or not keep("#a")
 
 
 def test_a_word_counts_from_one_text_on_and_other_n_grams_from_two() -> None:
@@ -95,6 +102,20 @@ def test_the_known_share_of_a_text_tells_foreign_texts() -> None:
     assert vectorizer.known_share({"title": "red boots"}) > 0.6
     assert vectorizer.known_share({"title": "zzzzqqqq"}) == 0.0
     assert vectorizer.known_share({"title": ""}) == 0.0
+
+
+def test_the_known_share_is_that_of_squared_weights() -> None:
+    """Worked by hand: of two equally rare words one is known; of the runs none is.
+
+    A foreign text of frequent runs such as " a" would look half known.
+    """
+    vectorizer = fit(["ab", "cd"])
+    assert vectorizer.vocabularies["title"] == ["ab", "cd"]
+    # Words: ab known, zz and the pair not. Runs: all twelve are unknown.
+    assert vectorizer.known_share({"title": "ab zz"}) == pytest.approx((1 / 3 + 0) / 2)
+    rows = vectorizer.transform(titles("ab zz", "ab"))
+    assert rows.known.tolist() == pytest.approx([1 / 6, 1 / 2])
+    assert dense(rows)[:, 0].tolist() == pytest.approx([3**-0.5, 1.0])
 
 
 def test_a_saved_vectorizer_gives_the_same_rows(tmp_path: Path) -> None:

@@ -66,7 +66,8 @@ def test_the_head_is_the_mean_of_both_in_proportion_to_the_weight_of_both_blocks
     assert parts.learned is not None and parts.learned.model.head is not None
     head = parts.learned.model.head
     learned = np.exp(head.log_probabilities(queries.vectors[-1][:, :-1], len(THINGS))[0])
-    probable = (queries.vectors[-2][0].astype(np.float64) ** 2 + learned) / 2
+    text = queries.vectors[-2][0].astype(np.float64) ** 2
+    probable = (text / text.sum() + learned) / 2
     counts = dict(zip(parts.catalogue.ids, np.exp(parts.log_reliability), strict=True))
     found = built().search(LISTING, VOTE.k, weights=weights)
     votes = dict.fromkeys(THINGS, 0.0)

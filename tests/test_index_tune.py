@@ -592,7 +592,7 @@ def test_no_group_is_both_tuned_on_and_calibrated_on(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(tuning, "Search", lambda pool, o: pools.append(pool) or search(pool, o))
     monkeypatch.setattr(tuning, "_check", lambda *_: None)
     monkeypatch.setattr(search, "run", three_neighbours)
-    monkeypatch.setattr(tuning, "fit_votes", lambda pool, *_: pools.append(pool))
+    monkeypatch.setattr(tuning, "fit_votes", lambda _, pool, *__: pools.append(pool))
     assert index.tune().calibration is None
     tuned_on, calibrated_on = (set(pool.true.tolist()) for pool in (pools[0], pools[-1]))
     assert len(pools[0]) + len(pools[-1]) == 400

@@ -16,6 +16,7 @@ from prodcat_index.learning import one_vs_rest, text_scores
 from prodcat_index.learning.text_scores import (
     TextScoresEncoder,
     fit_text_scores,
+    largest_score,
     log_probabilities,
     out_of_fold_probabilities,
     take,
@@ -115,17 +116,75 @@ def test_out_of_fold_scores_have_not_seen_the_group() -> None:
     assert np.mean(by_group.argmax(axis=1) == codes) < 0.65
 
 
-def test_probabilities_sum_to_one_or_to_nothing(cards: tuple[list[str], np.ndarray]) -> None:
+def test_what_probabilities_lack_to_one_belongs_to_none_of_the_categories(
+    cards: tuple[list[str], np.ndarray],
+) -> None:
+    """A listing that no category claims would look as sure as one that a category does."""
     texts, codes = cards
     vectorizer, rows = fit(texts)
     model = fit_text_scores(rows, codes + 1)
     assert model is not None
-    asked = vectorizer.transform(titles(["leather boot", "", "qqqq"]))
+    asked = vectorizer.transform(titles(["leather boot", "", "qqqq", "leather qqqqwwww zzzzxxxx"]))
     proba = model.probabilities(asked)
-    np.testing.assert_allclose(proba.sum(axis=1), [1, 0, 0], atol=1e-6)
     assert model.categories[proba[0].argmax()] == 1
-    sharpened = np.exp(text_scores.SHARPNESS * model.decision(asked)[0].astype(np.float64))
-    np.testing.assert_allclose(proba[0], sharpened / sharpened.sum(), atol=1e-6)
+    assert not proba[1:3].any()
+    known = asked.known[[0, 3]]
+    assert known[0] > text_scores.USUAL_SHARE > known[1] > text_scores.LEAST_SHARE
+    none = [0.0, np.log(text_scores.USUAL_SHARE / known[1])]
+    for row, score in zip((0, 3), none, strict=True):
+        every = np.append(model.decision(asked)[row].astype(np.float64), score)
+        sharpened = np.exp(text_scores.SHARPNESS * every)
+        np.testing.assert_allclose(proba[row], (sharpened / sharpened.sum())[:-1], atol=1e-6)
+
+
+def test_the_largest_score_can_be_read_from_a_stored_row(
+    cards: tuple[list[str], np.ndarray],
+) -> None:
+    """What speaks for a known category would be lost with the softmax."""
+    texts, codes = cards
+    vectorizer, rows = fit(texts)
+    model = fit_text_scores(rows, codes)
+    assert model is not None
+    asked = vectorizer.transform(titles([*texts[:20], "leather qqqqwwww zzzzxxxx"]))
+    none = np.log(np.maximum(text_scores.USUAL_SHARE / asked.known, 1.0))
+    stored = np.sqrt(model.probabilities(asked)).astype(np.float16)
+    expected = model.decision(asked).max(axis=1) - none
+    np.testing.assert_allclose(largest_score(stored), expected, atol=0.02)
+    assert largest_score(np.zeros((1, 3), dtype=np.float16))[0] < expected.min() - 2
+
+
+def test_what_only_a_card_itself_has_is_not_known_of_it() -> None:
+    """Indexed cards would look more familiar than new ones, and new ones never good enough."""
+    # The runs of characters are in one text only, and so not in the vocabulary: half is known.
+    texts = ["boot", "boot", "mug", "mug"]
+    _, rows = fit(texts)
+    assert rows.known.tolist() == pytest.approx([0.5] * 4)
+    seen = text_scores._known_to(take(rows, np.array([1, 2])), take(rows, np.array([0])))
+    assert seen.known.tolist() == pytest.approx([0.5, 0.0])
+    np.testing.assert_array_equal(seen.values, take(rows, np.array([1, 2])).values)
+
+
+def test_hidden_categories_have_no_part_in_the_rows_without_them(
+    cards: tuple[list[str], np.ndarray], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Unseen categories would look like those that machines learned to reject, and never fool."""
+    monkeypatch.setattr(text_scores, "USUAL_SHARE", 1.0)  # what is known counts in every row
+    texts, codes = cards
+    encoder, _ = fitted(cards)
+    columns = np.array([encoder.categories.index(["boots", "mugs", "lamps"][c]) for c in codes])
+    hidden, chosen = codes == 2, np.flatnonzero(codes == 2)[:7]
+    found = encoder.rows_without(values(texts), columns, hidden, chosen)
+    assert found.shape == (7, 3)
+    assert not found[:, encoder.categories.index("lamps")].any()
+    # The same as if the catalogue had never had them.
+    rest = np.where(hidden, MISSING, columns)
+    rows = encoder.vectorizer.transform(titles(texts))
+    model = fit_text_scores(rows, rest)
+    assert model is not None
+    seen = text_scores._known_to(take(rows, chosen), take(rows, np.flatnonzero(~hidden)))
+    np.testing.assert_allclose(
+        found[:, model.categories] ** 2, model.probabilities(seen), atol=1e-6
+    )
 
 
 def test_taken_rows_are_the_rows(cards: tuple[list[str], np.ndarray]) -> None:
@@ -136,6 +195,7 @@ def test_taken_rows_are_the_rows(cards: tuple[list[str], np.ndarray]) -> None:
         own, its = slice(*some.starts[new : new + 2]), slice(*rows.starts[old : old + 2])
         np.testing.assert_array_equal(some.features[own], rows.features[its])
         np.testing.assert_array_equal(some.values[own], rows.values[its])
+    np.testing.assert_array_equal(some.known, rows.known[[5, 0, 5]])
 
 
 def test_log_probabilities_are_of_the_categories_asked_for() -> None:
@@ -167,7 +227,8 @@ def test_the_encoder_embeds_texts_as_square_roots_of_probabilities(
     encoder, _ = fitted(cards)
     assert (encoder.categories, encoder.dim) == (["boots", "lamps", "mugs"], 3)
     rows = encoder.encode(values(["leather boot", "glass mug", "", "qqqq"])).vectors
-    np.testing.assert_allclose(np.sum(rows**2, axis=1), [1, 1, 0, 0], atol=1e-6)
+    # What is clear is of none of the categories with a probability of nearly 0.
+    np.testing.assert_allclose(np.sum(rows**2, axis=1), [1, 1, 0, 0], atol=1e-4)
     assert [encoder.categories[place] for place in rows[:2].argmax(axis=1)] == ["boots", "mugs"]
 
 

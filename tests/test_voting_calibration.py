@@ -15,7 +15,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
-from prodcat_index.voting.calibration import Calibration, ProbabilityModel, fit_calibration
+from prodcat_index.voting.calibration import (
+    LEAST_CONFIDENCE,
+    Calibration,
+    ProbabilityModel,
+    fit_calibration,
+)
+from prodcat_index.voting.evidence import Evidence, EvidenceModel
 from prodcat_index.voting.metrics import score_confidence
 from prodcat_index.voting.vote import Vote
 
@@ -275,3 +281,50 @@ def test_applying_a_calibration_needs_numpy_alone() -> None:
         cwd=Path(__file__).parent,
     )
     assert done.stdout.split() == ["False", "False"]
+
+
+def evidence_on(cards: int) -> tuple[Vote, np.ndarray, np.ndarray, np.ndarray]:
+    """Return equally sure votes, of which those on cards with evidence are mostly right."""
+    rng = np.random.default_rng(6)
+    scores = rng.normal(size=cards)
+    right = rng.random(cards) < 1 / (1 + np.exp(-3 * scores))
+    votes = vote_of([[0.7, 0.3, 0.0]] * cards)
+    # Code 2 got no vote: the true category is none of those that did.
+    return votes, similarities(*[0.8] * cards), np.where(right, 0, 2), scores[:, None]
+
+
+def test_evidence_lowers_every_probability_and_keeps_the_confidence_true() -> None:
+    """Worked by hand: known with 1 / (1 + exp(-2)). A foreign listing would be as sure as any."""
+    known = EvidenceModel(0.0, (2.0,), (0.5,))
+    model = replace(MODEL, evidence=known)
+    votes, near = vote_of([[0.6, 0.3, 0.1]] * 2), similarities(0.8, 0.8)
+    plain = MODEL.probabilities(votes, near)
+    found = model.probabilities(votes, near, np.array([[1.5], [np.nan]]))
+    np.testing.assert_allclose(found[0], plain[0] / (1 + exp(-2)), rtol=1e-12)
+    np.testing.assert_allclose(found[1], plain[1] / 2, rtol=1e-12)
+    votes, near, true, scores = evidence_on(2000)
+    alone = np.arange(2000)
+    fitted = fit_calibration(votes, near, true, NAMES, alone, Evidence(known, scores))
+    assert fitted is not None and fitted.model.evidence == known
+    confidence = fitted.model.confidence(fitted.model.probabilities(votes, near, scores))
+    for part in np.array_split(np.argsort(confidence), 5):
+        assert confidence[part].mean() == pytest.approx((true[part] == 0).mean(), abs=0.06)
+    without = fit_calibration(votes, near, true, NAMES, alone)
+    assert without is not None and without.model.evidence is None
+
+
+def test_sure_answers_do_not_pay_for_unsure_ones() -> None:
+    """Where nearly all are right, listings of unknown categories would be accepted with them."""
+    votes, near, _, scores = evidence_on(2000)
+    alone = np.arange(2000)
+    right = np.zeros(2000, dtype=np.int64)
+    right[:100] = 2  # one in twenty is wrong: all of them may be accepted at 0.9
+    known = EvidenceModel(0.0, (2.0,), (0.5,))
+    scores[:100] -= 3
+    fitted = fit_calibration(votes, near, right, NAMES, alone, Evidence(known, scores))
+    without = fit_calibration(votes, near, right, NAMES, alone)
+    assert fitted is not None and without is not None
+    accepted, whole = fitted.precision.accept_at(0.9), without.precision.accept_at(0.9)
+    assert accepted is not None and whole is not None
+    assert accepted.threshold >= LEAST_CONFIDENCE and accepted.coverage < whole.coverage == 1.0
+    assert min(fitted.precision.thresholds) >= LEAST_CONFIDENCE

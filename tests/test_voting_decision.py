@@ -16,6 +16,7 @@ from prodcat_index.voting.decision import (
     check_targets,
     trusted_calibration,
 )
+from prodcat_index.voting.evidence import EvidenceModel
 from prodcat_index.voting.thresholds import PrecisionCurve
 from prodcat_index.voting.vote import Vote
 
@@ -156,3 +157,18 @@ def test_a_calibration_does_not_hold_for_another_vote() -> None:
     assert trusted is OTHER_SETTING
     with pytest.raises(QueryError, match="own weights and vote only"):
         check_targets(trusted, 0.9, None)
+
+
+def test_listings_without_evidence_are_counted_in_a_note() -> None:
+    """A person would not know why the confidence of an obvious answer is low."""
+    model = replace(PLAIN.model, evidence=EvidenceModel(0.0, (2.0,), (0.0,)))
+    trusted = replace(PLAIN, model=model)
+    evidence = np.array([[3.0], [-2.0], [np.nan], [-5.0]])
+    decision = accept_or_review(trusted, VOTE, NEAR, NAMES, evidence=evidence)
+    assert decision.known is not None
+    assert decision.known.tolist() == pytest.approx([0.9975, 0.0180, 0.5, 0.00005], abs=1e-4)
+    assert decision.notes == (
+        "too little evidence for 2 of 4: they are like no category of the index",
+    )
+    precise = accept_or_review(trusted, VOTE, NEAR, NAMES, precision=0.9, evidence=evidence)
+    assert decision.notes[0] in precise.notes and precise.known is not None

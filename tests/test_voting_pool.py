@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from prodcat_index.voting.pool import Pool, join_pools, rank
+from prodcat_index.voting.pool import Pool, join_pools, nearest_by, rank
 
 
 def random_pool(seed: int, n: int = 12, width: int = 9, blocks: int = 3, grain: int = 4) -> Pool:
@@ -139,3 +139,21 @@ def test_joined_pools_keep_what_the_head_says_of_each_candidate() -> None:
     assert reliability[1].tolist() == wide.log_reliability[0].tolist()
     assert reliability[2].tolist() == [*narrow.log_reliability[0].tolist(), 0.0, 0.0]
     assert joined.categories[0].tolist() == [*narrow.categories[1].tolist(), -1, -1]
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 10**6), st.integers(1, 12))
+def test_the_nearest_by_other_weights_is_among_the_ranked_only(seed: int, k: int) -> None:
+    """Indexed cards would have evidence that no query can get, and queries never enough."""
+    pool = random_pool(seed)
+    weights, others = np.array([1.0, 2.0, 0.0]), np.array([0.0, 1.0, 3.0])
+    ranked = rank(pool, weights, k)
+    found = nearest_by(pool, ranked, others)
+    for query in range(len(pool)):
+        own = np.where(pool.present[query], others, 0.0)
+        places = ranked.places[query][ranked.categories[query] >= 0]
+        if not own.any() or not len(places):
+            assert np.isnan(found[query])
+            continue
+        expected = max(pool.similarities[query, places] @ (own / own.sum()))
+        assert found[query] == pytest.approx(expected, abs=1e-5)

@@ -179,9 +179,11 @@ def _explained(prediction: Prediction) -> str:
     if why.head is not None and why.share_without_head is not None:
         reasons.append(f"without the linear head: {why.share_without_head:.0%}")
         reasons.append(f"the head alone: {why.head:.0%}")
+    known = prediction.familiarity
+    evidence = f"; {prediction.note or known.describe()}" if known else ""
     return (
         f"{prediction.id}: {prediction.category} ({', '.join(parts)}), "
-        f"decided by {why.decided_by} ({'; '.join(reasons)})"
+        f"decided by {why.decided_by} ({'; '.join(reasons)}){evidence}"
     )
 
 

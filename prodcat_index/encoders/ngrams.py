@@ -2,7 +2,8 @@
 
 Counts are sublinear and weighted by smoothed inverse document frequency (Salton and Buckley,
 1988). The character part and the word part of each field are scaled to unit length each, so that
-neither drowns the other. Only fitting needs scikit-learn; a query needs numpy alone.
+neither drowns the other. N-grams that are not known count in this length, as rare ones: a text of
+which little is known gets a short row. Only fitting needs scikit-learn; a query needs numpy alone.
 """
 
 from __future__ import annotations
@@ -57,6 +58,7 @@ class SparseRows:
     features: Int64Array  # rising within a row
     values: Float32Array
     width: int
+    known: Float32Array  # (n,): share of the n-grams that is known, by squared weight
 
     def __len__(self) -> int:
         """Return the number of rows."""
@@ -76,6 +78,7 @@ class NgramVectorizer:
         self._idf = idf
         names = [ngram for places in self._places.values() for ngram in places]
         self._is_run = np.array([ngram.startswith(RUN) for ngram in names], dtype=bool)
+        self._rarest = float(idf.max()) if len(idf) else 1.0
 
     @property
     def vocabularies(self) -> dict[str, list[str]]:
@@ -104,38 +107,40 @@ class NgramVectorizer:
     def transform(self, cards: Sequence[Mapping[str, str]]) -> SparseRows:
         """Count the n-grams of cards; a card without a known one becomes an empty row."""
         rows = [self._row(card) for card in cards]
-        sizes = [len(places) for places, _ in rows]
+        sizes = [len(places) for places, _, _ in rows]
         return SparseRows(
             np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64),
-            np.concatenate([np.zeros(0, dtype=np.int64), *(places for places, _ in rows)]),
-            np.concatenate([np.zeros(0, dtype=np.float32), *(values for _, values in rows)]),
+            np.concatenate([np.zeros(0, dtype=np.int64), *(places for places, _, _ in rows)]),
+            np.concatenate([np.zeros(0, dtype=np.float32), *(values for _, values, _ in rows)]),
             self.width,
+            np.array([known for _, _, known in rows], dtype=np.float32),
         )
 
-    def _row(self, card: Mapping[str, str]) -> tuple[Int64Array, Float32Array]:
+    def _row(self, card: Mapping[str, str]) -> tuple[Int64Array, Float32Array, float]:
         features, weights = [np.zeros(0, dtype=np.int64)], [np.zeros(0, dtype=np.float32)]
+        shares: list[float] = []
         for field, known in self._places.items():
-            found = ngrams(card.get(field, "")[:MAX_CHARACTERS])
-            counts = Counter(known[ngram] for ngram in found if ngram in known)
+            found = Counter(ngrams(card.get(field, "")[:MAX_CHARACTERS]))
+            counts = {known[ngram]: count for ngram, count in found.items() if ngram in known}
             places = np.array(sorted(counts), dtype=np.int64)
             repeated = np.array([counts[place] for place in places], dtype=np.float32)
             values = (1 + np.log(repeated)) * self._idf[places]
             is_run = self._is_run[places]
-            for part in (is_run, ~is_run):
-                if part.any():
-                    values[part] /= np.sqrt(np.sum(values[part] ** 2))
+            runs = sum(ngram.startswith(RUN) for ngram in found)
+            for part, total in ((is_run, runs), (~is_run, len(found) - runs)):
+                if total:
+                    mass = float(np.sum(values[part] ** 2))
+                    unknown = float(total - part.sum()) * self._rarest**2
+                    values[part] /= np.sqrt(mass + unknown)
+                    shares.append(mass / (mass + unknown))
             features.append(places)
             weights.append(values.astype(np.float32))
-        return np.concatenate(features), np.concatenate(weights)
+        known_share = sum(shares) / len(shares) if shares else 0.0
+        return np.concatenate(features), np.concatenate(weights), known_share
 
     def known_share(self, card: Mapping[str, str]) -> float:
-        """Return which share of a card's n-grams is in the vocabulary; 0 where it has none."""
-        known = total = 0
-        for field, places in self._places.items():
-            every = ngrams(card.get(field, "")[:MAX_CHARACTERS])
-            known += sum(ngram in places for ngram in every)
-            total += len(every)
-        return known / total if total else 0.0
+        """Return which share of a card's n-grams is known, by squared weight; 0 without any."""
+        return self._row(card)[2]
 
     def save(self, folder: Path) -> None:
         """Write the vocabularies (JSON) and the inverse document frequencies (npy)."""

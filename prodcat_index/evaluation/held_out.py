@@ -12,6 +12,7 @@ import numpy as np
 
 from prodcat_index.cards.card import Catalogue, modality_kind
 from prodcat_index.evaluation.text_classifier import TEXT_CLASSIFIER, classify_texts
+from prodcat_index.index import familiarity
 from prodcat_index.index.answers import search_and_vote
 from prodcat_index.index.learned import ProjectionKind
 from prodcat_index.index.parts import equal_weights
@@ -161,8 +162,9 @@ class HeldOutSplit:
         result = search_and_vote(parts, self.queries, self.present, vector, parameters)
         found, vote = result.found, result.vote
         names = parts.labels.names
+        seen = familiarity.of_queries(parts, self.queries, self.present, found)
         decision = calibration and accept_or_review(
-            calibration, vote, found.similarities, names, precision=PRECISION
+            calibration, vote, found.similarities, names, precision=PRECISION, evidence=seen
         )
         # Row -1 stands for no neighbour, and picks the empty id at the end.
         ids = [*parts.catalogue.ids, ""]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -14,9 +15,18 @@ from prodcat_index.index.manifest import LEARNED
 from prodcat_index.index.parts import IndexParts, Queries
 from prodcat_index.index.search import Neighbours, find_neighbours
 from prodcat_index.learning.projection import unit_parts
+from prodcat_index.learning.text_scores import TextScoresEncoder
 from prodcat_index.types import MISSING, BoolArray, Float32Array, Float64Array, Int64Array
 from prodcat_index.voting.decision import Decision
-from prodcat_index.voting.prediction import ACCEPT, REVIEW, Explanation, Neighbour, Prediction
+from prodcat_index.voting.evidence import TOO_LITTLE
+from prodcat_index.voting.prediction import (
+    ACCEPT,
+    REVIEW,
+    Explanation,
+    Familiarity,
+    Neighbour,
+    Prediction,
+)
 from prodcat_index.voting.vote import Vote, VoteParameters, vote
 
 HUBNESS = "hubness"
@@ -183,6 +193,7 @@ class LazyAnswers:
     result: VoteResult
     decision: Decision
     reasons: Reasons | None  # None where no explanation was requested
+    nearest: Float64Array  # (n,): cosine of the nearest picture, or NaN
 
     def __len__(self) -> int:
         """Return the number of listings."""
@@ -210,8 +221,25 @@ class LazyAnswers:
                 self.result.found, self.queries, query, vote.neighbour_shares
             ),
             explanation=self._explanation(self.reasons, query) if self.reasons else None,
+            familiarity=self._familiarity(query),
             **optional,
         )
+
+    def _familiarity(self, query: int) -> Familiarity | None:
+        if self.decision.known is None:
+            return None
+        known, nearest = float(self.decision.known[query]), float(self.nearest[query])
+        # Counting words takes time, and only who doubts the answer asks for it.
+        words = self._known_words(query) if self.reasons or known < TOO_LITTLE else None
+        return Familiarity(known, None if np.isnan(nearest) else nearest, words)
+
+    def _known_words(self, query: int) -> float | None:
+        scores, texts = self.answers.parts.scores, self.queries.texts
+        if scores is None or not texts:
+            return None
+        encoder = scores.slot.load()
+        assert isinstance(encoder, TextScoresEncoder)
+        return encoder.vectorizer.known_share(json.loads(texts[query] or "{}"))
 
     def _explanation(self, reasons: Reasons, query: int) -> Explanation:
         ranked = self.answers.ranked

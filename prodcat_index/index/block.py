@@ -66,6 +66,9 @@ class Block:
             # The encoder may take seconds to load, and has nothing to embed.
             return Encoded(np.zeros((len(values), self.dim), dtype=np.float32))
         encoded = embed(self.slot.load(), values, label=label, cache=default_cache())
+        if not self.mean.any():
+            # Not centred, as text scores: their length tells how much belongs to no category.
+            return encoded
         rows, _ = centre(encoded.vectors, encoded.present, self.mean)
         return Encoded(rows, encoded.problems)
 

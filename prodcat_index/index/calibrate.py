@@ -8,11 +8,13 @@ from itertools import product
 
 import numpy as np
 
+from prodcat_index.index import familiarity
 from prodcat_index.index.leave_one_out import LeaveOneOut
 from prodcat_index.index.manifest import LEARNED, SCORES
 from prodcat_index.index.parts import IndexParts
-from prodcat_index.types import Float64Array, Int64Array
+from prodcat_index.types import Float64Array
 from prodcat_index.voting.calibration import Calibration, fit_calibration
+from prodcat_index.voting.evidence import Evidence, EvidenceModel
 from prodcat_index.voting.pool import Pool, rank
 from prodcat_index.voting.tuning import evaluate_vote
 from prodcat_index.voting.vote import VoteParameters, vote
@@ -54,8 +56,8 @@ def calibrate(parts: IndexParts, *, choose: bool, label: str = "calibrating") ->
     pool = queries.collect(directions, parts.vote.k, label)
     weights, chosen = _best(pool, directions, votes)
     named = dict(zip(parts.block_names, weights.tolist(), strict=True))
-    groups = queries.groups[queries.rows]
-    calibration = fit_votes(pool, weights, chosen, parts.labels.names, groups)
+    model = familiarity.fit(queries, pool, weights, chosen)
+    calibration = fit_votes(queries, pool, weights, chosen, model)
     return replace(parts.weighed(named), vote=chosen, calibration=calibration)
 
 
@@ -76,11 +78,11 @@ def _best(
 
 
 def fit_votes(
-    pool: Pool,
+    queries: LeaveOneOut,
+    pool: Pool,  # of the queries
     weights: Float64Array,
     parameters: VoteParameters,
-    names: Sequence[str],
-    groups: Int64Array,  # of the pool's queries
+    model: EvidenceModel | None,
 ) -> Calibration | None:
     """Fit the confidence of one setting to its votes on a pool; None where they are too few."""
     if not len(pool):
@@ -94,4 +96,8 @@ def fit_votes(
         ranked.head_log_proba,
         ranked.log_reliability,
     )
-    return fit_calibration(cast, np.clip(ranked.similarities, -1, 1), pool.true, names, groups)
+    seen, groups = None, queries.groups[queries.rows]
+    if model is not None:
+        seen = Evidence(model, familiarity.of_cards(queries, pool, weights, parameters))
+    similarities, names = np.clip(ranked.similarities, -1, 1), queries.parts.labels.names
+    return fit_calibration(cast, similarities, pool.true, names, groups, seen)

@@ -207,7 +207,13 @@ class LeaveOneOut:
         if len(rows) > sample:
             rows = np.sort(rng.choice(rows, sample, replace=False))
         groups = leave_out_groups(parts.catalogue)
-        fold = assign_folds(groups, None if every_fold else rows)
+        return cls.in_folds(parts, groups, rows, assign_folds(groups, None if every_fold else rows))
+
+    @classmethod
+    def in_folds(
+        cls, parts: IndexParts, groups: Int64Array, rows: Int64Array, fold: Int64Array
+    ) -> LeaveOneOut:
+        """Fit what is learned without the cards of each fold, (N,), MISSING for one in none."""
         return cls(parts, groups, rows, fold, _fit_without_each(parts, fold))
 
     def collect(

@@ -14,6 +14,7 @@ from prodcat_index.cards.card import Card, Catalogue
 from prodcat_index.encoders.registry import DEFAULT_PRESET
 from prodcat_index.errors import QueryError
 from prodcat_index.findings import Finding, name_first
+from prodcat_index.index import familiarity
 from prodcat_index.index.adding import add_cards
 from prodcat_index.index.answers import Answers, LazyAnswers, find_reasons, search_and_vote
 from prodcat_index.index.build import EncoderChoice, build_parts
@@ -396,15 +397,18 @@ class ProductIndex:
         queries = parts.encode(listings)
         result = search_and_vote(parts, queries.vectors, queries.present, vector, parameters)
         similarities, names = result.found.similarities, parts.labels.names
+        seen = familiarity.of_queries(parts, queries.vectors, queries.present, result.found)
         decision = accept_or_review(
-            trusted, result.vote, similarities, names, precision, coverage, per
+            trusted, result.vote, similarities, names, precision, coverage, per, seen
         )
         reasons = None
         if explain:
             modalities = parts.weighed_modalities(weights)
             reasons = find_reasons(parts, queries, result, vector, parameters, modalities)
         ids = listings.ids if isinstance(listings, Catalogue) else [card.id for card in listings]
-        answers = LazyAnswers(self._answers, ids, queries, result, decision, reasons)
+        answers = LazyAnswers(
+            self._answers, ids, queries, result, decision, reasons, seen[:, familiarity.NEAREST]
+        )
         return Predictions(answers, decision.notes)
 
     def tune(

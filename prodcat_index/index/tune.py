@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -72,6 +73,8 @@ def tune(
     is_calibrated_on = held_out if len(unseen) >= MINIMUM_CARDS else np.ones_like(held_out)
     if best.setting == before.setting:
         is_calibrated_on = np.ones_like(held_out)
+    # What known categories look like hardly depends on weights and vote.
+    evidence = parts.calibration.model.evidence if parts.calibration else None
     return Tuning(
         objective=objective,
         cards=len(pool),
@@ -85,11 +88,11 @@ def tune(
         vote_surface=search.try_all(vary_vote(best.setting, VOTE_SURFACE)),
         check=check,
         calibration=fit_votes(
+            replace(queries, rows=queries.rows[is_calibrated_on]),
             whole.select(np.flatnonzero(is_calibrated_on)),
             np.array(best.setting.weights),
             best.setting.vote,
-            parts.labels.names,
-            groups[is_calibrated_on],
+            evidence,
         ),
     )
 

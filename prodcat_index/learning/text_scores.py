@@ -1,8 +1,10 @@
 """Linear decision scores over sparse n-grams: the words that tell categories apart.
 
-Cards that are indexed get scores of a model that has
-not seen their group, as in stacked generalization (D. Wolpert, 1992), so that neighbours can be
-compared by them; a query gets those of the model of all cards.
+Cards that are indexed get scores of a model that has not seen their group, as in stacked
+generalization (D. Wolpert, 1992), so that neighbours can be compared by them; a query gets those
+of the model of all cards. A text that no machine claims, or of which little is known, belongs to
+none of the categories (W. Scheirer and others, "Toward Open Set Recognition", 2013): its row is
+short.
 """
 
 from __future__ import annotations
@@ -10,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +26,24 @@ from prodcat_index.files import open_array
 from prodcat_index.learning.folds import assign_folds
 from prodcat_index.learning.one_vs_rest import fit_one_vs_rest
 from prodcat_index.progress import progress_bar
-from prodcat_index.types import MISSING, Float32Array, Int64Array, chunks
+from prodcat_index.types import (
+    MISSING,
+    BoolArray,
+    Float32Array,
+    Float64Array,
+    FloatingArray,
+    Int64Array,
+    chunks,
+)
 
 # Scores are multiplied by this before the softmax, which makes them about as sure as they are.
 SHARPNESS = 4.0
+# A listing of which less is known than this, by mass, is likely to be of no category here.
+USUAL_SHARE = 0.4
+LEAST_SHARE = 1e-3
+# Stored rows are rounded to float16: a smaller probability of none cannot be told from 0.
+LEAST_PROBABILITY = 2e-3
+LEAST_LIKELIHOOD = 1e-9
 ROWS_AT_ONCE = 2048
 # A category counts as no less probable than this, so that one word never settles a vote.
 LEAST_LOGARITHM = -20.0
@@ -81,13 +97,18 @@ class TextScores:
         return (total.reshape(len(counts), -1) + self.intercepts).astype(np.float32)
 
     def probabilities(self, rows: SparseRows) -> Float32Array:
-        """Return the softmax of sharpened scores, (n, H); zeros for an empty row."""
-        scores = SHARPNESS * self.decision(rows)
+        """Return the softmax of sharpened scores, (n, H); zeros for an empty row.
+
+        What a row lacks to 1 is the probability of none of them, whose score is 0, where a machine
+        is undecided, and more where less than the usual share of a text is known.
+        """
+        none = np.log(USUAL_SHARE / np.clip(rows.known, LEAST_SHARE, USUAL_SHARE))
+        scores = SHARPNESS * np.column_stack([self.decision(rows), none]).astype(np.float32)
         scores -= scores.max(axis=1, keepdims=True)
         np.exp(scores, out=scores)
         scores /= scores.sum(axis=1, keepdims=True)
         scores[np.diff(rows.starts) == 0] = 0.0
-        return scores
+        return scores[:, :-1]
 
     def contributions(self, rows: SparseRows, row: int, code: int) -> Float32Array:
         """Return what each n-gram of a row adds to the score of a category."""
@@ -134,8 +155,9 @@ def out_of_fold_probabilities(
     Returns
     -------
     numpy.ndarray
-        float32, shape (n, C), with C one more than the largest code: rows that sum to 1, or of
-        zeros where nothing is known. A category that a fold's model has not seen has 0 there.
+        float32, shape (n, C), with C one more than the largest code: rows that sum to at most 1,
+        or of zeros where nothing is known. A category that a fold's model has not seen has 0
+        there.
     """
     matrix = _matrix(rows)
     proba = np.zeros((len(rows), int(codes.max()) + 1), dtype=np.float32)
@@ -146,8 +168,33 @@ def out_of_fold_probabilities(
             own = np.flatnonzero(folds == fold)
             model = _fit(matrix, np.where(folds == fold, MISSING, codes), bar)
             if model is not None and len(own):
-                proba[np.ix_(own, model.categories)] = model.probabilities(take(rows, own))
+                seen = _known_to(take(rows, own), take(rows, np.flatnonzero(folds != fold)))
+                proba[np.ix_(own, model.categories)] = model.probabilities(seen)
     return proba
+
+
+def _known_to(rows: SparseRows, others: SparseRows) -> SparseRows:
+    """Return rows with the share that is known to others: their own n-grams tell nothing."""
+    there = np.zeros(rows.width, dtype=bool)
+    there[others.features] = True
+    squares = rows.values.astype(np.float64) ** 2
+    row_of = np.repeat(np.arange(len(rows)), np.diff(rows.starts))
+    whole = np.bincount(row_of, squares, len(rows))
+    theirs = np.bincount(row_of, squares * there[rows.features], len(rows))
+    share = np.divide(theirs, whole, out=np.zeros_like(whole), where=whole > 0)
+    return replace(rows, known=(rows.known * share).astype(np.float32))
+
+
+def largest_score(rows: FloatingArray) -> Float64Array:
+    """Return the largest score of a category over that of none of them, (n,).
+
+    `rows`, (n, H), are those of the encoder: square roots of probabilities.
+    """
+    wide = rows.astype(np.float64)
+    best = np.maximum(wide.max(axis=1) ** 2, LEAST_LIKELIHOOD)
+    none = np.maximum(1 - np.sum(wide**2, axis=1), LEAST_PROBABILITY)
+    scores: Float64Array = np.log(best / none) / SHARPNESS
+    return scores
 
 
 def log_probabilities(rows: Float32Array, columns: Int64Array, codes: Int64Array) -> Float32Array:
@@ -169,6 +216,9 @@ def log_probabilities(rows: Float32Array, columns: Int64Array, codes: Int64Array
         float32, shape (n, k).
     """
     at = columns[np.maximum(codes, 0)]
+    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
+    # What belongs to none of the categories is left out.
+    rows = np.divide(rows, lengths, out=np.zeros_like(rows), where=lengths > 0)
     best = rows.max(axis=1, keepdims=True)
     own = np.where(at >= 0, np.take_along_axis(rows, np.maximum(at, 0), axis=1), best)
     # Rows are square roots of probabilities.
@@ -181,7 +231,7 @@ def take(rows: SparseRows, chosen: Int64Array) -> SparseRows:
     sizes = np.diff(rows.starts)[chosen]
     starts = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
     at = np.arange(starts[-1]) + np.repeat(rows.starts[chosen] - starts[:-1], sizes)
-    return SparseRows(starts, rows.features[at], rows.values[at], rows.width)
+    return SparseRows(starts, rows.features[at], rows.values[at], rows.width, rows.known[chosen])
 
 
 def _matrix(rows: SparseRows) -> Any:
@@ -208,8 +258,9 @@ def _fit(matrix: Any, codes: Int64Array, bar: Any = None) -> TextScores | None:
 class TextScoresEncoder(Encoder):
     """Embeds the texts of a card as the square roots of its categories' probabilities.
 
-    A value is the JSON object of all texts of a card by modality. Rows are of length 1, and the
-    inner product of two is the Bhattacharyya coefficient of the two distributions.
+    A value is the JSON object of all texts of a card by modality. The inner product of two rows is
+    the Bhattacharyya coefficient of the two distributions; what a squared row lacks to 1 belongs to
+    none of the categories.
     """
 
     reads = "text"
@@ -227,7 +278,7 @@ class TextScoresEncoder(Encoder):
     def fitted(
         cls, texts: Mapping[str, Sequence[str]], labels: Sequence[str], groups: Int64Array
     ) -> tuple[TextScoresEncoder, Float32Array] | None:
-        """Fit an encoder to labelled cards, and return the out-of-fold rows of all cards, (n, H).
+        """Fit an encoder to labelled cards, and return the out-of-fold rows of all cards.
 
         Cards with the label "" teach nothing. None where fewer than two categories have texts.
         """
@@ -243,6 +294,22 @@ class TextScoresEncoder(Encoder):
         proba = out_of_fold_probabilities(rows, codes, groups)[:, model.categories]
         encoder = cls(vectorizer, model, [names[code] for code in model.categories])
         return encoder, np.sqrt(proba)
+
+    def rows_without(
+        self, values: Sequence[str], codes: Int64Array, is_hidden: BoolArray, chosen: Int64Array
+    ) -> Float32Array:
+        """Return the rows of chosen cards by a model that is fitted without the hidden ones.
+
+        `codes`, (n,), are columns; hidden categories have no other cards than the hidden ones.
+        """
+        rows = self.vectorizer.transform([json.loads(value) if value else {} for value in values])
+        left = np.where(is_hidden, MISSING, codes)
+        model = _fit(_matrix(rows), left)
+        proba = np.zeros((len(chosen), self.dim), dtype=np.float32)
+        if model is not None:
+            seen = _known_to(take(rows, chosen), take(rows, np.flatnonzero(left >= 0)))
+            proba[:, model.categories] = model.probabilities(seen)
+        return np.sqrt(proba)
 
     @property
     def dim(self) -> int:

@@ -13,6 +13,8 @@ import numpy as np
 from pydantic import Field
 
 from prodcat_index.types import BoolArray, Float64Array, Int64Array
+from prodcat_index.voting.evidence import Evidence, EvidenceModel
+from prodcat_index.voting.logistic import SMALLEST_SPREAD, fit_logistic, logistic
 from prodcat_index.voting.prefixes import (
     BackOffCurve,
     CategoryTree,
@@ -33,13 +35,16 @@ MINIMUM_CARDS = 100
 # Of the logarithm: an exponent of 0.05 makes shares equal, one of 20 leaves the largest alone.
 SHARPNESS_RANGE = (-3.0, 3.0)
 # The prior: half a card that was found and half a card that was not; weights and log sharpness
-# around 0 with a variance of 1; a correction around none with a variance of 1/30.
+# around 0 with a variance of 1; a correction around none with a variance of 1/30, and of 1 where
+# evidence has lowered all probabilities, as if every second listing were of no known category.
 PRIOR_CARDS = 0.5
 PRIOR_OF_CORRECTION = 30.0
+PRIOR_WITH_EVIDENCE = 1.0
+# An answer that is less sure than this is for a person, though the others may be so sure that they
+# would pay for it: most listings of unknown categories are among these.
+LEAST_CONFIDENCE = 0.7
 # Probabilities are kept this far from 0 and 1 where their logarithm is taken.
 LEAST_DOUBT = 1e-6
-# A feature that varies less is constant, but for rounding.
-SMALLEST_SPREAD = 1e-9
 
 
 @dataclass(frozen=True)
@@ -57,17 +62,25 @@ class ProbabilityModel:
     share_weight: Annotated[float, Field(ge=0)]
     offset: float = 0.0  # of the log odds of the first category, for the confidence
     slope: Annotated[float, Field(ge=0)] = 1.0
+    evidence: EvidenceModel | None = None  # None in calibrations by earlier versions
 
-    def probabilities(self, vote: Vote, similarities: Float64Array) -> Float64Array:
-        """Return the probability of each category that got a vote, shape (n, k)."""
+    def probabilities(
+        self, vote: Vote, similarities: Float64Array, evidence: Float64Array | None = None
+    ) -> Float64Array:
+        """Return the probability of each category that got a vote, shape (n, k).
+
+        Evidence, (n, F), lowers that of all of them where none is likely to be the true one.
+        """
         weights = np.array([self.similarity_weight, self.share_weight])
-        found = _logistic(self.intercept + _features(vote, similarities) @ weights)
+        found = logistic(self.intercept + _features(vote, similarities) @ weights)
+        if self.evidence is not None and evidence is not None:
+            found = found * self.evidence.known(evidence)
         return found[:, None] * _sharpened(vote.shares, self.sharpness)
 
     def confidence(self, probabilities: Float64Array) -> Float64Array:
         """Return the probability that the first category is the true one, shape (n,)."""
         first = probabilities[:, 0]
-        confidence = _logistic(self.offset + self.slope * _log_odds(first))
+        confidence = logistic(self.offset + self.slope * _log_odds(first))
         return np.where(first > 0, confidence, 0.0)
 
 
@@ -90,6 +103,7 @@ def fit_calibration(
     true_codes: Int64Array,  # positions in the names, or -1
     names: Sequence[str],
     groups: Int64Array,  # (n,): cards of a group are likely to be right or wrong together
+    evidence: Evidence | None = None,
 ) -> Calibration | None:
     """Learn the reliability of votes; None where fewer than MINIMUM_CARDS cards got one.
 
@@ -103,16 +117,18 @@ def fit_calibration(
         return None
     is_true = (vote.categories == true_codes[:, None]) & (vote.categories >= 0)
     some = Vote(vote.neighbour_shares[voted], vote.categories[voted], vote.shares[voted])
-    model = _fit_model(some, similarities[voted], is_true[voted])
-    probabilities = model.probabilities(vote, similarities)
+    its_evidence = evidence and evidence.select(voted)
+    model = _fit_model(some, similarities[voted], is_true[voted], its_evidence)
+    probabilities = model.probabilities(vote, similarities, evidence and evidence.rows)
     confidence = model.confidence(probabilities)
     right, predicted = is_true[:, 0], vote.categories[:, 0]
-    curve = precision_curve(confidence, right, groups)
+    least = LEAST_CONFIDENCE if model.evidence else 0.0
+    curve = precision_curve(confidence, right, groups, least)
     tree = CategoryTree.from_categories(names)
     likeliest = likeliest_prefixes(probabilities, vote.categories, tree)
     prefixes = back_off_curve(curve, confidence, likeliest, true_codes, groups, tree)
     sets = set_curve(probabilities, vote.categories, true_codes)
-    categories = category_thresholds(confidence, right, predicted, groups, names)
+    categories = category_thresholds(confidence, right, predicted, groups, names, least)
     return Calibration(len(true_codes), model, curve, prefixes, sets, categories)
 
 
@@ -128,15 +144,22 @@ def _check(vote: Vote, similarities: Float64Array, true_codes: Int64Array, names
         raise ValueError("Similarities must be from -1 to 1.")
 
 
-def _fit_model(vote: Vote, similarities: Float64Array, is_true: BoolArray) -> ProbabilityModel:
+def _fit_model(
+    vote: Vote, similarities: Float64Array, is_true: BoolArray, evidence: Evidence | None
+) -> ProbabilityModel:
     """Fit by maximum likelihood with priors: sharpness, then what is found, then a correction."""
     found = np.any(is_true, axis=1)
     sharpness = _fit_sharpness(vote.shares[found], is_true[found, 0])
-    rough = ProbabilityModel(sharpness, *_fit_found(_features(vote, similarities), found))
-    log_odds = _log_odds(rough.probabilities(vote, similarities)[:, :1])
+    intercept, *weights = _fit_found(_features(vote, similarities), found)
+    rough = ProbabilityModel(sharpness, intercept, weights[0], weights[1])
+    if evidence:
+        rough = replace(rough, evidence=evidence.model)
+    seen = evidence and evidence.rows
+    log_odds = _log_odds(rough.probabilities(vote, similarities, seen)[:, :1])
     truth, counts = is_true[:, 0].astype(np.float64), np.ones(len(is_true))
-    prior, strength = np.array([0.0, 1.0]), np.full(2, PRIOR_OF_CORRECTION)
-    offset, slope = _fit_logistic(log_odds, truth, counts, prior, strength)
+    strongly = PRIOR_WITH_EVIDENCE if evidence else PRIOR_OF_CORRECTION
+    prior, strength = np.array([0.0, 1.0]), np.full(2, strongly)
+    offset, slope = fit_logistic(log_odds, truth, counts, prior, strength)
     return replace(rough, offset=offset, slope=slope)
 
 
@@ -160,42 +183,13 @@ def _fit_found(features: Float64Array, found: BoolArray) -> list[float]:
     truth = np.append(found, [1.0, 0.0])
     counts = np.append(np.ones(len(found)), [PRIOR_CARDS] * 2)
     strength = np.array([0.0, 1.0, 1.0])
-    intercept, *scaled_weights = _fit_logistic(scaled, truth, counts, np.zeros(3), strength)
+    intercept, *scaled_weights = fit_logistic(scaled, truth, counts, np.zeros(3), strength)
     weights = np.array(scaled_weights) / spread
     return [intercept - float(weights @ mean), *weights.tolist()]
 
 
-def _fit_logistic(
-    features: Float64Array,
-    truth: Float64Array,
-    counts: Float64Array,
-    prior: Float64Array,
-    strength: Float64Array,
-) -> list[float]:
-    """Return an intercept and weights, none negative, drawn to the prior by a squared penalty."""
-    from scipy.optimize import minimize
-
-    rows = np.column_stack([np.ones(len(features)), features])
-
-    def loss(weights: Float64Array) -> tuple[float, Float64Array]:
-        log_odds, away = rows @ weights, weights - prior
-        value = counts @ (np.logaddexp(0.0, log_odds) - truth * log_odds)
-        slopes = rows.T @ (counts * (_logistic(log_odds) - truth)) + strength * away
-        return float(value + strength @ away**2 / 2), slopes
-
-    bounds = [(None, None)] + [(0.0, None)] * features.shape[1]
-    fitted = minimize(loss, prior, jac=True, bounds=bounds, method="L-BFGS-B")
-    weights: list[float] = fitted.x.tolist()
-    return weights
-
-
 def _features(vote: Vote, similarities: Float64Array) -> Float64Array:
     return np.stack([np.nan_to_num(similarities[:, 0]), vote.shares[:, 0]], axis=1)
-
-
-def _logistic(log_odds: Float64Array) -> Float64Array:
-    # By tanh, which does not overflow.
-    return 0.5 * (1 + np.tanh(0.5 * log_odds))
 
 
 def _log_odds(probability: Float64Array) -> Float64Array:

@@ -10,7 +10,8 @@ import numpy as np
 
 from prodcat_index.errors import QueryError
 from prodcat_index.types import MISSING, BoolArray, Float64Array, Int64Array
-from prodcat_index.voting.calibration import MINIMUM_CARDS, Calibration
+from prodcat_index.voting.calibration import MINIMUM_CARDS, Calibration, ProbabilityModel
+from prodcat_index.voting.evidence import TOO_LITTLE
 from prodcat_index.voting.prefixes import CategoryTree, likeliest_prefixes
 from prodcat_index.voting.sets import category_sets
 from prodcat_index.voting.thresholds import CERTAINTY, PrecisionCurve, check_share
@@ -29,6 +30,7 @@ class Decision:
     accepted: BoolArray | None = None  # (n,), None without a target precision
     backed_off: Sequence[str] | None = None  # prefix of those not accepted, or empty; None likewise
     in_set: BoolArray | None = None  # (n, k): categories in the set, None without a coverage
+    known: Float64Array | None = None  # (n,): probability of a known category, None without a model
     notes: tuple[str, ...] = ()
 
 
@@ -90,17 +92,19 @@ def accept_or_review(
     precision: float | None = None,
     coverage: float | None = None,
     per: Per = "all",
+    evidence: Float64Array | None = None,
 ) -> Decision:
     """Decide on n votes, for targets that :func:`check_targets` accepts."""
     if isinstance(trusted, str):
         # Shares may sum to slightly more than 1.
         shares = np.minimum(vote.shares[:, 0], 1.0)
         return Decision(shares, notes=(f"confidence is the raw share of the vote: {trusted}",))
-    probabilities = trusted.model.probabilities(vote, similarities)
+    probabilities = trusted.model.probabilities(vote, similarities, evidence)
     confidence = trusted.model.confidence(probabilities)
+    known, warnings = _known(trusted.model, evidence)
     least = None if coverage is None else trusted.sets.least_probability(coverage)
     in_set = None if least is None else category_sets(probabilities, vote.categories, least)
-    plain = Decision(confidence, in_set=in_set)
+    plain = Decision(confidence, in_set=in_set, known=known, notes=warnings)
     if precision is None:
         return plain
     if per == "category":
@@ -122,7 +126,7 @@ def _accept(plain: Decision, curve: PrecisionCurve, precision: float) -> Decisio
             f"{promise} cannot be shown on the {curve.cards} calibration cards: all {n} go to "
             f"review; {_way_out(curve, precision)}"
         )
-    return replace(plain, accepted=accepted, backed_off=[""] * n, notes=(note,))
+    return replace(plain, accepted=accepted, backed_off=[""] * n, notes=(note, *plain.notes))
 
 
 def _promise(precision: float) -> str:
@@ -184,4 +188,17 @@ def _accept_by_category(
             f"{len(set(others))} of {len(set(seen))} categories cannot show it on their "
             f"calibration cards; answers that go to review for it: {len(others)}"
         )
+    notes += plain.notes
     return replace(plain, accepted=accepted, backed_off=[""] * len(accepted), notes=tuple(notes))
+
+
+def _known(
+    model: ProbabilityModel, evidence: Float64Array | None
+) -> tuple[Float64Array | None, tuple[str, ...]]:
+    """Return how likely listings are to be of a known category, and a note where some are not."""
+    if model.evidence is None or evidence is None:
+        return None, ()
+    known = model.evidence.known(evidence)
+    few = int((known < TOO_LITTLE).sum())
+    note = f"too little evidence for {few} of {len(known)}: they are like no category of the index"
+    return known, (note,) if few else ()

@@ -84,6 +84,7 @@ def join_pools(pools: Sequence[Pool], places: Sequence[Int64Array]) -> Pool:
 class Ranked:
     """The k nearest candidates under some weights, nearest first; all arrays of shape (n, k)."""
 
+    places: Int64Array  # among the candidates of the pool
     similarities: Float64Array  # NaN where there is no candidate
     categories: Int64Array  # -1 there
     first: Int64Array  # place of the first one of the same category
@@ -94,11 +95,7 @@ class Ranked:
 
 def rank(pool: Pool, weights: Float64Array, k: int) -> Ranked:
     """Order the candidates by weighted similarity and keep the k nearest, ties by id."""
-    kept = np.where(pool.present, weights, 0.0)
-    totals = kept.sum(axis=1, keepdims=True)
-    shared = np.divide(kept, totals, out=np.zeros_like(kept), where=totals > 0)
-    weighted = np.matmul(pool.similarities, shared.astype(np.float32)[:, :, None])[:, :, 0]
-    similarity = np.where(pool.categories >= 0, weighted, -np.inf)
+    similarity = np.where(pool.categories >= 0, _weighted(pool, weights), -np.inf)
     k = min(k, similarity.shape[1])
     distance = TIE_EPSILON * np.arange(similarity.shape[1]) - similarity
     # A partition first: sorting all of some hundred candidates takes several times as long.
@@ -108,6 +105,7 @@ def rank(pool: Pool, weights: Float64Array, k: int) -> Ranked:
     categories = np.take_along_axis(pool.categories, rows, axis=1).astype(np.int64)
     similarities = np.take_along_axis(similarity, rows, axis=1).astype(np.float64)
     return Ranked(
+        places=rows,
         similarities=np.where(categories >= 0, similarities, np.nan),
         categories=categories,
         first=first_of_category(categories),
@@ -116,3 +114,19 @@ def rank(pool: Pool, weights: Float64Array, k: int) -> Ranked:
         * np.take_along_axis(pool.head_log_proba, rows, axis=1),
         log_reliability=np.take_along_axis(pool.log_reliability, rows, axis=1).astype(np.float64),
     )
+
+
+def _weighted(pool: Pool, weights: Float64Array) -> Float32Array:
+    kept = np.where(pool.present, weights, 0.0)
+    totals = kept.sum(axis=1, keepdims=True)
+    shared = np.divide(kept, totals, out=np.zeros_like(kept), where=totals > 0)
+    weighted: Float32Array = np.matmul(pool.similarities, shared.astype(np.float32)[:, :, None])
+    return weighted[:, :, 0]
+
+
+def nearest_by(pool: Pool, ranked: Ranked, weights: Float64Array) -> Float64Array:
+    """Return the largest similarity by other weights among the ranked candidates, NaN for none."""
+    taken = np.take_along_axis(_weighted(pool, weights), ranked.places, axis=1)
+    comparable = (ranked.categories >= 0) & np.any(pool.present & (weights > 0), axis=1)[:, None]
+    nearest = np.where(comparable, taken, -np.inf).max(axis=1).astype(np.float64)
+    return np.where(np.isfinite(nearest), nearest, np.nan)

@@ -8,6 +8,7 @@ from html import escape
 from typing import TYPE_CHECKING, Any, Protocol, overload
 
 from prodcat_index.types import rounded
+from prodcat_index.voting.evidence import TOO_LITTLE
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -88,6 +89,40 @@ class Explanation:
 
 
 @dataclass(frozen=True)
+class Familiarity:
+    """How much the index knows of what a listing consists of.
+
+    Attributes
+    ----------
+    known
+        Probability that the listing is of a category of the index, as if every second one were
+        of none; the confidence takes it into account.
+    nearest
+        Cosine of the picture with the nearest one among the neighbours'; None without any.
+    words
+        Share of the listing's words and runs of characters that the index knows, rare ones
+        counting more; None where it was not asked for, or the index has no text scores.
+    """
+
+    known: float
+    nearest: float | None = None
+    words: float | None = None
+
+    def describe(self) -> str:
+        """Return the evidence in words.
+
+        Returns
+        -------
+        str
+            Such as ``"known words 12 %; nearest picture 0.21"``; empty where neither is known.
+        """
+        parts = [] if self.words is None else [f"known words {100 * self.words:.0f} %"]
+        if self.nearest is not None:
+            parts.append(f"nearest picture {self.nearest:.2f}")
+        return "; ".join(parts)
+
+
+@dataclass(frozen=True)
 class Prediction:
     """The prediction for one listing.
 
@@ -114,6 +149,8 @@ class Prediction:
         ``"Shoes"``; empty where there is none.
     category_set
         Categories that hold the true one with the target coverage; None where none was given.
+    familiarity
+        How much of the listing the index knows; None where its calibration does not tell.
     """
 
     id: str
@@ -126,6 +163,15 @@ class Prediction:
     decision: str = ""
     backed_off: str = ""
     category_set: Sequence[str] | None = None
+    familiarity: Familiarity | None = None
+
+    @property
+    def note(self) -> str:
+        """What a person should know before they trust the answer; mostly empty."""
+        if self.familiarity is None or self.familiarity.known >= TOO_LITTLE:
+            return ""
+        evidence = self.familiarity.describe()
+        return f"too little evidence: {evidence}" if evidence else "too little evidence"
 
     @property
     def share(self) -> float:
@@ -138,6 +184,10 @@ class Prediction:
         record = self._fields(alternatives=others)
         if self.category_set is not None:
             record["category_set"] = list(self.category_set)
+        if known := self.familiarity:
+            evidence = {"known_category": known.known, "known_words": known.words}
+            evidence["nearest"] = known.nearest
+            record["evidence"] = {name: v for name, v in evidence.items() if v is not None}
         if why := self.explanation:
             record["decided_by"] = why.decided_by
             record["without"] = {
@@ -157,7 +207,8 @@ class Prediction:
         dict
             ``id``, ``category``, ``category_id``, ``confidence``, ``share``, ``second_category``,
             ``second_share``, ``nearest_id``; ``decision`` and ``backed_off`` with a target
-            precision, ``category_set`` with a target coverage, and ``decided_by`` when explained.
+            precision, ``category_set`` with a target coverage, ``decided_by`` when explained, and
+            ``note`` where there is one.
         """
         second, share = self.ranked[1] if len(self.ranked) > 1 else ("", 0.0)
         nearest = self.neighbours[0].id if self.neighbours else ""
@@ -173,6 +224,8 @@ class Prediction:
         fields = {name: getattr(self, name) for name in names} | others
         if self.decision:
             fields |= {"decision": self.decision, "backed_off": self.backed_off}
+        if self.note:
+            fields["note"] = self.note
         return fields
 
 

@@ -164,17 +164,18 @@ def binomial_tail(wrong: int, answered: int, precision: float) -> float:
 
 
 def precision_curve(
-    confidence: Float64Array, right: BoolArray, groups: Int64Array
+    confidence: Float64Array, right: BoolArray, groups: Int64Array, least: float = 0.0
 ) -> PrecisionCurve:
     """Count answers and mistakes above thresholds that are evenly spaced by cards.
 
-    Cards of a group are likely to be right or wrong together.
+    Cards of a group are likely to be right or wrong together. No threshold is below the `least`.
     """
     check_confidence(confidence, right)
     order = np.argsort(-confidence, kind="stable")
     falling = confidence[order]
     # A threshold takes all equally confident cards or none.
     ends = np.flatnonzero(np.append(falling[1:] < falling[:-1], True))
+    ends = ends[falling[ends] >= least]
     kept = ends[subsample_evenly(ends)]
     return PrecisionCurve(
         cards=len(right),
@@ -238,6 +239,7 @@ def category_thresholds(
     predicted: Int64Array,
     groups: Int64Array,
     names: Sequence[str],
+    least: float = 0.0,  # confidence of an answer that is accepted
 ) -> Mapping[str, CategoryThresholds]:
     """Find the thresholds of each category from the cards that it is the answer for.
 
@@ -249,7 +251,7 @@ def category_thresholds(
     for code, rows in zip(codes.tolist(), np.split(order, starts[1:]), strict=True):
         fewest = np.log(1 - CERTAINTY) / np.log(CATEGORY_PRECISIONS[0])
         if code >= 0 and len(rows) >= fewest:
-            curve = precision_curve(confidence[rows], right[rows], groups[rows])
+            curve = precision_curve(confidence[rows], right[rows], groups[rows], least)
             if thresholds := _shown(curve):
                 found[names[code]] = thresholds
     return found

@@ -1,0 +1,147 @@
+"""What speaks for a listing being of a known category: its text scores and its nearest picture.
+
+The projection is fitted to labels, and looks only at what tells known categories apart: it places
+anything foreign near some of them. So does a block of texts whose encoder was fitted to this
+catalogue, because what it does not know is left out of its rows; text scores take it into account.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from prodcat_index.cards.card import ModalityKind, modality_kind
+from prodcat_index.index.fusion import effective_weights
+from prodcat_index.index.leave_one_out import LeaveOneOut
+from prodcat_index.index.manifest import SCORES
+from prodcat_index.index.parts import IndexParts, listing_values
+from prodcat_index.index.search import Neighbours
+from prodcat_index.learning.text_scores import TextScoresEncoder, largest_score
+from prodcat_index.types import (
+    MISSING,
+    BoolArray,
+    Float32Array,
+    Float64Array,
+    FloatingArray,
+    Int64Array,
+    evenly_spaced,
+)
+from prodcat_index.voting.evidence import EvidenceModel, fit_evidence
+from prodcat_index.voting.pool import Pool, nearest_by, rank
+from prodcat_index.voting.vote import VoteParameters
+
+# One category in so many is hidden, to learn what a listing of an unknown category looks like.
+ONE_IN = 5
+FIRST_HIDDEN = 2
+# Cards of hidden categories that are queries, at most.
+SAMPLE = 1000
+# The kinds of evidence, which are the columns: the largest text score of a category, over that of
+# none (NaN without text), and the cosine of the nearest picture among the neighbours' (NaN
+# without any).
+SCORE, NEAREST = 0, 1
+
+
+def of_cards(
+    queries: LeaveOneOut, pool: Pool, weights: Float64Array, vote: VoteParameters
+) -> Float64Array:
+    """Return the evidence on cards of an index as queries to its other cards: (n, 2)."""
+    parts = queries.parts
+    nearest = nearest_by(pool, rank(pool, weights, vote.k), _picture_weights(parts))
+    rows = parts.scores.vectors[queries.rows] if parts.scores else None
+    return np.column_stack([_scores(parts, rows, pool.present), nearest])
+
+
+def of_queries(
+    parts: IndexParts, vectors: Sequence[Float32Array], present: BoolArray, found: Neighbours
+) -> Float64Array:
+    """Return the evidence on n queries with their neighbours: (n, 2)."""
+    weights = _picture_weights(parts)
+    shared = effective_weights(weights, present)
+    expected = parts.space.expected_similarities(vectors, weights > 0)
+    cosines = np.where(np.isnan(found.by_block), expected[:, None, :], found.by_block)
+    similarities = np.einsum("nkb,nb->nk", cosines, shared)
+    comparable = (found.rows >= 0) & np.any(shared, axis=1, keepdims=True)
+    nearest = np.where(comparable, similarities, -np.inf).max(axis=1)
+    rows = vectors[len(parts.blocks) - 1] if parts.scores else None
+    nearest = np.where(np.isfinite(nearest), nearest, np.nan)
+    return np.column_stack([_scores(parts, rows, present), nearest])
+
+
+def _scores(parts: IndexParts, rows: FloatingArray | None, present: BoolArray) -> Float64Array:
+    """Return the largest scores; a text of which nothing is known has the least, no text has none.
+
+    `rows` are those of the text scores, (n, H), and `present` of all blocks, (n, B).
+    """
+    has_text: BoolArray = np.any(present[:, _of_kind(parts, "text")], axis=1)
+    if rows is None:
+        return np.full(len(has_text), np.nan)
+    return np.where(has_text, largest_score(rows), np.nan)
+
+
+def _picture_weights(parts: IndexParts) -> Float64Array:
+    """Weigh the blocks of pictures alike, and no others; all zero where there are none."""
+    is_picture = _of_kind(parts, "picture")
+    return is_picture / max(1, int(is_picture.sum()))
+
+
+def _of_kind(parts: IndexParts, kind: ModalityKind) -> BoolArray:
+    """Tell which of all B blocks an encoder made of values of that kind: (B,)."""
+    kinds = [modality_kind(block.modality) == kind for block in parts.encoder_blocks]
+    return np.array([*kinds, *[False] * (len(parts.block_names) - len(kinds))], dtype=bool)
+
+
+def fit(
+    queries: LeaveOneOut, pool: Pool, weights: Float64Array, vote: VoteParameters
+) -> EvidenceModel | None:
+    """Learn what known categories look like, and those that are hidden for the purpose.
+
+    Cards whose category has no other card than those left out with them count as hidden, too.
+    """
+    if queries.parts.learned is None:
+        return None
+    hidden = _hide_categories(queries)
+    if hidden is None:
+        return None
+    unseen = of_cards(hidden, hidden.collect([weights], vote.k), weights, vote)
+    is_known = _has_others(queries)
+    evidence = of_cards(queries, pool, weights, vote)
+    return fit_evidence(evidence[is_known], np.concatenate([unseen, evidence[~is_known]]))
+
+
+def _has_others(queries: LeaveOneOut) -> BoolArray:
+    """Check whether a category has labelled cards of another group than the query's."""
+    codes, groups = queries.parts.labels.codes, queries.groups
+    labelled = codes >= 0
+    pairs = np.unique(np.stack([codes[labelled], groups[labelled]]), axis=1)
+    counts = np.bincount(pairs[0], minlength=len(queries.parts.labels.names))
+    has_others: BoolArray = counts[codes[queries.rows]] > 1
+    return has_others
+
+
+def _hide_categories(queries: LeaveOneOut) -> LeaveOneOut | None:
+    """Return cards of some categories as queries to what is fitted without these categories."""
+    parts, codes = queries.parts, queries.parts.labels.codes
+    by_size = np.argsort(-parts.labels.sizes, kind="stable")
+    is_hidden = np.isin(codes, by_size[FIRST_HIDDEN::ONE_IN])
+    rows = np.flatnonzero(is_hidden & parts.space.present.any(axis=1))
+    if not len(rows):
+        return None
+    rows = rows[evenly_spaced(len(rows), SAMPLE)]
+    if parts.scores:
+        parts = _score_without(parts, is_hidden, rows)
+    fold = np.where(is_hidden, 0, MISSING)
+    return LeaveOneOut.in_folds(parts, queries.groups, rows, fold)
+
+
+def _score_without(parts: IndexParts, is_hidden: BoolArray, rows: Int64Array) -> IndexParts:
+    """Return parts with text scores of some hidden cards by a model that never saw the hidden."""
+    assert parts.scores is not None, "there are text scores"
+    encoder = parts.scores.slot.load()
+    assert isinstance(encoder, TextScoresEncoder)
+    codes = np.where(parts.labels.labelled, parts.score_columns[parts.labels.codes], MISSING)
+    values = listing_values(parts.catalogue, SCORES)
+    vectors = parts.scores.vectors.copy()
+    vectors[rows] = encoder.rows_without(values, codes, is_hidden, rows)
+    return replace(parts, blocks=[*parts.encoder_blocks, replace(parts.scores, vectors=vectors)])
