@@ -12,7 +12,7 @@ from prodcat_index.index import familiarity
 from prodcat_index.index.leave_one_out import LeaveOneOut
 from prodcat_index.index.manifest import LEARNED, SCORES
 from prodcat_index.index.parts import IndexParts
-from prodcat_index.types import Float64Array
+from prodcat_index.types import Float32Array, Float64Array
 from prodcat_index.voting.calibration import Calibration, fit_calibration
 from prodcat_index.voting.evidence import Evidence, EvidenceModel
 from prodcat_index.voting.pool import Pool, rank
@@ -23,11 +23,13 @@ from prodcat_index.voting.vote import VoteParameters, vote
 SAMPLE = 10_000
 # Few enough that the best of them is not the best by chance.
 SCORE_WEIGHTS = (0.0, 0.3, 0.7)
-TEMPERATURES = (0.02, 0.05)
+# Sharper votes believe the nearest card, even with a wrong label.
+TEMPERATURES = (0.05, 0.1)
 # A card's vote counts in proportion where its category is less probable than this, beside the
 # likeliest one, to what has not seen it: its label may be wrong. Most such cards are merely hard.
 CONTRADICTED = 0.05
 LEAST_LOG_RELIABILITY = -6.0
+ENOUGH_CARDS = 5
 HEAD_EXPONENTS = (0.0, 0.25, 0.5, 1.0, 1.5)
 
 
@@ -38,8 +40,7 @@ def calibrate(parts: IndexParts, *, choose: bool, label: str = "calibrating") ->
     """
     queries = LeaveOneOut.from_index(parts, SAMPLE, np.random.default_rng(0), every_fold=True)
     if parts.learned:
-        odds = queries.own_log_odds()
-        reliability = np.clip(odds - np.log(CONTRADICTED), LEAST_LOG_RELIABILITY, 0.0)
+        reliability = _log_reliability(parts, queries.own_log_odds())
         learned = replace(parts.learned, log_reliability=reliability.astype(np.float16))
         parts = replace(parts, learned=learned)
         queries = replace(queries, parts=parts)
@@ -59,6 +60,14 @@ def calibrate(parts: IndexParts, *, choose: bool, label: str = "calibrating") ->
     model = familiarity.fit(queries, pool, weights, chosen)
     calibration = fit_votes(queries, pool, weights, chosen, model)
     return replace(parts.weighed(named), vote=chosen, calibration=calibration)
+
+
+def _log_reliability(parts: IndexParts, log_odds: Float32Array) -> Float64Array:
+    """Return the logarithm of what each card's vote counts: (N,)."""
+    contradicted = np.clip(log_odds - np.log(CONTRADICTED), LEAST_LOG_RELIABILITY, 0.0)
+    # What has seen few cards of a category contradicts the right ones too.
+    others = parts.labels.sizes[parts.labels.codes] - 1
+    return np.where(parts.labels.labelled, contradicted * others / (others + ENOUGH_CARDS), 0.0)
 
 
 def _best(

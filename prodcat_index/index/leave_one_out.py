@@ -263,7 +263,7 @@ class LeaveOneOut:
             present = np.stack([block.present[rows] for block in parts.encoder_blocks], axis=1)
             vectors.append(model.projection.project(chosen, present)[0])
         every = np.broadcast_to(np.arange(len(labels.names)), (len(rows), len(labels.names)))
-        log_proba = parts.head_log_proba(vectors, every, model)
+        log_proba = parts.mean_log_proba(vectors, every, model)
         own = np.take_along_axis(log_proba, labels.codes[rows, None], axis=1)[:, 0]
         return own - log_proba.max(axis=1)
 

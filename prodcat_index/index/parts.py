@@ -171,21 +171,36 @@ class IndexParts:
     ) -> Float32Array:
         """Return the linear head's log probability of some categories, codes (n, k), by query.
 
-        It is the mean of two probabilities where a query has both: that of the text scores, and
-        that of the head over the projected rows, by default of the own model.
+        The text scores are the head; the one of the fitted model, by default the own, answers
+        for queries without texts.
         """
-        model = model or (self.learned.model if self.learned else None)
-        learned = head_log_proba(model, vectors, codes)
+        learned = head_log_proba(self._model(model), vectors, codes)
         if not self.scores:
             return learned
-        rows = vectors[len(self.blocks) - 1]
-        text = log_probabilities(rows, self.score_columns, codes)
-        if model is None or model.head is None:
-            return text
-        both = np.any(rows, axis=1) & np.any(vectors[-1], axis=1)
+        text, known = self._text_log_proba(vectors, codes)
+        return np.where(known[:, None], text, learned)
+
+    def mean_log_proba(
+        self, vectors: Sequence[Float32Array], codes: Int64Array, model: FittedModel | None
+    ) -> Float32Array:
+        """Return the logarithm of the mean probability by both heads, where a query has both."""
+        if not self.scores or model is None or model.head is None:
+            return self.head_log_proba(vectors, codes, model)
+        learned = head_log_proba(model, vectors, codes)
+        text, known = self._text_log_proba(vectors, codes)
+        both = known & np.any(vectors[-1], axis=1)
         mean = np.logaddexp(text, learned) - np.float32(np.log(2))
         # A query without one of them has zeros there.
         return np.where(both[:, None] & (codes >= 0), mean, text + learned)
+
+    def _model(self, model: FittedModel | None) -> FittedModel | None:
+        return model or (self.learned.model if self.learned else None)
+
+    def _text_log_proba(
+        self, vectors: Sequence[Float32Array], codes: Int64Array
+    ) -> tuple[Float32Array, BoolArray]:
+        rows = vectors[len(self.blocks) - 1]
+        return log_probabilities(rows, self.score_columns, codes), np.any(rows, axis=1)
 
     def weighed(self, weights: Mapping[str, float]) -> IndexParts:
         """Return these parts with other weights of their blocks; those not named weigh nothing."""

@@ -36,8 +36,8 @@ MINIMUM_LENGTH = 1e-6
 ROWS_AT_ONCE = 8192
 HUBNESS_NEIGHBOURS = 20
 # Beyond this, more cards to compare with make it no better, only slower.
-MOST_REFERENCES = 10_000
-# Their cosines with this many rows, float32, are in memory at a time: 40 MB.
+MOST_REFERENCES = 4_000
+# Their cosines with this many rows, float32, are in memory at a time: 16 MB.
 HUBNESS_ROWS_AT_ONCE = 1024
 
 

@@ -44,7 +44,8 @@ LEAST_SHARE = 1e-3
 # Stored rows are rounded to float16: a smaller probability of none cannot be told from 0.
 LEAST_PROBABILITY = 2e-3
 LEAST_LIKELIHOOD = 1e-9
-ROWS_AT_ONCE = 2048
+# Of long texts, each row takes some 5,000 coefficients.
+ROWS_AT_ONCE = 512
 # A category counts as no less probable than this, so that one word never settles a vote.
 LEAST_LOGARITHM = -20.0
 SPEC = "text-scores"
