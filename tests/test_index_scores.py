@@ -171,3 +171,15 @@ def test_an_index_without_scores_answers_by_its_head() -> None:
     assert old.parts.scores is None and old.parts.head_blocks == 1
     loud = old.predict([LISTING], k=60, temperature=0.5, explain=True)[0]
     assert loud.explanation is not None and loud.explanation.head is not None
+
+
+def test_an_explanation_names_the_words_that_decided() -> None:
+    """Nobody could see that a listing is a mug because of the word mug."""
+    listing = Card(title="red mug", description="mug in grey")
+    answer = built().predict([listing], explain=True, weights={"scores": 1.0})[0]
+    assert answer.explanation is not None and answer.category == "mug"
+    words = dict(answer.explanation.words)
+    assert max(words, key=words.__getitem__) == "mug"
+    assert "grey" not in words
+    assert answer.as_dict()["words"][0]["word"] == "mug"
+    assert built().predict([listing])[0].explanation is None

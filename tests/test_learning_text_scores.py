@@ -293,3 +293,24 @@ def test_damaged_names_are_refused(
 def test_text_scores_are_no_encoder_to_choose() -> None:
     with pytest.raises(EncoderError, match="fitted to the labels"):
         make_encoder("text-scores")
+
+
+def test_what_words_add_sums_to_the_score_and_names_the_word_that_decides() -> None:
+    """The reason that is shown would not be the reason."""
+    texts = [f"{thing} number {n}" for n in range(40) for thing in ("kettle", "boot", "lamp")]
+    labels = [text.split()[0] for text in texts]
+    fields = {"title": texts, "description": [text.split()[1] for text in texts]}
+    fitted = TextScoresEncoder.fitted(fields, labels, np.arange(len(texts)))
+    assert fitted is not None
+    encoder = fitted[0]
+    card = {"title": "big kettle kettle number 7", "description": "number kettles"}
+    found = encoder.words(json.dumps(card), "kettle")
+    assert found[0][0] == "kettle"
+    assert [added for _, added in found] == sorted((a for _, a in found), reverse=True)
+    assert {word for word, _ in found} == {"big", "kettle", "number", "7", "kettles"}
+    row = encoder.vectorizer.transform([card])
+    column = encoder.categories.index("kettle")
+    score = encoder.model.decision(row)[0, column] - encoder.model.intercepts[column]
+    assert sum(added for _, added in found) == pytest.approx(score, abs=1e-5)
+    assert encoder.words(json.dumps(card), "unknown") == []
+    assert encoder.words("", "kettle") == []

@@ -38,10 +38,14 @@ _WORD = re.compile(r"\w+")
 
 def ngrams(text: str) -> list[str]:
     """Split a text into the n-grams that are counted: words, pairs of words, marked runs."""
-    folded = unicodedata.normalize("NFKC", text).lower().replace("ё", "е")
-    words = [word[:MAX_WORD] for word in _WORD.findall(folded)]
+    words = _words(text)
     pairs = [f"{first} {second}" for first, second in pairwise(words)]
     return [*words, *pairs, *(run for word in words for run in _character_runs(word))]
+
+
+def _words(text: str) -> list[str]:
+    folded = unicodedata.normalize("NFKC", text).lower().replace("ё", "е")
+    return [word[:MAX_WORD] for word in _WORD.findall(folded)]
 
 
 def _character_runs(word: str) -> Iterator[str]:
@@ -141,6 +145,25 @@ class NgramVectorizer:
     def known_share(self, card: Mapping[str, str]) -> float:
         """Return which share of a card's n-grams is known, by squared weight; 0 without any."""
         return self._row(card)[2]
+
+    def share_among_words(
+        self, card: Mapping[str, str], added: Mapping[int, float]
+    ) -> dict[str, float]:
+        """Share out what each column of a card's row adds to a score among the card's words.
+
+        A run goes to the words that it occurs in, a pair to both of its words.
+        """
+        totals: dict[str, float] = {}
+        for field, known in self._places.items():
+            words = _words(card.get(field, "")[:MAX_CHARACTERS])
+            owned = [(ngram, [word]) for word in words for ngram in (word, *_character_runs(word))]
+            owned += [(f"{first} {second}", [first, second]) for first, second in pairwise(words)]
+            times = Counter(ngram for ngram, _ in owned)
+            for ngram, owners in owned:
+                part = added.get(known.get(ngram, -1), 0.0) / times[ngram] / len(owners)
+                for word in owners:
+                    totals[word] = totals.get(word, 0.0) + part
+        return totals
 
     def save(self, folder: Path) -> None:
         """Write the vocabularies (JSON) and the inverse document frequencies (npy)."""

@@ -30,6 +30,9 @@ from prodcat_index.voting.prediction import (
 from prodcat_index.voting.vote import Vote, VoteParameters, vote
 
 HUBNESS = "hubness"
+# Words named as reasons, at most, and the least part of all that speaks for a category.
+MOST_WORDS = 5
+LEAST_PART = 0.1
 
 
 class VoteResult(NamedTuple):
@@ -234,12 +237,19 @@ class LazyAnswers:
         return Familiarity(known, None if np.isnan(nearest) else nearest, words)
 
     def _known_words(self, query: int) -> float | None:
+        encoder = self._text_scores(query)
+        if encoder is None:
+            return None
+        return encoder.vectorizer.known_share(json.loads(self.queries.texts[query] or "{}"))
+
+    def _text_scores(self, query: int) -> TextScoresEncoder | None:
+        """Return the encoder of the text scores, if there is one and the query has texts."""
         scores, texts = self.answers.parts.scores, self.queries.texts
         if scores is None or not texts:
             return None
         encoder = scores.slot.load()
         assert isinstance(encoder, TextScoresEncoder)
-        return encoder.vectorizer.known_share(json.loads(texts[query] or "{}"))
+        return encoder
 
     def _explanation(self, reasons: Reasons, query: int) -> Explanation:
         ranked = self.answers.ranked
@@ -248,9 +258,13 @@ class LazyAnswers:
         cost = {m: share - dict(ranking).get(category, 0.0) for m, ranking in rankings.items()}
         head = float(self.result.head[query])
         without_head = dict(ranked(reasons.without_head, query)).get(category, 0.0)
+        encoder = self._text_scores(query)
+        words = encoder.words(self.queries.texts[query], category) if encoder else []
+        total = sum(added for _, added in words if added > 0)
         return Explanation(
             without={m: (r[0] if r else ("", 0.0)) for m, r in rankings.items()},
             decided_by=max(cost, key=cost.__getitem__) if category else "",
             head=None if np.isnan(head) else head,
             share_without_head=None if np.isnan(head) else without_head,
+            words=[pair for pair in words[:MOST_WORDS] if pair[1] > LEAST_PART * total],
         )

@@ -337,6 +337,18 @@ class TextScoresEncoder(Encoder):
                 bar.update(len(cards))
         return Encoded(vectors)
 
+    def words(self, value: str, category: str) -> list[tuple[str, float]]:
+        """Return a card's words and what their n-grams add to a category's score, largest first."""
+        if category not in self.categories:
+            return []
+        card = json.loads(value) if value else {}
+        rows = self.vectorizer.transform([card])
+        column = self.categories.index(category)
+        added = self.model.contributions(rows, 0, int(self.model.categories[column]))
+        by_column = dict(zip(rows.features.tolist(), added.tolist(), strict=True))
+        shared = self.vectorizer.share_among_words(card, by_column)
+        return sorted(shared.items(), key=lambda pair: -pair[1])
+
     def save(self, folder: Path) -> None:
         """Write the vocabulary, the categories and the coefficients."""
         self.vectorizer.save(folder)

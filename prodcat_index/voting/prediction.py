@@ -80,12 +80,16 @@ class Explanation:
     share_without_head
         Share of the predicted category if its neighbours voted without the linear head: what is
         missing from the prediction's share is the head's part. None like ``head``.
+    words
+        The words of the listing that speak most for the category, and what each adds to its text
+        score; empty without text scores.
     """
 
     without: Mapping[str, tuple[str, float]]
     decided_by: str
     head: float | None = None
     share_without_head: float | None = None
+    words: Sequence[tuple[str, float]] = ()
 
 
 @dataclass(frozen=True)
@@ -196,6 +200,8 @@ class Prediction:
             }
             head = {"head": why.head, "share_without_head": why.share_without_head}
             record |= {name: value for name, value in head.items() if value is not None}
+            if why.words:
+                record["words"] = [{"word": word, "adds": added} for word, added in why.words]
             record["neighbours"] = [neighbour.as_dict() for neighbour in self.neighbours]
         return dict(rounded(record))
 
