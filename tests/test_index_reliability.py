@@ -11,7 +11,13 @@ import pytest
 from made import catalogue, row
 
 from prodcat_index.cards.card import Card
-from prodcat_index.index.calibrate import CONTRADICTED, LEAST_LOG_RELIABILITY
+from prodcat_index.index.calibrate import (
+    CONTRADICTED,
+    ENOUGH_CARDS,
+    LEAST_LOG_RELIABILITY,
+    MOST_DOUBTED,
+    _log_reliability,
+)
 from prodcat_index.index.leave_one_out import LeaveOneOut
 from prodcat_index.index.product_index import ProductIndex
 
@@ -69,27 +75,42 @@ def test_a_card_is_compared_by_heads_that_have_not_seen_it() -> None:
             [parts.blocks[0].vectors[[card]]], np.ones((1, 1), dtype=bool)
         )
         learned = np.exp(model.head.log_probabilities(rows, len(names))[0])
-        mean = (learned + scores.vectors[card].astype(np.float64) ** 2) / 2
+        text = scores.vectors[card].astype(np.float64) ** 2
+        mean = (learned + text / text.sum()) / 2
         expected = np.log(mean[codes[card]] / mean.max())
         assert odds[card] == pytest.approx(expected, abs=2e-3)
-    expected_all = np.clip(odds - np.log(CONTRADICTED), LEAST_LOG_RELIABILITY, 0)
+    assert np.quantile(odds, MOST_DOUBTED) > np.log(CONTRADICTED)
+    others = parts.labels.sizes[codes] - 1
+    doubted = np.clip(odds - np.log(CONTRADICTED), LEAST_LOG_RELIABILITY, 0)
+    expected_all = doubted * others / (others + ENOUGH_CARDS)
     np.testing.assert_allclose(parts.log_reliability, expected_all, atol=5e-3)
+
+
+def test_where_many_cards_are_hard_only_the_least_probable_labels_are_doubted() -> None:
+    """In a shop of vague categories, right cards of all of them would count less."""
+    parts = mislabelled().parts
+    odds = np.linspace(-5, 0, len(parts.catalogue)).astype(np.float32)
+    assert np.mean(_log_reliability(parts, odds) < 0) == pytest.approx(MOST_DOUBTED, abs=0.01)
+    sure = np.where(np.arange(len(odds)) < 5, -3, 0).astype(np.float32)
+    others = parts.labels.sizes[parts.labels.codes[:5]] - 1
+    expected = (-3 - np.log(CONTRADICTED)) * others / (others + ENOUGH_CARDS)
+    np.testing.assert_allclose(_log_reliability(parts, sure)[:5], expected, rtol=1e-5)
 
 
 def test_the_vote_of_a_neighbour_is_weighed_by_its_reliability() -> None:
     parts = mislabelled().parts
     assert parts.learned is not None
+    listing = [Card(title="small wall clock 8")]
+    near = mislabelled().predict(listing)[0].neighbours
     doubted = np.zeros(len(parts.catalogue), dtype=np.float16)
-    row_of = {own: place for place, own in enumerate(parts.catalogue.ids)}
-    doubted[row_of["clock 8"]] = np.log(0.25)
+    doubted[parts.catalogue.ids.index(near[0].id)] = np.log(0.25)
     full = ProductIndex(replace(parts, learned=replace(parts.learned, log_reliability=None)))
     less = ProductIndex(replace(parts, learned=replace(parts.learned, log_reliability=doubted)))
-    listing = [Card(title=parts.catalogue.card(row_of["clock 8"]).title)]
     before, after = (
         {n.id: n.vote_share for n in index.predict(listing)[0].neighbours} for index in (full, less)
     )
     scale = {own: after[own] / before[own] for own in before}
-    ratio = scale["clock 8"] / scale[next(own for own in scale if own != "clock 8")]
+    ratio = scale[near[0].id] / scale[near[1].id]
     assert ratio == pytest.approx(0.25, rel=1e-2)
 
 

@@ -25,9 +25,10 @@ SAMPLE = 10_000
 SCORE_WEIGHTS = (0.0, 0.3, 0.7)
 # Sharper votes believe the nearest card, even with a wrong label.
 TEMPERATURES = (0.05, 0.1)
-# A card's vote counts in proportion where its category is less probable than this, beside the
-# likeliest one, to what has not seen it: its label may be wrong. Most such cards are merely hard.
-CONTRADICTED = 0.05
+# A card's label is doubted where it is less probable than this, beside the likeliest one, to what
+# has not seen the card; but where many are, cards are hard, and only the least probable ones.
+CONTRADICTED = 0.5
+MOST_DOUBTED = 0.1
 LEAST_LOG_RELIABILITY = -6.0
 ENOUGH_CARDS = 5
 HEAD_EXPONENTS = (0.0, 0.25, 0.5, 1.0, 1.5)
@@ -64,10 +65,13 @@ def calibrate(parts: IndexParts, *, choose: bool, label: str = "calibrating") ->
 
 def _log_reliability(parts: IndexParts, log_odds: Float32Array) -> Float64Array:
     """Return the logarithm of what each card's vote counts: (N,)."""
-    contradicted = np.clip(log_odds - np.log(CONTRADICTED), LEAST_LOG_RELIABILITY, 0.0)
+    labels = parts.labels
+    usual = np.quantile(log_odds[labels.labelled], MOST_DOUBTED)
+    least = min(np.log(CONTRADICTED), float(usual))
+    contradicted = np.clip(log_odds - least, LEAST_LOG_RELIABILITY, 0.0)
     # What has seen few cards of a category contradicts the right ones too.
-    others = parts.labels.sizes[parts.labels.codes] - 1
-    return np.where(parts.labels.labelled, contradicted * others / (others + ENOUGH_CARDS), 0.0)
+    others = labels.sizes[labels.codes] - 1
+    return np.where(labels.labelled, contradicted * others / (others + ENOUGH_CARDS), 0.0)
 
 
 def _best(

@@ -243,9 +243,9 @@ class LeaveOneOut:
         return join_pools(pools, positions)
 
     def own_log_odds(self) -> Float32Array:
-        """Compare each card's own category with the likeliest to the head: float32, (N,).
+        """Compare each card's own category with the likeliest to both heads: float32, (N,).
 
-        The logarithm of the ratio of their probabilities, by a head that has not seen the card's
+        The logarithm of the ratio of their mean probabilities, by heads that have not seen its
         group; 0 for a card without a category or a fold.
         """
         log_odds = np.zeros(len(self.fold), dtype=np.float32)
