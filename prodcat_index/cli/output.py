@@ -179,7 +179,7 @@ def _explained(prediction: Prediction) -> str:
     if why.head is not None and why.share_without_head is not None:
         reasons.append(f"without the linear head: {why.share_without_head:.0%}")
         reasons.append(f"the head alone: {why.head:.0%}")
-    if why.words:
+    if why.words and not prediction.note:
         reasons.append(f"because of: {', '.join(word for word, _ in why.words)}")
     known = prediction.familiarity
     evidence = f"; {prediction.note or known.describe()}" if known else ""
