@@ -57,17 +57,14 @@ def test_an_index_of_pictures_has_none() -> None:
     assert index.parts.calibration is not None
 
 
-def test_the_head_is_the_mean_of_both_in_proportion_to_the_weight_of_both_blocks() -> None:
+def test_the_scores_are_the_head_in_proportion_to_the_weight_of_both_blocks() -> None:
     """The shares are what the definition says, from similarities and probabilities."""
     parts = built().parts
     weights = {"title": 0.4, "scores": 0.2, "learned": 0.4}
     assert parts.scores is not None
     queries = parts.encode([LISTING])
-    assert parts.learned is not None and parts.learned.model.head is not None
-    head = parts.learned.model.head
-    learned = np.exp(head.log_probabilities(queries.vectors[-1][:, :-1], len(THINGS))[0])
-    text = queries.vectors[-2][0].astype(np.float64) ** 2
-    probable = (text / text.sum() + learned) / 2
+    probable = queries.vectors[-2][0].astype(np.float64) ** 2
+    probable /= probable.sum()
     counts = dict(zip(parts.catalogue.ids, np.exp(parts.log_reliability), strict=True))
     found = built().search(LISTING, VOTE.k, weights=weights)
     votes = dict.fromkeys(THINGS, 0.0)
@@ -183,3 +180,13 @@ def test_an_explanation_names_the_words_that_decided() -> None:
     assert "grey" not in words
     assert answer.as_dict()["words"][0]["word"] == "mug"
     assert built().predict([listing])[0].explanation is None
+
+
+def test_an_index_that_is_restored_is_as_sure_as_it_was_built() -> None:
+    """Undoing a tuning would cost the calibration, and every promise of a precision."""
+    index = built()
+    restored = index.tuned(index.tune()).restored()
+    assert restored.parts.calibration is not None and restored.parts.tuning is None
+    pair = index.predict([LISTING])[0], restored.predict([LISTING])[0]
+    assert pair[0].ranked == pair[1].ranked
+    assert pair[0].confidence == pytest.approx(pair[1].confidence, abs=1e-3)

@@ -34,13 +34,16 @@ ENOUGH_CARDS = 5
 HEAD_EXPONENTS = (0.0, 0.25, 0.5, 1.0, 1.5)
 
 
-def calibrate(parts: IndexParts, *, choose: bool, label: str = "calibrating") -> IndexParts:
+def calibrate(
+    parts: IndexParts, *, choose: bool, doubt: bool = True, label: str = "calibrating"
+) -> IndexParts:
     """Return the parts with a calibrated confidence; `choose` how texts and neighbours count first.
 
-    Every card is answered for by what is fitted without its group, so nothing is held out.
+    With `doubt`, cards whose labels are contradicted count less from now on. Every card is
+    answered for by what is fitted without its group, so nothing is held out.
     """
     queries = LeaveOneOut.from_index(parts, SAMPLE, np.random.default_rng(0), every_fold=True)
-    if parts.learned:
+    if parts.learned and doubt:
         reliability = _log_reliability(parts, queries.own_log_odds())
         learned = replace(parts.learned, log_reliability=reliability.astype(np.float16))
         parts = replace(parts, learned=learned)

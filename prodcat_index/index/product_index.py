@@ -468,7 +468,7 @@ class ProductIndex:
         Returns
         -------
         ProductIndex
-            The index, neither tuned nor calibrated.
+            The index, not tuned; calibrated anew if it learns from labels.
 
         Raises
         ------
@@ -478,7 +478,10 @@ class ProductIndex:
         if self.parts.tuning is None:
             raise QueryError("This index is not tuned, so there is nothing to restore.")
         before = self.parts.tuning.before.setting
-        return self._with_setting(before, tuning=None, calibration=None)
+        restored = self._with_setting(before, tuning=None, calibration=None)
+        if restored.parts.learned is None:
+            return restored
+        return ProductIndex(calibrate(restored.parts, choose=False, doubt=False), self.findings)
 
     def save_settings(self, folder: str | Path) -> Path:
         """Write weights, vote and tuning into an index folder that holds this very index.
