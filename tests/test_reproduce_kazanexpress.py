@@ -67,7 +67,7 @@ def test_it_prints_the_originals_figures_and_ours_beside_them(shop: Path, tmp_pa
     assert original == {"image": 0.51, "title": 0.75, "description": 0.61}
     ours = {row["name"]: row["weighted_f1"] for row in content["rows"]}
     assert list(ours) == [*original, "equal weights", "learned", "tuned"]
-    assert min(ours["image"], ours["tuned"]) > 0.9 > max(ours["title"], ours["description"])
+    assert min(ours["image"], ours["tuned"]) > 0.9 > ours["description"]
     [split] = content["splits"]
     assert split["train"] + split["test"] == COUNT
     lines = [line.split() for line in done.stdout.splitlines()]
