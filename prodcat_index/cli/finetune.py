@@ -70,7 +70,7 @@ def finetune(
     *,
     columns: options.Columns,
 ) -> None:
-    """Fine-tune an encoder, for search and single modalities.
+    """Fine-tune an encoder for one modality or search.
 
     In an index of all modalities a gain has not been shown: compare both with evaluate first.
     The result is a folder, which other commands take as --encoder MODALITY=finetuned:FOLDER.
