@@ -70,9 +70,10 @@ def finetune(
     *,
     columns: options.Columns,
 ) -> None:
-    """Fine-tune an encoder for one modality or search.
+    """Fine-tune an encoder to be used by itself.
 
-    In an index of all modalities a gain has not been shown: compare both with evaluate first.
+    It is for search, and for indexes of this modality alone. In an index of all modalities a gain
+    has not been shown: compare both with evaluate first.
     The result is a folder, which other commands take as --encoder MODALITY=finetuned:FOLDER.
     """
     from prodcat_index.cards.split import read_split
