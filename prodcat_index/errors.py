@@ -17,6 +17,10 @@ class EncoderError(ProdcatError):
     """An encoder cannot be found, loaded or applied."""
 
 
+class NoWordError(EncoderError):
+    """A text encoder found no word in the texts that it is fitted to."""
+
+
 class IndexFolderError(ProdcatError):
     """An index folder is missing, damaged, foreign, or of a newer format."""
 

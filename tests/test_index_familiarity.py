@@ -137,6 +137,8 @@ def test_the_evidence_on_queries_is_that_of_their_scores() -> None:
     result = search_and_vote(
         parts, queries.vectors, queries.present, parts.weight_vector(None), parts.vote
     )
-    found = familiarity.of_queries(parts, queries.vectors, queries.present, result.found)
+    found = familiarity.of_queries(
+        parts, queries.vectors, queries.present, result.found, result.vote.categories[:, 0]
+    )
     assert found[0, familiarity.SCORE] > 0.3 > -1 > found[1, familiarity.SCORE]
     assert np.isnan(found[2]).all() and np.isnan(found[:, familiarity.NEAREST]).all()

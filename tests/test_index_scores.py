@@ -190,3 +190,34 @@ def test_an_index_that_is_restored_is_as_sure_as_it_was_built() -> None:
     pair = index.predict([LISTING])[0], restored.predict([LISTING])[0]
     assert pair[0].ranked == pair[1].ranked
     assert pair[0].confidence == pytest.approx(pair[1].confidence, abs=1e-3)
+
+
+def test_an_answer_of_an_added_category_is_not_foreign() -> None:
+    """No card of a category that came later would ever be accepted."""
+    added = [row(f"z{n}", f"azure zither {n}", "an azure zither", category="zither") for n in "123"]
+    grown = built().add(catalogue(added))
+    answer = grown.predict([Card(title="azure zither 2", description="an azure zither")])[0]
+    assert answer.category == "zither"
+    assert answer.confidence > 0.5
+    assert answer.note == ""
+
+
+def test_cards_of_one_group_alone_are_indexed_without_a_calibration() -> None:
+    """Nothing answers for a card but its own group, and the build would end in a traceback."""
+    cards = [row(f"c{n}", f"{THINGS[n % 2]} {n}", category=THINGS[n % 2]) for n in range(120)]
+    index = ProductIndex.build(catalogue([{**card, "group": "g"} for card in cards]))
+    assert index.parts.calibration is None
+    assert index.predict([Card(title=f"{THINGS[0]} 500")])[0].category == THINGS[0]
+
+
+def test_texts_without_a_word_are_left_out_and_named() -> None:
+    """A column of dashes would stop the build of a whole shop."""
+    cards = [row(f"c{n}", f"{THINGS[n % 2]} {n}", "-", category=THINGS[n % 2]) for n in range(120)]
+    index = ProductIndex.build(catalogue(cards))
+    assert index.parts.block_names == ["title", "scores", "learned"]
+    [finding] = [f for f in index.findings if "description" in str(f)]
+    assert "left out" in str(finding) and len(finding.ids) == 120
+    same = [{**card, "description": "made with care"} for card in cards]
+    again = ProductIndex.build(catalogue(same))
+    assert again.parts.block_names == index.parts.block_names
+    assert [f for f in again.findings if "left out" in str(f)]

@@ -12,7 +12,7 @@ from pydantic import TypeAdapter, ValidationError
 from scipy.stats import binom
 
 from prodcat_index.voting.thresholds import (
-    CATEGORY_PRECISIONS,
+    TARGET_PRECISIONS,
     CategoryThresholds,
     PrecisionCurve,
     binomial_tail,
@@ -292,13 +292,14 @@ def answers(*cards: tuple[int, int, int]) -> tuple[np.ndarray, np.ndarray, np.nd
 
 
 def test_each_category_has_thresholds_of_its_own_where_its_cards_show_them() -> None:
-    """Good bags must not carry bad boots over the threshold; ten lamps show nothing.
+    """Good bags must not carry bad boots over the threshold; ten lamps show little.
 
     No answer, -1, is no category: not the last one either.
     """
     confidence, right, predicted = answers((0, 60, 0), (1, 60, 30), (2, 10, 0), (-1, 60, 0))
     found = category_thresholds(confidence, right, predicted, np.arange(190), SHOP)
-    assert set(found) == {"Bags", "Boots"}
+    assert set(found) == {"Bags", "Boots", "Lamps"}
+    assert found["Lamps"].accept_at(0.8) is None
     # 60 cards without a mistake show 0.96 ** 60 = 0.086, and 30 show 0.92 ** 30 = 0.082.
     assert found["Bags"].accept_at(0.95) == found["Bags"].accept_at(0.96) == (0.5, 60)
     assert found["Bags"].accept_at(0.97) is None
@@ -317,20 +318,20 @@ def test_thresholds_of_a_category_are_those_of_its_curve() -> None:
     for code in (0, 1):
         own = predicted == code
         curve = ungrouped(confidence[own], right[own])
-        for precision in CATEGORY_PRECISIONS:
+        for precision in TARGET_PRECISIONS:
             expected, told = curve.accept_at(precision), found[SHOP[code]].accept_at(precision)
-            higher = [curve.accept_at(p) for p in CATEGORY_PRECISIONS if p >= precision]
+            higher = [curve.accept_at(p) for p in TARGET_PRECISIONS if p >= precision]
             assert (expected is None) <= (told is None or any(higher))
             if told is not None:
                 assert told[0] == min(each.threshold for each in higher if each)
                 assert told[1] == (confidence[own] >= told[0]).sum()
-    assert found["Bags"].accept_at(0.3) == found["Bags"].accept_at(0.8)
+    assert found["Bags"].accept_at(0.3) == found["Bags"].accept_at(0.5)
 
 
 def test_variants_of_one_product_do_not_show_a_category() -> None:
     confidence, right, predicted = answers((0, 60, 0))
     found = category_thresholds(confidence, right, predicted, np.arange(60) // 10, SHOP)
-    assert found == {}
+    assert found["Bags"].accept_at(0.7) is None
 
 
 def test_every_category_keeps_the_precision_with_the_certainty_told() -> None:

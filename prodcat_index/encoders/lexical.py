@@ -23,7 +23,7 @@ import numpy.typing as npt
 
 from prodcat_index.encoders.base import Encoded, Encoder, distinct, rows_of, unit_rows
 from prodcat_index.encoders.ngrams import chosen_ngrams, ngrams
-from prodcat_index.errors import EncoderError
+from prodcat_index.errors import EncoderError, NoWordError
 from prodcat_index.files import open_array
 from prodcat_index.progress import progress_bar
 from prodcat_index.types import Float32Array, Float64Array, evenly_spaced
@@ -109,7 +109,7 @@ class LexicalEncoder(Encoder):
         try:
             counts = vectorizer.fit_transform(sample)
         except ValueError as error:
-            raise EncoderError(
+            raise NoWordError(
                 "The lexical encoder found no word in these texts; "
                 "leave this modality out or give it texts."
             ) from error

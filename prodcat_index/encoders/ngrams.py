@@ -79,7 +79,7 @@ class NgramVectorizer:
             places = enumerate(ngrams_of_field, start)
             self._places[field] = {str(ngram): place for place, ngram in places}
             start += len(ngrams_of_field)
-        self._idf = idf
+        self.idf = idf
         names = [ngram for places in self._places.values() for ngram in places]
         self._is_run = np.array([ngram.startswith(RUN) for ngram in names], dtype=bool)
         self._rarest = float(idf.max()) if len(idf) else 1.0
@@ -92,7 +92,7 @@ class NgramVectorizer:
     @property
     def width(self) -> int:
         """Number of columns."""
-        return len(self._idf)
+        return len(self.idf)
 
     @classmethod
     def fit(cls, texts: Mapping[str, Sequence[str]]) -> NgramVectorizer:
@@ -128,7 +128,7 @@ class NgramVectorizer:
             counts = {known[ngram]: count for ngram, count in found.items() if ngram in known}
             places = np.array(sorted(counts), dtype=np.int64)
             repeated = np.array([counts[place] for place in places], dtype=np.float32)
-            values = (1 + np.log(repeated)) * self._idf[places]
+            values = (1 + np.log(repeated)) * self.idf[places]
             is_run = self._is_run[places]
             runs = sum(ngram.startswith(RUN) for ngram in found)
             for part, total in ((is_run, runs), (~is_run, len(found) - runs)):
@@ -170,7 +170,7 @@ class NgramVectorizer:
         (folder / "vocabulary.json").write_text(
             json.dumps(self.vocabularies, ensure_ascii=False), encoding="utf-8"
         )
-        np.save(folder / "idf.npy", self._idf, allow_pickle=False)
+        np.save(folder / "idf.npy", self.idf, allow_pickle=False)
 
     @classmethod
     def restore(cls, folder: Path) -> NgramVectorizer:

@@ -162,7 +162,8 @@ class HeldOutSplit:
         result = search_and_vote(parts, self.queries, self.present, vector, parameters)
         found, vote = result.found, result.vote
         names = parts.labels.names
-        seen = familiarity.of_queries(parts, self.queries, self.present, found)
+        answers = vote.categories[:, 0]
+        seen = familiarity.of_queries(parts, self.queries, self.present, found, answers)
         decision = calibration and accept_or_review(
             calibration, vote, found.similarities, names, precision=PRECISION, evidence=seen
         )

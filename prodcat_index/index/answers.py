@@ -254,7 +254,9 @@ class LazyAnswers:
     def _explanation(self, reasons: Reasons, query: int) -> Explanation:
         ranked = self.answers.ranked
         category, share = next(iter(ranked(self.result.vote, query)), ("", 0.0))
-        rankings = {m: ranked(vote, query) for m, vote in reasons.without.items()}
+        blocks = zip(self.answers.parts.blocks, self.queries.present[query], strict=False)
+        has = {block.modality for block, here in blocks if here}
+        rankings = {m: ranked(vote, query) for m, vote in reasons.without.items() if m in has}
         cost = {m: share - dict(ranking).get(category, 0.0) for m, ranking in rankings.items()}
         head = float(self.result.head[query])
         without_head = dict(ranked(reasons.without_head, query)).get(category, 0.0)
@@ -263,7 +265,7 @@ class LazyAnswers:
         total = sum(added for _, added in words if added > 0)
         return Explanation(
             without={m: (r[0] if r else ("", 0.0)) for m, r in rankings.items()},
-            decided_by=max(cost, key=cost.__getitem__) if category else "",
+            decided_by=max(cost, key=cost.__getitem__) if category and cost else "",
             head=None if np.isnan(head) else head,
             share_without_head=None if np.isnan(head) else without_head,
             words=[pair for pair in words[:MOST_WORDS] if pair[1] > LEAST_PART * total],

@@ -8,8 +8,8 @@ import numpy as np
 
 from prodcat_index.cards.card import Catalogue, modality_kind
 from prodcat_index.encoders.registry import make_encoder, preset_spec
-from prodcat_index.errors import CatalogueError, EncoderError
-from prodcat_index.findings import Finding
+from prodcat_index.errors import CatalogueError, EncoderError, NoWordError
+from prodcat_index.findings import Finding, list_findings
 from prodcat_index.index.block import Block, EncoderSlot, build_block, unusable_pictures
 from prodcat_index.index.learned import LearnedBlock, ProjectionKind, learn
 from prodcat_index.index.leave_one_out import leave_out_groups
@@ -59,6 +59,11 @@ def build_parts(
     learned = learn(blocks, labels.codes) if is_learned else None
     scores = _scores_block(catalogue) if learned else None
     return _weighed(catalogue, blocks, learned, scores, vote), findings
+
+
+def _left_out(catalogue: Catalogue, modality: str) -> tuple[Finding, ...]:
+    what = f"cards have a {modality} that tells none from the others (left out)"
+    return list_findings({what: map(bool, catalogue.values(modality))}, catalogue.ids)
 
 
 def _check_names(modalities: Sequence[str]) -> None:
@@ -131,8 +136,14 @@ def _modality_blocks(
                 "give it another one."
             )
         name = modality if len(specs) == 1 else f"{modality}:{spec}"
-        block, problems = build_block(name, modality, encoder, catalogue.values(modality))
+        try:
+            block, problems = build_block(name, modality, encoder, catalogue.values(modality))
+        except NoWordError:
+            findings.extend(_left_out(catalogue, modality))
+            continue
         findings.extend(unusable_pictures(catalogue.ids, problems))
         if block.present.any():
             blocks.append(block)
+        elif not problems:
+            findings.extend(_left_out(catalogue, modality))
     return blocks

@@ -59,6 +59,8 @@ def calibrate(
             for temperature, exponent in product(TEMPERATURES, HEAD_EXPONENTS)
         ]
     pool = queries.collect(directions, parts.vote.k, label)
+    if not pool.categories.size:
+        return parts  # All cards are of one group, so that none answers for another.
     weights, chosen = _best(pool, directions, votes)
     named = dict(zip(parts.block_names, weights.tolist(), strict=True))
     model = familiarity.fit(queries, pool, weights, chosen)

@@ -54,9 +54,16 @@ def of_cards(
 
 
 def of_queries(
-    parts: IndexParts, vectors: Sequence[Float32Array], present: BoolArray, found: Neighbours
+    parts: IndexParts,
+    vectors: Sequence[Float32Array],
+    present: BoolArray,
+    found: Neighbours,
+    answers: Int64Array,
 ) -> Float64Array:
-    """Return the evidence on n queries with their neighbours: (n, 2)."""
+    """Return the evidence on n queries with their neighbours and answers, (n,): (n, 2).
+
+    An answer of a category that was added since the scores were fitted has no score.
+    """
     weights = _picture_weights(parts)
     shared = effective_weights(weights, present)
     expected = parts.space.expected_similarities(vectors, weights > 0)
@@ -66,7 +73,10 @@ def of_queries(
     nearest = np.where(comparable, similarities, -np.inf).max(axis=1)
     rows = vectors[len(parts.blocks) - 1] if parts.scores else None
     nearest = np.where(np.isfinite(nearest), nearest, np.nan)
-    return np.column_stack([_scores(parts, rows, present), nearest])
+    scores = _scores(parts, rows, present)
+    if parts.scores:
+        scores[(answers >= 0) & (parts.score_columns[answers] == MISSING)] = np.nan
+    return np.column_stack([scores, nearest])
 
 
 def _scores(parts: IndexParts, rows: FloatingArray | None, present: BoolArray) -> Float64Array:

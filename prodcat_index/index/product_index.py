@@ -397,7 +397,9 @@ class ProductIndex:
         queries = parts.encode(listings)
         result = search_and_vote(parts, queries.vectors, queries.present, vector, parameters)
         similarities, names = result.found.similarities, parts.labels.names
-        seen = familiarity.of_queries(parts, queries.vectors, queries.present, result.found)
+        seen = familiarity.of_queries(
+            parts, queries.vectors, queries.present, result.found, result.vote.categories[:, 0]
+        )
         decision = accept_or_review(
             trusted, result.vote, similarities, names, precision, coverage, per, seen
         )

@@ -74,7 +74,7 @@ def choose_search_weights(parts: IndexParts) -> Mapping[str, float]:
     best = _climb(pairs, start)
     gain = (pairs.found(best) - pairs.found(start))[~pairs.halves]
     # By more than chance: the other half has not been seen.
-    if gain.mean() <= gain.std() / np.sqrt(len(gain)):
+    if not len(gain) or gain.mean() <= gain.std() / np.sqrt(len(gain)):
         return equal
     return dict(zip(equal, best.tolist(), strict=True))
 

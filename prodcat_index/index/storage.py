@@ -322,7 +322,10 @@ def _read_learned(folder: Path, record: LearnedRecord, manifest: Manifest) -> Le
         hubness = HubnessCorrection(files.read_array(path, "float32", shape), record.hubness.near)
     reliability = None
     if record.reliability:
-        reliability = files.read_array(folder / record.reliability, "float16", (n,))
+        path = folder / record.reliability
+        reliability = files.read_array(path, "float16", (n,))
+        if not np.all((reliability <= 0) & np.isfinite(reliability)):
+            raise files.damaged_file(path, "a reliability is no number of at most 0")
     projection = Projection(np.split(matrix, edges), np.split(offset, edges))
     return LearnedBlock(
         FittedModel(projection, head, hubness),

@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from prodcat_index.errors import QueryError
+from prodcat_index.index import familiarity
 from prodcat_index.index.calibrate import fit_votes
 from prodcat_index.index.leave_one_out import LeaveOneOut
 from prodcat_index.index.manifest import LEARNED
@@ -75,6 +76,8 @@ def tune(
         is_calibrated_on = np.ones_like(held_out)
     # What known categories look like hardly depends on weights and vote.
     evidence = parts.calibration.model.evidence if parts.calibration else None
+    if evidence is None:
+        evidence = familiarity.fit(queries, whole, np.array(before.weights), before.vote)
     return Tuning(
         objective=objective,
         cards=len(pool),

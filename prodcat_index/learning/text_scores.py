@@ -323,7 +323,8 @@ class TextScoresEncoder(Encoder):
         model = self.model
         names = json.dumps([self.vectorizer.vocabularies, self.categories], ensure_ascii=False)
         digest = hashlib.sha256(f"{SPEC} {names}".encode())
-        for array in (model.starts, model.columns, model.coefficients, model.intercepts):
+        arrays = (model.starts, model.columns, model.coefficients, model.intercepts)
+        for array in (*arrays, self.vectorizer.idf):
             digest.update(np.ascontiguousarray(array).data)
         return digest.hexdigest()
 

@@ -41,7 +41,7 @@ NOT_CALIBRATED = (
 )
 OTHER_SETTING = (
     "the index is not calibrated for these weights and this vote, but for its own weights and vote "
-    "only; leave out k, weights, temperature and prior exponent"
+    "only; leave out k, weights, temperature and exponents"
 )
 
 

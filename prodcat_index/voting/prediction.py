@@ -118,11 +118,12 @@ class Familiarity:
         Returns
         -------
         str
-            Such as ``"known words 12 %; nearest picture 0.21"``; empty where neither is known.
+            Such as ``"known words 12 %; nearest picture that votes 0.21"``; empty where neither is
+            known.
         """
         parts = [] if self.words is None else [f"known words {100 * self.words:.0f} %"]
         if self.nearest is not None:
-            parts.append(f"nearest picture {self.nearest:.2f}")
+            parts.append(f"nearest picture that votes {self.nearest:.2f}")
         return "; ".join(parts)
 
 

@@ -25,8 +25,6 @@ LATER_STARTS = (0.25, 0.5)
 # Rows of a stored curve: enough for steps of half a percent, and a manifest stays readable.
 POINTS = 200
 TARGET_PRECISIONS = (*(hundredth / 100 for hundredth in range(50, 100)), 0.995, 0.999)
-# Of a category by itself: a lower target is kept like the first of them.
-CATEGORY_PRECISIONS = tuple(target for target in TARGET_PRECISIONS if target >= 0.8)
 
 # Bounds of what is read from a stored index: arrays as long as a number of cards are made of it.
 CardCount = Annotated[int, Field(ge=0, le=2**22)]
@@ -243,13 +241,13 @@ def category_thresholds(
 ) -> Mapping[str, CategoryThresholds]:
     """Find the thresholds of each category from the cards that it is the answer for.
 
-    Categories whose cards show none of CATEGORY_PRECISIONS are left out.
+    Categories whose cards show none of TARGET_PRECISIONS are left out.
     """
     order = np.argsort(predicted, kind="stable")
     codes, starts = np.unique(predicted[order], return_index=True)
     found = {}
     for code, rows in zip(codes.tolist(), np.split(order, starts[1:]), strict=True):
-        fewest = np.log(1 - CERTAINTY) / np.log(CATEGORY_PRECISIONS[0])
+        fewest = np.log(1 - CERTAINTY) / np.log(TARGET_PRECISIONS[0])
         if code >= 0 and len(rows) >= fewest:
             curve = precision_curve(confidence[rows], right[rows], groups[rows], least)
             if thresholds := _shown(curve):
@@ -260,7 +258,7 @@ def category_thresholds(
 def _shown(curve: PrecisionCurve) -> CategoryThresholds | None:
     """Return what a curve shows, without precisions that accept no more than a higher one."""
     rows: list[tuple[float, float, int]] = []
-    for precision in reversed(CATEGORY_PRECISIONS):
+    for precision in reversed(TARGET_PRECISIONS):
         found = curve.accept_at(precision)
         if found and (not rows or found.threshold < rows[-1][1]):
             rows.append((precision, found.threshold, round(found.coverage * curve.cards)))
