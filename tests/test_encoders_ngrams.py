@@ -59,7 +59,7 @@ def test_values_are_those_of_scikit_learn_for_each_part() -> None:
             sublinear_tf=True,
         ).fit(texts)
         oracle.idf_ = np.where(
-            np.arange(len(oracle.idf_)) < len(names), oracle.idf_, vectorizer._idf.max()
+            np.arange(len(oracle.idf_)) < len(names), oracle.idf_, vectorizer.idf.max()
         )
         expected = oracle.transform(TEXTS).toarray()[:, : len(names)]
         np.testing.assert_allclose(found[:, columns], expected, rtol=1e-5, atol=1e-7)

@@ -97,7 +97,8 @@ def test_it_answers_as_the_index_does_on_real_cards(shared_data: Path) -> None:
     cards = read_catalogue(folder / "train.parquet")
     texts = replace(cards, cards=cards.cards.assign(image=""))
     train, new = texts.select(range(0, len(texts), 2)), texts.select(range(1, len(texts), 20))
-    index = ProductIndex.build(train, encoders=dict.fromkeys(TEXTS, "lexical:64"))
+    encoders = dict.fromkeys(TEXTS, "lexical:64")
+    index = ProductIndex.build(train, encoders=encoders, projection="none")
     weights = {"title": 0.6, "description": 0.4}
     check_same_answers(index, train, new, weights, k=10, temperature=0.1, prior_exponent=0.25)
 

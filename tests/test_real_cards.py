@@ -57,6 +57,4 @@ def test_one_card_at_a_time_gets_the_answer_of_the_batch(
 
 def test_a_text_alone_finds_its_like(plumbing: ProductIndex) -> None:
     found = plumbing.search(Card(title="американка угловая"), k=3)
-    assert {neighbour.category for neighbour in found} == {
-        "Все категории > Фитинги > Американка латунная"
-    }
+    assert all("Американка" in neighbour.category for neighbour in found)
