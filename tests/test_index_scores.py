@@ -12,7 +12,7 @@ from made import catalogue, row
 from test_index_learned import THINGS, shop, without_scores
 
 from prodcat_index.cards.card import Card
-from prodcat_index.errors import CatalogueError
+from prodcat_index.errors import CatalogueError, QueryError
 from prodcat_index.index.leave_one_out import LeaveOneOut
 from prodcat_index.index.parts import equal_weights
 from prodcat_index.index.product_index import ProductIndex
@@ -208,6 +208,8 @@ def test_cards_of_one_group_alone_are_indexed_without_a_calibration() -> None:
     index = ProductIndex.build(catalogue([{**card, "group": "g"} for card in cards]))
     assert index.parts.calibration is None
     assert index.predict([Card(title=f"{THINGS[0]} 500")])[0].category == THINGS[0]
+    with pytest.raises(QueryError, match="are of one group"):
+        index.tune()
 
 
 def test_texts_without_a_word_are_left_out_and_named() -> None:

@@ -57,6 +57,11 @@ def tune(
     rng = np.random.default_rng(seed)
     queries = LeaveOneOut.from_index(parts, sample, rng)
     groups = queries.groups[queries.rows]
+    if len(np.unique(groups)) < 2:
+        raise QueryError(
+            "All labelled cards of this index are of one group, so none can answer for another; "
+            "check the group column, and build the index again."
+        )
     held_out = _held_out(groups, rng)
     chosen = [parts.weights, equal_weights(parts.blocks)]
     if parts.learned is not None:
