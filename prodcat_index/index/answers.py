@@ -15,7 +15,6 @@ from prodcat_index.index.manifest import LEARNED
 from prodcat_index.index.parts import IndexParts, Queries
 from prodcat_index.index.search import Neighbours, find_neighbours
 from prodcat_index.learning.projection import unit_parts
-from prodcat_index.learning.text_scores import TextScoresEncoder
 from prodcat_index.types import MISSING, BoolArray, Float32Array, Float64Array, Int64Array
 from prodcat_index.voting.decision import Decision
 from prodcat_index.voting.evidence import TOO_LITTLE
@@ -237,19 +236,11 @@ class LazyAnswers:
         return Familiarity(known, None if np.isnan(nearest) else nearest, words)
 
     def _known_words(self, query: int) -> float | None:
-        encoder = self._text_scores(query)
-        if encoder is None:
+        texts = self.queries.texts
+        if not texts:
             return None
-        return encoder.vectorizer.known_share(json.loads(self.queries.texts[query] or "{}"))
-
-    def _text_scores(self, query: int) -> TextScoresEncoder | None:
-        """Return the encoder of the text scores, if there is one and the query has texts."""
-        scores, texts = self.answers.parts.scores, self.queries.texts
-        if scores is None or not texts:
-            return None
-        encoder = scores.slot.load()
-        assert isinstance(encoder, TextScoresEncoder)
-        return encoder
+        vectorizer = self.answers.parts.text_scores.vectorizer
+        return vectorizer.known_share(json.loads(texts[query] or "{}"))
 
     def _explanation(self, reasons: Reasons, query: int) -> Explanation:
         ranked = self.answers.ranked
@@ -260,8 +251,8 @@ class LazyAnswers:
         cost = {m: share - dict(ranking).get(category, 0.0) for m, ranking in rankings.items()}
         head = float(self.result.head[query])
         without_head = dict(ranked(reasons.without_head, query)).get(category, 0.0)
-        encoder = self._text_scores(query)
-        words = encoder.words(self.queries.texts[query], category) if encoder else []
+        texts, parts = self.queries.texts, self.answers.parts
+        words = parts.text_scores.words(texts[query], category) if texts else []
         total = sum(added for _, added in words if added > 0)
         return Explanation(
             without={m: (r[0] if r else ("", 0.0)) for m, r in rankings.items()},

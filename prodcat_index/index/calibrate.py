@@ -25,13 +25,13 @@ SAMPLE = 10_000
 SCORE_WEIGHTS = (0.0, 0.3, 0.7)
 # Sharper votes believe the nearest card, even with a wrong label.
 TEMPERATURES = (0.05, 0.1)
+HEAD_EXPONENTS = (0.0, 0.25, 0.5, 1.0, 1.5)
 # A card's label is doubted where it is less probable than this, beside the likeliest one, to what
 # has not seen the card; but where many are, cards are hard, and only the least probable ones.
 CONTRADICTED = 0.5
 MOST_DOUBTED = 0.1
 LEAST_LOG_RELIABILITY = -6.0
 ENOUGH_CARDS = 5
-HEAD_EXPONENTS = (0.0, 0.25, 0.5, 1.0, 1.5)
 
 
 def calibrate(

@@ -18,7 +18,7 @@ from prodcat_index.index.leave_one_out import LeaveOneOut
 from prodcat_index.index.manifest import SCORES
 from prodcat_index.index.parts import IndexParts, listing_values
 from prodcat_index.index.search import Neighbours
-from prodcat_index.learning.text_scores import TextScoresEncoder, largest_score
+from prodcat_index.learning.text_scores import largest_score
 from prodcat_index.types import (
     MISSING,
     BoolArray,
@@ -148,10 +148,8 @@ def _hide_categories(queries: LeaveOneOut) -> LeaveOneOut | None:
 def _score_without(parts: IndexParts, is_hidden: BoolArray, rows: Int64Array) -> IndexParts:
     """Return parts with text scores of some hidden cards by a model that never saw the hidden."""
     assert parts.scores is not None, "there are text scores"
-    encoder = parts.scores.slot.load()
-    assert isinstance(encoder, TextScoresEncoder)
     codes = np.where(parts.labels.labelled, parts.score_columns[parts.labels.codes], MISSING)
     values = listing_values(parts.catalogue, SCORES)
     vectors = parts.scores.vectors.copy()
-    vectors[rows] = encoder.rows_without(values, codes, is_hidden, rows)
+    vectors[rows] = parts.text_scores.rows_without(values, codes, is_hidden, rows)
     return replace(parts, blocks=[*parts.encoder_blocks, replace(parts.scores, vectors=vectors)])

@@ -131,13 +131,18 @@ class IndexParts:
         """The blocks that say what a product is like, whatever its category: all but the scores."""
         return self.blocks[:-1] if self.scores else self.blocks
 
-    @cached_property
-    def score_columns(self) -> Int64Array:
-        """Column of each category among the text scores, MISSING for one added later: (C,)."""
+    @property
+    def text_scores(self) -> TextScoresEncoder:
+        """The encoder of the text scores, loaded when it is first needed."""
         assert self.scores is not None, "there are text scores"
         encoder = self.scores.slot.load()
         assert isinstance(encoder, TextScoresEncoder)
-        column = {name: place for place, name in enumerate(encoder.categories)}
+        return encoder
+
+    @cached_property
+    def score_columns(self) -> Int64Array:
+        """Column of each category among the text scores, MISSING for one added later: (C,)."""
+        column = {name: place for place, name in enumerate(self.text_scores.categories)}
         return np.array([column.get(name, MISSING) for name in self.labels.names], dtype=np.int64)
 
     @property
@@ -174,11 +179,14 @@ class IndexParts:
         The text scores are the head; the one of the fitted model, by default the own, answers
         for queries without texts.
         """
-        learned = head_log_proba(self._model(model), vectors, codes)
+        model = model or (self.learned.model if self.learned else None)
         if not self.scores:
-            return learned
-        text, known = self._text_log_proba(vectors, codes)
-        return np.where(known[:, None], text, learned)
+            return head_log_proba(model, vectors, codes)
+        log_proba, known = self._text_log_proba(vectors, codes)
+        others = np.flatnonzero(~known)
+        if len(others):
+            log_proba[others] = head_log_proba(model, [vectors[-1][others]], codes[others])
+        return log_proba
 
     def mean_log_proba(
         self, vectors: Sequence[Float32Array], codes: Int64Array, model: FittedModel | None
@@ -192,9 +200,6 @@ class IndexParts:
         mean = np.logaddexp(text, learned) - np.float32(np.log(2))
         # A query without one of them has zeros there.
         return np.where(both[:, None] & (codes >= 0), mean, text + learned)
-
-    def _model(self, model: FittedModel | None) -> FittedModel | None:
-        return model or (self.learned.model if self.learned else None)
 
     def _text_log_proba(
         self, vectors: Sequence[Float32Array], codes: Int64Array
@@ -240,8 +245,17 @@ class IndexParts:
 
     def encode(self, listings: Listings, *, scored: bool = True) -> Queries:
         """Embed listings in all blocks; as absent in the text scores if they are not `scored`."""
-        vectors, present = encode_listings(self.blocks, listings, () if scored else (SCORES,))
-        texts = listing_values(listings, SCORES) if self.scores and scored else ()
+        values = [listing_values(listings, block.modality) for block in self.blocks]
+        texts = values[-1] if self.scores and scored else []
+        if self.scores and not scored:
+            values[-1] = [""] * len(listings)
+        label = "embedding {}" if len(listings) > 1 else ""
+        encoded = [
+            block.encode_queries(own, label.format(block.name))
+            for block, own in zip(self.blocks, values, strict=True)
+        ]
+        vectors = [each.vectors for each in encoded]
+        present = np.stack([each.present for each in encoded], axis=1)
         return self.with_learned(vectors, present)._replace(texts=texts)
 
     def with_learned(self, vectors: Sequence[Float32Array], present: BoolArray) -> Queries:
@@ -301,24 +315,6 @@ def check_comparable(parts: IndexParts, listings: Listings) -> None:
             f"This index embeds {', '.join(parts.modalities)}, and the query has none of "
             "these; give one of them, or build an index with what it has."
         )
-
-
-def encode_listings(
-    blocks: Sequence[Block], listings: Listings, skipped: Sequence[str] = ()
-) -> tuple[list[Float32Array], BoolArray]:
-    """Embed listings as the cards of an index were: arrays of (n, dim), and present, (n, B).
-
-    They lack the blocks that are skipped.
-    """
-    label, nothing = "embedding {}" if len(listings) > 1 else "", [""] * len(listings)
-    encoded = [
-        block.encode_queries(
-            nothing if block.name in skipped else listing_values(listings, block.modality),
-            label.format(block.name),
-        )
-        for block in blocks
-    ]
-    return [e.vectors for e in encoded], np.stack([e.present for e in encoded], axis=1)
 
 
 def listing_values(listings: Listings, modality: str) -> list[str]:

@@ -305,10 +305,8 @@ def _write_learned(learned: LearnedBlock, weight: float, folder: Path, data: str
 
 
 def _read_learned(folder: Path, record: LearnedRecord, manifest: Manifest) -> LearnedBlock:
-    n, dims = (
-        manifest.cards,
-        [b.projected_dim or b.dim for b in manifest.blocks if b.name != SCORES],
-    )
+    n = manifest.cards
+    dims = [b.projected_dim or b.dim for b in manifest.blocks if b.name != SCORES]
     # A row of the learned block ends in the hubness of its card, which nothing is projected into.
     dim = record.dim - (record.hubness is not None)
     matrix = files.read_array(folder / record.matrix, "float32", (sum(dims), dim))

@@ -53,27 +53,13 @@ SPEC = "text-scores"
 
 @dataclass(frozen=True)
 class TextScores:
-    """A linear score for each category, with the small coefficients left out.
+    """Linear scores of H categories over F features, without the small coefficients."""
 
-    Attributes
-    ----------
-    starts
-        int64, shape (F + 1,): feature f has the coefficients ``starts[f]`` to ``starts[f + 1]``.
-    columns
-        int32, shape (nnz,): the column of each coefficient's category.
-    coefficients
-        float16, shape (nnz,).
-    intercepts
-        float32, shape (H,): scores of an empty row.
-    categories
-        int64, shape (H,): code of the category of each column, rising.
-    """
-
-    starts: Int64Array
-    columns: npt.NDArray[np.int32]
+    starts: Int64Array  # (F + 1,): feature f has the coefficients starts[f] to starts[f + 1]
+    columns: npt.NDArray[np.int32]  # column of each coefficient's category
     coefficients: npt.NDArray[np.float16]
-    intercepts: Float32Array
-    categories: Int64Array
+    intercepts: Float32Array  # (H,): scores of an empty row
+    categories: Int64Array  # (H,): code of the category of each column, rising
 
     def decision(self, rows: SparseRows) -> Float32Array:
         """Return the score of each category: float32, shape (n, H)."""
@@ -124,19 +110,9 @@ class TextScores:
 
 
 def fit_text_scores(rows: SparseRows, codes: Int64Array) -> TextScores | None:
-    """Fit scores to labelled rows.
+    """Fit scores to rows with category codes, (n,); None for fewer than two categories.
 
-    Parameters
-    ----------
-    rows
-        n sparse rows.
-    codes
-        int64, shape (n,): category codes; rows with -1 are left out, and so are empty ones.
-
-    Returns
-    -------
-    TextScores or None
-        None where fewer than two categories are left.
+    Rows with the code -1 are left out, and so are empty ones.
     """
     return _fit(_matrix(rows), codes)
 
@@ -144,21 +120,10 @@ def fit_text_scores(rows: SparseRows, codes: Int64Array) -> TextScores | None:
 def out_of_fold_probabilities(
     rows: SparseRows, codes: Int64Array, groups: Int64Array
 ) -> Float32Array:
-    """Return how probable each category is for each row, by models that have not seen its group.
+    """Return how probable each category is, (n, C), by models that have not seen a row's group.
 
-    Parameters
-    ----------
-    rows, codes
-        As for :func:`fit_text_scores`.
-    groups
-        int64, shape (n,): rows of the same group are never in two folds.
-
-    Returns
-    -------
-    numpy.ndarray
-        float32, shape (n, C), with C one more than the largest code: rows that sum to at most 1,
-        or of zeros where nothing is known. A category that a fold's model has not seen has 0
-        there.
+    Rows sum to at most 1; they are zeros where nothing is known, and 0 for a category that a
+    fold's model has not seen. Codes and groups are (n,).
     """
     matrix = _matrix(rows)
     proba = np.zeros((len(rows), int(codes.max()) + 1), dtype=np.float32)
@@ -199,22 +164,10 @@ def largest_score(rows: FloatingArray) -> Float64Array:
 
 
 def log_probabilities(rows: Float32Array, columns: Int64Array, codes: Int64Array) -> Float32Array:
-    """Return the natural logarithm of the probability of some categories, at least -20.
+    """Return the log probability of some categories, codes (n, k), from rows of the encoder.
 
-    Parameters
-    ----------
-    rows
-        float32, shape (n, H): rows of the encoder; a row of zeros makes all categories alike, 0.
-    columns
-        int64, shape (C,): column of each category. One without a column, -1, counts as probable
-        as the likeliest one, so that neighbours alone decide between the two.
-    codes
-        int64, shape (n, k): categories; -1 gives 0.
-
-    Returns
-    -------
-    numpy.ndarray
-        float32, shape (n, k).
+    `columns`, (C,), are of each category. One without a column, -1, counts as probable as the
+    likeliest one, so that neighbours alone decide. A row of zeros and the code -1 give 0.
     """
     at = columns[np.maximum(codes, 0)]
     lengths = np.linalg.norm(rows, axis=1, keepdims=True)
