@@ -223,3 +223,21 @@ def test_texts_without_a_word_are_left_out_and_named() -> None:
     again = ProductIndex.build(catalogue(same))
     assert again.parts.block_names == index.parts.block_names
     assert [f for f in again.findings if "left out" in str(f)]
+
+
+def test_a_listing_without_a_text_is_judged_by_the_head_over_projected_rows() -> None:
+    """A picture alone would be answered as if no classifier knew pictures."""
+    parts = built().parts
+    assert parts.learned is not None and parts.learned.model.head is not None
+    queries = parts.encode([LISTING, Card(title="pink lamp"), LISTING])
+    rows = [vectors.copy() for vectors in queries.vectors]
+    rows[-2][1] = 0.0
+    codes = np.tile(np.arange(len(THINGS)), (3, 1))
+    found = parts.head_log_proba(rows, codes)
+    head = parts.learned.model.head
+    expected = head.log_probabilities(rows[-1][[1], : len(head.coefficients)], len(THINGS))
+    np.testing.assert_allclose(found[1], expected[0], rtol=1e-5)
+    np.testing.assert_array_equal(
+        found[[0, 2]], parts.head_log_proba(queries.vectors, codes)[[0, 2]]
+    )
+    assert np.ptp(expected) > 1
