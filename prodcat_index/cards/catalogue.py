@@ -18,15 +18,14 @@ from prodcat_index.cards.cleaning import (
     without_invisible,
 )
 from prodcat_index.cards.pictures import PROBLEMS, WITHOUT, PictureFiles, is_address
-from prodcat_index.cards.readers import (
+from prodcat_index.cards.readers import expand_kazanexpress, read_table
+from prodcat_index.cards.roles import (
     NO_TEXTS,
     OPTIONS,
-    expand_kazanexpress,
     find_columns,
     find_repeated,
     free_name,
     list_columns,
-    read_table,
 )
 from prodcat_index.errors import CatalogueError
 from prodcat_index.findings import list_findings, name_first

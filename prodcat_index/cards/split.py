@@ -13,7 +13,8 @@ import numpy as np
 from prodcat_index.cards.card import Catalogue
 from prodcat_index.cards.cleaning import column_texts, without_invisible
 from prodcat_index.cards.duplicates import encode, join_codes, order_codes
-from prodcat_index.cards.readers import find_repeated, list_columns, read_table
+from prodcat_index.cards.readers import read_table
+from prodcat_index.cards.roles import find_repeated, list_columns
 from prodcat_index.errors import CatalogueError
 from prodcat_index.findings import Finding, name_first
 from prodcat_index.types import Int64Array

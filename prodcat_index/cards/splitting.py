@@ -17,7 +17,7 @@ from prodcat_index.cards.duplicates import (
     join_codes,
     order_codes,
 )
-from prodcat_index.cards.readers import list_columns
+from prodcat_index.cards.roles import list_columns
 from prodcat_index.cards.split import PARTS, Split
 from prodcat_index.errors import CatalogueError
 from prodcat_index.findings import list_findings
