@@ -21,7 +21,8 @@ def written(folder: Path, name: str, content: str) -> Path:
 
 def rows(path: Path) -> list[dict[str, Any]]:
     return [
-        {str(k): v for k, v in row.items()} for row in read_table(path, None).to_dict("records")
+        {str(k): v for k, v in row.items()}
+        for row in read_table(path, None).frame.to_dict("records")
     ]
 
 
@@ -104,7 +105,7 @@ def test_a_header_alone_is_named(tmp_path: Path) -> None:
 def test_json_lines_keep_their_values(tmp_path: Path) -> None:
     """A whole number beside an absent one must not lose its last digits."""
     content = '{"id": 9007199254740993, "title": "a\u2028b"}\n\n{"title": null, "tags": ["x"]}\n'
-    table = read_table(written(tmp_path, "a.jsonl", content), None)
+    table = read_table(written(tmp_path, "a.jsonl", content), None).frame
     assert table["id"][0] == 9007199254740993
     assert table["title"][0] == "a\u2028b"
     assert table["tags"][1] == ["x"]

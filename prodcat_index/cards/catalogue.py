@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,6 +28,7 @@ from prodcat_index.cards.roles import (
     free_name,
     list_columns,
 )
+from prodcat_index.cards.table import Table
 from prodcat_index.errors import CatalogueError
 from prodcat_index.findings import list_findings, name_first
 from prodcat_index.progress import progress_bar
@@ -106,7 +108,8 @@ def read_catalogue(
         "group": group_column,
         "image": image_column,
     }
-    table, name, file = _open(path, encoding)
+    opened, name, file = _open(path, encoding)
+    table = opened.frame
     columns = find_columns(list(table.columns), wanted, text_columns)
     raw = {
         part: column_texts(table[column]) if column else [""] * len(table)
@@ -136,20 +139,19 @@ def read_catalogue(
     return Catalogue(
         cards=_join(parts, rest),
         text_modalities=tuple(texts),
-        findings=list_findings(noticed, ids),
+        findings=(*opened.findings, *list_findings(noticed, ids)),
         source=name,
     )
 
 
-def _open(
-    path: str | Path | pd.DataFrame, encoding: str | None
-) -> tuple[pd.DataFrame, str, Path | None]:
+def _open(path: str | Path | pd.DataFrame, encoding: str | None) -> tuple[Table, str, Path | None]:
     """Return the raw table with plain column names, its name for people, and its file."""
     if isinstance(path, (str, Path)):
         file, name = Path(path), str(path)
-        table = read_table(file, encoding)
+        read = read_table(file, encoding)
     else:
-        file, name, table = None, "the table", path
+        file, name, read = None, "the table", Table(path)
+    table = read.frame
     if not len(table):
         raise CatalogueError(f"There are no cards in {name}.")
     # The ids of a table are often its index.
@@ -160,7 +162,7 @@ def _open(
         raise CatalogueError(
             f"In {name} more than one column is named {name_first(repeated)}: rename all but one."
         )
-    return expand_kazanexpress(table.set_axis(heads, axis=1)), name, file
+    return replace(read, frame=expand_kazanexpress(table.set_axis(heads, axis=1))), name, file
 
 
 def _read_ids(values: Sequence[str], column: str, name: str) -> list[str]:
@@ -255,7 +257,7 @@ def read_labels(path: str | Path, *, encoding: str | None = None) -> dict[str, s
     CatalogueError
         If the file cannot be read, or has no such columns.
     """
-    table = read_table(Path(path), encoding)
+    table = read_table(Path(path), encoding).frame
     seen = [str(column) for column in table.columns]
     columns = find_columns(seen, {})
     if not columns["id"] or not columns["category"]:

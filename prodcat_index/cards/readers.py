@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from prodcat_index.cards.cleaning import join_values
+from prodcat_index.cards.table import Table
 from prodcat_index.errors import CatalogueError
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ KAZANEXPRESS_TEXTS = (
 )
 
 
-def read_table(path: Path, encoding: str | None = None) -> pd.DataFrame:
+def read_table(path: Path, encoding: str | None = None) -> Table:
     """Read a catalogue file; raises CatalogueError if that fails or there are no rows."""
     if not path.is_file():
         raise CatalogueError(_no_such_file(path))
@@ -51,7 +52,7 @@ def read_table(path: Path, encoding: str | None = None) -> pd.DataFrame:
     try:
         if not path.stat().st_size:
             raise CatalogueError(f"{path} is empty.")
-        table = reader(path, encoding)
+        table = Table(reader(path, encoding))
     except OSError as error:
         raise CatalogueError(f"{path} cannot be read: {error.strerror or error}.") from None
     if not len(table):

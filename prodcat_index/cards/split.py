@@ -144,7 +144,7 @@ def read_split(path: str | Path) -> Split:
         If it cannot be read, is empty, has other columns or parts, names a card twice, or has a
         group in two parts.
     """
-    table = read_table(Path(path))
+    table = read_table(Path(path)).frame
     columns = {"group": [""] * len(table)}
     for name in table.columns.intersection(["id", "part", "group"]):
         columns[name] = [without_invisible(text).strip() for text in column_texts(table[name])]

@@ -133,7 +133,7 @@ def answer(
 def group_column(file: Path) -> str | None:
     from prodcat_index.cards.readers import read_table
 
-    columns = read_table(file).columns
+    columns = read_table(file).frame.columns
     return next((name for name in GROUP_COLUMNS if name in columns), None)
 
 
