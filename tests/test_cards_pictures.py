@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 import struct
+import subprocess
+import sys
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -155,7 +158,7 @@ def test_broken_exif_does_not_lose_the_picture(tmp_path: Path, exif: bytes) -> N
     check_colour(saved(Image.new("RGB", (16, 16), RED), tmp_path / "x.jpg", exif=exif), RED, 8)
 
 
-@pytest.mark.parametrize("size", [(1, 1), (1, 60_000), (60_000, 1)])
+@pytest.mark.parametrize("size", [(1, 1), (1, 100), (100, 1), (30_000, 300)])
 def test_odd_shapes_load_whole(tmp_path: Path, size: tuple[int, int]) -> None:
     path = saved(Image.new("RGB", size, RED), tmp_path / "odd.jpg")
     assert load_picture(path).size == size
@@ -220,6 +223,91 @@ def test_the_largest_picture_allowed_is_not_refused_for_its_size(tmp_path: Path)
     with pytest.raises(PictureError) as error:
         load_picture(path)
     assert "megapixels" not in str(error.value)
+
+
+@pytest.mark.parametrize("size", [(101, 1), (1, 101), (20_000, 2), (100_000, 1)])
+@pytest.mark.parametrize("read", [load_picture, read_header])
+def test_a_thin_picture_is_refused(
+    tmp_path: Path, size: tuple[int, int], read: Callable[[Path], object]
+) -> None:
+    """A network scales the short side up first: 122 bytes take gigabytes and end the build."""
+    path = saved(Image.new("1", size), tmp_path / "thin.png")
+    with pytest.raises(PictureError, match=r"^it is more than 100 times as long as it is wide$"):
+        read(path)
+
+
+def with_scans(path: Path, repeated: int) -> Path:
+    """Write a progressive JPEG whose last scan is repeated."""
+    saved(Image.new("RGB", (16, 16), RED), path, progressive=True)
+    content = path.read_bytes()
+    last = content[content.rfind(b"\xff\xda") : -2]
+    path.write_bytes(content[:-2] + last * repeated + b"\xff\xd9")
+    return path
+
+
+def test_a_jpeg_of_very_many_scans_is_refused(tmp_path: Path) -> None:
+    """Each scan takes a hundred bytes and, of a large picture, 40 ms: a file could take hours."""
+    check_colour(with_scans(tmp_path / "usual.jpg", 80), RED, 8)
+    with pytest.raises(PictureError, match=r"^it has more than 100 scans$"):
+        load_picture(with_scans(tmp_path / "many.jpg", 100))
+
+
+def tiled_tiff(path: Path, side: int) -> Path:
+    """Write a grey picture of 16 x 16 pixels in one tile of `side` x `side`."""
+    data = zlib.compress(bytes(side * side))
+    tags = [(256, 16), (257, 16), (258, 8), (259, 8), (262, 1), (277, 1)]
+    tags += [(322, side), (323, side), (324, 8), (325, len(data))]
+    entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags)
+    directory = struct.pack("<H", len(tags)) + entries + bytes(4)
+    path.write_bytes(struct.pack("<2sHI", b"II", 42, 8 + len(data)) + data + directory)
+    return path
+
+
+def test_a_tile_larger_than_any_picture_is_refused(tmp_path: Path) -> None:
+    """A tile is decoded whole: a picture of 16 x 16 pixels would take a gigabyte."""
+    assert load_picture(tiled_tiff(tmp_path / "usual.tiff", 256)).size == (16, 16)
+    with pytest.raises(PictureError, match=r"^it is larger than 64 megapixels$"):
+        load_picture(tiled_tiff(tmp_path / "bomb.tiff", 8_016))
+
+
+def test_a_large_picture_is_halved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sixteen threads, each with a picture of 64 megapixels, would take all memory."""
+    monkeypatch.setattr("prodcat_index.cards.pictures.LARGE_PIXELS", 100)
+    picture = Image.new("RGB", (40, 10), RED)
+    picture.paste((0, 0, 255), (20, 0, 40, 10))
+    loaded = load_picture(saved(picture, tmp_path / "large.png"))
+    assert loaded.size == (20, 5)
+    assert loaded.getpixel((9, 2)) == RED and loaded.getpixel((10, 2)) == (0, 0, 255)
+    assert load_picture(saved(Image.new("RGB", (10, 10)), tmp_path / "a.png")).size == (10, 10)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the peak is read from /proc")
+@pytest.mark.parametrize(("mode", "megabytes"), [("RGB", 450), ("RGBA", 700), ("I;16", 850)])
+def test_the_largest_picture_takes_bounded_memory(
+    tmp_path: Path, mode: str, megabytes: int
+) -> None:
+    """Copies of copies took 1.2 GB for a file of 250 KB."""
+    path = saved(Image.new(mode, (8_000, 8_000)), tmp_path / "large.png")
+    program = (
+        "import resource, sys; import numpy, PIL.Image\n"
+        "from prodcat_index.cards.pictures import load_picture\n"
+        "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
+        "load_picture(sys.argv[1])\n"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, path], capture_output=True, text=True, check=True
+    )
+    assert int(done.stdout) < megabytes * 1024
+
+
+def test_no_memory_for_a_picture_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr("PIL.ImageFile.ImageFile.load", fail)
+    with pytest.raises(PictureError, match=r"^there is not enough memory for it$"):
+        load_picture(saved(Image.new("RGB", (4, 4)), tmp_path / "a.png"))
 
 
 def test_a_truncated_file_is_named_so(tmp_path: Path) -> None:

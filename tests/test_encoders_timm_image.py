@@ -16,6 +16,7 @@ import pytest
 from PIL import Image, ImageOps
 
 from prodcat_index.cards.card import Card
+from prodcat_index.cards.pictures import TOO_THIN
 from prodcat_index.encoders import networks, timm_image
 from prodcat_index.encoders.base import Encoder
 from prodcat_index.encoders.networks import import_with_torch
@@ -381,6 +382,32 @@ def test_an_unreadable_picture_is_absent_and_named(encoder: Encoder, tmp_path: P
         "it is not a picture of a known format": [0],
         "the file is truncated": [2],
     }
+
+
+def test_a_thin_picture_is_absent_and_named(encoder: Encoder, tmp_path: Path) -> None:
+    """A file of 122 bytes took 2.6 GB, and a longer one ended the build with a MemoryError."""
+    Image.new("1", (20_000, 2)).save(tmp_path / "thin.png")
+    assert encoder.encode([str(tmp_path / "thin.png")]).problems == {TOO_THIN: [0]}
+
+
+def test_a_picture_that_cannot_be_scaled_is_absent_and_named(
+    encoder: TimmEncoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One picture too many for the memory must not cost the embeddings of all others."""
+    scale = encoder._transform
+
+    def fail(picture: Image.Image) -> Any:
+        if picture.width > 9:
+            raise MemoryError
+        return scale(picture)
+
+    monkeypatch.setattr(encoder, "_transform", fail)
+    paths = [tmp_path / f"{side}.png" for side in (9, 10)]
+    for path in paths:
+        Image.new("RGB", (int(path.stem), 9), "red").save(path)
+    encoded = encoder.encode([str(path) for path in paths])
+    assert encoded.present.tolist() == [True, False]
+    assert encoded.problems == {"it cannot be scaled: MemoryError": [1]}
 
 
 def test_no_pictures_are_no_rows(encoder: Encoder) -> None:

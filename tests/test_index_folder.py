@@ -18,7 +18,7 @@ from prodcat_index import files
 from prodcat_index.errors import IndexFolderError
 from prodcat_index.files import LOCK
 from prodcat_index.index import folder as folder_module
-from prodcat_index.index.folder import MANIFEST, VERSIONS
+from prodcat_index.index.folder import MANIFEST, VERSIONS, check_index_folder
 from prodcat_index.index.product_index import ProductIndex
 from prodcat_index.voting.vote import VoteParameters
 
@@ -240,6 +240,19 @@ def test_somebodys_file_in_an_index_is_not_buried(saved: Path, new_index: Produc
     with pytest.raises(IndexFolderError, match=r"holds other files \(notes.txt\)"):
         new_index.save(saved)
     assert len(ProductIndex.load(saved)) == len(made.CARDS)
+
+
+def test_a_folder_that_cannot_be_written_is_refused_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(IndexFolderError, match=r"file is no folder that this process may write to"):
+        check_index_folder(tmp_path / "file" / "deep" / "index")
+    check_index_folder(tmp_path / "new" / "index")
+    assert not (tmp_path / "new").exists()
+    monkeypatch.setattr("os.access", lambda *_: False)
+    with pytest.raises(IndexFolderError, match="may write to"):
+        check_index_folder(tmp_path / "new" / "index")
 
 
 def test_an_index_that_was_copied_without_its_lock_can_be_replaced(

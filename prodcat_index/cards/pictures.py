@@ -7,21 +7,36 @@ import re
 import stat
 import warnings
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from functools import cache
+from mmap import ACCESS_READ, mmap
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING
 
 from prodcat_index.errors import PictureError
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+    from PIL.ImageFile import ImageFile
 
 
-# 64 megapixels of RGB take 192 MB; no shop's photo has more.
+# 64 megapixels take 256 MB, and twice that while they are converted; no shop's photo has more.
 MAX_PIXELS = 64_000_000
 TOO_LARGE = f"it is larger than {MAX_PIXELS // 1_000_000} megapixels"
+# Networks scale the short side up to some hundred pixels before they cut the middle out.
+MAX_ASPECT = 100
+TOO_THIN = f"it is more than {MAX_ASPECT} times as long as it is wide"
+# A progressive JPEG has about ten; each costs time for every pixel and few bytes.
+MAX_SCANS = 100
+START_OF_SCAN = b"\xff\xda"
+TOO_MANY_SCANS = f"it has more than {MAX_SCANS} scans"
+TILE_SIDES = (322, 323)  # tags of TIFF
+# Pictures above are decoded one at a time, and halved until they are not, so that the memory of
+# all threads is bounded. Every reader scales them down further.
+LARGE_PIXELS = 16_000_000
+_ONE_LARGE = Lock()
 # Not PostScript, which Pillow lets an outside program run.
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
 DEEP_MODES = ("I", "F")
@@ -54,8 +69,9 @@ class Header:
 def load_picture(path: str | Path, min_side: int | None = None) -> Image:
     """Load a picture upright, laid on white, in RGB; of an animation the first frame.
 
-    With `min_side`, a JPEG is decoded at the smallest of 1/2, 1/4 or 1/8 of its size at which no
-    side is shorter than that, many times faster. Raises PictureError with a clause.
+    One above LARGE_PIXELS is halved. With `min_side`, a JPEG is decoded at the smallest of 1/2,
+    1/4 or 1/8 of its size at which no side is shorter than that, many times faster. Raises
+    PictureError with a clause.
     """
     from PIL import Image, ImageOps, features
 
@@ -67,16 +83,19 @@ def load_picture(path: str | Path, min_side: int | None = None) -> Image:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", module="PIL")
             with Image.open(path, formats=formats) as picture:
-                if picture.width * picture.height > MAX_PIXELS:
-                    raise PictureError(TOO_LARGE)
+                _check_size(picture)
                 if min_side is not None:
                     picture.draft(picture.mode, (min_side, min_side))
-                picture.load()
-                upright: Image.Image = picture
-                # A damaged EXIF block is no reason to lose the picture.
-                with suppress(Exception):
-                    upright = ImageOps.exif_transpose(picture)
-                return _to_rgb(upright)
+                is_large = picture.width * picture.height > LARGE_PIXELS
+                with _ONE_LARGE if is_large else nullcontext():
+                    picture.load()
+                    # A damaged EXIF block is no reason to lose the picture.
+                    with suppress(Exception):
+                        ImageOps.exif_transpose(picture, in_place=True)
+                    loaded = _to_rgb(picture)
+                    while loaded.width * loaded.height > LARGE_PIXELS:
+                        loaded = loaded.reduce(2)
+                return loaded
     except PictureError:
         raise
     except Exception as error:
@@ -96,8 +115,8 @@ def read_header(path: str | Path) -> Header:
                 # Other formats would be decoded to find their EXIF block.
                 if form == "JPEG" and picture.getexif().get(EXIF_ORIENTATION) in ON_ITS_SIDE:
                     width, height = height, width
-                if width * height <= MAX_PIXELS:
-                    return Header(width, height, form)
+                _check_size(picture)
+                return Header(width, height, form)
     width, height = load_picture(path).size
     return Header(width, height, "other")
 
@@ -112,27 +131,56 @@ def _check_file(path: Path) -> None:
         raise PictureError("the file is empty")
 
 
+def _check_size(picture: ImageFile) -> None:
+    """Raise an error if decoding or scaling would take too much memory or time."""
+    short, long = sorted(picture.size)
+    if long * short > MAX_PIXELS:
+        raise PictureError(TOO_LARGE)
+    if long > MAX_ASPECT * short:
+        raise PictureError(TOO_THIN)
+    if picture.format == "TIFF":
+        # A tile is decoded whole, however much of it is outside of the picture.
+        across, down = (picture.tag_v2.get(side, 1) for side in TILE_SIDES)  # type: ignore[attr-defined]
+        if across * down > MAX_PIXELS:
+            raise PictureError(TOO_LARGE)
+    if picture.format in ("JPEG", "MPO"):
+        assert picture.fp is not None, "it was opened from a path"
+        with mmap(picture.fp.fileno(), 0, access=ACCESS_READ) as content:
+            scan = -1
+            for _ in range(MAX_SCANS + 1):
+                scan = content.find(START_OF_SCAN, scan + 1)
+                if scan < 0:
+                    return
+            raise PictureError(TOO_MANY_SCANS)
+
+
 def _to_rgb(picture: Image) -> Image:
     from PIL import Image
 
     if picture.mode.startswith(DEEP_MODES):
         picture = _to_eight_bits(picture)
     if not picture.has_transparency_data:
-        return picture.convert("RGB")
-    white = Image.new("RGBA", picture.size, "white")
-    white.alpha_composite(picture.convert("RGBA"))
-    return white.convert("RGB")
+        return picture if picture.mode == "RGB" else picture.convert("RGB")
+    # A mask takes less memory than a second picture with an alpha channel.
+    picture = picture if picture.mode == "RGBA" else picture.convert("RGBA")
+    white = Image.new("RGB", picture.size, "white")
+    white.paste(picture, mask=picture.getchannel("A"))
+    return white
 
 
 def _to_eight_bits(picture: Image) -> Image:
     import numpy as np
     from PIL import Image
 
-    grey = np.nan_to_num(np.asarray(picture, dtype=np.float32), posinf=0.0, neginf=0.0)
+    # In place, as every copy of the largest picture takes 256 MB.
+    grey = np.array(picture, dtype=np.float32)
+    np.nan_to_num(grey, copy=False, posinf=0.0, neginf=0.0)
     highest = float(grey.max())
     maxima = USUAL_MAXIMA if picture.mode == "F" else (SIXTEEN_BITS,)
-    white = next((maximum for maximum in maxima if highest <= maximum), highest)
-    return Image.fromarray(np.rint(grey.clip(0) / white * 255).astype(np.uint8))
+    grey.clip(0, out=grey)
+    grey /= next((maximum for maximum in maxima if highest <= maximum), highest)
+    grey *= 255
+    return Image.fromarray(np.rint(grey, out=grey).astype(np.uint8))
 
 
 def _reason(error: Exception) -> str:
@@ -146,6 +194,8 @@ def _reason(error: Exception) -> str:
         return "it is not a picture of a known format"
     if isinstance(error, Image.DecompressionBombError):
         return TOO_LARGE
+    if isinstance(error, MemoryError):
+        return "there is not enough memory for it"
     return "the file is truncated" if "truncated" in str(error) else "the file is damaged"
 
 

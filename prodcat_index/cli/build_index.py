@@ -30,9 +30,13 @@ def build_index(
 
     With --split, only the cards of the train part are indexed.
     """
+    from prodcat_index.index.folder import check_index_folder
     from prodcat_index.index.product_index import ProductIndex
 
     options.choose_device(device)
+    folder = output or options.DEFAULT_ROOT / catalogue.stem
+    # Before anything is embedded, which may take hours.
+    check_index_folder(folder)
     index = ProductIndex.build(
         options.select_part(options.read_cards(catalogue, columns), split, "train"),
         encoders=options.parse_encoders(encoder),
@@ -41,7 +45,7 @@ def build_index(
         projection=projection,
     )
     note(index.findings)
-    folder = index.save(output or options.DEFAULT_ROOT / catalogue.stem)
+    index.save(folder)
     typer.echo(
         f"Built {folder}: {len(index)} cards in {len(index.parts.labels.names)} categories, "
         f"embedded by {', '.join(index.parts.block_names)}."

@@ -133,7 +133,7 @@ class TimmEncoder(Encoder):
             decoded = {}
             for row, path in enumerate(batch):
                 try:
-                    picture = self._transform(load_picture(path))
+                    picture = self._prepare(path)
                     decoded[row] = picture.flip(-1) if mirrored else picture
                 except PictureError as error:
                     reasons[path] = str(error)
@@ -144,6 +144,16 @@ class TimmEncoder(Encoder):
 
         rows = networks.embed_on_every_core(self, paths, BATCH[self._device], embed, label)
         return rows_of(values, paths, rows), reasons
+
+    def _prepare(self, path: str) -> torch.Tensor:
+        """Return the pixels that the network sees of a picture file."""
+        picture = load_picture(path)
+        # Of almost any class; no picture may stop a whole catalogue.
+        try:
+            pixels: torch.Tensor = self._transform(picture)
+        except Exception as error:
+            raise PictureError(f"it cannot be scaled: {cause_of(error)}") from error
+        return pixels
 
     def _forward(self, pictures: Sequence[torch.Tensor]) -> Float32Array:
         import torch

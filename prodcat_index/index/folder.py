@@ -8,6 +8,7 @@ removed by the next one that ends. Readers keep the version that they have open.
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -126,7 +127,7 @@ def next_version(folder: Path, check: Callable[[], object]) -> Iterator[tuple[in
     raise an error before anything is made, and again under the lock.
     """
     check()
-    _check_own(folder)
+    check_index_folder(folder)
     with files.exclusive_folder(folder, "index", IndexFolderError):
         check()
         number = 1 + max((int(version.name) for version in _versions(folder)), default=0)
@@ -160,8 +161,11 @@ def flushed_files(folder: Path, data: str) -> dict[str, FileRecord]:
     return records
 
 
-def _check_own(folder: Path) -> None:
-    """Raise an error if the folder holds what no index holds, or an index of a newer format."""
+def check_index_folder(folder: Path) -> None:
+    """Raise an error if an index cannot be written to a folder.
+
+    It may hold what no index holds, or an index of a newer format, or be protected.
+    """
     try:
         found = _manifest_text(folder)[1] or 0
     except IndexFolderError:
@@ -171,6 +175,12 @@ def _check_own(folder: Path) -> None:
     files.check_output_folder(folder, "index", IndexFolderError, OWN_NAMES if is_index else ())
     if found > FORMAT_VERSION:
         parse_manifest(folder)
+    nearest = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+    if not (nearest.is_dir() and os.access(nearest, os.W_OK)):
+        raise IndexFolderError(
+            f"The index {folder} cannot be written, as {nearest} is no folder that this process "
+            "may write to; name another folder."
+        )
 
 
 def _versions(folder: Path) -> list[Path]:
