@@ -235,7 +235,7 @@ def test_every_picture_problem_is_counted(tmp_path: Path) -> None:
     catalogue = read_catalogue(written(shop, content))
     assert catalogue.values("image") == [str((shop / "1.jpg").resolve()), "", "", "", ""]
     assert findings(catalogue) == [
-        "1 card names a picture file that is not there: 2",
+        f"1 card names a picture file that is not there (the first: {shop / 'gone.jpg'}): 2",
         "1 card names a picture outside the picture folder, which is not read: 3",
         "1 card has a web address for a picture: download it first: 4",
     ]
@@ -255,7 +255,10 @@ def test_pictures_are_found_by_id_beside_the_file(tmp_path: Path) -> None:
     (tmp_path / "images" / "7.png").touch()
     catalogue = read_catalogue(written(tmp_path, "id,title\n7,a\n8,b\n"))
     assert catalogue.values("image") == [str((tmp_path / "images" / "7.png").resolve()), ""]
-    assert findings(catalogue) == ["1 card has no picture file of their id: 8"]
+    tried = tmp_path / "images" / "8.jpg"
+    assert findings(catalogue) == [
+        f"1 card has no picture file of their id (the first: {tried}): 8"
+    ]
 
 
 def test_a_missing_picture_folder_is_refused(tmp_path: Path) -> None:

@@ -111,8 +111,9 @@ def test_pictures_are_found_where_the_layout_has_them(
     table([json.dumps(LAMP)] * 2).to_parquet(path)
     catalogue = read_catalogue(path)
     assert catalogue.values("image") == [str(picture.resolve()), ""]
+    tried = tmp_path / "images" / "11.jpg"
     assert [str(finding) for finding in catalogue.findings] == [
-        "1 card has no picture file of their id: 11"
+        f"1 card has no picture file of their id (the first: {tried}): 11"
     ]
 
 

@@ -18,7 +18,7 @@ from prodcat_index.cards.cleaning import (
     was_cut,
     without_invisible,
 )
-from prodcat_index.cards.pictures import PROBLEMS, WITHOUT, PictureFiles, is_address
+from prodcat_index.cards.picture_files import find_pictures
 from prodcat_index.cards.readers import expand_kazanexpress, read_table
 from prodcat_index.cards.roles import (
     NO_TEXTS,
@@ -37,7 +37,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-PICTURE_FOLDER = "images"
 UNLABELLED = "cards have no category to vote for"
 ALONE = "cards are the only one of their category"
 CUT = f"cards have a text that was cut at {MAX_TEXT} characters"
@@ -76,9 +75,11 @@ def read_catalogue(
     group_column
         Column that is the same for variants of one product.
     image_column
-        Column of picture paths in `image_root`. Without one, pictures are the files ``{id}.jpg``
-        (jpeg, png, webp) in `image_root` or in its folder of the catalogue's name, such as
-        ``train`` for ``train.parquet``.
+        Column of picture paths in `image_root`, or of lists of them, of which the first that can
+        be read is taken. Other letter case, a missing ending or folder, backslashes and escapes
+        are tolerated and counted. Without such a column, or where it holds web addresses only,
+        pictures are the files ``{id}.jpg`` (jpeg, png, webp) in `image_root` or in its folder of
+        the catalogue's name, such as ``train`` for ``train.parquet``.
     text_columns
         Further columns to embed, each as a modality of its own.
     image_root
@@ -118,7 +119,7 @@ def read_catalogue(
     ids = _read_ids(raw["id"], columns["id"], name)
     texts, cut = _clean_texts({part: raw[part] for part in raw if part not in NO_TEXTS})
     values = raw[IMAGE] if columns[IMAGE] else None
-    pictures, problems = _find_pictures(values, ids, file, image_root)
+    pictures, pictures_noticed = find_pictures(values, ids, file, image_root)
     if not (any(pictures) or any(columns[part] for part in (*texts, IMAGE))):
         raise CatalogueError(
             f"No column is a title, description or picture by its name: choose one with {OPTIONS}. "
@@ -133,7 +134,7 @@ def read_catalogue(
         UNLABELLED: [not label and len(sizes) > 1 for label in labels],
         ALONE: [bool(label) and sizes[label] == 1 for label in labels],
         CUT: cut,
-        **{what: [problem == what for problem in problems] for what in PROBLEMS},
+        **pictures_noticed,
     }
     rest = table.drop(columns=list({column for column in columns.values() if column}))
     return Catalogue(
@@ -196,34 +197,6 @@ def _clean_texts(raw: Mapping[str, list[str]]) -> tuple[dict[str, list[str]], li
         texts[modality] = [cleaned[text] for text in values]
         was_cut_in.append([was_cut(text, cleaned[text]) for text in values])
     return texts, [any(cut) for cut in zip(*was_cut_in, strict=True)]
-
-
-def _find_pictures(
-    values: Sequence[str] | None,
-    ids: Sequence[str],
-    file: Path | None,
-    image_root: str | Path | None,
-) -> tuple[Sequence[str], Sequence[str]]:
-    """Return a path or nothing for each card, and a problem or nothing.
-
-    `values` are those of the picture column, None where there is none.
-    """
-    root = file and file.parent / (PICTURE_FOLDER if values is None else "")
-    if image_root is not None:
-        root = Path(image_root)
-        if not root.is_dir():
-            raise CatalogueError(f"There is no picture folder {root}.")
-    if values is not None:
-        values = [without_invisible(value) for value in values]
-        if root is None and any(value and not is_address(value) for value in values):
-            raise CatalogueError("The table names picture files: give their folder as image_root.")
-        files = PictureFiles(root or Path())
-        paths, problems = zip(*(files.find(value) for value in values), strict=True)
-        return paths, problems
-    if root is None or not root.is_dir():
-        return [""] * len(ids), [""] * len(ids)
-    found = PictureFiles(root).find_by_id(ids, file.stem if file else "")
-    return found, ["" if path else WITHOUT for path in found]
 
 
 def _join(parts: Mapping[str, Sequence[str]], rest: pd.DataFrame) -> pd.DataFrame:

@@ -1,15 +1,11 @@
-"""Picture files: finding them inside one folder, loading them as a person would see them."""
+"""Loading picture files as a person would see them, each within bounded memory and time."""
 
 from __future__ import annotations
 
-import os
-import re
 import stat
 import warnings
-from collections.abc import Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass
-from functools import cache
 from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from threading import Lock
@@ -45,16 +41,6 @@ SIXTEEN_BITS = 65_535.0
 USUAL_MAXIMA = (1.0, 255.0, SIXTEEN_BITS)
 EXIF_ORIENTATION = 0x0112
 ON_ITS_SIDE = (5, 6, 7, 8)
-
-EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp")
-PARTS = ("train", "test")
-ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
-
-NO_SUCH_FILE = "cards name a picture file that is not there"
-OUTSIDE = "cards name a picture outside the picture folder, which is not read"
-WEB_ADDRESS = "cards have a web address for a picture: download it first"
-WITHOUT = "cards have no picture file of their id"
-PROBLEMS = (NO_SUCH_FILE, OUTSIDE, WEB_ADDRESS, WITHOUT)
 
 
 @dataclass(frozen=True)
@@ -197,80 +183,3 @@ def _reason(error: Exception) -> str:
     if isinstance(error, MemoryError):
         return "there is not enough memory for it"
     return "the file is truncated" if "truncated" in str(error) else "the file is damaged"
-
-
-class PictureFiles:
-    """The files under a picture folder, each folder listed once.
-
-    A path that leads out of the folder, also through a link, is never read: a catalogue may come
-    from a stranger.
-    """
-
-    def __init__(self, root: Path) -> None:
-        self.root = os.path.realpath(root)
-        self._list = cache(self._read_listing)
-
-    def find(self, value: str) -> tuple[str, str]:
-        """Return the absolute path of a picture and no problem, or no path and the problem.
-
-        `value` is relative to the folder, or absolute and inside it; both are empty without one.
-        """
-        if not value or is_address(value):
-            return "", WEB_ADDRESS if value else ""
-        folder, name = os.path.split(os.path.join(self.root, value))  # noqa: PTH118
-        listing = self._list(folder)
-        path = "" if listing is None else listing.get(name)
-        if path is None:
-            return "", NO_SUCH_FILE
-        return path, "" if path else OUTSIDE
-
-    def find_by_id(self, ids: Sequence[str], stem: str) -> list[str]:
-        """Return the path of each id's picture, ``{id}.jpg`` or so, empty when there is none.
-
-        The folder of the catalogue's own name, ``stem``, comes first.
-        """
-        root = Path(self.root)
-        own = root / stem
-        folders = [own, root] if stem and own.is_dir() else [root, *(root / part for part in PARTS)]
-        # Of one id, the earlier folder wins, and in it the earlier extension.
-        by_id: dict[str, str] = {}
-        for folder in folders:
-            names = self._list(str(folder)) or {}
-            for extension in EXTENSIONS:
-                for name, path in names.items():
-                    stem, dot, ending = name.rpartition(".")
-                    if dot + ending.lower() == extension:
-                        by_id.setdefault(stem, path)
-        return [by_id.get(card, "") for card in ids]
-
-    def _read_listing(self, folder: str) -> dict[str, str] | None:
-        """Map file names to real paths, empty for links to outside; None for a folder outside."""
-        try:
-            real = os.path.realpath(folder)
-            if not self._holds(real):
-                return None
-            with os.scandir(real) as entries:
-                return {entry.name: self._real_path(entry) for entry in entries if _is_file(entry)}
-        except (OSError, ValueError):
-            return {}
-
-    def _real_path(self, entry: os.DirEntry[str]) -> str:
-        if not entry.is_symlink():
-            return entry.path
-        real = os.path.realpath(entry.path)
-        return real if self._holds(real) else ""
-
-    def _holds(self, real: str) -> bool:
-        return os.path.commonpath([real, self.root]) == self.root
-
-
-def _is_file(entry: os.DirEntry[str]) -> bool:
-    try:
-        return entry.is_file()
-    except OSError:  # a link to itself
-        return False
-
-
-def is_address(value: str) -> bool:
-    """Check whether a value of the picture column is a web address."""
-    return ADDRESS.match(value) is not None
