@@ -1,23 +1,77 @@
-"""Progress bars and notes on stderr; bars are drawn only when stderr is a terminal."""
+"""What is written while work goes on: bars, lines and notes on stderr."""
 
 from __future__ import annotations
 
+import os
 import sys
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import cache
-from typing import Any, TypeVar
+from typing import Any, TextIO, TypeVar
 
 _Value = TypeVar("_Value")
 _Result = TypeVar("_Result")
 
 
+@dataclass
+class Speech:
+    """How much is written to stderr; a program that uses the library gets bars and notes alone."""
+
+    quiet: bool = False
+    # Seconds until a phase is named in a line, where no bar is drawn; None: never.
+    lines_after: float | None = None
+    # Lines are written in place of bars on a terminal, too.
+    verbose: bool = False
+
+
+speech = Speech()
+
+
+def write_line(text: str, stream: TextIO) -> None:
+    """Write a line at once; one that nobody reads any more does not end the work."""
+    try:
+        stream.write(f"{text}\n")
+        stream.flush()
+    except BrokenPipeError:
+        # What is still in the buffer would fail again when Python ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+class _Phase:
+    """Stands in for a bar: one line, as soon as the phase has taken some time."""
+
+    def __init__(self, line: str, after: float) -> None:
+        self._line, self._due = line, time.monotonic() + after
+        self.update(0)
+
+    def __enter__(self) -> _Phase:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def update(self, _: float = 1) -> None:
+        if self._line and time.monotonic() >= self._due:
+            write_line(self._line, sys.stderr)
+            self._line = ""
+
+    def set_postfix_str(self, _: str) -> None:
+        pass
+
+    clear = close = __exit__
+
+
 def progress_bar(total: int, what: str, unit: str = "card") -> Any:
-    """Open a progress bar with rate and time left."""
+    """Open a progress bar with rate and time left: on a terminal; elsewhere a line names it."""
+    hidden = not what or speech.quiet
+    in_lines = speech.verbose or not sys.stderr.isatty()
+    if in_lines and not hidden and speech.lines_after is not None:
+        return _Phase(f"{what}: {total:,} {unit}{'' if total == 1 else 's'}", speech.lines_after)
     from tqdm import tqdm
 
-    hidden = not what or not sys.stderr.isatty()
-    return tqdm(total=total, desc=what, unit=unit, file=sys.stderr, disable=hidden)
+    return tqdm(total=total, desc=what, unit=unit, file=sys.stderr, disable=hidden or in_lines)
 
 
 def map_in_threads(
@@ -35,4 +89,5 @@ def map_in_threads(
 @cache
 def note_once(message: str) -> None:
     """Write a note to stderr, the first time it is given only."""
-    print(f"note: {message}", file=sys.stderr)
+    if not speech.quiet:
+        write_line(f"note: {message}", sys.stderr)

@@ -9,7 +9,16 @@ from collections.abc import Mapping
 
 import pytest
 
-from prodcat_index.cli.output import MAX_CELL, WIDTH, emit, emit_predictions, note, print_table
+from prodcat_index.cli.output import (
+    REPLACE,
+    WIDTH,
+    emit,
+    emit_neighbours,
+    emit_predictions,
+    note,
+    print_markdown,
+    print_table,
+)
 from prodcat_index.reports.page import Table, write_percent
 from prodcat_index.voting.prediction import Explanation, Neighbour, Prediction
 
@@ -51,18 +60,13 @@ def test_csv_has_a_column_for_every_field_of_any_record(capsys: pytest.CaptureFi
     assert (second["by_modality.title"], second["image"]) == ("", "a.jpg")
 
 
-def test_a_table_is_short_plain_and_never_read_as_markup(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    """A title in brackets would vanish, and a long one push the numbers out of sight."""
-    emit([*RECORDS, {"id": "[red]c[/red]", "similarity": "x" * 100}], "table")
+def test_a_table_is_never_read_as_markup(capsys: pytest.CaptureFixture[str]) -> None:
+    """A title in brackets would vanish."""
+    emit([*RECORDS, {"id": "[red]c[/red]", "similarity": 0.25}], "table")
     out = capsys.readouterr().out
-    heads = out.splitlines()[1].split("  ")
-    assert [head.strip() for head in heads if head.strip()][:3] == ["id", "similarity", "≈ title"]
+    assert out.split("\n")[1].startswith("id ")
     assert "0.500" in out and "0.125" in out
     assert "a.jpg" not in out and "[red]c[/red]" in out
-    assert "x" * (MAX_CELL - 1) + "…" in out
-    assert max(map(len, out.splitlines())) <= WIDTH
 
 
 def test_a_table_of_a_page_is_printed_below_its_heading_with_plain_spaces(
@@ -126,36 +130,118 @@ def test_predictions_are_flat_rows_unless_explained_in_json(
 ) -> None:
     emit_predictions([prediction(explanation=None)], form, explain=False)  # type: ignore[arg-type]
     out = capsys.readouterr().out
-    assert "second_category" in out.replace(" c", "_c") and "Lamps" in out
+    assert ("second_category" in out and "Lamps" in out) == (form == "csv")
+    assert "p1" in out and "Shoes > Boots" in out and "0.875" in out
     emit_predictions([prediction()], "json", explain=False)
     [record] = json.loads(capsys.readouterr().out)
     assert record["neighbours"][0]["vote_share"] == 0.75
 
 
-def test_ids_and_numbers_are_whole_however_many_columns_there_are(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+BLOCKS = [f"block{n}" for n in range(5)]
+NEIGHBOURS = [
+    Neighbour(
+        f"P0000{n}-with-a-suffix",
+        "a long title of a card " * 3,
+        "",
+        "Home > Kitchen and dining > Plates and bowls > Salad bowls",
+        0.875,
+        dict.fromkeys(BLOCKS, 0.25),
+        contributions=dict.fromkeys(BLOCKS, 0.175),
+    )
+    for n in range(2)
+]
+
+
+def cells_below(lines: list[str], head: str) -> list[str]:
+    """Return the first lines of the cells of a column of the first table."""
+    start = lines[0].index(head)
+    return [line[start : start + len(head) + 20].split("   ")[0].strip() for line in lines[2:]]
+
+
+@pytest.mark.parametrize("explain", [False, True])
+def test_a_table_fits_80_columns_and_cuts_no_id_number_or_category(
+    explain: bool, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """`prodcat similar` would show cards whose ids nobody can read."""
-    monkeypatch.setattr("prodcat_index.cli.output.WIDTH", 80)
-    blocks = [f"block{n}" for n in range(5)]
-    neighbours = [
-        {
-            "id": f"P0000{n}-with-a-suffix",
-            "title": "a long title of a card " * 3,
-            "category": "Home > Kitchen > Plates and bowls",
-            "similarity": 0.875,
-            "by_modality": dict.fromkeys(blocks, 0.25),
-            "contributions": dict.fromkeys(blocks, 0.175),
-        }
-        for n in range(2)
+    """`prodcat similar` would show cards whose ids or categories nobody can read."""
+    emit_neighbours(NEIGHBOURS, "table", explain)
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= WIDTH == 80
+    assert lines[0].split() == ["rank", "id", "similarity", "category", "title"]
+    assert [cell for cell in cells_below(lines, "similarity") if cell][:2] == ["0.875"] * 2
+    out = "\n".join(lines)
+    for neighbour in NEIGHBOURS:
+        assert out.count(neighbour.id) == 1
+    words = [word for line in lines for word in line.split()]
+    for part in ("Plates", "Salad", "bowls"):
+        assert words.count(part) >= len(NEIGHBOURS), f"{part} of the category is lost"
+    assert out.count("0.250") == out.count("0.175") == (10 if explain else 0)
+
+
+def test_columns_that_do_not_fit_follow_below_with_the_first_one_again(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Rows of numbers could not be told apart, or would be broken by the terminal."""
+    rows = [{"name": f"row{n}", **{f"c{i}": i + n / 8 for i in range(12)}} for n in range(2)]
+    emit(rows, "table")
+    tables = capsys.readouterr().out.strip("\n").split("\n\n")
+    shown: list[dict[str, str]] = [{}, {}]
+    for table in tables:
+        head, _, *lines = table.splitlines()
+        for row, line in zip(shown, lines, strict=True):
+            row |= dict(zip(head.split(), line.split(), strict=True))
+    assert len(tables) == 2
+    assert shown == [
+        {name: f"{v:.3f}" if name != "name" else v for name, v in r.items()} for r in rows
     ]
-    emit(neighbours, "table")
-    shown = capsys.readouterr()
-    assert "P00000-with-a-suffix" in shown.out and "P00001-with-a-suffix" in shown.out
-    assert shown.out.count("0.875") == 2
-    assert "0.175" not in shown.out and "0.250" not in shown.out
-    assert shown.err == "note: 10 columns do not fit here; --format csv shows them\n"
-    monkeypatch.setattr("prodcat_index.cli.output.WIDTH", 200)
-    emit(neighbours, "table")
-    shown = capsys.readouterr()
-    assert shown.out.count("0.175") == 10 and shown.err == ""
+
+
+def test_rows_with_a_long_name_become_paragraphs(capsys: pytest.CaptureFixture[str]) -> None:
+    """The name of an encoder, which is copied into a command, would be cut or repeated."""
+    spec = "sbert:somebody/" + "a" * 50
+    emit([{"encoder": spec, "reads": "text", "dim": 384, "licence": "", "state": "here"}], "table")
+    lines = capsys.readouterr().out.splitlines()
+    assert lines == [spec, "    reads: text, dim: 384, state: here"]
+
+
+def test_an_id_that_is_longer_than_a_line_is_whole(capsys: pytest.CaptureFixture[str]) -> None:
+    long = "x" * 100
+    emit([{"rank": 1, "id": long, "similarity": 0.5}], "table")
+    out = capsys.readouterr().out
+    assert long in out and "0.500" in out
+
+
+def test_a_markdown_text_is_printed_within_the_line(capsys: pytest.CaptureFixture[str]) -> None:
+    """`prodcat info` would be broken at any place by the terminal."""
+    table = "| block | encoder |\n|---|---|\n| title | " + "a word " * 20 + "|"
+    print_markdown(f"# Heading\n\n{'word ' * 30}\n\n{table}\n")
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= WIDTH
+    assert lines[0] == "# Heading" and " ".join(lines).count("word") == 50
+    assert not any("|" in line for line in lines)
+
+
+ASCII_CASES = [
+    ("ascii", "≈ title — чай 😀", "~ title - \\u0447\\u0430\\u0439 \\ud83d\\ude00"),
+    ("cp1251", "≈ title — чай", "~ title — чай"),
+    ("utf-8", "≈ title — чай", "≈ title — чай"),
+]
+
+
+@pytest.mark.parametrize(("encoding", "text", "shown"), ASCII_CASES)
+def test_characters_that_an_encoding_lacks_are_written_by_others(
+    encoding: str, text: str, shown: str
+) -> None:
+    """A Windows console would end the command with a traceback."""
+    assert text.encode(encoding, REPLACE).decode(encoding) == shown
+    assert json.loads(json.dumps(text, ensure_ascii=False).encode("ascii", REPLACE)) is not None
+
+
+def test_what_an_encoding_lacks_is_replaced_before_widths_are_measured(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The columns of a table would be out of line."""
+    raw = io.BytesIO()
+    monkeypatch.setattr("sys.stdout", io.TextIOWrapper(raw, "ascii", errors=REPLACE))
+    emit([{"id": "чай", "n": 1}, {"id": "tea", "n": 2}], "table")
+    lines = raw.getvalue().decode("ascii").splitlines()
+    assert lines[2].index("1") == lines[3].index("2")

@@ -409,9 +409,10 @@ def test_another_ending_is_refused(tmp_path: Path, name: str) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_missing_folder_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ProdcatError, match=r"no folder .*reports: create it"):
-        draw_sheet([], tmp_path / "reports" / "sheet.png")
+def test_the_folder_of_the_sheet_is_created(tmp_path: Path) -> None:
+    """The work of a long prediction would be lost, where a report makes its folder."""
+    draw_sheet([], tmp_path / "reports" / "sheet.png")
+    assert (tmp_path / "reports" / "sheet.png").is_file()
 
 
 def test_a_file_that_cannot_be_written_is_named(tmp_path: Path) -> None:

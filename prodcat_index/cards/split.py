@@ -102,6 +102,7 @@ class Split:
 
         table = pd.DataFrame({"id": self.ids, "part": self.parts, "group": self.groups})
         try:
+            Path(path).parent.mkdir(parents=True, exist_ok=True)
             table.to_csv(path, index=False)
         except OSError as error:
             cause = error.strerror or error

@@ -2,22 +2,36 @@
 
 from __future__ import annotations
 
+import io
 import sys
+from typing import Any
+
+# Exit status after Ctrl-C, as shells have it.
+STOPPED = 130
 
 
 def main() -> None:
     """Run ``prodcat``: exit status 0 when done, 1 when it failed, 2 when called wrongly."""
-    from prodcat_index.cli.app import app
-    from prodcat_index.errors import ProdcatError
+    import typer
 
-    debug = "--debug" in sys.argv
+    from prodcat_index.cli.app import app
+    from prodcat_index.cli.output import REPLACE
+    from prodcat_index.errors import ProdcatError
+    from prodcat_index.progress import write_line
+
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors=REPLACE)
     try:
-        app(args=[argument for argument in sys.argv[1:] if argument != "--debug"])
-    except ProdcatError as error:
-        if debug:
-            raise
-        print(f"prodcat: {error}", file=sys.stderr)
-        raise SystemExit(1) from None
-    except KeyboardInterrupt:
-        print("prodcat: stopped.", file=sys.stderr)
-        raise SystemExit(130) from None
+        status = app(prog_name="prodcat", standalone_mode=False)
+    except typer.TyperException as error:
+        wrong: Any = error
+        wrong.message = error.message.removeprefix("Value error, ")
+        wrong.show()
+        status = wrong.exit_code
+    except (ProdcatError, OSError) as error:
+        write_line(f"prodcat: {error}", sys.stderr)
+        status = 1
+    if status == STOPPED:
+        write_line("prodcat: stopped.", sys.stderr)
+    raise SystemExit(status)

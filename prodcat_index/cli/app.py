@@ -8,6 +8,7 @@ import typer
 
 from prodcat_index import __version__
 from prodcat_index.cli.build_index import add, build_index
+from prodcat_index.cli.calls import Debug, Quiet, Verbose, as_command
 from prodcat_index.cli.demo import demo, split
 from prodcat_index.cli.evaluate import evaluate
 from prodcat_index.cli.explore import explore, report
@@ -22,7 +23,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
-    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
 
 
@@ -38,16 +39,16 @@ def _root(
         bool,
         typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version."),
     ] = False,
-    debug: Annotated[
-        bool, typer.Option("--debug", help="Show the traceback of an error; may stand anywhere.")
-    ] = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+    debug: Debug = False,
 ) -> None:
     """Categorize products by their nearest neighbours in a catalogue of labelled cards."""
 
 
 # The order of the command list: from a catalogue to an index, its answers and their quality.
 for command in (build_index, add, query, similar, predict, tune, evaluate, explore, report):
-    app.command()(command)
+    app.command()(as_command(command))
 for command in (split, finetune, info, demo, encoders):
-    app.command()(command)
+    app.command()(as_command(command))
 app.add_typer(cache, name="cache")

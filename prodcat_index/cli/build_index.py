@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from prodcat_index.cli import options
-from prodcat_index.cli.output import note
+from prodcat_index.cli.output import note, say
 
 
 @options.with_columns
@@ -46,7 +46,7 @@ def build_index(
     )
     note(index.findings)
     index.save(folder)
-    typer.echo(
+    say(
         f"Built {folder}: {len(index)} cards in {len(index.parts.labels.names)} categories, "
         f"embedded by {', '.join(index.parts.block_names)}."
     )
@@ -76,7 +76,7 @@ def add(
     count = len(grown) - len(opened)
     if count:
         grown.save_next(folder)
-    typer.echo(
+    say(
         f"Added {count} cards to {folder}: {len(grown)} cards in "
         f"{len(grown.parts.labels.names)} categories."
     )

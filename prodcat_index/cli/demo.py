@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from prodcat_index.cli import options
-from prodcat_index.cli.output import emit, note
+from prodcat_index.cli.output import emit, note, say, tell
 
 
 def demo(
@@ -20,7 +20,7 @@ def demo(
     """Make a demo catalogue of generated products."""
     from prodcat_index.demo.shop import make_demo_catalogue
 
-    typer.echo(str(make_demo_catalogue(folder, cards=cards, seed=seed)))
+    say(str(make_demo_catalogue(folder, cards=cards, seed=seed)))
 
 
 @options.with_columns
@@ -53,5 +53,5 @@ def split(
         note([f"cards joined with others: {joined or 'none'}"])
     note(made.findings)
     made.save(output)
-    typer.echo(f"Wrote {output}: {made.made}.", err=True)
+    tell(f"Wrote {output}: {made.made}.")
     emit([asdict(part) for part in made.summary(cards)], form)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from prodcat_index.cli import options
-from prodcat_index.cli.output import emit, note, print_table
+from prodcat_index.cli.output import emit, note, print_table, say, tell
 
 if TYPE_CHECKING:
     from prodcat_index.evaluation.result import Evaluation
@@ -81,11 +81,11 @@ def evaluate(
     note((*evaluation.findings, *evaluation.notes))
     if save_split:
         evaluation.splits[0].save(save_split)
-        typer.echo(f"Wrote {save_split}", err=True)
+        tell(f"Wrote {save_split}")
     if output:
         everything = json.dumps(evaluation.as_dict(), ensure_ascii=False, indent=2)
         output.write_text(everything, encoding="utf-8")
-        typer.echo(f"Wrote {output}", err=True)
+        tell(f"Wrote {output}")
     if form == "table":
         print_evaluation(evaluation)
     elif form == "json":
@@ -103,14 +103,14 @@ def print_evaluation(evaluation: Evaluation) -> None:
     drawn = f"{len(made)} splits, the first {made[0]}" if len(made) > 1 else f"split {made[0]}"
     trained = round(mean(split["train"] for split in counts))
     print_table(f"{evaluation.catalogue.source}: {drawn}; {trained} training cards", tables["rows"])
-    typer.echo(LEGEND)
+    say(LEGEND)
     note(f"{row.name} {caveat}" for row in evaluation.rows for caveat in row.notes)
     for name, heading in HEADINGS.items():
         if name in tables and tables[name].rows:
             print_table(f"{heading}. {tables[name].caption}.", tables[name])
     if score := evaluation.acceptance:
         right = "" if score.precision is None else f"; {score.precision:.1%} of these are right"
-        typer.echo(
+        say(
             f"At a target precision of {score.target:g}, the tuned index accepts "
             f"{score.accepted:.1%} of the answers{right}."
         )

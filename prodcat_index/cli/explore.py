@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from prodcat_index.cli import options
-from prodcat_index.cli.output import emit, note
+from prodcat_index.cli.output import emit, note, say, tell
 
 if TYPE_CHECKING:
     from prodcat_index.reports.explore import Exploration
@@ -35,12 +35,14 @@ def explore(
     The page shows what the catalogue holds, what it lacks, and what looks odd in it.
     """
     from prodcat_index.reports.explore import explore as explore_catalogue
-    from prodcat_index.reports.explore_page import write_exploration
+    from prodcat_index.reports.explore_page import check_page_folder, write_exploration
 
+    folder = output or Path(f"explore-{catalogue.stem}")
+    check_page_folder(folder)
     found = explore_catalogue(options.read_cards(catalogue, columns))
-    page = write_exploration(found, output or Path(f"explore-{catalogue.stem}"))
+    page = write_exploration(found, folder)
     emit(found.as_dict() if form in ("json", "jsonl") else list(_summarize(found)), form)
-    typer.echo(f"Wrote {page}", err=True)
+    tell(f"Wrote {page}")
 
 
 def _summarize(found: Exploration) -> Iterator[dict[str, Any]]:
@@ -115,4 +117,4 @@ def report(
         allow_trained_on=allow_trained_on,
     )
     note((*found.evaluation.findings, *found.evaluation.notes))
-    typer.echo(write_report(found, page))
+    say(str(write_report(found, page)))

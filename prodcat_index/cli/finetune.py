@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from prodcat_index.cli import options
-from prodcat_index.cli.output import emit, note
+from prodcat_index.cli.output import emit, note, tell
 
 CURVES = "learning_curves.png"
 
@@ -103,7 +103,7 @@ def finetune(
             precision=precision,
             seed=seed,
         ),
-        say=lambda line: typer.echo(line, err=True),
+        say=tell,
     )
     note(result.findings)
     valid_score = result.scores[0]
@@ -117,8 +117,7 @@ def finetune(
                 "one it was made from, or try another learning rate."
             ]
         )
-    typer.echo(
+    tell(
         f"Wrote {result.folder}; use it as --encoder {modality}={result.spec}, and score it with "
-        f"prodcat evaluate --split {result.folder / 'split.csv'}.",
-        err=True,
+        f"prodcat evaluate --split {result.folder / 'split.csv'}."
     )

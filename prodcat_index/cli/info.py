@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from prodcat_index.cli import options
-from prodcat_index.cli.output import emit
+from prodcat_index.cli.calls import as_command
+from prodcat_index.cli.output import emit, print_markdown, say
 from prodcat_index.errors import EncoderError
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ def info(
 
     manifest = read_manifest(options.choose_index(index, index_option), verify=verify)
     if form == "table":
-        typer.echo(index_card(manifest))
+        print_markdown(index_card(manifest))
     else:
         fields = json.loads(manifest_to_json(manifest))
         emit({**fields, "advice": rebuild_reason(manifest)}, form)
@@ -86,6 +87,7 @@ cache = typer.Typer(help="Show or clear the cache of embeddings.")
 
 
 @cache.command("info")
+@as_command
 def cache_info(form: options.FormatOption = "table") -> None:
     """Show the place and content of the cache."""
     summary = _open_cache().summary()
@@ -96,7 +98,7 @@ def cache_info(form: options.FormatOption = "table") -> None:
     elif form == "csv":
         emit(encoders, form)
     else:
-        typer.echo(
+        say(
             f"{summary.path}: {summary.entries} embeddings in {_readable(summary.bytes)} "
             f"of at most {_readable(summary.limit)}"
         )
@@ -106,10 +108,11 @@ def cache_info(form: options.FormatOption = "table") -> None:
 
 
 @cache.command("clear")
+@as_command
 def cache_clear() -> None:
     """Remove all embeddings from the cache."""
     opened = _open_cache()
-    typer.echo(f"Removed {opened.clear()} embeddings from {opened.path}.")
+    say(f"Removed {opened.clear()} embeddings from {opened.path}.")
 
 
 def _open_cache() -> EmbeddingCache:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Container, Iterable, Mapping
 from functools import wraps
-from inspect import Parameter, Signature, signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from prodcat_index.cli.calls import declare
 from prodcat_index.cli.output import Format, note
 from prodcat_index.errors import IndexFolderError
 
@@ -136,20 +136,13 @@ COLUMN_OPTIONS: dict[str, Any] = {
 
 def with_columns(command: Callable[..., None]) -> Callable[..., None]:
     """Give a command the options for reading a catalogue; it gets them as ``columns``."""
-    declared = signature(command, eval_str=True).parameters.values()
-    own = [parameter for parameter in declared if parameter.name != "columns"]
-    added = [
-        Parameter(name, Parameter.POSITIONAL_OR_KEYWORD, default=None, annotation=option)
-        for name, option in COLUMN_OPTIONS.items()
-    ]
 
     @wraps(command)
     def called(**values: Any) -> None:
         columns = {name: values.pop(name) for name in COLUMN_OPTIONS}
         command(**values, columns=columns)
 
-    vars(called)["__signature__"] = Signature([*own, *added])
-    called.__annotations__ = {parameter.name: parameter.annotation for parameter in (*own, *added)}
+    declare(called, command, "columns", COLUMN_OPTIONS, default=None)
     return called
 
 

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
 import json
+import shutil
 import sys
+import textwrap
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-import typer
+from prodcat_index.progress import speech, write_line
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from prodcat_index.cards.card import Card
     from prodcat_index.reports.page import Table
     from prodcat_index.voting.prediction import Neighbour, Prediction
@@ -22,37 +25,89 @@ if TYPE_CHECKING:
 Format = Literal["table", "json", "jsonl", "csv"]
 Record = Mapping[str, Any]
 
-# Characters in a line of a table that goes into a file or a pipe, and at most in a cell.
-WIDTH = 200
-MAX_CELL = 60
+# Characters in a line of a table that goes into a file or a pipe.
+WIDTH = 80
+# Cells that are longer are texts, which are wrapped to no fewer characters than these.
+MIN_TEXT = 16
+# Characters between two columns, and before the lines of a paragraph but the first.
+GAP, INDENT = 3, "    "
+# Texts that take one line, cut where it ends: they are known by more than their end.
+CUT = ("title",)
+# Columns of the tables of answers; other formats have more, and so has an explained answer.
+NEIGHBOUR_COLUMNS = ("rank", "id", "similarity", "category", "title")
+PREDICTION_COLUMNS = (
+    *("id", "category", "confidence", "decision", "backed_off", "category_set", "note"),
+)
 # Paths of pictures are long, and say little to people.
 NOT_IN_TABLES = ("image",)
-# Where a line is too short, texts are cut to this, and then these columns are left out in turn.
-MIN_CELL = 12
-LEFT_OUT_FIRST = ("contributions.", "by_modality.")
 # A sheet with more does not fit on a screen.
 SHEET_ROWS = 12
 SHEET_NEIGHBOURS = 6
+
+# The error handler of streams whose encoding lacks some characters, and what it writes for them.
+REPLACE = "prodcat_index.replace"
+LIKENESS = {"≈": "~", "…": "...", "–": "-", "—": "-", "─": "-", "→": "->", "±": "+-", "\xa0": " "}
+
+
+def _replace(error: UnicodeError) -> tuple[str, int]:
+    """Write a likeness, or an escape as in JSON: no character is lost, and none ends the work."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    lacked = error.object[error.start : error.end]
+    return "".join(LIKENESS.get(c) or json.dumps(c)[1:-1] for c in lacked), error.end
+
+
+codecs.register_error(REPLACE, _replace)
 
 
 def note(lines: Iterable[object]) -> None:
     """Print notes on stderr."""
     for line in lines:
-        typer.echo(f"note: {line}", err=True)
+        tell(f"note: {line}")
 
 
-def emit(result: Record | Sequence[Record], form: Format) -> None:
-    """Print a record, or several, on stdout."""
+def tell(line: str) -> None:
+    """Print on stderr what was done."""
+    if not speech.quiet:
+        write_line(line, sys.stderr)
+
+
+def say(text: str) -> None:
+    """Print a part of the result on stdout."""
+    write_line(text, sys.stdout)
+
+
+def emit(
+    result: Record | Sequence[Record], form: Format, first: Sequence[str] = (), rest: bool = True
+) -> None:
+    """Print a record, or several, on stdout; a table has some columns first, or these alone."""
+    if form != "table":
+        say(write_records(result, form, ascii_only=not _is_unicode(sys.stdout.encoding)))
+        return
+    records = [_flat(record) for record in ([result] if isinstance(result, Mapping) else result)]
+    there = [column for column in _columns(records) if column not in NOT_IN_TABLES]
+    shown = [column for column in first if column in there]
+    shown += [column for column in there if rest and column not in first]
+    heads = (c.replace("by_modality.", "≈ ").replace("contributions.", "+ ") for c in shown)
+    lines = [[_cell(record.get(column, "")) for column in shown] for record in records]
+    _print_table([head.replace("_", " ") for head in heads], lines)
+
+
+def write_records(
+    result: Record | Sequence[Record], form: Format, *, ascii_only: bool = False
+) -> str:
+    """Return a record, or several, as JSON, JSON lines or CSV without the last line break."""
     records = [result] if isinstance(result, Mapping) else result
     if form == "json":
-        typer.echo(json.dumps(result, ensure_ascii=False, indent=2))
-    elif form == "jsonl":
-        for record in records:
-            typer.echo(json.dumps(record, ensure_ascii=False))
-    elif form == "csv":
-        typer.echo(_as_csv([_flat(record) for record in records]), nl=False)
-    else:
-        _print_records([_flat(record) for record in records])
+        return json.dumps(result, ensure_ascii=ascii_only, indent=2)
+    if form == "jsonl":
+        return "\n".join(json.dumps(record, ensure_ascii=ascii_only) for record in records)
+    text = io.StringIO()
+    rows = [_flat(record) for record in records]
+    writer = csv.DictWriter(text, _columns(rows), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue().removesuffix("\n")
 
 
 def _flat(record: Record, prefix: str = "") -> dict[str, Any]:
@@ -68,99 +123,138 @@ def _columns(rows: Sequence[Record]) -> list[str]:
     return list(dict.fromkeys(key for row in rows for key in row))
 
 
-def _as_csv(rows: Sequence[Record]) -> str:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, _columns(rows), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()
+def _cell(value: object) -> str:
+    return f"{value:.3f}" if isinstance(value, float) else str(value)
 
 
-def _print_records(rows: Sequence[Record]) -> None:
-    columns = [column for column in _columns(rows) if column not in NOT_IN_TABLES]
-    number = len(columns)
-    for prefix in LEFT_OUT_FIRST:
-        if _least_width(_heads(columns), _lines(rows, columns)) > _console().width:
-            columns = [column for column in columns if not column.startswith(prefix)]
-    if len(columns) < number:
-        note([f"{number - len(columns)} columns do not fit here; --format csv shows them"])
-    _draw_table(_heads(columns), _lines(rows, columns))
+def _line_width() -> int:
+    return shutil.get_terminal_size((WIDTH, 24)).columns
 
 
-def _heads(columns: Sequence[str]) -> list[str]:
-    heads = (c.replace("by_modality.", "≈ ").replace("contributions.", "+ ") for c in columns)
-    return [head.replace("_", " ") for head in heads]
+def _is_unicode(encoding: str | None) -> bool:
+    return (encoding or "utf-8").lower().startswith("utf")
 
 
-def _lines(rows: Sequence[Record], columns: Sequence[str]) -> list[list[str]]:
-    cells = ((row.get(column, "") for column in columns) for row in rows)
-    return [[f"{c:.3f}" if isinstance(c, float) else str(c) for c in line] for line in cells]
-
-
-def _may_be_cut(head: str, cells: Iterable[str]) -> bool:
-    """Return whether a column has long texts; ids and numbers are never cut."""
-    return head != "id" and max(map(len, cells), default=0) > MIN_CELL
-
-
-def _least_width(heads: Sequence[str], lines: Sequence[Sequence[str]]) -> int:
-    """Return the characters that a table needs when its texts are cut."""
-    margin = 3
-    widths = [
-        max(len(head), MIN_CELL) if _may_be_cut(head, cells) else max(map(len, (head, *cells)))
-        for head, cells in zip(heads, zip(*lines, strict=True), strict=True)
-    ]
-    return sum(widths) + margin * len(widths)
-
-
-def _console() -> Console:
-    from rich.console import Console
-
-    return Console(file=sys.stdout, width=None if sys.stdout.isatty() else WIDTH)
+def print_markdown(text: str) -> None:
+    """Print a text with its tables, all within the lines of a terminal."""
+    for is_table, lines in groupby(text.splitlines(), key=lambda line: line.startswith("|")):
+        if is_table:
+            cells = [[cell.strip() for cell in line.strip("|").split(" | ")] for line in lines]
+            _print_table(cells[0], cells[2:])
+        else:
+            say("\n".join(textwrap.fill(line, _line_width()) for line in lines))
 
 
 def print_table(heading: str, table: Table) -> None:
     """Print a table of a page, below a heading."""
     from prodcat_index.reports.page import NO_BREAK
 
-    typer.echo(heading)
+    say(heading)
     lines = [[table.write(cell).replace(NO_BREAK, " ") for cell in row] for row in table.rows]
-    _draw_table(table.heads, lines)
+    _print_table(table.heads, lines)
 
 
-def _draw_table(heads: Sequence[str], lines: Sequence[Sequence[str]]) -> None:
+def _print_table(heads: Sequence[str], lines: Sequence[Sequence[str]]) -> None:
+    """Print a table; columns that do not fit follow below, after the first one again.
+
+    Where the first one takes half of a line, each row is printed as a paragraph instead.
+    """
+    encoding = sys.stdout.encoding or "utf-8"
+    shown = [
+        [cell.encode(encoding, REPLACE).decode(encoding) for cell in line]
+        for line in (heads, *lines)
+    ]
+    columns = list(zip(*shown, strict=True))
+    width = _line_width()
+    part = columns[:1]
+    if part and _least_width(columns) > width < 2 * _width(part[0]):
+        _print_paragraphs(shown, width)
+        return
+    for column in columns[1:]:
+        if len(part) > 1 and _least_width([*part, column]) > width:
+            _draw_table(part, width)
+            part = columns[:1]
+        part.append(column)
+    if part:
+        _draw_table(part, width)
+
+
+def _print_paragraphs(lines: Sequence[Sequence[str]], width: int) -> None:
+    (_, *heads), *rows = lines
+    for first, *cells in rows:
+        # textwrap does not break at the space that keeps a name and its value together.
+        named = (f"{h}:\xa0{cell}" for h, cell in zip(heads, cells, strict=True) if cell)
+        wrapped = textwrap.wrap(
+            ", ".join(named), width - len(INDENT), break_long_words=False, break_on_hyphens=False
+        )
+        say("\n".join([first, *(INDENT + line.replace("\xa0", " ") for line in wrapped)]))
+
+
+def _is_text(head: str, cells: Sequence[str]) -> bool:
+    """Return whether the cells of a column may be wrapped or cut; ids and numbers never are."""
+    return head in CUT or any(len(cell) > MIN_TEXT and " " in cell for cell in cells)
+
+
+def _width(column: Sequence[str]) -> int:
+    """Return the characters that a column needs at least."""
+    from rich.cells import cell_len
+
+    head, *cells = column
+    width = max(map(cell_len, [*head.split(), *cells]), default=0)
+    return min(width, MIN_TEXT) if _is_text(head, cells) else width
+
+
+def _least_width(columns: Sequence[Sequence[str]]) -> int:
+    return sum(_width(column) + GAP for column in columns) - GAP
+
+
+def _draw_table(columns: Sequence[Sequence[str]], width: int) -> None:
     from rich.box import SIMPLE_HEAD
+    from rich.console import Console
     from rich.table import Table as RichTable
     from rich.text import Text
 
-    def text(value: str) -> Text:
-        return Text(value, no_wrap=True, overflow="ellipsis")
+    cut = partial(Text, no_wrap=True, overflow="ellipsis")
+    table = RichTable(box=SIMPLE_HEAD, show_edge=False, pad_edge=False)
+    for head, *cells in columns:
+        is_text, least = _is_text(head, cells), _width((head, *cells))
+        # rich shortens the columns that may wrap, and no others.
+        folded = head if is_text else "\n".join(textwrap.wrap(head, least))
+        table.add_column(Text(folded), min_width=least, no_wrap=not is_text)
+    for line in list(zip(*columns, strict=True))[1:]:
+        table.add_row(
+            *(
+                cut(c) if head in CUT else Text(c)
+                for (head, *_), c in zip(columns, line, strict=True)
+            )
+        )
+    text = io.StringIO()
+    Console(file=text, width=max(width, _least_width(columns))).print(table)
+    say("\n".join(line.rstrip() for line in text.getvalue().splitlines()) + "\n")
 
-    table = RichTable(box=SIMPLE_HEAD)
-    columns = list(zip(*lines, strict=True)) or [()] * len(heads)
-    for head, cells in zip(heads, columns, strict=True):
-        # rich shortens the columns that may wrap before the others.
-        rigid = not _may_be_cut(head, cells)
-        table.add_column(text(head), overflow="ellipsis", no_wrap=rigid, max_width=MAX_CELL)
-    for line in lines:
-        table.add_row(*map(text, line))
-    _console().print(table)
 
-
-def emit_neighbours(neighbours: Sequence[Neighbour], form: Format) -> None:
+def emit_neighbours(neighbours: Sequence[Neighbour], form: Format, explain: bool = False) -> None:
     """Print neighbours, nearest first."""
-    emit([neighbour.as_dict() for neighbour in neighbours], form)
+    records = [neighbour.as_dict() for neighbour in neighbours]
+    if form == "table":
+        records = [{"rank": rank, **record} for rank, record in enumerate(records, start=1)]
+    emit(records, form, NEIGHBOUR_COLUMNS, rest=explain)
+
+
+def predictions_as_records(predictions: Sequence[Prediction], form: Format) -> list[dict[str, Any]]:
+    """Return predictions as records: nested for JSON, flat rows otherwise."""
+    nested = form in ("json", "jsonl")
+    return [each.as_dict() if nested else each.as_row() for each in predictions]
 
 
 def emit_predictions(predictions: Sequence[Prediction], form: Format, explain: bool) -> None:
     """Print predictions; as tables, each explained one comes with a table of its neighbours."""
-    if form in ("json", "jsonl"):
-        emit([prediction.as_dict() for prediction in predictions], form)
-    elif form == "csv" or not explain:
-        emit([prediction.as_row() for prediction in predictions], form)
-    else:
+    if form == "table" and explain:
         for prediction in predictions:
-            typer.echo(_explained(prediction))
-            emit_neighbours(prediction.neighbours, form)
+            say(_explained(prediction))
+            emit_neighbours(prediction.neighbours, form, explain)
+    else:
+        emit(predictions_as_records(predictions, form), form, PREDICTION_COLUMNS, rest=False)
 
 
 def _explained(prediction: Prediction) -> str:
@@ -211,4 +305,4 @@ def draw_answers(
         )
         for i, card in enumerate(cards[:SHEET_ROWS])
     ]
-    typer.echo(f"Drew {draw_sheet(rows, path)}", err=True)
+    tell(f"Drew {draw_sheet(rows, path)}")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from prodcat_index.cli import options
-from prodcat_index.cli.output import emit
+from prodcat_index.cli.output import emit, say, tell
 
 if TYPE_CHECKING:
     from prodcat_index.voting.tuning import Tuning
@@ -39,19 +39,19 @@ def tune(
     opened = options.open_index(folder)
     if restore:
         opened.restored().save_settings(folder)
-        typer.echo(f"Restored {folder}: weights and vote are those from before the tuning.")
+        say(f"Restored {folder}: weights and vote are those from before the tuning.")
         return
     tuning = opened.tune(objective=objective, sample=sample, seed=seed)
     opened.tuned(tuning).save_settings(folder)
     if not tuning.is_better:
-        typer.echo(f"{_no_better(tuning)}; kept as it was.", err=True)
+        tell(f"{_no_better(tuning)}; kept as it was.")
     emit(_rows(tuning, opened.parts.block_names), form)
     if plot is not None:
         from prodcat_index.reports.page import write_file
         from prodcat_index.reports.tuning_figures import draw_tuning
 
         write_file(plot, draw_tuning(tuning, opened.parts.block_names).content)
-        typer.echo(f"Wrote {plot}", err=True)
+        tell(f"Wrote {plot}")
 
 
 def _no_better(tuning: Tuning) -> str:

@@ -129,7 +129,7 @@ def out_of_fold_probabilities(
     proba = np.zeros((len(rows), int(codes.max()) + 1), dtype=np.float32)
     folds = assign_folds(groups)
     count = int(folds.max()) + 1
-    with progress_bar(count * proba.shape[1], "fitting text scores", "category") as bar:
+    with progress_bar(count * proba.shape[1], "fitting text scores", "classifier") as bar:
         for fold in range(count):
             own = np.flatnonzero(folds == fold)
             model = _fit(matrix, np.where(folds == fold, MISSING, codes), bar)

@@ -78,9 +78,7 @@ def write_exploration(exploration: Exploration, folder: str | Path) -> Path:
         If the folder holds other files, or cannot be written.
     """
     target = Path(folder)
-    # A folder with our page in it is ours, and is written again.
-    if not (target / PAGE).is_file():
-        check_output_folder(target, "exploration", ProdcatError)
+    check_page_folder(target)
     drawn = draw_exploration(exploration)
     page = render_page(
         PAGE,
@@ -101,6 +99,12 @@ def write_exploration(exploration: Exploration, folder: str | Path) -> Path:
     write_file(target / NUMBERS, numbers)
     write_file(target / PAGE, page)
     return target / PAGE
+
+
+def check_page_folder(folder: Path) -> None:
+    """Raise ProdcatError if a folder holds other files than an exploration, which is replaced."""
+    if not (folder / PAGE).is_file():
+        check_output_folder(folder, "exploration", ProdcatError)
 
 
 def tabulate_exploration(exploration: Exploration) -> dict[str, Table]:

@@ -115,8 +115,6 @@ def draw_sheet(rows: Sequence[SheetRow], path: str | Path) -> Path:
     target = Path(path)
     if target.suffix.lower() != ".png":
         raise ProdcatError(f"The sheet {target} is a PNG picture: name a file that ends in .png.")
-    if not target.parent.is_dir():
-        raise ProdcatError(f"There is no folder {target.parent}: create it for {target.name}.")
     canvas = Canvas()
     width, height = lay_out_sheet(canvas, rows)
     write_file(target, encode_image(canvas.paint(width, height), "PNG"))

@@ -1,0 +1,141 @@
+"""The call of a command: options that every command has, options that were given, refusals."""
+
+from __future__ import annotations
+
+import os
+import traceback
+from collections.abc import Callable, Iterable, Mapping
+from functools import wraps
+from inspect import Parameter, Signature, signature
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from prodcat_index.progress import speech
+
+# Seconds after which a phase of the work is named, where no bar can be drawn.
+SILENCE = 1.0
+
+# Name of a parameter -> its option as it was given, such as "form" -> "--format".
+Given = Mapping[str, str]
+
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Write nothing but results and errors.")]
+Verbose = Annotated[
+    bool, typer.Option("--verbose", "-v", help="Write a line for each phase, and no bars.")
+]
+Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
+COMMON_OPTIONS = {"quiet": Quiet, "verbose": Verbose, "debug": Debug}
+# Parameters that name a file or folder to write.
+OUTPUTS = ("output", "sheet", "plot", "save_split")
+
+
+class WrongCallError(typer.BadParameter):
+    """A call that is wrong whatever the files hold; the exit status is 2."""
+
+    def format_message(self) -> str:
+        """Return the sentence without a heading."""
+        return self.message
+
+
+def refuse(given: Given, names: Iterable[str], why: str) -> None:
+    """Refuse options that would be ignored."""
+    if named := [given[name] for name in names if name in given]:
+        raise WrongCallError(f"{', '.join(named)}: {why}")
+
+
+def declare(
+    called: Callable[..., None],
+    command: Callable[..., None],
+    own: str,
+    added: Mapping[str, Any],
+    default: object,
+) -> None:
+    """Declare the parameters of a command for Typer: all but its `own` one, and the added ones."""
+    declared = signature(command, eval_str=True).parameters.values()
+    kept = [parameter for parameter in declared if parameter.name != own]
+    more = [
+        Parameter(name, Parameter.KEYWORD_ONLY, default=default, annotation=option)
+        for name, option in added.items()
+    ]
+    vars(called)["__signature__"] = Signature([*kept, *more])
+    called.__annotations__ = {p.name: p.annotation for p in (*kept, *more)}
+
+
+def as_command(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the common options; it gets what was given as ``given``, if it wants it."""
+    wants_given = "given" in signature(command).parameters
+
+    @wraps(command)
+    def called(context: typer.Context, **values: Any) -> None:
+        before = context.find_root().params
+        quiet, verbose, debug = (values.pop(o) or before.get(o) for o in COMMON_OPTIONS)
+        if quiet and verbose:
+            raise WrongCallError("--quiet and --verbose: choose one of them")
+        speech.quiet, speech.verbose = bool(quiet), bool(verbose)
+        speech.lines_after = 0.0 if verbose else SILENCE
+        _check_outputs(values)
+        if wants_given:
+            values["given"] = _given(context)
+        try:
+            command(**values)
+        except Exception:
+            if debug:
+                traceback.print_exc()
+            raise
+
+    added = {**COMMON_OPTIONS, "context": typer.Context}
+    declare(called, command, "given", added, default=False)
+    return called
+
+
+def _given(context: typer.Context) -> Given:
+    return {
+        parameter.name: max(parameter.opts, key=len)
+        for parameter in context.command.params
+        if (source := context.get_parameter_source(parameter.name)) and source.name != "DEFAULT"
+    }
+
+
+def output_file(*endings: str) -> Callable[[Path | None], Path | None]:
+    """Return the check of a file to write: that it can be, and has one of the endings or none."""
+
+    def check(path: Path | None) -> Path | None:
+        if path is None:
+            return None
+        if path.is_dir():
+            raise typer.BadParameter(f"{path} is a folder; name a file")
+        if path.suffix and path.suffix.lower() not in endings:
+            raise typer.BadParameter(f"{path} must end in {' or '.join(endings)}")
+        return _writable(path)
+
+    return check
+
+
+def output_folder(path: Path | None) -> Path | None:
+    """Check a folder to write: that it is none yet, or a folder that can be written to."""
+    if path is not None and path.exists() and not path.is_dir():
+        raise typer.BadParameter(f"{path} is a file; name a folder")
+    return path and _writable(path)
+
+
+def _writable(path: Path) -> Path:
+    there = next(place for place in (path, *path.absolute().parents) if place.exists())
+    if there != path and not there.is_dir():
+        raise typer.BadParameter(f"{path} cannot be written: {there} is a file")
+    if not os.access(there, os.W_OK):
+        raise typer.BadParameter(f"{path} cannot be written: {there} is read-only")
+    return path
+
+
+def _check_outputs(values: Mapping[str, Any]) -> None:
+    """Refuse to write a file twice, or over one that is read."""
+    taken: dict[Path, str] = {}
+    paths = {name: value for name, value in values.items() if isinstance(value, Path)}
+    for name in sorted(paths, key=lambda name: name in OUTPUTS):
+        place = paths[name].resolve()
+        if name in OUTPUTS and place in taken:
+            raise WrongCallError(
+                f"{paths[name]} is named twice, and would be overwritten; name another file"
+            )
+        taken[place] = name
