@@ -8,7 +8,12 @@ from dataclasses import dataclass
 from itertools import compress
 
 NAMED = 5
-SINGULAR = {"cards have ": "card has ", "cards are ": "card is ", "cards name ": "card names "}
+SINGULAR = {
+    "cards have ": "card has ",
+    "cards are ": "card is ",
+    "cards name ": "card names ",
+    "new categories": "new category",
+}
 
 
 def name_first(names: Sequence[str], limit: int = NAMED) -> str:
@@ -28,7 +33,7 @@ class Finding:
         A clause after the count that begins with ``cards have``, ``are`` or ``name``, such as
         ``"cards have no usable picture (the file is truncated)"``.
     ids
-        Identifiers of the cards, in catalogue order.
+        Identifiers of the cards, in catalogue order, or the names of what else is counted.
     """
 
     what: str

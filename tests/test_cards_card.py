@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from made import catalogue, row
 
+from prodcat_index import read_catalogue
 from prodcat_index.cards.card import Card, Catalogue, join_catalogues, modality_kind
 from prodcat_index.findings import Finding, list_findings
 
@@ -43,6 +48,34 @@ def test_only_the_picture_is_a_picture() -> None:
     """A text given to a picture encoder would be taken for a file name."""
     kinds = {name: modality_kind(name) for name in ("image", "title", "attributes")}
     assert kinds == {"image": "picture", "title": "text", "attributes": "text"}
+
+
+@pytest.mark.parametrize("value", [None, float("nan"), pd.NA, "nan", "N/A", " ", [], "\u200b"])
+def test_nothing_in_a_card_is_the_empty_text(value: Any) -> None:
+    """A listing without a title would be looked up by the word "nan"."""
+    card = Card(title=value, description=value, image=value, id=value, texts={"brand": value})
+    assert card == Card(texts={"brand": ""})
+
+
+@given(st.text(), st.sampled_from(["<p>{}</p>", "{}&nbsp;&amp;", "\u200b{}", "['{}', 7]"]))
+def test_a_card_is_cleaned_as_a_row_of_a_file(text: str, form: str) -> None:
+    """The same listing would get one answer from a file, and another from the command line."""
+    raw = form.format(text)
+    listing = {"id": "1", "title": raw, "description": [raw, None], "brand": {"a": raw, "b": 2.0}}
+    row = read_catalogue(pd.DataFrame([listing]), text_columns=["brand"]).card(0)
+    assert (
+        Card(
+            id=1,  # type: ignore[arg-type]
+            title=listing["title"],
+            description=listing["description"],  # type: ignore[arg-type]
+            texts={"brand": listing["brand"]},  # type: ignore[dict-item]
+        )
+        == row
+    )
+
+
+def test_a_path_is_a_picture(tmp_path: Path) -> None:
+    assert Card(image=tmp_path / "a.jpg").image == str(tmp_path / "a.jpg")  # type: ignore[arg-type]
 
 
 def test_a_card_has_its_values_by_modality() -> None:

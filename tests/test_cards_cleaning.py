@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from prodcat_index.cards.categories import clean_category
 from prodcat_index.cards.cleaning import (
     MAX_RAW_TEXT,
     MAX_TEXT,
-    clean_category,
     clean_text,
     column_texts,
     join_values,
@@ -182,7 +182,25 @@ def test_cleaning_a_clean_category_changes_nothing(text: str) -> None:
 def test_every_way_to_say_nothing_is_the_empty_text() -> None:
     """The word "nan" as a title would make strangers neighbours."""
     nothing = [None, float("nan"), pd.NA, pd.NaT, " \t", "nan", "NaN", "None", "null", " NULL "]
+    nothing += ["N/A", "#N/A", "<NA>", "-", "—", "\\N", "[]", "{}", "['']", "[None]", "#REF!"]
+    nothing += [[], {}, [None], {"a": float("nan")}, np.float32("nan")]
     assert column_texts(pd.Series(nothing, dtype=object)) == [""] * len(nothing)
+
+
+@pytest.mark.parametrize("text", ["<p>N/A</p>", "&nbsp;-&nbsp;", "\u200b\\N", "<b></b>"])
+def test_nothing_in_markup_is_nothing(text: str) -> None:
+    assert clean_text(text) == ""
+
+
+@pytest.mark.parametrize("digits", [8, 4_301, 5_000])
+@pytest.mark.parametrize("form", ["&#{};", "&#{}", "&#x{};", "&#X{}", "<b>&#{};</b> &amp;"])
+def test_a_number_of_no_character_goes(form: str, digits: int) -> None:
+    """Python refuses to read 5,000 digits: one title would end the build of a whole catalogue."""
+    reference = form.format("9" * digits)
+    assert clean_text(f"x {reference} lamp &amp; shade").split() == [
+        *["x", *["&"] * form.count("amp"), "lamp", "&", "shade"]
+    ]
+    assert clean_category(f"Lamps {reference} &gt; Desk").endswith("> Desk")
 
 
 def test_words_that_contain_the_leftovers_stay() -> None:

@@ -18,6 +18,7 @@ NEW = (
     made.row("n2", "wooden garden gnome", "warm colours", category="Garden > Gnomes", stock="8"),
 )
 TEXTS = ("--text-column", "material")
+ANY = "--allow-new-categories"
 
 
 def write(path: Path, rows: tuple[dict[str, str], ...], pictures: str) -> Path:
@@ -49,7 +50,7 @@ def shop(built: Path, tmp_path: Path) -> Path:
 
 def test_new_cards_answer_and_old_ones_stay(shop: Path) -> None:
     """A delivery would need a night's build."""
-    done = prodcat("add", "delivery/new.csv", "--index", "indexes/shop", cwd=shop)
+    done = prodcat("add", "delivery/new.csv", "--index", "indexes/shop", ANY, cwd=shop)
     assert (done.code, done.out) == (
         0,
         "Added 2 cards to indexes/shop: 11 cards in 4 categories.\n",
@@ -67,7 +68,7 @@ def test_it_is_what_the_library_does(shop: Path) -> None:
     index = ProductIndex.load(shop / "indexes" / "shop")
     cards = read_catalogue(shop / "delivery" / "new.csv", text_columns=["material"])
     grown = index.add(cards)
-    assert prodcat("add", "delivery/new.csv", cwd=shop).code == 0
+    assert prodcat("add", "delivery/new.csv", ANY, cwd=shop).code == 0
     loaded = ProductIndex.load(shop / "indexes" / "shop")
     assert loaded.similar("n1") == grown.similar("n1")
     assert loaded.parts.drift == grown.parts.drift
@@ -80,7 +81,7 @@ def test_it_is_what_the_library_does(shop: Path) -> None:
 
 def test_the_same_file_twice_changes_nothing(shop: Path) -> None:
     """Whoever is not sure whether it ran may run it again."""
-    prodcat("add", "delivery/new.csv", cwd=shop)
+    prodcat("add", "delivery/new.csv", ANY, cwd=shop)
     before = content_of(shop / "indexes")
     again = prodcat("add", "delivery/new.csv", cwd=shop)
     assert (again.code, again.out) == (
@@ -122,6 +123,29 @@ def test_a_file_that_repeats_an_id_or_lacks_a_column_is_refused(shop: Path) -> N
     assert content_of(shop / "indexes") == before
 
 
+def test_new_categories_are_named_and_many_of_them_refused(shop: Path) -> None:
+    """A wrong column would fill the index with the names of colours, and nobody would know."""
+    before = content_of(shop / "indexes")
+    refused = prodcat("add", "delivery/new.csv", cwd=shop)
+    assert (refused.code, refused.out) == (1, "")
+    assert "has 1 new category: Garden > Gnomes; they are on 2 of its 2 labelled" in refused.err
+    assert ANY in refused.err and content_of(shop / "indexes") == before
+    old = [made.row(f"o{n}", "leather boots", category=made.BOOTS) for n in range(38)]
+    pd.DataFrame([*NEW, *old]).assign(material="clay").to_csv(shop / "few.csv", index=False)
+    few = prodcat("add", "few.csv", cwd=shop)
+    assert few.code == 0 and "note: 1 new category: Garden > Gnomes\n" in few.err
+
+
+def test_one_new_category_from_another_column_is_refused(shop: Path) -> None:
+    """The index takes its texts from the columns it was built from; so must a delivery."""
+    old = [made.row(f"o{n}", "leather boots", category=made.BOOTS) for n in range(38)]
+    table = pd.DataFrame([*NEW, *old]).assign(material="clay")
+    table.rename(columns={"category": "shelf"}).to_csv(shop / "shelf.csv", index=False)
+    done = prodcat("add", "shelf.csv", "--category-column", "shelf", cwd=shop)
+    assert done.code == 1
+    assert "columns differ from those of the index (category from 'shelf' and not" in done.err
+
+
 def test_columns_are_named_as_for_building(shop: Path) -> None:
     """A supplier's file has names of its own, and its pictures elsewhere."""
     table = pd.read_csv(shop / "delivery" / "new.csv")
@@ -129,7 +153,7 @@ def test_columns_are_named_as_for_building(shop: Path) -> None:
     table.rename(columns=names).to_csv(shop / "supplier.csv", index=False, encoding="cp1251")
     options = ["--id-column", "key", "--title-column", "head", "--category-column", "shelf"]
     options += ["--image-root", "delivery", "--encoding", "cp1251"]
-    done = prodcat("add", "supplier.csv", *options, cwd=shop)
+    done = prodcat("add", "supplier.csv", *options, ANY, cwd=shop)
     assert done.code == 0, done.err
     loaded = ProductIndex.load(shop / "indexes" / "shop")
     assert loaded.card("n2").title == "wooden garden gnome"
@@ -140,7 +164,7 @@ def test_info_says_what_was_added_and_when_to_build_again(shop: Path) -> None:
     """An index grows old without anybody noticing."""
     fresh = prodcat("info", "--format", "json", cwd=shop).json
     assert (fresh["growth"], fresh["advice"]) == (None, "")
-    added = prodcat("add", "delivery/new.csv", cwd=shop)
+    added = prodcat("add", "delivery/new.csv", ANY, cwd=shop)
     shown = prodcat("info", "--format", "json", cwd=shop).json
     growth = shown["growth"]
     assert (growth["fitted_cards"], growth["new_categories"]) == (9, 1)

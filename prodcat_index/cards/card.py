@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
+
+from prodcat_index.cards.cleaning import clean_text, raw_text, without_invisible
+from prodcat_index.findings import name_first
 
 if TYPE_CHECKING:
     import numpy as np
@@ -19,8 +22,8 @@ CORE_TEXTS = ("title", "description")
 ModalityKind = Literal["text", "picture"]
 # The kind of a modality's values; one that is not named here is text.
 MODALITY_KINDS: dict[str, ModalityKind] = {IMAGE: "picture"}
-# Rows of the table that a notebook shows.
-SHOWN_ROWS = 5
+# Rows of the table that a notebook shows, and columns that a line names.
+SHOWN_ROWS, SHOWN = 5, 3
 
 
 def modality_kind(modality: str) -> ModalityKind:
@@ -31,6 +34,9 @@ def modality_kind(modality: str) -> ModalityKind:
 @dataclass(frozen=True)
 class Card:
     """One product listing to be categorized.
+
+    Its values are cleaned like those of a catalogue: markup goes, None, NaN and words such as
+    ``N/A`` are nothing, and numbers and nested values become text.
 
     Parameters
     ----------
@@ -49,6 +55,12 @@ class Card:
     image: str = ""
     id: str = ""
     texts: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        cleaned: dict[str, Any] = {n: clean_text(raw_text(getattr(self, n))) for n in CORE_TEXTS}
+        cleaned |= {n: without_invisible(raw_text(getattr(self, n))).strip() for n in ("id", IMAGE)}
+        cleaned["texts"] = {str(n): clean_text(raw_text(v)) for n, v in (self.texts or {}).items()}
+        vars(self).update(cleaned)
 
     def value(self, modality: str) -> str:
         """Return this card's value of a modality, empty when it has none."""
@@ -75,12 +87,22 @@ class Catalogue:
         Cards that were skipped or corrected while reading.
     source
         Where the cards come from, for people.
+    columns
+        Part of a card, such as ``title`` -> the column of the source that it was read from, empty
+        where there is none; empty where that is not known.
+    category_separator
+        What separated the levels of the categories there, beside ``" > "`` and arrows.
+    notes
+        What was noticed about columns and categories, in words.
     """
 
     cards: pd.DataFrame
     text_modalities: tuple[str, ...] = CORE_TEXTS
     findings: tuple[Finding, ...] = ()
     source: str = ""
+    columns: Mapping[str, str] = field(default_factory=dict)
+    category_separator: str = ""
+    notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         """Return the number of cards."""
@@ -103,6 +125,37 @@ class Catalogue:
         findings = "".join(f"<li>{escape(str(finding))}</li>" for finding in self.findings)
         table = self.cards.head(SHOWN_ROWS).to_html(index=False)
         return f"<p>{escape(repr(self)[1:-1])}</p>\n<ul>{findings}</ul>\n{table}"
+
+    def describe_columns(self) -> str:
+        """Return in one line which column became which part of a card.
+
+        Returns
+        -------
+        str
+            Such as ``"id: sku, title: name, description: none, category: shelf (66), picture:
+            none, ignored: 14 columns"``.
+        """
+        categories = len(set(self.values("category")) - {""})
+        parts = ["id", *self.text_modalities, "category", "category_id", IMAGE, "group"]
+        used = {part: self.columns.get(part, "") for part in parts}
+        shown = {part: column or "none" for part, column in used.items()}
+        shown["id"] = used["id"] or "row numbers"
+        shown["category"] += f" ({categories})" if used["category"] else ""
+        if any(self.values(IMAGE)) and not used[IMAGE]:
+            shown[IMAGE] = "files named by id"
+        names = {"category_id": "category key", IMAGE: "picture"}
+        optional = ("category_id", "group")
+        told = [f"{names.get(p, p)}: {c}" for p, c in shown.items() if used[p] or p not in optional]
+        if ignored := self.further_columns:
+            plural = "s" if len(ignored) > 1 else ""
+            told.append(f"ignored: {len(ignored)} column{plural} ({name_first(ignored, SHOWN)})")
+        return ", ".join(told)
+
+    @property
+    def further_columns(self) -> list[str]:
+        """Columns that have no part in a card, in their order."""
+        parts = {"id", *self.text_modalities, IMAGE, "category", "category_id", "group"}
+        return [str(name) for name in self.cards.columns if name not in parts]
 
     @property
     def ids(self) -> list[str]:
@@ -162,4 +215,4 @@ def join_catalogues(first: Catalogue, second: Catalogue) -> Catalogue:
         tables.append(cards.assign(**own))
     joined = pd.concat(tables, ignore_index=True)
     loose = [name for name in lacked if joined[name].dtype == object]
-    return replace(first, cards=joined.fillna(dict.fromkeys(loose, "")), findings=())
+    return replace(first, cards=joined.fillna(dict.fromkeys(loose, "")), findings=(), notes=())

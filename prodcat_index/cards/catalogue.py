@@ -8,10 +8,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from prodcat_index.cards.card import IMAGE, Catalogue
+from prodcat_index.cards.card import CORE_TEXTS, IMAGE, Catalogue
+from prodcat_index.cards.categories import Categories, read_categories
 from prodcat_index.cards.cleaning import (
     MAX_TEXT,
-    clean_category,
     clean_text,
     column_texts,
     tidy,
@@ -23,6 +23,7 @@ from prodcat_index.cards.readers import expand_kazanexpress, read_table
 from prodcat_index.cards.roles import (
     NO_TEXTS,
     OPTIONS,
+    doubt_category,
     find_columns,
     find_repeated,
     free_name,
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+LABELS = ("id", "category", "category_id")
 UNLABELLED = "cards have no category to vote for"
 ALONE = "cards are the only one of their category"
 CUT = f"cards have a text that was cut at {MAX_TEXT} characters"
@@ -54,10 +56,12 @@ def read_catalogue(
     text_columns: Sequence[str] = (),
     image_root: str | Path | None = None,
     encoding: str | None = None,
+    category_separator: str | None = None,
+    like: Catalogue | None = None,
 ) -> Catalogue:
     """Read a catalogue, clean its texts, find its pictures and check its ids.
 
-    Columns are found by their usual English or Russian names where they are not given. Of the
+    Columns are found by their usual names in nine languages where they are not given. Of the
     KazanExpress layout (``product_id`` and ``text_fields``), the attributes and characteristics
     can be named in `text_columns`.
 
@@ -87,6 +91,13 @@ def read_catalogue(
         or, for pictures found by their ids, the folder ``images`` in it.
     encoding
         Encoding of a text file; by default its byte order mark decides, or it is UTF-8.
+    category_separator
+        What separates the levels of a category, beside ``" > "`` and arrows, such as ``"/"``. By
+        default it is a mark that holds for the column; ``" > "`` keeps all else in the names.
+    like
+        Cards that these are compared with, such as the :attr:`~ProductIndex.catalogue` of an
+        index. What is not given here is read as theirs: from the same columns, and from no others
+        where the file lacks them, with the same separator and the same names of categories.
 
     Returns
     -------
@@ -110,8 +121,9 @@ def read_catalogue(
         "image": image_column,
     }
     opened, name, file = _open(path, encoding)
-    table = opened.frame
-    columns = find_columns(list(table.columns), wanted, text_columns)
+    table, seen = opened.frame, list(opened.frame.columns)
+    known = like.columns if like is not None else {}
+    columns = find_columns(seen, wanted, text_columns, known, opened.columns)
     raw = {
         part: column_texts(table[column]) if column else [""] * len(table)
         for part, column in columns.items()
@@ -121,13 +133,12 @@ def read_catalogue(
     values = raw[IMAGE] if columns[IMAGE] else None
     pictures, pictures_noticed = find_pictures(values, ids, file, image_root)
     if not (any(pictures) or any(columns[part] for part in (*texts, IMAGE))):
-        raise CatalogueError(
-            f"No column is a title, description or picture by its name: choose one with {OPTIONS}. "
-            f"{list_columns(list(table.columns))}"
-        )
-    labels = [clean_category(label) for label in raw["category"]]
-    parts = {"id": ids, **texts, IMAGE: pictures, "category": labels}
-    parts |= {part: [tidy(value) for value in raw[part]] for part in ("category_id", "group")}
+        raise CatalogueError(_nothing_to_embed(name, seen, known))
+    keys = [tidy(value) for value in raw["category_id"]]
+    categories = _read_categories(table, columns, keys, category_separator, like)
+    labels = categories.labels
+    parts = {"id": ids, **texts, IMAGE: pictures, "category": labels, "category_id": keys}
+    parts["group"] = [tidy(value) for value in raw["group"]]
     sizes = Counter(labels)
     noticed = {
         # Listings of which none has a category are new ones, to be categorized.
@@ -137,12 +148,59 @@ def read_catalogue(
         **pictures_noticed,
     }
     rest = table.drop(columns=list({column for column in columns.values() if column}))
-    return Catalogue(
+    catalogue = Catalogue(
         cards=_join(parts, rest),
         text_modalities=tuple(texts),
         findings=(*opened.findings, *list_findings(noticed, ids)),
         source=name,
+        columns=columns,
+        category_separator=categories.separator,
     )
+    is_given = columns["category"] in (*wanted.values(), *known.values(), *opened.columns.values())
+    doubt = "" if is_given else doubt_category(columns["category"], labels, seen)
+    lacks = "" if like is None else _lacks(catalogue, like)
+    notes = tuple(note for note in (doubt, lacks, *categories.notes) if note)
+    return replace(catalogue, notes=notes)
+
+
+def _nothing_to_embed(name: str, seen: Sequence[str], known: Mapping[str, str]) -> str:
+    what = "No column is a title, description or picture by its name"
+    had = [column for part, column in known.items() if column and part in (*CORE_TEXTS, IMAGE)]
+    if had:
+        what = f"{name} has none of the columns that the index was built from ({name_first(had)})"
+    return f"{what}: choose one with {OPTIONS}. {list_columns(seen)}"
+
+
+def _lacks(catalogue: Catalogue, like: Catalogue) -> str:
+    lacking = [
+        f"{part} (column {like.columns[part]!r})" if like.columns.get(part) else part
+        for part in like.modalities
+        if part not in catalogue.modalities
+    ]
+    if not lacking:
+        return ""
+    return (
+        f"{catalogue.source} lacks {name_first(lacking)}, which the cards of the index have: only "
+        f"the rest is compared; where it has another name here, choose it with {OPTIONS}"
+    )
+
+
+def _read_categories(
+    table: pd.DataFrame,
+    columns: Mapping[str, str],
+    keys: Sequence[str],
+    separator: str | None,
+    like: Catalogue | None,
+) -> Categories:
+    column = columns["category"]
+    values = table[column].tolist() if column else [""] * len(table)
+    if column == columns["category_id"]:
+        keys = [""] * len(table)
+    if like is None:
+        return read_categories(values, keys, separator)
+    known = dict(zip(like.values("category"), like.values("category_id"), strict=True))
+    separator = like.category_separator if separator is None else separator
+    return read_categories(values, keys, separator, known)
 
 
 def _open(path: str | Path | pd.DataFrame, encoding: str | None) -> tuple[Table, str, Path | None]:
@@ -209,7 +267,9 @@ def _join(parts: Mapping[str, Sequence[str]], rest: pd.DataFrame) -> pd.DataFram
     return cards.set_axis(names, axis=1)
 
 
-def read_labels(path: str | Path, *, encoding: str | None = None) -> dict[str, str]:
+def read_labels(
+    path: str | Path, *, encoding: str | None = None, like: Catalogue | None = None
+) -> dict[str, str]:
     """Read the true categories of listings, to compare predictions with.
 
     Parameters
@@ -219,6 +279,9 @@ def read_labels(path: str | Path, *, encoding: str | None = None) -> dict[str, s
         (or, without that, of ``category_id``).
     encoding
         Encoding of a text file; by default its byte order mark decides, or it is UTF-8.
+    like
+        Cards whose categories these are, as for :func:`read_catalogue`. Their columns are used
+        where the file has them.
 
     Returns
     -------
@@ -230,13 +293,22 @@ def read_labels(path: str | Path, *, encoding: str | None = None) -> dict[str, s
     CatalogueError
         If the file cannot be read, or has no such columns.
     """
-    table = read_table(Path(path), encoding).frame
-    seen = [str(column) for column in table.columns]
-    columns = find_columns(seen, {})
+    opened, _, _ = _open(path, encoding)
+    seen = list(opened.frame.columns)
+    known = like.columns if like is not None else {}
+    wanted = {part: column for part, column in known.items() if column in seen}
+    columns = find_columns(
+        seen, {part: wanted.get(part) for part in LABELS}, (), {}, opened.columns
+    )
     if not columns["id"] or not columns["category"]:
         raise CatalogueError(
             f"{path} needs a column of ids and one of categories. {list_columns(seen)}"
         )
-    ids = [value.strip() for value in column_texts(table[columns["id"]])]
-    categories = [clean_category(value) for value in column_texts(table[columns["category"]])]
-    return {i: category for i, category in zip(ids, categories, strict=True) if i and category}
+    ids, keys = (
+        [tidy(value) for value in column_texts(opened.frame[columns[part]])]
+        if columns[part]
+        else [""] * len(opened)
+        for part in ("id", "category_id")
+    )
+    labels = _read_categories(opened.frame, columns, keys, None, like).labels
+    return {i: label for i, label in zip(ids, labels, strict=True) if i and label}

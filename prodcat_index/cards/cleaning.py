@@ -1,4 +1,4 @@
-"""Cleaning of texts and categories: HTML, control characters, white space, words for nothing."""
+"""Cleaning of texts: HTML, control characters, white space, words for nothing."""
 
 from __future__ import annotations
 
@@ -15,8 +15,12 @@ if TYPE_CHECKING:
 MAX_TEXT = 20_000
 MAX_RAW_TEXT = 200_000
 
-# What other programs write for a missing value.
-LEFTOVERS = frozenset({"nan", "NaN", "None", "null", "NULL"})
+# What other programs write for a missing value, perhaps between brackets or quotes.
+NOTHING = {
+    *("", "nan", "NaN", "NaT", "None", "null", "Null", "NULL", "N/A", "n/a", "#N/A", "<NA>", "\\N"),
+    *("-", "--", "–", "—", "#REF!", "#VALUE!", "#NAME?", "#NULL!", "#DIV/0!", "#NUM!"),
+}
+ENCLOSING = "[](){}'\" "
 # HTML that was escaped several times is unescaped that often; then its marks are dropped.
 PASSES = 5
 NESTING = 8
@@ -26,13 +30,13 @@ NOT_A_TAG = re.compile(r"<(?!/?[a-zA-Z][^<>]*>)")
 COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
 DECLARATION = re.compile(r"<!\[CDATA\[|\]\]>|<[!?][^<>]*>")
 ENTITY = re.compile(r"&(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[a-zA-Z][a-zA-Z0-9]{1,31});")
+# Python refuses to read the longest of them. No character has a number of so many digits.
+LONG_REFERENCE = re.compile(r"&#(?:[0-9]{8,}|[xX][0-9a-fA-F]{7,});?")
 INLINE = "a|abbr|b|big|code|em|font|i|ins|del|mark|s|small|span|strike|strong|sub|sup|tt|u|wbr"
 BLOCK_TAG = re.compile(rf"<(?=/?(?!(?:{INLINE})\b)[a-z])", re.IGNORECASE)
 INVISIBLE = re.compile(
     "[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\xad\u200b\u200e\u200f\u202a-\u202e\u2060-\u2069\ufeff]"
 )
-ARROW = re.compile("->|→")
-SEPARATOR = re.compile(r"(?<!\S)[>»](?!\S)")
 
 
 def clean_text(text: str) -> str:
@@ -41,9 +45,16 @@ def clean_text(text: str) -> str:
     for _ in range(PASSES):
         cleaner = _clean_once(text)
         if cleaner == text:
-            return text
+            break
         text = cleaner
-    return _clean_once(re.sub("[<&]", " ", text))
+    else:
+        text = _clean_once(re.sub("[<&]", " ", text))
+    return "" if is_nothing(text) else text
+
+
+def is_nothing(text: str) -> bool:
+    """Check whether a text is empty, or a word that other programs write for nothing."""
+    return text.strip(ENCLOSING) in NOTHING
 
 
 def was_cut(raw: str, cleaned: str) -> bool:
@@ -51,16 +62,6 @@ def was_cut(raw: str, cleaned: str) -> bool:
     # A cut just after a space drops that space as well.
     is_full = len(raw) > MAX_TEXT and len(cleaned) >= MAX_TEXT - 1
     return is_full or len(raw) > MAX_RAW_TEXT
-
-
-def clean_category(text: str) -> str:
-    """Return a category path in the form ``Electronics > Phones``."""
-    # Not at the top, which the command line loads: it would load numpy.
-    from prodcat_index.types import CATEGORY_SEPARATOR
-
-    spaced = ARROW.sub(CATEGORY_SEPARATOR, tidy(text))
-    parts = (tidy(part) for part in SEPARATOR.split(spaced))
-    return CATEGORY_SEPARATOR.join(part for part in parts if part)
 
 
 def tidy(text: str) -> str:
@@ -75,9 +76,13 @@ def without_invisible(text: str) -> str:
 
 def column_texts(column: pd.Series[Any]) -> list[str]:
     """Return a column of any type as stripped texts, empty where a value is missing."""
-    values = column.astype(object).where(column.notna(), None)
-    texts = (join_values(value).strip() for value in values)
-    return ["" if text in LEFTOVERS else text for text in texts]
+    return [raw_text(value) for value in column.astype(object)]
+
+
+def raw_text(value: Any) -> str:
+    """Return a value of any type as a stripped text, empty where it is missing."""
+    text = join_values(value).strip()
+    return "" if is_nothing(text) else text
 
 
 def join_values(value: Any, nesting: int = NESTING) -> str:
@@ -97,12 +102,14 @@ def join_values(value: Any, nesting: int = NESTING) -> str:
     is_whole = getattr(value, "is_integer", None)
     if is_whole and not isinstance(value, bool) and is_whole():
         return str(int(value))
-    return str(value)
+    text = str(value)
+    return "" if is_nothing(text) else text
 
 
 def _clean_once(text: str) -> str:
     # Only up to the last end of a comment: the pattern takes quadratic time where none follows.
-    commented, end, rest = without_invisible(text).rpartition("-->")
+    text = LONG_REFERENCE.sub(" ", without_invisible(text))
+    commented, end, rest = text.rpartition("-->")
     text = DECLARATION.sub(" ", COMMENT.sub(" ", commented + end) + rest)
     if TAG.search(text):
         from bs4 import BeautifulSoup

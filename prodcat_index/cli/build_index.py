@@ -57,6 +57,13 @@ def add(
     catalogue: options.CatalogueArgument,
     index: options.IndexOption = None,
     device: options.DeviceOption = None,
+    allow_new_categories: Annotated[
+        bool,
+        typer.Option(
+            "--allow-new-categories",
+            help="Add cards of any number of new categories, or read from other columns.",
+        ),
+    ] = False,
     *,
     columns: options.Columns,
 ) -> None:
@@ -71,7 +78,8 @@ def add(
     folder = options.choose_index(index)
     opened = options.open_index(folder)
     # A card that is alone with its category in the file may have others of it in the index.
-    grown = opened.add(options.read_cards(catalogue, columns, index=opened, ignored={ALONE}))
+    cards = options.read_cards(catalogue, columns, index=opened, ignored={ALONE})
+    grown = opened.add(cards, allow_new_categories=allow_new_categories)
     note(grown.findings)
     count = len(grown) - len(opened)
     if count:

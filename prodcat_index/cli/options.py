@@ -131,6 +131,13 @@ COLUMN_OPTIONS: dict[str, Any] = {
     "encoding": Annotated[
         str | None, typer.Option(help="Encoding of a text file, such as cp1251.")
     ],
+    "category_separator": Annotated[
+        str | None,
+        typer.Option(
+            help="What separates the levels of a category, such as /; by default a mark that "
+            "holds for the column."
+        ),
+    ],
 }
 
 
@@ -149,18 +156,19 @@ def with_columns(command: Callable[..., None]) -> Callable[..., None]:
 def read_cards(
     path: Path, columns: Columns, *, index: ProductIndex | None = None, ignored: Container[str] = ()
 ) -> Catalogue:
-    """Read a catalogue and print what was noticed, but for some ignored kinds of findings.
+    """Read a catalogue, and print what was taken from which column and what was noticed.
 
-    The further columns of text are those of an index, if one is given and none is named.
+    What is not named is read as the cards of an index are, if one is given. Some kinds of findings
+    may be `ignored`.
     """
-    from prodcat_index.cards.card import CORE_TEXTS
     from prodcat_index.cards.catalogue import read_catalogue
 
     named = dict(columns)
-    texts = named.pop("text_column")
-    if index is not None and not texts:
-        texts = [name for name in index.parts.catalogue.text_modalities if name not in CORE_TEXTS]
-    catalogue = read_catalogue(path, text_columns=texts or (), **named)
+    texts = named.pop("text_column") or ()
+    like = index.catalogue if index is not None else None
+    catalogue = read_catalogue(path, text_columns=texts, like=like, **named)
+    typer.echo(f"{catalogue.source}: {catalogue.describe_columns()}", err=True)
+    note(catalogue.notes)
     note(finding for finding in catalogue.findings if finding.what not in ignored)
     return catalogue
 

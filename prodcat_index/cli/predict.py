@@ -15,6 +15,7 @@ from prodcat_index.errors import CatalogueError
 
 if TYPE_CHECKING:
     from prodcat_index.cards.card import Card, Catalogue
+    from prodcat_index.index.product_index import ProductIndex
 
 STDIN = Path("-")
 
@@ -105,7 +106,7 @@ def predict(
         coverage=coverage,
     )
     note(predictions.notes)
-    truths = _read_truths(labels, columns["encoding"], listings)
+    truths = _read_truths(labels, columns["encoding"], listings, opened)
     if truths:
         typer.echo(f"score: {opened.score(predictions, truths)}", err=True)
     if output is not None:
@@ -149,14 +150,14 @@ def _parse_listing(text: str) -> Card:
 
 
 def _read_truths(
-    labels: Path | None, encoding: str | None, listings: Catalogue | list[Card]
+    labels: Path | None, encoding: str | None, listings: Catalogue | list[Card], index: ProductIndex
 ) -> dict[str, str]:
     """Return the true categories by id: from a file, or those that the listings come with."""
     from prodcat_index.cards.card import Catalogue
     from prodcat_index.cards.catalogue import read_labels
 
     if labels is not None:
-        return read_labels(labels, encoding=encoding)
+        return read_labels(labels, encoding=encoding, like=index.catalogue)
     if not isinstance(listings, Catalogue):
         return {}
     own = zip(listings.ids, listings.values("category"), strict=True)

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from prodcat_index.cards.card import IMAGE, Catalogue, join_catalogues
+from prodcat_index.cards.roles import MAY_DIFFER
 from prodcat_index.encoders.embedding import content_digests
 from prodcat_index.errors import CatalogueError
 from prodcat_index.findings import Finding, list_findings, name_first
@@ -21,6 +22,8 @@ from prodcat_index.types import MISSING, BoolArray, Float64Array, chunks
 
 # A mebibyte or some of float16 rows, beside which their sums are small.
 ROWS_AT_ONCE = 8192
+# A delivery of more cards in new categories than this is rather a wrong column than new goods.
+FEW_NEW = 0.05
 KNOWN = "cards are in the index already (skipped)"
 NOTHING = "cards have nothing that this index can embed, so they are never found"
 LABELS = ("category", "category_id", "group")
@@ -28,12 +31,15 @@ LABELS = ("category", "category_id", "group")
 AnyBlock = TypeVar("AnyBlock", Block, LearnedBlock)
 
 
-def add_cards(parts: IndexParts, catalogue: Catalogue) -> tuple[IndexParts, list[Finding]]:
+def add_cards(
+    parts: IndexParts, catalogue: Catalogue, allow_new_categories: bool = True
+) -> tuple[IndexParts, list[Finding]]:
     """Put new cards after those of an index."""
     _check_texts(parts.catalogue, catalogue)
     known = _known_cards(parts.catalogue, catalogue)
     findings = [*list_findings({KNOWN: known}, catalogue.ids)]
     fresh = catalogue.select(~known)
+    findings += _new_categories(parts.catalogue, fresh, allow_new_categories)
     unused = {
         f"cards have {name}, which this index does not embed": map(bool, fresh.values(name))
         for name in fresh.modalities
@@ -61,6 +67,37 @@ def _check_texts(old: Catalogue, new: Catalogue) -> None:
             f"The index has no text {name_first(foreign)}; add the cards without it, or build the "
             "index again with all cards."
         )
+
+
+def _new_categories(old: Catalogue, fresh: Catalogue, allowed: bool) -> list[Finding]:
+    """Name the new categories; raise CatalogueError if they rather come from a wrong column."""
+    labels = [label for label in fresh.values("category") if label]
+    known = set(old.values("category"))
+    cards = [label for label in labels if label not in known]
+    if not cards:
+        return []
+    found = Finding("new categories", tuple(sorted(set(cards))))
+    differing = [
+        f"{part} from {fresh.columns.get(part) or 'nowhere'!r} and not from {column!r}"
+        for part, column in old.columns.items()
+        if column
+        and part not in (*MAY_DIFFER, IMAGE)
+        and not _same(fresh.columns.get(part), column)
+    ]
+    if allowed or not (differing or len(cards) > FEW_NEW * len(labels)):
+        return [found]
+    reasons = [f"they are on {len(cards)} of its {len(labels)} labelled cards"]
+    if differing:
+        reasons.append(f"its columns differ from those of the index ({name_first(differing)})")
+    raise CatalogueError(
+        f"{fresh.source} has {found}; {', and '.join(reasons)}. If they are right, add "
+        "--allow-new-categories; if not, choose the column with --category-column. Nothing was "
+        "added."
+    )
+
+
+def _same(column: str | None, other: str) -> bool:
+    return (column or "").casefold() == other.casefold()
 
 
 def _known_cards(old: Catalogue, new: Catalogue) -> BoolArray:

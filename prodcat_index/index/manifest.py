@@ -6,7 +6,7 @@ so that both read each other's folders.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Annotated
 
@@ -19,8 +19,9 @@ from prodcat_index.voting.vote import StoredVote
 
 # 1: as published first. 2: cards added since the index was built (growth); a linear head and a
 # hubness correction (crowding) beside the projection. 3: a block of text scores; weights of the
-# blocks in a search; lexical encoders that hash n-grams beside their projection.
-FORMAT_VERSION = 3
+# blocks in a search; lexical encoders that hash n-grams beside their projection. 4: the columns
+# that cards were read from.
+FORMAT_VERSION = 4
 LEARNED = "learned"
 # The block of text scores: the last one before the learned block.
 SCORES = "scores"
@@ -161,6 +162,8 @@ class Manifest:
     categories: Count
     text_modalities: tuple[str, ...]
     image_root: str
+    columns: dict[str, str] = field(default_factory=dict)  # part of a card -> column
+    category_separator: str = ""
     blocks: Annotated[tuple[BlockRecord, ...], Field(min_length=1)]
     learned: LearnedRecord | None = None
     vote: StoredVote

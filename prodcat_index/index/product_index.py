@@ -153,6 +153,11 @@ class ProductIndex:
             parts = replace(parts, chosen_search_weights=choose_search_weights(parts))
         return cls(parts.indexed(), findings)
 
+    @property
+    def catalogue(self) -> Catalogue:
+        """The cards, with the columns that they were read from: ``read_catalogue(like=)``."""
+        return self.parts.catalogue
+
     def save(self, folder: str | Path) -> Path:
         """Write the index into a folder, as a whole or not at all.
 
@@ -202,7 +207,7 @@ class ProductIndex:
         root = Path(image_root).resolve() if image_root else None
         return cls(load_parts(Path(folder), verify=verify, image_root=root))
 
-    def add(self, catalogue: Catalogue) -> ProductIndex:
+    def add(self, catalogue: Catalogue, *, allow_new_categories: bool = True) -> ProductIndex:
         """Return this index with more cards, embedded by what was fitted when it was built.
 
         All that is fitted, weights, vote and the rows of the cards that are there stay as they
@@ -213,20 +218,25 @@ class ProductIndex:
         catalogue
             Cards with the same text modalities. A card whose id is in the index already is
             skipped if its texts, labels and picture are the same too.
+        allow_new_categories
+            Whether more than one labelled card in twenty may be of categories that the index does
+            not have, or any card if the columns differ from those of the index.
 
         Returns
         -------
         ProductIndex
-            The larger index; its ``findings`` name the cards that were skipped.
+            The larger index; its ``findings`` name the cards that were skipped, and the new
+            categories.
 
         Raises
         ------
         CatalogueError
-            If the text modalities differ, or a card has the id of another card.
+            If the text modalities differ, a card has the id of another card, or there are more
+            new categories than allowed.
         EncoderError
             If an encoder cannot be loaded, or is not the one of build time.
         """
-        return ProductIndex(*add_cards(self.parts, catalogue))
+        return ProductIndex(*add_cards(self.parts, catalogue, allow_new_categories))
 
     def save_next(self, folder: str | Path) -> Path:
         """Write this index over the one that it was loaded as, if that is still there.

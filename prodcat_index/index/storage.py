@@ -82,6 +82,8 @@ def save_parts(parts: IndexParts, folder: Path, check: Callable[[], object] = la
             categories=len(parts.labels.names),
             text_modalities=parts.catalogue.text_modalities,
             image_root=image_root,
+            columns=dict(parts.catalogue.columns),
+            category_separator=parts.catalogue.category_separator,
             blocks=blocks,
             learned=learned,
             search=SearchRecord("Flat", searcher.dim, tuple(parts.covered)),
@@ -218,7 +220,13 @@ def _read_cards(folder: Path, manifest: Manifest, image_root: Path) -> Catalogue
         raise files.damaged_file(path, "two cards have the same id")
     pictures = [_picture_path(image_root, str(picture)) for picture in cards[IMAGE]]
     cards = cards.assign(**{IMAGE: pictures})
-    return Catalogue(cards, manifest.text_modalities, source=str(folder))
+    return Catalogue(
+        cards,
+        manifest.text_modalities,
+        source=str(folder),
+        columns=manifest.columns,
+        category_separator=manifest.category_separator,
+    )
 
 
 def _picture_path(image_root: Path, picture: str) -> str:
