@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from prodcat_index.cli.calls import declare
-from prodcat_index.cli.output import Format, note
+from prodcat_index.cli.output import Format, note, tell
 from prodcat_index.errors import IndexFolderError
 
 if TYPE_CHECKING:
@@ -167,7 +167,7 @@ def read_cards(
     texts = named.pop("text_column") or ()
     like = index.catalogue if index is not None else None
     catalogue = read_catalogue(path, text_columns=texts, like=like, **named)
-    typer.echo(f"{catalogue.source}: {catalogue.describe_columns()}", err=True)
+    tell(f"{catalogue.source}: {catalogue.describe_columns()}")
     note(catalogue.notes)
     note(finding for finding in catalogue.findings if finding.what not in ignored)
     return catalogue
