@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -16,24 +17,27 @@ from PIL import Image, ImageEnhance
 
 from prodcat_index import read_catalogue
 from prodcat_index.cards import duplicates
+from prodcat_index.cards.card import Catalogue
+from prodcat_index.cards.codes import encode, join_codes, order_codes
 from prodcat_index.cards.duplicates import (
     BLANK,
     COLUMN,
+    DESCRIPTIONS,
     FILES,
     MAX_DISTANCE,
     NEAR,
     SHARED_PICTURE,
     SHARED_TEXTS,
     TEXTS,
+    TITLES,
     UNREADABLE,
     Hashes,
-    encode,
+    check_group_column,
     find_groups,
     hash_pictures,
-    join_codes,
     join_near,
-    order_codes,
 )
+from prodcat_index.errors import CatalogueError
 
 
 def together(rows: Sequence[dict[str, str]]) -> set[frozenset[str]]:
@@ -62,9 +66,9 @@ def test_texts_are_equal_but_for_case_and_punctuation_and_all_of_them_count() ->
     rows = [
         made.row("a", "Кран 1/2, латунь", "С гайкой."),
         made.row("b", "кран  1/2 (ЛАТУНЬ)", "с гайкой"),
-        made.row("c", "Кран 1/2, латунь", "без гайки"),
-        made.row("d", "Кран 12, латунь", "С гайкой."),
-        made.row("e", "Кран 1/2, латунь"),
+        made.row("c", "Кран", "без гайки"),
+        made.row("d", "Кран 1/2, сталь", "С гайкой."),
+        made.row("e", "Кран"),
         made.row("f", "", "Кран 1/2, латунь"),
     ]
     assert together(rows) == {frozenset({"a", "b"})}
@@ -86,7 +90,7 @@ def test_rules_are_joined_transitively_also_with_the_column(pictures: list[Path]
     ]
     assert together(rows) == {frozenset({"a", "b", "c", "d"})}
     groups = find_groups(made.catalogue(rows))
-    assert groups.joined == {COLUMN: 2, TEXTS: 2, FILES: 2, NEAR: 2}
+    assert groups.joined == {COLUMN: 2, TEXTS: 2, TITLES: 0, DESCRIPTIONS: 0, FILES: 2, NEAR: 2}
     assert groups.count == 2 and groups.codes.tolist() == [0, 0, 0, 0, 1]
 
 
@@ -127,7 +131,7 @@ def test_pictures_that_show_nothing_join_nothing_and_are_findings(tmp_path: Path
 
 def sharing(n: int, categories: Sequence[str], **same: str) -> list[dict[str, str]]:
     """Make n cards of these categories in turn that share something."""
-    texts = {} if "title" in same else {"title": "own text {}"}
+    texts = {} if "title" in same else {"title": "own{}text"}
     return [
         made.row(
             f"s{i}",
@@ -170,6 +174,67 @@ def test_a_product_with_many_variants_or_a_wrong_label_is_no_placeholder(
     rows = sharing(n, categories, title="Mug")
     assert together(rows) == {frozenset(row["id"] for row in rows)}
     assert find_groups(made.catalogue(rows)).findings == ()
+
+
+def grouped(groups: Sequence[str], categories: Sequence[str]) -> Catalogue:
+    pairs = enumerate(zip(groups, categories, strict=True))
+    return made.catalogue(
+        made.row(f"{i:03}", f"own{i}text", group=group, category=category)
+        for i, (group, category) in pairs
+    )
+
+
+DEPARTMENTS = ["Home", "Garden", "Kitchen"]
+
+
+@pytest.mark.parametrize(
+    ("groups", "categories"),
+    [
+        ([DEPARTMENTS[i % 3] for i in range(60)], [f"c{i % 12}" for i in range(60)]),
+        ([DEPARTMENTS[i % 3] for i in range(120)], [f"c{i % 3}" for i in range(120)]),
+        (["default"] * 80 + [f"g{i}" for i in range(20)], ["a", "b"] * 50),
+    ],
+    ids=["several categories", "too many cards", "one value holds most"],
+)
+def test_a_column_of_departments_joins_nothing(
+    groups: Sequence[str], categories: Sequence[str]
+) -> None:
+    """No card would be left to test or to tune on, and each would answer without its department."""
+    catalogue = replace(grouped(groups, categories), columns={"group": "line"})
+    found = find_groups(catalogue)
+    assert found.count == len(catalogue) and found.joined[COLUMN] == 0
+    (finding,) = found.findings
+    assert (
+        "the column 'line' is not used" in finding.what and sorted(set(groups))[0] in finding.what
+    )
+    with pytest.raises(CatalogueError, match=r"'line' has \d+ values .* use --by line"):
+        check_group_column(catalogue)
+
+
+@pytest.mark.parametrize(
+    ("groups", "categories"),
+    [
+        ([f"p{i // 12}" for i in range(120)], [f"c{i // 12 % 3}" for i in range(120)]),
+        ([f"p{i // 4}" for i in range(40)], ["a", "b"] * 20),
+        (["p"] * 40 + [""] * 400, ["a"] * 440),
+        ([""] * 40, ["a", "b"] * 20),
+    ],
+    ids=["many variants", "wrong labels", "one product among many", "no group"],
+)
+def test_a_column_of_products_is_believed(groups: Sequence[str], categories: Sequence[str]) -> None:
+    """The shop's own word would be thrown away, and its variants leak."""
+    catalogue = grouped(groups, categories)
+    assert find_groups(catalogue).findings == ()
+    members = [group for group in groups if group]
+    assert find_groups(catalogue).joined[COLUMN] == len(members)
+    check_group_column(catalogue)
+
+
+def test_pictures_need_not_be_read(pictures: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tuning an index would read every picture, or fail where they have moved."""
+    monkeypatch.setattr(duplicates, "hash_pictures", None)
+    rows = pictured({"a": pictures[0], "b": pictures[0]})
+    assert find_groups(made.catalogue(rows), pictures=False).count == 2
 
 
 def hashes_at(distances: Sequence[int]) -> Hashes:

@@ -15,12 +15,15 @@ import pytest
 
 from prodcat_index import read_catalogue
 from prodcat_index.cards.card import Catalogue
+from prodcat_index.cards.duplicates import COLUMN, DESCRIPTIONS, FILES, NEAR, TEXTS, TITLES
 from prodcat_index.errors import CatalogueError
 from prodcat_index.evaluation import held_out
 from prodcat_index.evaluation.evaluate import evaluate
 from prodcat_index.evaluation.held_out import TUNED
 from prodcat_index.evaluation.result import Evaluation
 from prodcat_index.index.product_index import ProductIndex
+
+RULES = (COLUMN, TEXTS, TITLES, DESCRIPTIONS, FILES, NEAR)
 
 
 def judge(catalogue: Catalogue, **options: Any) -> Evaluation:
@@ -102,10 +105,65 @@ def test_a_catalogue_without_texts_has_no_classifier_of_texts(pictures: list[Pat
     encoders = {"image": "names"}
     found = judge(made.catalogue(rows), encoders=encoders, baselines=True, by="random")
     assert "TF-IDF + LinearSVC" not in [row.name for row in found.rows]
-    assert found.notes == ("The row TF-IDF + LinearSVC is left out, because no card has a text.",)
+    groups, left_out = found.notes
+    assert groups.startswith(
+        "40 cards are 8 groups, the largest of 5 cards; joined with others: 40"
+    )
+    assert left_out == "The row TF-IDF + LinearSVC is left out, because no card has a text."
     assert found.as_dict()["notes"] == list(found.notes)
     found = judge(made.catalogue(rows), encoders=encoders, by="random")
-    assert found.notes == ()
+    assert found.notes == (groups,)
+
+
+def colours_of(products: int) -> Catalogue:
+    """Make products in colours that no list of words knows, with labels that say nothing."""
+    return made.catalogue(
+        made.row(f"{n}-{tint}", f"{'nkrpt'[n % 5]}ab{n}x zu{n}mo {tint}", category=f"c{n % 3}")
+        for n in range(products)
+        for tint in ("sage", "mauve", "taupe", "ecru")
+    )
+
+
+def test_near_twins_in_training_are_told() -> None:
+    """A perfect score on products that the index knows by heart would be believed."""
+    found = judge(colours_of(30), encoders={"title": "lexical"})
+    assert found.tuned.weighted_f1 == 1.0
+    assert found.notes[0].endswith("joined with others: none.")
+    assert found.notes[1] == (
+        "100% of 30 test cards have a near twin in training (cosine 0.8 or more of the TF-IDF of "
+        "their words): the tuned index is right about 100% of them. If they are variants of one "
+        "product, the scores are too good; name the column that joins them with --group-column."
+    )
+    assert found.settings["groups"] == {"count": 120, "joined": dict.fromkeys(RULES, 0)}
+
+
+def test_where_few_cards_have_a_near_twin_nothing_is_doubted() -> None:
+    catalogue = colours_of(30)
+    alone = catalogue.select([row for row in range(120) if row % 4 == 0 or row < 8])
+    found = judge(alone, encoders={"title": "lexical"}, by="random")
+    assert len(found.notes) == 1
+
+
+def test_variants_that_were_joined_are_scored_as_new_products() -> None:
+    """The labels of the products are drawn, so that chance is a third: 1.000 was said."""
+    rows = colours_of(60).cards.to_dict(orient="records")
+    rng = np.random.default_rng(0)
+    variants = {"sage": "XS", "mauve": "500 g", "taupe": "black", "ecru": "No 4"}
+    drawn = {f"{n}": f"c{rng.integers(3)}" for n in range(60)}
+    for row in rows:
+        row["category"] = drawn[row["id"].partition("-")[0]]
+        for tint, known in variants.items():
+            row["title"] = row["title"].replace(tint, known)
+    found = judge(made.catalogue(rows), encoders={"title": "lexical"})
+    assert found.settings["groups"]["joined"][TITLES] == 240
+    assert found.tuned.weighted_f1 < 0.6
+    assert len(found.notes) == 1
+
+
+def test_a_negative_seed_is_refused_in_words() -> None:
+    catalogue = arena.shop()
+    with pytest.raises(CatalogueError, match="seed must be 0 or more; it is -1"):
+        judge(catalogue, split=arena.alternating(catalogue), seed=-1)
 
 
 def test_variants_stay_on_one_side() -> None:

@@ -24,7 +24,7 @@ from prodcat_index.index.search import FlatSearcher
 from prodcat_index.learning import folds as learning_folds
 from prodcat_index.types import Int64Array
 from prodcat_index.voting.pool import Pool, rank
-from prodcat_index.voting.tuning import OBJECTIVES, Objective, Setting, Step, outcome
+from prodcat_index.voting.tuning import OBJECTIVES, Objective, Setting, Step, Tuning, outcome
 from prodcat_index.voting.vote import VoteParameters
 
 NUMBERS = {"title": "numbers", "description": "numbers"}
@@ -650,3 +650,48 @@ def test_the_check_is_on_cards_that_were_not_tuned_on() -> None:
     ]
     assert found == pytest.approx(expected)
     assert tuning._check(pool.select(np.arange(0)), "weighted-f1", first, second) is None
+
+
+def tuned_by_groups(groups: Sequence[int], seed: int, objective: Objective) -> Tuning:
+    """Tune an index whose cards have these groups, whatever their column and texts say."""
+    index = build(planted_rows(len(groups)))
+    with pytest.MonkeyPatch.context() as patch:
+        codes = np.array(groups)
+        patch.setattr("prodcat_index.index.leave_one_out.leave_out_groups", lambda cards: codes)
+        return index.tune(objective=objective, seed=seed)
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES)
+def test_few_groups_leave_cards_to_tune_on(objective: Objective) -> None:
+    """All of a few groups were drawn as unseen, and a value that is no number never ended."""
+    for groups in ([0] * 40 + [1] * 40, [0] * 70 + [1] * 10, [n % 3 for n in range(80)]):
+        for seed in range(6):
+            found = tuned_by_groups(groups, seed, objective)
+            assert found.cards >= 40
+            assert all(np.isfinite(step.value) for step in found.steps)
+            assert found.after.value >= found.before.value
+
+
+def test_one_group_is_refused_in_words() -> None:
+    with pytest.raises(QueryError, match="All labelled cards of this index are of one group"):
+        tuned_by_groups([0] * 40, 0, "accuracy")
+
+
+def test_a_sample_of_one_group_can_be_tuned_on() -> None:
+    """Cards outside the sample answer for it; the user would be told to look for a wrong column."""
+    index = build(planted_rows(80))
+    codes = np.array([0] * 79 + [1])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("prodcat_index.index.leave_one_out.leave_out_groups", lambda cards: codes)
+        assert index.tune(sample=20, seed=0).cards == 20
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [({"seed": -1}, "seed must be 0 or more; it is -1"), ({"sample": 19}, "20 cards or more")],
+)
+def test_impossible_options_are_refused_in_words(
+    planted: ProductIndex, options: dict[str, int], words: str
+) -> None:
+    with pytest.raises(QueryError, match=words):
+        planted.tune(**options)

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
+from prodcat_index.errors import QueryError
 from prodcat_index.voting import tuning
 from prodcat_index.voting.pool import Pool, rank
 from prodcat_index.voting.tuning import (
@@ -276,3 +277,10 @@ def test_a_tuning_is_the_same_when_it_is_read_again() -> None:
     for wrong in ({"recall": 1.5}, {"cards": -1}, {"categories": -1}):
         with pytest.raises(ValueError, match=next(iter(wrong))):
             adapter.validate_python(asdict(found) | wrong)
+
+
+def test_a_value_that_is_no_number_ends_the_search() -> None:
+    """It is neither better nor worse than any other, so that climbing would not end."""
+    nobody = planted([0.6]).select(np.empty(0, dtype=np.int64))
+    with pytest.raises(QueryError, match="not a number"), np.errstate(invalid="ignore"):
+        Search(nobody, "weighted-f1").run([setting(1.0)])

@@ -109,8 +109,8 @@ def read_catalogue(
     Raises
     ------
     CatalogueError
-        If the file cannot be read, a named column is absent, ids are empty or repeat, or there
-        is neither a text nor a picture.
+        If the file cannot be read, a named column is absent, ids are empty or repeat, the named
+        column of groups holds departments, or there is neither a text nor a picture.
     """
     wanted = {
         "id": id_column,
@@ -160,7 +160,12 @@ def read_catalogue(
     doubt = "" if is_given else doubt_category(columns["category"], labels, seen)
     lacks = "" if like is None else _lacks(catalogue, like)
     notes = tuple(note for note in (doubt, lacks, *categories.notes) if note)
-    return replace(catalogue, notes=notes)
+    catalogue = replace(catalogue, notes=notes)
+    if group_column is not None:
+        from prodcat_index.cards.duplicates import check_group_column
+
+        check_group_column(catalogue)
+    return catalogue
 
 
 def _nothing_to_embed(name: str, seen: Sequence[str], known: Mapping[str, str]) -> str:

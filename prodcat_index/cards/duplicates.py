@@ -5,8 +5,6 @@ A group, or any other value that cards may share, is a code: a number from 0, or
 
 from __future__ import annotations
 
-import re
-import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,16 +14,23 @@ import numpy as np
 import numpy.typing as npt
 
 from prodcat_index.cards.card import IMAGE, Catalogue
+from prodcat_index.cards.codes import (
+    PLACEHOLDER_SHARE,
+    are_placeholders,
+    category_counts,
+    components,
+    encode,
+    join_codes,
+    order_codes,
+    without_placeholders,
+)
 from prodcat_index.cards.pictures import load_picture
-from prodcat_index.errors import PictureError
+from prodcat_index.cards.variants import join_descriptions, join_titles, product_words, words_of
+from prodcat_index.errors import CatalogueError, PictureError
 from prodcat_index.files import sha256_of
-from prodcat_index.findings import Finding, list_findings
+from prodcat_index.findings import Finding, list_findings, name_first
 from prodcat_index.progress import map_in_threads, progress_bar
 from prodcat_index.types import MISSING, BoolArray, Int64Array, chunks
-
-# A product with many variants has one category, but for a wrong label here and there.
-PLACEHOLDER_CARDS = 10
-PLACEHOLDER_SHARE = 0.8
 
 HASH_SIDE = 16
 HASH_BITS = HASH_SIDE**2
@@ -40,15 +45,33 @@ MAX_DISTANCE = 24
 SEARCHED_AT_ONCE = 256
 
 COLUMN, TEXTS = "group column", "equal texts"
+TITLES = "titles that differ in a size, colour or number"
+DESCRIPTIONS = "an equal long description"
 FILES, NEAR = "equal picture files", "near-equal pictures"
 
+# Fewer groups than this hold all cards, and a card's group is larger on average than one product's
+# variants, or than a smaller number where the categories in it differ: these are departments.
+FEW, MOST_IN_GROUP, DEPARTMENT = 20, 30, 10
+NAMED = 3
+
+DEPARTMENTS = (
+    "cards have a group that is a department rather than the variants of one product ({}), so the "
+    "column {!r} is not used; name another with --group-column"
+)
 UNREADABLE = "cards have a picture that cannot be read, which counts as none"
 BLANK = "cards have a picture of one colour, which counts as none"
 SHARED_TEXTS = "cards have texts that many cards of several categories share, which join no group"
+SHARED_TITLES = (
+    "cards have a title that, but for sizes, colours and numbers, too many share, which joins no "
+    "group"
+)
+SHARED_DESCRIPTIONS = "cards have a description that several products share, which joins no group"
 SHARED_PICTURE = (
     "cards have a picture that many cards of several categories share, which joins no group"
 )
 
+Rules = dict[str, Int64Array]  # (N,) each
+Noticed = dict[str, Iterable[bool]]
 Hashes = npt.NDArray[np.uint8]  # (N, 32), perceptual hashes of 256 bits
 
 
@@ -87,22 +110,36 @@ class Groups:
             joined[rule] = int(sizes[sizes > 1].sum())
         return joined
 
+    def describe(self) -> str:
+        """Return what was joined by which rule in one sentence."""
+        joined = ", ".join(f"{n} by {rule}" for rule, n in self.joined.items() if n)
+        return (
+            f"{len(self.codes)} cards are {self.count} groups, the largest of "
+            f"{np.bincount(self.codes).max()} cards; joined with others: {joined or 'none'}."
+        )
 
-def find_groups(catalogue: Catalogue) -> Groups:
+
+def find_groups(catalogue: Catalogue, *, pictures: bool = True) -> Groups:
     """Find the groups of a catalogue.
 
     Cards are joined if they have the same non-empty ``group``; if all their texts are equal but
-    for case and punctuation; if their picture files are equal; and if their pictures look equal,
-    which is a distance of at most 24 between 256-bit perceptual hashes. Joins are transitive.
+    for case and punctuation; if their titles are, but for sizes, colours and numbers, and of two
+    words at least; if they share a long description; if their picture files are equal; and if
+    their pictures look equal, which is a distance of at most 24 between 256-bit perceptual hashes.
+    Joins are transitive.
 
     What at least 10 labelled cards share, less than 80 % of them of one category, is a placeholder
-    or boilerplate: it joins nothing, and is a finding. So is a picture that cannot be read, or is
-    of one colour.
+    or boilerplate: it joins nothing, and is a finding. So is a title that more than 50 cards
+    share, and a description that 10 cards share whose titles have little in common or that are
+    more than a quarter of all. So is a picture that cannot be read, or is of one colour. A
+    ``group`` of a few values that hold all cards is taken for departments, and not used.
 
     Parameters
     ----------
     catalogue
         N cards.
+    pictures
+        Whether to compare pictures, which reads every file.
 
     Returns
     -------
@@ -110,47 +147,90 @@ def find_groups(catalogue: Catalogue) -> Groups:
         One code a card.
     """
     categories = encode(catalogue.values("category"))
-    contents, hashes, problems = hash_pictures(catalogue.values(IMAGE))
-    texts, shared_texts = _without_placeholders(encode(_normalised_texts(catalogue)), categories)
-    files, shared_files = _without_placeholders(contents, categories)
-    near, shared_looks = join_near(hashes, contents != MISSING, categories)
-    shared = shared_files | shared_looks
-    files[shared] = near[shared] = MISSING
-    by_rule = {COLUMN: encode(catalogue.values("group")), TEXTS: texts, FILES: files, NEAR: near}
-    noticed: dict[str, Iterable[bool]] = {
-        SHARED_TEXTS: shared_texts,
-        SHARED_PICTURE: shared,
-        **{what: [problem == what for problem in problems] for what in (UNREADABLE, BLANK)},
-    }
+    by_rule, noticed = _join_texts(catalogue, categories)
+    if pictures:
+        of_pictures, noticed_there = _join_pictures(catalogue, categories)
+        by_rule, noticed = by_rule | of_pictures, noticed | noticed_there
     codes = order_codes(join_codes(list(by_rule.values())), catalogue.ids)
     return Groups(codes, by_rule, list_findings(noticed, catalogue.ids))
 
 
+def _join_texts(catalogue: Catalogue, categories: Int64Array) -> tuple[Rules, Noticed]:
+    groups, departments = read_group_column(catalogue)
+    texts, shared_texts = without_placeholders(encode(_normalised_texts(catalogue)), categories)
+    words = [product_words(title) for title in catalogue.values("title")]
+    titles, shared_titles = join_titles(words, categories)
+    descriptions, shared_descriptions = join_descriptions(
+        catalogue.values("description"), words, categories
+    )
+    noticed: Noticed = {
+        SHARED_TEXTS: shared_texts,
+        SHARED_TITLES: shared_titles & ~shared_texts,
+        SHARED_DESCRIPTIONS: shared_descriptions & ~shared_texts,
+    }
+    if departments:
+        noticed[departments] = map(bool, catalogue.values("group"))
+    return {COLUMN: groups, TEXTS: texts, TITLES: titles, DESCRIPTIONS: descriptions}, noticed
+
+
+def read_group_column(catalogue: Catalogue) -> tuple[Int64Array, str]:
+    """Return a code for each card's group, and why the column is not used, or nothing.
+
+    The codes are all -1 where it is not used.
+    """
+    values = catalogue.values("group")
+    codes = encode(values)
+    if not _are_departments(codes, encode(catalogue.values("category"))):
+        return codes, ""
+    column = catalogue.columns.get("group", "group")
+    named = name_first(sorted(set(values) - {""}), NAMED)
+    return np.full(len(codes), MISSING, dtype=np.int64), DEPARTMENTS.format(named, column)
+
+
+def check_group_column(catalogue: Catalogue) -> None:
+    """Raise CatalogueError if the column of groups would not be used."""
+    if read_group_column(catalogue)[1]:
+        column = catalogue.columns.get("group", "group")
+        values = sorted(set(catalogue.values("group")) - {""})
+        raise CatalogueError(
+            f"The column {column!r} has {len(values)} values ({name_first(values, NAMED)}) for "
+            f"{len(catalogue)} cards: these are departments or the like, not groups of variants of "
+            "one product. Name another column with --group-column, or leave it out; to keep the "
+            f"values apart in a split, use --by {column}."
+        )
+
+
+def _are_departments(codes: Int64Array, categories: Int64Array) -> bool:
+    """Check whether a few values hold most cards, more of them than a product has variants."""
+    sizes = np.bincount(codes[codes != MISSING])
+    squares, alone = int((sizes**2).sum()), int(np.sum(codes == MISSING))
+    if not squares or len(codes) ** 2 >= FEW * (squares + alone):
+        return False
+    counts = category_counts(codes, categories)
+    are_mixed = counts.max(axis=1).sum() < PLACEHOLDER_SHARE * counts.sum()
+    return squares > len(codes) * (DEPARTMENT if are_mixed else MOST_IN_GROUP)
+
+
 def _normalised_texts(catalogue: Catalogue) -> list[str]:
-    columns = [map(_normalise, catalogue.values(name)) for name in catalogue.text_modalities]
+    columns = [
+        [" ".join(words_of(text)) for text in catalogue.values(name)]
+        for name in catalogue.text_modalities
+    ]
     texts = ("\n".join(texts) for texts in zip(*columns, strict=True))
     return [text if text.strip() else "" for text in texts] if columns else [""] * len(catalogue)
 
 
-def _normalise(text: str) -> str:
-    return " ".join(re.findall(r"\w+", unicodedata.normalize("NFKC", text).casefold()))
-
-
-def _without_placeholders(
-    codes: Int64Array, categories: Int64Array
-) -> tuple[Int64Array, BoolArray]:
-    """Return the codes without those of placeholders, and the cards that had one."""
-    known = codes != MISSING
-    shared = np.zeros(len(codes), dtype=bool)
-    shared[known] = _are_placeholders(category_counts(codes, categories))[codes[known]]
-    return np.where(shared, MISSING, codes), shared
-
-
-def _are_placeholders(counts: Any) -> BoolArray:
-    """Find the values that too many cards of several categories share; counts as (M, C)."""
-    cards = counts.sum(axis=1)
-    most = counts.max(axis=1).toarray().ravel()
-    return (cards >= PLACEHOLDER_CARDS) & (most < PLACEHOLDER_SHARE * cards)
+def _join_pictures(catalogue: Catalogue, categories: Int64Array) -> tuple[Rules, Noticed]:
+    contents, hashes, problems = hash_pictures(catalogue.values(IMAGE))
+    files, shared_files = without_placeholders(contents, categories)
+    near, shared_looks = join_near(hashes, contents != MISSING, categories)
+    shared = shared_files | shared_looks
+    files[shared] = near[shared] = MISSING
+    noticed: Noticed = {
+        SHARED_PICTURE: shared,
+        **{what: [problem == what for problem in problems] for what in (UNREADABLE, BLANK)},
+    }
+    return {FILES: files, NEAR: near}, noticed
 
 
 def hash_pictures(paths: Sequence[str]) -> tuple[Int64Array, Hashes, list[str]]:
@@ -215,7 +295,7 @@ def _join(hashes: Hashes, counts: Any) -> tuple[Int64Array, BoolArray]:
     everyone = np.arange(len(hashes), dtype=np.int64)
     placeholder, alone = (np.zeros(len(hashes), dtype=bool) for _ in range(2))
     for part, near in _neighbourhoods(hashes, everyone):
-        placeholder[part] = _are_placeholders(near @ counts)
+        placeholder[part] = are_placeholders(near @ counts)
         alone[part] = np.diff(near.indptr) == 1
     codes = everyone
     for part, near in _neighbourhoods(hashes, np.flatnonzero(~placeholder & ~alone)):
@@ -224,7 +304,7 @@ def _join(hashes: Hashes, counts: Any) -> tuple[Int64Array, BoolArray]:
         # The first M nodes are the hashes, the others the codes that they had so far.
         a = np.concatenate([everyone, part[edges.row[kept]]])
         b = np.concatenate([len(everyone) + codes, edges.col[kept]])
-        codes = _components(a, b, 2 * len(everyone))[: len(everyone)]
+        codes = components(a, b, 2 * len(everyone))[: len(everyone)]
     return codes, placeholder
 
 
@@ -244,50 +324,3 @@ def _neighbourhoods(hashes: Hashes, rows: Int64Array) -> Iterator[tuple[Int64Arr
             shape = (len(part), len(hashes))
             yield part, csr_array((ones, near, ends.astype(np.int64)), shape=shape)
             bar.update(len(part))
-
-
-def encode(values: Sequence[str]) -> Int64Array:
-    """Return the number of each value in sorted order, -1 for the empty one; int64, (N,)."""
-    code = {value: number for number, value in enumerate(sorted(set(values) - {""}))}
-    return np.array([code.get(value, MISSING) for value in values], dtype=np.int64)
-
-
-def join_codes(rules: Sequence[Int64Array]) -> Int64Array:
-    """Join N rows that have a code in common under any rule, transitively; int64, (N,)."""
-    # One node a row, and after them one a code of each rule.
-    rows, nodes, first = [], [], len(rules[0])
-    for codes in rules:
-        known = np.flatnonzero(codes != MISSING)
-        rows.append(known)
-        nodes.append(first + codes[known])
-        first += int(codes.max(initial=MISSING)) + 1
-    return _components(np.concatenate(rows), np.concatenate(nodes), first)[: len(rules[0])]
-
-
-def order_codes(codes: Int64Array, ids: Sequence[str]) -> Int64Array:
-    """Renumber groups from 0 in the order of their smallest ids, whatever the order of rows."""
-    import pandas as pd
-
-    by_id = np.argsort(np.array(ids, dtype=object))
-    ordered = np.empty(len(codes), dtype=np.int64)
-    ordered[by_id] = pd.factorize(codes[by_id])[0]
-    return ordered
-
-
-def _components(a: Int64Array, b: Int64Array, nodes: int) -> Int64Array:
-    """Return the connected component of each node of a graph with the edges a-b."""
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import connected_components
-
-    graph = coo_array((np.ones(len(a), dtype=np.int8), (a, b)), shape=(nodes, nodes))
-    return connected_components(graph, directed=False)[1].astype(np.int64)
-
-
-def category_counts(codes: Int64Array, categories: Int64Array) -> Any:
-    """Count the labelled cards of each code in each category: a sparse int64 matrix."""
-    from scipy.sparse import coo_array
-
-    known = (codes >= 0) & (categories >= 0)
-    shape = int(codes.max(initial=MISSING)) + 1, max(1, int(categories.max(initial=MISSING)) + 1)
-    ones = np.ones(int(known.sum()), dtype=np.int64)
-    return coo_array((ones, (codes[known], categories[known])), shape=shape).tocsr()

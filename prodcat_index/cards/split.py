@@ -12,7 +12,7 @@ import numpy as np
 
 from prodcat_index.cards.card import Catalogue
 from prodcat_index.cards.cleaning import column_texts, without_invisible
-from prodcat_index.cards.duplicates import encode, join_codes, order_codes
+from prodcat_index.cards.codes import encode, join_codes, order_codes
 from prodcat_index.cards.readers import read_table
 from prodcat_index.cards.roles import find_repeated, list_columns
 from prodcat_index.errors import CatalogueError

@@ -9,14 +9,8 @@ import numpy as np
 
 from prodcat_index.cards.card import Catalogue
 from prodcat_index.cards.cleaning import column_texts
-from prodcat_index.cards.duplicates import (
-    Groups,
-    category_counts,
-    encode,
-    find_groups,
-    join_codes,
-    order_codes,
-)
+from prodcat_index.cards.codes import category_counts, encode, join_codes, order_codes
+from prodcat_index.cards.duplicates import Groups, find_groups
 from prodcat_index.cards.roles import list_columns
 from prodcat_index.cards.split import PARTS, Split
 from prodcat_index.errors import CatalogueError

@@ -49,8 +49,7 @@ def split(
     made = split_catalogue(cards, valid=valid, test=test, by=by, seed=seed, groups=groups)
     if groups is not None:
         note(groups.findings)
-        joined = ", ".join(f"{n} by {rule}" for rule, n in groups.joined.items() if n)
-        note([f"cards joined with others: {joined or 'none'}"])
+        note([groups.describe()])
     note(made.findings)
     made.save(output)
     tell(f"Wrote {output}: {made.made}.")

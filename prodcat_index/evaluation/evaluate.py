@@ -9,7 +9,8 @@ from itertools import compress
 import numpy as np
 
 from prodcat_index.cards.card import Catalogue, modality_kind
-from prodcat_index.cards.duplicates import Groups, find_groups, join_codes
+from prodcat_index.cards.codes import join_codes
+from prodcat_index.cards.duplicates import Groups, find_groups
 from prodcat_index.cards.split import Split
 from prodcat_index.cards.splitting import repeated_splits
 from prodcat_index.encoders.embedding import content_digests
@@ -32,6 +33,7 @@ from prodcat_index.evaluation.result import (
     summarise_rows,
 )
 from prodcat_index.evaluation.text_classifier import TEXT_CLASSIFIER
+from prodcat_index.evaluation.twins import Twins, doubt_scores, find_twins
 from prodcat_index.findings import Finding, name_first
 from prodcat_index.index.build import EncoderChoice
 from prodcat_index.index.learned import ProjectionKind
@@ -106,6 +108,8 @@ def evaluate(
     QueryError
         If there are too few cards to tune on.
     """
+    if seed < 0:
+        raise CatalogueError(f"The seed must be 0 or more; it is {seed}.")
     encoders = encoders or {}
     names = sorted(set(catalogue.values("category")) - {""})
     _check_categories(names, catalogue.source)
@@ -131,10 +135,12 @@ def evaluate(
             )
         leaks += found
     build = partial(ProductIndex.build, encoders=encoders, preset=preset, projection=projection)
-    runs = []
+    runs: list[Run] = []
+    twins: list[Twins] = []
     for number, (chosen, rows) in enumerate(zip(splits, test_rows, strict=True), start=1):
         train, label = chosen.select(catalogue, "train"), f"split {number} of {len(splits)}"
         judged, kept = catalogue.select(rows), clusters[chosen.rows(catalogue, "train")]
+        twins.append(find_twins(train, judged))
         # No name is bound to the index, so that two are never in memory at once.
         held_out = partial(HeldOutSplit.embed, test=judged, names=names, groups=kept)
         runs.append(_run(held_out(build(train)), clusters[rows], methods, objective, seed, label))
@@ -159,6 +165,7 @@ def evaluate(
             "objective": objective,
             "projection": projection,
             "seed": seed,
+            "groups": {"count": groups.count, "joined": groups.joined},
         },
         buckets=mean_buckets([size_buckets(o.true, o.predicted, sizes) for o, sizes in tuned]),
         confusions=worst_confusions(*(cards[name].tolist() for name in CONFUSED)),
@@ -166,7 +173,11 @@ def evaluate(
         acceptance=score_acceptance(cards, PRECISION),
         cards=cards,
         findings=(*groups.findings, *splits[0].findings, *leaks),
-        notes=(NO_TEXTS,) if baselines and not has_texts(catalogue.modalities) else (),
+        notes=(
+            groups.describe(),
+            *doubt_scores(twins, [outcome for outcome, _ in tuned]),
+            *((NO_TEXTS,) if baselines and not has_texts(catalogue.modalities) else ()),
+        ),
     )
 
 

@@ -149,7 +149,8 @@ class Evaluation:
     findings
         Problems noticed in the cards while they were split.
     notes
-        Sentences on rows that were left out.
+        Sentences on the groups of cards, on near twins of test cards in training, and on rows
+        that were left out.
     """
 
     catalogue: Catalogue

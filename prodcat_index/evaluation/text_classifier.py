@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from prodcat_index.cards.card import Catalogue
-from prodcat_index.cards.duplicates import encode
+from prodcat_index.cards.codes import encode
 from prodcat_index.progress import progress_bar
 from prodcat_index.types import MISSING, Float64Array, Int64Array
 from prodcat_index.voting.metrics import weighted_f1

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from prodcat_index.cards.card import Catalogue, modality_kind
-from prodcat_index.cards.duplicates import encode, join_codes
+from prodcat_index.cards.duplicates import find_groups
 from prodcat_index.errors import QueryError
 from prodcat_index.index.block import Block
 from prodcat_index.index.fusion import effective_weights
@@ -198,6 +198,8 @@ class LeaveOneOut:
 
         With `every_fold`, cards that are no queries are dealt into folds as well.
         """
+        if sample < FEWEST_CARDS:
+            raise QueryError(f"The sample must be {FEWEST_CARDS} cards or more; it is {sample}.")
         rows = np.flatnonzero(parts.labels.labelled & parts.space.present.any(axis=1))
         if len(rows) < FEWEST_CARDS:
             raise QueryError(
@@ -320,10 +322,11 @@ def _fit_without_each(parts: IndexParts, fold: Int64Array) -> list[FittedModel |
 
 
 def leave_out_groups(catalogue: Catalogue) -> Int64Array:
-    """Give cards that are variants of one product or have the same texts the same number: (N,)."""
-    texts = zip(*(catalogue.values(m) for m in catalogue.text_modalities), strict=True)
-    joined = [" ".join(own).strip().casefold() for own in texts]
-    return join_codes([encode(catalogue.values("group")), encode(joined)])
+    """Give cards that are one product by their group or texts the same number: (N,).
+
+    Equal pictures are found among the embeddings, so that no file is read.
+    """
+    return find_groups(catalogue, pictures=False).codes
 
 
 def _same_picture(similarities: Float32Array, compared: BoolArray, codes: Int64Array) -> BoolArray:

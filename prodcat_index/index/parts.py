@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from prodcat_index.cards.card import Card, Catalogue
-from prodcat_index.cards.duplicates import encode
+from prodcat_index.cards.codes import encode
 from prodcat_index.errors import QueryError
 from prodcat_index.index.block import Block
 from prodcat_index.index.fusion import weight_vector

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from prodcat_index.cards.duplicates import encode
+from prodcat_index.cards.duplicates import read_group_column
 from prodcat_index.index.block import Block
 from prodcat_index.index.fusion import effective_weights, weight_vector
 from prodcat_index.index.parts import IndexParts, equal_weights
@@ -99,7 +99,7 @@ def _climb(pairs: Pairs, start: Float64Array) -> Float64Array:
 def _variants(parts: IndexParts, rng: np.random.Generator) -> Pairs | None:
     """Return cards whose variants are to be found; None where there are too few."""
     blocks = parts.encoder_blocks
-    groups = encode(parts.catalogue.values("group"))
+    groups, _ = read_group_column(parts.catalogue)
     there = np.stack([block.present for block in blocks], axis=1).any(axis=1)
     groups[~there] = MISSING
     sizes = np.bincount(groups[groups >= 0], minlength=1)

@@ -54,10 +54,12 @@ def tune(
     """
     if objective not in OBJECTIVES:
         raise QueryError(f"There is no objective {objective!r}; choose {', '.join(OBJECTIVES)}.")
+    if seed < 0:
+        raise QueryError(f"The seed must be 0 or more; it is {seed}.")
     rng = np.random.default_rng(seed)
     queries = LeaveOneOut.from_index(parts, sample, rng)
     groups = queries.groups[queries.rows]
-    if len(np.unique(groups)) < 2:
+    if len(np.unique(queries.groups[parts.labels.labelled])) < 2:
         raise QueryError(
             "All labelled cards of this index are of one group, so none can answer for another; "
             "check the group column, and build the index again."
@@ -106,9 +108,13 @@ def tune(
 
 
 def _held_out(groups: Int64Array, rng: np.random.Generator) -> BoolArray:
-    """Draw a third of the cards, groups kept together; none where that is too few to judge by."""
+    """Draw a third of the cards, groups kept together.
+
+    None where that is too few to judge by, or where groups are so large that it is most cards.
+    """
     drawn: BoolArray = rng.random(int(groups.max()) + 1)[groups] < UNSEEN_SHARE
-    return drawn if drawn.sum() >= FEWEST_UNSEEN else np.zeros_like(drawn)
+    is_usable = FEWEST_UNSEEN <= drawn.sum() <= len(drawn) / 2
+    return drawn if is_usable else np.zeros_like(drawn)
 
 
 def _check(

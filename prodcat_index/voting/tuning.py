@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, get_args
 import numpy as np
 from pydantic import Field
 
+from prodcat_index.errors import QueryError
 from prodcat_index.types import Float64Array, Int64Array
 from prodcat_index.voting.calibration import Calibration
 from prodcat_index.voting.metrics import macro_f1, weighted_f1
@@ -169,6 +170,12 @@ class Search:
             ranked = rank(self.pool, np.array(weights), deepest)
             for setting in same:
                 value = evaluate_vote(ranked, true, categories, setting.vote, self._objective)
+                # Compared with anything it is neither better nor worse: climbing would not end.
+                if not np.isfinite(value):
+                    raise QueryError(
+                        f"The {self._objective} of {len(true)} cards is not a number, so nothing "
+                        "can be tuned by it."
+                    )
                 self.steps[setting] = Step(weights, setting.vote, value)
         return tuple(self.steps[setting] for setting in settings)
 
