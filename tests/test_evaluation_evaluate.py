@@ -154,7 +154,7 @@ def test_variants_that_were_joined_are_scored_as_new_products() -> None:
         row["category"] = drawn[row["id"].partition("-")[0]]
         for tint, known in variants.items():
             row["title"] = row["title"].replace(tint, known)
-    found = judge(made.catalogue(rows), encoders={"title": "lexical"})
+    found = judge(made.catalogue(rows), encoders={"title": "lexical"}, repeat=3)
     assert found.settings["groups"]["joined"][TITLES] == 240
     assert found.tuned.weighted_f1 < 0.6
     assert len(found.notes) == 1
