@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import shutil
 from pathlib import Path
 
 import made
@@ -15,6 +16,7 @@ from sentences import make_static_model
 from prodcat_index.encoders.cache import EmbeddingCache
 from prodcat_index.encoders.registry import PRESETS, make_encoder
 from prodcat_index.encoders.timm_image import TimmEncoder
+from prodcat_index.index.product_index import ProductIndex
 
 
 @pytest.fixture
@@ -192,3 +194,30 @@ def test_a_cache_that_cannot_be_cleared_is_said(folder: Path) -> None:
     done = prodcat("cache", "clear")
     assert (done.code, done.out) == (1, "")
     assert "cannot be emptied" in done.err and "Traceback" not in done.err
+
+
+def test_pictures_that_moved_are_noted_and_found_again_for_good(
+    tmp_path: Path, pictures: list[Path]
+) -> None:
+    """A mailed index would show fields without pictures for ever."""
+    photos = shutil.copytree(pictures[0].parent, tmp_path / "photos")
+    cards = made.catalogue(
+        made.row(f"c{n}", f"{n} 1", category=f"{n}", image=str(photos / path.name))
+        for n, path in enumerate(pictures)
+    )
+    specs = {"title": "numbers", "image": "names"}
+    index = ProductIndex.build(cards, encoders=specs).save(tmp_path / "index")
+    quiet = prodcat("similar", "c0", "-i", index, "-f", "json")
+    assert quiet.code == 0 and quiet.err == ""
+    photos.rename(tmp_path / "moved")
+    noted = prodcat("similar", "c0", "-i", index, "-f", "json")
+    assert noted.json == quiet.json
+    assert f"8 cards have pictures that are not in {photos} (name their folder once" in noted.err
+    assert f"its pictures are not in {photos}" in prodcat("info", index).err
+    wrong = prodcat("info", index, "--image-root", tmp_path / "index")
+    assert wrong.code == 1 and "name the folder that they are in now" in wrong.err
+    mended = prodcat("info", index, "--image-root", tmp_path / "moved")
+    assert (mended.code, mended.err) == (0, "")
+    again = prodcat("similar", "c0", "-i", index, "-f", "json")
+    assert again.err == ""
+    assert again.json[0]["image"] == str(tmp_path / "moved" / Path(quiet.json[0]["image"]).name)

@@ -388,10 +388,10 @@ def test_an_index_that_changes_at_the_last_moment_is_left_as_it_is(
     other = ProductIndex.build(catalogue(OLD[:2]), encoders=NUMBERS)
 
     def build_meanwhile(path: Path) -> None:
-        monkeypatch.setattr(folder_module, "check_output_folder", lambda _: None)
+        monkeypatch.setattr(folder_module, "check_index_folder", lambda _: None)
         other.save(path)
 
-    monkeypatch.setattr(folder_module, "check_output_folder", build_meanwhile)
+    monkeypatch.setattr(folder_module, "check_index_folder", build_meanwhile)
     with pytest.raises(IndexFolderError, match="was changed since it was opened"):
         grown.save_next(folder)
     assert len(ProductIndex.load(folder)) == 2

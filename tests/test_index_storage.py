@@ -274,6 +274,50 @@ def test_moved_pictures_are_found_by_their_new_root(pictured: Path) -> None:
     assert nearest[0].image == str(moved / "a.png")
 
 
+def test_an_index_whose_pictures_moved_says_so_and_finds_them_again_for_good(
+    pictured: Path,
+) -> None:
+    """Sheets and reports would show no picture, and nobody would know why."""
+    photos = pictured.parent / "photos"
+    assert ProductIndex.load(pictured).findings == ()
+    moved = photos.rename(pictured.parent / "moved")
+    (finding,) = ProductIndex.load(pictured).findings
+    assert str(finding) == (
+        f"3 cards have pictures that are not in {photos} (name their folder once: "
+        f"prodcat info {pictured} --image-root FOLDER): c0, c1, c2"
+    )
+    ProductIndex.load(pictured, image_root=moved).save_image_root(pictured)
+    mended = ProductIndex.load(pictured)
+    assert mended.findings == ()
+    assert image_paths(mended)[1] == str(moved / "deep" / "b.png")
+    assert mended.search(Card(title="1 1"), 1)[0].id == "c1"
+
+
+def test_the_folder_above_the_pictures_will_do(pictured: Path) -> None:
+    """A catalogue names images/1.jpg: people give the folder that this starts from."""
+    above = pictured.parent / "elsewhere"
+    above.mkdir()
+    (pictured.parent / "photos").rename(above / "photos")
+    ProductIndex.load(pictured, image_root=above).save_image_root(pictured)
+    assert image_paths(ProductIndex.load(pictured))[0] == str(above / "photos" / "a.png")
+
+
+def test_a_folder_without_the_pictures_is_not_stored(pictured: Path, tmp_path: Path) -> None:
+    """A typing error would lose the folder that was right."""
+    before = (pictured / "manifest.json").read_bytes()
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(IndexFolderError, match=r"are not in .*empty"):
+        ProductIndex.load(pictured, image_root=tmp_path / "empty").save_image_root(pictured)
+    assert (pictured / "manifest.json").read_bytes() == before
+
+
+def test_an_index_without_pictures_has_no_folder_of_them(saved: Path, tmp_path: Path) -> None:
+    index = ProductIndex.load(saved, image_root=tmp_path)
+    assert index.findings == ()
+    with pytest.raises(IndexFolderError, match="has no pictures"):
+        index.save_image_root(saved)
+
+
 @pytest.mark.parametrize("hostile", ["../secret.png", "/etc/passwd", "deep/../../secret.png"])
 def test_a_stored_picture_path_that_leaves_its_root_is_no_picture(
     pictured: Path, hostile: str

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from prodcat_index.cli import options
 from prodcat_index.cli.calls import as_command
-from prodcat_index.cli.output import emit, print_markdown, say
+from prodcat_index.cli.output import emit, note, print_markdown, say
 from prodcat_index.errors import EncoderError
 
 if TYPE_CHECKING:
@@ -27,12 +28,23 @@ def info(
     verify: Annotated[
         bool, typer.Option(help="Compare every file with its sha256 in the manifest.")
     ] = True,
+    image_root: Annotated[
+        Path | None, typer.Option(help="Store that the pictures of the index are in this folder.")
+    ] = None,
 ) -> None:
-    """Describe an index and check its files."""
+    """Describe an index and check its files.
+
+    With --image-root, an index whose pictures have moved finds them again.
+    """
     from prodcat_index.index.folder import index_card, read_manifest, rebuild_reason
     from prodcat_index.index.manifest import manifest_to_json
 
-    manifest = read_manifest(options.choose_index(index, index_option), verify=verify)
+    folder = options.choose_index(index, index_option)
+    if image_root is not None:
+        options.open_index(folder, image_root).save_image_root(folder)
+    manifest = read_manifest(folder, verify=verify)
+    if manifest.image_root and not Path(manifest.image_root).is_dir():
+        note([f"its pictures are not in {manifest.image_root}; give their folder as --image-root"])
     if form == "table":
         print_markdown(index_card(manifest))
     else:

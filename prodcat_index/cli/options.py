@@ -206,7 +206,9 @@ def open_index(folder: Path | None, image_root: Path | None = None) -> ProductIn
     """Load the index that is named, or the default one."""
     from prodcat_index.index.product_index import ProductIndex
 
-    return ProductIndex.load(choose_index(folder), image_root=image_root)
+    index = ProductIndex.load(choose_index(folder), image_root=image_root)
+    note(index.findings)
+    return index
 
 
 def choose_device(device: Device | None) -> None:

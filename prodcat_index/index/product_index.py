@@ -24,7 +24,14 @@ from prodcat_index.index.manifest import SCORES
 from prodcat_index.index.parts import IndexParts, Listings, Queries, check_comparable
 from prodcat_index.index.search import find_neighbours
 from prodcat_index.index.search_weights import choose_search_weights
-from prodcat_index.index.storage import load_parts, save_next, save_parts, save_settings
+from prodcat_index.index.storage import (
+    find_moved,
+    load_parts,
+    save_image_root,
+    save_next,
+    save_parts,
+    save_settings,
+)
 from prodcat_index.index.tune import SAMPLE, tune
 from prodcat_index.types import BoolArray
 from prodcat_index.voting.decision import Per, accept_or_review, check_targets, trusted_calibration
@@ -192,12 +199,13 @@ class ProductIndex:
         verify
             Whether to compare the sha256 of every file with the manifest's.
         image_root
-            Folder of the pictures, if they moved since the index was built.
+            Folder of the pictures, if they moved since the index was built; for good with
+            :meth:`save_image_root`.
 
         Returns
         -------
         ProductIndex
-            The index.
+            The index; its ``findings`` tell if its pictures are not where they were.
 
         Raises
         ------
@@ -205,7 +213,8 @@ class ProductIndex:
             If the folder is no index, of a newer format, or damaged.
         """
         root = Path(image_root).resolve() if image_root else None
-        return cls(load_parts(Path(folder), verify=verify, image_root=root))
+        parts = load_parts(Path(folder), verify=verify, image_root=root)
+        return cls(parts, find_moved(parts.catalogue, Path(folder)))
 
     def add(self, catalogue: Catalogue, *, allow_new_categories: bool = True) -> ProductIndex:
         """Return this index with more cards, embedded by what was fitted when it was built.
@@ -514,6 +523,28 @@ class ProductIndex:
             If the folder holds another index by now, or cannot be written.
         """
         save_settings(self.parts, Path(folder))
+        return Path(folder)
+
+    def save_image_root(self, folder: str | Path) -> Path:
+        """Write where the pictures are now into an index folder.
+
+        Parameters
+        ----------
+        folder
+            Folder that this index was loaded from with another ``image_root``.
+
+        Returns
+        -------
+        pathlib.Path
+            The folder.
+
+        Raises
+        ------
+        IndexFolderError
+            If the pictures are not there, if the folder holds another index by now, or if it
+            cannot be written.
+        """
+        save_image_root(self.parts, Path(folder))
         return Path(folder)
 
     def score(self, predictions: Predictions, truths: Mapping[str, str]) -> Score:

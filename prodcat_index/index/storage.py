@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timezone
 from importlib.metadata import version
@@ -18,6 +18,7 @@ import numpy.typing as npt
 from prodcat_index import __version__, files
 from prodcat_index.cards.card import IMAGE, Catalogue
 from prodcat_index.errors import IndexFolderError
+from prodcat_index.findings import Finding, list_findings
 from prodcat_index.index.block import Block, EncoderSlot
 from prodcat_index.index.folder import (
     flushed_files,
@@ -44,10 +45,13 @@ from prodcat_index.index.parts import IndexParts
 from prodcat_index.index.search import FlatSearcher
 from prodcat_index.learning.head import LinearHead
 from prodcat_index.learning.projection import HubnessCorrection, Projection
+from prodcat_index.types import evenly_spaced
 
 # Embeddings or arrays may depend on these.
 PACKAGES = ("faiss-cpu", "numpy", "scikit-learn", "timm", "torch")
 MAX_OPEN_ATTEMPTS = 3
+# Whether an index was moved without its pictures shows in any of them.
+PICTURES_LOOKED_FOR = 20
 
 
 def package_versions() -> dict[str, str]:
@@ -147,12 +151,54 @@ def _check_same(folder: Path, parts: IndexParts) -> Manifest:
     return manifest
 
 
+def save_image_root(parts: IndexParts, folder: Path) -> None:
+    """Write the folder of the pictures into the manifest of an index folder that lost them."""
+    pictures = parts.catalogue.values(IMAGE)
+    if not any(pictures):
+        raise IndexFolderError(f"The index {folder} has no pictures, so they are in no folder.")
+    if not _are_there(pictures):
+        raise IndexFolderError(
+            f"The pictures of {folder} are not in {_common_folder(pictures)}; name the folder that "
+            "they are in now."
+        )
+    parse_manifest(folder)
+    with files.exclusive_folder(folder, "index", IndexFolderError):
+        image_root = _common_folder(pictures)
+        write_manifest(folder, replace(_check_same(folder, parts), image_root=image_root))
+
+
+def find_moved(catalogue: Catalogue, folder: Path) -> tuple[Finding, ...]:
+    """Return a finding where the pictures of an index folder are not where they were."""
+    pictures = catalogue.values(IMAGE)
+    if _are_there(pictures):
+        return ()
+    what = (
+        f"cards have pictures that are not in {_common_folder(pictures)} (name their folder once: "
+        f"prodcat info {folder} --image-root FOLDER)"
+    )
+    return list_findings({what: map(bool, pictures)}, catalogue.ids)
+
+
+def _are_there(pictures: Sequence[str]) -> bool:
+    """Check whether any of some pictures is a file, or there are none at all."""
+    named = [picture for picture in pictures if picture]
+    some = [named[place] for place in evenly_spaced(len(named), PICTURES_LOOKED_FOR)]
+    return not some or any(Path(picture).is_file() for picture in some)
+
+
 def load_parts(folder: Path, *, verify: bool = True, image_root: Path | None = None) -> IndexParts:
     """Read the parts of an index folder; arrays stay on disk until they are touched."""
     for _ in range(MAX_OPEN_ATTEMPTS):
         manifest = read_manifest(folder, verify=verify)
         try:
-            return _open(folder, manifest, image_root or Path(manifest.image_root))
+            parts = _open(folder, manifest, image_root or Path(manifest.image_root))
+            if image_root and not _are_there(parts.catalogue.values(IMAGE)):
+                # Of pictures that a catalogue names images/1.jpg, the folder above may be given.
+                inner = image_root / Path(manifest.image_root).name
+                catalogue = _read_cards(folder, manifest, inner)
+                if _are_there(catalogue.values(IMAGE)):
+                    return replace(parts, catalogue=catalogue)
+            return parts
         except FileNotFoundError:
             continue  # A writer switched to a new version while this one was being opened.
     raise IndexFolderError(f"The index {folder} is being rewritten all the time; try again later.")
