@@ -8,12 +8,8 @@ from dataclasses import dataclass
 from itertools import compress
 
 NAMED = 5
-SINGULAR = {
-    "cards have ": "card has ",
-    "cards are ": "card is ",
-    "cards name ": "card names ",
-    "new categories": "new category",
-}
+PLURAL = re.compile("^(card|row|line|column|sheet)s (have|are|name) ")
+SINGULAR = {"have": "has", "are": "is", "name": "names"}
 
 
 def name_first(names: Sequence[str], limit: int = NAMED) -> str:
@@ -31,9 +27,10 @@ class Finding:
     ----------
     what
         A clause after the count that begins with ``cards have``, ``are`` or ``name``, such as
-        ``"cards have no usable picture (the file is truncated)"``.
+        ``"cards have no usable picture (the file is truncated)"``; or so of rows, lines, columns.
     ids
-        Identifiers of the cards, in catalogue order, or the names of what else is counted.
+        Identifiers of the cards, in catalogue order, or the names of what else is counted, such as
+        ``"line 5"``.
     """
 
     what: str
@@ -48,8 +45,8 @@ class Finding:
         """Return the sentence with the count and the first few ids."""
         what = self.what
         if self.count == 1:
-            for plural, singular in SINGULAR.items():
-                what = re.sub(f"^{plural}", singular, what)
+            what = PLURAL.sub(lambda found: f"{found[1]} {SINGULAR[found[2]]} ", what)
+            what = what.replace("new categories", "new category")
         return f"{self.count} {what}: {name_first(self.ids)}"
 
 

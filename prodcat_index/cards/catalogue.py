@@ -18,8 +18,9 @@ from prodcat_index.cards.cleaning import (
     was_cut,
     without_invisible,
 )
+from prodcat_index.cards.exports import recognise
 from prodcat_index.cards.picture_files import find_pictures
-from prodcat_index.cards.readers import expand_kazanexpress, read_table
+from prodcat_index.cards.readers import read_table
 from prodcat_index.cards.roles import (
     NO_TEXTS,
     OPTIONS,
@@ -58,6 +59,7 @@ def read_catalogue(
     encoding: str | None = None,
     category_separator: str | None = None,
     like: Catalogue | None = None,
+    skip_bad_rows: bool = False,
 ) -> Catalogue:
     """Read a catalogue, clean its texts, find its pictures and check its ids.
 
@@ -98,6 +100,9 @@ def read_catalogue(
         Cards that these are compared with, such as the :attr:`~ProductIndex.catalogue` of an
         index. What is not given here is read as theirs: from the same columns, and from no others
         where the file lacks them, with the same separator and the same names of categories.
+    skip_bad_rows
+        Leave out rows with another number of fields than the header, and lines that are not JSON,
+        instead of raising an error. They are counted in ``findings``.
 
     Returns
     -------
@@ -120,7 +125,7 @@ def read_catalogue(
         "group": group_column,
         "image": image_column,
     }
-    opened, name, file = _open(path, encoding)
+    opened, name, file = _open(path, encoding, skip_bad_rows)
     table, seen = opened.frame, list(opened.frame.columns)
     known = like.columns if like is not None else {}
     columns = find_columns(seen, wanted, text_columns, known, opened.columns)
@@ -208,11 +213,13 @@ def _read_categories(
     return read_categories(values, keys, separator, known)
 
 
-def _open(path: str | Path | pd.DataFrame, encoding: str | None) -> tuple[Table, str, Path | None]:
+def _open(
+    path: str | Path | pd.DataFrame, encoding: str | None, skip_bad_rows: bool = False
+) -> tuple[Table, str, Path | None]:
     """Return the raw table with plain column names, its name for people, and its file."""
     if isinstance(path, (str, Path)):
         file, name = Path(path), str(path)
-        read = read_table(file, encoding)
+        read = read_table(file, encoding, skip_bad_rows=skip_bad_rows)
     else:
         file, name, read = None, "the table", Table(path)
     table = read.frame
@@ -221,12 +228,7 @@ def _open(path: str | Path | pd.DataFrame, encoding: str | None) -> tuple[Table,
     # The ids of a table are often its index.
     named = [level for level in table.index.names if level and level not in table.columns]
     table = (table.reset_index(level=named) if named else table).reset_index(drop=True)
-    heads = [str(head).strip() or f"column {n}" for n, head in enumerate(table.columns, start=1)]
-    if repeated := find_repeated(heads):
-        raise CatalogueError(
-            f"In {name} more than one column is named {name_first(repeated)}: rename all but one."
-        )
-    return replace(read, frame=expand_kazanexpress(table.set_axis(heads, axis=1))), name, file
+    return recognise(replace(read, frame=table), name), name, file
 
 
 def _read_ids(values: Sequence[str], column: str, name: str) -> list[str]:

@@ -1,215 +1,89 @@
-"""Readers: a file of any supported format to one table of raw values, and finding its columns."""
+"""Readers: a catalogue file of any known format, or what comes on stdin, to one table."""
 
 from __future__ import annotations
 
-import codecs
-import csv
 import difflib
-import io
-import json
-import re
+import gzip
+import zlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
-from prodcat_index.cards.cleaning import join_values
+from prodcat_index.cards.exports import recognise
+from prodcat_index.cards.feeds import read_feed
+from prodcat_index.cards.json_files import read_json, read_json_lines
+from prodcat_index.cards.parquet_files import read_parquet
+from prodcat_index.cards.sources import Source, bytes_source, file_source
 from prodcat_index.cards.table import Table
+from prodcat_index.cards.text_files import read_delimited
+from prodcat_index.cards.workbooks import read_workbook
 from prodcat_index.errors import CatalogueError
 
-if TYPE_CHECKING:
-    import pandas as pd
-
-
-BYTE_ORDER_MARKS = {
-    codecs.BOM_UTF8: "utf-8",
-    # Before UTF-16, whose mark it begins with.
-    codecs.BOM_UTF32_LE: "utf-32",
-    codecs.BOM_UTF32_BE: "utf-32",
-    codecs.BOM_UTF16_LE: "utf-16",
-    codecs.BOM_UTF16_BE: "utf-16",
+# From a source, its encoding, and whether bad rows are left out.
+TEXT_READERS: dict[str, Callable[[Source, str | None, bool], Table]] = {
+    **dict.fromkeys((".csv", ".tsv", ".txt"), read_delimited),
+    **dict.fromkeys((".jsonl", ".ndjson"), read_json_lines),
+    ".json": read_json,
+    **dict.fromkeys((".xml", ".yml"), read_feed),
 }
-CYRILLIC_ENCODINGS = ["cp1251", "koi8_r", "cp866"]
-SAMPLE = 100_000
-# A text has a stray NUL at most; UTF-16 read as bytes has one every second character.
-BINARY_SHARE = 0.1
-DELIMITERS = (",", ";", "\t", "|")
-MAX_FIELD = 2**31 - 1
-
-KAZANEXPRESS_COLUMNS = frozenset({"product_id", "text_fields"})
-KAZANEXPRESS_TEXTS = (
-    *("title", "description", "attributes"),
-    *("custom_characteristics", "defined_characteristics", "filters"),
+FILE_READERS: dict[str, Callable[[Path], Table]] = {
+    ".parquet": read_parquet,
+    ".xlsx": read_workbook,
+}
+PACKED = ".gz"
+KNOWN = (
+    f"give one of {', '.join((*TEXT_READERS, *FILE_READERS))}; a text file may be packed with gzip "
+    "(.csv.gz)"
 )
+WAYS_OUT = {
+    **dict.fromkeys((".xls", ".xlsm", ".xlsb", ".ods", ".numbers"), "save it as .xlsx"),
+    **dict.fromkeys((".zip", ".zst", ".bz2", ".xz", ".7z", ".rar", ".tar", ".tgz"), "unpack it"),
+}
 
 
-def read_table(path: Path, encoding: str | None = None) -> Table:
+def read_table(path: Path, encoding: str | None = None, *, skip_bad_rows: bool = False) -> Table:
     """Read a catalogue file; raises CatalogueError if that fails or there are no rows."""
     if not path.is_file():
         raise CatalogueError(_no_such_file(path))
-    reader = READERS.get(path.suffix.lower())
-    if reader is None:
-        raise CatalogueError(f"{path} is of no known format: give one of {', '.join(READERS)}.")
+    endings = [ending.lower() for ending in path.suffixes]
+    is_packed = endings[-1:] == [PACKED]
+    form = "".join(endings[:-1][-1:] if is_packed else endings[-1:])
     try:
         if not path.stat().st_size:
             raise CatalogueError(f"{path} is empty.")
-        table = Table(reader(path, encoding))
+        if form in TEXT_READERS:
+            table = TEXT_READERS[form](file_source(path), encoding, skip_bad_rows)
+        elif form in FILE_READERS and not is_packed:
+            table = FILE_READERS[form](path)
+        else:
+            raise CatalogueError(f"{path} is of no known format: {WAYS_OUT.get(form, KNOWN)}.")
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise CatalogueError(f"{path} cannot be unpacked: {error}.") from None
     except OSError as error:
         raise CatalogueError(f"{path} cannot be read: {error.strerror or error}.") from None
+    return _checked(table, str(path))
+
+
+def read_stdin(
+    content: bytes, encoding: str | None = None, *, skip_bad_rows: bool = False
+) -> Table:
+    """Read what came on stdin: a JSON object, an array, JSON lines, or delimited text."""
+    source = bytes_source(content, "stdin")
+    is_json = content.lstrip(b"\xef\xbb\xbf\xff\xfe \t\r\n\0")[:1] in (b"{", b"[")
+    read = read_json if is_json else read_delimited
+    return _checked(read(source, encoding, skip_bad_rows), "stdin")
+
+
+def _checked(table: Table, name: str) -> Table:
     if not len(table):
-        raise CatalogueError(f"{path} has columns but no cards under them.")
-    return table
+        raise CatalogueError(f"{name} has columns but no cards under them.")
+    return recognise(table, name)
 
 
 def _no_such_file(path: Path) -> str:
     if path.is_dir():
-        return f"{path} is a folder: give the catalogue file in it, one of {', '.join(READERS)}."
+        return f"{path} is a folder: give the catalogue file in it. Of files, {KNOWN}."
     if not path.parent.is_dir():
         return f"There is no file {path}: the folder {path.parent} does not exist."
     beside = [entry.name for entry in path.parent.iterdir() if entry.is_file()]
     close = difflib.get_close_matches(path.name, beside, n=1)
     return f"There is no file {path}" + (f"; did you mean {close[0]}?" if close else ".")
-
-
-def read_text(path: Path, encoding: str | None) -> str:
-    """Read a text file whole; by default its byte order mark decides, or it is UTF-8."""
-    content = path.read_bytes()
-    marked = (name for mark, name in BYTE_ORDER_MARKS.items() if content.startswith(mark))
-    encoding = encoding or next(marked, "utf-8")
-    try:
-        text = content.decode(encoding)
-    except UnicodeError as error:
-        line = content.count(b"\n", 0, getattr(error, "start", 0)) + 1
-        raise CatalogueError(
-            f"{path} is not {encoding} (line {line}); {_encoding_hint(content)}."
-        ) from None
-    except (LookupError, ValueError):
-        raise CatalogueError(
-            f"There is no encoding {encoding!r}: give --encoding a name such as utf-8 or cp1251."
-        ) from None
-    if text[:SAMPLE].count("\0") > BINARY_SHARE * len(text[:SAMPLE]):
-        raise CatalogueError(
-            f"{path} holds no readable text: it is a binary file, or UTF-16 without its mark "
-            "(then add --encoding utf-16-le)."
-        )
-    text = text.lstrip("\ufeff").replace("\0", "")
-    if not text.strip():
-        raise CatalogueError(f"{path} is empty.")
-    return text
-
-
-def _encoding_hint(content: bytes) -> str:
-    from charset_normalizer import from_bytes
-
-    # Among all encodings it takes a short list of Russian titles for Japanese.
-    best = from_bytes(content[:SAMPLE], cp_isolation=CYRILLIC_ENCODINGS).best()
-    if best is None:
-        return "name its encoding, for instance --encoding cp1251 or --encoding latin-1"
-    guess = best.encoding.replace("_", "-")
-    return f"it looks like {guess}: add --encoding {guess}"
-
-
-def _read_delimited(path: Path, encoding: str | None) -> pd.DataFrame:
-    import pandas as pd
-
-    # Not pandas.read_csv: it fills up short lines and reads on after an open quote.
-    text = read_text(path, encoding)
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=_delimiter(text), strict=True)
-    rows: list[list[str]] = []
-    line = 1
-    usual_limit = csv.field_size_limit(MAX_FIELD)
-    try:
-        for record in reader:
-            if record and rows and len(record) != len(rows[0]):
-                raise CatalogueError(
-                    f"{path}, line {line}: {len(record)} fields where the header has "
-                    f"{len(rows[0])}. Put a field with delimiters in it between quotes, or add "
-                    "what is missing."
-                )
-            if record:
-                rows.append(record)
-            line = reader.line_num + 1
-    except csv.Error as error:
-        cause = "a quote is never closed" if "end of data" in str(error) else str(error)
-        raise CatalogueError(
-            f"{path}, record at line {line}: {cause}. "
-            'Put a field with quotes in it between quotes and double those inside: "3"" pipe".'
-        ) from None
-    finally:
-        csv.field_size_limit(usual_limit)
-    table: pd.DataFrame = pd.DataFrame(rows[1:], columns=rows[0])
-    return table
-
-
-def _delimiter(text: str) -> str:
-    """Return the delimiter that cuts the header into the most names (csv.Sniffer guesses worse)."""
-    header = re.findall(r"[^\r\n]+", text[:SAMPLE])[:1]
-    return max(DELIMITERS, key=lambda mark: len(next(csv.reader(header, delimiter=mark))))
-
-
-def _read_json_lines(path: Path, encoding: str | None) -> pd.DataFrame:
-    import pandas as pd
-
-    # Not str.splitlines, which also splits at the odd line marks that a JSON text may hold.
-    lines = enumerate(read_text(path, encoding).split("\n"), start=1)
-    way_out = 'each line must be one object such as {"id": "1", "title": "…"}'
-    objects = [
-        _parse_object(line, f"{path}, line {number}", way_out)
-        for number, line in lines
-        if line.strip()
-    ]
-    # As objects, or a whole number beside an absent one would become a fraction.
-    table: pd.DataFrame = pd.DataFrame(objects, dtype=object)
-    return table
-
-
-def _parse_object(text: str, where: str, way_out: str) -> dict[str, Any]:
-    try:
-        value = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise CatalogueError(f"{where} is not JSON ({error}): {way_out}.") from None
-    if not isinstance(value, dict):
-        raise CatalogueError(f"{where} is JSON, but no object: {way_out}.")
-    return value
-
-
-def _read_parquet(path: Path, encoding: str | None) -> pd.DataFrame:
-    from pyarrow import ArrowException
-    from pyarrow.parquet import ParquetFile
-
-    # Not pandas.read_parquet: it adds columns for folders named like "category=lamps" in the path.
-    try:
-        with ParquetFile(path) as file:
-            table: pd.DataFrame = file.read().to_pandas()
-            return table
-    except (ArrowException, ValueError) as error:
-        cause = str(error).partition("\n")[0]
-        raise CatalogueError(f"{path} is no readable Parquet file: {cause}") from None
-
-
-READERS: dict[str, Callable[[Path, str | None], pd.DataFrame]] = {
-    ".csv": _read_delimited,
-    ".tsv": _read_delimited,
-    ".jsonl": _read_json_lines,
-    ".ndjson": _read_json_lines,
-    ".parquet": _read_parquet,
-}
-
-
-def expand_kazanexpress(table: pd.DataFrame) -> pd.DataFrame:
-    """Return a KazanExpress table with one column a text of ``text_fields``; others unchanged."""
-    import pandas as pd
-
-    if not set(table.columns) >= KAZANEXPRESS_COLUMNS:
-        return table
-    parsed = []
-    for product, fields in zip(table["product_id"], table["text_fields"], strict=True):
-        if isinstance(fields, str) and fields.strip():
-            where = f"text_fields of product {product}"
-            parsed.append(_parse_object(fields, where, "correct or remove this row"))
-        else:
-            parsed.append(fields if isinstance(fields, dict) else {})
-    columns = {name: [join_values(f.get(name)) for f in parsed] for name in KAZANEXPRESS_TEXTS}
-    texts = pd.DataFrame(columns, index=table.index, dtype=object)
-    rest = table.drop(columns=["text_fields", *KAZANEXPRESS_TEXTS], errors="ignore")
-    expanded: pd.DataFrame = pd.concat([rest, texts], axis=1)
-    return expanded

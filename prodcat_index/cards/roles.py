@@ -7,6 +7,7 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Container, Iterable, Mapping, Sequence
+from functools import cache
 
 from prodcat_index.errors import CatalogueError
 from prodcat_index.findings import name_first
@@ -181,6 +182,16 @@ def find_repeated(values: Sequence[str]) -> list[str]:
 def list_columns(seen: Sequence[str]) -> str:
     """Return the sentence of an error that names the columns of a table."""
     return f"The columns are {name_first(seen, SHOWN_COLUMNS)}."
+
+
+def is_usual_name(name: str) -> bool:
+    """Check whether a column of this name would be found for some part."""
+    return _key(name) in _usual_keys()
+
+
+@cache
+def _usual_keys() -> frozenset[str]:
+    return frozenset(_key(name) for names in USUAL_NAMES.values() for name in names.split(","))
 
 
 def _find_usual(names: str, seen: Sequence[str]) -> str:

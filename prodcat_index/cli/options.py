@@ -31,7 +31,8 @@ Part = Literal["train", "valid", "test"]
 Per = Literal["all", "category"]
 
 CatalogueArgument = Annotated[
-    Path, typer.Argument(help="CSV, TSV, JSONL or Parquet file of cards.")
+    Path,
+    typer.Argument(help="File of cards: CSV, Excel, JSON, Parquet, or a feed or export of a shop."),
 ]
 IndexArgument = Annotated[
     Path | None, typer.Argument(metavar="INDEX", help="Index folder, as with --index.")
@@ -136,6 +137,13 @@ COLUMN_OPTIONS: dict[str, Any] = {
         typer.Option(
             help="What separates the levels of a category, such as /; by default a mark that "
             "holds for the column."
+        ),
+    ],
+    "skip_bad_rows": Annotated[
+        bool,
+        typer.Option(
+            "--skip-bad-rows",
+            help="Leave out and count rows with too few or too many fields, and broken JSON lines.",
         ),
     ],
 }

@@ -1,0 +1,185 @@
+"""Parquet, as a stranger may have written it: within limits, without metadata of other programs."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from prodcat_index.cards.sources import max_unpacked, too_much
+from prodcat_index.cards.table import Table
+from prodcat_index.errors import CatalogueError
+from prodcat_index.findings import Finding
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
+    from pyarrow.parquet import ParquetFile
+
+ROWS_AT_ONCE = 4_096
+WORD = 8
+# The index of a pandas table, stored as a column.
+INDEX_COLUMN = re.compile(r"__index_level_\d+__")
+REPLACED = "rows have a text that is not UTF-8 (\ufffd stands for the wrong bytes)"
+UNWRITTEN = "rows have a picture that cannot be written to {} ({})"
+NO_PICTURE = "rows have a picture of no known format (not read)"
+PICTURE_ENDINGS = {b"\xff\xd8\xff": ".jpg", b"\x89PNG": ".png", b"RIFF": ".webp", b"GIF8": ".gif"}
+PICTURE_ENDINGS |= {b"BM": ".bmp", b"II*\0": ".tiff", b"MM\0*": ".tiff"}
+
+
+def read_parquet(path: Path) -> Table:
+    """Read a Parquet file; pictures in it are written to a folder beside it."""
+    from pyarrow import ArrowException
+    from pyarrow.parquet import ParquetFile
+
+    # Not pandas.read_parquet: it adds columns for folders named like "category=lamps" in the path.
+    # Arrow raises errors of almost any class on damaged files.
+    try:
+        _check_size(path)
+        with ParquetFile(path) as file:
+            table = file.read(use_pandas_metadata=False).replace_schema_metadata(None)
+        names = enumerate(table.column_names)
+        kept = [n for n, name in names if not INDEX_COLUMN.fullmatch(name)]
+        return _to_table(table.select(kept), path)
+    except CatalogueError:
+        raise
+    except (ArrowException, ArithmeticError, LookupError, TypeError, ValueError) as error:
+        cause = str(error).partition("\n")[0]
+        raise CatalogueError(f"{path} is no readable Parquet file: {cause}") from None
+
+
+def _check_size(path: Path) -> None:
+    """Raise CatalogueError if the values take more memory than a file of this size may.
+
+    One long text that is named in thousands of rows is stored once: the rows are counted first.
+    """
+    from pyarrow.parquet import ParquetFile
+
+    limit = max_unpacked(path)
+    with ParquetFile(path) as file:
+        numbers = sum(map(_number_bytes, _leaves(file)))
+        texts = [leaf.path for leaf, _ in _leaves(file) if leaf.physical_type == "BYTE_ARRAY"]
+    if numbers > limit:
+        raise too_much(path, limit)
+    with ParquetFile(path, read_dictionary=texts) as file:
+        size = 0
+        for batch in file.iter_batches(ROWS_AT_ONCE, columns=texts) if texts else ():
+            size += sum(map(_unpacked_bytes, batch.columns))
+            if size > limit:
+                raise too_much(path, limit)
+
+
+def _leaves(file: ParquetFile) -> Iterable[tuple[Any, Any]]:
+    """Yield the description and the stored part of each column in each row group."""
+    for group in range(file.metadata.num_row_groups):
+        for n in range(file.metadata.num_columns):
+            yield file.schema.column(n), file.metadata.row_group(group).column(n)
+
+
+def _number_bytes(leaf: tuple[Any, Any]) -> int:
+    """Return the bytes of numbers and of references to texts, and of what has no values twice."""
+    description, stored = leaf
+    unpacked = max(WORD, description.length or 0) * stored.num_values
+    return max(unpacked, stored.total_uncompressed_size)
+
+
+def _unpacked_bytes(array: pa.Array) -> int:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if pa.types.is_dictionary(array.type):
+        lengths = pc.binary_length(array.dictionary.cast(pa.large_binary()))
+        return pc.sum(lengths.take(array.indices)).as_py() or 0
+    if pa.types.is_nested(array.type):
+        parts = array.flatten()
+        return sum(map(_unpacked_bytes, parts if isinstance(parts, list) else [parts]))
+    return array.nbytes
+
+
+def _to_table(table: pa.Table, path: Path) -> Table:
+    import pyarrow as pa
+
+    findings: list[Finding] = []
+    for n, (name, column) in enumerate(zip(table.column_names, table.columns, strict=True)):
+        if _is_picture(column):
+            names, found = _write_pictures(column, path)
+            table = table.set_column(n, name, pa.array(names))
+            findings += found
+        elif pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
+            texts, replaced = _valid_texts(column)
+            if replaced:
+                table = table.set_column(n, name, pa.array(texts, pa.string()))
+                findings.append(Finding(REPLACED, tuple(f"row {row}" for row in replaced)))
+    frame: pd.DataFrame = table.to_pandas(ignore_metadata=True)
+    return Table(frame, findings=tuple(findings), format="Parquet")
+
+
+def _valid_texts(column: pa.ChunkedArray) -> tuple[list[str | None], list[int]]:
+    """Return texts without wrong bytes and the numbers of the rows that had some."""
+    import pyarrow as pa
+
+    raw = column.cast(pa.large_binary())
+    try:
+        raw.cast(pa.large_string())
+    except pa.ArrowInvalid:
+        values = raw.to_pylist()
+        texts = [None if value is None else value.decode("utf-8", "replace") for value in values]
+        pairs = enumerate(zip(values, texts, strict=True), start=1)
+        return texts, [row for row, (value, text) in pairs if text and text.encode() != value]
+    return [], []
+
+
+def _is_picture(column: pa.ChunkedArray) -> bool:
+    """Check for pictures as Hugging Face stores them, ``{bytes, path}``, or plain bytes of them."""
+    import pyarrow as pa
+
+    if pa.types.is_struct(column.type):
+        return {"bytes", "path"} == {field.name for field in column.type}
+    if not pa.types.is_binary(column.type):
+        return False
+    first = next((value.as_py() for value in column if value.is_valid), b"")
+    return bool(_ending(first))
+
+
+def _write_pictures(column: pa.ChunkedArray, path: Path) -> tuple[list[str], list[Finding]]:
+    """Write each picture under its content hash, and return the paths beside the file."""
+    folder = path.with_name(f"{path.stem}-pictures")
+    names, unwritten, unknown, reason = [], [], [], ""
+    for row, value in enumerate(column, start=1):
+        picture = value.as_py() or {}
+        content, name = (
+            (picture, "")
+            if isinstance(picture, bytes)
+            else (picture.get("bytes"), picture.get("path") or "")
+        )
+        if content:
+            ending = _ending(content)
+            name = f"{folder.name}/{hashlib.sha256(content).hexdigest()[:32]}{ending}"
+            if not ending:
+                unknown.append(f"row {row}")
+            else:
+                try:
+                    _write_once(path.parent / name, content)
+                except OSError as error:
+                    reason = error.strerror or str(error)
+                    unwritten.append(f"row {row}")
+        names.append(name)
+    found = {UNWRITTEN.format(folder, reason): unwritten, NO_PICTURE: unknown}
+    return names, [Finding(what, tuple(rows)) for what, rows in found.items() if rows]
+
+
+def _write_once(file: Path, content: bytes) -> None:
+    if not file.is_file():
+        file.parent.mkdir(exist_ok=True)
+        unfinished = file.with_name(f".{file.name}.new")
+        unfinished.write_bytes(content)
+        unfinished.replace(file)
+
+
+def _ending(content: bytes) -> str:
+    for mark, ending in PICTURE_ENDINGS.items():
+        if content.startswith(mark):
+            return ending
+    return ""

@@ -1,0 +1,107 @@
+"""JSON lines, arrays and objects."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from catalogue_files import findings, refusal, rows, written
+
+from prodcat_index.cards import json_files, sources
+
+
+def test_json_lines_keep_their_values(tmp_path: Path) -> None:
+    """A whole number beside an absent one must not lose its last digits."""
+    content = '{"id": 9007199254740993, "title": "a\u2028b"}\n\n{"title": null, "tags": ["x"]}\n'
+    first, second = rows(written(tmp_path, "a.jsonl", content))
+    assert first == {"id": 9007199254740993, "title": "a\u2028b", "tags": ""}
+    assert second == {"id": "", "title": "", "tags": ["x"]}
+
+
+@pytest.mark.parametrize("broken", ['{"id": 1', "[" * 100_000, "{'id': 1}", '{"id": 1} {"id": 2}'])
+def test_a_broken_json_line_is_named(tmp_path: Path, broken: str) -> None:
+    path = written(tmp_path, "a.jsonl", '{"id": 1}\n\n' + broken + "\n")
+    assert refusal(path).startswith(f"{path}, line 3 is not JSON (")
+
+
+@pytest.mark.parametrize("value", ['["a"]', "1", '"text"', "null"])
+def test_a_json_line_that_is_no_object_is_named(tmp_path: Path, value: str) -> None:
+    path = written(tmp_path, "a.ndjson", '{"id": 1}\n' + value)
+    assert refusal(path).startswith(f"{path}, line 2 is JSON, but no object")
+
+
+def test_broken_lines_are_left_out_and_named(tmp_path: Path) -> None:
+    path = written(tmp_path, "a.jsonl", '{"id": 1}\n{"id": \n[2]\n{"id": 3}\n')
+    assert rows(path, skip_bad_rows=True) == [{"id": 1}, {"id": 3}]
+    assert findings(path, skip_bad_rows=True) == [
+        "2 lines are no JSON object (left out): line 2, line 3"
+    ]
+
+
+@pytest.mark.parametrize("space", ["", " ", "\n", "\n\n  "])
+def test_an_array_is_read(tmp_path: Path, space: str) -> None:
+    content = f'{space}[{space}{{"id": 1, "a": "],["}}{space},{space}{{"id": 2}}{space}]{space}'
+    assert rows(written(tmp_path, "a.json", content)) == [{"id": 1, "a": "],["}, {"id": 2, "a": ""}]
+
+
+@pytest.mark.parametrize("part", [1, 2, 3, 5, 7])
+def test_an_array_is_read_whatever_its_parts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, part: int
+) -> None:
+    """Large arrays are read in parts: one may end within a word, a number or a character."""
+    monkeypatch.setattr(sources, "PART", part)
+    monkeypatch.setattr(json_files, "PART", part)
+    values = [
+        {"id": n, "t": 'é"\\\\ \U0001f600', "ok": False, "x": [None, 1.5e-7]} for n in range(30)
+    ]
+    assert rows(written(tmp_path, "a.json", json.dumps(values))) == values
+    assert rows(written(tmp_path, "b.json", json.dumps(values, indent=1))) == values
+
+
+@pytest.mark.parametrize(
+    ("content", "where"),
+    [
+        ("[", "element 1"),
+        ('[{"id": 1}', "element 2"),
+        ('[{"id": 1} {"id": 2}]', "element 2"),
+        ('[{"id": 1}, {"id": }]', "element 2"),
+        ('[{"id": 1}, 2]', "element 2"),
+        ('[{"id": 1}] x', "element 2"),
+        ('[{"id": "' + "a" * 50_000, "element 1"),
+        ("[" * 100_000, "element 1"),
+        ('[{"id": ' + "9" * 5_000 + "}]", "element 1"),
+    ],
+)
+def test_a_broken_array_is_named_with_the_element(tmp_path: Path, content: str, where: str) -> None:
+    path = written(tmp_path, "a.json", content)
+    assert refusal(path).startswith(f"{path}, {where} is")
+
+
+def test_a_huge_element_is_not_parsed_again_for_every_part(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Read a megabyte at a time, an element of 100 MB would be parsed a hundred times."""
+    monkeypatch.setattr(sources, "PART", 10)
+    monkeypatch.setattr(json_files, "PART", 10)
+    path = written(tmp_path, "a.json", json.dumps([{"a": [1] * 100_000}]))
+    assert rows(path) == [{"a": [1] * 100_000}]
+
+
+def test_json_files_may_have_a_line_each_or_one_object(tmp_path: Path) -> None:
+    """The files of many data sets are called .json and are lines."""
+    assert rows(written(tmp_path, "a.json", '{"id": 1}\n{"id": 2}\n')) == [{"id": 1}, {"id": 2}]
+    assert rows(written(tmp_path, "b.json", '{\n"id": 1}\n')) == [{"id": 1}]
+    wrapped = '{"count": 2,\n "products": [{"id": 1}, {"id": 2}]}'
+    assert rows(written(tmp_path, "c.json", wrapped)) == [{"id": 1}, {"id": 2}]
+    own = '{"title": "set", "items": [{"id": 1}, {"id": 2}]}'
+    assert rows(written(tmp_path, "d.json", own))[0]["title"] == "set"
+
+
+@pytest.mark.parametrize("name", ["a.jsonl", "a.json"])
+def test_half_characters_are_left_out(tmp_path: Path, name: str) -> None:
+    """They cannot be written to the index, which would end with a traceback."""
+    content = '{"id": "\\ud83d\\ude00", "title": "a\\ud800b"}\n{"\\udfff": 1, "id": "\\\\ud800"}\n'
+    first, second = rows(written(tmp_path, name, content))
+    assert (first["id"], first["title"]) == ("\U0001f600", "ab")
+    assert (second["column 3"], second["id"]) == (1, "\\ud800")
