@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from prodcat_index.errors import ProdcatError
-from prodcat_index.reports import sheet
 from prodcat_index.reports.canvas import (
     BAR,
     BAR_ROW,
+    EXPECTED,
     FIELD,
     FIGURE,
     HEADING,
@@ -35,27 +35,25 @@ from prodcat_index.reports.canvas import (
 )
 from prodcat_index.reports.sheet import (
     ACCENT,
+    COLUMN,
     FIRST_TILE,
     GAP,
     MARGIN,
     PADDING,
     PANEL,
     PICTURE,
-    QUERY_PICTURE,
     QUERY_WIDTH,
-    RIGHT,
-    WRONG,
     SheetRow,
     draw_sheet,
-    draw_strip,
     lay_out_sheet,
 )
+from prodcat_index.reports.style import RIGHT, WRONG
 from prodcat_index.voting.prediction import Neighbour, Prediction
 
 Pixels = npt.NDArray[np.uint8]
 
-RED, GREEN = "#FF0000", "#00FF00"
-TILE_STEP = PICTURE + GAP
+RED, GREEN, SIDE = "#FF0000", "#00FF00", 200
+TILE_STEP = COLUMN + GAP
 texts = st.text(st.one_of(st.sampled_from("abЖщ W.ф-,"), st.characters()), max_size=120)
 
 
@@ -64,11 +62,15 @@ def near(
     image: str = "",
     title: str = "Смеситель",
     category: str = "Дом > Кухня",
-    by_block: dict[str, float] | None = None,
+    parts: dict[str, float] | None = None,
     vote_share: float | None = None,
+    lacks: str = "",
 ) -> Neighbour:
-    cosines = {"image": 0.5, "title": 0.9} if by_block is None else by_block
-    return Neighbour(str(number), title, image, category, 0.8, cosines, vote_share)
+    """Return a card whose similarity is the sum of its parts; their cosines do not matter."""
+    parts = {"image": 0.2, "title": 0.6} if parts is None else parts
+    cosines = {name.partition(":learned")[0]: 0.5 for name in parts if name != lacks}
+    total = sum(parts.values())
+    return Neighbour(str(number), title, image, category, total, cosines, vote_share, parts)
 
 
 def predicted(category: str, confidence: float = 0.87) -> Prediction:
@@ -114,20 +116,27 @@ def size_of(mask: npt.NDArray[np.bool_]) -> tuple[int, int]:
 def test_everything_is_written_in_the_order_of_reading() -> None:
     """A category stands beside the wrong card."""
     cards = [
-        near(0, "", "Ковш", "Дом > Кухня", {"image": 0.5}, 0.75),
-        near(1, "", "", "", {"title": -0.1}, 0.25),
+        near(0, "", "Ковш", "Дом > Сад", {"image": 0.5, "title": 0.3}, 0.75),
+        near(1, "", "", "", {"image": 0.6, "title": -0.1}, 0.25),
     ]
-    drawn = Drawn(SheetRow("Ковш новый", "", cards, predicted("Дом > Кухня"), "Дом > Сад"))
+    row = SheetRow("Ковш новый", "", cards, predicted("Дом > Кухня"), "Дом > Сад", "q7")
+    drawn = Drawn(row)
     legend = next(place for place, word in enumerate(drawn.words) if word.startswith("✓ the"))
     assert drawn.words[:legend] == [
         *("LISTING", "NEAREST CARDS"),
-        *("Ковш новый", "✗ wrong", "predicted, 87% vote", "Кухня", "Дом"),
+        *("Ковш новый", "q7", "predicted, 87% vote", "✗ Кухня", "Дом"),
         *("true category", "Сад", "Дом"),
-        *("Ковш", "Кухня", "Дом", "0.80", "similarity", "75%", "vote"),
-        *("image", "0.50", "title", "none"),
-        *("no title", "no category", "0.80", "similarity", "25%", "vote"),
-        *("image", "none", "title", "−0.10"),
+        *("Ковш", "0", "no title", "1"),
+        *("✓ Сад", "Дом", "✗ no category"),
+        *("0.80", "similarity", "75%", "vote", "image", "0.50", "title", "0.30"),
+        *("0.50", "similarity", "25%", "vote", "image", "0.60", "title", "−0.10"),
     ]
+
+
+def test_the_true_category_is_not_said_twice() -> None:
+    """Sheets would be higher than a screen for nothing."""
+    right = Drawn(SheetRow("Ковш", "", [near()], predicted("A > B"), "A > B"))
+    assert right.words.count("✓ B") == 1 and "true category" not in right.words
 
 
 def test_pictures_are_those_of_the_listing_and_its_cards() -> None:
@@ -135,45 +144,54 @@ def test_pictures_are_those_of_the_listing_and_its_cards() -> None:
     row = SheetRow("", "q.png", [near(0, "0.png"), near(1, "1.png")])
     tops = {MARGIN + HEADING.line + GAP + PADDING}
     drawn = Drawn(row)
-    assert [(left, side, path) for left, _, side, path in drawn.pictures] == [
-        (MARGIN + ACCENT + PADDING, QUERY_PICTURE, "q.png"),
-        (FIRST_TILE, PICTURE, "0.png"),
-        (FIRST_TILE + TILE_STEP, PICTURE, "1.png"),
+    assert [(left, width, path) for left, _, width, _, path in drawn.pictures] == [
+        (MARGIN + ACCENT + PADDING, COLUMN, "q.png"),
+        (FIRST_TILE, COLUMN, "0.png"),
+        (FIRST_TILE + TILE_STEP, COLUMN, "1.png"),
     ]
-    assert {top for _, top, _, _ in drawn.pictures} == tops
+    assert {top for _, top, *_ in drawn.pictures} == tops
+
+
+def test_a_page_without_any_picture_has_no_fields_for_them() -> None:
+    """A shop of texts scrolls through grey fields."""
+    bare, one = (
+        Drawn(SheetRow("Ковш", "", [near(), near(1, image)], None)) for image in ("", "a.png")
+    )
+    assert not bare.pictures and len(one.pictures) == 3
+    assert one.height - bare.height >= PICTURE
 
 
 def test_height_grows_with_the_rows_and_width_with_the_cards() -> None:
     """Rows lie upon one another, or cards beyond the edge."""
-    row = SheetRow("Ковш", "", [near()])
+    row = SheetRow("Ковш", "", [near(0, "a.png")])
     heights = [Drawn(*[row] * count).height for count in (1, 2, 3)]
-    assert heights[2] - heights[1] == heights[1] - heights[0] > QUERY_PICTURE
+    assert heights[2] - heights[1] == heights[1] - heights[0] > PICTURE
     wide = [Drawn(SheetRow("", "", [near()] * n)).width for n in (1, 2, 6, 7)]
     assert wide[0] == 2 * MARGIN + QUERY_WIDTH + TILE_STEP
     assert np.diff(wide).tolist() == [TILE_STEP, 4 * TILE_STEP, 0]
 
 
 def test_rows_are_apart_and_each_has_its_panel() -> None:
-    rows = [SheetRow("Ковш", "", [near()]), SheetRow("Ковш " * 30, "", [near()] * 2)]
+    rows = [SheetRow("Ковш", "a.png", [near()]), SheetRow("Ковш " * 30, "", [near()] * 2)]
     drawn = Drawn(*rows)
     (_, first, _, height, _), (_, second, _, last, _) = [b for b in drawn.boxes if b[4] == PANEL]
     assert second - (first + height) == GAP
     assert second + last < drawn.height - MARGIN
-    for _, top, side, _ in drawn.pictures:
-        assert any(a <= top and top + side <= a + h for a, h in ((first, height), (second, last)))
+    for _, top, _, down, _ in drawn.pictures:
+        assert any(a <= top and top + down <= a + h for a, h in ((first, height), (second, last)))
 
 
 @pytest.mark.parametrize(
-    ("truth", "words", "colour"),
-    [("A > B", "✓ right", RIGHT), ("A > C", "✗ wrong", WRONG), (None, "", "")],
+    ("truth", "words", "colour"), [("A > B", "✓", RIGHT), ("A > C", "✗", WRONG), (None, "", "")]
 )
 def test_right_and_wrong_differ_in_colour_and_in_sign(
     truth: str | None, words: str, colour: str
 ) -> None:
     """Whoever cannot tell the colours apart cannot tell right from wrong."""
-    drawn = Drawn(SheetRow("Ковш", "", [near()], predicted("A > B"), truth))
-    verdicts = [(t[2], t[3].colour) for t in drawn.texts if t[2] in ("✓ right", "✗ wrong")]
-    assert verdicts == ([(words, colour)] if words else [])
+    drawn = Drawn(SheetRow("Ковш", "", [near(category="A > B")], predicted("A > B"), truth))
+    verdicts = [(t[2], t[3].colour) for t in drawn.texts if t[2] in ("✓ B", "✗ B")]
+    # Of the answer, and of the card behind it.
+    assert verdicts == ([(f"{words} B", colour)] * 2 if words else [])
     edges = [(width, fill) for _, _, width, _, fill in drawn.boxes if fill in (RIGHT, WRONG)]
     assert edges == ([(ACCENT, colour)] if words else [])
 
@@ -187,32 +205,65 @@ def test_what_is_right(category: str, truth: str | None, expected: bool | None) 
     assert SheetRow("", "", [], None, truth).is_right is None
 
 
-def test_bars_are_as_long_as_the_cosines() -> None:
-    """The modality that decided does not look like it."""
-
-    def bar(value: float) -> tuple[list[int], list[int]]:
-        drawn = Drawn(SheetRow("", "", [near(by_block={"image": value})]))
-        return drawn.lengths(BAR), drawn.lengths(TRACK)
-
-    [whole] = bar(1.0)[1]
-    assert whole > 60
-    assert bar(1.0) == bar(1.3) == ([whole], [whole])
-    assert bar(0.5) == ([round(whole / 2)], [whole])
-    assert bar(0.0) == bar(-0.4) == ([], [whole])
+def bars(drawn: Drawn, colour: str = BAR) -> list[tuple[int, int]]:
+    """Return where the bars begin and end, from the left end of their track on."""
+    [start] = {left for left, _, _, _, fill in drawn.boxes if fill == TRACK}
+    found = [(left - start, width) for left, _, width, _, fill in drawn.boxes if fill == colour]
+    return [(left, left + width) for left, width in found]
 
 
-def test_a_modality_that_a_card_lacks_has_no_bar() -> None:
-    """A card without a picture seems to have one that is unlike."""
-    both, one = near(by_block={"image": 0.0, "title": 0.5}), near(by_block={"title": 0.5})
+def test_bars_follow_one_another_and_end_at_the_similarity() -> None:
+    """The parts that are shown do not make up the similarity that is shown."""
+    drawn = Drawn(SheetRow("", "", [near(parts={"image": 0.5, "title": 0.25, "learned": -0.25})]))
+    [whole] = set(drawn.lengths(TRACK))
+    half, most = round(whole / 2), round(whole * 0.75)
+    assert whole > 40
+    assert bars(drawn) == [(0, half), (half, most), (half, most)]
+    for value in (-0.4, 0.0):
+        assert bars(Drawn(SheetRow("", "", [near(parts={"image": value})]))) == []
+    beyond = Drawn(SheetRow("", "", [near(parts={"image": 1.3})]))
+    assert bars(beyond) == [(0, beyond.lengths(TRACK)[0])]
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.lists(st.floats(-1, 1), min_size=1, max_size=6))
+def test_the_figures_of_the_bars_sum_to_the_similarity_above_them(values: list[float]) -> None:
+    """Whoever adds up 0.33, 0.33 and 0.33 gets another similarity than the sheet."""
+    card = near(parts={f"block-{place}": value for place, value in enumerate(values)})
+    words = [word.replace("−", "-") for word in Drawn(SheetRow("", "", [card])).words]
+    figures = [float(word) for word in words if "." in word and word.lstrip("-")[:1].isdigit()]
+    assert sum(figures[1:]) == pytest.approx(figures[0], abs=1e-9)
+    for figure, value in zip(figures[1:], values, strict=True):
+        assert figure == pytest.approx(value, abs=0.01 + 1e-9)
+
+
+def test_the_sources_of_what_is_learned_are_one_bar() -> None:
+    parts = {"title": 0.3, "learned:title": 0.25, "learned:image": 0.15, "learned:hubness": -0.1}
+    drawn = Drawn(SheetRow("", "", [near(parts=parts)]))
+    assert drawn.words[-6:-2] == ["title", "0.30", "learned", "0.30"]
+
+
+def test_a_modality_that_a_card_lacks_is_expected_and_marked() -> None:
+    """A card without a picture seems to have one that is like the query's."""
+    both, one = near(), near(1, lacks="image")
     drawn = Drawn(SheetRow("", "", [both, one]))
+    assert (len(drawn.lengths(BAR)), len(drawn.lengths(EXPECTED))) == (3, 1)
+    assert "pale: expected, because the card lacks it" in drawn.words[-1]
+    assert "pale" not in Drawn(SheetRow("", "", [both])).words[-1]
+
+
+def test_a_modality_that_the_listing_lacks_has_no_bar() -> None:
+    other = SheetRow("", "", [near(parts={"title": 0.5})])
+    drawn = Drawn(SheetRow("", "", [near()]), other)
+    assert len(drawn.lengths(TRACK)) == 3 and drawn.words.count("none") == 1
     image, title, alone = drawn.tops(TRACK)
-    assert (title - image, alone) == (BAR_ROW, title)
-    assert drawn.words.count("none") == 1
+    assert title - image == BAR_ROW and alone > title
 
 
 def test_bars_of_neighbouring_cards_stand_on_one_line() -> None:
     """Cards with long and short texts cannot be compared at a glance."""
-    short, long = near(title="Ковш", category="Кухня"), near(title="Ковш " * 9, category="A > Б")
+    long = near(title="Ковш " * 9, category="A > Б")
+    short = near(title="Ковш", category="Кухня")
     drawn = Drawn(SheetRow("", "", [short, long, short]))
     assert [drawn.tops(TRACK).count(top) for top in sorted(set(drawn.tops(TRACK)))] == [3, 3]
 
@@ -221,11 +272,11 @@ def test_many_blocks_are_not_cut() -> None:
     """The last modalities fall off the sheet."""
 
     def drawn(count: int) -> Drawn:
-        blocks = {f"title:encoder-{i}": 0.5 for i in range(count)}
-        return Drawn(SheetRow("", "", [near(by_block=blocks)]))
+        blocks = {f"title:encoder-{i}": 1 / count for i in range(count)}
+        return Drawn(SheetRow("", "", [near(parts=blocks)]))
 
     assert drawn(60).height - drawn(20).height == 40 * BAR_ROW
-    assert len(drawn(60).lengths(BAR)) == 60
+    assert len(drawn(40).lengths(BAR)) == 40
 
 
 def test_the_vote_share_is_shown_where_there_is_one() -> None:
@@ -236,18 +287,17 @@ def test_the_vote_share_is_shown_where_there_is_one() -> None:
 def test_only_the_nearest_cards_are_shown_and_the_legend_says_so() -> None:
     few, many = (Drawn(SheetRow("", "", [near(n, str(n)) for n in range(m)])) for m in (6, 7))
     assert [path for *_, path in many.pictures] == ["", *"012345"]
+    assert not set("6") & set(many.words)
     assert "the 6 nearest of those found" in many.words[-1] and "found" not in few.words[-1]
 
 
 def test_the_legend_explains_only_what_is_there() -> None:
     """A legend of votes below a search that had none."""
     search = Drawn(SheetRow("", "", [near()]))
-    assert search.words[-1] == (
-        "similarity: weighted mean of the bars · bars: cosine; of learned, less hubness"
-    )
-    card = near(by_block={"image": 1.0}, vote_share=0.1)
+    assert search.words[-1] == "similarity: sum of the bars, which are cosines times weights"
+    card = near(parts={"image": 1.0}, vote_share=0.1)
     vote = " ".join(Drawn(SheetRow("", "", [card, near()], predicted("A"), "A")).words)
-    for sign in ("✓ the predicted", "✗ it is not", "none: the listing", "vote: the card's share"):
+    for sign in ("✓ the true", "✗ another", "none: the listing", "vote: the card's share"):
         assert sign in vote and sign not in search.words[-1]
 
 
@@ -255,7 +305,7 @@ def test_listings_without_cards_and_sheets_without_listings() -> None:
     nothing, alone = Drawn(), Drawn(SheetRow("", "", []))
     assert nothing.words == ["LISTING", "NEAREST CARDS"]
     assert alone.words[2:] == ["no cards near it"]
-    assert alone.height > nothing.height + QUERY_PICTURE
+    assert alone.height > nothing.height
 
 
 @pytest.mark.parametrize(
@@ -271,9 +321,9 @@ def test_numbers(value: float, written: str) -> None:
 
 def check_texts(drawn: Drawn, tiles: int) -> None:
     """Check that each text lies in a column, on the sheet, and over no other text or bar."""
-    columns = [(MARGIN + ACCENT + PADDING, QUERY_PICTURE)]
-    columns += [(FIRST_TILE + number * TILE_STEP, PICTURE) for number in range(tiles)]
-    legend = min(y for _, y, text, *_ in drawn.texts if text.startswith(("✓ the", "similarity:")))
+    columns = [(MARGIN + ACCENT + PADDING, COLUMN)]
+    columns += [(FIRST_TILE + number * TILE_STEP, COLUMN) for number in range(tiles)]
+    legend = max(top + height for _, top, _, height, fill in drawn.boxes if fill == PANEL)
     boxes = []
     for x, y, text, font, anchor in drawn.texts:
         left = x - (font.face.getlength(text) if anchor[0] == "r" else 0)
@@ -284,7 +334,7 @@ def check_texts(drawn: Drawn, tiles: int) -> None:
         if font is not HEADING and y < legend:
             assert any(a <= left and right <= a + side for a, side in columns), text
     boxes += [(a, b, a + w, b + h) for a, b, w, h, fill in drawn.boxes if fill == TRACK]
-    boxes += [(a, b, a + side, b + side) for a, b, side, _ in drawn.pictures]
+    boxes += [(a, b, a + w, b + h) for a, b, w, h, _ in drawn.pictures]
     for (a, b, c, d), (e, f, g, h) in combinations(boxes, 2):
         assert a >= g or e >= c or b >= h or f >= d
 
@@ -296,7 +346,7 @@ def test_no_text_leaves_its_column(
 ) -> None:
     """Long texts of a real shop run into one another."""
     card = near(0, "", title, category, {block: 1.0, "image": -1.0}, share)
-    row = SheetRow(title, "", [card, near(), card], predicted(category, 1.0), category)
+    row = SheetRow(title, "", [card, near(), card], predicted(category, 1.0), category, title)
     check_texts(Drawn(row), tiles=3)
 
 
@@ -320,9 +370,9 @@ def test_lines_do_not_touch(font: Font) -> None:
 def paint_pictures(paths: Sequence[str]) -> list[Image.Image]:
     canvas = Canvas()
     for number, path in enumerate(paths):
-        canvas.picture(number * PICTURE, 0, PICTURE, path)
-    image = canvas.paint(PICTURE * len(paths), PICTURE)
-    return [image.crop((n * PICTURE, 0, (n + 1) * PICTURE, PICTURE)) for n in range(len(paths))]
+        canvas.picture(number * SIDE, 0, SIDE, SIDE, path)
+    image = canvas.paint(SIDE * len(paths), SIDE)
+    return [image.crop((n * SIDE, 0, (n + 1) * SIDE, SIDE)) for n in range(len(paths))]
 
 
 @pytest.mark.parametrize(("size", "ratio"), [((40, 20), 2.0), ((300, 900), 1 / 3)])
@@ -331,7 +381,7 @@ def test_pictures_keep_their_shape(tmp_path: Path, size: tuple[int, int], ratio:
     [tile] = paint_pictures([painted(tmp_path / "red.png", RED, size)])
     width, height = size_of(has_colour(tile, RED))
     assert width / height == pytest.approx(ratio, rel=0.02)
-    assert max(width, height) > 0.9 * PICTURE
+    assert max(width, height) > 0.9 * SIDE
 
 
 def test_a_picture_a_pixel_high_is_drawn(tmp_path: Path) -> None:
@@ -371,28 +421,12 @@ def test_what_is_recorded_is_painted_where_it_was_put() -> None:
     assert rows.min() >= 40 and columns.min() > 60 and columns.max() <= 90
 
 
-def test_a_strip_has_pictures_titles_ids_and_notes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Groups of duplicates are shown without the categories that differ."""
-    drawn: list[Canvas] = []
-
-    class Recorded(Canvas):
-        def __init__(self) -> None:
-            super().__init__()
-            drawn.append(self)
-
-    monkeypatch.setattr(sheet, "Canvas", Recorded)
-    content = draw_strip([("1", "Ковш", "", "Кухня"), ("2", "", "x.png", "")])
-    assert content.startswith(b"\xff\xd8")
-    assert [t[2] for t in drawn[0].texts] == ["Ковш", "1", "Кухня", "no title", "2"]
-    assert [path for *_, path in drawn[0].pictures] == ["", "x.png"]
-
-
 # -- files -------------------------------------------------------------------------------------
 
 
 def test_the_file_is_written_and_replaced(tmp_path: Path) -> None:
     target = tmp_path / "лист.PNG"
-    assert draw_sheet([SheetRow("", "", [])], str(target)) == target
+    assert draw_sheet([SheetRow("", "", [])], str(target)) == (target,)
     first = target.read_bytes()
     row = SheetRow("Ковш", "", [near()])
     draw_sheet([row], target)
@@ -400,6 +434,18 @@ def test_the_file_is_written_and_replaced(tmp_path: Path) -> None:
         assert (drawn.format, drawn.mode) == ("PNG", "RGB")
         assert drawn.size == (Drawn(row).width, Drawn(row).height)
     assert target.read_bytes() != first
+
+
+def test_more_than_six_listings_are_on_further_pages(tmp_path: Path) -> None:
+    """A sheet of a whole delivery cannot be opened, or its end is missing."""
+    rows = [SheetRow(f"Ковш {number}", "", [near()]) for number in range(13)]
+    assert draw_sheet(rows[:6], tmp_path / "six.png") == (tmp_path / "six.png",)
+    files = draw_sheet(rows, tmp_path / "лист.png")
+    assert [file.name for file in files] == ["лист-1.png", "лист-2.png", "лист-3.png"]
+    assert {file.name for file in tmp_path.iterdir()} == {"six.png", *(file.name for file in files)}
+    heights = [Image.open(file).height for file in files]
+    assert heights[0] == heights[1] == Drawn(*rows[:6]).height
+    assert heights[2] == Drawn(rows[12]).height
 
 
 @pytest.mark.parametrize("name", ["sheet.jpg", "sheet", "sheet.png.txt"])

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from prodcat_index.cli import options
-from prodcat_index.cli.output import emit, note, say, tell
+from prodcat_index.cli.output import command_line, emit, note, say, tell
 
 if TYPE_CHECKING:
     from prodcat_index.reports.explore import Exploration
@@ -40,7 +40,7 @@ def explore(
     folder = output or Path(f"explore-{catalogue.stem}")
     check_page_folder(folder)
     found = explore_catalogue(options.read_cards(catalogue, columns))
-    page = write_exploration(found, folder)
+    page = write_exploration(found, folder, command=command_line())
     emit(found.as_dict() if form in ("json", "jsonl") else list(_summarize(found)), form)
     tell(f"Wrote {page}")
 
@@ -84,7 +84,7 @@ def report(
     seed: options.SeedOption = 0,
     baselines: options.BaselinesOption = True,
     precision: Annotated[
-        float, typer.Option(help="Share of right answers that the confidence figure marks.")
+        float, typer.Option(help="Target precision of the answers that are accepted.")
     ] = 0.95,
     allow_trained_on: options.AllowTrainedOnOption = False,
     image_root: options.ImageRootOption = None,
@@ -117,4 +117,4 @@ def report(
         allow_trained_on=allow_trained_on,
     )
     note((*found.evaluation.findings, *found.evaluation.notes))
-    say(str(write_report(found, page)))
+    say(str(write_report(found, page, command=command_line())))

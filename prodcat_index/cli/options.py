@@ -87,7 +87,11 @@ ExplainOption = Annotated[
 ]
 SheetOption = Annotated[
     Path | None,
-    typer.Option("--sheet", help="Draw the queries and their neighbours into this PNG file."),
+    typer.Option(
+        "--sheet",
+        help="Draw the queries and their neighbours into this PNG file; more than 6 queries, 24 at "
+        "most, into NAME-1.png, NAME-2.png and so on.",
+    ),
 ]
 SplitOption = Annotated[
     Path | None, typer.Option(help="File of ids and parts, as written by prodcat split.")

@@ -6,6 +6,7 @@ import codecs
 import csv
 import io
 import json
+import shlex
 import shutil
 import sys
 import textwrap
@@ -40,9 +41,8 @@ PREDICTION_COLUMNS = (
 )
 # Paths of pictures are long, and say little to people.
 NOT_IN_TABLES = ("image",)
-# A sheet with more does not fit on a screen.
-SHEET_ROWS = 12
-SHEET_NEIGHBOURS = 6
+# Queries on the pages of a sheet; a file may have thousands.
+SHEET_ROWS = 24
 
 # The error handler of streams whose encoding lacks some characters, and what it writes for them.
 REPLACE = "prodcat_index.replace"
@@ -64,6 +64,11 @@ def note(lines: Iterable[object]) -> None:
     """Print notes on stderr."""
     for line in lines:
         tell(f"note: {line}")
+
+
+def command_line() -> str:
+    """Return the command as it was given, for the foot of a page."""
+    return shlex.join(["prodcat", *sys.argv[1:]])
 
 
 def tell(line: str) -> None:
@@ -289,8 +294,9 @@ def draw_answers(
     neighbours: Sequence[Sequence[Neighbour]],
     predictions: Sequence[Prediction] = (),
     truths: Mapping[str, str] | None = None,
+    queries: int = 1,
 ) -> None:
-    """Draw the first queries and their neighbours into a picture file, if one is named."""
+    """Draw the first of so many queries and their neighbours into files, if one is named."""
     if path is None:
         return
     from prodcat_index.reports.sheet import SheetRow, draw_sheet
@@ -299,10 +305,14 @@ def draw_answers(
         SheetRow(
             title=card.title,
             image=card.image,
-            neighbours=neighbours[i][:SHEET_NEIGHBOURS],
+            neighbours=neighbours[i],
             prediction=predictions[i] if predictions else None,
             truth=(truths or {}).get(card.id),
+            id=card.id,
         )
         for i, card in enumerate(cards[:SHEET_ROWS])
     ]
-    tell(f"Drew {draw_sheet(rows, path)}")
+    first, *others = draw_sheet(rows, path)
+    pages = f" to {others[-1].name}" if others else ""
+    left_out = f": the first {len(rows)} of {queries:,} listings" if queries > len(rows) else ""
+    tell(f"Drew {first}{pages}{left_out}")

@@ -120,7 +120,8 @@ def predict(
         if isinstance(listings, Catalogue)
         else listings
     )
-    draw_answers(sheet, cards, [each.neighbours for each in shown], shown, truths)
+    neighbours = [each.neighbours for each in shown]
+    draw_answers(sheet, cards, neighbours, shown, truths, len(predictions))
 
 
 def _listing(title: str, description: str, image: Path | None) -> Card:

@@ -61,6 +61,7 @@ def evaluate(
     baselines: bool = True,
     objective: Objective = "weighted-f1",
     projection: ProjectionKind = "lda",
+    precision: float = PRECISION,
     allow_trained_on: bool = False,
 ) -> Evaluation:
     """Compare methods of categorization on held-out cards.
@@ -89,6 +90,8 @@ def evaluate(
         Compare with classifiers too.
     objective
         The measure that tuning maximises.
+    precision
+        Target precision at which the tuned index accepts answers.
     allow_trained_on
         Score test cards even if a fine-tuned encoder was trained or stopped on their values. The
         scores are then too good.
@@ -142,7 +145,9 @@ def evaluate(
         judged, kept = catalogue.select(rows), clusters[chosen.rows(catalogue, "train")]
         twins.append(find_twins(train, judged))
         # No name is bound to the index, so that two are never in memory at once.
-        held_out = partial(HeldOutSplit.embed, test=judged, names=names, groups=kept)
+        held_out = partial(
+            HeldOutSplit.embed, test=judged, names=names, groups=kept, precision=precision
+        )
         runs.append(_run(held_out(build(train)), clusters[rows], methods, objective, seed, label))
     cards = card_table(runs, names)
     tuned = [(run.answers[TUNED].outcome, run.training_sizes) for run in runs]
@@ -170,7 +175,7 @@ def evaluate(
         buckets=mean_buckets([size_buckets(o.true, o.predicted, sizes) for o, sizes in tuned]),
         confusions=worst_confusions(*(cards[name].tolist() for name in CONFUSED)),
         confidence=score_confidences(cards),
-        acceptance=score_acceptance(cards, PRECISION),
+        acceptance=score_acceptance(cards, precision),
         cards=cards,
         findings=(*groups.findings, *splits[0].findings, *leaks),
         notes=(

@@ -74,7 +74,7 @@ class Answer:
     settings: Mapping[str, Any] = field(default_factory=dict)  # for people and JSON
     shares: Float64Array | None = None  # (n, r): of ``outcome.ranked``; None without a vote
     calibrated: Float64Array | None = None  # (n,): probability of the first category
-    accepted: BoolArray | None = None  # (n,): at a target precision of ``PRECISION``
+    accepted: BoolArray | None = None  # (n,): at the target precision
     nearest: Sequence[str] = ()  # id of the nearest training card, empty where there is none
     note: str = ""  # a caveat, such as a fit that did not converge
 
@@ -89,14 +89,20 @@ class HeldOutSplit:
     queries: Sequence[Float32Array]  # one array a block, (n, dim): unit rows, zeros where absent
     present: BoolArray  # (n, blocks)
     groups: Int64Array  # (N,): training cards that belong together
+    precision: float = PRECISION  # at which answers are accepted
 
     @classmethod
     def embed(
-        cls, index: ProductIndex, test: Catalogue, names: Sequence[str], groups: Int64Array
+        cls,
+        index: ProductIndex,
+        test: Catalogue,
+        names: Sequence[str],
+        groups: Int64Array,
+        precision: float = PRECISION,
     ) -> HeldOutSplit:
         """Embed the test cards with the encoders of an index."""
         queries = index.parts.encode(test)
-        return cls(index, test, tuple(names), queries.vectors, queries.present, groups)
+        return cls(index, test, tuple(names), queries.vectors, queries.present, groups, precision)
 
     @cached_property
     def true(self) -> Int64Array:
@@ -165,7 +171,7 @@ class HeldOutSplit:
         answers = vote.categories[:, 0]
         seen = familiarity.of_queries(parts, self.queries, self.present, found, answers)
         decision = calibration and accept_or_review(
-            calibration, vote, found.similarities, names, precision=PRECISION, evidence=seen
+            calibration, vote, found.similarities, names, precision=self.precision, evidence=seen
         )
         # Row -1 stands for no neighbour, and picks the empty id at the end.
         ids = [*parts.catalogue.ids, ""]

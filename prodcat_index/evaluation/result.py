@@ -139,7 +139,7 @@ class Evaluation:
         Quality of the tuned row's confidence: its share of the vote, and its probability where
         the index is calibrated.
     acceptance
-        Answers of the tuned row that are accepted at a precision of 0.95; None where it is not
+        Answers of the tuned row that are accepted at the target precision; None where it is not
         calibrated.
     cards
         One row a test card of each split as the tuned row answers it: ``split`` (from 1),

@@ -133,16 +133,16 @@ class Answers:
                 image=self._columns[IMAGE][row],
                 category=self._columns["category"][row],
                 similarity=float(found.similarities[query, place]),
-                by_block=self._cosines(found.by_block[query, place]),
+                by_block=self._cosines(found.by_block[query, place], found.weights[query]),
                 contributions=self._contributions(found, own_parts, query, place),
                 vote_share=None if shares is None else float(shares[query, place]),
             )
             for place, row in enumerate(rows)
         ]
 
-    def _cosines(self, cosines: Float32Array) -> dict[str, float]:
-        named = zip(self._blocks, cosines.tolist(), strict=True)
-        return {name: cosine for name, cosine in named if not np.isnan(cosine)}
+    def _cosines(self, cosines: Float32Array, weights: Float64Array) -> dict[str, float]:
+        named = zip(self._blocks, cosines.tolist(), weights, strict=True)
+        return {name: cosine for name, cosine, w in named if w > 0 and not np.isnan(cosine)}
 
     def _contributions(
         self, found: Neighbours, own_parts: Sequence[Float32Array], query: int, place: int

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import io
-from dataclasses import dataclass
+from collections.abc import Container, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from prodcat_index.cards.cleaning import tidy
@@ -18,11 +19,11 @@ if TYPE_CHECKING:
     from PIL.ImageFont import FreeTypeFont
 
 
-FIELD, TRACK, BAR = "#EBEEF2", "#E4E9EF", "#6F8AA5"
+FIELD, TRACK, BAR, EXPECTED = "#EBEEF2", "#E4E9EF", "#6F8AA5", "#B4C3D2"
 # Pixels: a picture alone in a page; room around pictures and between words; parts of a bar.
 THUMBNAIL, SPACE = 200, 6
-BAR_NAME, BAR_GAP, BAR_VALUE, BAR_THICKNESS, BAR_ROW = 100, 10, 48, 8, 20
-NO_COSINE = "none"
+BAR_NAME, BAR_GAP, BAR_VALUE, BAR_THICKNESS, BAR_ROW = 90, 8, 42, 8, 20
+NO_PART = "none"
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,7 @@ class Font:
 
 TEXT, STRIP_TEXT, STRONG, FIGURE = Font(15), Font(14), Font(14, bold=True), Font(18, bold=True)
 SMALL, SMALL_FIGURE, HEADING = Font(13, GREY), Font(13, bold=True), Font(13, GREY, bold=True)
+ID = Font(11, GREY)
 
 
 class Canvas:
@@ -53,16 +55,16 @@ class Canvas:
 
     def __init__(self) -> None:
         self.boxes: list[tuple[int, int, int, int, str]] = []
-        self.pictures: list[tuple[int, int, int, str]] = []
+        self.pictures: list[tuple[int, int, int, int, str]] = []
         self.texts: list[tuple[float, float, str, Font, str]] = []
 
     def box(self, left: int, top: int, width: int, height: int, colour: str) -> None:
         """Fill a rectangle; of two, the later one is on top."""
         self.boxes.append((left, top, width, height, colour))
 
-    def picture(self, left: int, top: int, side: int, path: str) -> None:
-        """Show a picture in a square, or a field with words where there is none."""
-        self.pictures.append((left, top, side, path))
+    def picture(self, left: int, top: int, width: int, height: int, path: str) -> None:
+        """Show a picture in a frame, or a field with words where there is none."""
+        self.pictures.append((left, top, width, height, path))
 
     def text(self, x: float, y: float, text: str, font: Font, anchor: str = "la") -> None:
         """Write one line; the anchor is Pillow's: ``la`` begins at `x`, ``ra`` ends there."""
@@ -78,15 +80,15 @@ class Canvas:
             # Pillow takes the last pixel as a part of the rectangle.
             draw.rectangle((left, top, left + across - 1, top + down - 1), colour)
         texts = list(self.texts)
-        for left, top, side, path in self.pictures:
-            fitted = _load_fitted(path, side - 2 * SPACE)
-            frame = (left, top, left + side - 1, top + side - 1)
+        for left, top, across, down, path in self.pictures:
+            fitted = _load_fitted(path, across - 2 * SPACE, down - 2 * SPACE)
+            frame = (left, top, left + across - 1, top + down - 1)
             draw.rectangle(frame, style.WHITE if fitted else FIELD, style.LINE)
             if fitted:
-                across, down = (side - fitted.width) // 2, (side - fitted.height) // 2
-                image.paste(fitted, (left + across, top + down))
+                free = (across - fitted.width, down - fitted.height)
+                image.paste(fitted, (left + free[0] // 2, top + free[1] // 2))
             else:
-                texts.append((left + side // 2, top + side // 2, "no picture", SMALL, "mm"))
+                texts.append((left + across // 2, top + down // 2, "no picture", SMALL, "mm"))
         for x, y, text, font, anchor in texts:
             draw.text((x, y), text, font.colour, font.face, anchor)
         return image
@@ -99,16 +101,16 @@ def _load(path: str, min_side: int) -> Image | None:
         return None
 
 
-def _load_fitted(path: str, side: int) -> Image | None:
-    """Load a picture and scale it, up or down, into a square."""
+def _load_fitted(path: str, width: int, height: int) -> Image | None:
+    """Load a picture and scale it, up or down, into a frame."""
     from PIL import Image
 
-    picture = _load(path, side)
+    picture = _load(path, max(width, height))
     if picture is None:
         return None
-    scale = side / max(picture.size)
-    width, height = (max(round(length * scale), 1) for length in picture.size)
-    return picture.resize((width, height), Image.Resampling.LANCZOS)
+    scale = min(width / picture.width, height / picture.height)
+    across, down = (max(round(length * scale), 1) for length in picture.size)
+    return picture.resize((across, down), Image.Resampling.LANCZOS)
 
 
 def thumbnail(path: str) -> bytes | None:
@@ -141,10 +143,10 @@ class Column:
         """Leave room, in pixels."""
         self.top += height
 
-    def picture(self, path: str) -> None:
-        """Show a picture as wide as the column."""
-        self.canvas.picture(self.left, self.top, self.width, path)
-        self.gap(self.width)
+    def picture(self, path: str, height: int) -> None:
+        """Show a picture in a frame as wide as the column."""
+        self.canvas.picture(self.left, self.top, self.width, height, path)
+        self.gap(height + 2 * SPACE)
 
     def text(
         self, text: str, font: Font, lines: int = 1, shorten: style.Shorten = style.shorten_end
@@ -154,10 +156,12 @@ class Column:
             self.canvas.text(self.left, self.top, line, font)
             self.gap(font.line)
 
-    def category(self, category: str) -> None:
+    def category(self, category: str, is_right: bool | None = None) -> None:
         """Write the last part of a category on at most two lines, then the path to it on one."""
         above, _, last = tidy(category).rpartition(CATEGORY_SEPARATOR)
-        self.text(last, STRONG, lines=2, shorten=style.shorten_middle)
+        sign, colour = style.SIGNS[is_right]
+        font = replace(STRONG, colour=colour)
+        self.text(f"{sign} {last}", font, lines=2, shorten=style.shorten_middle)
         if above:
             self.gap(2)
             path = style.shorten_path(above, SMALL.face, self.width)
@@ -178,21 +182,31 @@ class Column:
             self.canvas.text(self.right, base, "vote", SMALL, "rs")
         self.gap(FIGURE.line)
 
-    def bar(self, name: str, value: float | None, name_width: int) -> None:
-        """Draw a named cosine from 0 to 1 as a bar with its figure."""
-        shown = style.shorten_middle(name, SMALL.face, name_width)
-        self.canvas.text(self.left, self.top, shown, SMALL)
-        if value is None:
-            self.canvas.text(self.right, self.top, NO_COSINE, SMALL, "ra")
-        else:
-            self.canvas.text(self.right, self.top, write_number(value), Font(SMALL.size), "ra")
-            left = self.left + name_width + BAR_GAP
-            top = self.top + (SMALL.line - BAR_THICKNESS) // 2
-            whole = self.right - BAR_VALUE - left
-            self.canvas.box(left, top, whole, BAR_THICKNESS, TRACK)
-            if length := round(whole * max(0.0, min(1.0, value))):
-                self.canvas.box(left, top, length, BAR_THICKNESS, BAR)
-        self.gap(BAR_ROW)
+    def parts(
+        self, parts: Mapping[str, float], names: Sequence[str], expected: Container[str], width: int
+    ) -> None:
+        """Draw the parts of a similarity as bars, each from where the one before it ends."""
+        left = self.left + width + BAR_GAP
+        whole = self.right - BAR_VALUE - left
+        total = 0.0
+        for name in names:
+            self.canvas.text(
+                self.left, self.top, style.shorten_middle(tidy(name), SMALL.face, width), SMALL
+            )
+            if name in parts:
+                start, total = total, total + parts[name]
+                # The figures are differences of rounded sums, so that they add up as well.
+                figure = write_number(round(total, 2) - round(start, 2))
+                self.canvas.text(self.right, self.top, figure, Font(SMALL.size), "ra")
+                top = self.top + (SMALL.line - BAR_THICKNESS) // 2
+                self.canvas.box(left, top, whole, BAR_THICKNESS, TRACK)
+                low, high = (round(whole * max(0.0, min(1.0, e))) for e in sorted((start, total)))
+                colour = EXPECTED if name in expected else BAR
+                if high > low:
+                    self.canvas.box(left + low, top, high - low, BAR_THICKNESS, colour)
+            else:
+                self.canvas.text(self.right, self.top, NO_PART, SMALL, "ra")
+            self.gap(BAR_ROW)
 
 
 def write_number(value: float) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from prodcat_index.reports import style
-from prodcat_index.reports.page import write_count, write_figure, write_percent
+from prodcat_index.reports.page import write_figure, write_percent
 from prodcat_index.reports.style import drawn_as
 from prodcat_index.types import Int64Array
 
@@ -21,26 +21,13 @@ if TYPE_CHECKING:
     from prodcat_index.reports.measurements import Languages
 
 
-# Inches of a bar, and of what is around the bars.
-BAR, FRAME = 0.3, 0.9
+# Inches around the bars.
+FRAME = 0.9
 BINS = 24
 # Shares are sums of quotients: what is left of 1 by rounding is no language.
 ROUNDING = 1e-9
 ASPECTS = {0.5: "1 : 2", 1.0: "1 : 1", 2.0: "2 : 1"}
 SMALLEST_DOT, LARGEST_DOT = 12.0, 400.0
-
-
-@drawn_as("missing.png")
-def draw_missing(figure: Figure, missing: Mapping[str, float]) -> str:
-    """Draw the share of the cards that lack a value, column by column."""
-    axes = style.add_rows(figure, list(map(style.axis_label, missing)), BAR, FRAME)
-    axes.barh(range(len(missing)), 1.0, color=style.LINE, height=0.6)
-    axes.barh(range(len(missing)), list(missing.values()), color=style.VERMILLION, height=0.6)
-    for place, share in enumerate(missing.values()):
-        style.write_after(axes, 1.0, place, write_percent(share))
-    _show_shares(axes, "cards without a value")
-    shown = "; ".join(f"{name} {write_percent(share)}" for name, share in missing.items())
-    return f"Bars: share of the cards without a value. {shown}."
 
 
 @drawn_as("category-sizes.png")
@@ -51,7 +38,8 @@ def draw_rank_sizes(figure: Figure, categories: Categories) -> str:
     half = categories.largest_that_hold_half_of_the_cards
     ranks = range(1, len(sizes) + 1)
     axes.loglog(ranks, sizes, ".-", color=style.BLUE, linewidth=1, markersize=5)
-    _mark(axes, half, f"half of the cards in the {half:,} largest")
+    largest = "largest" if half == 1 else f"{half:,} largest"
+    _mark(axes, half, f"half of the cards in the {largest}")
     axes.set(xlabel="rank of the category by size", ylabel="cards")
     style.show_counts(axes.xaxis, axes.yaxis)
     return (
@@ -59,19 +47,6 @@ def draw_rank_sizes(figure: Figure, categories: Categories) -> str:
         f"{sizes[-1]:,} over {len(sizes):,} categories; the {half:,} largest hold half of the "
         "cards."
     )
-
-
-@drawn_as("largest-categories.png")
-def draw_largest(figure: Figure, sizes: Mapping[str, int]) -> str:
-    """Draw the sizes of categories as bars."""
-    names = [style.axis_label(category, style.shorten_path) for category in sizes]
-    axes = style.add_rows(figure, names, BAR, FRAME)
-    counts = list(sizes.values())
-    style.draw_bars(axes, counts, list(map(write_count, counts)), style.BLUE)
-    axes.set(xlabel="cards", xlim=(0, 1.12 * max(counts)))
-    style.show_whole_counts(axes.xaxis)
-    shown = "; ".join(f"{category} {size:,}" for category, size in sizes.items())
-    return f"Bars: cards of the largest categories. {shown}."
 
 
 @drawn_as("text-lengths.png")

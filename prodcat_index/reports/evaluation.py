@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,9 +10,9 @@ import numpy as np
 from prodcat_index.reports import style
 from prodcat_index.reports.page import (
     NO_BREAK,
+    Link,
     Table,
     excerpt,
-    write_count,
     write_counted,
     write_figure,
     write_percent,
@@ -27,17 +26,17 @@ from prodcat_index.voting.metrics import COVERAGES
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from prodcat_index.evaluation.result import Evaluation, Row
-    from prodcat_index.voting.breakdown import Bucket, Confusion
+    from prodcat_index.evaluation.result import AcceptanceScore, Evaluation, Row
+    from prodcat_index.voting.breakdown import Bucket
     from prodcat_index.voting.metrics import ConfidenceScore, RiskCoverage
 
 
 # Shapes beside colours, for those who print in grey.
 KINDS = {
     "modality": ("one modality alone", style.BLUE, "o"),
-    "vote": ("vote over all modalities", style.VERMILLION, "D"),
-    "classifier": ("classifier on the same embeddings", style.GREEN, "s"),
-    "texts": ("classifier on the texts alone", style.PURPLE, "^"),
+    "vote": ("vote over all modalities", style.ORANGE, "D"),
+    "classifier": ("classifier on embeddings", style.GREEN, "s"),
+    "texts": ("classifier on texts", style.PURPLE, "^"),
 }
 CONFIDENCES = {
     "confidence": ("share of the vote", style.ORANGE, "s"),
@@ -48,14 +47,14 @@ METRICS = ("macro_f1", "accuracy", "top3", "top5", "oracle")
 METRIC_HEADS = ("macro F1", "accuracy", "top 3", "top 5", "oracle")
 # Of a title of an example: enough to recognise the product.
 TITLE_LETTERS = 24
-# Inches around the rows, of a row, and of a row with two lines.
-FRAME, ROW, PAIR = 1.2, 0.34, 0.52
+# Inches around the rows, and of a row.
+FRAME, ROW = 1.4, 0.34
 # Of a normal distribution, 95 % lies within so many standard deviations.
 DEVIATIONS = 1.96
 # Among the very first answers one mistake is half of them, which would flatten all the rest.
 STEADY = 0.05
 # Room for the texts to the right of bars of at most 1.
-BUCKETS_END = 1.45
+BUCKETS_END = 2.1
 
 
 @drawn_as("weighted-f1.png")
@@ -75,7 +74,7 @@ def draw_f1(figure: Figure, rows: Sequence[Row]) -> str:
     room = max(high - low, 0.01)
     axes.set(xlim=(low - 0.05 * room, high + 0.15 * room))
     axes.set_xlabel("weighted F1, with the 95 % interval")
-    axes.legend(**style.LEGEND_ABOVE, ncols=2)
+    axes.legend(**style.LEGEND_ABOVE, ncols=2, fontsize=style.LETTERS - 1, columnspacing=1)
     shown = (f"{row.name} {row.weighted_f1:.3f} ({_write_interval(row)})" for row in rows)
     return f"Dots with whiskers: weighted F1 and its 95 % interval. {'; '.join(shown)}."
 
@@ -114,32 +113,25 @@ def wilson_interval(share: float, count: int) -> tuple[float, float]:
 
 
 @drawn_as("risk-coverage.png")
-def draw_risk(figure: Figure, curve: RiskCoverage, precision: float) -> str:
+def draw_risk(
+    figure: Figure, curve: RiskCoverage, precision: float, accepted: AcceptanceScore | None
+) -> str:
     """Draw the share of wrong answers when only the most confident ones are kept."""
     axes = figure.add_subplot()
-    coverage = coverage_at(curve, precision)
     axes.plot(curve.coverage, curve.risk, color=style.BLUE, linewidth=2)
     dashes: dict[str, Any] = {"color": style.VERMILLION, "linestyle": "--", "linewidth": 1}
     axes.axhline(1 - precision, **dashes)
-    axes.vlines(coverage, 0, 1 - precision, **dashes)
-    target, kept = write_percent(precision), write_percent(coverage)
-    reached = f"{target} are right among the most confident {kept}"
-    text = reached if coverage else f"no answers are right {target} of the time"
+    text = "nothing is accepted, for the index is not calibrated"
+    if accepted:
+        axes.axvline(accepted.accepted, **dashes)
+        share, target = write_percent(accepted.accepted), write_percent(precision)
+        text = f"accepted at a precision of {target}: {share}"
     axes.text(0, 1.03, text, transform=axes.transAxes)
     steady = curve.risk[curve.coverage >= STEADY].max()
     axes.set(xlim=(0, 1.01), ylim=(0, 1.1 * max(steady, 1 - precision)))
     axes.set(xlabel="answers kept, the most confident first", ylabel="wrong among them")
     style.show_percents(axes.xaxis, axes.yaxis)
-    return (
-        "Line: share of wrong answers against the share of answers kept. "
-        f"{kept} can be kept at a precision of {target}."
-    )
-
-
-def coverage_at(curve: RiskCoverage, precision: float) -> float:
-    """Return the largest share of answers that can be kept at a precision."""
-    # Risks are quotients of counts: 1 in 20 is 5 % whatever rounding makes of 1 - 0.95.
-    return float(curve.coverage[curve.risk <= 1 - precision + 1e-12].max(initial=0.0))
+    return f"Line: share of wrong answers against the share of answers kept; {text}."
 
 
 @drawn_as("category-sizes.png")
@@ -160,21 +152,6 @@ def draw_buckets(figure: Figure, buckets: Sequence[Bucket]) -> str:
     axes.set_xlabel("weighted F1", x=0.5 / BUCKETS_END)
     shown = "; ".join(f"{bucket.training_cards}: {bucket.weighted_f1:.3f}" for bucket in buckets)
     return f"Bars: weighted F1 by the training cards of the true category. {shown}."
-
-
-@drawn_as("confusions.png")
-def draw_confusions(figure: Figure, confusions: Sequence[Confusion]) -> str:
-    """Draw how often one category is taken for another."""
-    shorten = partial(style.axis_label, shorten=style.shorten_path)
-    names = [f"{shorten(c.true)}\n→ {shorten(c.predicted) or 'nothing'}" for c in confusions]
-    axes = style.add_rows(figure, names, PAIR, FRAME)
-    counts = [confusion.count for confusion in confusions]
-    style.draw_bars(axes, counts, list(map(write_count, counts)), style.VERMILLION)
-    axes.set_xlim(0, 1.12 * max(counts))
-    style.show_whole_counts(axes.xaxis)
-    axes.set_xlabel("test cards of the upper category that were taken for the lower one")
-    shown = (f"{c.true} taken for {c.predicted or 'nothing'} {c.count}" for c in confusions)
-    return f"Bars: test cards of one category that were taken for another. {'; '.join(shown)}."
 
 
 def tabulate_evaluation(evaluation: Evaluation) -> dict[str, Table]:
@@ -253,8 +230,9 @@ def _tabulate_confusions(evaluation: Evaluation) -> Table:
     paths = [CATEGORY_SEPARATOR.join(path) for path in category_paths(names)]
     short = {"": "(nothing)", **dict(zip(names, paths, strict=True))}
     rows = []
-    for c in evaluation.confusions:
+    for number, c in enumerate(evaluation.confusions, start=1):
         shown = (f"{e['id']} {excerpt(e['title'], TITLE_LETTERS)}" for e in evaluation.examples(c))
-        rows.append((short[c.true], short[c.predicted], c.count, c.share, "; ".join(shown)))
+        true = Link(short[c.true], f"confusion-{number}")
+        rows.append((true, short[c.predicted], c.count, c.share, "; ".join(shown)))
     heads = ("true", "predicted", "cards", "of the true category", "such as")
-    return Table("Over all splits", heads, rows, write_percent)
+    return Table("Over all splits", heads, rows, write_percent, bars=2)

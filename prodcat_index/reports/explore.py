@@ -116,6 +116,7 @@ class DuplicateGroups:
     cards: int
     superfluous: int  # cards that would go if one of each group stayed
     groups_of_several_categories: int
+    cards_of_several_categories: int  # cards of these groups
     by_rule: dict[str, dict[str, int]]  # what joins cards -> numbers of groups and cards
     largest: list[DuplicateGroup]
     of_several_categories: list[DuplicateGroup]
@@ -142,6 +143,7 @@ def describe_duplicates(catalogue: Catalogue, groups: Groups) -> DuplicateGroups
         cards=cards,
         superfluous=cards - len(found),
         groups_of_several_categories=len(mixed),
+        cards_of_several_categories=sum(group.cards for group in mixed),
         by_rule=by_rule,
         largest=found[:LISTED_GROUPS],
         of_several_categories=mixed[:LISTED_GROUPS],

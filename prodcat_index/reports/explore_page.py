@@ -13,9 +13,11 @@ from prodcat_index.errors import ProdcatError
 from prodcat_index.files import check_output_folder
 from prodcat_index.reports import catalogue_figures as figures
 from prodcat_index.reports.explore import DuplicateGroup, Exploration
-from prodcat_index.reports.measurements import Extreme
 from prodcat_index.reports.page import (
+    Link,
+    Strip,
     Table,
+    Tile,
     excerpt,
     render_page,
     write_count,
@@ -24,12 +26,13 @@ from prodcat_index.reports.page import (
     write_file,
     write_percent,
 )
-from prodcat_index.reports.sheet import draw_strip
+from prodcat_index.reports.problems import problems_of_catalogue, tabulate_problems
 from prodcat_index.reports.style import Picture
 from prodcat_index.types import CATEGORY_SEPARATOR
 
 PAGE, NUMBERS, PICTURES = "explore.html", "explore.json", "pictures"
 CONTENTS = {
+    "first": "Fix these first",
     "columns": "Columns and missing values",
     "categories": "Categories",
     "labels": "Suspicious labels",
@@ -50,14 +53,16 @@ ISSUES = {
     "leaf": "The same last part under different paths",
     "alike": "Last parts that differ by a letter or two",
 }
-# Numbers of columns in a figure, of labels in a table, of cards in a strip; letters of a text.
-EMPTIEST, LISTED_LABELS, SHOWN, EXCERPT, ALT_TITLE = 30, 50, 6, 160, 60
+# Numbers of labels in a table and of cards in a strip; letters of a text.
+LISTED_LABELS, SHOWN, EXCERPT = 50, 6, 160
 HEADED_CATEGORIES = 5
 BETWEEN = " | "
 
 
-def write_exploration(exploration: Exploration, folder: str | Path) -> Path:
+def write_exploration(exploration: Exploration, folder: str | Path, *, command: str = "") -> Path:
     """Write an exploration into a folder.
+
+    The page bears the date of today, or of ``SOURCE_DATE_EPOCH`` where that is set.
 
     Parameters
     ----------
@@ -66,6 +71,8 @@ def write_exploration(exploration: Exploration, folder: str | Path) -> Path:
     folder
         Gets ``explore.html``, which needs nothing beside it, ``explore.json`` and the folder
         ``pictures`` with every figure. It may be new, empty, or written by an earlier call.
+    command
+        The command that made the page, for its foot.
 
     Returns
     -------
@@ -82,11 +89,13 @@ def write_exploration(exploration: Exploration, folder: str | Path) -> Path:
     drawn = draw_exploration(exploration)
     page = render_page(
         PAGE,
+        command,
         title=f"Exploration of {Path(exploration.catalogue.source).name}",
         contents=CONTENTS,
         issues=ISSUES,
         found=exploration,
         drawn=drawn,
+        strips=collect_strips(exploration),
         tables=tabulate_exploration(exploration),
     )
     # An earlier exploration may have had more pictures.
@@ -118,12 +127,24 @@ def tabulate_exploration(exploration: Exploration) -> dict[str, Table]:
     ]
     scales = {"width": pictures.width, "height": pictures.height}
     scales["aspect ratio"] = pictures.aspect_ratio
+    places = {name: f"sample-{place}" for place, name in enumerate(exploration.samples, start=1)}
     tables = {
+        "first": tabulate_problems(problems_of_catalogue(exploration), "share of all"),
         "columns": Table(
             "Cards with and without a value, column by column",
             ("column", "filled", "missing", "share missing", "different values"),
             [tuple(vars(column).values()) for column in exploration.columns],
             write_percent,
+            bars=3,
+        ),
+        "largest": Table(
+            "The largest categories",
+            ("category", "cards"),
+            [
+                (Link(name, places[name]) if name in places else name, size)
+                for name, size in categories.largest.items()
+            ],
+            bars=1,
         ),
         "smallest": Table(
             "The smallest categories", ("category", "cards"), list(categories.smallest.items())
@@ -173,24 +194,12 @@ def draw_exploration(exploration: Exploration) -> dict[str, list[Picture]]:
 
     Of the pictures of the cards only those that are shown are decoded.
     """
-    catalogue, categories = exploration.catalogue, exploration.categories
-    emptiest = sorted(exploration.columns, key=lambda column: -column.missing)[:EMPTIEST]
-    missing = {column.name: column.missing_share for column in emptiest if column.missing}
+    categories, pictures = exploration.categories, exploration.pictures
     languages = {name: column for name, column in exploration.languages.items() if column.read}
-    pictures, duplicates = exploration.pictures, exploration.duplicates
-    mixed = duplicates.of_several_categories
     drawn = {
-        "missing": [figures.draw_missing(missing)] if missing else [],
         "rank_sizes": [figures.draw_rank_sizes(categories)] if categories.count else [],
-        "largest": [figures.draw_largest(categories.largest)] if categories.count else [],
         "languages": [figures.draw_languages(languages)] if languages else [],
         "picture_sizes": [figures.draw_picture_sizes(pictures.sizes)] if pictures.readable else [],
-        "extremes": [
-            _draw_extremes(catalogue, *end) for end in pictures.extremes.items() if end[1]
-        ],
-        "largest_groups": _draw_groups(catalogue, "group", duplicates.largest),
-        "mixed_groups": _draw_groups(catalogue, "mixed-group", mixed),
-        "samples": [],
     }
     for number, (name, text) in enumerate(exploration.texts.items(), start=1):
         drawn[f"text {name}"] = []
@@ -198,23 +207,34 @@ def draw_exploration(exploration: Exploration) -> dict[str, list[Picture]]:
             picture = figures.draw_lengths(name, text.lengths)
             named = replace(picture, file_name=f"text-{number}-lengths.png")
             drawn[f"text {name}"].append(named)
-    for number, (category, rows) in enumerate(exploration.samples.items(), start=1):
-        heading = f"{category} ({categories.sizes[category]:,})"
-        drawn["samples"].append(_draw_strip(catalogue, f"sample-{number:02}", heading, rows))
     return drawn
 
 
-def _draw_extremes(catalogue: Catalogue, kind: str, cards: Sequence[Extreme]) -> Picture:
-    unit = "pixels" if "pixels" in kind else ": 1"
-    notes = [f"{write_figure(card.value)} {unit}" for card in cards]
-    name, rows = f"pictures-{kind.replace('_', '-')}", [card.row for card in cards]
-    return _draw_strip(catalogue, name, EXTREMES[kind], rows, notes)
+def collect_strips(exploration: Exploration) -> dict[str, list[Strip]]:
+    """Collect the cards that are shown, by section."""
+    catalogue, duplicates = exploration.catalogue, exploration.duplicates
+    extremes = []
+    for kind, cards in exploration.pictures.extremes.items():
+        unit = "pixels" if "pixels" in kind else ": 1"
+        notes = [f"{write_figure(card.value)} {unit}" for card in cards]
+        rows = [card.row for card in cards]
+        extremes.append(_make_strip(catalogue, kind, EXTREMES[kind], rows, notes))
+    samples = []
+    for number, (name, rows) in enumerate(exploration.samples.items(), start=1):
+        heading = f"{name} ({write_count(exploration.categories.sizes[name])})"
+        samples.append(_make_strip(catalogue, f"sample-{number}", heading, rows))
+    return {
+        "extremes": [strip for strip in extremes if strip.tiles],
+        "largest_groups": _collect_groups(catalogue, "group", duplicates.largest),
+        "mixed_groups": _collect_groups(catalogue, "mixed", duplicates.of_several_categories),
+        "samples": samples,
+    }
 
 
-def _draw_groups(
+def _collect_groups(
     catalogue: Catalogue, name: str, groups: Sequence[DuplicateGroup]
-) -> list[Picture]:
-    labels, drawn = catalogue.values("category"), []
+) -> list[Strip]:
+    labels, strips = catalogue.values("category"), []
     for number, group in enumerate(groups, start=1):
         # The first card of each category, so that as many categories as possible are shown.
         first = {labels[row]: row for row in reversed(group.rows)}
@@ -226,15 +246,14 @@ def _draw_groups(
             heading += f" in {BETWEEN.join(group.categories[:HEADED_CATEGORIES])}"
         if (rest := len(group.categories) - HEADED_CATEGORIES) > 0:
             heading += f" and {rest} more"
-        drawn.append(_draw_strip(catalogue, f"{name}-{number:02}", heading, rows, notes))
-    return drawn
+        strips.append(_make_strip(catalogue, f"{name}-{number}", heading, rows, notes))
+    return strips
 
 
-def _draw_strip(
-    catalogue: Catalogue, name: str, heading: str, rows: Sequence[int], notes: Sequence[str] = ()
-) -> Picture:
+def _make_strip(
+    catalogue: Catalogue, place: str, heading: str, rows: Sequence[int], notes: Sequence[str] = ()
+) -> Strip:
     ids, titles, images = (catalogue.values(column) for column in ("id", "title", IMAGE))
     notes = notes or [""] * len(rows)
-    tiles = [(ids[r], titles[r], images[r], note) for r, note in zip(rows, notes, strict=True)]
-    shown = "; ".join(f"{id} {excerpt(title, ALT_TITLE)}".strip() for id, title, *_ in tiles)
-    return Picture(f"{name}.jpg", draw_strip(tiles), f"{heading}: {shown}.", heading)
+    tiles = [Tile(ids[r], titles[r], images[r], note) for r, note in zip(rows, notes, strict=True)]
+    return Strip(heading, tiles, place)

@@ -83,7 +83,9 @@ def spread_of(values: npt.ArrayLike) -> Spread | None:
     numbers = np.asarray(values, dtype=np.float64)
     if not numbers.size:
         return None
-    least, low, median, high, most = map(float, np.quantile(numbers, QUANTILES))
+    # Values that occur: nobody has seen a text of 50.8 characters.
+    found = np.quantile(numbers, QUANTILES, method="inverted_cdf")
+    least, low, median, high, most = map(float, found)
     return Spread(numbers.size, least, low, median, high, most, int(is_outlier(numbers).sum()))
 
 

@@ -2,19 +2,60 @@
 
 from __future__ import annotations
 
+import os
 from base64 import b64encode
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timezone
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from prodcat_index import __version__
+from prodcat_index.cards.cleaning import tidy
 from prodcat_index.errors import ProdcatError
+from prodcat_index.reports import style
+from prodcat_index.reports.canvas import thumbnail
 from prodcat_index.reports.style import ELLIPSIS, Picture
 
 TEMPLATES = Path(__file__).parent / "templates"
 NO_BREAK = "\N{NO-BREAK SPACE}"
+# Letters of a title in the words for a picture; of a cell that is too short to be broken, of a line
+# of a longer one, and of a line on a phone.
+ALT_TITLE, SHORT, BROKEN, PHONE = 60, 16, 24, 46
 
 Cell: TypeAlias = "str | int | float | None"
+
+
+class Link(str):
+    """A text that leads to a place on the page; on a terminal it is the text alone."""
+
+    place: str
+
+    def __new__(cls, text: str, place: str) -> Link:
+        """Make a link to the element of that id."""
+        link = super().__new__(cls, text)
+        link.place = place
+        return link
+
+
+@dataclass(frozen=True)
+class Tile:
+    """A card on a page."""
+
+    id: str
+    title: str
+    image: str
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Strip:
+    """Cards beside one another, below a heading."""
+
+    heading: str
+    tiles: Sequence[Tile]
+    place: str  # id of the element, for links
 
 
 def write_count(number: int) -> str:
@@ -56,6 +97,7 @@ class Table:
     heads: Sequence[str]
     rows: Sequence[Sequence[Cell]]
     write_float: Callable[[float], str] = write_figure
+    bars: int | None = None  # column of numbers that are drawn as bars as well
 
     def write(self, cell: Cell) -> str:
         """Write a cell as text; None, a number that is missing, as nothing."""
@@ -67,6 +109,26 @@ class Table:
         """Return whether a column holds numbers alone."""
         return not any(isinstance(row[column], str) for row in self.rows)
 
+    def is_short(self, column: int) -> bool:
+        """Return whether a column is so narrow that its cells need not be broken over lines."""
+        return all(len(self.write(row[column])) <= SHORT for row in self.rows)
+
+    @property
+    def is_wide(self) -> bool:
+        """Whether the table is too wide for a phone, where each row becomes a list then."""
+        letters = 0
+        for column, head in enumerate(self.heads):
+            longest = max((len(self.write(row[column])) for row in self.rows), default=0)
+            letters += max([min(longest, BROKEN), *map(len, head.split())])
+        return letters > PHONE
+
+    def bar(self, row: Sequence[Cell]) -> float:
+        """Return how long the bar of a row is: a share, or a count as a part of the largest."""
+        assert self.bars is not None, "the table has bars"
+        values = [each[self.bars] for each in (row, *self.rows)]
+        counts = [value for value in values if isinstance(value, int)]
+        return float(values[0] or 0) / max([1, *counts])
+
 
 def data_uri(picture: Picture) -> str:
     """Return an address that holds the picture itself."""
@@ -74,8 +136,26 @@ def data_uri(picture: Picture) -> str:
     return f"data:image/{kind};base64,{b64encode(picture.content).decode()}"
 
 
-def render_page(template: str, **values: Any) -> str:
-    """Fill in a template."""
+def _draw_card(path: str, title: str) -> Picture | None:
+    """Make a small picture of a card; None where it has none that can be read."""
+    content = thumbnail(path)
+    alt = f"Picture of {excerpt(tidy(title), ALT_TITLE) or 'a card without title'}"
+    return None if content is None else Picture("card.jpg", content, alt)
+
+
+def today() -> str:
+    """Return the date for a page: SOURCE_DATE_EPOCH, where it is set, makes pages repeatable."""
+    given = os.environ.get("SOURCE_DATE_EPOCH", "")
+    now = (
+        datetime.now()
+        if not given.isdecimal()
+        else datetime.fromtimestamp(int(given), timezone.utc)
+    )
+    return now.date().isoformat()
+
+
+def render_page(template: str, command: str = "", **values: Any) -> str:
+    """Fill in a template; the command that made the page, if known, stands at its foot."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(
@@ -94,7 +174,9 @@ def render_page(template: str, **values: Any) -> str:
         excerpt=excerpt,
         data_uri=data_uri,
     )
-    return environment.get_template(template).render(values)
+    environment.globals.update(style=style, draw_card=cache(_draw_card))
+    foot = {"date": today(), "version": __version__, "command": command}
+    return environment.get_template(template).render(foot | values)
 
 
 def write_file(file: Path, content: str | bytes) -> None:

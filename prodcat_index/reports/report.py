@@ -4,34 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from statistics import mean
 from typing import TYPE_CHECKING, Any
 
 from prodcat_index.cards.card import IMAGE
-from prodcat_index.cards.cleaning import tidy
 from prodcat_index.evaluation.evaluate import evaluate
 from prodcat_index.evaluation.result import Evaluation, Row
 from prodcat_index.index.product_index import ProductIndex
 from prodcat_index.index.storage import package_versions
 from prodcat_index.reports import evaluation as figures
-from prodcat_index.reports.canvas import thumbnail
 from prodcat_index.reports.page import (
     Table,
-    excerpt,
     render_page,
     write_counted,
     write_figure,
     write_file,
     write_percent,
 )
+from prodcat_index.reports.problems import CONTRADICTS, problems_of_index, tabulate_problems
 from prodcat_index.reports.style import Picture
 from prodcat_index.reports.tuning_figures import draw_tuning
 from prodcat_index.voting.breakdown import Confusion
 from prodcat_index.voting.metrics import RiskCoverage
 from prodcat_index.voting.prediction import Neighbour
-from prodcat_index.voting.thresholds import check_share
+from prodcat_index.voting.thresholds import Acceptance, check_share
 from prodcat_index.voting.vote import VoteParameters
 
 if TYPE_CHECKING:
@@ -39,22 +36,23 @@ if TYPE_CHECKING:
     from prodcat_index.index.parts import IndexParts
 
 
-# Numbers of examples of a confusion and of the review queue, and of the neighbours of each.
+# Numbers of examples of a confusion and of the other lists, and of the neighbours of each.
 OF_CONFUSION, OF_QUEUE, NEAREST = 2, 12, 4
 FIRST_SPLIT = 1
 # Shares of the vote below this are written as nothing.
 LEAST_SHARE = 0.001
 CONTENTS = {
-    "made": "What was evaluated",
+    "first": "Fix these first",
     "scores": "Scores",
     "confidence": "Confidence",
     "sizes": "By the size of the category",
     "tree": "In the tree of categories",
     "confusions": "Worst confusions",
+    "doubted": "Labels to check",
     "review": "Least confident answers",
     "tuning": "Tuning",
+    "made": "What was evaluated",
 }
-ALT_TITLE = 60
 
 
 @dataclass(frozen=True)
@@ -82,6 +80,7 @@ class Examples:
 
     confused: Sequence[Sequence[Example]]  # for each of the worst confusions
     queue: Sequence[Example]  # the least confident first
+    doubted: Sequence[Example]  # labels that confident answers contradict, the most confident first
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,7 +96,7 @@ class Report:
     examples
         Cards of the first split with the cards nearest to them.
     precision
-        The share of right answers that is marked.
+        The target precision.
     """
 
     parts: IndexParts
@@ -109,6 +108,12 @@ class Report:
     def confusions(self) -> list[tuple[Confusion, Sequence[Example]]]:
         """The worst confusions with cards of each; there may be none in the first split."""
         return list(zip(self.evaluation.confusions, self.examples.confused, strict=True))
+
+    @property
+    def acceptance(self) -> Acceptance | None:
+        """What ``predict`` of this index accepts at the precision; None if that is nothing."""
+        calibration = self.parts.calibration
+        return calibration.precision.accept_at(self.precision) if calibration else None
 
     @property
     def curve(self) -> RiskCoverage:
@@ -141,7 +146,7 @@ def report(
     split, by, test, repeat, seed, baselines, allow_trained_on
         As for :func:`~prodcat_index.evaluation.evaluate.evaluate`.
     precision
-        Share of right answers that is marked in the figure of confidence, above 0 and below 1.
+        Target precision of accepted answers, above 0 and below 1.
 
     Returns
     -------
@@ -174,6 +179,7 @@ def report(
         projection="lda" if parts.learned else "none",
         baselines=baselines,
         objective=parts.tuning.objective if parts.tuning else "weighted-f1",
+        precision=precision,
         allow_trained_on=allow_trained_on,
     )
     return Report(parts, evaluation, find_examples(evaluation), precision)
@@ -189,7 +195,9 @@ def find_examples(evaluation: Evaluation) -> Examples:
         cards[(cards["true"] == c.true) & (cards["predicted"] == c.predicted)][::-1][:OF_CONFUSION]
         for c in evaluation.confusions
     ]
-    shown = [some.to_dict(orient="records") for some in (*confused, cards[:OF_QUEUE])]
+    is_doubted = (cards["true"] != cards["predicted"]) & (cards["sure"] >= CONTRADICTS)
+    lists = (*confused, cards[:OF_QUEUE], cards[is_doubted][::-1][:OF_QUEUE])
+    shown = [some.to_dict(orient="records") for some in lists]
     # A card without an answer has nothing to search by, so it has no neighbour.
     answered = {card["id"] for some in shown for card in some if card["predicted"]}
     nearest = _search_training_part(evaluation, answered) if answered else {}
@@ -208,8 +216,8 @@ def find_examples(evaluation: Evaluation) -> Examples:
             neighbours=nearest.get(card["id"], ()),
         )
 
-    *confusions, queue = ([make(card) for card in some] for some in shown)
-    return Examples(confusions, queue)
+    *confusions, queue, doubted = ([make(card) for card in some] for some in shown)
+    return Examples(confusions, queue, doubted)
 
 
 def _search_training_part(evaluation: Evaluation, ids: set[str]) -> dict[str, Sequence[Neighbour]]:
@@ -227,8 +235,10 @@ def _search_training_part(evaluation: Evaluation, ids: set[str]) -> dict[str, Se
     return {prediction.id: prediction.neighbours for prediction in predictions}
 
 
-def write_report(report: Report, file: str | Path) -> Path:
+def write_report(report: Report, file: str | Path, *, command: str = "") -> Path:
     """Write a report into an HTML file with all pictures inside.
+
+    The page bears the date of today, or of ``SOURCE_DATE_EPOCH`` where that is set.
 
     Parameters
     ----------
@@ -236,6 +246,8 @@ def write_report(report: Report, file: str | Path) -> Path:
         The report to write.
     file
         The file; an existing file is replaced, a missing folder is created.
+    command
+        The command that made the page, for its foot.
 
     Returns
     -------
@@ -248,18 +260,25 @@ def write_report(report: Report, file: str | Path) -> Path:
         If the file cannot be written.
     """
     evaluation, drawn = report.evaluation, draw_report(report)
-    tables = {"made": tabulate_settings(report), **figures.tabulate_evaluation(evaluation)}
+    problems = problems_of_index(report.parts, evaluation)
+    tables = {
+        "first": tabulate_problems(problems, "gain at most"),
+        "made": tabulate_settings(report),
+        **figures.tabulate_evaluation(evaluation),
+    }
     missing = {"tree"} - set(tables) | {"tuning"} - set(drawn)
+    if not report.examples.doubted:
+        missing.add("doubted")
     page = render_page(
         "report.html",
+        command,
         title=f"Report on {Path(evaluation.catalogue.source).name}",
         contents={id: heading for id, heading in CONTENTS.items() if id not in missing},
         found=report,
         evaluation=evaluation,
         drawn=drawn,
-        draw_card=cache(_draw_card),
         tables=tables,
-        coverage=figures.coverage_at(report.curve, report.precision),
+        has_pictures=any(report.parts.catalogue.values(IMAGE)),
         describe_lead=_describe_lead,
     )
     write_file(Path(file), page)
@@ -316,18 +335,9 @@ def draw_report(report: Report) -> dict[str, Picture]:
     drawn = {
         "f1": figures.draw_f1(evaluation.rows),
         "reliability": figures.draw_reliability(evaluation.confidence),
-        "risk": figures.draw_risk(report.curve, report.precision),
+        "risk": figures.draw_risk(report.curve, report.precision, evaluation.acceptance),
         "buckets": figures.draw_buckets(evaluation.buckets),
     }
-    if evaluation.confusions:
-        drawn["confusions"] = figures.draw_confusions(evaluation.confusions)
     if parts.tuning:
         drawn["tuning"] = draw_tuning(parts.tuning, parts.block_names)
     return drawn
-
-
-def _draw_card(path: str, title: str) -> Picture | None:
-    """Make a small picture of a card; None where it has none that can be read."""
-    content = thumbnail(path)
-    alt = f"Picture of {excerpt(tidy(title), ALT_TITLE) or 'a card without title'}"
-    return None if content is None else Picture("card.jpg", content, alt)

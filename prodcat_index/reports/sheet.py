@@ -1,4 +1,4 @@
-"""Contact sheets: listings with the cards nearest to them, and strips of cards."""
+"""Contact sheets: listings with the cards nearest to them."""
 
 from __future__ import annotations
 
@@ -9,48 +9,32 @@ from pathlib import Path
 
 from prodcat_index.cards.cleaning import tidy
 from prodcat_index.errors import ProdcatError
+from prodcat_index.index.manifest import LEARNED
 from prodcat_index.reports.canvas import (
     BAR_NAME,
     HEADING,
-    NO_COSINE,
+    ID,
+    NO_PART,
     SMALL,
-    STRIP_TEXT,
-    STRONG,
+    SPACE,
     TEXT,
     Canvas,
     Column,
-    Font,
     encode_image,
 )
 from prodcat_index.reports.page import write_file
-from prodcat_index.reports.style import RIGHT, WRONG
+from prodcat_index.reports.style import SIGNS, shorten_middle
 from prodcat_index.voting.prediction import Neighbour, Prediction
 
 PANEL = "#F5F7F9"
-# Pixels: sides of pictures in a strip, of a neighbour and of a listing; distances.
-STRIP_PICTURE, PICTURE, QUERY_PICTURE = 168, 200, 240
-MARGIN, GAP, STRIP_GAP, PADDING, ACCENT = 40, 24, 16, 18, 6
-QUERY_WIDTH = ACCENT + QUERY_PICTURE + 2 * PADDING
+# Pixels: of a column and of the picture on top of it; distances.
+COLUMN, PICTURE = 200, 150
+MARGIN, GAP, PADDING, ACCENT = 32, 20, 12, 6
+QUERY_WIDTH = ACCENT + COLUMN + 2 * PADDING
 FIRST_TILE = MARGIN + QUERY_WIDTH + GAP
-MOST_NEIGHBOURS = 6
+# Of a page, and of a listing; what does not fit is on further pages, or left out and named.
+PAGE_ROWS, MOST_NEIGHBOURS = 6, 6
 NO_TITLE = "no title"
-
-
-def draw_strip(cards: Sequence[tuple[str, str, str, str]]) -> bytes:
-    """Draw cards (id, title, path of the picture, note) side by side, as a JPEG file."""
-    canvas, bottom = Canvas(), 0
-    for number, (id, title, image, note) in enumerate(cards):
-        column = Column(canvas, number * (STRIP_PICTURE + STRIP_GAP), 0, STRIP_PICTURE)
-        column.picture(image)
-        column.gap(6)
-        column.text(title or NO_TITLE, STRIP_TEXT, lines=2)
-        column.gap(2)
-        column.text(id, SMALL)
-        column.text(note, SMALL, lines=2)
-        bottom = max(bottom, column.top)
-    strip = canvas.paint(len(cards) * (STRIP_PICTURE + STRIP_GAP) - STRIP_GAP, bottom)
-    # Letters blur first.
-    return encode_image(strip, "JPEG", quality=85, subsampling=0)
 
 
 @dataclass(frozen=True)
@@ -67,6 +51,8 @@ class SheetRow:
         Prediction for the listing; None in a search.
     truth
         True category of the listing; None where it is unknown.
+    id
+        Id of the listing; empty where it has none.
     """
 
     title: str
@@ -74,6 +60,7 @@ class SheetRow:
     neighbours: Sequence[Neighbour]
     prediction: Prediction | None = None
     truth: str | None = None
+    id: str = ""
 
     @property
     def shown(self) -> Sequence[Neighbour]:
@@ -87,25 +74,30 @@ class SheetRow:
             return None
         return self.prediction.category == self.truth
 
+    def is_of_truth(self, neighbour: Neighbour) -> bool | None:
+        """Return whether a card is of the true category; None where that is unknown."""
+        return neighbour.category == self.truth if self.truth else None
 
-def draw_sheet(rows: Sequence[SheetRow], path: str | Path) -> Path:
-    """Draw listings and their nearest cards as one picture.
 
-    Each listing is a row about 500 pixels high: its picture, title, predicted and true category,
-    then its nearest cards with picture, title, category, similarity, the cosine of every block
-    and the share of the vote. A picture that cannot be read is a grey field.
+def draw_sheet(rows: Sequence[SheetRow], path: str | Path) -> tuple[Path, ...]:
+    """Draw listings and their nearest cards as a picture, or as several of six listings each.
+
+    Each listing is a row: its picture, title, id, predicted and true category, then its nearest
+    cards with picture, title, id, category, similarity, the parts that sum to the similarity, and
+    the share of the vote. A picture that cannot be read is a grey field.
 
     Parameters
     ----------
     rows
         The listings, from top to bottom.
     path
-        The ``.png`` file to write; an existing file is replaced.
+        The ``.png`` file to write; an existing file is replaced. Of more than six listings the
+        files are ``NAME-1.png``, ``NAME-2.png`` and so on.
 
     Returns
     -------
-    pathlib.Path
-        The file that was written.
+    tuple of pathlib.Path
+        The files that were written.
 
     Raises
     ------
@@ -115,29 +107,59 @@ def draw_sheet(rows: Sequence[SheetRow], path: str | Path) -> Path:
     target = Path(path)
     if target.suffix.lower() != ".png":
         raise ProdcatError(f"The sheet {target} is a PNG picture: name a file that ends in .png.")
+<<<<<<< HEAD
     canvas = Canvas()
     width, height = lay_out_sheet(canvas, rows)
     write_file(target, encode_image(canvas.paint(width, height), "PNG"))
     return target
+=======
+    if not target.parent.is_dir():
+        raise ProdcatError(f"There is no folder {target.parent}: create it for {target.name}.")
+    pages = [rows[at : at + PAGE_ROWS] for at in range(0, max(len(rows), 1), PAGE_ROWS)]
+    files = [target.with_stem(f"{target.stem}-{number + 1}") for number in range(len(pages))]
+    if len(pages) == 1:
+        files = [target]
+    for number, (page, file) in enumerate(zip(pages, files, strict=True), start=1):
+        canvas = Canvas()
+        heading = "LISTING" if len(pages) == 1 else f"LISTINGS, PAGE {number} OF {len(pages)}"
+        size = lay_out_sheet(canvas, page, heading)
+        write_file(file, encode_image(canvas.paint(*size), "PNG"))
+    return tuple(files)
+>>>>>>> 9ca3ef5 (Show what adds up on sheets, and what to fix first on pages)
 
 
-def lay_out_sheet(canvas: Canvas, rows: Sequence[SheetRow]) -> tuple[int, int]:
-    """Put a sheet on a canvas; return its width and height."""
+def _sum_parts(neighbour: Neighbour) -> dict[str, float]:
+    """Return the parts of a similarity by block; those of the learned block are one."""
+    parts: dict[str, float] = {}
+    for name, value in neighbour.contributions.items():
+        block = LEARNED if name.startswith(f"{LEARNED}:") else name
+        parts[block] = parts.get(block, 0.0) + value
+    return parts
+
+
+def lay_out_sheet(
+    canvas: Canvas, rows: Sequence[SheetRow], heading: str = "LISTING"
+) -> tuple[int, int]:
+    """Put a page of a sheet on a canvas; return its width and height."""
     near = [neighbour for row in rows for neighbour in row.shown]
-    # All tiles show the blocks that any of them has, so that their bars stand alike.
-    blocks = list(dict.fromkeys(name for neighbour in near for name in neighbour.by_block))
+    # All tiles have a place for the blocks that any of them has, so that their bars stand alike.
+    blocks = list(dict.fromkeys(name for neighbour in near for name in _sum_parts(neighbour)))
+    # A shop without pictures needs no room for them.
+    has_pictures = any([row.image for row in rows] + [neighbour.image for neighbour in near])
+    height_of_pictures = PICTURE if has_pictures else 0
     tiles = max([1, *(len(row.shown) for row in rows)])
-    right = FIRST_TILE + tiles * (PICTURE + GAP) - GAP
-    Column(canvas, MARGIN, MARGIN, QUERY_WIDTH).text("LISTING", HEADING)
+    right = FIRST_TILE + tiles * (COLUMN + GAP) - GAP
+    Column(canvas, MARGIN, MARGIN, QUERY_WIDTH).text(heading, HEADING)
     Column(canvas, FIRST_TILE, MARGIN, right - FIRST_TILE).text("NEAREST CARDS", HEADING)
     top = MARGIN + HEADING.line + GAP
     for row in rows:
         inner = top + PADDING
-        end = max(_put_listing(canvas, inner, row), _put_neighbours(canvas, inner, row, blocks))
+        listing = _put_listing(canvas, inner, row, height_of_pictures)
+        end = max(listing, _put_neighbours(canvas, inner, row, blocks, height_of_pictures))
         height = end + PADDING - top
         canvas.box(MARGIN, top, QUERY_WIDTH, height, PANEL)
         if row.is_right is not None:
-            canvas.box(MARGIN, top, ACCENT, height, RIGHT if row.is_right else WRONG)
+            canvas.box(MARGIN, top, ACCENT, height, SIGNS[row.is_right][1])
         top += height + GAP
     legend = Column(canvas, MARGIN, top, right - MARGIN)
     # The legend of no sheet needs as many lines.
@@ -145,64 +167,71 @@ def lay_out_sheet(canvas: Canvas, rows: Sequence[SheetRow]) -> tuple[int, int]:
     return right + MARGIN, legend.top + MARGIN
 
 
-def _put_listing(canvas: Canvas, top: int, row: SheetRow) -> int:
-    column = Column(canvas, MARGIN + ACCENT + PADDING, top, QUERY_PICTURE)
-    column.picture(row.image)
-    column.gap(12)
+def _put_listing(canvas: Canvas, top: int, row: SheetRow, picture: int) -> int:
+    column = Column(canvas, MARGIN + ACCENT + PADDING, top, COLUMN)
+    if picture:
+        column.picture(row.image, picture)
     column.text(row.title, TEXT, lines=3)
+    column.text(row.id, ID, lines=2, shorten=shorten_middle)
     if row.prediction is not None:
-        column.gap(14)
-        if row.is_right is not None:
-            verdict, colour = ("✓ right", RIGHT) if row.is_right else ("✗ wrong", WRONG)
-            canvas.text(column.right, column.top, verdict, Font(SMALL.size, colour, True), "ra")
+        column.gap(SPACE)
         column.text(f"predicted, {row.prediction.share:.0%} vote", SMALL)
-        column.gap(4)
-        column.category(row.prediction.category or "no category")
-    if row.truth:
-        column.gap(12)
+        column.category(row.prediction.category or "no category", row.is_right)
+    if row.truth and not row.is_right:
+        column.gap(SPACE)
         column.text("true category", SMALL)
-        column.gap(4)
         column.category(row.truth)
     return column.top
 
 
-def _put_neighbours(canvas: Canvas, top: int, row: SheetRow, blocks: Sequence[str]) -> int:
-    """Put cards side by side; titles, categories and bars have one place each, long or short."""
+def _put_neighbours(
+    canvas: Canvas, top: int, row: SheetRow, blocks: Sequence[str], picture: int
+) -> int:
+    """Put cards side by side; titles, categories and bars stand on one line, long or short."""
     if not row.shown:
-        Column(canvas, FIRST_TILE, top, PICTURE).text("no cards near it", SMALL)
-    title = top + PICTURE + 12
-    category = title + 2 * TEXT.line + 8
-    figures = category + 2 * STRONG.line + SMALL.line + 12
+        Column(canvas, FIRST_TILE, top, COLUMN).text("no cards near it", SMALL)
     widest = max((SMALL.face.getlength(tidy(block)) for block in blocks), default=0.0)
-    end = top
-    for number, neighbour in enumerate(row.shown):
-        column = Column(canvas, FIRST_TILE + number * (PICTURE + GAP), top, PICTURE)
-        column.picture(neighbour.image)
-        column.top = title
-        column.text(neighbour.title or NO_TITLE, TEXT, lines=2)
-        column.top = category
-        column.category(neighbour.category or "no category")
-        column.top = figures
-        column.similarity(neighbour.similarity, neighbour.vote_share)
-        column.gap(4)
-        for block in blocks:
-            column.bar(tidy(block), neighbour.by_block.get(block), min(ceil(widest), BAR_NAME))
-        end = column.top
-    return end
+
+    def head(column: Column, card: Neighbour) -> None:
+        if picture:
+            column.picture(card.image, picture)
+        column.text(card.title or NO_TITLE, TEXT, lines=2)
+        column.text(card.id, ID, lines=2, shorten=shorten_middle)
+
+    def category(column: Column, card: Neighbour) -> None:
+        column.gap(SPACE)
+        column.category(card.category or "no category", row.is_of_truth(card))
+
+    def figures(column: Column, card: Neighbour) -> None:
+        column.gap(SPACE)
+        column.similarity(card.similarity, card.vote_share)
+        expected = set(blocks) - set(card.by_block)
+        column.parts(_sum_parts(card), blocks, expected, min(ceil(widest), BAR_NAME))
+
+    for put in (head, category, figures):
+        tiles = [
+            Column(canvas, FIRST_TILE + number * (COLUMN + GAP), top, COLUMN)
+            for number in range(len(row.shown))
+        ]
+        for column, card in zip(tiles, row.shown, strict=True):
+            put(column, card)
+        top = max((column.top for column in tiles), default=top)
+    return top
 
 
 def _explain_signs(
     rows: Sequence[SheetRow], near: Sequence[Neighbour], blocks: Sequence[str]
 ) -> Iterator[str]:
     """Yield the meaning of each sign that is on the sheet."""
-    if any(row.is_right is not None for row in rows):
-        yield "✓ the predicted category is the true one"
-        yield "✗ it is not"
-    if near:
-        yield "similarity: weighted mean of the bars"
-        yield "bars: cosine; of learned, less hubness"
-    if any(len(neighbour.by_block) < len(blocks) for neighbour in near):
-        yield f"{NO_COSINE}: the listing or the card lacks it"
+    if any(row.truth for row in rows):
+        yield "✓ the true category"
+        yield "✗ another one"
+    if blocks:
+        yield "similarity: sum of the bars, which are cosines times weights"
+    if any(set(_sum_parts(neighbour)) - set(neighbour.by_block) for neighbour in near):
+        yield "pale: expected, because the card lacks it"
+    if any(len(_sum_parts(neighbour)) < len(blocks) for neighbour in near):
+        yield f"{NO_PART}: the listing lacks it"
     if any(neighbour.vote_share is not None for neighbour in near):
         yield "vote: the card's share of the vote"
     if any(len(row.neighbours) > MOST_NEIGHBOURS for row in rows):

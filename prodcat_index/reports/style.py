@@ -26,17 +26,19 @@ if TYPE_CHECKING:
 BLUE, VERMILLION, GREEN = "#0072B2", "#D55E00", "#009E73"
 SKY, ORANGE, PURPLE = "#56B4E9", "#E69F00", "#CC79A7"
 PALETTE = (BLUE, ORANGE, GREEN, VERMILLION, SKY, PURPLE)
-RIGHT, WRONG = BLUE, VERMILLION
 WHITE, INK, GREY, LINE, NEUTRAL = "#FFFFFF", "#1B2733", "#5B6875", "#DCE1E7", "#B7C0CA"
+# Of answers, on sheets and pages alike: dark enough for text, and with a sign beside them.
+RIGHT, WRONG = BLUE, "#B34700"
+SIGNS = {True: ("✓", RIGHT), False: ("✗", WRONG), None: ("", INK)}
 
 ELLIPSIS = "…"
 # Far more than fits anywhere: a description of a megabyte need not be measured.
 LONGEST = 1_000
 
 # Inches, but for a figure that sets another size; dots per inch; points.
-WIDTH, HEIGHT, DPI, LETTERS = 8.0, 4.0, 120, 10
+WIDTH, HEIGHT, DPI, LETTERS = 6.0, 3.4, 120, 11
 # Pixels that a label of an axis may take.
-LABEL_WIDTH = 400
+LABEL_WIDTH = 260
 # Where a legend hides no line: above the axes.
 LEGEND_ABOVE: dict[str, Any] = {"loc": "lower center", "bbox_to_anchor": (0.5, 1.0)}
 # Where an annotation stands, in points from its point.

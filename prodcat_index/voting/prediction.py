@@ -31,8 +31,8 @@ class Neighbour:
     similarity
         Weighted similarity, at most 1.
     by_block
-        Block name -> cosine, in the learned one less half of the hubness; blocks that the query
-        or the card lacks are left out.
+        Block name -> cosine, in the learned one less half of the hubness; blocks that weigh
+        nothing, or that the query or the card lacks, are left out.
     vote_share
         Part of the vote, from 0 to 1; ``None`` in a search, where nothing is voted on.
     contributions
