@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from prodcat_index.evaluation.result import Row
+from prodcat_index.evaluation.result import AcceptanceScore, Row
 from prodcat_index.reports import catalogue_figures
 from prodcat_index.reports import evaluation as figures
 from prodcat_index.reports.explore import count_categories
 from prodcat_index.reports.measurements import Languages
-from prodcat_index.voting.breakdown import Bucket, Confusion
+from prodcat_index.voting.breakdown import Bucket
 from prodcat_index.voting.metrics import Interval, Score, risk_coverage, score_confidence
 
 LONG = "Сантехника > Смесители для ванной комнаты и душа > Смеситель для раковины с гайкой " * 2
@@ -82,14 +83,6 @@ def test_bars_are_the_buckets() -> None:
     assert labels == ["1 in training", "2-5 in training"]
 
 
-def test_bars_are_the_confusions() -> None:
-    found = [Confusion("A > x", "B > y", 7, 0.5, ()), Confusion("B", "", 2, 1.0, ())]
-    axes, _ = draw(figures.draw_confusions, found)
-    assert [bar.get_width() for bar in axes.patches] == [7, 2]
-    labels = [label.get_text() for label in axes.get_yticklabels()]
-    assert labels == ["A > x\n→ B > y", "B\n→ nothing"]
-
-
 def test_bins_are_those_of_the_scores_and_their_counts_are_named() -> None:
     """An index that is too sure of itself would not be seen."""
     rng = np.random.default_rng(0)
@@ -112,34 +105,39 @@ def test_the_interval_of_a_share_is_that_of_wilsons_example() -> None:
     assert figures.wilson_interval(1.0, 10)[1] == pytest.approx(1.0)
 
 
-def test_the_target_precision_is_marked_where_it_is_reached() -> None:
-    """Shop-keepers would accept more answers than they want, or fewer."""
+def test_the_accepted_share_is_marked() -> None:
+    """Shop-keepers would expect to accept more answers than they will, or fewer."""
     confidence = np.arange(10, 0, -1) / 10
     curve = risk_coverage(confidence, np.array([1, 1, 1, 1, 0, 1, 0, 0, 1, 0], dtype=bool))
-    assert figures.coverage_at(curve, 0.8) == pytest.approx(0.6)
-    assert figures.coverage_at(curve, 0.99) == pytest.approx(0.4)
-    axes, _ = draw(figures.draw_risk, curve, 0.8)
+    axes, words = draw(figures.draw_risk, curve, 0.8, AcceptanceScore(0.8, 0.35, 1.0))
     assert axes.lines[1].get_ydata() == [pytest.approx(0.2)] * 2
-    assert axes.collections[0].get_segments()[0][:, 0].tolist() == [0.6, 0.6]
-    assert texts(axes) == ["80.0\xa0% are right among the most confident 60.0\xa0%"]
+    assert axes.lines[2].get_xdata() == [0.35, 0.35]
+    assert texts(axes) == ["accepted at a precision of 80.0\xa0%: 35.0\xa0%"]
+    assert words.endswith("35.0\xa0%.")
 
 
-def test_where_no_answer_is_sure_enough_the_figure_says_so() -> None:
+def test_where_no_answer_is_accepted_the_figure_says_so() -> None:
     curve = risk_coverage(np.array([0.9, 0.8]), np.array([False, True]))
-    assert figures.coverage_at(curve, 0.9) == 0.0
-    axes, _ = draw(figures.draw_risk, curve, 0.9)
-    assert texts(axes) == ["no answers are right 90.0\xa0% of the time"]
+    axes, _ = draw(figures.draw_risk, curve, 0.9, None)
+    assert texts(axes) == ["nothing is accepted, for the index is not calibrated"]
 
 
 def test_names_of_any_length_stay_inside_the_picture(tmp_path: Any) -> None:
-    """Half of a category would be cut off at the edge of the picture."""
-    picture = figures.draw_confusions([Confusion(LONG, LONG, 3, 1.0, ())])
+    """Half of a name would be cut off at the edge of the picture."""
+    picture = figures.draw_f1([replace(ROWS[0], name=LONG)])
     (tmp_path / "a.png").write_bytes(picture.content)
     with Image.open(tmp_path / "a.png") as picture:
         grey = np.asarray(picture.convert("L"))
     assert grey[:, :3].min() == grey[:, -3:].min() == 255
     assert grey[:3].min() == grey[-3:].min() == 255
     assert (grey < 255).any(axis=0).mean() > 0.8
+
+
+def test_the_texts_beside_the_buckets_stay_inside_the_picture(tmp_path: Any) -> None:
+    picture = figures.draw_buckets([Bucket("21-100", 91_120, 874, 1.0)])
+    (tmp_path / "a.png").write_bytes(picture.content)
+    with Image.open(tmp_path / "a.png") as picture:
+        assert np.asarray(picture.convert("L"))[:, -3:].min() == 255
 
 
 # Catalogues
@@ -153,28 +151,11 @@ def widths(bars: Any) -> list[float]:
     return [bar.get_width() for bar in bars]
 
 
-def test_bars_are_the_missing_values_and_the_words_say_the_same() -> None:
-    """Those who cannot see the figure would get other numbers."""
-    axes, words = draw(catalogue_figures.draw_missing, {"brand": 0.25, "image": 0.0001})
-    whole, missing = axes.containers
-    assert (widths(whole), widths(missing)) == ([1.0, 1.0], [0.25, 0.0001])
-    assert labels(axes) == ["brand", "image"]
-    assert texts(axes) == ["25.0\xa0%", "<\xa00.1\xa0%"]
-    assert words.endswith("brand 25.0\xa0%; image <\xa00.1\xa0%.")
-
-
-def test_bars_are_the_sizes_of_the_categories() -> None:
-    axes, words = draw(catalogue_figures.draw_largest, {"A > x": 1234, "B": 5})
-    assert (labels(axes), widths(axes.patches)) == (["A > x", "B"], [1234, 5])
-    assert texts(axes) == ["1,234", "5"]
-    assert words.endswith("A > x 1,234; B 5.")
-
-
 def test_the_line_is_marked_where_half_of_the_cards_are_held() -> None:
     axes, words = draw(catalogue_figures.draw_rank_sizes, count_categories("aaabbc"))
     sizes, half = axes.lines
     assert (list(sizes.get_xdata()), list(sizes.get_ydata())) == ([1, 2, 3], [3, 2, 1])
-    assert half.get_xdata() == [1, 1] and texts(axes) == ["half of the cards in the 1 largest"]
+    assert half.get_xdata() == [1, 1] and texts(axes) == ["half of the cards in the largest"]
     assert "from 3 cards to 1 over 3 categories" in words
 
 
@@ -217,7 +198,7 @@ def test_dots_are_the_sizes_of_the_pictures() -> None:
 
 def test_ticks_of_counts_are_whole_numbers() -> None:
     """2.5 cards would be labelled 2, and 7.5 cards 8."""
-    axes, _ = draw(catalogue_figures.draw_largest, {"A": 14, "B": 5})
-    ticks = axes.get_xticks()
+    axes, _ = draw(catalogue_figures.draw_lengths, "title", np.array([3] * 14 + [5]))
+    ticks = axes.get_yticks()
     assert len(ticks) > 3
     assert (ticks == np.round(ticks)).all()

@@ -13,13 +13,14 @@ import arena
 import made
 import pytest
 from test_index_learned import shop as learnable_shop
-from test_reports_page import ATTACK, Reader
+from test_reports_page import ATTACK, Reader, check_links
 
 from prodcat_index.cards.card import Catalogue
 from prodcat_index.encoders.registry import SCHEMES
 from prodcat_index.errors import QueryError
 from prodcat_index.evaluation.evaluate import evaluate
 from prodcat_index.index.product_index import ProductIndex
+from prodcat_index.reports.page import write_percent
 from prodcat_index.reports.report import (
     NEAREST,
     OF_QUEUE,
@@ -152,8 +153,9 @@ def test_pictures_are_thumbnails_and_nothing_but_pictures_is_embedded(
     """A forged index could mail the reader's files to whoever gets the report."""
     sources = page.values("img", "src")
     kinds = Counter(source.split(",")[0] for source in sources)
-    assert kinds["data:image/png;base64"] == 6
-    cards = [card for _, some in found.confusions for card in some] + list(found.examples.queue)
+    assert kinds["data:image/png;base64"] == 5
+    cards = [card for _, some in found.confusions for card in some]
+    cards += [*found.examples.queue, *found.examples.doubted]
     images = [card.image for card in cards]
     images += [near.image for card in cards for near in card.neighbours]
     assert any(image.endswith(".txt") for image in images)
@@ -169,9 +171,8 @@ def test_pictures_are_thumbnails_and_nothing_but_pictures_is_embedded(
 def test_every_figure_has_words_and_every_link_a_target(page: Reader) -> None:
     alts = page.values("img", "alt")
     assert len(alts) == page.tags.count("img") and all(len(alt) > 10 for alt in alts)
-    ids = page.values("section", "id")
-    assert {link.removeprefix("#") for link in page.values("a", "href")} == set(ids)
-    assert {"tree", "tuning"} <= set(ids)
+    check_links(page)
+    assert {"tree", "tuning", "first"} <= set(page.values("section", "id"))
 
 
 def test_plain_labels_without_pictures_have_a_report(tmp_path: Path) -> None:
@@ -184,7 +185,7 @@ def test_plain_labels_without_pictures_have_a_report(tmp_path: Path) -> None:
     found = report(index, split=arena.alternating(catalogue), baselines=False)
     page = Reader(write_report(found, tmp_path / "r.html").read_text(encoding="utf-8"))
     ids = set(page.values("section", "id"))
-    assert ids == {"made", "scores", "confidence", "sizes", "confusions", "review"}
+    assert ids == {"first", "made", "scores", "confidence", "sizes", "confusions", "review"}
     text = " ".join(page.texts)
     assert "Nothing was confused." in text and "itself is not tuned" in text
     assert not [s for s in page.values("img", "src") if "jpeg" in s]
@@ -202,6 +203,55 @@ def test_an_index_with_text_scores_has_a_report() -> None:
     assert found.evaluation.rows[-2].scores[0].accuracy > 0.9
     told = {str(what): str(value) for what, value in tabulate_settings(found).rows}
     assert told["encoder of scores"] == "text-scores"
+
+
+def test_the_accepted_share_is_the_one_that_predict_accepts(tmp_path: Path) -> None:
+    """Shop-keepers plan with 80 % of automatic answers, and get 60 %."""
+    index = ProductIndex.build(learnable_shop(200))
+    found = report(index, by="random", baselines=False, precision=0.9)
+    assert found.acceptance is not None and found.evaluation.acceptance is not None
+    text = unescape(write_report(found, tmp_path / "r.html").read_text(encoding="utf-8"))
+    # Of the index itself, by its own calibration.
+    predictions = index.predict(index.parts.catalogue, precision=0.9)
+    least = found.acceptance.threshold
+    assert all((p.decision == "accept") == (p.confidence >= least) for p in predictions)
+    shown = f"confidence of {write_percent(least)} on, which are "
+    assert shown + write_percent(found.acceptance.coverage) in text
+    expected = re.search(r"expected acceptance (\d+)%", predictions.notes[0])
+    assert expected and int(expected[1]) == round(100 * found.acceptance.coverage)
+    # Of the test cards, by an index of the others.
+    split, cards = found.evaluation.splits[0], found.evaluation.catalogue
+    train = ProductIndex.build(
+        split.select(cards, "train"),
+        encoders=found.evaluation.settings["encoders"],
+        preset=found.evaluation.settings["preset"],
+    )
+    answers = train.tuned(train.tune()).predict(split.select(cards, "test"), precision=0.9)
+    share = sum(answer.decision == "accept" for answer in answers) / len(answers)
+    assert found.evaluation.acceptance.accepted == pytest.approx(share)
+    assert f"accepted {write_percent(share)} of the test cards" in text
+
+
+def test_a_precision_that_cannot_be_shown_accepts_nothing(tmp_path: Path) -> None:
+    index = ProductIndex.build(learnable_shop(200))
+    found = report(index, by="random", baselines=False, precision=0.999)
+    page = write_report(found, tmp_path / "r.html", command="prodcat report x")
+    text = unescape(page.read_text(encoding="utf-8")).replace("\xa0", " ")
+    assert found.acceptance is None
+    assert "accepts no answer of this index, because its 200 calibration cards cannot" in text
+    assert "accepted 0.0 % of the test cards" in text and "<code>prodcat report x</code>" in text
+
+
+def test_labels_that_sure_answers_contradict_are_listed(found: Report) -> None:
+    """Wrong labels are the mistakes that a correction of the catalogue mends at once."""
+    answers = found.evaluation.cards.query("split == 1")
+    kind = found.evaluation.confidence[-1].kind
+    wrong = answers[(answers["true"] != answers["predicted"]) & (answers[kind] >= 0.95)]
+    doubted = [card.id for card in found.examples.doubted]
+    assert doubted and set(doubted) <= set(wrong["id"])
+    assert len(doubted) == min(len(wrong), OF_QUEUE)
+    sure = [card.confidence for card in found.examples.doubted]
+    assert sure == sorted(sure, reverse=True)
 
 
 def test_a_precision_that_is_no_share_is_refused(found: Report) -> None:

@@ -24,6 +24,7 @@ from prodcat_index.reports.canvas import (
     HEADING,
     SMALL,
     SMALL_FIGURE,
+    SPACE,
     STRONG,
     TEXT,
     THUMBNAIL,
@@ -384,9 +385,9 @@ def test_pictures_keep_their_shape(tmp_path: Path, size: tuple[int, int], ratio:
     assert max(width, height) > 0.9 * SIDE
 
 
-def test_a_picture_a_pixel_high_is_drawn(tmp_path: Path) -> None:
-    [tile] = paint_pictures([painted(tmp_path / "line.png", RED, (2000, 1))])
-    assert size_of(has_colour(tile, RED))[1] == 1
+def test_a_thin_picture_is_drawn(tmp_path: Path) -> None:
+    [tile] = paint_pictures([painted(tmp_path / "line.png", RED, (1000, 10))])
+    assert size_of(has_colour(tile, RED)) == (SIDE - 2 * SPACE, 2)
 
 
 def test_unreadable_pictures_leave_a_field_and_the_others_stay(tmp_path: Path) -> None:

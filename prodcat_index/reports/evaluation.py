@@ -54,7 +54,7 @@ DEVIATIONS = 1.96
 # Among the very first answers one mistake is half of them, which would flatten all the rest.
 STEADY = 0.05
 # Room for the texts to the right of bars of at most 1.
-BUCKETS_END = 2.1
+BUCKETS_END = 2.7
 
 
 @drawn_as("weighted-f1.png")

@@ -220,9 +220,9 @@ def collect_strips(exploration: Exploration) -> dict[str, list[Strip]]:
         rows = [card.row for card in cards]
         extremes.append(_make_strip(catalogue, kind, EXTREMES[kind], rows, notes))
     samples = []
-    for number, (name, rows) in enumerate(exploration.samples.items(), start=1):
+    for number, (name, shown) in enumerate(exploration.samples.items(), start=1):
         heading = f"{name} ({write_count(exploration.categories.sizes[name])})"
-        samples.append(_make_strip(catalogue, f"sample-{number}", heading, rows))
+        samples.append(_make_strip(catalogue, f"sample-{number}", heading, shown))
     return {
         "extremes": [strip for strip in extremes if strip.tiles],
         "largest_groups": _collect_groups(catalogue, "group", duplicates.largest),
@@ -254,6 +254,6 @@ def _make_strip(
     catalogue: Catalogue, place: str, heading: str, rows: Sequence[int], notes: Sequence[str] = ()
 ) -> Strip:
     ids, titles, images = (catalogue.values(column) for column in ("id", "title", IMAGE))
-    notes = notes or [""] * len(rows)
+    notes = notes or ("",) * len(rows)
     tiles = [Tile(ids[r], titles[r], images[r], note) for r, note in zip(rows, notes, strict=True)]
     return Strip(heading, tiles, place)

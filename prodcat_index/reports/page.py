@@ -6,7 +6,7 @@ import os
 from base64 import b64encode
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import date, datetime, timezone
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -145,13 +145,11 @@ def _draw_card(path: str, title: str) -> Picture | None:
 
 def today() -> str:
     """Return the date for a page: SOURCE_DATE_EPOCH, where it is set, makes pages repeatable."""
-    given = os.environ.get("SOURCE_DATE_EPOCH", "")
-    now = (
-        datetime.now()
-        if not given.isdecimal()
-        else datetime.fromtimestamp(int(given), timezone.utc)
-    )
-    return now.date().isoformat()
+    try:
+        given = datetime.fromtimestamp(int(os.environ["SOURCE_DATE_EPOCH"]), timezone.utc)
+    except (KeyError, ValueError, OverflowError, OSError):
+        return date.today().isoformat()
+    return given.date().isoformat()
 
 
 def render_page(template: str, command: str = "", **values: Any) -> str:

@@ -12,7 +12,7 @@ import numpy as np
 from prodcat_index.cards.card import IMAGE
 from prodcat_index.evaluation.held_out import PROJECTED
 from prodcat_index.reports.page import Link, Table, write_percent
-from prodcat_index.types import CATEGORY_SEPARATOR, BoolArray
+from prodcat_index.types import CATEGORY_SEPARATOR, BoolArray, Int64Array
 
 if TYPE_CHECKING:
     from prodcat_index.evaluation.result import Evaluation
@@ -138,7 +138,7 @@ def problems_of_index(parts: IndexParts, evaluation: Evaluation) -> list[Problem
     return sorted((p for p in found if p.part > 0), key=lambda problem: -problem.part)
 
 
-def _training_sizes(evaluation: Evaluation) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+def _training_sizes(evaluation: Evaluation) -> Int64Array:
     """Return the training cards of each test card's true category, in its split."""
     catalogue, cards = evaluation.catalogue, evaluation.cards
     labels = np.array(catalogue.values("category"), dtype=object)

@@ -324,6 +324,8 @@ def _describe_lead(row: Row, evaluation: Evaluation) -> str:
         return ""
     lead = row.weighted_f1 - evaluation.tuned.weighted_f1
     within = f"({row.lead.low:+.3f} to {row.lead.high:+.3f})".replace("-", "−")
+    if row.lead.low == row.lead.high == 0:
+        return "tie: the same score on every draw"
     if row.verdict == "tie":
         return f"tie: {lead:+.3f} lies inside the noise ".replace("-", "−") + within
     return f"{row.verdict} by {abs(lead):.3f} {within}"

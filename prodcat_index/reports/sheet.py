@@ -107,14 +107,6 @@ def draw_sheet(rows: Sequence[SheetRow], path: str | Path) -> tuple[Path, ...]:
     target = Path(path)
     if target.suffix.lower() != ".png":
         raise ProdcatError(f"The sheet {target} is a PNG picture: name a file that ends in .png.")
-<<<<<<< HEAD
-    canvas = Canvas()
-    width, height = lay_out_sheet(canvas, rows)
-    write_file(target, encode_image(canvas.paint(width, height), "PNG"))
-    return target
-=======
-    if not target.parent.is_dir():
-        raise ProdcatError(f"There is no folder {target.parent}: create it for {target.name}.")
     pages = [rows[at : at + PAGE_ROWS] for at in range(0, max(len(rows), 1), PAGE_ROWS)]
     files = [target.with_stem(f"{target.stem}-{number + 1}") for number in range(len(pages))]
     if len(pages) == 1:
@@ -125,7 +117,6 @@ def draw_sheet(rows: Sequence[SheetRow], path: str | Path) -> tuple[Path, ...]:
         size = lay_out_sheet(canvas, page, heading)
         write_file(file, encode_image(canvas.paint(*size), "PNG"))
     return tuple(files)
->>>>>>> 9ca3ef5 (Show what adds up on sheets, and what to fix first on pages)
 
 
 def _sum_parts(neighbour: Neighbour) -> dict[str, float]:
