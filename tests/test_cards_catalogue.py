@@ -287,6 +287,47 @@ def test_asking_for_help_does_not_wait_for_heavy_libraries() -> None:
     assert ran.stdout.strip() == "[]"
 
 
+def test_what_was_taken_is_said_in_one_line() -> None:
+    """A wrong column is seen at a glance, before an index is built from it."""
+    catalogue = read_catalogue(
+        table(sku=["1", "2"], name=["a", "b"], categories=["x", "y"], a=[1, 2], b=[1, 2], c=[1, 2])
+    )
+    assert catalogue.describe_columns() == (
+        "id: sku, title: name, description: none, category: categories (2), picture: none, "
+        "ignored: 3 columns (a, b, c)"
+    )
+    assert read_catalogue(table(title=["a"])).describe_columns() == (
+        "id: row numbers, title: title, description: none, category: none, picture: none"
+    )
+
+
+def test_what_other_cards_have_and_these_lack_is_said() -> None:
+    """Answers by the description alone would look like those by all."""
+    first = table(headline=["a"], text=["b"], title=["x"], shelf=["c"])
+    like = read_catalogue(first, title_column="headline", category_column="shelf")
+    same = read_catalogue(first, like=like)
+    assert (same.columns, same.notes) == (like.columns, ())
+    second = read_catalogue(table(title=["a"], text=["b"], category=["c"]), like=like)
+    assert second.values("title") == second.values("category") == [""]
+    assert second.notes == (
+        "the table lacks title (column 'headline'), which the cards of the index have: only the "
+        "rest is compared; where it has another name here, choose it with --title-column, "
+        "--description-column, --text-column or --image-column",
+    )
+    message = refusal(table(name=["a"], category=["c"]), like=like)
+    assert message.startswith(
+        "the table has none of the columns that the index was built from (headline, text): choose"
+    )
+    assert message.endswith("The columns are name, category.")
+
+
+def test_a_weak_column_without_categories_is_doubted_and_a_named_one_is_not() -> None:
+    flags = table(title=["a", "b"], type=["simple", "configurable"])
+    [doubt] = read_catalogue(flags).notes
+    assert "column 'type', which holds configurable and simple" in doubt
+    assert read_catalogue(flags, category_column="type").notes == ()
+
+
 @pytest.mark.skipif(not DATA.is_dir(), reason="the real catalogues are not beside this checkout")
 @pytest.mark.parametrize(
     ("file", "options", "cards", "categories", "pictures"),

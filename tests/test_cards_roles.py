@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from prodcat_index.cards.roles import find_columns
+from prodcat_index.cards.roles import USUAL_NAMES, WEAK_NAMES, doubt_category, find_columns
 from prodcat_index.errors import CatalogueError
 
 PARTS = ("id", "title", "description", "category", "category_id", "image", "group")
@@ -88,3 +88,92 @@ def test_the_answer_cannot_be_embedded_as_a_text(texts: list[str]) -> None:
 def test_the_title_cannot_be_the_category() -> None:
     with pytest.raises(CatalogueError, match="cannot be one of their texts"):
         find_columns(["title"], {"title": "title", "category": "title"})
+
+
+@pytest.mark.parametrize(
+    ("seen", "found"),
+    [
+        (["Artikelnummer", "Bezeichnung", "Kategorien", "Bild"], "de"),
+        (["Référence", "Désignation", "Catégorie", "Photo"], "fr"),
+        (["Código", "Nombre", "Categoría", "Imagen"], "es"),
+        (["Codice", "Titolo", "Categorie", "Immagini"], "it"),
+        (["Referência", "Título", "Categorias", "Imagem"], "pt"),
+        (["Indeks", "Nazwa produktu", "kategorie", "Zdjęcie"], "pl"),
+        (["ÜRÜN KODU", "Ürün Adı", "KATEGORİ", "Görsel"], "tr"),
+        (["Код товара", "Номенклатура", "Категории", "Изображения"], "ru"),
+        (["SKU", "Names", "Categories", "Images"], "en"),
+        (["referencia", "titulo", "CATEGORIA", "imagem"], "without accents"),
+    ],
+)
+def test_the_usual_names_of_many_languages_are_known(seen: list[str], found: str) -> None:
+    """A shop abroad would have to name every column, or get an index of something else."""
+    columns = find_columns(seen, {})
+    assert [columns[part] for part in ("id", "title", "category", "image")] == seen, found
+
+
+def test_a_usual_name_is_of_one_part() -> None:
+    """Which of two parts a column becomes would depend on the order of a list."""
+    lists = [names.split(",") for names in (*USUAL_NAMES.values(), WEAK_NAMES)]
+    keys = [
+        {find_columns([name], {})[part] for name in names}
+        for part, names in zip([*USUAL_NAMES, "category"], lists, strict=True)
+    ]
+    assert not any("" in found for found in keys)
+    names = [name.strip().casefold() for own in lists for name in own]
+    assert sum(names.count(name) for name in set(names)) <= len(set(names)) + 5
+
+
+@pytest.mark.parametrize(
+    "better", ["categories", "Kategorie", "category_id", "google_product_category"]
+)
+@pytest.mark.parametrize("weak", ["type", "product_type", "label", "class"])
+def test_a_weak_name_is_the_category_only_where_there_is_no_better(weak: str, better: str) -> None:
+    """A Magento export would be sorted into simple and configurable products."""
+    assert find_columns([weak, "name", better], {})["category"] == better
+    assert find_columns([weak, "name"], {})["category"] == weak
+
+
+@pytest.mark.parametrize("values", [["simple", "Configurable"], ["0", "1", ""], ["yes", "no"]])
+def test_values_that_are_no_categories_are_doubted(values: list[str]) -> None:
+    """An index of flags answers every question with a flag, and says that it is right."""
+    doubt = doubt_category("type", values, ["type", "name"])
+    assert doubt.startswith("the category is taken from the column 'type', which holds ")
+    assert doubt.endswith("The columns are type, name.")
+    assert doubt_category("type", [*values, "Lamps"], ["type"]) == ""
+
+
+KNOWN = {"id": "sku", "title": "headline", "category": "shelf", "image": "", "brand": "maker"}
+
+
+def test_other_cards_are_read_from_the_same_columns() -> None:
+    """A delivery read by its usual names would be compared by other texts, without a word."""
+    seen = ["id", "sku", "title", "Headline", "category", "shelf", "maker", "image"]
+    assert find_columns(seen, {}, known=KNOWN) == {
+        **dict.fromkeys(PARTS, ""),
+        **{"id": "sku", "title": "Headline", "category": "shelf", "image": "image"},
+        "brand": "maker",
+    }
+
+
+def test_what_was_read_from_a_column_comes_from_no_other() -> None:
+    """The column "title" may hold anything: the index does not know it."""
+    columns = find_columns(["id", "title", "category", "brand"], {}, known=KNOWN)
+    assert {part: name for part, name in columns.items() if name} == {"id": "id"}
+    assert "brand" in columns
+
+
+def test_an_option_and_a_known_format_are_stronger_than_what_is_missing() -> None:
+    columns = find_columns(
+        ["id", "title", "shelf", "g:type"],
+        {"title": "title"},
+        known=KNOWN,
+        defined={"category": "g:type"},
+    )
+    assert (columns["title"], columns["category"]) == ("title", "shelf")
+    columns = find_columns(["title", "g:type"], {}, known=KNOWN, defined={"category": "g:type"})
+    assert (columns["title"], columns["category"]) == ("", "g:type")
+
+
+def test_a_format_is_stronger_than_a_usual_name() -> None:
+    columns = find_columns(["title", "name"], {}, defined={"title": "name"})
+    assert columns["title"] == "name"

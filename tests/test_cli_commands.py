@@ -219,3 +219,25 @@ def test_a_text_query_imports_no_torch(shop: Path) -> None:
     )
     assert "HEAVY []" in done.stdout, done.stdout + done.stderr
     assert "b1" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("nope.jpg", "there is no such file"),
+        ("page.jpg", "it is not a picture of a known format"),
+        ("https://shop.example/a.jpg", "it is a web address: download it first"),
+        (".", "it is a folder"),
+    ],
+)
+@pytest.mark.parametrize(
+    "command", [("predict", "--title", "steel kettle"), ("query", "--text", "steel kettle")]
+)
+def test_a_picture_that_cannot_be_used_ends_the_command(
+    shop: Path, command: tuple[str, ...], name: str, why: str
+) -> None:
+    """The answer of the title alone would be taken for one of both."""
+    (shop / "page.jpg").write_text("<html>404</html>")
+    done = prodcat(*command, "--image", name, "-i", "indexes/shop", cwd=shop)
+    assert (done.code, done.out) == (1, "")
+    assert str(Path(name)) in done.err and why in done.err and "Traceback" not in done.err

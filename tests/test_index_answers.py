@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from made import catalogue, row
+from made import catalogue, draw_pictures, row
 
 from prodcat_index.cards.card import Card
+from prodcat_index.errors import QueryError
 from prodcat_index.index.product_index import ProductIndex
 from prodcat_index.voting.prediction import Neighbour
 
@@ -148,7 +150,7 @@ def test_a_similarity_that_is_cut_at_one_is_split_in_proportion() -> None:
     assert raw[:, longest].sum() > 1 + 1e-4
     vectors = [rows[[longest]].astype(np.float32) for rows in (title, text)]
     queries = index.parts.with_learned(vectors, np.ones((1, 2), dtype=bool))
-    nearest = index._nearest(queries, 1, None)[0]
+    nearest = index._nearest(queries, 1, None, index.parts.found)[0]
     assert nearest.similarity == 1.0
     expected = dict(zip(numbers, raw[:, longest] / raw[:, longest].sum(), strict=True))
     assert nearest.contributions == pytest.approx(expected, abs=1e-6)
@@ -168,3 +170,61 @@ def test_the_heads_part_of_an_answer_is_the_difference_to_the_neighbours_alone()
     assert both.as_dict()["share_without_head"] == round(dict(alone.ranked)[both.category], 4)
     assert alone.explanation.share_without_head is None
     assert "share_without_head" not in alone.as_dict()
+
+
+def with_empty_cards(count: int, cards: int = 120) -> ProductIndex:
+    """A shop with cards that have nothing but an id and a category, some of a known one."""
+    rows = [row(f"c{n:03}", f"{COLOURS[n % 7]} {THINGS[n % 5]}", "") for n in range(cards)]
+    rows = [{**card, "category": THINGS[n % 5]} for n, card in enumerate(rows)]
+    empty = [row(f"a{n}", category=("boots", "gone")[n % 2]) for n in range(count)]
+    return ProductIndex.build(catalogue([*empty, *rows]))
+
+
+@pytest.mark.parametrize("cards", [120, 40])
+def test_empty_cards_are_counted_not_found_and_do_not_vote(cards: int) -> None:
+    """They would come above real cards, for nothing in them contradicts a query, and win votes."""
+    without, index = with_empty_cards(0, cards), with_empty_cards(60, cards)
+    queries = [Card(title=title) for title in ("red kettle", "mug", "lamp boots", "unheard")]
+    searches = [(index.search(q, 300), without.search(q, 300)) for q in queries[:3]]
+    for own, expected in [*searches, (index.similar("c001", 300), without.similar("c001", 300))]:
+        assert [(n.id, n.similarity) for n in own] == [(n.id, n.similarity) for n in expected]
+    votes = {"weights": {"title": 1}, "temperature": 0.1, "k": 150, "head_exponent": 0.0}
+    for own, expected in zip(
+        *(each.predict(queries, **votes) for each in (index, without)), strict=True
+    ):
+        assert [n.id for n in own.neighbours] == [n.id for n in expected.neighbours]
+        assert dict(own.ranked) == pytest.approx(dict(expected.ranked), abs=0.02)
+    assert [str(finding) for finding in index.findings] == [
+        "60 cards have nothing that this index can embed, so they are not found and do not vote: "
+        "a0, a1, a2, a3, a4 and 55 more"
+    ]
+    assert index.card("a0").id == "a0"
+
+
+def test_added_empty_cards_are_not_found_either() -> None:
+    grown = shop().add(catalogue([row("empty", category="mug")]))
+    assert "empty" not in {found.id for found in grown.search("mug", 200)}
+    [prediction] = grown.predict([Card(title="mug")], k=200)
+    assert "empty" not in {found.id for found in prediction.neighbours}
+
+
+def test_a_picture_that_cannot_be_used_is_named(tmp_path: Path) -> None:
+    """A typing error in a path would give the answer of the title alone, without a word."""
+    pictures = draw_pictures(tmp_path, 8)
+    rows = [row(f"c{n}", THINGS[n % 5], image=str(path)) for n, path in enumerate(pictures)]
+    rows = [{**card, "category": THINGS[n % 2]} for n, card in enumerate(rows)]
+    index = ProductIndex.build(catalogue(rows))
+    (tmp_path / "page.jpg").write_text("<html>404</html>")
+    cards = [
+        Card(title="boots", image=str(tmp_path / "nope.jpg"), id="typo"),
+        Card(title="boots", image=str(tmp_path / "page.jpg"), id="page"),
+        Card(title="boots", image="https://shop.example/a.jpg", id="web"),
+        Card(title="boots", image=str(pictures[0]), id="right"),
+    ]
+    assert index.predict(cards).notes[:3] == (
+        "1 card has no usable picture (there is no such file): typo",
+        "1 card has no usable picture (it is not a picture of a known format): page",
+        "1 card has no usable picture (it is a web address: download it first): web",
+    )
+    with pytest.raises(QueryError, match=r"nope.jpg of the query cannot be used: there is no such"):
+        index.search(cards[0])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import stat
 import warnings
 from contextlib import nullcontext, suppress
@@ -33,6 +34,8 @@ TILE_SIDES = (322, 323)  # tags of TIFF
 # all threads is bounded. Every reader scales them down further.
 LARGE_PIXELS = 16_000_000
 _ONE_LARGE = Lock()
+# A path has one slash for two.
+ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+:/", re.IGNORECASE)
 # Not PostScript, which Pillow lets an outside program run.
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
 DEEP_MODES = ("I", "F")
@@ -173,7 +176,8 @@ def _reason(error: Exception) -> str:
     from PIL import Image, UnidentifiedImageError
 
     if isinstance(error, FileNotFoundError):
-        return "there is no such file"
+        is_address = ADDRESS.match(str(error.filename)) is not None
+        return "it is a web address: download it first" if is_address else "there is no such file"
     if isinstance(error, PermissionError):
         return "reading it is not permitted"
     if isinstance(error, UnidentifiedImageError):

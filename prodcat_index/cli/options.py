@@ -76,7 +76,24 @@ ImageRootOption = Annotated[
     Path | None, typer.Option(help="Folder that relative picture paths start from.")
 ]
 DescriptionOption = Annotated[str, typer.Option(help="Description of a listing.")]
-ImageOption = Annotated[Path | None, typer.Option(help="Picture file of a listing.")]
+
+
+def _check_picture(image: Path | None) -> Path | None:
+    """Return a picture file that can be used; whoever names one by itself wants it compared."""
+    if image is not None:
+        from prodcat_index.cards.pictures import load_picture
+        from prodcat_index.errors import PictureError
+
+        try:
+            load_picture(image)
+        except PictureError as error:
+            raise PictureError(f"The picture {image} cannot be used: {error}.") from None
+    return image
+
+
+ImageOption = Annotated[
+    Path | None, typer.Option(help="Picture file of a listing.", callback=_check_picture)
+]
 ExplainOption = Annotated[
     bool,
     typer.Option(

@@ -17,7 +17,7 @@ from prodcat_index.findings import Finding, list_findings, name_first
 from prodcat_index.index.block import Block, unusable_pictures
 from prodcat_index.index.learned import LearnedBlock, project_cards
 from prodcat_index.index.manifest import BlockDrift, DriftRecord
-from prodcat_index.index.parts import IndexParts, Labels, listing_values
+from prodcat_index.index.parts import NOTHING, IndexParts, Labels, listing_values
 from prodcat_index.types import MISSING, BoolArray, Float64Array, chunks
 
 # A mebibyte or some of float16 rows, beside which their sums are small.
@@ -25,7 +25,6 @@ ROWS_AT_ONCE = 8192
 # A delivery of more cards in new categories than this is rather a wrong column than new goods.
 FEW_NEW = 0.05
 KNOWN = "cards are in the index already (skipped)"
-NOTHING = "cards have nothing that this index can embed, so they are never found"
 LABELS = ("category", "category_id", "group")
 
 AnyBlock = TypeVar("AnyBlock", Block, LearnedBlock)

@@ -57,7 +57,7 @@ def search_and_vote(
     """
     labels = parts.labels
     k = min(parameters.k, len(parts.catalogue))
-    found = find_neighbours(parts.space, vectors, present, weights, k, labels.labelled)
+    found = find_neighbours(parts.space, vectors, present, weights, k, parts.voter_codes >= 0)
     codes = np.where(found.rows >= 0, labels.codes[found.rows], MISSING)
     log_proba = parts.head_log_proba(vectors, codes)
     reliability = np.where(codes >= 0, parts.log_reliability[found.rows], 0.0)

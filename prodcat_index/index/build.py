@@ -14,7 +14,7 @@ from prodcat_index.index.block import Block, EncoderSlot, build_block, unusable_
 from prodcat_index.index.learned import LearnedBlock, ProjectionKind, learn
 from prodcat_index.index.leave_one_out import leave_out_groups
 from prodcat_index.index.manifest import LEARNED, SCORES
-from prodcat_index.index.parts import IndexParts, Labels, equal_weights
+from prodcat_index.index.parts import NOTHING, IndexParts, Labels, equal_weights
 from prodcat_index.learning.text_scores import TextScoresEncoder
 from prodcat_index.types import BoolArray
 from prodcat_index.voting.vote import VoteParameters
@@ -55,10 +55,13 @@ def build_parts(
             "the others; check the columns and --image-root."
         )
     labels = Labels.from_catalogue(catalogue)
-    is_learned = projection == "lda" and labels.labelled.sum() >= MIN_CARDS_TO_LEARN
+    teaching = labels.labelled & np.any([block.present for block in blocks], axis=0)
+    is_learned = projection == "lda" and teaching.sum() >= MIN_CARDS_TO_LEARN
     learned = learn(blocks, labels.codes) if is_learned else None
     scores = _scores_block(catalogue) if learned else None
-    return _weighed(catalogue, blocks, learned, scores, vote), findings
+    parts = _weighed(catalogue, blocks, learned, scores, vote)
+    findings += list_findings({NOTHING: ~parts.found}, catalogue.ids)
+    return parts, findings
 
 
 def _left_out(catalogue: Catalogue, modality: str) -> tuple[Finding, ...]:

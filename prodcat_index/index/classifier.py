@@ -208,18 +208,23 @@ class ProductKNNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
     def _vote(self, X: npt.ArrayLike) -> Vote:
         check_is_fitted(self)
         parameters = self._vote_parameters()
-        similarities, rows = self._neighbours(*self._queries(X), parameters.k)
+        has_any = self._space.present.any(axis=1)
+        similarities, rows = self._neighbours(*self._queries(X), parameters.k, has_any)
         codes = np.where(rows >= 0, self._codes[rows], -1)
         return vote(similarities, codes, self._sizes, parameters)
 
     def _neighbours(
-        self, queries: Sequence[Float32Array], present: BoolArray, k: int
+        self,
+        queries: Sequence[Float32Array],
+        present: BoolArray,
+        k: int,
+        eligible: BoolArray | None = None,
     ) -> tuple[Float64Array, Int64Array]:
-        """Return similarities and rows of the nearest training samples."""
+        """Return similarities and rows of the nearest training samples, eligible ones: (N,)."""
         # A block that no training sample has says nothing, whoever has it.
         comparable = present & self._space.present.any(axis=0)
         weights, k = self._weight_vector(), min(k, len(self._codes))
-        found = find_neighbours(self._space, queries, comparable, weights, k)
+        found = find_neighbours(self._space, queries, comparable, weights, k, eligible)
         return found.similarities, found.rows
 
     def _queries(self, X: npt.ArrayLike) -> tuple[list[Float32Array], BoolArray]:

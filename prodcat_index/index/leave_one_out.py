@@ -200,7 +200,7 @@ class LeaveOneOut:
         """
         if sample < FEWEST_CARDS:
             raise QueryError(f"The sample must be {FEWEST_CARDS} cards or more; it is {sample}.")
-        rows = np.flatnonzero(parts.labels.labelled & parts.space.present.any(axis=1))
+        rows = np.flatnonzero(parts.voter_codes >= 0)
         if len(rows) < FEWEST_CARDS:
             raise QueryError(
                 f"Tuning needs at least {FEWEST_CARDS} labelled cards, and this index has "
@@ -229,7 +229,8 @@ class LeaveOneOut:
         rows, labels = self.rows[chosen], self.parts.labels
         if not self.parts.learned:
             queries = self._queries(rows, self.parts.blocks)
-            return collect_pool(self.parts.space, labels.codes, queries, directions, depth, label)
+            codes = self.parts.voter_codes
+            return collect_pool(self.parts.space, codes, queries, directions, depth, label)
         pools, positions = [], []
         for fold in self._folds:
             of_fold = np.flatnonzero(self.fold[rows] == fold)
@@ -297,7 +298,7 @@ class LeaveOneOut:
         )
 
     def _codes_without(self, fold: int) -> Int64Array:
-        return np.where(self.fold == fold, MISSING, self.parts.labels.codes)
+        return np.where(self.fold == fold, MISSING, self.parts.voter_codes)
 
     def _blocks_without(self, fold: int) -> list[Block | LearnedBlock]:
         """Return the blocks of all cards, the learned one fitted without those of a fold."""

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -23,6 +24,8 @@ from prodcat_index.types import MISSING, BoolArray, Float32Array, Float64Array, 
 from prodcat_index.voting.calibration import Calibration
 from prodcat_index.voting.tuning import Tuning
 from prodcat_index.voting.vote import VoteParameters
+
+NOTHING = "cards have nothing that this index can embed, so they are not found and do not vote"
 
 Listings = Catalogue | Sequence[Card]
 
@@ -62,6 +65,7 @@ class Queries(NamedTuple):
     present: BoolArray  # (n, B)
     parts: Sequence[Float32Array] = ()  # added by each block to the projected rows, not yet scaled
     texts: Sequence[str] = ()  # the values that text scores are computed from, where there are any
+    problems: Mapping[str, Sequence[int]] = MappingProxyType({})  # reason -> unusable pictures
 
 
 @dataclass(frozen=True)
@@ -86,6 +90,20 @@ class IndexParts:
     def labels(self) -> Labels:
         """The cards' categories."""
         return Labels.from_catalogue(self.catalogue)
+
+    @cached_property
+    def found(self) -> BoolArray:
+        """Mask of the cards that have anything that is embedded: (N,).
+
+        The others would be as near to every query as is expected of a card.
+        """
+        found: BoolArray = np.any([block.present for block in self.all_blocks], axis=0)
+        return found
+
+    @cached_property
+    def voter_codes(self) -> Int64Array:
+        """Category of each card that votes, MISSING for the others: (N,)."""
+        return np.where(self.found, self.labels.codes, MISSING)
 
     @cached_property
     def order(self) -> Int64Array:
@@ -256,7 +274,8 @@ class IndexParts:
         ]
         vectors = [each.vectors for each in encoded]
         present = np.stack([each.present for each in encoded], axis=1)
-        return self.with_learned(vectors, present)._replace(texts=texts)
+        problems = {why: rows for each in encoded for why, rows in each.problems.items()}
+        return self.with_learned(vectors, present)._replace(texts=texts, problems=problems)
 
     def with_learned(self, vectors: Sequence[Float32Array], present: BoolArray) -> Queries:
         """Complete queries, given in the other blocks, by the learned block."""

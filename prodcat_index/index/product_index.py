@@ -17,6 +17,7 @@ from prodcat_index.findings import Finding, name_first
 from prodcat_index.index import familiarity
 from prodcat_index.index.adding import add_cards
 from prodcat_index.index.answers import Answers, LazyAnswers, find_reasons, search_and_vote
+from prodcat_index.index.block import unusable_pictures
 from prodcat_index.index.build import EncoderChoice, build_parts
 from prodcat_index.index.calibrate import calibrate
 from prodcat_index.index.learned import ProjectionKind
@@ -293,7 +294,8 @@ class ProductIndex:
         Raises
         ------
         QueryError
-            If the query has nothing that this index embeds and weighs.
+            If the query has nothing that this index embeds and weighs, or its picture cannot be
+            read.
         """
         check_k(k)
         card = Card(title=query) if isinstance(query, str) else query
@@ -301,7 +303,9 @@ class ProductIndex:
         weights = self.parts.search_weights if weights is None else weights
         # To read the n-grams of the text scores may take longer than all the rest.
         queries = self.parts.encode([card], scored=weights.get(SCORES, 0.0) > 0)
-        return self._nearest(queries, k, weights)
+        for reason in queries.problems:
+            raise QueryError(f"The picture {card.image} of the query cannot be used: {reason}.")
+        return self._nearest(queries, k, weights, self.parts.found)
 
     def similar(
         self, card_id: str, k: int = 10, *, weights: Weights | None = None
@@ -329,7 +333,7 @@ class ProductIndex:
         row, blocks = self._row(card_id), self.parts.blocks
         vectors = [block.vectors[[row]].astype(np.float32) for block in blocks]
         queries = self.parts.with_learned(vectors, np.array([[b.present[row] for b in blocks]]))
-        others = np.arange(len(self)) != row
+        others = self.parts.found & (np.arange(len(self)) != row)
         weights = self.parts.search_weights if weights is None else weights
         return self._nearest(queries, k, weights, others, f"The card {card_id!r}")
 
@@ -430,7 +434,8 @@ class ProductIndex:
         answers = LazyAnswers(
             self._answers, ids, queries, result, decision, reasons, seen[:, familiarity.NEAREST]
         )
-        return Predictions(answers, decision.notes)
+        unusable = map(str, unusable_pictures(ids, queries.problems))
+        return Predictions(answers, (*unusable, *decision.notes))
 
     def tune(
         self, *, objective: Objective = "weighted-f1", sample: int = SAMPLE, seed: int = 0
@@ -590,7 +595,7 @@ class ProductIndex:
         queries: Queries,
         k: int,
         weights: Weights,
-        eligible: BoolArray | None = None,
+        eligible: BoolArray,
         what: str = "This query",
     ) -> list[Neighbour]:
         """Return the neighbours of the only query, which is called `what` in an error."""

@@ -147,7 +147,7 @@ def _known_to(rows: SparseRows, others: SparseRows) -> SparseRows:
     row_of = np.repeat(np.arange(len(rows)), np.diff(rows.starts))
     whole = np.bincount(row_of, squares, len(rows))
     theirs = np.bincount(row_of, squares * there[rows.features], len(rows))
-    share = np.divide(theirs, whole, out=np.zeros_like(whole), where=whole > 0)
+    share = np.divide(theirs, whole, out=np.zeros(len(rows)), where=whole > 0)
     return replace(rows, known=(rows.known * share).astype(np.float32))
 
 
