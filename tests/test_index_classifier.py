@@ -146,7 +146,9 @@ class Oracle:
             return [self.y.count(name) / len(self.y) for name in self.classes]
         parts = [self._cosines(b, vector) for b, vector in enumerate(query)]
         total = (weights * has) @ np.array(parts) / (weights * has).sum()
-        nearest = sorted(range(len(total)), key=lambda i: (-total[i], i))[:k]
+        # A sample without any block does not vote.
+        voters = np.flatnonzero(np.any([block.any(axis=1) for block in self.train], axis=0))
+        nearest = sorted(voters, key=lambda i: (-total[i], i))[:k]
         votes = dict.fromkeys(self.classes, 0.0)
         for i in nearest:
             fading = np.exp((total[i] - total[nearest[0]]) / temperature)

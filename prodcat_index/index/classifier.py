@@ -208,7 +208,7 @@ class ProductKNNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
     def _vote(self, X: npt.ArrayLike) -> Vote:
         check_is_fitted(self)
         parameters = self._vote_parameters()
-        has_any = self._space.present.any(axis=1)
+        has_any: BoolArray = np.any(self._space.present, axis=1)
         similarities, rows = self._neighbours(*self._queries(X), parameters.k, has_any)
         codes = np.where(rows >= 0, self._codes[rows], -1)
         return vote(similarities, codes, self._sizes, parameters)
