@@ -1,8 +1,8 @@
 """Encoders that tell what they embedded, and embedding with them in a process of its own.
 
-``python counting.py LOG SECONDS BATCH START STOP`` embeds the texts ``text START`` to
-``text STOP - 1``, spends the seconds on each, writes each into the log, and prints the sha256 of
-the rows.
+``python counting.py LOG SECONDS BATCH START STOP [STORED_EVERY]`` embeds the texts ``text START``
+to ``text STOP - 1``, spends the seconds on each, writes each into the log, and prints the sha256
+of the rows.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -66,6 +66,16 @@ class CountingEncoder(Encoder):
                 rows[position] = self._row(value)
         return Encoded(rows, problems)
 
+    def encode_parts(
+        self, values: Sequence[str], *, label: str = ""
+    ) -> Iterator[tuple[Sequence[str], Encoded]]:
+        if not self._seconds:
+            yield from super().encode_parts(values, label=label)
+            return
+        # A slow encoder yields what it has.
+        for value in values:
+            yield [value], self.encode([value])
+
     def _row(self, value: str) -> Float32Array:
         is_file = self.reads == "picture"
         content = Path(value).read_bytes() if is_file else value.encode("utf-8", "surrogatepass")
@@ -88,8 +98,11 @@ def digest(encoded: Encoded) -> str:
     return hashlib.sha256(encoded.vectors.tobytes()).hexdigest()
 
 
-def main(log: str, seconds: str, batch: str, start: str, stop: str) -> None:
+def main(
+    log: str, seconds: str, batch: str, start: str, stop: str, stored_every: str = "inf"
+) -> None:
     embedding.BATCH["text"] = int(batch)
+    embedding.STORED_EVERY = float(stored_every)
     encoder = CountingEncoder(log=Path(log), seconds=float(seconds))
     values = texts(int(start), int(stop))
     print(digest(embedding.embed(encoder, values, cache=default_cache())))

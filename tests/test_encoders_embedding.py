@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 import signal
@@ -332,8 +333,10 @@ def test_an_index_is_built_again_and_queried_without_embedding(
     ]
 
 
-def start(log: Path, seconds: float, batch: int, first: int, stop: int) -> subprocess.Popen[str]:
-    arguments = [str(log), str(seconds), str(batch), str(first), str(stop)]
+def start(
+    log: Path, seconds: float, batch: int, first: int, stop: int, stored_every: float = math.inf
+) -> subprocess.Popen[str]:
+    arguments = map(str, (log, seconds, batch, first, stop, stored_every))
     return subprocess.Popen(
         [sys.executable, str(TESTS / "counting.py"), *arguments],
         stdout=subprocess.PIPE,
@@ -367,6 +370,31 @@ def test_after_a_kill_the_next_run_embeds_only_the_rest(
     assert stored % 20 == 0 and len(done) - 20 <= stored <= len(done)
     assert encoder.embedded == texts(stored, 400)
     assert same(encoded, CountingEncoder().encode(texts(0, 400)))
+
+
+@pytest.mark.skipif(os.name != "posix", reason="kill -9 is of POSIX systems")
+@pytest.mark.parametrize("stop", [signal.SIGKILL, signal.SIGINT])
+def test_a_slow_run_that_is_stopped_keeps_what_it_had_done_within_a_batch(
+    cache: EmbeddingCache, tmp_path: Path, stop: signal.Signals
+) -> None:
+    """A large network takes minutes for a batch, all of which a stop would cost."""
+    log = tmp_path / "log"
+    process = start(log, 0.01, 10_000, 0, 1000, 0.2 if stop == signal.SIGKILL else math.inf)
+    deadline = time.monotonic() + 60
+    while len(logged(log)) < 110 and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.01)
+    process.send_signal(stop)
+    process.communicate()
+    assert process.returncode != 0, "the run ended before it could be stopped"
+    done = logged(log)
+    assert 110 <= len(done) < 1000
+    encoder = CountingEncoder()
+    encoded = embed(encoder, texts(0, 1000), cache=cache)
+    stored = 1000 - len(encoder.embedded)
+    # Within 0.2 seconds some 20 texts are embedded; an interrupt stores all that it has.
+    assert len(done) - (1 if stop == signal.SIGINT else 60) <= stored <= len(done)
+    assert encoder.embedded == texts(stored, 1000)
+    assert same(encoded, CountingEncoder().encode(texts(0, 1000)))
 
 
 @pytest.mark.parametrize("damaged", [False, True])

@@ -158,8 +158,8 @@ def test_the_other_way_round_is_what_the_network_says_of_the_mirror_image(
     picture.save(left)
     ImageOps.mirror(picture).save(right)
     encoder = make(f"{SMALL}@{small}?crop=none")
-    seen, turned = (encoder.features([str(left)], mirrored=m)[0] for m in (False, True))
-    np.testing.assert_allclose(turned, encoder.features([str(right)])[0], atol=1e-4)
+    seen, turned = (encoder.features([str(left)], mirrored=m) for m in (False, True))
+    np.testing.assert_allclose(turned, encoder.features([str(right)]), atol=1e-4)
     assert np.abs(turned - seen).max() > 1e-2
 
 
@@ -172,7 +172,7 @@ def test_what_the_classifier_says_can_be_the_rows(
     usual, last = make(f"{SMALL}@{small}"), make(f"{SMALL}@{small}?rows=classifier")
     paths = [str(path) for path in pictures[:2]]
     tensors = {name: tensor.numpy() for name, tensor in load_file(small).items()}
-    expected = usual.features(paths)[0] @ tensors["fc.weight"].T + tensors["fc.bias"]
+    expected = usual.features(paths) @ tensors["fc.weight"].T + tensors["fc.bias"]
     expected /= np.linalg.norm(expected, axis=1, keepdims=True)
     assert last.dim == 1000
     np.testing.assert_allclose(last.encode(paths).vectors, expected, atol=1e-5)

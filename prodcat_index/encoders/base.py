@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -139,6 +139,25 @@ class Encoder(ABC):
             Text beside the progress bar; no bar is drawn without one.
         """
 
+    def encode_parts(
+        self, values: Sequence[str], *, label: str = ""
+    ) -> Iterator[tuple[Sequence[str], Encoded]]:
+        """Embed values part by part, so that a slow run that is stopped keeps what it had done.
+
+        Parameters
+        ----------
+        values, label
+            As for :meth:`encode`.
+
+        Yields
+        ------
+        tuple
+            Different values that are not missing, in any order, and their embeddings. By default
+            all at once.
+        """
+        texts = distinct(values)
+        yield texts, self.encode(texts, label=label)
+
     def fit(self, values: Sequence[str]) -> None:
         """Fit the encoder to the values of a catalogue; pretrained encoders do nothing."""
 
@@ -175,6 +194,21 @@ def rows_of(values: Sequence[str], embedded: Sequence[str], rows: Float32Array) 
     # The zeros come last, where the index -1 finds them.
     padded = np.concatenate([rows, np.zeros((1, rows.shape[1]), dtype=np.float32)])
     return padded[[position.get(value, MISSING) for value in values]]
+
+
+def join_parts(
+    values: Sequence[str], dim: int, parts: Iterable[tuple[Sequence[str], Encoded]]
+) -> Encoded:
+    """Return the embeddings of all values from those of their parts."""
+    embedded = distinct(values)
+    position = {value: row for row, value in enumerate(embedded)}
+    rows = np.zeros((len(embedded), dim), dtype=np.float32)
+    reasons: dict[str, str] = {}
+    for part, encoded in parts:
+        rows[[position[value] for value in part]] = encoded.vectors
+        for reason, places in encoded.problems.items():
+            reasons.update((part[place], reason) for place in places)
+    return Encoded(rows_of(values, embedded, rows), group_by_reason(map(reasons.get, values)))
 
 
 def group_by_reason(reasons: Iterable[str | None]) -> dict[str, list[int]]:

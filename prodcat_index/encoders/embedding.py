@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import stat
+import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -22,7 +23,8 @@ from prodcat_index.files import sha256_of
 from prodcat_index.progress import progress_bar
 from prodcat_index.types import MISSING
 
-# A killed run loses one batch at most.
+# A killed run loses one batch, or what was embedded within some seconds, whichever is less.
+STORED_EVERY = 2.0
 BATCH: dict[ModalityKind, int] = {"picture": 128, "text": 512}
 # A few queries are embedded in less time than it takes to write them to disk safely.
 FEWEST_STORED = 16
@@ -46,9 +48,13 @@ def embed(
     contents = _contents(encoder.reads, wanted)
     with progress_bar(len(wanted), label, encoder.reads) as bar:
         run = _Run(encoder, cache, len(wanted), bar, stores=len(values) >= FEWEST_STORED)
-        while window := list(islice(contents, BATCH[encoder.reads])):
-            run.add(window)
-        return run.finish(values)
+        try:
+            while window := list(islice(contents, BATCH[encoder.reads])):
+                run.add(window)
+            return run.finish(values)
+        finally:
+            # Also of a run that is interrupted.
+            run.store()
 
 
 def content_digests(reads: ModalityKind, values: Sequence[str]) -> list[str]:
@@ -122,6 +128,8 @@ class _Run:
         self._row_of_value: dict[str, int] = {}
         self._reasons: dict[int, str] = {}
         self._waiting: list[_Content] = []
+        self._unstored: list[_Content] = []
+        self._stored_at = time.monotonic()
 
     def add(self, window: Sequence[_Content]) -> None:
         """Take from the cache what it holds, and embed the rest as soon as it fills a batch."""
@@ -155,19 +163,33 @@ class _Run:
         return Encoded(every if in_order else self._vectors[rows], problems)
 
     def _embed(self, batch: Sequence[_Content]) -> None:
-        encoded = self._encoder.encode([content.value for content in batch])
-        rows = [self._row_of_key[content.key] for content in batch]
-        self._vectors[rows] = encoded.vectors
-        for reason, positions in encoded.problems.items():
-            self._reasons.update({rows[position]: reason for position in positions})
-        self._bar.update(len(batch))
-        if self._stores:
+        contents = {content.value: content for content in batch}
+        for values, encoded in self._encoder.encode_parts(list(contents)):
+            rows = [self._row_of_key[contents[value].key] for value in values]
+            self._vectors[rows] = encoded.vectors
+            for reason, positions in encoded.problems.items():
+                self._reasons.update({rows[position]: reason for position in positions})
+            self._unstored += [contents.pop(value) for value in values]
+            self._bar.update(len(values))
+            if time.monotonic() - self._stored_at > STORED_EVERY:
+                self.store()
+        # What has no row at all, such as a text without a letter.
+        self._unstored += contents.values()
+        self._bar.update(len(contents))
+        self.store()
+
+    def store(self) -> None:
+        """Put the rows into the cache that are not there yet."""
+        if self._stores and self._unstored:
+            rows = [self._row_of_key[content.key] for content in self._unstored]
             vectors = {
                 content.digest: self._vectors[row]
-                for content, row in zip(batch, rows, strict=True)
+                for content, row in zip(self._unstored, rows, strict=True)
                 if content.digest
                 and row not in self._reasons
                 # A file that was changed meanwhile has another content than its digest says.
                 and (content.stamp is None or content.stamp == _stamp(content.value))
             }
             self._cache.put(self._encoder.spec, self._fingerprint, vectors)
+        self._unstored.clear()
+        self._stored_at = time.monotonic()

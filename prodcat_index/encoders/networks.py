@@ -210,8 +210,11 @@ def embed_on_every_core(
     size: int,
     embed: Callable[[Sequence[str]], Float32Array],
     label: str,
-) -> Float32Array:
-    """Embed values in batches of `size`, one thread a core, behind a bar; float32 (n, dim)."""
+) -> Iterator[tuple[Sequence[str], Float32Array]]:
+    """Embed values in batches of `size`, one thread a core, behind a bar.
+
+    Yields each batch with its rows, float32 (n, dim), in order.
+    """
 
     # Checked by the workers: an error of theirs cancels the batches that have not begun.
     def embed_checked(batch: Sequence[str]) -> Float32Array:
@@ -223,14 +226,11 @@ def embed_on_every_core(
             )
         return embedded
 
-    rows = np.zeros((len(values), encoder.dim), dtype=np.float32)
-    starts = range(0, len(values), size)
-    batches = [values[start : start + size] for start in starts]
+    batches = [values[start : start + size] for start in range(0, len(values), size)]
     with progress_bar(len(values), label, encoder.reads) as bar, single_threaded_workers() as pool:
-        for start, embedded in zip(starts, pool.map(embed_checked, batches), strict=True):
-            rows[start : start + size] = embedded
-            bar.update(len(embedded))
-    return rows
+        for batch, embedded in zip(batches, pool.map(embed_checked, batches), strict=True):
+            yield batch, embedded
+            bar.update(len(batch))
 
 
 def infer(

@@ -10,14 +10,13 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from copy import deepcopy
 from functools import lru_cache
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-import numpy as np
 from pydantic import Field
 
 from prodcat_index.encoders import networks
@@ -28,7 +27,7 @@ from prodcat_index.encoders.base import (
     Precision,
     distinct,
     join_options,
-    rows_of,
+    join_parts,
     split_options,
     unit_rows,
 )
@@ -136,6 +135,12 @@ class SbertEncoder(Encoder):
 
     def encode(self, values: Sequence[str], *, label: str = "") -> Encoded:
         """Embed texts; equal texts are embedded once, one that has no known token is absent."""
+        return join_parts(values, self.dim, self.encode_parts(values, label=label))
+
+    def encode_parts(
+        self, values: Sequence[str], *, label: str = ""
+    ) -> Iterator[tuple[Sequence[str], Encoded]]:
+        """Embed texts batch by batch."""
         # Texts of like length need little padding; the longest first, if memory is short.
         texts = sorted(distinct(values), key=len, reverse=True)
 
@@ -143,8 +148,9 @@ class SbertEncoder(Encoder):
             return networks.run_with_oom_backoff(batch, self._forward)
 
         with networks.quiet():
-            rows = networks.embed_on_every_core(self, texts, BATCH[self._device], embed, label)
-        return Encoded(rows_of(values, texts, unit_rows(rows)))
+            size = BATCH[self._device]
+            for batch, rows in networks.embed_on_every_core(self, texts, size, embed, label):
+                yield batch, Encoded(unit_rows(rows))
 
     def _forward(self, texts: Sequence[str]) -> Float32Array:
         from sentence_transformers.util import batch_to_device
@@ -317,14 +323,19 @@ class MultilingualSentenceEncoder(Encoder):
 
     def encode(self, values: Sequence[str], *, label: str = "") -> Encoded:
         """Embed texts; equal ones are embedded once, one without a letter or digit is absent."""
+        return join_parts(values, self.dim, self.encode_parts(values, label=label))
+
+    def encode_parts(
+        self, values: Sequence[str], *, label: str = ""
+    ) -> Iterator[tuple[Sequence[str], Encoded]]:
+        """Embed texts batch by batch."""
         texts = [text for text in distinct(values) if any(map(str.isalnum, text))]
-        rows = np.zeros((len(texts), self.dim), dtype=np.float32)
         with progress_bar(len(texts), label, "text") as bar:
             for start in range(0, len(texts), USE_BATCH):
-                batch = [_without_surrogates(text) for text in texts[start : start + USE_BATCH]]
-                rows[start : start + len(batch)] = self._model.encode(batch)
+                batch = texts[start : start + USE_BATCH]
+                rows = self._model.encode([_without_surrogates(text) for text in batch])
+                yield batch, Encoded(unit_rows(rows))
                 bar.update(len(batch))
-        return Encoded(rows_of(values, texts, unit_rows(rows)))
 
 
 @lru_cache(maxsize=1)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from difflib import get_close_matches
 from pathlib import Path
@@ -28,6 +28,7 @@ from prodcat_index.encoders.base import (
     distinct,
     group_by_reason,
     join_options,
+    join_parts,
     rows_of,
     split_options,
     unit_rows,
@@ -118,15 +119,29 @@ class TimmEncoder(Encoder):
 
     def encode(self, values: Sequence[str], *, label: str = "") -> Encoded:
         """Embed picture files; equal paths are embedded once, unreadable ones are absent."""
-        features, reasons = self.features(values, label)
-        return Encoded(unit_rows(features), group_by_reason(map(reasons.get, values)))
+        return join_parts(values, self.dim, self.encode_parts(values, label=label))
+
+    def encode_parts(
+        self, values: Sequence[str], *, label: str = ""
+    ) -> Iterator[tuple[Sequence[str], Encoded]]:
+        """Embed picture files batch by batch."""
+        reasons: dict[str, str] = {}
+        for batch, rows in self._batches(distinct(values), label, reasons):
+            yield batch, Encoded(unit_rows(rows), group_by_reason(map(reasons.get, batch)))
 
     def features(
         self, values: Sequence[str], label: str = "", *, mirrored: bool = False
-    ) -> tuple[Float32Array, dict[str, str]]:
-        """Return rows of pictures, not of unit length, float32 (n, dim); path -> reason of gaps."""
+    ) -> Float32Array:
+        """Return rows of pictures, not of unit length, float32 (n, dim)."""
         paths = distinct(values)
-        reasons: dict[str, str] = {}
+        batches = self._batches(paths, label, {}, mirrored)
+        rows = np.concatenate([np.zeros((0, self.dim), np.float32), *(rows for _, rows in batches)])
+        return rows_of(values, paths, rows)
+
+    def _batches(
+        self, paths: Sequence[str], label: str, reasons: dict[str, str], mirrored: bool = False
+    ) -> Iterator[tuple[Sequence[str], Float32Array]]:
+        """Yield pictures with their rows; add the reason of each that cannot be read."""
 
         def embed(batch: Sequence[str]) -> Float32Array:
             rows = np.zeros((len(batch), self.dim), dtype=np.float32)
@@ -142,8 +157,7 @@ class TimmEncoder(Encoder):
                 rows[list(decoded)] = networks.run_with_oom_backoff(pixels, self._forward)
             return rows
 
-        rows = networks.embed_on_every_core(self, paths, BATCH[self._device], embed, label)
-        return rows_of(values, paths, rows), reasons
+        return networks.embed_on_every_core(self, paths, BATCH[self._device], embed, label)
 
     def _prepare(self, path: str) -> torch.Tensor:
         """Return the pixels that the network sees of a picture file."""

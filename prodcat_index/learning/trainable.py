@@ -143,7 +143,7 @@ class _PictureNetwork(TrainableEncoder):
 
         values, codes = cards["value"].tolist(), cards["code"].to_numpy()
         # Mirror images too: no category should depend on which way a shoe points.
-        views = [self.encoder.features(values, "embedding", mirrored=m)[0] for m in (False, True)]
+        views = [self.encoder.features(values, "embedding", mirrored=m) for m in (False, True)]
         weights, biases = first_layer(np.concatenate(views), np.tile(codes, len(views)))
         self.network.reset_classifier(len(weights))  # type: ignore[operator]
         layer = self.network.get_classifier()  # type: ignore[operator]
