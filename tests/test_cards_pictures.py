@@ -393,6 +393,17 @@ def test_a_photograph_on_its_side_is_measured_upright(tmp_path: Path) -> None:
     assert read_header(path) == Header(10, 40, "JPEG")
 
 
+@pytest.mark.filterwarnings("error")
+def test_measuring_a_picture_with_broken_exif_warns_of_nothing(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """A line for each of 91,000 photographs would bury what matters."""
+    exif = b"Exif\x00\x00II*\x00\x08\x00\x00\x00\xff\xff"
+    path = saved(Image.new("RGB", (30, 20)), tmp_path / "a.jpg", exif=exif)
+    assert read_header(path) == Header(30, 20, "JPEG")
+    assert capfd.readouterr().err == ""
+
+
 @pytest.mark.parametrize("side", [9_000, 60_000])
 def test_a_header_of_too_many_pixels_is_refused(tmp_path: Path, side: int) -> None:
     """A file of 100 bytes could take all memory."""

@@ -97,7 +97,8 @@ def read_header(path: str | Path) -> Header:
 
     # Any damaged file may raise any error, which load_picture puts in words. It also loads what
     # is no regular file, or too large, in order to raise the right error.
-    with suppress(Exception):
+    with suppress(Exception), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module="PIL")
         if Path(path).is_file():
             with Image.open(path, formats=FORMATS) as picture:
                 (width, height), form = picture.size, str(picture.format)
