@@ -1,5 +1,16 @@
 """Errors that a user reads: one sentence with the thing, the cause and the way out."""
 
+from collections.abc import Iterable
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Return the question for the nearest name that is known, or nothing where none is near."""
+    from difflib import get_close_matches
+
+    folded = {other.casefold(): other for other in known}
+    near = get_close_matches(name.casefold(), folded, n=1)
+    return "".join(f" Did you mean {folded[each]!r}?" for each in near)
+
 
 class ProdcatError(Exception):
     """Base of every error that this package raises on purpose."""

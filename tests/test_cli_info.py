@@ -104,8 +104,8 @@ def test_a_preset_that_cannot_be_fetched_ends_in_a_sentence(
 
 def test_an_unknown_preset_is_refused_with_those_there_are(catalogue: Path) -> None:
     done = prodcat("build-index", catalogue, "--preset", "orignal")
-    assert done.code == 1
-    assert "There is no preset 'orignal'; the presets are embedded, original, multi" in done.err
+    assert done.code == 2
+    assert "'orignal' is not one of 'embedded', 'original', 'multilingual'" in done.err
 
 
 def test_an_unknown_device_is_a_wrong_call(catalogue: Path) -> None:

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from prodcat_index import ProductIndex
 from prodcat_index.cards.catalogue import read_catalogue
 from prodcat_index.cards.split import PARTS
-from prodcat_index.cli import options
+from prodcat_index.cli import options, values
 from prodcat_index.cli.app import app
 from prodcat_index.encoders.networks import DEVICES
 from prodcat_index.errors import IndexFolderError
@@ -95,7 +95,7 @@ def test_an_index_that_is_named_twice_is_a_usage_error(command: str, saved: Path
     """The command would take one of two folders, and say nothing of the other."""
     twice = run(command, saved, "--index", saved)
     assert twice.exit_code == 2
-    assert "name the index once" in twice.output
+    assert "Name the index once" in twice.output
 
 
 def test_the_default_index_is_that_of_the_environment_or_the_only_one(
@@ -120,24 +120,24 @@ def test_the_default_index_is_that_of_the_environment_or_the_only_one(
 def test_weights_that_cannot_be_read_are_a_usage_error(text: str) -> None:
     """A misspelt weight would silently count for nothing."""
     with pytest.raises(typer.BadParameter, match="NAME=NUMBER"):
-        options.parse_weights(text)
+        values.parse_weights(text)
 
 
 def test_weights_and_encoders_are_read_by_name() -> None:
-    assert options.parse_weights("title=0.6, image=.4") == {"title": 0.6, "image": 0.4}
-    assert options.parse_weights(None) is None
+    assert values.parse_weights("title=0.6, image=.4") == {"title": 0.6, "image": 0.4}
+    assert values.parse_weights(None) is None
     pairs = ["title=lexical:8", "image=timm:x?a=b", "title=use-multilingual"]
-    assert options.parse_encoders(pairs) == {
+    assert values.parse_encoders(pairs) == {
         "title": ["lexical:8", "use-multilingual"],
         "image": ["timm:x?a=b"],
     }
-    assert options.parse_encoders(None) == {}
+    assert values.parse_encoders(None) == {}
 
 
 @pytest.mark.parametrize("pair", ["title", "=lexical", "title="])
 def test_an_encoder_without_a_modality_or_a_spec_is_a_usage_error(pair: str) -> None:
     with pytest.raises(typer.BadParameter, match="MODALITY=SPEC"):
-        options.parse_encoders([pair])
+        values.parse_encoders([pair])
 
 
 @pytest.mark.parametrize("command", ["tune", "report", "info"])

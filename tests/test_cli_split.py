@@ -87,7 +87,7 @@ def test_build_takes_train_and_predict_takes_test_by_default(shop: Path) -> None
         (("predict", "--title", "x", "--split", "split.csv"), 2, "needs the file of listings"),
         (("build-index", "cards.csv", "--split", "cards.csv"), 1, "has no column 'part'"),
         (("build-index", "few.csv", "--split", "split.csv"), 1, "are not in it"),
-        (("split", "cards.csv", "-o", "x.csv", "--test", "1"), 1, "below 1"),
+        (("split", "cards.csv", "-o", "x.csv", "--test", "1"), 2, "below 1"),
     ],
 )
 def test_what_does_not_fit_is_refused(

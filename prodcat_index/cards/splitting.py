@@ -13,7 +13,7 @@ from prodcat_index.cards.codes import category_counts, encode, join_codes, order
 from prodcat_index.cards.duplicates import Groups, find_groups
 from prodcat_index.cards.roles import list_columns
 from prodcat_index.cards.split import PARTS, Split
-from prodcat_index.errors import CatalogueError
+from prodcat_index.errors import CatalogueError, did_you_mean
 from prodcat_index.findings import list_findings
 from prodcat_index.types import BoolArray, Float64Array, Int64Array
 
@@ -147,7 +147,7 @@ def _plan(catalogue: Catalogue, by: str, groups: Groups | None) -> Plan:
     if by != GROUP and by not in columns:
         raise CatalogueError(
             f"There is no column {by!r} to split by; give one, {GROUP} or {RANDOM}. "
-            f"{list_columns(columns)}"
+            f"{list_columns(columns)}{did_you_mean(by, [*columns, GROUP, RANDOM])}"
         )
     codes = (groups or find_groups(catalogue)).codes
     if by == GROUP:

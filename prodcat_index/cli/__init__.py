@@ -15,6 +15,7 @@ def main() -> None:
     import typer
 
     from prodcat_index.cli.app import app
+    from prodcat_index.cli.calls import explain_wrong_call
     from prodcat_index.cli.output import REPLACE
     from prodcat_index.errors import ProdcatError
     from prodcat_index.progress import write_line
@@ -26,7 +27,7 @@ def main() -> None:
         status = app(prog_name="prodcat", standalone_mode=False)
     except typer.TyperException as error:
         wrong: Any = error
-        wrong.message = error.message.removeprefix("Value error, ")
+        wrong.message = explain_wrong_call(error.message)
         wrong.show()
         status = wrong.exit_code
     except (ProdcatError, OSError) as error:

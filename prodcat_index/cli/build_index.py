@@ -9,13 +9,21 @@ import typer
 
 from prodcat_index.cli import options
 from prodcat_index.cli.output import note, say
+from prodcat_index.cli.values import output_folder, parse_encoders, parse_weights
 
 
 @options.with_columns
 def build_index(
     catalogue: options.CatalogueArgument,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Index folder; by default indexes/NAME.")
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FOLDER",
+            callback=output_folder,
+            help="Index folder; by default indexes/NAME.",
+        ),
     ] = None,
     encoder: options.EncoderOption = None,
     preset: options.PresetOption = "embedded",
@@ -39,9 +47,9 @@ def build_index(
     check_index_folder(folder)
     index = ProductIndex.build(
         options.select_part(options.read_cards(catalogue, columns), split, "train"),
-        encoders=options.parse_encoders(encoder),
+        encoders=parse_encoders(encoder),
         preset=preset,
-        weights=options.parse_weights(weights),
+        weights=parse_weights(weights),
         projection=projection,
     )
     note(index.findings)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import re
 import traceback
 from collections.abc import Callable, Iterable, Mapping
 from functools import wraps
@@ -12,6 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
+from prodcat_index.errors import did_you_mean
 from prodcat_index.progress import speech
 
 # Seconds after which a phase of the work is named, where no bar can be drawn.
@@ -38,10 +39,18 @@ class WrongCallError(typer.BadParameter):
         return self.message
 
 
-def refuse(given: Given, names: Iterable[str], why: str) -> None:
-    """Refuse options that would be ignored."""
-    if named := [given[name] for name in names if name in given]:
-        raise WrongCallError(f"{', '.join(named)}: {why}")
+def explain_wrong_call(message: str) -> str:
+    """Return the message of Typer as a sentence, with the nearest of some choices."""
+    message = message.removeprefix("Value error, ")
+    if choice := re.fullmatch(r"'(.+)' is not one of (.+)\.", message):
+        message += did_you_mean(choice[1], re.findall("'(.+?)'", choice[2]))
+    return message
+
+
+def refuse(given: Given, names: Iterable[str], sentence: str) -> None:
+    """Refuse options that would be ignored or contradict another."""
+    if named := ", ".join(given[name] for name in names if name in given):
+        raise WrongCallError(sentence.format(named))
 
 
 def declare(
@@ -71,7 +80,7 @@ def as_command(command: Callable[..., None]) -> Callable[..., None]:
         before = context.find_root().params
         quiet, verbose, debug = (values.pop(o) or before.get(o) for o in COMMON_OPTIONS)
         if quiet and verbose:
-            raise WrongCallError("--quiet and --verbose: choose one of them")
+            raise WrongCallError("Choose one of --quiet and --verbose.")
         speech.quiet, speech.verbose = bool(quiet), bool(verbose)
         speech.lines_after = 0.0 if verbose else SILENCE
         _check_outputs(values)
@@ -97,37 +106,6 @@ def _given(context: typer.Context) -> Given:
     }
 
 
-def output_file(*endings: str) -> Callable[[Path | None], Path | None]:
-    """Return the check of a file to write: that it can be, and has one of the endings or none."""
-
-    def check(path: Path | None) -> Path | None:
-        if path is None:
-            return None
-        if path.is_dir():
-            raise typer.BadParameter(f"{path} is a folder; name a file")
-        if path.suffix and path.suffix.lower() not in endings:
-            raise typer.BadParameter(f"{path} must end in {' or '.join(endings)}")
-        return _writable(path)
-
-    return check
-
-
-def output_folder(path: Path | None) -> Path | None:
-    """Check a folder to write: that it is none yet, or a folder that can be written to."""
-    if path is not None and path.exists() and not path.is_dir():
-        raise typer.BadParameter(f"{path} is a file; name a folder")
-    return path and _writable(path)
-
-
-def _writable(path: Path) -> Path:
-    there = next(place for place in (path, *path.absolute().parents) if place.exists())
-    if there != path and not there.is_dir():
-        raise typer.BadParameter(f"{path} cannot be written: {there} is a file")
-    if not os.access(there, os.W_OK):
-        raise typer.BadParameter(f"{path} cannot be written: {there} is read-only")
-    return path
-
-
 def _check_outputs(values: Mapping[str, Any]) -> None:
     """Refuse to write a file twice, or over one that is read."""
     taken: dict[Path, str] = {}
@@ -136,6 +114,6 @@ def _check_outputs(values: Mapping[str, Any]) -> None:
         place = paths[name].resolve()
         if name in OUTPUTS and place in taken:
             raise WrongCallError(
-                f"{paths[name]} is named twice, and would be overwritten; name another file"
+                f"{paths[name]} is named twice and would be overwritten; name another file."
             )
         taken[place] = name

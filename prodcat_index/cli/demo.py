@@ -10,11 +10,17 @@ import typer
 
 from prodcat_index.cli import options
 from prodcat_index.cli.output import emit, note, say, tell
+from prodcat_index.cli.values import output_file, output_folder
 
 
 def demo(
-    folder: Annotated[Path, typer.Argument(help="Folder of the catalogue.")] = Path("demo"),
-    cards: Annotated[int, typer.Option(min=100, help="Number of labelled cards.")] = 1500,
+    folder: Annotated[
+        Path,
+        typer.Argument(metavar="FOLDER", callback=output_folder, help="Folder of the catalogue."),
+    ] = Path("demo"),
+    cards: Annotated[
+        int, typer.Option(metavar="NUMBER", min=100, help="Number of labelled cards.")
+    ] = 1500,
     seed: options.SeedOption = 0,
 ) -> None:
     """Make a demo catalogue of generated products."""
@@ -26,9 +32,21 @@ def demo(
 @options.with_columns
 def split(
     catalogue: options.CatalogueArgument,
-    output: Annotated[Path, typer.Option("--output", "-o", help="CSV file of ids and parts.")],
+    output: Annotated[
+        Path,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FILE",
+            callback=output_file(".csv"),
+            help="CSV file of ids and parts.",
+        ),
+    ],
     valid: Annotated[
-        float, typer.Option(help="Share of labelled cards in the valid part, to tune on.")
+        float,
+        typer.Option(
+            metavar="SHARE", min=0, help="Share of labelled cards in the valid part, to tune on."
+        ),
     ] = 0.0,
     test: options.TestOption = 0.25,
     by: options.ByOption = "group",
@@ -44,6 +62,7 @@ def split(
     from prodcat_index.cards.duplicates import find_groups
     from prodcat_index.cards.splitting import split_catalogue
 
+    options.check_parts(valid, test)
     cards = options.read_cards(catalogue, columns)
     groups = None if by == "random" else find_groups(cards)
     made = split_catalogue(cards, valid=valid, test=test, by=by, seed=seed, groups=groups)

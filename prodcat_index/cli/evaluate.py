@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from prodcat_index.cli import options
+from prodcat_index.cli.calls import Given, refuse
 from prodcat_index.cli.output import emit, note, print_table, say, tell
+from prodcat_index.cli.values import output_file, parse_encoders
 
 if TYPE_CHECKING:
     from prodcat_index.evaluation.result import Evaluation
@@ -44,24 +46,39 @@ def evaluate(
     objective: options.ObjectiveOption = "weighted-f1",
     allow_trained_on: options.AllowTrainedOnOption = False,
     save_split: Annotated[
-        Path | None, typer.Option(help="Write the split to this file, for --split.")
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            callback=output_file(".csv"),
+            help="Write the split to this CSV file, for --split.",
+        ),
     ] = None,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Write everything to this JSON file.")
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FILE",
+            callback=output_file(".json"),
+            help="Write everything to this JSON file.",
+        ),
     ] = None,
     form: options.FormatOption = "table",
     *,
     columns: options.Columns,
+    given: Given,
 ) -> None:
     """Compare methods on held-out cards.
 
     They are each modality alone, the index as built, the tuned index, classifiers on the same
     embeddings, and TF-IDF with a linear classifier on the texts alone.
     """
-    if repeat > 1 and (split or save_split):
-        raise typer.BadParameter("--split and --save-split are about one split; leave out --repeat")
+    options.check_split(given, "by", "test", "repeat", "save_split")
+    if repeat > 1:
+        refuse(given, ["save_split"], "{} is about one split; leave out --repeat.")
     from prodcat_index.cards.split import read_split
     from prodcat_index.evaluation.evaluate import evaluate as evaluate_catalogue
+    from prodcat_index.reports.page import write_file
 
     options.choose_device(device)
     evaluation = evaluate_catalogue(
@@ -71,7 +88,7 @@ def evaluate(
         test=test,
         repeat=repeat,
         seed=seed,
-        encoders=options.parse_encoders(encoder),
+        encoders=parse_encoders(encoder),
         preset=preset,
         baselines=baselines,
         objective=objective,
@@ -84,7 +101,7 @@ def evaluate(
         tell(f"Wrote {save_split}")
     if output:
         everything = json.dumps(evaluation.as_dict(), ensure_ascii=False, indent=2)
-        output.write_text(everything, encoding="utf-8")
+        write_file(output, everything)
         tell(f"Wrote {output}")
     if form == "table":
         print_evaluation(evaluation)

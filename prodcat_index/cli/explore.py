@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from prodcat_index.cli import options
+from prodcat_index.cli.calls import Given
 from prodcat_index.cli.output import command_line, emit, note, say, tell
+from prodcat_index.cli.values import between, output_file, output_folder
 
 if TYPE_CHECKING:
     from prodcat_index.reports.explore import Exploration
@@ -24,7 +26,13 @@ def explore(
     catalogue: options.CatalogueArgument,
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", help="Folder of the page; by default explore-NAME."),
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FOLDER",
+            callback=output_folder,
+            help="Folder of the page; by default explore-NAME.",
+        ),
     ] = None,
     form: options.FormatOption = "table",
     *,
@@ -75,7 +83,13 @@ def report(
     index_option: options.IndexOption = None,
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", help="HTML file to write; by default report-NAME.html."),
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FILE",
+            callback=output_file(".html", ".htm"),
+            help="HTML file to write; by default report-NAME.html.",
+        ),
     ] = None,
     split: options.SplitOption = None,
     by: options.ByOption = "group",
@@ -84,26 +98,30 @@ def report(
     seed: options.SeedOption = 0,
     baselines: options.BaselinesOption = True,
     precision: Annotated[
-        float, typer.Option(help="Target precision of the answers that are accepted.")
+        float,
+        typer.Option(
+            metavar="SHARE",
+            callback=between(0, 1),
+            help="Target precision of the answers that are accepted.",
+        ),
     ] = 0.95,
     allow_trained_on: options.AllowTrainedOnOption = False,
     image_root: options.ImageRootOption = None,
     device: options.DeviceOption = None,
+    *,
+    given: Given,
 ) -> None:
     """Write a page about the quality of an index.
 
     The cards of the index are split, and the index is built again from the training part.
     """
-    if repeat > 1 and split:
-        raise typer.BadParameter("--split is one split; leave out --repeat")
+    options.check_split(given, "by", "test", "repeat")
     from prodcat_index.cards.split import read_split
     from prodcat_index.reports.report import report as make_report
     from prodcat_index.reports.report import write_report
 
     folder = options.choose_index(index, index_option)
     page = output or Path(f"report-{folder.resolve().name}.html")
-    if page.is_dir():
-        raise typer.BadParameter(f"{page} is a folder; name a file")
     options.choose_device(device)
     found = make_report(
         options.open_index(folder, image_root),

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from math import inf
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from prodcat_index.cli import options
+from prodcat_index.cli.calls import Given
 from prodcat_index.cli.output import emit, note, tell
+from prodcat_index.cli.values import between, check_encoder, output_folder, parse_encoders
 
 CURVES = "learning_curves.png"
 
@@ -19,30 +22,52 @@ def finetune(
     catalogue: options.CatalogueArgument,
     encoder: Annotated[
         str,
-        typer.Option(help="Encoder to train as MODALITY=SPEC: a picture network or sbert: model."),
+        typer.Option(
+            metavar="MODALITY=SPEC",
+            callback=check_encoder,
+            help="Encoder to train: a picture network or sbert: model.",
+        ),
     ],
     output: Annotated[
         Path,
-        typer.Option("--output", "-o", help="Encoder folder; a stopped run in it is continued."),
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FOLDER",
+            callback=output_folder,
+            help="Encoder folder; a stopped run in it is continued.",
+        ),
     ],
     split: options.SplitOption = None,
     valid: Annotated[
-        float, typer.Option(help="Share of cards that training is stopped by, without --split.")
+        float,
+        typer.Option(
+            metavar="SHARE",
+            callback=between(0, 1),
+            help="Share of labelled cards in the valid part, which training is stopped by.",
+        ),
     ] = 0.15,
-    test: Annotated[
-        float, typer.Option(help="Share of cards that are only scored, without --split.")
-    ] = 0.25,
-    epochs: Annotated[int, typer.Option(min=1, help="Passes over the cards, at most.")] = 4,
+    test: options.TestOption = 0.25,
+    epochs: Annotated[
+        int, typer.Option(metavar="NUMBER", min=1, help="Passes over the cards, at most.")
+    ] = 4,
     patience: Annotated[
-        int, typer.Option(min=1, help="Epochs without a better score before training stops.")
+        int,
+        typer.Option(
+            metavar="NUMBER", min=1, help="Epochs without a better score before training stops."
+        ),
     ] = 3,
-    batch: Annotated[int, typer.Option(min=1, help="Cards in a batch.")] = 32,
+    batch: Annotated[int, typer.Option(metavar="NUMBER", min=1, help="Cards in a batch.")] = 32,
     accumulate: Annotated[
-        int, typer.Option(min=1, help="Batches whose gradients make one step.")
+        int, typer.Option(metavar="NUMBER", min=1, help="Batches whose gradients make one step.")
     ] = 1,
     learning_rate: Annotated[
         float | None,
-        typer.Option(help="Learning rate; by default 0.0002 for pictures, 0.0001 for texts."),
+        typer.Option(
+            metavar="NUMBER",
+            callback=between(0, inf),
+            help="Learning rate; by default 0.0002 for pictures, 0.0001 for texts.",
+        ),
     ] = None,
     balance: Annotated[
         bool, typer.Option("--balance", help="Draw categories of unequal size equally often.")
@@ -50,18 +75,25 @@ def finetune(
     freeze: Annotated[
         float | None,
         typer.Option(
+            metavar="SHARE",
+            min=0,
+            max=1,
             help="Share of the network, from its input, that is not trained; by default 0.9 for "
-            "pictures, 0 for texts."
+            "pictures, 0 for texts.",
         ),
     ] = None,
     input_size: Annotated[
-        int | None, typer.Option(help="Side of the pictures in pixels; a smaller one is faster.")
+        int | None,
+        typer.Option(
+            metavar="NUMBER", min=1, help="Side of the pictures in pixels; a smaller one is faster."
+        ),
     ] = None,
     precision: Annotated[
         options.TrainingPrecision | None,
         typer.Option(
-            help="Precision of the numbers in training; by default half precision on CUDA, "
-            "float32 elsewhere."
+            "--dtype",
+            help="Type of the numbers in training; by default half precision on CUDA, float32 "
+            "elsewhere.",
         ),
     ] = None,
     seed: options.SeedOption = 0,
@@ -69,6 +101,7 @@ def finetune(
     form: options.FormatOption = "table",
     *,
     columns: options.Columns,
+    given: Given,
 ) -> None:
     """Fine-tune an encoder to be used by itself.
 
@@ -81,8 +114,10 @@ def finetune(
     from prodcat_index.learning.finetune import finetune as finetune_encoder
     from prodcat_index.reports.tuning_figures import draw_learning_curves
 
+    options.check_split(given, "valid", "test")
+    options.check_parts(valid, test)
     options.choose_device(device)
-    [(modality, [spec])] = options.parse_encoders([encoder]).items()
+    [(modality, [spec])] = parse_encoders([encoder]).items()
     result = finetune_encoder(
         options.read_cards(catalogue, columns),
         modality,

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from prodcat_index.cli import options
-from prodcat_index.cli.calls import as_command
+from prodcat_index.cli.calls import Given, as_command, refuse
 from prodcat_index.cli.output import emit, note, print_markdown, say
+from prodcat_index.cli.values import check_specs
 from prodcat_index.errors import EncoderError
 
 if TYPE_CHECKING:
@@ -29,7 +30,10 @@ def info(
         bool, typer.Option(help="Compare every file with its sha256 in the manifest.")
     ] = True,
     image_root: Annotated[
-        Path | None, typer.Option(help="Store that the pictures of the index are in this folder.")
+        Path | None,
+        typer.Option(
+            metavar="FOLDER", help="Store that the pictures of the index are in this folder."
+        ),
     ] = None,
 ) -> None:
     """Describe an index and check its files.
@@ -55,13 +59,17 @@ def info(
 def encoders(
     specs: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[SPEC]...", help="Encoders to time and to show alone."),
+        typer.Argument(
+            metavar="SPEC", callback=check_specs, help="Encoders to time and to show alone."
+        ),
     ] = None,
     measure: Annotated[
         bool, typer.Option("--measure", help="Time the installed encoders on made-up cards.")
     ] = False,
     device: options.DeviceOption = None,
     form: options.FormatOption = "table",
+    *,
+    given: Given,
 ) -> None:
     """List the encoders and presets.
 
@@ -69,6 +77,10 @@ def encoders(
     """
     from prodcat_index.encoders.registry import list_encoders
 
+    if not (specs or measure):
+        refuse(
+            given, ["device"], "{} is where encoders are timed; give --measure, or name encoders."
+        )
     options.choose_device(device)
     if specs:
         emit([_measured(spec) for spec in specs], form)

@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Container, Iterable, Mapping
+from collections.abc import Callable, Container, Mapping
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from prodcat_index.cli.calls import declare
+from prodcat_index.cli.calls import Given, WrongCallError, declare, refuse
 from prodcat_index.cli.output import Format, note, tell
+from prodcat_index.cli.values import (
+    between,
+    check_encoders,
+    check_encoding,
+    check_picture,
+    check_weights,
+    output_file,
+)
 from prodcat_index.errors import IndexFolderError
 
 if TYPE_CHECKING:
@@ -29,10 +37,14 @@ TrainingPrecision = Literal["float32", "bfloat16", "float16"]
 Device = Literal["auto", "cpu", "cuda", "mps"]
 Part = Literal["train", "valid", "test"]
 Per = Literal["all", "category"]
+Preset = Literal["embedded", "original", "multilingual"]
 
 CatalogueArgument = Annotated[
     Path,
-    typer.Argument(help="File of cards: CSV, Excel, JSON, Parquet, or a feed or export of a shop."),
+    typer.Argument(
+        metavar="CATALOGUE",
+        help="File of cards: CSV, Excel, JSON, Parquet, or a feed or export of a shop.",
+    ),
 ]
 IndexArgument = Annotated[
     Path | None, typer.Argument(metavar="INDEX", help="Index folder, as with --index.")
@@ -42,24 +54,33 @@ IndexOption = Annotated[
     typer.Option(
         "--index",
         "-i",
+        metavar="FOLDER",
         help=f"Index folder; by default ${INDEX_VARIABLE}, or the only index in {DEFAULT_ROOT}/.",
     ),
 ]
 FormatOption = Annotated[Format, typer.Option("--format", "-f", help="Format of the results.")]
-NeighboursOption = Annotated[int, typer.Option("--k", "-k", min=1, help="Number of neighbours.")]
+NeighboursOption = Annotated[
+    int, typer.Option("--k", "-k", metavar="NUMBER", min=1, help="Number of neighbours.")
+]
 WeightsOption = Annotated[
     str | None,
-    typer.Option(help="Weights such as title=0.6,image=0.4; modalities left out weigh nothing."),
+    typer.Option(
+        metavar="NAME=NUMBER,...",
+        callback=check_weights,
+        help="Weights such as title=0.6,image=0.4; modalities left out weigh nothing.",
+    ),
 ]
 EncoderOption = Annotated[
     list[str] | None,
     typer.Option(
-        help="Encoder of a modality as MODALITY=SPEC, such as title=lexical:128. Repeat it for "
-        "further encoders, also of one modality."
+        metavar="MODALITY=SPEC",
+        callback=check_encoders,
+        help="Encoder of a modality, such as title=lexical:128. Repeat it for "
+        "further encoders, also of one modality.",
     ),
 ]
 PresetOption = Annotated[
-    str, typer.Option(help="Encoders of the other modalities; see prodcat encoders.")
+    Preset, typer.Option(help="Encoders of the other modalities; see prodcat encoders.")
 ]
 ProjectionOption = Annotated[
     ProjectionKind,
@@ -73,57 +94,54 @@ DeviceOption = Annotated[
     typer.Option(help=f"Device of the networks; by default ${DEVICE_VARIABLE}, or the fastest."),
 ]
 ImageRootOption = Annotated[
-    Path | None, typer.Option(help="Folder that relative picture paths start from.")
+    Path | None,
+    typer.Option(metavar="FOLDER", help="Folder that relative picture paths start from."),
 ]
-DescriptionOption = Annotated[str, typer.Option(help="Description of a listing.")]
-
-
-def _check_picture(image: Path | None) -> Path | None:
-    """Return a picture file that can be used; whoever names one by itself wants it compared."""
-    if image is not None:
-        from prodcat_index.cards.pictures import load_picture
-        from prodcat_index.errors import PictureError
-
-        try:
-            load_picture(image)
-        except PictureError as error:
-            raise PictureError(f"The picture {image} cannot be used: {error}.") from None
-    return image
-
-
+DescriptionOption = Annotated[str, typer.Option(metavar="TEXT", help="Description of a listing.")]
 ImageOption = Annotated[
-    Path | None, typer.Option(help="Picture file of a listing.", callback=_check_picture)
+    Path | None,
+    typer.Option(metavar="FILE", callback=check_picture, help="Picture file of a listing."),
 ]
 ExplainOption = Annotated[
     bool,
     typer.Option(
         "--explain",
-        help="Show the neighbours with their similarity per modality and share of the vote, and "
-        "the modality that decided.",
+        help="Show the neighbours with their similarity per modality and, where they vote, their "
+        "share and the modality that decided.",
     ),
 ]
 SheetOption = Annotated[
     Path | None,
     typer.Option(
-        "--sheet",
+        metavar="FILE",
+        callback=output_file(".png"),
         help="Draw the queries and their neighbours into this PNG file; more than 6 queries, 24 at "
         "most, into NAME-1.png, NAME-2.png and so on.",
     ),
 ]
 SplitOption = Annotated[
-    Path | None, typer.Option(help="File of ids and parts, as written by prodcat split.")
+    Path | None,
+    typer.Option(metavar="FILE", help="File of ids and parts, as written by prodcat split."),
 ]
 ByOption = Annotated[
     str,
     typer.Option(
+        metavar="RULE",
         help="group keeps variants and near-duplicates together; random splits them, a leak. A "
         "column of times holds out the newest cards; any other column, such as the shop, keeps "
-        "cards of equal value together."
+        "cards of equal value together.",
     ),
 ]
-TestOption = Annotated[float, typer.Option(help="Share of labelled cards in the test part.")]
-RepeatOption = Annotated[int, typer.Option(min=1, help="Number of splits to draw.")]
-SeedOption = Annotated[int, typer.Option(min=0, help="Random seed.")]
+TestOption = Annotated[
+    float,
+    typer.Option(
+        metavar="SHARE", callback=between(0, 1), help="Share of labelled cards in the test part."
+    ),
+]
+RepeatOption = Annotated[
+    int, typer.Option(metavar="NUMBER", min=1, help="Number of splits to draw.")
+]
+SeedOption = Annotated[int, typer.Option(metavar="NUMBER", min=0, help="Random seed.")]
 BaselinesOption = Annotated[
     bool, typer.Option(help="Compare with classifiers, on the same embeddings and on the texts.")
 ]
@@ -138,26 +156,38 @@ AllowTrainedOnOption = Annotated[
 
 Columns = Mapping[str, Any]
 COLUMN_OPTIONS: dict[str, Any] = {
-    "id_column": Annotated[str | None, typer.Option(help="Column of ids.")],
-    "title_column": Annotated[str | None, typer.Option(help="Column of titles.")],
-    "description_column": Annotated[str | None, typer.Option(help="Column of descriptions.")],
-    "category_column": Annotated[str | None, typer.Option(help="Column of categories.")],
-    "group_column": Annotated[
-        str | None, typer.Option(help="Column that is equal for variants of one product.")
+    "id_column": Annotated[str | None, typer.Option(metavar="COLUMN", help="Column of ids.")],
+    "title_column": Annotated[str | None, typer.Option(metavar="COLUMN", help="Column of titles.")],
+    "description_column": Annotated[
+        str | None, typer.Option(metavar="COLUMN", help="Column of descriptions.")
     ],
-    "image_column": Annotated[str | None, typer.Option(help="Column of picture paths.")],
+    "category_column": Annotated[
+        str | None, typer.Option(metavar="COLUMN", help="Column of categories.")
+    ],
+    "group_column": Annotated[
+        str | None,
+        typer.Option(metavar="COLUMN", help="Column that is equal for variants of one product."),
+    ],
+    "image_column": Annotated[
+        str | None, typer.Option(metavar="COLUMN", help="Column of picture paths.")
+    ],
     "text_column": Annotated[
-        list[str] | None, typer.Option(help="Further column of text to embed; repeat it for more.")
+        list[str] | None,
+        typer.Option(metavar="COLUMN", help="Further column of text to embed; repeat it for more."),
     ],
     "image_root": ImageRootOption,
     "encoding": Annotated[
-        str | None, typer.Option(help="Encoding of a text file, such as cp1251.")
+        str | None,
+        typer.Option(
+            metavar="NAME", callback=check_encoding, help="Encoding of a text file, such as cp1251."
+        ),
     ],
     "category_separator": Annotated[
         str | None,
         typer.Option(
+            metavar="TEXT",
             help="What separates the levels of a category, such as /; by default a mark that "
-            "holds for the column."
+            "holds for the column.",
         ),
     ],
     "skip_bad_rows": Annotated[
@@ -213,10 +243,22 @@ def select_part(catalogue: Catalogue, split: Path | None, part: Part) -> Catalog
     return chosen.select(catalogue, part)
 
 
+def check_split(given: Given, *ignored: str) -> None:
+    """Refuse options that draw or write another split than the one that is given."""
+    if "split" in given:
+        refuse(given, ignored, "Leave out {}: --split says what is trained and tested.")
+
+
+def check_parts(valid: float, test: float) -> None:
+    """Refuse shares of parts that leave nothing to train on."""
+    if valid + test >= 1:
+        raise WrongCallError(f"--valid {valid:g} and --test {test:g} leave nothing to train on.")
+
+
 def choose_index(argument: Path | None, option: Path | None = None) -> Path:
     """Return the index folder that is named, once, or the default one."""
     if argument and option:
-        raise typer.BadParameter("name the index once: as INDEX or with --index")
+        raise WrongCallError("Name the index once: as INDEX or with --index.")
     if named := argument or option or os.environ.get(INDEX_VARIABLE):
         return Path(named)
     found = sorted(manifest.parent for manifest in DEFAULT_ROOT.glob("*/manifest.json"))
@@ -244,32 +286,3 @@ def choose_device(device: Device | None) -> None:
     """Let the networks of this process run on a device."""
     if device is not None:
         os.environ[DEVICE_VARIABLE] = device
-
-
-def parse_weights(text: str | None) -> dict[str, float] | None:
-    """Read ``title=0.6,image=0.4``."""
-    if text is None:
-        return None
-    weights = {}
-    for part in text.split(","):
-        name, _, number = part.rpartition("=")
-        try:
-            weights[name.strip()] = float(number if name else "")
-        except ValueError:
-            raise typer.BadParameter(
-                f"{part!r} is not NAME=NUMBER; write for example --weights title=0.6,image=0.4"
-            ) from None
-    return weights
-
-
-def parse_encoders(pairs: Iterable[str] | None) -> dict[str, list[str]]:
-    """Read ``title=lexical:128``, once or several times for a modality."""
-    chosen: dict[str, list[str]] = {}
-    for pair in pairs or ():
-        modality, _, spec = pair.partition("=")
-        if not modality or not spec:
-            raise typer.BadParameter(
-                f"{pair!r} is not MODALITY=SPEC; write for example --encoder title=lexical:128"
-            )
-        chosen.setdefault(modality, []).append(spec)
-    return chosen

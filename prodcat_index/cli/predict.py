@@ -4,61 +4,107 @@ from __future__ import annotations
 
 import json
 import sys
+from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from prodcat_index.cli import options
-from prodcat_index.cli.output import SHEET_ROWS, draw_answers, emit_predictions, note
+from prodcat_index.cli.calls import Given, WrongCallError, refuse
+from prodcat_index.cli.output import (
+    SHEET_ROWS,
+    Format,
+    draw_answers,
+    emit_predictions,
+    note,
+    predictions_as_records,
+    tell,
+    write_records,
+)
+from prodcat_index.cli.values import between, output_file, parse_weights
 from prodcat_index.errors import CatalogueError
+from prodcat_index.progress import write_line
 
 if TYPE_CHECKING:
     from prodcat_index.cards.card import Card, Catalogue
     from prodcat_index.index.product_index import ProductIndex
 
 STDIN = Path("-")
+FORMATS: dict[str, Format] = {".csv": "csv", ".json": "json", ".jsonl": "jsonl"}
+# Parameters that make up a listing.
+LISTING = ("title", "description", "image")
 
 
 @options.with_columns
 def predict(
     new_catalogue: Annotated[
         Path | None,
-        typer.Argument(help="File of new listings; - reads one as a JSON object from stdin."),
+        typer.Argument(
+            metavar="LISTINGS",
+            help="File of new listings; - reads one as a JSON object from stdin.",
+        ),
     ] = None,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Write the predictions to this CSV file.")
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FILE",
+            callback=output_file(*FORMATS),
+            help="Write the predictions to this file, in the format of its ending or --format.",
+        ),
     ] = None,
     labels: Annotated[
-        Path | None, typer.Option(help="File of ids and true categories, to print the score.")
+        Path | None,
+        typer.Option(metavar="FILE", help="File of ids and true categories, to print the score."),
     ] = None,
     split: options.SplitOption = None,
     part: Annotated[
         options.Part | None, typer.Option(help="Part of the split to predict; by default test.")
     ] = None,
-    title: Annotated[str, typer.Option(help="Title of a listing.")] = "",
+    title: Annotated[str, typer.Option(metavar="TEXT", help="Title of a listing.")] = "",
     description: options.DescriptionOption = "",
     image: options.ImageOption = None,
     k: Annotated[
-        int | None, typer.Option("--k", "-k", min=1, help="Number of neighbours that vote.")
+        int | None,
+        typer.Option("--k", "-k", metavar="NUMBER", min=1, help="Number of neighbours that vote."),
     ] = None,
     temperature: Annotated[
         float | None,
-        typer.Option(help="Temperature of the vote; a low one lets the nearest cards decide."),
+        typer.Option(
+            metavar="NUMBER",
+            callback=between(0, inf),
+            help="Temperature of the vote; a low one lets the nearest cards decide.",
+        ),
     ] = None,
     prior_exponent: Annotated[
         float | None,
-        typer.Option(help="Exponent of category sizes; a high one favours small categories."),
+        typer.Option(
+            metavar="NUMBER",
+            callback=between(-inf, inf),
+            help="Exponent of category sizes; a high one favours small categories.",
+        ),
     ] = None,
     head_exponent: Annotated[
-        float | None, typer.Option(help="Exponent of the linear head in the vote; 0 leaves it out.")
+        float | None,
+        typer.Option(
+            metavar="NUMBER",
+            min=0,
+            help="Exponent of the linear head in the vote; 0 leaves it out.",
+        ),
     ] = None,
     weights: options.WeightsOption = None,
     index: options.IndexOption = None,
     form: options.FormatOption = "table",
     explain: options.ExplainOption = False,
     precision: Annotated[
-        float | None, typer.Option(help="Accept answers at this target precision, such as 0.95.")
+        float | None,
+        typer.Option(
+            metavar="SHARE",
+            callback=between(0, 1),
+            help="Accept answers at this target precision, such as 0.95.",
+        ),
     ] = None,
     per: Annotated[
         options.Per,
@@ -67,23 +113,27 @@ def predict(
     coverage: Annotated[
         float | None,
         typer.Option(
-            "--set", help="List categories that hold the true one this often, such as 0.9."
+            "--set",
+            metavar="SHARE",
+            callback=between(0, 1),
+            help="List categories that hold the true one this often, such as 0.9.",
         ),
     ] = None,
     sheet: options.SheetOption = None,
     *,
     columns: options.Columns,
+    given: Given,
 ) -> None:
     """Predict the categories of new listings.
 
     They come from a file, or one comes from --title, --description and --image or from stdin.
     """
     from prodcat_index.cards.card import Catalogue
+    from prodcat_index.reports.page import write_file
 
-    if split is None and part is not None:
-        raise typer.BadParameter("--part is a part of a split; name its file with --split")
-    if split is not None and new_catalogue in (None, STDIN):
-        raise typer.BadParameter("--split needs the file of listings that was split")
+    _check_call(new_catalogue, bool(title or description or image), given)
+    if output is not None:
+        form = _output_format(output, form if "form" in given else None)
     opened = options.open_index(index)
     listings: Catalogue | list[Card]
     if new_catalogue == STDIN:
@@ -99,7 +149,7 @@ def predict(
         temperature=temperature,
         prior_exponent=prior_exponent,
         head_exponent=head_exponent,
-        weights=options.parse_weights(weights),
+        weights=parse_weights(weights),
         explain=explain,
         precision=precision,
         per=per,
@@ -108,10 +158,11 @@ def predict(
     note(predictions.notes)
     truths = _read_truths(labels, columns["encoding"], listings, opened)
     if truths:
-        typer.echo(f"score: {opened.score(predictions, truths)}", err=True)
+        write_line(f"score: {opened.score(predictions, truths)}", sys.stderr)
     if output is not None:
-        predictions.to_frame().to_csv(output, index=False)
-        typer.echo(f"Wrote {output}: {len(predictions)} predictions.")
+        records = predictions_as_records(predictions, form)
+        write_file(output, f"{write_records(records, form)}\n")
+        tell(f"Wrote {output}: {len(predictions)} predictions.")
     else:
         emit_predictions(predictions, form, explain)
     shown = predictions[:SHEET_ROWS]
@@ -124,14 +175,51 @@ def predict(
     draw_answers(sheet, cards, neighbours, shown, truths, len(predictions))
 
 
+def _check_call(listings: Path | None, is_listing: bool, given: Given) -> None:
+    """Refuse options that have no meaning beside the others."""
+    if listings is not None:
+        refuse(given, LISTING, "Leave out {}, or the file: each is a listing of its own.")
+    elif not is_listing:
+        raise WrongCallError(
+            "Give a file of new listings, - for one as JSON on stdin, or --title, --description "
+            "or --image."
+        )
+    else:
+        refuse(
+            given,
+            (*options.COLUMN_OPTIONS, "labels"),
+            "{} is about a file of listings; name the file.",
+        )
+    if listings in (None, STDIN):
+        refuse(given, ("split",), "{} needs the file of listings that was split.")
+    if "split" not in given:
+        refuse(given, ("part",), "{} is a part of a split; name its file with --split.")
+    if "precision" not in given:
+        refuse(given, ("per",), "{} says what a precision is kept for; give --precision as well.")
+    if "precision" in given or "coverage" in given:
+        refuse(
+            given,
+            ("k", "temperature", "prior_exponent", "head_exponent", "weights"),
+            "Leave out {}: --precision and --set hold for the vote of the index as it is.",
+        )
+
+
+def _output_format(output: Path, form: Format | None) -> Format:
+    """Return the format of a file by its ending and --format, which must agree."""
+    by_ending = FORMATS.get(output.suffix.lower())
+    if form and by_ending and form != by_ending:
+        raise WrongCallError(f"--format {form} contradicts the ending of {output}; leave out one.")
+    chosen = by_ending or form
+    if chosen is None or chosen == "table":
+        raise WrongCallError(
+            f"Let {output} end in {' or '.join(FORMATS)}: the ending is the format."
+        )
+    return chosen
+
+
 def _listing(title: str, description: str, image: Path | None) -> Card:
     from prodcat_index.cards.card import Card
 
-    if not (title or description or image):
-        raise typer.BadParameter(
-            "give a file of new listings, - for one as JSON on stdin, or --title, --description "
-            "or --image"
-        )
     return Card(id="listing", title=title, description=description, image=str(image or ""))
 
 

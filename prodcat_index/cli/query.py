@@ -7,11 +7,15 @@ from typing import Annotated
 import typer
 
 from prodcat_index.cli import options
+from prodcat_index.cli.calls import WrongCallError
 from prodcat_index.cli.output import draw_answers, emit_neighbours, emit_predictions
+from prodcat_index.cli.values import parse_weights
 
 
 def query(
-    text: Annotated[str, typer.Option(help="Text to search for, taken as a title.")] = "",
+    text: Annotated[
+        str, typer.Option(metavar="TEXT", help="Text to search for, taken as a title.")
+    ] = "",
     image: options.ImageOption = None,
     description: options.DescriptionOption = "",
     k: options.NeighboursOption = 10,
@@ -28,9 +32,11 @@ def query(
     """
     from prodcat_index.cards.card import Card
 
+    if not (text or image or description):
+        raise WrongCallError("Give --text, --image or --description to search for.")
     card = Card(id="query", title=text, description=description, image=str(image or ""))
     opened = options.open_index(index, image_root)
-    chosen = options.parse_weights(weights)
+    chosen = parse_weights(weights)
     if explain:
         predictions = list(opened.predict([card], k=k, weights=chosen, explain=True))
         emit_predictions(predictions, form, explain)
@@ -48,10 +54,11 @@ def similar(
     index: options.IndexOption = None,
     image_root: options.ImageRootOption = None,
     form: options.FormatOption = "table",
+    explain: options.ExplainOption = False,
     sheet: options.SheetOption = None,
 ) -> None:
     """Find cards similar to a card of the index."""
     opened = options.open_index(index, image_root)
-    neighbours = opened.similar(card_id, k, weights=options.parse_weights(weights))
-    emit_neighbours(neighbours, form)
+    neighbours = opened.similar(card_id, k, weights=parse_weights(weights))
+    emit_neighbours(neighbours, form, explain)
     draw_answers(sheet, [opened.card(card_id)], [neighbours])

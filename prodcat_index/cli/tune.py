@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from prodcat_index.cli import options
+from prodcat_index.cli.calls import Given, refuse
 from prodcat_index.cli.output import emit, say, tell
+from prodcat_index.cli.values import output_file
 
 if TYPE_CHECKING:
     from prodcat_index.voting.tuning import Tuning
@@ -19,22 +21,37 @@ def tune(
     index_option: options.IndexOption = None,
     objective: options.ObjectiveOption = "weighted-f1",
     sample: Annotated[
-        int, typer.Option(min=20, help="Number of cards, at most, whose categories are predicted.")
+        int,
+        typer.Option(
+            metavar="NUMBER",
+            min=20,
+            help="Number of cards, at most, whose categories are predicted.",
+        ),
     ] = 10_000,
     seed: options.SeedOption = 0,
     plot: Annotated[
-        Path | None, typer.Option(help="Draw the objective over weights and vote into this PNG.")
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            callback=output_file(".png"),
+            help="Draw the objective over weights and vote into this PNG file.",
+        ),
     ] = None,
     restore: Annotated[
         bool, typer.Option("--restore", help="Undo the last tuning instead.")
     ] = False,
     form: options.FormatOption = "table",
+    *,
+    given: Given,
 ) -> None:
     """Tune the weights and the vote of an index.
 
     They are those that predict the categories of its own cards best, if they do so as well on
     cards that tuning did not see. Nothing is rebuilt.
     """
+    if restore:
+        ignored = ("objective", "sample", "seed", "plot", "form")
+        refuse(given, ignored, "Leave out {}: --restore tunes nothing.")
     folder = options.choose_index(index, index_option)
     opened = options.open_index(folder)
     if restore:

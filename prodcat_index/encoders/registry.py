@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import time
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -18,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from prodcat_index.cards.card import ModalityKind
 from prodcat_index.encoders.base import Encoder
 from prodcat_index.encoders.networks import cached_models
-from prodcat_index.errors import EncoderError
+from prodcat_index.errors import EncoderError, did_you_mean
 
 SCHEMES = {
     "lexical": "prodcat_index.encoders.lexical:LexicalEncoder",
@@ -78,20 +77,30 @@ def restore_encoder(spec: str, folder: Path) -> Encoder:
 def preset_spec(preset: str, reads: str) -> str:
     """Return the spec that a preset uses for ``"text"`` or ``"picture"``."""
     if preset not in PRESETS:
-        raise EncoderError(f"There is no preset {preset!r}; the presets are {', '.join(PRESETS)}.")
+        raise EncoderError(
+            f"There is no preset {preset!r}; the presets are {', '.join(PRESETS)}."
+            f"{did_you_mean(preset, PRESETS)}"
+        )
     return PRESETS[preset][reads]
+
+
+def check_scheme(spec: str) -> str:
+    """Return why there is no encoder of a spec's scheme, or nothing where there is one."""
+    scheme, known = spec.partition(":")[0], (*SCHEMES, FINETUNED)
+    if scheme in known:
+        return ""
+    return (
+        f"There is no encoder {scheme!r}; the encoders are {', '.join(known)}."
+        f"{did_you_mean(scheme, known)}"
+    )
 
 
 def _resolve(spec: str) -> tuple[type[Encoder], str]:
     scheme, _, argument = spec.partition(":")
     if scheme == FINETUNED:
         return _resolve(_base_spec(Path(argument).expanduser().resolve()))
-    if scheme not in SCHEMES:
-        known = (*SCHEMES, FINETUNED)
-        hint = "".join(f" Did you mean {n!r}?" for n in get_close_matches(scheme, known, n=1))
-        raise EncoderError(
-            f"There is no encoder {scheme!r}; the encoders are {', '.join(known)}.{hint}"
-        )
+    if problem := check_scheme(spec):
+        raise EncoderError(problem)
     module, name = SCHEMES[scheme].split(":")
     encoder_class: type[Encoder] = getattr(import_module(module), name)
     return encoder_class, argument

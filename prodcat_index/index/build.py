@@ -8,7 +8,7 @@ import numpy as np
 
 from prodcat_index.cards.card import Catalogue, modality_kind
 from prodcat_index.encoders.registry import make_encoder, preset_spec
-from prodcat_index.errors import CatalogueError, EncoderError, NoWordError
+from prodcat_index.errors import CatalogueError, EncoderError, NoWordError, did_you_mean
 from prodcat_index.findings import Finding, list_findings
 from prodcat_index.index.block import Block, EncoderSlot, build_block, unusable_pictures
 from prodcat_index.index.learned import LearnedBlock, ProjectionKind, learn
@@ -118,12 +118,26 @@ def _chosen_specs(
         raise EncoderError(
             f"An encoder is given for {unknown[0]!r}, which no card has; "
             f"the modalities here are {', '.join(catalogue.modalities)}."
+            f"{did_you_mean(unknown[0], catalogue.modalities)}"
         )
     chosen = {}
     for modality in catalogue.modalities:
         given = encoders.get(modality, preset_spec(preset, modality_kind(modality)))
         chosen[modality] = [given] if isinstance(given, str) else list(dict.fromkeys(given))
     return chosen
+
+
+def possible_blocks(catalogue: Catalogue, encoders: EncoderChoice, preset: str) -> list[str]:
+    """Return the names of the blocks that an index of the catalogue has at most."""
+    chosen = _chosen_specs(catalogue, encoders, preset)
+    own = [
+        _block_name(modality, spec, specs) for modality, specs in chosen.items() for spec in specs
+    ]
+    return [*own, SCORES, LEARNED]
+
+
+def _block_name(modality: str, spec: str, specs: Sequence[str]) -> str:
+    return modality if len(specs) == 1 else f"{modality}:{spec}"
 
 
 def _modality_blocks(
@@ -138,7 +152,7 @@ def _modality_blocks(
                 f"The encoder {spec} reads {encoder.reads}s and {modality} is a {kind}; "
                 "give it another one."
             )
-        name = modality if len(specs) == 1 else f"{modality}:{spec}"
+        name = _block_name(modality, spec, specs)
         try:
             block, problems = build_block(name, modality, encoder, catalogue.values(modality))
         except NoWordError:

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from prodcat_index.encoders.base import unit_rows
-from prodcat_index.errors import QueryError
+from prodcat_index.errors import QueryError, did_you_mean
 from prodcat_index.types import (
     BoolArray,
     Float32Array,
@@ -60,6 +60,7 @@ def weight_vector(weights: Mapping[str, float], blocks: Sequence[str]) -> Float6
     if unknown:
         raise QueryError(
             f"This index has no block {unknown[0]!r} to weigh; its blocks are {', '.join(blocks)}."
+            f"{did_you_mean(unknown[0], blocks)}"
         )
     vector = np.array([weights.get(name, 0.0) for name in blocks], dtype=np.float64)
     total = sum(vector.tolist())

@@ -18,8 +18,9 @@ from prodcat_index.index import familiarity
 from prodcat_index.index.adding import add_cards
 from prodcat_index.index.answers import Answers, LazyAnswers, find_reasons, search_and_vote
 from prodcat_index.index.block import unusable_pictures
-from prodcat_index.index.build import EncoderChoice, build_parts
+from prodcat_index.index.build import EncoderChoice, build_parts, possible_blocks
 from prodcat_index.index.calibrate import calibrate
+from prodcat_index.index.fusion import weight_vector
 from prodcat_index.index.learned import ProjectionKind
 from prodcat_index.index.manifest import SCORES
 from prodcat_index.index.parts import IndexParts, Listings, Queries, check_comparable
@@ -149,6 +150,9 @@ class ProductIndex:
         QueryError
             If the weights or vote parameters are impossible.
         """
+        if weights is not None:
+            # Before anything is embedded, which may take hours.
+            weight_vector(weights, possible_blocks(catalogue, encoders or {}, preset))
         parts, findings = build_parts(
             catalogue, encoders or {}, preset, vote_parameters, projection
         )

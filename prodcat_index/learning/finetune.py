@@ -190,9 +190,11 @@ def finetune(
     """
     settings = settings or FinetuneSettings()
     run_dir = Path(folder)
-    with exclusive_run_dir(run_dir):
+    run = exclusive_run_dir(run_dir)
+    # Before the folder is made: an encoder may have nothing to train.
+    trainable = make_trainable(encoder, settings.input_size)
+    with run:
         split = split or split_catalogue(catalogue, valid=valid, test=test, seed=settings.seed)
-        trainable = make_trainable(encoder, settings.input_size)
         base = make_encoder(encoder)
         data, before = _prepare(catalogue, split, modality, base)
         identity = _identity(data, settings, modality, base)

@@ -1,0 +1,149 @@
+"""Values of options: how they are read, and which are refused before the work starts."""
+
+from __future__ import annotations
+
+import codecs
+import os
+import re
+from collections.abc import Callable, Iterable
+from math import inf
+from pathlib import Path
+
+import typer
+
+# A weight, and the comma before the next one.
+WEIGHT = re.compile(r"\s*([^\s,=].*?)\s*=\s*(\d+\.?\d*|\.\d+)\s*(?:,(?!$)|$)")
+
+
+def between(low: float, high: float) -> Callable[[float | None], float | None]:
+    """Return the check that a number lies between two others, and is neither."""
+
+    def check(value: float | None) -> float | None:
+        if value is None or low < value < high:
+            return value
+        upper = "" if high == inf else f" and below {high:g}"
+        raise typer.BadParameter(f"{value:g} is not above {low:g}{upper}")
+
+    return check
+
+
+def parse_weights(text: str | None) -> dict[str, float] | None:
+    """Read ``title=0.6,image=0.4``; a name may hold commas and equals signs itself."""
+    if text is None:
+        return None
+    weights: dict[str, float] = {}
+    at = 0
+    while found := WEIGHT.match(text, at):
+        weights[found[1]] = float(found[2])
+        at = found.end()
+    if at < len(text) or not weights:
+        raise typer.BadParameter(
+            f"{text[at:]!r} is not NAME=NUMBER, from 0; write for example --weights "
+            "title=0.6,image=0.4"
+        )
+    if not any(weights.values()):
+        raise typer.BadParameter("one weight at least must be above 0")
+    return weights
+
+
+def parse_encoders(pairs: Iterable[str] | None) -> dict[str, list[str]]:
+    """Read ``title=lexical:128``, once or several times for a modality."""
+    from prodcat_index.encoders.registry import check_scheme
+
+    chosen: dict[str, list[str]] = {}
+    for pair in pairs or ():
+        # The name of a modality may hold an equals sign, and so may the options of a spec.
+        parts = [(pair[: sign.start()], pair[sign.end() :]) for sign in re.finditer("=", pair)]
+        parts = [(modality, spec) for modality, spec in parts if modality and spec]
+        if not parts:
+            raise typer.BadParameter(
+                f"{pair!r} is not MODALITY=SPEC; write for example --encoder title=lexical:128"
+            )
+        known = [(modality, spec) for modality, spec in parts if not check_scheme(spec)]
+        if not known:
+            raise typer.BadParameter(check_scheme(parts[0][1]))
+        modality, spec = known[0]
+        chosen.setdefault(modality, []).append(spec)
+    return chosen
+
+
+def check_weights(text: str | None) -> str | None:
+    """Refuse weights that cannot be read."""
+    parse_weights(text)
+    return text
+
+
+def check_encoders(pairs: list[str] | None) -> list[str] | None:
+    """Refuse encoders that there are not."""
+    parse_encoders(pairs)
+    return pairs
+
+
+def check_encoder(pair: str) -> str:
+    """Refuse an encoder that there is not."""
+    parse_encoders([pair])
+    return pair
+
+
+def check_specs(specs: list[str] | None) -> list[str] | None:
+    """Refuse encoders that there are not."""
+    from prodcat_index.encoders.registry import check_scheme
+
+    for spec in specs or ():
+        if problem := check_scheme(spec):
+            raise typer.BadParameter(problem)
+    return specs
+
+
+def check_encoding(name: str | None) -> str | None:
+    """Refuse an encoding that there is not."""
+    try:
+        return name and codecs.lookup(name) and name
+    except LookupError:
+        raise typer.BadParameter(
+            f"there is no encoding {name!r}; give a name such as utf-8 or cp1251"
+        ) from None
+
+
+def check_picture(image: Path | None) -> Path | None:
+    """Refuse a picture file that cannot be used; whoever names one by itself wants it compared."""
+    if image is not None:
+        from prodcat_index.cards.pictures import load_picture
+        from prodcat_index.errors import PictureError
+
+        try:
+            load_picture(image)
+        except PictureError as error:
+            raise PictureError(f"The picture {image} cannot be used: {error}.") from None
+    return image
+
+
+def output_file(*endings: str) -> Callable[[Path | None], Path | None]:
+    """Return the check of a file to write: that it can be, and has one of the endings or none."""
+
+    def check(path: Path | None) -> Path | None:
+        if path is None:
+            return None
+        if path.is_dir():
+            raise typer.BadParameter(f"{path} is a folder; name a file")
+        if path.suffix and path.suffix.lower() not in endings:
+            raise typer.BadParameter(f"{path} must end in {' or '.join(endings)}")
+        return _writable(path)
+
+    return check
+
+
+def output_folder(path: Path | None) -> Path | None:
+    """Check a folder to write: that it is none yet, or a folder that can be written to."""
+    if path is not None and path.exists() and not path.is_dir():
+        raise typer.BadParameter(f"{path} is a file; name a folder")
+    return path and _writable(path)
+
+
+def _writable(path: Path) -> Path:
+    there = next(place for place in (path, *path.parents) if place.exists())
+    if there != path and not there.is_dir():
+        raise typer.BadParameter(f"{path} cannot be written: {there} is a file")
+    if not os.access(there, os.W_OK):
+        raise typer.BadParameter(f"{path} cannot be written: {there} is read-only")
+    return path

@@ -1,0 +1,195 @@
+"""What all commands have in common: options, exit statuses, streams that lack something."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections import defaultdict
+from pathlib import Path
+
+import pytest
+from command import COMMANDS, ENVIRONMENT, prodcat
+
+from prodcat_index.cli.values import output_file, output_folder
+from prodcat_index.progress import progress_bar, speech
+
+SHORT = {"-h": "--help", "-q": "--quiet", "-v": "--verbose"}
+SHORT |= {"-f": "--format", "-i": "--index", "-k": "--k", "-o": "--output"}
+# One meaning, with a word more about it in some commands.
+VARIED = {
+    "--encoder": "an encoder of a modality; finetune trains one",
+    "--image-root": "where pictures are; info stores it in the index",
+    "--k": "how many neighbours; in predict they vote",
+    "--output": "where the result is written; its kind depends on the command",
+    "--precision": "a target precision; predict keeps it, report marks it",
+    "--valid": "the share of the valid part, and what it is for",
+}
+
+
+def test_an_option_means_the_same_in_every_command() -> None:
+    """What a user learned of one command would be wrong for the next."""
+    texts: dict[str, set[object]] = defaultdict(set)
+    long_of: dict[str, set[str]] = defaultdict(set)
+    for command in COMMANDS.values():
+        for option in command.params:
+            if option.param_type_name == "option":
+                long = max(option.opts, key=len)
+                kind = (option.help, option.metavar, option.type_descriptor.annotation)
+                texts[long].add(kind)
+                for short in set(option.opts) - {long}:
+                    long_of[short].add(long)
+    assert {long for long, meanings in texts.items() if len(meanings) > 1} == {*VARIED}
+    assert {short: {long} for short, long in SHORT.items() if short != "-h"} == long_of
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_the_common_options_and_clear_names_of_values(name: str) -> None:
+    """A usage line such as [[SPEC]...]... tells nothing."""
+    command = COMMANDS[name]
+    if not hasattr(command, "commands"):
+        options = {option for parameter in command.params for option in parameter.opts}
+        assert {"--quiet", "-q", "--verbose", "-v", "--debug"} <= options
+    for parameter in command.params:
+        has_choices = parameter.type_descriptor.choices is not None
+        if not has_choices and not getattr(parameter, "is_flag", False):
+            assert parameter.metavar, (name, parameter.name)
+            assert "[" not in parameter.metavar
+
+
+@pytest.fixture(scope="module")
+def cards(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a catalogue of 400 cards in a file with a Russian name of a category."""
+    folder = tmp_path_factory.mktemp("cards")
+    rows = [f"c{n},kettle {n} ≈ 2 l,Кухня > Чайники" for n in range(400)]
+    (folder / "cards.csv").write_text("id,title,category\n" + "\n".join(rows), encoding="utf-8")
+    return folder
+
+
+def test_help_is_also_h_and_needs_no_command(cards: Path) -> None:
+    for call in (["-h"], ["--help"], ["predict", "-h"], ["cache", "info", "-h"]):
+        done = prodcat(*call, cwd=cards)
+        assert (done.code, done.err) == (0, "") and "-h, --help" in done.out
+    assert "[SPEC]..." in prodcat("encoders", "-h", cwd=cards).out.splitlines()[0]
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_a_shell_can_complete_commands_and_options(shell: str, cards: Path) -> None:
+    """Long option names would have to be typed."""
+    shown = {"env": {**ENVIRONMENT, "_PRODCAT_COMPLETE": f"source_{shell}"}}
+    script = run_raw([], cards, **shown)
+    assert script.returncode == 0 and b"prodcat" in script.stdout
+    if shell == "bash":
+        words = {"COMP_WORDS": "prodcat evaluate --obj", "COMP_CWORD": "2"}
+        asked = {**ENVIRONMENT, **words, "_PRODCAT_COMPLETE": "complete_bash"}
+        assert b"--objective" in run_raw([], cards, env=asked).stdout
+
+
+def run_raw(
+    arguments: list[str], cwd: Path, env: dict[str, str] | None = None
+) -> subprocess.CompletedProcess[bytes]:
+    command = [sys.executable, "-m", "prodcat_index", *arguments]
+    return subprocess.run(command, cwd=cwd, capture_output=True, env=env or ENVIRONMENT)
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp1251", "latin-1"])
+@pytest.mark.parametrize("form", ["table", "json", "csv"])
+def test_a_stdout_of_few_characters_ends_nothing(encoding: str, form: str, cards: Path) -> None:
+    """On a Windows console or in a cron job the command would end with a traceback."""
+    call = ["split", "cards.csv", "-o", "-f", form]
+    call[3:3] = [f"split-{encoding}-{form}.csv"]
+    done = run_raw(call, cards, {**ENVIRONMENT, "PYTHONIOENCODING": encoding})
+    assert done.returncode == 0, done.stderr
+    assert b"train" in done.stdout and b"Traceback" not in done.stderr
+    done.stdout.decode(encoding)
+
+
+def test_json_is_whole_where_stdout_holds_only_ascii(cards: Path) -> None:
+    import json
+
+    run_raw(["build-index", "cards.csv", "-o", "index", "--projection", "none"], cards)
+    call = ["query", "--text", "kettle", "-i", "index", "-k", "1", "-f", "json"]
+    done = run_raw(call, cards, {**ENVIRONMENT, "PYTHONIOENCODING": "ascii"})
+    [found] = json.loads(done.stdout.decode("ascii"))
+    assert found["category"] == "Кухня > Чайники" and " ≈ 2 l" in found["title"]
+
+
+def test_a_reader_that_leaves_ends_nothing(cards: Path) -> None:
+    """`prodcat predict ... | head -1` would print an error, or lose the work."""
+    read, write = os.pipe()
+    os.close(read)
+    command = [sys.executable, "-m", "prodcat_index", "split", "cards.csv", "-o", "piped.csv"]
+    done = subprocess.run(
+        command, cwd=cards, stdout=write, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT
+    )
+    os.close(write)
+    assert done.returncode == 0 and (cards / "piped.csv").is_file()
+    assert "Broken" not in done.stderr and "Traceback" not in done.stderr
+
+
+def test_a_reader_of_stderr_that_leaves_does_not_end_the_work(cards: Path) -> None:
+    """`prodcat build-index ... 2>&1 | head` would lose the index."""
+    read, write = os.pipe()
+    os.close(read)
+    command = [sys.executable, "-m", "prodcat_index", "split", "cards.csv", "-o", "deaf.csv", "-v"]
+    done = subprocess.run(command, cwd=cards, stdout=write, stderr=write, env=ENVIRONMENT)
+    os.close(write)
+    assert done.returncode == 0 and (cards / "deaf.csv").is_file()
+
+
+def test_quiet_leaves_results_alone_and_verbose_names_the_phases(cards: Path) -> None:
+    """A cron job would send a mail each night, and a long build in a log would look dead."""
+    quiet = prodcat("-q", "split", "cards.csv", "-o", "quiet.csv", cwd=cards)
+    assert quiet.err == "" and "train" in quiet.out
+    assert prodcat("split", "cards.csv", "-o", "quiet.csv", "--quiet", cwd=cards).err == ""
+    usual = prodcat("split", "cards.csv", "-o", "usual.csv", cwd=cards)
+    assert "Wrote usual.csv" in usual.err and "cleaning title" not in usual.err
+    verbose = prodcat("split", "cards.csv", "-o", "verbose.csv", "-v", cwd=cards)
+    assert "cleaning title: 400 texts\n" in verbose.err
+    assert prodcat("-q", "info", "nowhere", cwd=cards).err.startswith("prodcat: There is no index")
+
+
+def test_a_phase_is_named_once_and_only_when_it_takes_long(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A log would be empty for hours, or full of lines about moments."""
+    now = [0.0]
+    monkeypatch.setattr("prodcat_index.progress.time.monotonic", lambda: now[0])
+    monkeypatch.setattr(speech, "quiet", False)
+    monkeypatch.setattr(speech, "lines_after", 1.0)
+    with progress_bar(3, "embedding title", "text") as bar:
+        bar.update()
+        assert capsys.readouterr().err == ""
+        now[0] = 1.5
+        bar.update()
+        bar.update()
+    assert capsys.readouterr().err == "embedding title: 3 texts\n"
+    monkeypatch.setattr(speech, "lines_after", None)
+    with progress_bar(3, "embedding title", "text") as bar:
+        now[0] = 9.0
+        bar.update()
+    assert capsys.readouterr().err == "", "a program that uses the library gets no lines"
+
+
+def test_outputs_are_checked_where_they_would_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A typing mistake would be noticed after hours of work."""
+    check = output_file(".csv", ".json")
+    for fine in (None, tmp_path / "new" / "deep" / "x.CSV", tmp_path / "x", Path("x.json")):
+        assert check(fine) == fine
+    (tmp_path / "file").touch()
+    for path, why in [
+        (tmp_path, "is a folder"),
+        (tmp_path / "x.txt", "must end in .csv or .json"),
+        (tmp_path / "file" / "x.csv", "file is a file"),
+    ]:
+        with pytest.raises(Exception, match=why):
+            check(path)
+    monkeypatch.setattr("prodcat_index.cli.values.os.access", lambda *_: False)
+    with pytest.raises(Exception, match="is read-only"):
+        check(tmp_path / "x.csv")
+    monkeypatch.undo()
+    assert output_folder(None) is None and output_folder(tmp_path) == tmp_path
+    with pytest.raises(Exception, match="is a file; name a folder"):
+        output_folder(tmp_path / "file")
