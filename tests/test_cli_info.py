@@ -76,6 +76,7 @@ def test_an_index_is_built_and_asked_with_a_model_of_ones_own(
         f"title=sbert:{model}",
         "--device",
         "cpu",
+        "--quiet",
     )
     assert (done.code, done.err) == (0, "")
     asked = prodcat(
@@ -91,7 +92,7 @@ def test_a_preset_that_cannot_be_fetched_ends_in_a_sentence(
     """Never another encoder in silence, and no traceback of the hub's client."""
     monkeypatch.setitem(ENVIRONMENT, "HF_HUB_OFFLINE", "1")
     monkeypatch.setitem(ENVIRONMENT, "HF_HOME", str(tmp_path / "hub"))
-    done = prodcat("build-index", catalogue, "-o", tmp_path / "index", "--preset", "original")
+    done = prodcat("build-index", catalogue, "-o", tmp_path / "index", "-q", "--preset", "original")
     assert done.code == 1
     assert done.out == ""
     assert done.err == (
