@@ -237,7 +237,8 @@ def test_every_picture_problem_is_counted(tmp_path: Path) -> None:
     assert findings(catalogue) == [
         f"1 card names a picture file that is not there (the first: {shop / 'gone.jpg'}): 2",
         "1 card names a picture outside the picture folder, which is not read: 3",
-        "1 card has a web address for a picture: download it first: 4",
+        "1 card has a web address for a picture, which is not fetched, and no file of their id "
+        f"(the first: {shop / 'images' / '4.jpg'}): 4",
     ]
 
 

@@ -160,6 +160,7 @@ def export(tmp_path: Path) -> Path:
         ("C:\\shop\\images\\p1.jpg", "images/p1.jpg", OTHER_FOLDER),
         ("/home/other/images/p1.jpg", "images/p1.jpg", OTHER_FOLDER),
         ("media/p1.jpg", "images/p1.jpg", OTHER_FOLDER),
+        ("file:///C:/shop/images/a%20photo.jpg", "images/a photo.jpg", OTHER_FOLDER),
         ("images/p1.gif", "", NO_SUCH_FILE),
         ("images/p", "", NO_SUCH_FILE),
         ("photos/one, two.jpg", "photos/one, two.jpg", ""),
@@ -170,6 +171,7 @@ def export(tmp_path: Path) -> Path:
         ("images/p1|images/p2", "images/p1.jpg", SEVERAL),
         ("https://shop.example/1.jpg,h_400/p1.jpg", "", WEB_ADDRESS),
         ("images/no.jpg|images/none.jpg", "", NO_SUCH_FILE),
+        ("www.jpg", "", NO_SUCH_FILE),
     ],
 )
 def test_names_as_exports_write_them_are_found_and_counted(
@@ -286,6 +288,21 @@ def test_beside_a_column_of_addresses_pictures_are_found_by_id(tmp_path: Path) -
         f"{WITHOUT} (the first: {images / '10.jpg'})": [False, False, False, True],
         BY_ID: [True, False, False, False],
     }
+
+
+def test_an_address_among_names_is_found_by_id_if_no_card_names_the_file(tmp_path: Path) -> None:
+    """Files that are numbered in another way than the cards would show another product."""
+    (tmp_path / "images").mkdir()
+    for name in ("2.jpg", "3.jpg", "4.jpg"):
+        (tmp_path / "images" / name).touch()
+    values = ["images/3.jpg", "https://a.example/2", "https://a.example/3", "", "-"]
+    paths, noticed = find_pictures(values, list("12345"), tmp_path / "feed.csv", None)
+    assert [Path(path).name for path in paths] == ["3.jpg", "2.jpg", "", "", ""]
+    assert noticed[BY_ID] == [False, True, False, False, False]
+    assert noticed[f"{NO_SUCH_FILE} (the first: {tmp_path / '-'})"][4]
+    images = tmp_path / "images"
+    assert noticed[f"{WEB_ADDRESS} (the first: {images / '3.jpg'})"][2]
+    assert find_pictures(values, list("12345"), None, tmp_path)[0] == paths
 
 
 def test_no_picture_is_no_problem(root: Path) -> None:

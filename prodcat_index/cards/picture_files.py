@@ -14,14 +14,13 @@ from unicodedata import normalize
 from urllib.parse import unquote
 
 from prodcat_index.cards.cleaning import tidy, without_invisible
-from prodcat_index.cards.pictures import read_header
+from prodcat_index.cards.pictures import ADDRESS, read_header
 from prodcat_index.errors import CatalogueError, PictureError
 
 PICTURE_FOLDER = "images"
-PARTS = ("train", "test")
+PARTS = (PICTURE_FOLDER, "train", "test")
 # Of one name, the file with the earlier ending is taken.
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp")
-ADDRESS = re.compile(r"(?:[a-z][a-z0-9+.-]+:)?//|data:|www\.", re.IGNORECASE)
 LISTED = re.compile(r"[|;\n]+")
 COMMA = re.compile(r",\s*")
 PICTURE_NAME = re.compile(r"\.(?:jpe?g|png|webp|gif|bmp|tiff?|avif)(?:\W.*)?$", re.IGNORECASE)
@@ -33,7 +32,9 @@ SHOWN_PATH = 200
 NO_SUCH_FILE = "cards name a picture file that is not there"
 AMBIGUOUS = "cards name a picture that several files could be, so none is taken"
 OUTSIDE = "cards name a picture outside the picture folder, which is not read"
-WEB_ADDRESS = "cards have a web address for a picture: download it first"
+WEB_ADDRESS = (
+    "cards have a web address for a picture, which is not fetched, and no file of their id"
+)
 WITHOUT = "cards have no picture file of their id"
 PROBLEMS = (NO_SUCH_FILE, AMBIGUOUS, OUTSIDE, WEB_ADDRESS, WITHOUT)
 # What is found in another way than by its very name is counted, by the loosest step.
@@ -55,42 +56,44 @@ def find_pictures(
 ) -> tuple[list[str], dict[str, list[bool]]]:
     """Return a path or nothing for each card, and masks of the cards by what is to be noted.
 
-    `values` are those of the picture column, None where there is none. Where none of them names
-    a file, because they are web addresses, pictures are found by their ids too.
+    `values` are those of the picture column, None where there is none. A picture that is found by
+    its id stands for a web address too, unless another card names it.
     """
-    values = values and [without_invisible(value) for value in values]
-    by_id = values is None or not any(value and not is_address(value) for value in values)
-    root = file and file.parent / (PICTURE_FOLDER if by_id else "")
+    root = file and file.parent
+    by_id_root = root and root / PICTURE_FOLDER
     if image_root is not None:
-        root = Path(image_root)
+        root = by_id_root = Path(image_root)
         if not root.is_dir():
             raise CatalogueError(f"There is no picture folder {root}.")
-    if root is None and not by_id:
-        raise CatalogueError("The table names picture files: give their folder as image_root.")
-    paths, notes = [""] * len(ids), [""] * len(ids)
-    if not by_id:
-        assert values is not None and root is not None, "some value names a file"
+    by_id = [""] * len(ids)
+    if by_id_root and by_id_root.is_dir():
+        by_id = PictureFiles(by_id_root).find_by_id(ids, file.stem if file else "")
+    values = [without_invisible(value) for value in values or [""] * len(ids)]
+    if any(value and not is_address(value) for value in values):
+        if root is None:
+            raise CatalogueError("The table names picture files: give their folder as image_root.")
         paths, notes = _find_named(PictureFiles(root), values)
-    elif root is not None and root.is_dir():
-        paths = PictureFiles(root).find_by_id(ids, file.stem if file else "")
-        notes = ["" if path else WITHOUT for path in paths]
-    if by_id and values:
-        found = zip(values, paths, notes, strict=True)
-        notes = [(BY_ID if path else WEB_ADDRESS) if value else note for value, path, note in found]
-    names = [f"{card}.jpg" for card in ids] if by_id or values is None else values
-    with_path = (WITHOUT, WEB_ADDRESS) if by_id else (NO_SUCH_FILE,)
+    else:
+        without = WITHOUT if by_id_root and by_id_root.is_dir() else ""
+        paths = ["" if value else path for value, path in zip(values, by_id, strict=True)]
+        notes = [
+            WEB_ADDRESS if value else "" if path else without
+            for value, path in zip(values, paths, strict=True)
+        ]
+    named = set(paths)
+    for card, path in enumerate(by_id):
+        if notes[card] == WEB_ADDRESS and path and path not in named:
+            paths[card], notes[card] = path, BY_ID
+    of_ids = [f"{card}.jpg" for card in ids]
     noticed = {}
     for what in (*PROBLEMS, *LOOSE):
         marked = [note == what for note in notes]
-        shown = ""
-        if root and what in with_path and any(marked):
-            shown = f" (the first: {_shown_path(root, names[marked.index(True)])})"
-        noticed[what + shown] = marked
+        folder, names = (root, values) if what == NO_SUCH_FILE else (by_id_root, of_ids)
+        if folder and any(marked) and what in (NO_SUCH_FILE, WEB_ADDRESS, WITHOUT):
+            tried = os.path.join(folder.absolute(), names[marked.index(True)])  # noqa: PTH118
+            what = f"{what} (the first: {tidy(tried)[-SHOWN_PATH:]})"
+        noticed[what] = marked
     return paths, noticed
-
-
-def _shown_path(root: Path, name: str) -> str:
-    return tidy(os.path.join(root.absolute(), name))[-SHOWN_PATH:]  # noqa: PTH118
 
 
 def is_address(value: str) -> bool:

@@ -35,7 +35,7 @@ TILE_SIDES = (322, 323)  # tags of TIFF
 LARGE_PIXELS = 16_000_000
 _ONE_LARGE = Lock()
 # A path has one slash for two.
-ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+:/", re.IGNORECASE)
+ADDRESS = re.compile(r"(?!file:)[a-z][a-z0-9+.-]+:/|//|data:|www\.[^/]+\.[^/]+/", re.IGNORECASE)
 # Not PostScript, which Pillow lets an outside program run.
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
 DEEP_MODES = ("I", "F")
@@ -177,8 +177,8 @@ def _reason(error: Exception) -> str:
     from PIL import Image, UnidentifiedImageError
 
     if isinstance(error, FileNotFoundError):
-        is_address = ADDRESS.match(str(error.filename)) is not None
-        return "it is a web address: download it first" if is_address else "there is no such file"
+        is_web = ADDRESS.match(str(error.filename)) is not None
+        return "it is a web address: download it first" if is_web else "there is no such file"
     if isinstance(error, PermissionError):
         return "reading it is not permitted"
     if isinstance(error, UnidentifiedImageError):
