@@ -107,11 +107,67 @@ def test_one_listing_from_options_and_from_stdin(shop: Path) -> None:
     assert by_options["confidence"] == by_stdin["confidence"]
 
 
-@pytest.mark.parametrize("text", ["not json", "[1]", '{"title": 5}', "[" * 100_000])
+@pytest.mark.parametrize("text", ["", "{1", "[1]", "[" * 100_000, "\0\0"])
 def test_a_bad_listing_on_stdin_is_a_sentence(shop: Path, text: str) -> None:
     done = prodcat("predict", "-", "-i", "indexes/shop", cwd=shop, stdin=text)
-    assert done.code == 1 and done.err.startswith("prodcat: The listing on stdin")
+    assert done.code == 1 and done.err.startswith("prodcat: ") and "stdin" in done.err
     assert "Traceback" not in done.err
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"title": "<b>leather</b> boots\u200b", "price": 7, "tags": ["a", {"b": null}]}',
+        '[{"id": 5, "title": "leather boots", "description": null}]',
+        '{"title": "leather boots"}\n{"title": NaN}\n',
+        'title;id\n"leather&nbsp;boots";5\n',
+    ],
+)
+def test_listings_on_stdin_are_read_as_those_of_a_file(shop: Path, text: str) -> None:
+    """A program that pipes what it has would have to bring it into one shape first."""
+    asked = ("--index", "indexes/shop", "--format", "json")
+    [expected] = prodcat("predict", "--title", "leather boots", *asked, cwd=shop).json
+    done = prodcat("predict", "-", *asked, cwd=shop, stdin=text)
+    assert done.code == 0, done.err
+    assert {**done.json[0], "id": ""} == {**expected, "id": ""}
+
+
+def test_a_picture_on_stdin_that_is_not_there_is_counted(shop: Path) -> None:
+    listing = '{"id": "a", "title": "leather boots", "image": "images/nope.jpg"}'
+    done = prodcat("predict", "-", "-i", "indexes/shop", cwd=shop, stdin=listing)
+    assert done.code == 0
+    assert "1 card names a picture file that is not there" in done.err and "nope.jpg" in done.err
+
+
+def test_an_index_is_asked_by_the_columns_it_was_built_from(shop: Path) -> None:
+    """A file with a column "title" that is no title would get answers, all of them worthless."""
+    table = pd.DataFrame(made.CARDS).rename(columns={"title": "headline", "category": "shelf"})
+    table.assign(title="x", category="y").to_csv(shop / "named.csv", index=False)
+    named = ("--title-column", "headline", "--category-column", "shelf")
+    built = prodcat("build-index", "named.csv", *named, "-o", "named", cwd=shop)
+    assert built.code == 0
+    assert (
+        "named.csv (CSV): id: id, title: headline, description: description, category: shelf (3), "
+        "picture: none, ignored: 2 columns (title, category)\n"
+    ) in built.err.replace("\n    ", " ")
+    asked = ("predict", "named.csv", "-i", "named", "--format", "json")
+    done = prodcat(*asked, cwd=shop)
+    assert "accuracy 1.000" in done.err
+    assert done.json[0]["category"] == made.BOOTS
+    table.rename(columns={"headline": "title"}).to_csv(shop / "other.csv", index=False)
+    other = prodcat("predict", "other.csv", "-i", "named", cwd=shop)
+    assert other.code == 0 and "other.csv lacks title (column 'headline')" in other.err
+    listing = prodcat("predict", "-", "-i", "named", cwd=shop, stdin='{"title": "leather boots"}')
+    assert listing.code == 0 and made.BOOTS in listing.out
+    evaluated = prodcat("split", "named.csv", "--like", "named", "-o", "split.csv", cwd=shop)
+    assert "title: headline" in evaluated.err
+
+
+def test_a_file_without_categories_names_its_columns(shop: Path) -> None:
+    table = pd.DataFrame(made.CARDS).rename(columns={"category": "Regal"})
+    table.to_csv(shop / "regal.csv", index=False)
+    done = prodcat("build-index", "regal.csv", "-o", "none", cwd=shop)
+    assert done.code == 1 and "The columns are id, title, description, Regal" in done.err
 
 
 def test_explain_names_the_modality_that_decided(shop: Path) -> None:

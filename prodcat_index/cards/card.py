@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 from prodcat_index.cards.cleaning import clean_text, raw_text, without_invisible
+from prodcat_index.cards.roles import RENAMED
 from prodcat_index.findings import name_first
 
 if TYPE_CHECKING:
@@ -87,6 +88,8 @@ class Catalogue:
         Cards that were skipped or corrected while reading.
     source
         Where the cards come from, for people.
+    format
+        Format of the source, for people.
     columns
         Part of a card, such as ``title`` -> the column of the source that it was read from, empty
         where there is none; empty where that is not known.
@@ -100,6 +103,7 @@ class Catalogue:
     text_modalities: tuple[str, ...] = CORE_TEXTS
     findings: tuple[Finding, ...] = ()
     source: str = ""
+    format: str = ""
     columns: Mapping[str, str] = field(default_factory=dict)
     category_separator: str = ""
     notes: tuple[str, ...] = ()
@@ -137,7 +141,7 @@ class Catalogue:
         """
         categories = len(set(self.values("category")) - {""})
         parts = ["id", *self.text_modalities, "category", "category_id", IMAGE, "group"]
-        used = {part: self.columns.get(part, "") for part in parts}
+        used = {p: self.columns.get(p, "").removesuffix(RENAMED) for p in parts}
         shown = {part: column or "none" for part, column in used.items()}
         shown["id"] = used["id"] or "row numbers"
         shown["category"] += f" ({categories})" if used["category"] else ""
@@ -153,9 +157,15 @@ class Catalogue:
 
     @property
     def further_columns(self) -> list[str]:
-        """Columns that have no part in a card, in their order."""
+        """Columns of the source that have no part in a card, in their order."""
         parts = {"id", *self.text_modalities, IMAGE, "category", "category_id", "group"}
-        return [str(name) for name in self.cards.columns if name not in parts]
+        names = (str(name) for name in self.cards.columns if name not in parts)
+        return [name.removesuffix(RENAMED) for name in names]
+
+    @property
+    def source_columns(self) -> list[str]:
+        """Columns of the source, those that have a part in a card first."""
+        return [*dict.fromkeys(filter(None, self.columns.values())), *self.further_columns]
 
     @property
     def ids(self) -> list[str]:

@@ -24,6 +24,7 @@ from prodcat_index.cards.readers import read_table
 from prodcat_index.cards.roles import (
     NO_TEXTS,
     OPTIONS,
+    USUAL_NAMES,
     doubt_category,
     find_columns,
     find_repeated,
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+STDIN = "stdin"
 LABELS = ("id", "category", "category_id")
 UNLABELLED = "cards have no category to vote for"
 ALONE = "cards are the only one of their category"
@@ -46,7 +48,7 @@ CUT = f"cards have a text that was cut at {MAX_TEXT} characters"
 
 
 def read_catalogue(
-    path: str | Path | pd.DataFrame,
+    path: str | Path | pd.DataFrame | Table,
     *,
     id_column: str | None = None,
     title_column: str | None = None,
@@ -128,7 +130,11 @@ def read_catalogue(
     opened, name, file = _open(path, encoding, skip_bad_rows)
     table, seen = opened.frame, list(opened.frame.columns)
     known = like.columns if like is not None else {}
-    columns = find_columns(seen, wanted, text_columns, known, opened.columns)
+    defined = opened.columns
+    if name == STDIN and opened.format.startswith("JSON"):
+        # A program names the parts of a card, whatever the columns of the catalogue were called.
+        defined = {part: part for part in (*USUAL_NAMES, *known) if part in seen} | dict(defined)
+    columns = find_columns(seen, wanted, text_columns, known, defined)
     raw = {
         part: column_texts(table[column]) if column else [""] * len(table)
         for part, column in columns.items()
@@ -136,6 +142,8 @@ def read_catalogue(
     ids = _read_ids(raw["id"], columns["id"], name)
     texts, cut = _clean_texts({part: raw[part] for part in raw if part not in NO_TEXTS})
     values = raw[IMAGE] if columns[IMAGE] else None
+    if name == STDIN and any(raw[IMAGE]) and image_root is None:
+        image_root = Path()
     pictures, pictures_noticed = find_pictures(values, ids, file, image_root)
     if not (any(pictures) or any(columns[part] for part in (*texts, IMAGE))):
         raise CatalogueError(_nothing_to_embed(name, seen, known))
@@ -158,10 +166,11 @@ def read_catalogue(
         text_modalities=tuple(texts),
         findings=(*opened.findings, *list_findings(noticed, ids)),
         source=name,
+        format=opened.format,
         columns=columns,
         category_separator=categories.separator,
     )
-    is_given = columns["category"] in (*wanted.values(), *known.values(), *opened.columns.values())
+    is_given = columns["category"] in (*wanted.values(), *known.values(), *defined.values())
     doubt = "" if is_given else doubt_category(columns["category"], labels, seen)
     lacks = "" if like is None else _lacks(catalogue, like)
     notes = tuple(note for note in (doubt, lacks, *categories.notes) if note)
@@ -214,12 +223,14 @@ def _read_categories(
 
 
 def _open(
-    path: str | Path | pd.DataFrame, encoding: str | None, skip_bad_rows: bool = False
+    path: str | Path | pd.DataFrame | Table, encoding: str | None, skip_bad_rows: bool = False
 ) -> tuple[Table, str, Path | None]:
     """Return the raw table with plain column names, its name for people, and its file."""
     if isinstance(path, (str, Path)):
         file, name = Path(path), str(path)
         read = read_table(file, encoding, skip_bad_rows=skip_bad_rows)
+    elif isinstance(path, Table):
+        file, name, read = None, STDIN, path
     else:
         file, name, read = None, "the table", Table(path)
     table = read.frame

@@ -8,9 +8,13 @@ import unicodedata
 from collections import Counter
 from collections.abc import Container, Iterable, Mapping, Sequence
 from functools import cache
+from typing import TYPE_CHECKING
 
 from prodcat_index.errors import CatalogueError
 from prodcat_index.findings import name_first
+
+if TYPE_CHECKING:
+    from prodcat_index.cards.card import Catalogue
 
 SHOWN_COLUMNS = 30
 RENAMED = "_in_file"
@@ -192,6 +196,17 @@ def is_usual_name(name: str) -> bool:
 @cache
 def _usual_keys() -> frozenset[str]:
     return frozenset(_key(name) for names in USUAL_NAMES.values() for name in names.split(","))
+
+
+def no_category(catalogue: Catalogue, result: str) -> CatalogueError:
+    """Return the error for a catalogue of which no card has a category."""
+    column = catalogue.columns.get("category")
+    empty = f" (the column {column!r} is empty)" if column else ""
+    seen = f" {list_columns(catalogue.source_columns)}" if catalogue.columns else ""
+    return CatalogueError(
+        f"No card of {catalogue.source} has a category{empty}, so {result}; name the column with "
+        f"--category-column.{seen}"
+    )
 
 
 def _find_usual(names: str, seen: Sequence[str]) -> str:

@@ -11,7 +11,7 @@ from prodcat_index.cards.card import Catalogue
 from prodcat_index.cards.cleaning import column_texts
 from prodcat_index.cards.codes import category_counts, encode, join_codes, order_codes
 from prodcat_index.cards.duplicates import Groups, find_groups
-from prodcat_index.cards.roles import list_columns
+from prodcat_index.cards.roles import list_columns, no_category
 from prodcat_index.cards.split import PARTS, Split
 from prodcat_index.errors import CatalogueError, did_you_mean
 from prodcat_index.findings import list_findings
@@ -136,10 +136,7 @@ def repeated_splits(
 def _plan(catalogue: Catalogue, by: str, groups: Groups | None) -> Plan:
     categories = encode(catalogue.values("category"))
     if not np.any(categories >= 0):
-        raise CatalogueError(
-            f"No card of {catalogue.source} has a category, so no part could be scored; "
-            "name the column with --category-column."
-        )
+        raise no_category(catalogue, "no part could be scored")
     if by == RANDOM:
         alone = order_codes(np.arange(len(catalogue)), catalogue.ids)
         return Plan(alone, categories, "at random, duplicates apart")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Container, Mapping
 from functools import wraps
 from pathlib import Path
@@ -24,6 +25,7 @@ from prodcat_index.errors import IndexFolderError
 
 if TYPE_CHECKING:
     from prodcat_index.cards.card import Catalogue
+    from prodcat_index.cards.table import Table
     from prodcat_index.index.product_index import ProductIndex
 
 DEFAULT_ROOT = Path("indexes")
@@ -155,6 +157,7 @@ AllowTrainedOnOption = Annotated[
 ]
 
 Columns = Mapping[str, Any]
+STDIN = Path("-")
 COLUMN_OPTIONS: dict[str, Any] = {
     "id_column": Annotated[str | None, typer.Option(metavar="COLUMN", help="Column of ids.")],
     "title_column": Annotated[str | None, typer.Option(metavar="COLUMN", help="Column of titles.")],
@@ -197,6 +200,14 @@ COLUMN_OPTIONS: dict[str, Any] = {
             help="Leave out and count rows with too few or too many fields, and broken JSON lines.",
         ),
     ],
+    "like": Annotated[
+        Path | None,
+        typer.Option(
+            metavar="INDEX",
+            help="Index whose columns are used where none is named; in predict and add, by "
+            "default the own index.",
+        ),
+    ],
 }
 
 
@@ -223,13 +234,22 @@ def read_cards(
     from prodcat_index.cards.catalogue import read_catalogue
 
     named = dict(columns)
-    texts = named.pop("text_column") or ()
-    like = index.catalogue if index is not None else None
-    catalogue = read_catalogue(path, text_columns=texts, like=like, **named)
-    tell(f"{catalogue.source}: {catalogue.describe_columns()}")
+    texts, named["like"] = named.pop("text_column") or (), index and index.catalogue
+    if columns["like"] is not None:
+        named["like"] = open_index(columns["like"]).catalogue
+    source = path if path != STDIN else _read_stdin(columns)
+    catalogue = read_catalogue(source, text_columns=texts, **named)
+    tell(f"{catalogue.source} ({catalogue.format}): {catalogue.describe_columns()}")
     note(catalogue.notes)
     note(finding for finding in catalogue.findings if finding.what not in ignored)
     return catalogue
+
+
+def _read_stdin(columns: Columns) -> Table:
+    from prodcat_index.cards.readers import read_stdin
+
+    options = {name: columns[name] for name in ("encoding", "skip_bad_rows")}
+    return read_stdin(sys.stdin.buffer.read(), **options)
 
 
 def select_part(catalogue: Catalogue, split: Path | None, part: Part) -> Catalogue:

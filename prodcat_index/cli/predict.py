@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from math import inf
 from pathlib import Path
@@ -23,14 +22,12 @@ from prodcat_index.cli.output import (
     write_records,
 )
 from prodcat_index.cli.values import between, output_file, parse_weights
-from prodcat_index.errors import CatalogueError
 from prodcat_index.progress import write_line
 
 if TYPE_CHECKING:
     from prodcat_index.cards.card import Card, Catalogue
     from prodcat_index.index.product_index import ProductIndex
 
-STDIN = Path("-")
 FORMATS: dict[str, Format] = {".csv": "csv", ".json": "json", ".jsonl": "jsonl"}
 # Parameters that make up a listing.
 LISTING = ("title", "description", "image")
@@ -41,8 +38,7 @@ def predict(
     new_catalogue: Annotated[
         Path | None,
         typer.Argument(
-            metavar="LISTINGS",
-            help="File of new listings; - reads one as a JSON object from stdin.",
+            metavar="LISTINGS", help="File of new listings; - reads JSON or CSV from stdin."
         ),
     ] = None,
     output: Annotated[
@@ -126,7 +122,7 @@ def predict(
 ) -> None:
     """Predict the categories of new listings.
 
-    They come from a file, or one comes from --title, --description and --image or from stdin.
+    They come from a file or from stdin, or one comes from --title, --description and --image.
     """
     from prodcat_index.cards.card import Catalogue
     from prodcat_index.reports.page import write_file
@@ -136,9 +132,7 @@ def predict(
         form = _output_format(output, form if "form" in given else None)
     opened = options.open_index(index)
     listings: Catalogue | list[Card]
-    if new_catalogue == STDIN:
-        listings = [_parse_listing(sys.stdin.read())]
-    elif new_catalogue is None:
+    if new_catalogue is None:
         listings = [_listing(title, description, image)]
     else:
         read = options.read_cards(new_catalogue, columns, index=opened)
@@ -181,8 +175,7 @@ def _check_call(listings: Path | None, is_listing: bool, given: Given) -> None:
         refuse(given, LISTING, "Leave out {}, or the file: each is a listing of its own.")
     elif not is_listing:
         raise WrongCallError(
-            "Give a file of new listings, - for one as JSON on stdin, or --title, --description "
-            "or --image."
+            "Give a file of new listings, - for stdin, or --title, --description or --image."
         )
     else:
         refuse(
@@ -190,7 +183,7 @@ def _check_call(listings: Path | None, is_listing: bool, given: Given) -> None:
             (*options.COLUMN_OPTIONS, "labels"),
             "{} is about a file of listings; name the file.",
         )
-    if listings in (None, STDIN):
+    if listings in (None, options.STDIN):
         refuse(given, ("split",), "{} needs the file of listings that was split.")
     if "split" not in given:
         refuse(given, ("part",), "{} is a part of a split; name its file with --split.")
@@ -221,21 +214,6 @@ def _listing(title: str, description: str, image: Path | None) -> Card:
     from prodcat_index.cards.card import Card
 
     return Card(id="listing", title=title, description=description, image=str(image or ""))
-
-
-def _parse_listing(text: str) -> Card:
-    from prodcat_index.cards.card import CORE_TEXTS, IMAGE, Card
-
-    try:
-        content = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise CatalogueError(f"The listing on stdin is not JSON: {error}.") from error
-    if not isinstance(content, dict) or not all(isinstance(v, str) for v in content.values()):
-        raise CatalogueError(
-            'The listing on stdin must be one JSON object of texts, such as {"title": "red mug"}.'
-        )
-    own = {name: content.pop(name) for name in ("id", *CORE_TEXTS, IMAGE) if name in content}
-    return Card(**{"id": "stdin", **own}, texts=content)
 
 
 def _read_truths(

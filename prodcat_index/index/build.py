@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from prodcat_index.cards.card import Catalogue, modality_kind
+from prodcat_index.cards.roles import no_category
 from prodcat_index.encoders.registry import make_encoder, preset_spec
 from prodcat_index.errors import CatalogueError, EncoderError, NoWordError, did_you_mean
 from prodcat_index.findings import Finding, list_findings
@@ -38,10 +39,7 @@ def build_parts(
 ) -> tuple[IndexParts, list[Finding]]:
     """Embed a catalogue and index it."""
     if not any(catalogue.values("category")):
-        raise CatalogueError(
-            f"No card of {catalogue.source} has a category, so nothing can be learned from it; "
-            "name the column with --category-column."
-        )
+        raise no_category(catalogue, "nothing can be learned from it")
     _check_names(catalogue.modalities)
     findings: list[Finding] = []
     blocks = [
