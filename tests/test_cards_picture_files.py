@@ -169,6 +169,9 @@ def export(tmp_path: Path) -> Path:
         ("images/no.jpg, images/p2.png", "images/p2.png", SEVERAL),
         ('["images/p1.jpg", "images/p2.png"]', "images/p1.jpg", SEVERAL),
         ("images/p1|images/p2", "images/p1.jpg", SEVERAL),
+        ("images/p1.jpg|", "images/p1.jpg", RESPELLED),
+        (";images/p1", "images/p1.jpg", NO_ENDING),
+        ("|", "", NO_SUCH_FILE),
         ("https://shop.example/1.jpg,h_400/p1.jpg", "", WEB_ADDRESS),
         ("images/no.jpg|images/none.jpg", "", NO_SUCH_FILE),
         ("www.jpg", "", NO_SUCH_FILE),
@@ -303,6 +306,14 @@ def test_an_address_among_names_is_found_by_id_if_no_card_names_the_file(tmp_pat
     images = tmp_path / "images"
     assert noticed[f"{WEB_ADDRESS} (the first: {images / '3.jpg'})"][2]
     assert find_pictures(values, list("12345"), None, tmp_path)[0] == paths
+
+
+@pytest.mark.parametrize("value", ["a/" * 200_000 + "1.jpg", "no.jpg|" * 100_000, "%2F" * 100_000])
+def test_a_very_long_value_takes_no_time(root: Path, value: str) -> None:
+    """One cell of a stranger's file would stop a catalogue."""
+    started = time.perf_counter()
+    assert found_in(root, "cover.png", *[value] * 10)[1][0] == ""
+    assert time.perf_counter() - started < 5
 
 
 def test_no_picture_is_no_problem(root: Path) -> None:

@@ -28,6 +28,8 @@ QUERY = re.compile(r"[?#].*$", re.DOTALL)
 WRAPPING = " \t[]{}'\""
 # Characters of a path that a note shows.
 SHOWN_PATH = 200
+# A longer or deeper name, or a longer list, is nobody's picture and would take minutes.
+MAX_LENGTH, MAX_DEPTH, MAX_LISTED = 4096, 32, 50
 
 NO_SUCH_FILE = "cards name a picture file that is not there"
 AMBIGUOUS = "cards name a picture that several files could be, so none is taken"
@@ -115,9 +117,12 @@ def _find_named(files: PictureFiles, values: Sequence[str]) -> tuple[list[str], 
 
 def _find_first(files: PictureFiles, value: str) -> tuple[str, str]:
     """Find the picture that a value names or, if it is a list, the first that can be read."""
-    listed = [] if is_address(value) else _split_list(value)
-    if len(listed) < 2 or files.find_exactly(value)[0]:
+    listed = [] if is_address(value) else _split_list(value)[:MAX_LISTED]
+    if not listed or files.find_exactly(value)[0]:
         return files.find(value)
+    if len(listed) == 1:
+        path, note = files.find(listed[0])
+        return path, note or RESPELLED
     found = [files.find(each) for each in listed]
     there = [each for each, _ in found if each]
     first = next((each for each in there if _is_readable(each)), "".join(there[:1]))
@@ -198,6 +203,8 @@ class PictureFiles:
 
     def find_exactly(self, value: str) -> tuple[str, str]:
         """Find the file of this very name."""
+        if len(value) > MAX_LENGTH:
+            return "", NO_SUCH_FILE
         folder, name = os.path.split(os.path.join(self.root, value))  # noqa: PTH118
         listed = self._list(folder)
         if listed is None:
@@ -295,11 +302,11 @@ def _names_like(entry: os.DirEntry[str], listed: _Folder) -> dict[str, str] | No
 
 def _spell(value: str) -> Iterator[tuple[str, ...]]:
     """Yield the parts of a path as it is and without a query or escapes, if it stays inside."""
-    path = value.strip(WRAPPING).replace("\\", "/")
+    path = value.strip(WRAPPING).replace("\\", "/") if len(value) <= MAX_LENGTH else ""
     plain = QUERY.sub("", path)
     for spelled in dict.fromkeys((path, plain, unquote(path), unquote(plain))):
         parts = PurePosixPath(os.path.normpath(spelled.replace("\\", "/")).lstrip("/")).parts
-        if parts and ".." not in parts:
+        if parts and ".." not in parts and len(parts) <= MAX_DEPTH:
             yield parts
 
 
