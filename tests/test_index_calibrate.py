@@ -11,7 +11,7 @@ import pytest
 from made import catalogue, row
 from sklearn.metrics import f1_score
 
-from prodcat_index.index.calibrate import HEAD_EXPONENTS, SCORE_WEIGHTS, TEMPERATURES
+from prodcat_index.index.calibrate import HEAD_EXPONENTS, NEIGHBOURS, SCORE_WEIGHTS, TEMPERATURES
 from prodcat_index.index.leave_one_out import LeaveOneOut
 from prodcat_index.index.product_index import ProductIndex
 from prodcat_index.voting.pool import Pool, rank
@@ -43,16 +43,19 @@ def test_an_index_as_built_has_the_best_of_all_settings() -> None:
     parts = noisy().parts
     directions = [parts.weight_vector({"learned": 1 - s, "scores": s}) for s in SCORE_WEIGHTS]
     asked = LeaveOneOut.from_index(parts, 240, np.random.default_rng(0))
-    pool = asked.collect(directions, 10)
+    pool = asked.collect(directions, max(NEIGHBOURS))
+    votes = [
+        replace(parts.vote, k=k, temperature=temperature, head_exponent=exponent)
+        for k, temperature, exponent in product(NEIGHBOURS, TEMPERATURES, HEAD_EXPONENTS)
+    ]
     values = {
-        (tuple(weights), temperature, exponent): value_of(
-            pool, weights, replace(parts.vote, temperature=temperature, head_exponent=exponent)
-        )
-        for weights, temperature, exponent in product(directions, TEMPERATURES, HEAD_EXPONENTS)
+        (tuple(weights), own): value_of(pool, weights, own)
+        for weights, own in product(directions, votes)
     }
     assert min(values.values()) < max(values.values())
-    own = (tuple(parts.weight_vector(None)), parts.vote.temperature, parts.vote.head_exponent)
-    assert values[own] == pytest.approx(max(values.values()), abs=1e-9)
+    assert values[tuple(parts.weight_vector(None)), parts.vote] == pytest.approx(
+        max(values.values()), abs=1e-9
+    )
     assert parts.calibration is not None and parts.calibration.cards == 240
 
 

@@ -183,8 +183,8 @@ def test_the_command_decides_per_category(folder: Path, tmp_path: Path) -> None:
     assert "note: precision 0.9 (with 90% certainty) for each category by itself" in done.err
     assert [record["decision"] for record in done.json] == ["review"]
     refused = prodcat(*asked)
-    assert refused.code == 1
-    assert "a precision is needed" in refused.err
+    assert refused.code == 2
+    assert "give --precision as well" in refused.err
 
 
 def test_the_command_says_once_that_shares_are_raw(saved: Path, tmp_path: Path) -> None:

@@ -23,9 +23,12 @@ from prodcat_index.voting.vote import VoteParameters, vote
 SAMPLE = 10_000
 # Few enough that the best of them is not the best by chance.
 SCORE_WEIGHTS = (0.0, 0.3, 0.7)
+# Only categories of neighbours can be answered: where there are many, ten leave out some that the
+# head prefers.
+NEIGHBOURS = (10, 30)
 # Sharper votes believe the nearest card, even with a wrong label.
 TEMPERATURES = (0.05, 0.1)
-HEAD_EXPONENTS = (0.0, 0.25, 0.5, 1.0, 1.5)
+HEAD_EXPONENTS = (0.0, 0.25, 0.5, 1.0, 2.0, 4.0)
 # A card's label is doubted where it is less probable than this, beside the likeliest one, to what
 # has not seen the card; but where many are, cards are hard, and only the least probable ones.
 CONTRADICTED = 0.5
@@ -55,10 +58,10 @@ def calibrate(
             parts.weight_vector({LEARNED: 1 - share, SCORES: share}) for share in SCORE_WEIGHTS
         ]
         votes = [
-            replace(parts.vote, temperature=temperature, head_exponent=exponent)
-            for temperature, exponent in product(TEMPERATURES, HEAD_EXPONENTS)
+            replace(parts.vote, k=k, temperature=temperature, head_exponent=exponent)
+            for k, temperature, exponent in product(NEIGHBOURS, TEMPERATURES, HEAD_EXPONENTS)
         ]
-    pool = queries.collect(directions, parts.vote.k, label)
+    pool = queries.collect(directions, max(parameters.k for parameters in votes), label)
     if not pool.categories.size:
         return parts  # All cards are of one group, so that none answers for another.
     weights, chosen = _best(pool, directions, votes)
@@ -87,7 +90,7 @@ def _best(
         return directions[0], votes[0]
     best, chosen = -1.0, (directions[0], votes[0])
     for weights in directions:
-        ranked = rank(pool, weights, votes[0].k)
+        ranked = rank(pool, weights, max(parameters.k for parameters in votes))
         for parameters in votes:
             value = evaluate_vote(ranked, pool.true, len(pool.sizes), parameters, "weighted-f1")
             if value > best:
