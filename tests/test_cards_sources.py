@@ -6,7 +6,7 @@ import gzip
 from pathlib import Path
 
 import pytest
-from catalogue_files import refusal, rows, written
+from catalogue_files import findings, refusal, rows, written
 
 from prodcat_index.cards import sources
 from prodcat_index.cards.sources import file_source, read_lines
@@ -151,3 +151,27 @@ def test_a_line_without_end_is_refused(tmp_path: Path, monkeypatch: pytest.Monke
 def test_a_binary_file_is_not_read_as_text(tmp_path: Path, content: bytes) -> None:
     with pytest.raises(CatalogueError, match="holds no readable text"):
         read_text(encoded(tmp_path, content), None)
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.jsonl"])
+def test_a_few_wrong_bytes_do_not_cost_the_file(tmp_path: Path, name: str) -> None:
+    """Texts that were cut at a number of bytes end within a character."""
+    titles = ["лампа", "кружка", "ков"]
+    if name == "a.csv":
+        content = "id,title\n" + "".join(f"{n},{title}\n" for n, title in enumerate(titles))
+    else:
+        content = "".join(f'{{"id": "{n}", "title": "{t}"}}\n' for n, t in enumerate(titles))
+    path = written(tmp_path, name, content.encode().replace("ков".encode(), "ков".encode()[:-1]))
+    line = content[: content.index("ков")].count("\n") + 1
+    assert f"is utf-8 with wrong bytes (line {line})" in refusal(path)
+    found = [row["title"] for row in rows(path, skip_bad_rows=True)]
+    assert found == ["лампа", "кружка", "ко\ufffd"]
+    assert findings(path, skip_bad_rows=True) == [
+        f"1 line is not UTF-8 (\ufffd stands for the wrong bytes): line {line}"
+    ]
+
+
+def test_another_encoding_is_no_damage(tmp_path: Path) -> None:
+    """Replaced, every letter would be lost."""
+    path = encoded(tmp_path, TEXT.encode("cp1251"))
+    assert "--encoding cp1251" in refusal(path, skip_bad_rows=True)

@@ -49,7 +49,7 @@ def read_feed(source: Source, encoding: str | None, skip_bad_rows: bool) -> Tabl
     except etree.LxmlError as error:
         # What went wrong first; the error is about the end.
         first = next(iter(events.error_log), None)
-        cause = f"line {first.line}: {first.message}" if first else str(error)
+        cause = f"line {first.line}: {first.message.strip()}" if first else str(error)
         raise CatalogueError(f"{source.name} is no valid XML: {cause}.") from None
     except LookupError:
         raise CatalogueError(f"There is no encoding {encoding!r} for XML.") from None

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
 
-from prodcat_index.cards.sources import PART, Source, read_lines, read_parts
+from prodcat_index.cards.sources import DAMAGED, PART, Source, read_lines, read_parts
 from prodcat_index.cards.table import Table
 from prodcat_index.errors import CatalogueError
 from prodcat_index.findings import Finding
@@ -29,10 +29,12 @@ SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 def read_json_lines(source: Source, encoding: str | None, skip_bad_rows: bool) -> Table:
     """Read one object a line; raises CatalogueError for the first other one, or leaves it out."""
     bad: list[str] = []
+    damaged: list[str] = []
+    lines = read_lines(source, encoding, damaged if skip_bad_rows else None)
 
     def objects() -> Iterator[dict[str, Any]]:
         # Lines end in \r or \n only: a JSON text may hold the odd marks that str.splitlines knows.
-        for number, line in enumerate(read_lines(source, encoding), start=1):
+        for number, line in enumerate(lines, start=1):
             if not line.strip():
                 continue
             try:
@@ -44,7 +46,8 @@ def read_json_lines(source: Source, encoding: str | None, skip_bad_rows: bool) -
                 bad.append(f"line {number}")
 
     frame = to_frame(objects())
-    findings = (Finding(BAD_LINES, tuple(bad)),) if bad else ()
+    found = {BAD_LINES: bad, DAMAGED: damaged}
+    findings = tuple(Finding(what, tuple(names)) for what, names in found.items() if names)
     return Table(frame, findings=findings, format="JSON lines")
 
 
@@ -157,4 +160,6 @@ def _broken(name: str, number: int, cause: str) -> CatalogueError:
 
 
 def _cause(error: Exception) -> str:
+    if isinstance(error, json.JSONDecodeError):
+        return error.msg
     return "it is nested too deeply" if isinstance(error, RecursionError) else str(error)

@@ -45,7 +45,9 @@ def read_parquet(path: Path) -> Table:
         return _to_table(table.select(kept), path)
     except CatalogueError:
         raise
-    except (ArrowException, ArithmeticError, LookupError, TypeError, ValueError) as error:
+    except (ArrowException, ArithmeticError, LookupError, OSError, TypeError, ValueError) as error:
+        if getattr(error, "strerror", None):  # of the disk, not of Arrow
+            raise
         cause = str(error).partition("\n")[0]
         raise CatalogueError(f"{path} is no readable Parquet file: {cause}") from None
 

@@ -32,6 +32,7 @@ MAGIC = {
     b"PAR1": "a Parquet file",
     b"%PDF": "a PDF document",
 }
+DAMAGED = "lines are not UTF-8 (\ufffd stands for the wrong bytes)"
 SAMPLE = 100_000
 # Bytes that are 0 in half of the places: the spaces, digits and delimiters of UTF-16.
 WIDE_SHARE = 0.03
@@ -105,13 +106,19 @@ class _Limited(io.RawIOBase):
         super().close()
 
 
-def read_lines(source: Source, encoding: str | None) -> Iterator[str]:
+def read_lines(
+    source: Source, encoding: str | None, damaged: list[str] | None = None
+) -> Iterator[str]:
     """Yield the lines of a text with their ends, without NUL characters.
 
-    By default its byte order mark or its NUL bytes decide the encoding, or it is UTF-8.
+    By default its byte order mark or its NUL bytes decide the encoding, or it is UTF-8. Where
+    `damaged` is given, a few wrong bytes of UTF-8 are replaced, and their lines are named in it.
     """
-    lines = _decode(source, encoding, lambda text: text.readline(MAX_LINE))
+    errors = "strict" if damaged is None or not _is_slightly_damaged(source) else "replace"
+    lines = _decode(source, encoding, lambda text: text.readline(MAX_LINE), errors)
     for number, line in enumerate(lines, start=1):
+        if damaged is not None and errors == "replace" and "\ufffd" in line:
+            damaged.append(f"line {number}")
         if len(line) == MAX_LINE:
             raise CatalogueError(
                 f"{source.name}, line {number} is longer than {MAX_LINE // 10**6} million "
@@ -126,13 +133,16 @@ def read_parts(source: Source, encoding: str | None) -> Iterator[str]:
 
 
 def _decode(
-    source: Source, encoding: str | None, read: Callable[[io.TextIOWrapper], str]
+    source: Source,
+    encoding: str | None,
+    read: Callable[[io.TextIOWrapper], str],
+    errors: str = "strict",
 ) -> Iterator[str]:
     with source.open() as stream:
         head = stream.read(SAMPLE)
     encoding = encoding or _find_encoding(head)
     _check_text(head, encoding, source.name)
-    with io.TextIOWrapper(source.open(), encoding, newline="") as text:
+    with io.TextIOWrapper(source.open(), encoding, errors, newline="") as text:
         try:
             first = read(text).lstrip("\ufeff")
             for part in chain([first], iter(lambda: read(text), "")):
@@ -169,6 +179,17 @@ def _check_text(head: bytes, encoding: str, name: str) -> None:
         )
 
 
+def _is_slightly_damaged(source: Source) -> bool:
+    """Check for lines that are not UTF-8 among more that are, beyond ASCII."""
+    right = wrong = 0
+    with source.open() as stream:
+        for line in stream:
+            if not line.isascii():
+                decodes = _decodes(line, "utf-8")
+                right, wrong = right + decodes, wrong + (not decodes)
+    return 0 < wrong < right
+
+
 def _wrong_encoding(source: Source, encoding: str) -> CatalogueError:
     """Return the error that names the first line that is not in the encoding, and a better one."""
     where, sample = "", b""
@@ -181,6 +202,11 @@ def _wrong_encoding(source: Source, encoding: str) -> CatalogueError:
                     sample += line
                 if len(sample) > SAMPLE:
                     break
+    if encoding == "utf-8" and _is_slightly_damaged(source):
+        return CatalogueError(
+            f"{source.name} is utf-8 with wrong bytes{where}: correct them, or go on without them "
+            "with --skip-bad-rows."
+        )
     return CatalogueError(f"{source.name} is not {encoding}{where}; {_encoding_hint(sample)}.")
 
 

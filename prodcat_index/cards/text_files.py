@@ -10,7 +10,7 @@ from itertools import chain, islice
 from typing import TYPE_CHECKING
 
 from prodcat_index.cards.roles import is_usual_name
-from prodcat_index.cards.sources import Source, read_lines
+from prodcat_index.cards.sources import DAMAGED, Source, read_lines
 from prodcat_index.cards.table import Table
 from prodcat_index.errors import CatalogueError
 from prodcat_index.findings import NAMED, Finding
@@ -46,7 +46,8 @@ def read_delimited(source: Source, encoding: str | None, skip_bad_rows: bool) ->
     """Read delimited text; the delimiter and the header are found."""
     import pandas as pd
 
-    lines = read_lines(source, encoding)
+    damaged: list[str] = []
+    lines = read_lines(source, encoding, damaged if skip_bad_rows else None)
     sample = list(islice(lines, SAMPLE_LINES))
     told = SEPARATOR_LINE.fullmatch(sample[0]) if sample else None
     if told:
@@ -66,14 +67,16 @@ def read_delimited(source: Source, encoding: str | None, skip_bad_rows: bool) ->
     if rows.ragged and not skip_bad_rows:
         shown = "; ".join(f"{line}: {count}" for line, count in rows.ragged[:NAMED])
         more = ", …" if len(rows.ragged) > NAMED else ""
+        count = f"{len(rows.ragged)} row{'s'[: len(rows.ragged) != 1]}"
         raise CatalogueError(
-            f"{source.name} has {len(rows.ragged)} rows with another number of fields than the "
-            f"{len(header)} of the header ({shown}{more}). {ADVICE}"
+            f"{source.name} has {count} with another number of fields than the {len(header)} of "
+            f"the header ({shown}{more}). {ADVICE}"
         )
     found = {
         ABOVE: [title for title in titles if title],
         SKIPPED: [line for line, _ in rows.ragged],
         EMPTY: rows.empty,
+        DAMAGED: damaged,
         BARE: records.bare,
         DOUBTED: records.doubted,
     }

@@ -197,7 +197,8 @@ COLUMN_OPTIONS: dict[str, Any] = {
         bool,
         typer.Option(
             "--skip-bad-rows",
-            help="Leave out and count rows with too few or too many fields, and broken JSON lines.",
+            help="Leave out and count rows with too few or too many fields, broken JSON lines and "
+            "bytes that are not UTF-8.",
         ),
     ],
     "like": Annotated[
