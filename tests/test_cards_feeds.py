@@ -94,6 +94,11 @@ def test_a_google_feed_is_read(tmp_path: Path) -> None:
     assert row["further_product_type"] == ["Sale"]
 
 
+def test_a_feed_that_does_not_declare_its_names_is_named(tmp_path: Path) -> None:
+    path = written(tmp_path, "feed.xml", RSS.replace('xmlns:g="http://base.google.com/ns/1.0"', ""))
+    assert "Namespace prefix g on id is not defined" in refusal(path)
+
+
 def test_an_atom_feed_is_read(tmp_path: Path) -> None:
     [lamp] = cards(written(tmp_path, "feed.xml", ATOM))
     assert (lamp["id"], lamp["title"], lamp["category"]) == ("A1", "Lamp", "Home > Lamps")
@@ -156,8 +161,9 @@ def test_entities_are_not_expanded(tmp_path: Path) -> None:
     for value in ('"lol"', f'SYSTEM "{tmp_path / "secret.txt"}"'):
         entities = f"<!DOCTYPE rss [<!ENTITY a {value}>]>"
         product = "<item><id>1</id><title>x &a; y</title></item>"
-        path = written(tmp_path, "a.xml", f"{entities}<rss><channel>{product}</channel></rss>")
-        assert "entities of its own" in refusal(path)
+        for content in (product, "<item>&a;<id>1</id></item>"):
+            feed = f"{entities}<rss><channel>{content}</channel></rss>"
+            assert "entities of its own" in refusal(written(tmp_path, "a.xml", feed))
     laughs = '<!ENTITY l0 "lol">' + "".join(
         f'<!ENTITY l{n} "{f"&l{n - 1};" * 10}">' for n in range(1, 12)
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -34,11 +35,10 @@ def read_feed(source: Source, encoding: str | None, skip_bad_rows: bool) -> Tabl
     try:
         with source.open() as stream:
             options = {"resolve_entities": False, "no_network": True, "load_dtd": False}
-            events = etree.iterparse(
-                stream, ("start", "end"), encoding=encoding, remove_comments=True, **options
-            )
+            options |= {"remove_comments": True, "remove_pis": True}
+            events = etree.iterparse(stream, ("start", "end"), encoding=encoding, **options)
             _, root = next(iter(events))
-            kind = etree.QName(root).localname
+            kind = _local(root)
             if kind not in PRODUCTS:
                 raise CatalogueError(
                     f"{source.name} is XML of no known format (<{kind}>): give one of {KNOWN}."
@@ -77,12 +77,14 @@ def _products(
 
     inside = 0
     for event, element in events:
-        if element.tag is etree.Entity:
-            continue
-        name = etree.QName(element).localname
+        name = _local(element)
         inside += (1 if event == "start" else -1) if name in names else 0
         if event == "start" or inside:
             continue
+        if next(element.iter(etree.Entity), None) is not None:
+            raise CatalogueError(
+                "The feed declares entities of its own, which are not read; write its texts out."
+            )
         if name in names:
             yield element
         elif name == "category" and element.get("id"):
@@ -93,33 +95,32 @@ def _products(
             del element.getparent()[0]
 
 
+def _local(element: _Element) -> str:
+    """Return the name of an element without its namespace, also one that is not declared."""
+    return re.split("[}:]", element.tag)[-1]
+
+
 def _text(element: _Element) -> str:
     from lxml import etree
 
-    if any(child.tag is etree.Entity for child in element.iter()):
-        raise CatalogueError(
-            "The feed declares entities of its own, which are not read; write its texts out."
-        )
     # A description may hold HTML as elements.
     inner = "".join(etree.tostring(child, encoding="unicode") for child in element)
     return ((element.text or "") + inner).strip()
 
 
 def _google_item(item: _Element) -> dict[str, Any]:
-    from lxml import etree
-
     found: dict[str, list[str]] = {}
     own: set[str] = set()
     attributes = []
     for child in item:
-        name = etree.QName(child).localname.lower()
+        name = _local(child).lower()
         if name == "product_detail":
-            parts = {etree.QName(part).localname: _text(part) for part in child}
+            parts = {_local(part): _text(part) for part in child}
             attributes.append(f"{parts.get('attribute_name')}: {parts.get('attribute_value')}")
             continue
         value = child.get("href") or _text(child)
         # What is in Google's own namespace is meant for it: RSS has a title and a link as well.
-        is_own = child.tag.startswith(GOOGLE)
+        is_own = child.tag.startswith((GOOGLE, "g:"))
         if is_own and name not in own:
             own.add(name)
             found[name] = []
@@ -129,12 +130,10 @@ def _google_item(item: _Element) -> dict[str, Any]:
 
 
 def _yandex_offer(offer: _Element) -> dict[str, Any]:
-    from lxml import etree
-
     found: dict[str, list[str]] = {}
     attributes = []
     for child in offer:
-        name = etree.QName(child).localname
+        name = _local(child)
         value = _text(child)
         if name == "param" and value:
             unit = child.get("unit") or ""

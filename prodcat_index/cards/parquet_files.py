@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from prodcat_index.cards.sources import max_unpacked, too_much
 from prodcat_index.cards.table import Table
@@ -16,10 +15,10 @@ from prodcat_index.findings import Finding
 if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
-    from pyarrow.parquet import ParquetFile
 
 ROWS_AT_ONCE = 4_096
-WORD = 8
+# Of rows with lists, which may each be long.
+FEW_ROWS = 128
 # The index of a pandas table, stored as a column.
 INDEX_COLUMN = re.compile(r"__index_level_\d+__")
 REPLACED = "rows have a text that is not UTF-8 (\ufffd stands for the wrong bytes)"
@@ -60,31 +59,22 @@ def _check_size(path: Path) -> None:
     from pyarrow.parquet import ParquetFile
 
     limit = max_unpacked(path)
+    # Not the metadata of columns: what is wrong with them ends the process instead of raising.
     with ParquetFile(path) as file:
-        numbers = sum(map(_number_bytes, _leaves(file)))
-        texts = [leaf.path for leaf, _ in _leaves(file) if leaf.physical_type == "BYTE_ARRAY"]
-    if numbers > limit:
+        leaves = [file.schema.column(n) for n in range(len(file.schema))]
+        groups = [file.metadata.row_group(n) for n in range(file.metadata.num_row_groups)]
+    texts = [leaf.path for leaf in leaves if leaf.physical_type == "BYTE_ARRAY"]
+    fixed = sum(leaf.length for leaf in leaves if leaf.physical_type == "FIXED_LEN_BYTE_ARRAY")
+    is_nested = any(leaf.max_repetition_level for leaf in leaves)
+    stored = sum(group.total_byte_size for group in groups)
+    if max(fixed * sum(group.num_rows for group in groups), stored) > limit:
         raise too_much(path, limit)
     with ParquetFile(path, read_dictionary=texts) as file:
         size = 0
-        for batch in file.iter_batches(ROWS_AT_ONCE, columns=texts) if texts else ():
+        for batch in file.iter_batches(FEW_ROWS if is_nested else ROWS_AT_ONCE):
             size += sum(map(_unpacked_bytes, batch.columns))
             if size > limit:
                 raise too_much(path, limit)
-
-
-def _leaves(file: ParquetFile) -> Iterable[tuple[Any, Any]]:
-    """Yield the description and the stored part of each column in each row group."""
-    for group in range(file.metadata.num_row_groups):
-        for n in range(file.metadata.num_columns):
-            yield file.schema.column(n), file.metadata.row_group(group).column(n)
-
-
-def _number_bytes(leaf: tuple[Any, Any]) -> int:
-    """Return the bytes of numbers and of references to texts, and of what has no values twice."""
-    description, stored = leaf
-    unpacked = max(WORD, description.length or 0) * stored.num_values
-    return max(unpacked, stored.total_uncompressed_size)
 
 
 def _unpacked_bytes(array: pa.Array) -> int:

@@ -1,4 +1,4 @@
-"""Small catalogue files of every format, for what must not be ended by damage to them."""
+"""Small catalogue files of every format, to be damaged."""
 
 from __future__ import annotations
 
@@ -17,11 +17,8 @@ CARDS: list[dict[str, Any]] = [
         "price": 1.5 * n,
         "tags": [name, str(n)],
     }
-    for n in range(4)
-    for name in NAMES
+    for n, name in enumerate(NAMES * 4)
 ]
-for number, card in enumerate(CARDS):
-    card["id"] = f"p{number}"
 
 
 def catalogue_files() -> dict[str, bytes]:
@@ -64,7 +61,7 @@ def catalogue_files() -> dict[str, bytes]:
     return {
         "comma.csv": csv.encode(),
         "semicolon.csv": f"sep=;\n{semicolons}{';;;;' * 3}\n".encode("utf-16"),
-        "preamble.csv": f"Prices\n;;;\n{semicolons}".encode("cp1251", "ignore"),
+        "cp1251.csv": f"Prices\n;;;\n{semicolons}".encode("cp1251", "ignore"),
         "tabs.tsv": plain.assign(description="short").to_csv(index=False, sep="\t").encode(),
         "packed.csv.gz": gzip.compress(csv.encode(), mtime=0),
         "lines.jsonl": lines.encode(),

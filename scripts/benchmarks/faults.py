@@ -6,6 +6,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,9 +14,12 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 
+from prodcat_index.cards.catalogue import read_catalogue
 from prodcat_index.cards.pictures import load_picture, read_header
 from prodcat_index.encoders.registry import make_encoder
-from prodcat_index.errors import PictureError
+from prodcat_index.errors import CatalogueError, PictureError
+from prodcat_index.index.storage import _write_cards
+from scripts.benchmarks.catalogue_samples import catalogue_files
 from scripts.benchmarks.measuring import MB, in_own_process, peak_bytes, stopwatch
 from scripts.benchmarks.page import PAGE, PageOption, table, write_section
 
@@ -42,6 +46,13 @@ PICTURES: tuple[tuple[str, str, dict[str, Any]], ...] = (
 )
 # Numbers that sizes and offsets of headers are made of.
 EXTREMES = (b"\x00\x00\x00\x00", b"\xff\xff\xff\xff", b"\x7f\xff\xff\xff", b"\x00\x00\xff\xff")
+# What has a meaning in one of the formats.
+TOKENS = (
+    *(b'"', b'""', b"'", b"\n", b"\r", b"\t", b",", b";", b"[", b"]", b"{", b"}", b"null", b"NaN"),
+    *(b"1e999", b"9" * 5_000, b"\\ud800", b"&a;", b"&#99999999999999999;", b"]]>", b"<!--"),
+    *(b"<![CDATA[", b"<item>", b"</item>", b"</offer>", b"sep=;\n", b"\0", b"\xff\xfe"),
+    *("\ufeff".encode(), "\u202e".encode(), b"\xed\xa0\x80"),
+)
 MAX_MEMORY, MAX_SECONDS = 1024 * MB, 10.0
 
 
@@ -57,12 +68,16 @@ class Outcome:
 
 
 def faults(
+    catalogues: Annotated[int, typer.Option(min=1, help="Damaged catalogues to read.")] = 1000,
     pictures: Annotated[int, typer.Option(min=1, help="Damaged pictures to read.")] = 400,
     page: PageOption = PAGE,
 ) -> None:
     """Read damaged files: each is read or refused in words, within bounded memory and time."""
     with tempfile.TemporaryDirectory() as folder:
-        outcomes = {"pictures": in_own_process(damage_pictures, Path(folder), pictures)}
+        outcomes = {
+            "catalogues": in_own_process(damage_catalogues, Path(folder), catalogues),
+            "pictures": in_own_process(damage_pictures, Path(folder), pictures),
+        }
     rows = [
         [
             name,
@@ -79,16 +94,46 @@ def faults(
     write_section(
         page,
         "Damaged files",
-        "`scripts/bench faults`: random mutations of files of every format. Pictures are measured, "
-        "loaded and embedded by `efficientnet-lite0`; *failed* is any other error than the one of "
-        f"an unreadable picture, or one that takes more than {MAX_SECONDS:.0f} s. *Memory* is the "
-        "peak above that of the process with the network loaded.\n\n" + table(header, rows),
+        "`scripts/bench faults`: random mutations of files of every format. Catalogues are read, "
+        "half of them with `--skip-bad-rows`, and their cards stored as an index stores them. "
+        "Pictures are measured, loaded and embedded by `efficientnet-lite0`. *Failed* is any other "
+        "error than the one of an unreadable catalogue or picture, or one that takes more than "
+        f"{MAX_SECONDS:.0f} s. *Memory* is the peak above that of the process with whole files "
+        "read and the network loaded.\n\n" + table(header, rows),
     )
     for name, found in outcomes.items():
         for failure in found.failures:
             typer.echo(f"{name}: {failure}", err=True)
     if any(found.failures or found.memory > MAX_MEMORY for found in outcomes.values()):
         raise typer.Exit(1)
+
+
+def damage_catalogues(folder: Path, count: int) -> Outcome:
+    """Read and store mutations of catalogues of all formats."""
+    rng = np.random.default_rng(SEED)
+    originals = catalogue_files()
+    whole = [folder / name for name in originals]
+    for path in whole:
+        path.write_bytes(originals[path.name])
+        _read_and_store(path)
+    outcome, before = Outcome(), peak_bytes()
+    for number in range(count):
+        path = whole[number % len(whole)]
+        content = mutate(originals[path.name], rng)
+        if rng.random() < 0.5:
+            place = int(rng.integers(len(content) + 1))
+            content = content[:place] + TOKENS[rng.integers(len(TOKENS))] + content[place:]
+        path.write_bytes(content)
+        read = partial(_read_and_store, skip_bad_rows=bool(number % 2))
+        _try(read, path, outcome, CatalogueError, lambda _: "in a sentence")
+    outcome.memory = peak_bytes() - before
+    return outcome
+
+
+def _read_and_store(path: Path, skip_bad_rows: bool = False) -> None:
+    encoding = "cp1251" if path.name == "cp1251.csv" else None
+    cards = read_catalogue(path, encoding=encoding, skip_bad_rows=skip_bad_rows)
+    _write_cards(cards, "", path.with_suffix(".stored"))
 
 
 def damage_pictures(folder: Path, count: int) -> Outcome:
@@ -148,7 +193,11 @@ def _saved(form: str, mode: str, options: dict[str, Any]) -> bytes:
 
 
 def _try(
-    read: Callable[[Path], object], path: Path, outcome: Outcome, refusal: type[Exception]
+    read: Callable[[Path], object],
+    path: Path,
+    outcome: Outcome,
+    refusal: type[Exception],
+    kind: Callable[[Exception], str] = str,
 ) -> None:
     """Read a file; an error of another class than `refusal`, or a long time, is a failure."""
     with stopwatch() as spent:
@@ -156,7 +205,7 @@ def _try(
             read(path)
             outcome.read += 1
         except refusal as error:
-            outcome.refused[str(error)] += 1
+            outcome.refused[kind(error)] += 1
         except Exception as error:
             outcome.failures.append(f"{path.name}: {error!r}")
     outcome.slowest = max(outcome.slowest, spent.wall)
