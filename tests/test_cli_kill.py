@@ -18,6 +18,8 @@ from prodcat_index import ProductIndex
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="kill -9 is of POSIX systems")
 
+NEW = "--allow-new-categories"
+
 
 def _catalogue(path: Path, cards: int, word: str) -> Path:
     rows = [
@@ -78,10 +80,10 @@ def test_killed_while_adding_the_old_index_is_whole_and_adding_can_be_repeated(
     ProductIndex.build(made.catalogue()).save(index)
     before = (index / "manifest.json").read_bytes()
     many = _catalogue(tmp_path / "many.csv", 3000, "lamp")
-    _killed("add", many, "-i", index, seen=index / "versions" / "0002")
+    _killed("add", many, "-i", index, NEW, seen=index / "versions" / "0002")
     assert (index / "manifest.json").read_bytes() == before
     assert len(ProductIndex.load(index)) == 9
-    done = prodcat("add", many, "-i", index)
+    done = prodcat("add", many, "-i", index, NEW)
     assert done.code == 0, done.err
     assert len(ProductIndex.load(index)) == 3009
     assert [version.name for version in (index / "versions").iterdir()] == ["0003"]
