@@ -66,18 +66,19 @@ def test_a_catalogue_without_labels_is_not_told_to_label_all() -> None:
 def base() -> tuple[ProductIndex, Evaluation]:
     """Return an index and its evaluation on cards that are known by their ids.
 
-    In training, A has 20 cards, B 20, S (small) 2, and N none. Of the test cards a0 to a9 are of A,
-    b0 to b9 of B, s0 and s1 of S, n0 of N; a8 and a9 have no description.
+    In training, A has 20 cards, B 20, S (small) 2, and N none. The test cards a0 to a29 are of A,
+    b0 to b9 of B, s0 and s1 of S, n0 of N; a10 to a29 have no description, and n0 has no title.
     """
-    sizes = {"A": (20, 10), "B": (20, 10), "S": (2, 2), "N": (0, 1)}
+    sizes = {"A": (20, 30), "B": (20, 10), "S": (2, 2), "N": (0, 1)}
     rows, parts = [], []
     for place, (name, (train, test)) in enumerate(sizes.items()):
         for number in range(train + test):
             is_test = number >= train
             id = f"{name.lower()}{number - train}" if is_test else f"{name}{number}"
             text = arena.direction(90 * place + number)
-            description = "" if id in ("a8", "a9") else text
-            rows.append(made.row(id, text, description, category=f"Shop > {name}"))
+            description = "" if name == "A" and number >= 30 else text
+            title = "" if id == "n0" else text
+            rows.append(made.row(id, title, description, category=f"Shop > {name}"))
             parts.append("test" if is_test else "train")
     catalogue = made.catalogue(rows)
     options: dict[str, Any] = {"encoders": arena.ENCODERS, "projection": "none"}
@@ -103,23 +104,27 @@ def evaluated(*answers: tuple[str, str, float]) -> tuple[ProductIndex, Evaluatio
 def test_the_problems_of_an_index_counted_by_hand() -> None:
     """A gain that is no part of the answers is a promise that nobody can keep."""
     index, evaluation = evaluated(
-        *(("a0", "B", 0.5), ("a1", "B", 0.6), ("a9", "B", 0.97), ("b3", "A", 0.4)),
+        *(("a0", "B", 0.5), ("a1", "B", 0.6), ("a29", "B", 0.97), ("b3", "A", 0.4)),
+        *(("a10", "B", 0.5), ("a11", "S", 0.5), ("a12", "S", 0.5), ("a13", "S", 0.5)),
+        ("a14", "S", 0.5),
         *(("s0", "A", 0.2), ("n0", "A", 0.3), ("b4", "", 0.0)),
     )
     found = problems_of_index(index.parts, evaluation)
     told = {str(p.what).replace("\xa0", " "): (p.cards, p.what.place) for p in found}
     assert told == {
-        "A or B": (4, "confusion-1"),
+        "A confused with B": (5, "confusion-1"),
         "categories that training lacks": (1, "sizes"),
         "mistakes in categories of 1 to 5 training cards": (1, "sizes"),
         "labels contradicted with a confidence of 95.0 % or more": (1, "doubted"),
-        "cards without a description": (2, "scores"),
+        "A confused with S": (5, "confusion-2"),
+        "cards without a description": (20, "scores"),
     }
     assert [p.part for p in found] == sorted((p.part for p in found), reverse=True)
-    assert found[0].part == pytest.approx(4 / 23)
-    # One of 2 without a description is wrong, and 6 of 21 with one.
+    assert found[0].part == pytest.approx(5 / 43)
+    # 6 of 20 without a description are wrong, and 6 of 23 with one; the one without a title, which
+    # is wrong as well, shows nothing.
     lacking = next(p for p in found if p.what.startswith("cards without"))
-    assert lacking.part == pytest.approx(2 / 23 * (1 / 2 - 6 / 21))
+    assert lacking.part == pytest.approx(20 / 43 * (6 / 20 - 6 / 23))
 
 
 def test_an_index_that_is_always_right_has_no_problems() -> None:

@@ -135,7 +135,6 @@ def tabulate_exploration(exploration: Exploration) -> dict[str, Table]:
             ("column", "filled", "missing", "share missing", "different values"),
             [tuple(vars(column).values()) for column in exploration.columns],
             write_percent,
-            bars=3,
         ),
         "largest": Table(
             "The largest categories",

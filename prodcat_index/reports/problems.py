@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 FEW_CARDS = 5
 # Pairs of confused categories that are named, and the fewest mistakes of one.
 PAIRS, FEWEST_CONFUSED = 5, 2
+# Cards with and without a value that show a difference.
+FEWEST_COMPARED = 20
 # Confidence of an answer that contradicts a label.
 CONTRADICTS = 0.95
 ALIKE = {
@@ -163,8 +165,8 @@ def _confused(evaluation: Evaluation, wrong: BoolArray) -> Iterator[Problem]:
         if count >= FEWEST_CONFUSED:
             ends = [name.rpartition(CATEGORY_SEPARATOR)[2] for name in pair]
             names = ends if ends[0] != ends[1] else pair
-            what = Link(f"{names[0]} or {names[1]}", places.get(pair, "confusions"))
-            remedy = "decide which is right for the examples, correct the labels, or merge the two"
+            what = Link(" confused with ".join(names), places.get(pair, "confusions"))
+            remedy = "check the labels of the examples, or merge the two"
             yield Problem(what, count, count / len(wrong), remedy)
 
 
@@ -175,7 +177,7 @@ def _lacking(parts: IndexParts, evaluation: Evaluation, wrong: BoolArray) -> Ite
     for modality in parts.modalities:
         blocks = [block for block in parts.encoder_blocks if block.modality == modality]
         lacks = ~np.any([block.present for block in blocks], axis=0)[tested]
-        if lacks.any() and not lacks.all():
+        if min(lacks.sum(), (~lacks).sum()) >= FEWEST_COMPARED:
             gain = float(lacks.mean() * (wrong[lacks].mean() - wrong[~lacks].mean()))
             name = "picture" if modality == IMAGE else modality
             what = Link(f"cards without a {name}", "scores")

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from prodcat_index.cards.cleaning import tidy
 from prodcat_index.errors import ProdcatError
+from prodcat_index.index.answers import HUBNESS
 from prodcat_index.index.manifest import LEARNED
 from prodcat_index.reports.canvas import (
     BAR_NAME,
@@ -120,12 +121,18 @@ def draw_sheet(rows: Sequence[SheetRow], path: str | Path) -> tuple[Path, ...]:
 
 
 def _sum_parts(neighbour: Neighbour) -> dict[str, float]:
-    """Return the parts of a similarity by block; those of the learned block are one."""
+    """Return the parts of a similarity by what they are due to, directly or by what is learned."""
     parts: dict[str, float] = {}
     for name, value in neighbour.contributions.items():
-        block = LEARNED if name.startswith(f"{LEARNED}:") else name
-        parts[block] = parts.get(block, 0.0) + value
+        source = name.removeprefix(f"{LEARNED}:")
+        parts[source] = parts.get(source, 0.0) + value
     return parts
+
+
+def _expected(neighbour: Neighbour) -> set[str]:
+    """Return the weighed blocks that the card lacks."""
+    direct = {name for name in neighbour.contributions if not name.startswith(f"{LEARNED}:")}
+    return direct - set(neighbour.by_block)
 
 
 def lay_out_sheet(
@@ -196,7 +203,7 @@ def _put_neighbours(
     def figures(column: Column, card: Neighbour) -> None:
         column.gap(SPACE)
         column.similarity(card.similarity, card.vote_share)
-        expected = set(blocks) - set(card.by_block)
+        expected = _expected(card)
         column.parts(_sum_parts(card), blocks, expected, min(ceil(widest), BAR_NAME))
 
     for put in (head, category, figures):
@@ -218,8 +225,10 @@ def _explain_signs(
         yield "✓ the true category"
         yield "✗ another one"
     if blocks:
-        yield "similarity: sum of the bars, which are cosines times weights"
-    if any(set(_sum_parts(neighbour)) - set(neighbour.by_block) for neighbour in near):
+        yield "similarity: sum of the bars"
+    if HUBNESS in blocks:
+        yield "hubness: taken off cards that are near to many others"
+    if any(map(_expected, near)):
         yield "pale: expected, because the card lacks it"
     if any(len(_sum_parts(neighbour)) < len(blocks) for neighbour in near):
         yield f"{NO_PART}: the listing lacks it"
