@@ -24,6 +24,8 @@ class Speech:
     lines_after: float | None = None
     # Lines are written in place of bars on a terminal, too.
     verbose: bool = False
+    # The phase that was named last: one of many parts is named once.
+    last: str = ""
 
 
 speech = Speech()
@@ -42,8 +44,8 @@ def write_line(text: str, stream: TextIO) -> None:
 class _Phase:
     """Stands in for a bar: one line, as soon as the phase has taken some time."""
 
-    def __init__(self, line: str, after: float) -> None:
-        self._line, self._due = line, time.monotonic() + after
+    def __init__(self, name: str, line: str, after: float) -> None:
+        self._name, self._line, self._due = name, line, time.monotonic() + after
         self.update(0)
 
     def __enter__(self) -> _Phase:
@@ -53,9 +55,9 @@ class _Phase:
         pass
 
     def update(self, _: float = 1) -> None:
-        if self._line and time.monotonic() >= self._due:
+        if self._name != speech.last and time.monotonic() >= self._due:
             write_line(self._line, sys.stderr)
-            self._line = ""
+            speech.last = self._name
 
     def set_postfix_str(self, _: str) -> None:
         pass
@@ -68,7 +70,8 @@ def progress_bar(total: int, what: str, unit: str = "card") -> Any:
     hidden = not what or speech.quiet
     in_lines = speech.verbose or not sys.stderr.isatty()
     if in_lines and not hidden and speech.lines_after is not None:
-        return _Phase(f"{what}: {total:,} {unit}{'' if total == 1 else 's'}", speech.lines_after)
+        line = f"{what}: {total:,} {unit}{'' if total == 1 else 's'}"
+        return _Phase(what, line, speech.lines_after)
     from tqdm import tqdm
 
     return tqdm(total=total, desc=what, unit=unit, file=sys.stderr, disable=hidden or in_lines)

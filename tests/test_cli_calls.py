@@ -157,11 +157,15 @@ def test_a_phase_is_named_once_and_only_when_it_takes_long(
     monkeypatch.setattr("prodcat_index.progress.time.monotonic", lambda: now[0])
     monkeypatch.setattr(speech, "quiet", False)
     monkeypatch.setattr(speech, "lines_after", 1.0)
+    monkeypatch.setattr(speech, "last", "")
     with progress_bar(3, "embedding title", "text") as bar:
         bar.update()
         assert capsys.readouterr().err == ""
         now[0] = 1.5
         bar.update()
+        bar.update()
+    with progress_bar(3, "embedding title", "text") as bar:
+        now[0] = 3.0
         bar.update()
     assert capsys.readouterr().err == "embedding title: 3 texts\n"
     monkeypatch.setattr(speech, "lines_after", None)

@@ -82,7 +82,7 @@ def as_command(command: Callable[..., None]) -> Callable[..., None]:
         if quiet and verbose:
             raise WrongCallError("Choose one of --quiet and --verbose.")
         speech.quiet, speech.verbose = bool(quiet), bool(verbose)
-        speech.lines_after = 0.0 if verbose else SILENCE
+        speech.lines_after, speech.last = 0.0 if verbose else SILENCE, ""
         _check_outputs(values)
         if wants_given:
             values["given"] = _given(context)

@@ -82,7 +82,7 @@ def build_block(
     """
     kept = np.ones(len(values), dtype=bool) if kept is None else kept
     encoder.fit([value if keeps else "" for value, keeps in zip(values, kept, strict=True)])
-    encoded = embed(encoder, values, label=name, cache=default_cache())
+    encoded = embed(encoder, values, label=f"embedding {name}", cache=default_cache())
     mean = training_mean(encoded.vectors, encoded.present & kept)
     vectors, present = centre(encoded.vectors, encoded.present, mean)
     slot = EncoderSlot(encoder.spec, encoder.fingerprint, encoder=encoder)
