@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
 from collections import defaultdict
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from command import COMMANDS, ENVIRONMENT, prodcat
 
@@ -105,13 +107,50 @@ def test_a_stdout_of_few_characters_ends_nothing(encoding: str, form: str, cards
 
 
 def test_json_is_whole_where_stdout_holds_only_ascii(cards: Path) -> None:
-    import json
-
     run_raw(["build-index", "cards.csv", "-o", "index", "--projection", "none"], cards)
     call = ["query", "--text", "kettle", "-i", "index", "-k", "1", "-f", "json"]
     done = run_raw(call, cards, {**ENVIRONMENT, "PYTHONIOENCODING": "ascii"})
     [found] = json.loads(done.stdout.decode("ascii"))
     assert found["category"] == "Кухня > Чайники" and " ≈ 2 l" in found["title"]
+
+
+@pytest.mark.parametrize("name", ["Size, colour", "a=b", "Größe [cm]", "../x", "learned", "scores"])
+def test_a_text_column_of_any_name_is_embedded_and_weighed_or_refused(
+    name: str, cards: Path, tmp_path: Path
+) -> None:
+    """The command would end in a traceback, or the column could not be weighed."""
+    rows = [{"id": f"c{n}", "category": f"k{n % 2}", name: f"w{n % 2} v{n}"} for n in range(120)]
+    pd.DataFrame(rows).to_csv(tmp_path / "named.csv", index=False)
+    call = ["build-index", "named.csv", "-o", "named", "--text-column", name]
+    built = prodcat(*call, "--encoder", f"{name}=lexical:8", cwd=tmp_path)
+    if name in ("learned", "scores"):
+        assert built.code == 1 and f"A text column is called {name}" in built.err
+        return
+    assert built.code == 0, built.err
+    asked = ["predict", "named.csv", "-i", "named", "--weights", f"{name}=1", "-f", "json"]
+    done = prodcat(*asked, "-k", "5", cwd=tmp_path)
+    assert done.code == 0, done.err
+    assert {card["category"] for card in done.json} == {"k0", "k1"}
+
+
+def test_predictions_are_written_in_the_format_of_the_ending(cards: Path, tmp_path: Path) -> None:
+    """`-o x.json` would hold CSV."""
+    index = tmp_path / "index"
+    assert prodcat("build-index", "cards.csv", "-o", index, cwd=cards).code == 0
+    (tmp_path / "new.csv").write_text("id,title\nn1,kettle 5\nn2,kettle 7\n")
+    found = {}
+    for name in ("new/x.csv", "new/x.json", "new/x.jsonl"):
+        done = prodcat("predict", "new.csv", "-i", index, "-o", name, cwd=tmp_path)
+        assert (done.code, done.out) == (0, ""), done.err
+        found[name] = (tmp_path / name).read_text(encoding="utf-8")
+    as_csv = pd.read_csv(tmp_path / "new/x.csv")
+    as_json = json.loads(found["new/x.json"])
+    as_lines = [json.loads(line) for line in found["new/x.jsonl"].splitlines()]
+    assert as_json == as_lines and found["new/x.jsonl"].endswith("}\n")
+    assert [row["id"] for row in as_json] == list(as_csv["id"]) == ["n1", "n2"]
+    assert [row["category"] for row in as_json] == list(as_csv["category"])
+    done = prodcat("predict", "new.csv", "-i", index, "-o", "y", "-f", "csv", cwd=tmp_path)
+    assert (tmp_path / "y").read_text(encoding="utf-8") == found["new/x.csv"]
 
 
 def test_a_reader_that_leaves_ends_nothing(cards: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from math import nan
 from pathlib import Path
 from typing import Any, get_args
 
@@ -17,6 +18,7 @@ from prodcat_index.cards.split import PARTS
 from prodcat_index.cli import options, values
 from prodcat_index.cli.app import app
 from prodcat_index.encoders.networks import DEVICES
+from prodcat_index.encoders.registry import PRESETS
 from prodcat_index.errors import IndexFolderError
 from prodcat_index.index.learned import ProjectionKind
 from prodcat_index.learning.finetune import TrainingPrecision
@@ -31,6 +33,7 @@ from prodcat_index.voting.tuning import Objective
         (options.TrainingPrecision, get_args(TrainingPrecision)),
         (options.Device, DEVICES),
         (options.Part, PARTS),
+        (options.Preset, tuple(PRESETS)),
     ],
 )
 def test_choices_are_those_of_the_library(choices: Any, known: tuple[str, ...]) -> None:
@@ -132,6 +135,31 @@ def test_weights_and_encoders_are_read_by_name() -> None:
         "image": ["timm:x?a=b"],
     }
     assert values.parse_encoders(None) == {}
+
+
+def test_names_of_modalities_may_hold_commas_and_equals_signs() -> None:
+    """A text column such as "Size, colour" could be embedded, and never weighed."""
+    text = "Size, colour=0.5,a=b=.25, title = 1"
+    assert values.parse_weights(text) == {"Size, colour": 0.5, "a=b": 0.25, "title": 1.0}
+    pairs = ["Size, colour=lexical:8", "a=b=sbert:x?prefix=a=b", "a=b=lexical"]
+    assert values.parse_encoders(pairs) == {
+        "Size, colour": ["lexical:8"],
+        "a=b": ["sbert:x?prefix=a=b", "lexical"],
+    }
+    with pytest.raises(typer.BadParameter, match="There is no encoder 'lexicl'"):
+        values.parse_encoders(["title=lexicl:b=8"])
+
+
+@pytest.mark.parametrize(("value", "fits"), [(0.5, True), (0, False), (1, False), (nan, False)])
+def test_a_share_lies_between_0_and_1(value: float, fits: bool) -> None:
+    """--test 25 would be noticed after the file was read, and nan never."""
+    check = values.between(0, 1)
+    assert check(None) is None
+    if fits:
+        assert check(value) == value
+    else:
+        with pytest.raises(typer.BadParameter, match="is not above 0 and below 1"):
+            check(value)
 
 
 @pytest.mark.parametrize("pair", ["title", "=lexical", "title="])

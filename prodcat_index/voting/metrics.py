@@ -159,7 +159,9 @@ class Score:
         interval = self.interval
         within = f" ({interval.low:.3f} to {interval.high:.3f})" if interval else ""
         be = "card is of a category" if self.unreachable == 1 else "cards are of categories"
-        lost = f" ({self.unreachable} {be} that the index does not have)" if self.unreachable else ""
+        lost = (
+            f" ({self.unreachable} {be} that the index does not have)" if self.unreachable else ""
+        )
         return (
             f"weighted F1 {self.weighted_f1:.3f}{within}, macro F1 {self.macro_f1:.3f}, accuracy "
             f"{self.accuracy:.3f} on {self.cards} {'card' if self.cards == 1 else 'cards'} of "
