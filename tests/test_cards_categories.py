@@ -83,10 +83,15 @@ def test_a_mark_in_some_plain_names_is_kept_and_noted() -> None:
     assert note.startswith("2 of 3 categories have '/' in them, and are taken for plain names (B")
     assert note.endswith('add --category-separator "/"')
     assert read_categories(["TV/Audio", "Toys", "Lamps"], [""] * 3).notes == []
+    # All of them, but no first part comes twice: they are no tree.
+    assert read("TV/Audio", "Bed/Bath", "PC/Laptop") == ["TV/Audio", "Bed/Bath", "PC/Laptop"]
 
 
 def test_marks_inside_paths_stay_in_their_names() -> None:
     values = ["Home > TV/Audio", "Home > TV/Video", "Kitchen > A|B"]
+    assert read(*values) == values
+    # Some are paths in the usual form, so that a slash is part of a name.
+    values = ["Home > TV/Audio", "Bed/Bath", "Bed/Wood", "Bed/Metal"]
     assert read(*values) == values
     assert read("Valves/1/2 inch", "Valves/3/4 inch") == ["Valves > 1/2 inch", "Valves > 3/4 inch"]
 

@@ -13,6 +13,7 @@ from made import catalogue, draw_pictures, row
 
 from prodcat_index.cards.card import Card
 from prodcat_index.errors import QueryError
+from prodcat_index.index.leave_one_out import LeaveOneOut
 from prodcat_index.index.product_index import ProductIndex
 from prodcat_index.voting.prediction import Neighbour
 
@@ -194,6 +195,11 @@ def test_empty_cards_are_counted_not_found_and_do_not_vote(cards: int) -> None:
     ):
         assert [n.id for n in own.neighbours] == [n.id for n in expected.neighbours]
         assert dict(own.ranked) == pytest.approx(dict(expected.ranked), abs=0.02)
+    assert (index.parts.learned is None) == (cards < 100)
+    left_out = LeaveOneOut.from_index(index.parts, 200, np.random.default_rng(0), every_fold=True)
+    pool = left_out.collect([index.parts.weight_vector({"title": 1})], 150)
+    assert len(pool) == cards
+    assert index.parts.labels.names.index("gone") not in pool.categories
     assert [str(finding) for finding in index.findings] == [
         "60 cards have nothing that this index can embed, so they are not found and do not vote: "
         "a0, a1, a2, a3, a4 and 55 more"

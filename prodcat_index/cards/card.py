@@ -142,11 +142,13 @@ class Catalogue:
         categories = len(set(self.values("category")) - {""})
         parts = ["id", *self.text_modalities, "category", "category_id", IMAGE, "group"]
         used = {p: self.columns.get(p, "").removesuffix(RENAMED) for p in parts}
-        shown = {part: column or "none" for part, column in used.items()}
-        shown["id"] = used["id"] or "row numbers"
-        shown["category"] += f" ({categories})" if used["category"] else ""
-        if any(self.values(IMAGE)) and not used[IMAGE]:
+        empty = {p for p in parts if not any(self.values(p))}
+        shown = {p: f"{c} (empty)" if p in empty else c for p, c in used.items() if c}
+        if not used[IMAGE] and IMAGE not in empty:
             shown[IMAGE] = "files named by id"
+        shown = {"id": "row numbers", **{p: shown.get(p, "none") for p in parts[1:]}, **shown}
+        if categories:
+            shown["category"] += f" ({categories})"
         names = {"category_id": "category key", IMAGE: "picture"}
         optional = ("category_id", "group")
         told = [f"{names.get(p, p)}: {c}" for p, c in shown.items() if used[p] or p not in optional]

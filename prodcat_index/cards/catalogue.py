@@ -213,8 +213,6 @@ def _read_categories(
 ) -> Categories:
     column = columns["category"]
     values = table[column].tolist() if column else [""] * len(table)
-    if column == columns["category_id"]:
-        keys = [""] * len(table)
     if like is None:
         return read_categories(values, keys, separator)
     known = dict(zip(like.values("category"), like.values("category_id"), strict=True))
