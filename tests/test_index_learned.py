@@ -281,7 +281,7 @@ def test_cards_that_ask_have_no_part_in_what_is_learned() -> None:
     changed = replace(parts, catalogue=Catalogue(poisoned))
     models = leave_one_out._fit_without_each(changed, asked.fold)
     other = replace(asked, parts=changed, models=models)
-    for clean, dirty in zip(asked._blocks_without(2), other._blocks_without(2), strict=True):
+    for clean, dirty in zip(asked.blocks_without(2), other.blocks_without(2), strict=True):
         np.testing.assert_array_equal(clean.vectors[~in_fold], dirty.vectors[~in_fold])
         if isinstance(clean, LearnedBlock) and isinstance(dirty, LearnedBlock):
             heads = clean.model.head, dirty.model.head

@@ -50,14 +50,18 @@ def search_and_vote(
     present: BoolArray,
     weights: Float64Array,
     parameters: VoteParameters,
+    eligible: BoolArray | None = None,
 ) -> VoteResult:
     """Let the nearest labelled cards vote, together with the linear head where one is weighed.
 
-    The head counts in proportion to the weight of the learned block and of the text scores.
+    Of the cards only eligible ones vote, (N,), where some are not. The head counts in proportion
+    to the weight of the learned block and of the text scores.
     """
     labels = parts.labels
     k = min(parameters.k, len(parts.catalogue))
-    found = find_neighbours(parts.space, vectors, present, weights, k, parts.voter_codes >= 0)
+    voters = parts.voter_codes >= 0
+    allowed = voters if eligible is None else voters & eligible
+    found = find_neighbours(parts.space, vectors, present, weights, k, allowed)
     codes = np.where(found.rows >= 0, labels.codes[found.rows], MISSING)
     log_proba = parts.head_log_proba(vectors, codes)
     reliability = np.where(codes >= 0, parts.log_reliability[found.rows], 0.0)
@@ -86,13 +90,16 @@ def find_reasons(
     weights: Float64Array,
     parameters: VoteParameters,
     modalities: Sequence[str],
+    eligible: BoolArray | None = None,
 ) -> Reasons:
     """Vote again without each modality in turn, and without the linear head."""
     lacking = {modality: parts.without(queries, modality) for modality in modalities}
     sizes, no_head = parts.labels.sizes, replace(parameters, head_exponent=0.0)
     return Reasons(
         without={
-            modality: search_and_vote(parts, other.vectors, other.present, weights, parameters).vote
+            modality: search_and_vote(
+                parts, other.vectors, other.present, weights, parameters, eligible
+            ).vote
             for modality, other in lacking.items()
         },
         without_head=vote(
@@ -110,6 +117,11 @@ class Answers:
     """The cards and categories of an index by their numbers, for people and programs."""
 
     parts: IndexParts
+
+    @cached_property
+    def row_of(self) -> dict[str, int]:
+        """Id of each card -> its row."""
+        return {card: row for row, card in enumerate(self.parts.catalogue.ids)}
 
     @cached_property
     def _columns(self) -> dict[str, list[str]]:

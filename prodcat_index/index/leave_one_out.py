@@ -235,7 +235,7 @@ class LeaveOneOut:
         for fold in self._folds:
             of_fold = np.flatnonzero(self.fold[rows] == fold)
             if len(of_fold):
-                blocks = self._blocks_without(fold)
+                blocks = self.blocks_without(fold)
                 queries = self._queries(rows[of_fold], blocks)
                 space, codes = self.parts.space_of(blocks), self._codes_without(fold)
                 pool = collect_pool(
@@ -300,7 +300,7 @@ class LeaveOneOut:
     def _codes_without(self, fold: int) -> Int64Array:
         return np.where(self.fold == fold, MISSING, self.parts.voter_codes)
 
-    def _blocks_without(self, fold: int) -> list[Block | LearnedBlock]:
+    def blocks_without(self, fold: int) -> list[Block | LearnedBlock]:
         """Return the blocks of all cards, the learned one fitted without those of a fold."""
         blocks, learned, model = self.parts.blocks, self.parts.learned, self.models[fold]
         assert learned is not None, "something is learned without a fold"

@@ -16,13 +16,14 @@ from prodcat_index.errors import QueryError
 from prodcat_index.findings import Finding, name_first
 from prodcat_index.index import familiarity
 from prodcat_index.index.adding import add_cards
-from prodcat_index.index.answers import Answers, LazyAnswers, find_reasons, search_and_vote
+from prodcat_index.index.answers import Answers, LazyAnswers
 from prodcat_index.index.block import unusable_pictures
 from prodcat_index.index.build import EncoderChoice, build_parts, possible_blocks
 from prodcat_index.index.calibrate import calibrate
 from prodcat_index.index.fusion import weight_vector
 from prodcat_index.index.learned import ProjectionKind
 from prodcat_index.index.manifest import SCORES
+from prodcat_index.index.own_cards import Voting, describe_own, find_own, vote_as_new
 from prodcat_index.index.parts import IndexParts, Listings, Queries, check_comparable
 from prodcat_index.index.search import find_neighbours
 from prodcat_index.index.search_weights import choose_search_weights
@@ -377,6 +378,10 @@ class ProductIndex:
     ) -> Predictions:
         """Predict the categories of listings.
 
+        A listing that is a labelled card of this index, with the same id and title, is answered
+        as a new one: without itself and its group, and by what is fitted without them, as in
+        cross-validation. A note counts these.
+
         Parameters
         ----------
         listings
@@ -422,7 +427,10 @@ class ProductIndex:
         check_targets(trusted, precision, coverage, per)
         check_comparable(parts, listings)
         queries = parts.encode(listings)
-        result = search_and_vote(parts, queries.vectors, queries.present, vector, parameters)
+        own_rows = find_own(parts, self._answers.row_of, listings)
+        explained = parts.weighed_modalities(weights) if explain else ()
+        voting = Voting(vector, parameters, explained)
+        result, reasons = vote_as_new(parts, queries, own_rows, voting)
         similarities, names = result.found.similarities, parts.labels.names
         seen = familiarity.of_queries(
             parts, queries.vectors, queries.present, result.found, result.vote.categories[:, 0]
@@ -430,16 +438,12 @@ class ProductIndex:
         decision = accept_or_review(
             trusted, result.vote, similarities, names, precision, coverage, per, seen
         )
-        reasons = None
-        if explain:
-            modalities = parts.weighed_modalities(weights)
-            reasons = find_reasons(parts, queries, result, vector, parameters, modalities)
         ids = listings.ids if isinstance(listings, Catalogue) else [card.id for card in listings]
         answers = LazyAnswers(
             self._answers, ids, queries, result, decision, reasons, seen[:, familiarity.NEAREST]
         )
         unusable = map(str, unusable_pictures(ids, queries.problems))
-        return Predictions(answers, (*unusable, *decision.notes))
+        return Predictions(answers, (*describe_own(own_rows), *unusable, *decision.notes))
 
     def tune(
         self, *, objective: Objective = "weighted-f1", sample: int = SAMPLE, seed: int = 0
@@ -616,10 +620,10 @@ class ProductIndex:
         return self._answers.neighbours(found, queries, 0)
 
     def _row(self, card_id: str) -> int:
-        ids = self.parts.catalogue.ids
-        if card_id not in ids:
+        if card_id not in self._answers.row_of:
+            ids = self.parts.catalogue.ids
             raise QueryError(
                 f"There is no card {card_id!r} in this index; "
                 f"its ids are like {name_first(ids, 3)}."
             )
-        return ids.index(card_id)
+        return self._answers.row_of[card_id]

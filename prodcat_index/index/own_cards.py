@@ -1,0 +1,156 @@
+"""Listings that are labelled cards of the index: each is answered without itself and its group."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import fields, is_dataclass, replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from prodcat_index.cards.card import IMAGE, Catalogue
+from prodcat_index.cards.variants import words_of
+from prodcat_index.index.answers import Reasons, VoteResult, find_reasons, search_and_vote
+from prodcat_index.index.learned import LearnedBlock, as_queries
+from prodcat_index.index.leave_one_out import LeaveOneOut, leave_out_groups
+from prodcat_index.index.parts import IndexParts, Listings, Queries, listing_values
+from prodcat_index.learning.folds import assign_folds
+from prodcat_index.types import MISSING, Float64Array, Int64Array
+from prodcat_index.voting.vote import VoteParameters
+
+
+class Voting(NamedTuple):
+    """How listings are voted on."""
+
+    weights: Float64Array  # of all blocks
+    parameters: VoteParameters
+    explained: Sequence[str] = ()  # modalities that the vote is repeated without
+
+
+def find_own(parts: IndexParts, row_of: Mapping[str, int], listings: Listings) -> Int64Array:
+    """Return the row of each listing that is a labelled card, MISSING for another one: (n,).
+
+    Such a listing has the id of the card, and the same title or, where either has none, the same
+    further text or picture. Other cards have the same id where it is but the number of a row.
+    A card without a category does not vote, and what it is asked for is its category.
+    """
+    ids = listings.ids if isinstance(listings, Catalogue) else [card.id for card in listings]
+    rows = np.array([row_of.get(card, MISSING) for card in ids], dtype=np.int64)
+    rows[~parts.labels.labelled[rows]] = MISSING
+    there = np.flatnonzero(rows >= 0)
+    if len(there):
+        names = (*parts.catalogue.text_modalities, IMAGE)
+        theirs = [listing_values(listings, name) for name in names]
+        ours = [parts.catalogue.values(name) for name in names]
+        for place in there:
+            pairs = zip(theirs, ours, strict=True)
+            values = [(their[place], our[rows[place]]) for their, our in pairs]
+            if not _are_same(values):
+                rows[place] = MISSING
+    return rows
+
+
+def _are_same(values: Sequence[tuple[str, str]]) -> bool:
+    """Compare two cards by the first modality that both have, the picture last."""
+    shared = [place for place, (one, other) in enumerate(values) if one and other]
+    if not shared:
+        return False
+    one, other = values[shared[0]]
+    if shared[0] == len(values) - 1:
+        return Path(one).name == Path(other).name
+    return words_of(one) == words_of(other)
+
+
+def describe_own(own: Int64Array) -> tuple[str, ...]:
+    """Return a note that counts the listings that are cards of the index, if any is."""
+    count = int((own >= 0).sum())
+    if not count:
+        return ()
+    return (
+        f"{count} of {len(own)} listings are labelled cards of this index: each is answered as a "
+        "new one, without itself, its group and what was learned from them",
+    )
+
+
+def vote_as_new(
+    parts: IndexParts, queries: Queries, own: Int64Array, voting: Voting
+) -> tuple[VoteResult, Reasons | None]:
+    """Vote on n listings, of which some are cards, (n,); also the reasons if they are explained."""
+    if np.all(own < 0):
+        return _vote(parts, queries, voting)
+    groups = leave_out_groups(parts.catalogue)
+    rows = np.flatnonzero(own >= 0)
+    # The folds are the same whatever the other listings are; only those of these cards are fitted.
+    fold = assign_folds(groups)
+    folds = np.unique(fold[own[rows]])
+    fold = np.where(np.isin(fold, folds), np.searchsorted(folds, fold), MISSING)
+    asked = LeaveOneOut.in_folds(parts, groups, own[rows], fold)
+    places, found = [], []
+    others = np.flatnonzero(own < 0)
+    if len(others):
+        places.append(others)
+        found.append(_vote(parts, _select(queries, others), voting))
+    for number in range(len(folds)):
+        place = rows[fold[own[rows]] == number]
+        rest = replace(parts, learned=_learned_without(asked, number), searcher=None, covered=())
+        new = _as_new(rest, _select(queries, place), own[place])
+        places.append(place)
+        found.append(_vote(rest, new, voting, fold != number))
+    order = np.argsort(np.concatenate(places))
+    results, reasons = zip(*found, strict=True)
+    return _join(results, order), _join(reasons, order) if voting.explained else None
+
+
+def _learned_without(asked: LeaveOneOut, fold: int) -> LearnedBlock | None:
+    if asked.parts.learned is None:
+        return None
+    learned = asked.blocks_without(fold)[-1]
+    assert isinstance(learned, LearnedBlock), "the learned block is the last"
+    return replace(learned, log_reliability=asked.parts.learned.log_reliability)
+
+
+def _vote(
+    parts: IndexParts, queries: Queries, voting: Voting, eligible: Any = None
+) -> tuple[VoteResult, Reasons | None]:
+    weights, parameters, explained = voting
+    result = search_and_vote(parts, queries.vectors, queries.present, weights, parameters, eligible)
+    if not explained:
+        return result, None
+    return result, find_reasons(parts, queries, result, weights, parameters, explained, eligible)
+
+
+def _select(queries: Queries, places: Int64Array) -> Queries:
+    return Queries(
+        [vectors[places] for vectors in queries.vectors],
+        queries.present[places],
+        [part[places] for part in queries.parts],
+        [queries.texts[place] for place in places] if queries.texts else (),
+    )
+
+
+def _as_new(parts: IndexParts, queries: Queries, rows: Int64Array) -> Queries:
+    """Return queries by text scores that have not seen them, and by the parts' own projection.
+
+    The texts are left out: the model of all cards, which knows them, would score them again.
+    """
+    count = len(parts.blocks)
+    vectors, present = list(queries.vectors[:count]), queries.present[:, :count].copy()
+    if parts.scores:
+        vectors[-1] = as_queries(parts.scores, rows)
+        present[:, -1] = parts.scores.present[rows]
+    return parts.with_learned(vectors, present)
+
+
+def _join(pieces: Sequence[Any], order: Int64Array) -> Any:
+    """Put arrays of listings below each other, also those within objects, and order the rows."""
+    first = pieces[0]
+    if isinstance(first, np.ndarray):
+        return np.concatenate(pieces)[order]
+    if isinstance(first, bool):
+        return all(pieces)
+    if isinstance(first, Mapping):
+        return {name: _join([piece[name] for piece in pieces], order) for name in first}
+    names = [f.name for f in fields(first)] if is_dataclass(first) else first._fields
+    joined = {name: _join([getattr(p, name) for p in pieces], order) for name in names}
+    return type(first)(**joined)
