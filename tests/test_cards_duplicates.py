@@ -38,6 +38,7 @@ from prodcat_index.cards.duplicates import (
     join_near,
 )
 from prodcat_index.errors import CatalogueError
+from prodcat_index.index.leave_one_out import leave_out_groups
 
 
 def together(rows: Sequence[dict[str, str]]) -> set[frozenset[str]]:
@@ -235,6 +236,7 @@ def test_pictures_need_not_be_read(pictures: list[Path], monkeypatch: pytest.Mon
     monkeypatch.setattr(duplicates, "hash_pictures", None)
     rows = pictured({"a": pictures[0], "b": pictures[0]})
     assert find_groups(made.catalogue(rows), pictures=False).count == 2
+    assert len(set(leave_out_groups(made.catalogue(rows)).tolist())) == 2
 
 
 def hashes_at(distances: Sequence[int]) -> Hashes:

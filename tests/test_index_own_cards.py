@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from prodcat_index.cards.card import Card, Catalogue
-from prodcat_index.index.own_cards import find_own
+from prodcat_index.index.own_cards import Voting, find_own, vote_as_new
 from prodcat_index.index.product_index import ProductIndex
 from prodcat_index.learning.folds import assign_folds
 from prodcat_index.voting.prediction import Prediction
@@ -21,11 +21,17 @@ NOTE = "listings are labelled cards of this index: each is answered as a new one
 
 @cache
 def noise(n: int = 150) -> Catalogue:
-    """Cards of one word each, in threes of a group, with labels drawn for each group."""
+    """Cards of a word in each text, in threes of a group, with labels drawn for each group."""
     rng = np.random.default_rng(0)
     labels = rng.integers(0, 3, n)
     return made.catalogue(
-        made.row(f"c{i:03}", WORDS[i], group=f"g{i // 3}", category=f"c{labels[i // 3]}")
+        made.row(
+            f"c{i:03}",
+            WORDS[i],
+            f"{WORDS[-i]}ish",
+            group=f"g{i // 3}",
+            category=f"c{labels[i // 3]}",
+        )
         for i in range(n)
     )
 
@@ -71,14 +77,20 @@ def test_an_answer_is_that_of_an_index_without_the_cards_of_the_fold() -> None:
     index = ProductIndex.build(noise(), projection="none")
     groups = np.arange(150) // 3
     fold = assign_folds(groups)
-    found = index.predict(noise())
+    found = index.predict(noise(), explain=True)
     for number in (0, 3):
         is_hidden = fold == number
         labels = np.where(is_hidden, "", noise().values("category"))
         hidden = replace(noise(), cards=noise().cards.assign(category=labels))
-        expected = ProductIndex.build(hidden, projection="none").predict(hidden)
+        built = ProductIndex.build(hidden, projection="none")
+        expected = built.predict(hidden, explain=True)
         for row in np.flatnonzero(is_hidden):
-            assert dict(found[row].ranked) == pytest.approx(dict(expected[row].ranked))
+            one, two = found[row], expected[row]
+            assert dict(one.ranked) == pytest.approx(dict(two.ranked))
+            assert one.explanation is not None and two.explanation is not None
+            assert one.explanation.without.keys() == {"title", "description"}
+            for modality, (category, share) in one.explanation.without.items():
+                assert (category, pytest.approx(share)) == two.explanation.without[modality]
 
 
 def test_what_is_learned_is_fitted_without_the_fold() -> None:
@@ -96,6 +108,24 @@ def test_what_is_learned_is_fitted_without_the_fold() -> None:
         one, two = index.predict([card])[0], changed.predict([card])[0]
         assert [n.id for n in one.neighbours] == [n.id for n in two.neighbours]
         assert one.category == two.category
+
+
+def test_text_scores_have_not_seen_the_label() -> None:
+    """The scores of the model of all cards know each word by heart."""
+    assert right(list(noise_index().predict(noise(), weights={"scores": 1.0})), noise()) < 0.5
+
+
+def test_doubted_labels_are_doubted_here_too() -> None:
+    """Own cards would be answered by wrong labels that count little for other listings."""
+    learned = noise_index().parts.learned
+    assert learned is not None and learned.log_reliability is not None
+    parts = replace(
+        noise_index().parts, learned=replace(learned, log_reliability=-np.arange(150.0))
+    )
+    queries = parts.encode(noise())
+    voting = Voting(parts.weight_vector(None), parts.vote)
+    result, _ = vote_as_new(parts, queries, np.arange(150), voting)
+    assert result.log_reliability.tolist() == (-result.found.rows).tolist()
 
 
 def test_an_answer_does_not_depend_on_the_other_listings() -> None:
