@@ -187,12 +187,18 @@ def test_explain_names_the_modality_that_decided(shop: Path) -> None:
 
 def test_sheet_is_drawn(shop: Path) -> None:
     """The picture that a person looks at would be missing."""
+    pages = {"similar": ["sheet.png"], "query": ["sheet.png"]}
+    pages["predict"] = ["sheet-1.png", "sheet-2.png"]  # of nine cards
     for command in (["similar", "b1"], ["query", "--text", "boots"], ["predict", "cards.csv"]):
         done = prodcat(*command, "-i", "indexes/shop", "--sheet", "sheet.png", cwd=shop)
         assert done.code == 0, done.err
-        with Image.open(shop / "sheet.png") as sheet:
-            assert sheet.format == "PNG" and sheet.width > 600
-        (shop / "sheet.png").unlink()
+        drawn = sorted(shop.glob("sheet*.png"))
+        assert [file.name for file in drawn] == pages[command[0]]
+        assert " to ".join(pages[command[0]]) in done.err
+        for file in drawn:
+            with Image.open(file) as sheet:
+                assert sheet.format == "PNG" and sheet.width > 600
+            file.unlink()
 
 
 def test_info_tells_the_counts_and_finds_damage(shop: Path) -> None:

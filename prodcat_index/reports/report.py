@@ -267,8 +267,7 @@ def write_report(report: Report, file: str | Path, *, command: str = "") -> Path
         **figures.tabulate_evaluation(evaluation),
     }
     missing = {"tree"} - set(tables) | {"tuning"} - set(drawn)
-    if not report.examples.doubted:
-        missing.add("doubted")
+    missing |= {"doubted"} - {problem.what.place for problem in problems}
     page = render_page(
         "report.html",
         command,
