@@ -122,6 +122,8 @@ def test_later_cards_get_the_category_that_has_their_key() -> None:
     assert read_categories(names, ["45", "7", "8"], known=known).labels == [
         *("Accessories [45]", "Mugs", "Mugs [8]")
     ]
+    [note] = read_categories(["Cups"], ["7"], known=known).notes
+    assert note.endswith("is a category: 7 (Cups, Mugs)")
 
 
 @given(st.lists(st.tuples(st.sampled_from("AB"), st.sampled_from("123"))))

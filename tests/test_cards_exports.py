@@ -148,6 +148,20 @@ def test_variations_of_woocommerce_get_what_their_product_has(
     assert table.format == "WooCommerce product export"
 
 
+@pytest.mark.parametrize(
+    ("rows", "line"),
+    [
+        (WOO, "id: ID, title: Name, description: Description, category: Categories"),
+        ("MAGENTO", "id: sku, title: name, description: description, category: categories (2)"),
+    ],
+)
+def test_what_is_made_of_a_column_bears_its_name(tmp_path: Path, rows: Any, line: str) -> None:
+    """Who reads the line looks for the columns of the file."""
+    path = saved(tmp_path / "export.csv", MAGENTO if rows == "MAGENTO" else rows)
+    described = read_catalogue(path).describe_columns()
+    assert described.startswith(line) and "categor" not in described.partition("ignored:")[2]
+
+
 MAGENTO = [
     {
         **{"sku": "MH01-S", "store_view_code": "", "attribute_set_code": "Top", "name": "Hoodie S"},

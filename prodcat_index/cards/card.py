@@ -150,8 +150,11 @@ class Catalogue:
         if categories:
             shown["category"] += f" ({categories})"
         names = {"category_id": "category key", IMAGE: "picture"}
-        optional = ("category_id", "group")
-        told = [f"{names.get(p, p)}: {c}" for p, c in shown.items() if used[p] or p not in optional]
+        told = [
+            f"{names.get(part, part)}: {column}"
+            for part, column in shown.items()
+            if part not in ("category_id", "group") or part not in empty
+        ]
         if ignored := self.further_columns:
             plural = "s" if len(ignored) > 1 else ""
             told.append(f"ignored: {len(ignored)} column{plural} ({name_first(ignored, SHOWN)})")

@@ -50,7 +50,7 @@ def read_categories(
     cleaned = {name: _clean(name, separator) for name in dict.fromkeys(raw)}
     names = [cleaned[name] for name in raw]
     labels = _separate_keys(names, keys, known or {})
-    return Categories(labels, separator, [*notes, *_key_notes(names, keys, labels)])
+    return Categories(labels, separator, [*notes, *_key_notes(names, keys, labels, known or {})])
 
 
 def clean_category(value: Any, separator: str = "") -> str:
@@ -153,7 +153,9 @@ def _separate_keys(
     return [label(name, key) for name, key in zip(names, keys, strict=True)]
 
 
-def _key_notes(names: Sequence[str], keys: Sequence[str], labels: Sequence[str]) -> list[str]:
+def _key_notes(
+    names: Sequence[str], keys: Sequence[str], labels: Sequence[str], known: Mapping[str, str]
+) -> list[str]:
     notes = []
     told_apart = Counter(label for name, label in zip(names, labels, strict=True) if name != label)
     if told_apart:
@@ -162,9 +164,12 @@ def _key_notes(names: Sequence[str], keys: Sequence[str], labels: Sequence[str])
             f"their keys: {name_first(sorted(told_apart))}"
         )
     names_of: dict[str, set[str]] = defaultdict(set)
-    for name, key in zip(names, keys, strict=True):
-        if name and key:
-            names_of[key].add(name)
+    for label, key in zip(labels, keys, strict=True):
+        if label and key:
+            names_of[key].add(label)
+    for label, key in known.items():
+        if label and key in names_of:
+            names_of[key].add(label)
     several = [f"{key} ({', '.join(sorted(n))})" for key, n in names_of.items() if len(n) > 1]
     if several:
         notes.append(

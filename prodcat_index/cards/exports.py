@@ -119,7 +119,7 @@ def _woocommerce(table: Table, names: Names) -> Table:
     values["group"] = _inherit(values, parents, values["parent"])
     values["attributes"] = _attributes(table.frame)
     derived = ("title", "description", "category", "image", "group", "attributes")
-    frame, columns = _derive(table.frame, {part: values[part] for part in derived})
+    frame, columns = _derive(table.frame, {part: values[part] for part in derived}, own)
     found = {INHERITED: [f"row {row + 1}" for row, parent in parents.items() if parent >= 0]}
     return _made(table, frame, {"id": own["id"], **columns}, "WooCommerce product export", found)
 
@@ -162,7 +162,9 @@ def _magento(table: Table, names: Names) -> Table:
         for text in _values(frame, names.get("additional attributes"))
     ]
     derived = {part: values[part] for part in values if part != "sku"}
-    frame, columns = _derive(frame, derived)
+    origins = {"category": "categories", "image": "base image", "description": "description"}
+    own = {part: names.get(origin) for part, origin in origins.items()}
+    frame, columns = _derive(frame, derived, own)
     columns |= {"id": names["sku"], "title": names["name"]}
     rows = [f"row {row}" for row, out in enumerate(left_out, start=1) if out]
     return _made(table, frame, columns, "Magento product export", {VIEWS: rows})
@@ -195,7 +197,12 @@ def _amazon(table: Table, names: Names) -> Table:
         "image": [next(filter(None, map(_first_picture, cells)), "") for cells in images],
         "attributes": ["\n".join(parts) for parts in features],
     }
-    frame, columns = _derive(frame, derived)
+    own = {
+        "description": names.get("description"),
+        "category": names.get("categories") or names.get("category"),
+        "image": next(filter(None, pictures), None),
+    }
+    frame, columns = _derive(frame, derived, own)
     columns |= {"id": key, "title": names["title"]}
     rows = [f"row {row}" for row, out in enumerate(is_repeated, start=1) if out]
     return _made(table, frame, columns, "Amazon product metadata", {REPEATED: rows})
@@ -304,10 +311,10 @@ def _inherit(
 
 
 def _derive(
-    frame: pd.DataFrame, parts: Mapping[str, Sequence[str]]
+    frame: pd.DataFrame, parts: Mapping[str, Sequence[str]], origins: Mapping[str, str | None]
 ) -> tuple[pd.DataFrame, dict[str, str]]:
-    """Add the values of parts as columns, and return their names."""
-    columns = {part: free_name(part, list(frame.columns)) for part in parts}
+    """Put the values of parts into the columns that they are made from, or new ones; name them."""
+    columns = {part: origins.get(part) or free_name(part, list(frame.columns)) for part in parts}
     return frame.assign(**{columns[part]: list(parts[part]) for part in parts}), columns
 
 
