@@ -218,7 +218,7 @@ def test_the_accepted_share_is_the_one_that_predict_accepts(tmp_path: Path) -> N
     assert all((p.decision == "accept") == (p.confidence >= least) for p in predictions)
     shown = f"confidence of {write_percent(least)} on, which are "
     assert shown + write_percent(found.acceptance.coverage) in text
-    expected = re.search(r"expected acceptance (\d+)%", predictions.notes[0])
+    expected = re.search(r"expected acceptance (\d+)%", " ".join(predictions.notes))
     assert expected and int(expected[1]) == round(100 * found.acceptance.coverage)
     # Of the test cards, by an index of the others.
     split, cards = found.evaluation.splits[0], found.evaluation.catalogue
