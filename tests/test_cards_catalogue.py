@@ -322,6 +322,14 @@ def test_what_other_cards_have_and_these_lack_is_said() -> None:
     assert message.endswith("The columns are name, category.")
 
 
+def test_the_texts_of_an_index_whose_columns_are_not_known_are_read_by_their_names() -> None:
+    """An index of an earlier version would lose its further texts."""
+    like = Catalogue(read_catalogue(table(title=["a"])).cards, ("title", "description", "brand"))
+    read = read_catalogue(table(name=["a"], brand=["b"]), like=like)
+    assert read.text_modalities == like.text_modalities
+    assert (read.values("title"), read.values("brand")) == (["a"], ["b"])
+
+
 def test_a_weak_column_without_categories_is_doubted_and_a_named_one_is_not() -> None:
     flags = table(title=["a", "b"], type=["simple", "configurable"])
     [doubt] = read_catalogue(flags).notes

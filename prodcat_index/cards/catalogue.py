@@ -129,7 +129,7 @@ def read_catalogue(
     }
     opened, name, file = _open(path, encoding, skip_bad_rows)
     table, seen = opened.frame, list(opened.frame.columns)
-    known = like.columns if like is not None else {}
+    known = _known_columns(like)
     defined = opened.columns
     if name == STDIN and opened.format.startswith("JSON"):
         # A program names the parts of a card, whatever the columns of the catalogue were called.
@@ -180,6 +180,13 @@ def read_catalogue(
 
         check_group_column(catalogue)
     return catalogue
+
+
+def _known_columns(like: Catalogue | None) -> Mapping[str, str]:
+    """Return the columns of other cards; of an index of an earlier format, those of its texts."""
+    if like is None or like.columns:
+        return like.columns if like else {}
+    return {name: name for name in like.text_modalities if name not in CORE_TEXTS}
 
 
 def _nothing_to_embed(name: str, seen: Sequence[str], known: Mapping[str, str]) -> str:
