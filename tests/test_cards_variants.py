@@ -107,6 +107,8 @@ def test_what_is_left_of_a_title() -> None:
         "3d",
         "12345",
     ]
+    assert product_words("Light desk lamp, light blue 4 kg") == ["light", "desk", "lamp"]
+    assert product_words("Куртка Иней тёмно-синяя") == ["куртка", "иней"]
     assert product_words("kg of feathers") == ["kg", "of", "feathers"]
 
 

@@ -22,7 +22,8 @@ COLOURS = (
         "-",
         "black white red blue green yellow orange purple violet pink brown grey gray beige navy "
         "turquoise teal khaki maroon burgundy cream ivory silver gold golden cyan magenta olive "
-        "lilac coral mint bronze copper charcoal transparent multicolor multicolour multicolored",
+        "lilac coral mint bronze copper charcoal anthracite graphite terracotta emerald indigo "
+        "lavender transparent multicolor multicolour multicolored",
     ),
     (
         "ый ая ое ые ого ой ую ых",
@@ -31,7 +32,7 @@ COLOURS = (
         "оливков лилов разноцветн",
     ),
     ("ий яя ее ие его", "син"),
-    ("-", "хром бордо хаки золото серебро бронза мультиколор"),
+    ("-", "хром бордо хаки золото серебро бронза антрацит графит терракота изумруд лаванда индиго"),
     ("o a os as", "negr blanc roj amarill morad dorad platead pret branc vermelh amarel rox"),
     ("- es", "azul gris"),
     ("- s", "verde rosa naranja violeta celeste marino laranja cinza"),
@@ -39,7 +40,11 @@ COLOURS = (
     ("- e s es", "bleu vert gris brun violet"),
     ("-", "jaune jaunes rose roses argent doré dorée"),
     ("- e er es en", "schwarz weiss rot blau grün gelb braun grau violett"),
-    ("-", "lila silber blu verdi viola marrone arancione argento"),
+    (
+        "-",
+        "claro clara oscuro oscura clair foncé lila silber blu verdi viola marrone arancione "
+        "argento",
+    ),
     ("o a i e", "ner bianc ross giall grigi azzurr"),
     ("y a e i", "czarn biał czerwon żółt zielon niebiesk szar różow brązow fioletow srebrn złot"),
 )
@@ -52,6 +57,8 @@ NAMES = (
     "size colour color размер рост цвет цвета р talla taille couleur grösse farbe taglia colore "
     "tamanho cor rozmiar kolor"
 )
+# Words that belong to the colour or number after them.
+SHADES = ("light", "dark", "sky", "pale", "hell", "dunkel", "светло", "темно", "тёмно", "ярко")
 NUMBER_SIGNS = ("no", "nr", "n")
 UNITS = (
     "g gr kg mg ml cl l lt cm mm m km in inch inches ft oz lb lbs gb tb mb mah ah w kw v pcs pc "
@@ -99,7 +106,8 @@ def product_words(text: str) -> list[str]:
     follows_number = False
     for word in words_of(text):
         is_number = not word.isalpha() and bool(_QUANTITY.fullmatch(word))
-        if is_number and kept and kept[-1] in NUMBER_SIGNS:
+        belongs = NUMBER_SIGNS if is_number else SHADES if word in _DROPPED else ()
+        if kept and kept[-1] in belongs:
             kept.pop()
         if not (is_number or word in _DROPPED or (follows_number and word in _UNITS)):
             kept.append(word)
