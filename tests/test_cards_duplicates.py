@@ -337,12 +337,13 @@ def test_groups_do_not_depend_on_the_order_of_the_cards(
 
 
 def test_real_variants_are_found(shared_data: Path) -> None:
-    """Of a plumbing shop, cards that share a photo; its photos saved twice; nothing else."""
+    """Of a plumbing shop, cards that share a photo, its photos saved twice, and sizes."""
     catalogue = read_catalogue(shared_data / "santechtula" / "cards.csv")
     groups = find_groups(catalogue)
     photos = encode(catalogue.values("image_sha1"))
     for photo in set(photos[photos >= 0].tolist()):
         assert len(set(groups.codes[photos == photo].tolist())) == 1
-    assert groups.joined == {COLUMN: 0, TEXTS: 10, FILES: 663, NEAR: 699}
-    assert np.bincount(groups.codes).max() == 14
+    texts = {TEXTS: 10, TITLES: 691, DESCRIPTIONS: 0}
+    assert groups.joined == {COLUMN: 0, **texts, FILES: 663, NEAR: 699}
+    assert np.bincount(groups.codes).max() == 17
     assert groups.findings == ()
