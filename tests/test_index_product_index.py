@@ -431,3 +431,13 @@ def test_a_notebook_shows_the_blocks_of_an_index() -> None:
     assert cells[:5] == ["title", "lexical:8", "136", "0.00", "0.50"]
     assert cells[-10:-5] == ["scores", "text-scores", "2", "0.25", "0.00"]
     assert cells[-5:] == ["learned", "fitted projection", "2", "0.75", "0.00"]
+
+
+def test_a_neighbour_is_shown_by_what_is_weighed_alone(index: ProductIndex) -> None:
+    """A table would show a cosine that has no part in the similarity beside those that have."""
+    card = index.parts.catalogue.ids[0]
+    both = index.similar(card, weights={"title": 1, "description": 1})
+    assert any("description" in neighbour.by_block for neighbour in both)
+    for neighbour in index.similar(card, weights={"title": 1}):
+        assert set(neighbour.by_block) <= set(neighbour.contributions) == {"title"}
+        assert sum(neighbour.contributions.values()) == pytest.approx(neighbour.similarity)
