@@ -132,6 +132,13 @@ def _cell(value: object) -> str:
     return f"{value:.3f}" if isinstance(value, float) else str(value)
 
 
+def _wrap(text: str, indent: str = "") -> str:
+    lines = textwrap.wrap(
+        text, _line_width() - len(indent), break_long_words=False, break_on_hyphens=False
+    )
+    return "\n".join(indent + line for line in lines)
+
+
 def _line_width() -> int:
     return shutil.get_terminal_size((WIDTH, 24)).columns
 
@@ -147,7 +154,7 @@ def print_markdown(text: str) -> None:
             cells = [[cell.strip() for cell in line.strip("|").split(" | ")] for line in lines]
             _print_table(cells[0], cells[2:])
         else:
-            say("\n".join(textwrap.fill(line, _line_width()) for line in lines))
+            say("\n".join(map(_wrap, lines)))
 
 
 def print_table(heading: str, table: Table) -> None:
@@ -173,7 +180,7 @@ def _print_table(heads: Sequence[str], lines: Sequence[Sequence[str]]) -> None:
     width = _line_width()
     part = columns[:1]
     if part and _least_width(columns) > width < 2 * _width(part[0]):
-        _print_paragraphs(shown, width)
+        _print_paragraphs(shown)
         return
     for column in columns[1:]:
         if len(part) > 1 and _least_width([*part, column]) > width:
@@ -184,15 +191,12 @@ def _print_table(heads: Sequence[str], lines: Sequence[Sequence[str]]) -> None:
         _draw_table(part, width)
 
 
-def _print_paragraphs(lines: Sequence[Sequence[str]], width: int) -> None:
+def _print_paragraphs(lines: Sequence[Sequence[str]]) -> None:
     (_, *heads), *rows = lines
     for first, *cells in rows:
         # textwrap does not break at the space that keeps a name and its value together.
         named = (f"{h}:\xa0{cell}" for h, cell in zip(heads, cells, strict=True) if cell)
-        wrapped = textwrap.wrap(
-            ", ".join(named), width - len(INDENT), break_long_words=False, break_on_hyphens=False
-        )
-        say("\n".join([first, *(INDENT + line.replace("\xa0", " ") for line in wrapped)]))
+        say(f"{first}\n{_wrap(', '.join(named), INDENT)}".replace("\xa0", " "))
 
 
 def _is_text(head: str, cells: Sequence[str]) -> bool:
@@ -256,7 +260,7 @@ def emit_predictions(predictions: Sequence[Prediction], form: Format, explain: b
     """Print predictions; as tables, each explained one comes with a table of its neighbours."""
     if form == "table" and explain:
         for prediction in predictions:
-            say(_explained(prediction))
+            say(_wrap(_explained(prediction)))
             emit_neighbours(prediction.neighbours, form, explain)
     else:
         emit(predictions_as_records(predictions, form), form, PREDICTION_COLUMNS, rest=False)
