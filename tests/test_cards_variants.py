@@ -77,7 +77,10 @@ def test_other_products_stay_apart(one: str, other: str) -> None:
 def test_a_title_that_too_many_cards_share_names_no_product() -> None:
     """A whole category of a shop that numbers its articles would become one product."""
     rows = [made.row(f"{i:03}", f"Kitchen tap no {i}", category="taps") for i in range(51)]
-    others = [made.row(f"o{i}", f"{name} shower", category="taps") for i, name in enumerate(NAMES)]
+    others = [
+        made.row(f"o{i:02}", f"{chr(97 + i // 26)}{chr(97 + i % 26)}le shower", category="taps")
+        for i in range(60)
+    ]
     assert groups_of([*rows, *others]) == set()
     (finding,) = find_groups(made.catalogue([*rows, *others])).findings
     assert (finding.what, finding.count) == (SHARED_TITLES, 51)
@@ -94,6 +97,21 @@ def test_titles_that_say_no_more_than_the_category_join_nothing() -> None:
     # With other products beside them, they may be variants.
     more = [made.row(f"x{i}", f"{NAMES[i % 4]} {i // 4}", category=f"c{i % 2}") for i in range(8)]
     assert len(groups_of([*rows, *more])) == 6
+
+
+def test_titles_do_not_chain_most_cards_into_one_group() -> None:
+    """Short titles that differ in numbers, between groups of the shop: nothing would be tested."""
+    rows = [
+        made.row(f"{i:02}", f"{NAMES[i % 4]} {i}", category=f"c{i % 2}", group=f"g{i // 3}")
+        for i in range(36)
+    ]
+    found = find_groups(made.catalogue(rows))
+    assert found.count == 12 and found.joined[TITLES] == 0
+    (finding,) = found.findings
+    assert (finding.what, finding.count) == (SHARED_TITLES, 36)
+    # What the shop says is believed, and titles may add to it.
+    same = [{**row, "group": "g0" if i < 20 else ""} for i, row in enumerate(rows)]
+    assert find_groups(made.catalogue(same)).joined[TITLES] == 36
 
 
 def test_what_is_left_of_a_title() -> None:

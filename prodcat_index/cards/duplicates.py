@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from prodcat_index.cards.card import IMAGE, Catalogue
 from prodcat_index.cards.codes import (
+    PLACEHOLDER_CARDS,
     PLACEHOLDER_SHARE,
     are_placeholders,
     category_counts,
@@ -130,9 +131,10 @@ def find_groups(catalogue: Catalogue, *, pictures: bool = True) -> Groups:
 
     What at least 10 labelled cards share, less than 80 % of them of one category, is a placeholder
     or boilerplate: it joins nothing, and is a finding. So is a title that more than 50 cards
-    share, and a description that 10 cards share whose titles have little in common or that are
-    more than a quarter of all. So is a picture that cannot be read, or is of one colour. A
-    ``group`` of a few values that hold all cards is taken for departments, and not used.
+    share, every title where titles would make most cards one group, and a description that 10
+    cards share whose titles have little in common or that are more than a quarter of all. So is a
+    picture that cannot be read, or is of one colour. A ``group`` of a few values that hold all
+    cards is taken for departments, and not used.
 
     Parameters
     ----------
@@ -151,8 +153,21 @@ def find_groups(catalogue: Catalogue, *, pictures: bool = True) -> Groups:
     if pictures:
         of_pictures, noticed_there = _join_pictures(catalogue, categories)
         by_rule, noticed = by_rule | of_pictures, noticed | noticed_there
-    codes = order_codes(join_codes(list(by_rule.values())), catalogue.ids)
+    codes = join_codes(list(by_rule.values()))
+    if _holds_most(codes):
+        others = join_codes([rule for name, rule in by_rule.items() if name != TITLES])
+        if not _holds_most(others):
+            noticed[SHARED_TITLES] = by_rule[TITLES] != MISSING
+            by_rule[TITLES] = np.full(len(codes), MISSING, dtype=np.int64)
+            codes = others
+    codes = order_codes(codes, catalogue.ids)
     return Groups(codes, by_rule, list_findings(noticed, catalogue.ids))
+
+
+def _holds_most(codes: Int64Array) -> bool:
+    """Check whether one group has more than half of all cards, and more than a few."""
+    largest = np.bincount(codes).max(initial=0)
+    return bool(largest > max(PLACEHOLDER_CARDS, len(codes) / 2))
 
 
 def _join_texts(catalogue: Catalogue, categories: Int64Array) -> tuple[Rules, Noticed]:
