@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from prodcat_index.cards.card import CORE_TEXTS, IMAGE, Catalogue
 from prodcat_index.cards.categories import Categories, read_categories
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 
 STDIN = "stdin"
 LABELS = ("id", "category", "category_id")
+ROWS_AT_ONCE = 20_000
 UNLABELLED = "cards have no category to vote for"
 ALONE = "cards are the only one of their category"
 CUT = f"cards have a text that was cut at {MAX_TEXT} characters"
@@ -135,12 +136,11 @@ def read_catalogue(
         # A program names the parts of a card, whatever the columns of the catalogue were called.
         defined = {part: part for part in (*USUAL_NAMES, *known) if part in seen} | dict(defined)
     columns = find_columns(seen, wanted, text_columns, known, defined)
-    raw = {
-        part: column_texts(table[column]) if column else [""] * len(table)
-        for part, column in columns.items()
-    }
+    raw = {part: _raw_texts(table, columns[part]) for part in NO_TEXTS}
     ids = _read_ids(raw["id"], columns["id"], name)
-    texts, cut = _clean_texts({part: raw[part] for part in raw if part not in NO_TEXTS})
+    texts, cut = _clean_texts(
+        table, {part: columns[part] for part in columns if part not in NO_TEXTS}
+    )
     values = raw[IMAGE] if columns[IMAGE] else None
     if name == STDIN and any(raw[IMAGE]) and image_root is None:
         image_root = Path()
@@ -265,22 +265,35 @@ def _read_ids(values: Sequence[str], column: str, name: str) -> list[str]:
     return ids
 
 
-def _clean_texts(raw: Mapping[str, list[str]]) -> tuple[dict[str, list[str]], list[bool]]:
+def _raw_texts(table: pd.DataFrame, column: str) -> list[str]:
+    return column_texts(table[column]) if column else [""] * len(table)
+
+
+def _clean_texts(
+    table: pd.DataFrame, columns: Mapping[str, str]
+) -> tuple[dict[str, pd.Series[Any]], list[bool]]:
     """Return the cleaned texts by modality, and for each card if one of them was cut."""
-    texts, was_cut_in = {}, []
-    for modality, values in raw.items():
-        # Every different text once, for variants of one product share theirs.
-        cleaned = dict.fromkeys(values, "")
-        with progress_bar(len(cleaned), f"cleaning {modality}", "text") as bar:
-            for text in cleaned:
-                cleaned[text] = clean_text(text)
-                bar.update()
-        texts[modality] = [cleaned[text] for text in values]
-        was_cut_in.append([was_cut(text, cleaned[text]) for text in values])
-    return texts, [any(cut) for cut in zip(*was_cut_in, strict=True)]
+    import pandas as pd
+
+    texts: dict[str, pd.Series[Any]] = {}
+    cut = [False] * len(table)
+    for modality, column in columns.items():
+        parts = []
+        with progress_bar(len(table), f"cleaning {modality}", "text") as bar:
+            # A list of texts takes several times the memory of a column.
+            for start in range(0, len(table), ROWS_AT_ONCE):
+                values = _raw_texts(table.iloc[start : start + ROWS_AT_ONCE], column)
+                # Every different text once, for variants of one product share theirs.
+                cleaned = {text: clean_text(text) for text in dict.fromkeys(values)}
+                for row, text in enumerate(values, start):
+                    cut[row] = cut[row] or was_cut(text, cleaned[text])
+                parts.append(pd.Series([cleaned[text] for text in values]))
+                bar.update(len(values))
+        texts[modality] = pd.concat(parts, ignore_index=True)
+    return texts, cut
 
 
-def _join(parts: Mapping[str, Sequence[str]], rest: pd.DataFrame) -> pd.DataFrame:
+def _join(parts: Mapping[str, Any], rest: pd.DataFrame) -> pd.DataFrame:
     import pandas as pd
 
     names = list(parts)
