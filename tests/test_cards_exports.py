@@ -223,6 +223,16 @@ def test_amazon_metadata_of_2018_is_read(tmp_path: Path) -> None:
     assert read_table(path).frame["attributes"][0] == "E27\n5 W"
 
 
+def test_amazon_metadata_of_2014_is_read() -> None:
+    row = {"asin": "B01", "title": "Lamp", "description": "Nice", "imUrl": "https://x/1.jpg"}
+    assert parts(of_rows([{**row, "categories": [["Home"], ["Home", "Lamps"]]}])) == [
+        {
+            **{"id": "B01", "title": "Lamp", "description": "Nice"},
+            **{"category": "Home > Lamps", "image": "https://x/1.jpg"},
+        }
+    ]
+
+
 @pytest.mark.parametrize("form", ["jsonl", "parquet"])
 def test_amazon_metadata_of_2023_is_read(tmp_path: Path, form: str) -> None:
     path = tmp_path / f"meta.{form}"

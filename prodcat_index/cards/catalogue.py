@@ -73,8 +73,9 @@ def read_catalogue(
     Parameters
     ----------
     path
-        A ``.csv``, ``.tsv``, ``.jsonl``, ``.ndjson`` or ``.parquet`` file, or a table. The fields
-        of a CSV are separated by ``,``, ``;``, tab or ``|``.
+        A CSV, Excel, JSON, Parquet or XML file, or a table. The columns of Google Merchant and
+        Yandex Market feeds, exports of Shopify, WooCommerce and Magento, and Amazon metadata are
+        known.
     id_column
         Column of unique identifiers. Without one, ids are the row numbers, from ``"1"``.
     title_column, description_column

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 ROWS_AT_ONCE = 4_096
 # Of rows with lists, which may each be long.
-FEW_ROWS = 128
+FEW_ROWS = 64
 # The index of a pandas table, stored as a column.
 INDEX_COLUMN = re.compile(r"__index_level_\d+__")
 REPLACED = "rows have a text that is not UTF-8 (\ufffd stands for the wrong bytes)"

@@ -39,7 +39,7 @@ WIDE_SHARE = 0.03
 # A text has a stray NUL at most.
 BINARY_SHARE = 0.1
 MAX_LINE = 2**26
-# Real catalogues unpack to 5 to 30 times their size; a made one to a million times.
+# Real catalogues unpack to 2 to 16 times their size; a made one to a million times.
 MAX_RATIO = 100
 MIN_LIMIT = 512 * 2**20
 READ_AT_ONCE = 2**16
