@@ -245,3 +245,13 @@ def test_a_listing_without_a_text_is_judged_by_the_head_over_projected_rows() ->
         found[[0, 2]], parts.head_log_proba(queries.vectors, codes)[[0, 2]]
     )
     assert np.ptp(expected) > 1
+
+
+def test_departments_are_named_when_an_index_is_built() -> None:
+    """A column that is shown as taken would be left out without a word."""
+    cards = [row(f"c{n}", f"{THINGS[n % 2]} {n}", category=THINGS[n % 2]) for n in range(120)]
+    for n, card in enumerate(cards):
+        card["group"] = ("Home", "Garden")[n // 60]
+    (finding,) = ProductIndex.build(catalogue(cards)).findings
+    assert "(Garden, Home), so the column 'group' is not used" in finding.what
+    assert finding.count == 120

@@ -202,6 +202,12 @@ def read_group_column(catalogue: Catalogue) -> tuple[Int64Array, str]:
     return np.full(len(codes), MISSING, dtype=np.int64), DEPARTMENTS.format(named, column)
 
 
+def unused_group_column(catalogue: Catalogue) -> tuple[Finding, ...]:
+    """Return a finding if the column of groups is not used."""
+    _, why = read_group_column(catalogue)
+    return list_findings({why: map(bool, catalogue.values("group"))} if why else {}, catalogue.ids)
+
+
 def check_group_column(catalogue: Catalogue) -> None:
     """Raise CatalogueError if the column of groups would not be used."""
     if read_group_column(catalogue)[1]:
@@ -211,7 +217,7 @@ def check_group_column(catalogue: Catalogue) -> None:
             f"The column {column!r} has {len(values)} values ({name_first(values, NAMED)}) for "
             f"{len(catalogue)} cards: these are departments or the like, not groups of variants of "
             "one product. Name another column with --group-column, or leave it out; to keep the "
-            f"values apart in a split, use --by {column}."
+            f"values apart in a split, {'rename it and ' * (column == 'group')}use --by {column}."
         )
 
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from prodcat_index.cards.card import Catalogue, modality_kind
+from prodcat_index.cards.duplicates import unused_group_column
 from prodcat_index.cards.roles import no_category
 from prodcat_index.encoders.registry import make_encoder, preset_spec
 from prodcat_index.errors import CatalogueError, EncoderError, NoWordError, did_you_mean
@@ -41,7 +42,7 @@ def build_parts(
     if not any(catalogue.values("category")):
         raise no_category(catalogue, "nothing can be learned from it")
     _check_names(catalogue.modalities)
-    findings: list[Finding] = []
+    findings = [*unused_group_column(catalogue)]
     blocks = [
         block
         for modality, specs in _chosen_specs(catalogue, encoders, preset).items()
