@@ -24,9 +24,9 @@ HEADINGS = {
     "confusions": "Confused most often",
 }
 LEGEND = """\
-95 % interval: of the weighted F1; = tuned: the difference lies inside the noise.
-oracle: share of cards with a neighbour of the true category, which no vote can exceed.
-cards/cat./unr.: test cards, their categories, cards of categories that training does not have.
+95 % interval: of the weighted F1; = tuned: the difference lies in the noise.
+oracle: share with a neighbour of the true category, the most a vote can get.
+cards/cat./unr.: test cards, their categories, cards of categories not in train.
 """
 
 

@@ -161,7 +161,7 @@ def print_table(heading: str, table: Table) -> None:
     """Print a table of a page, below a heading."""
     from prodcat_index.reports.page import NO_BREAK
 
-    say(heading)
+    say(_wrap(heading))
     lines = [[table.write(cell).replace(NO_BREAK, " ") for cell in row] for row in table.rows]
     _print_table(table.heads, lines)
 
