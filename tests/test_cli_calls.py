@@ -207,6 +207,12 @@ def test_a_phase_is_named_once_and_only_when_it_takes_long(
         now[0] = 3.0
         bar.update()
     assert capsys.readouterr().err == "embedding title: 3 texts\n"
+    monkeypatch.setattr(speech, "quiet", True)
+    with progress_bar(3, "embedding image", "picture") as bar:
+        now[0] = 6.0
+        bar.update()
+    assert capsys.readouterr().err == "", "--quiet writes no line, however long it takes"
+    monkeypatch.setattr(speech, "quiet", False)
     monkeypatch.setattr(speech, "lines_after", None)
     with progress_bar(3, "embedding title", "text") as bar:
         now[0] = 9.0
