@@ -93,7 +93,7 @@ def test_a_page_of_the_indexs_name_is_written_and_its_path_printed(
 
 @pytest.mark.parametrize(
     ("options", "told"),
-    [(["--split", "x.csv", "--repeat", "2"], "one split"), (["-o", "."], "is a folder")],
+    [(["--split", "x.csv", "--repeat", "2"], "Leave out --repeat"), (["-o", "."], "is a folder")],
 )
 def test_what_cannot_be_is_refused_before_anything_is_computed(
     folder: Path, options: list[str], told: str
