@@ -196,6 +196,11 @@ def test_products_of_magento_are_read(tmp_path: Path) -> None:
     ]
 
 
+def test_a_translation_without_its_product_is_kept() -> None:
+    table = of_rows([{**MAGENTO[3], "store_view_code": "de"}])
+    assert [card["id"] for card in parts(table)] == ["B1"]
+
+
 AMAZON_2018 = {
     **{"asin": "B01", "title": "Lamp", "description": ["Nice.", "Bright."], "main_cat": "Home"},
     "category": ["Home &amp; Kitchen", "Lamps", "</span></span></span>"],

@@ -27,7 +27,7 @@ SAMPLE_LINES = 200
 HEADER_WITHIN = 30
 ROWS_AT_ONCE = 20_000
 MAX_FIELD = 2**31 - 1
-# An open quote is looked for no further than this.
+# What closes a quote is looked for no further than this, or the whole file would be in memory.
 RECORD_LINES = 10_000
 ADVICE = (
     'Put a field with delimiters or quotes in it between quotes and double those inside ("3"" '
