@@ -53,7 +53,6 @@ def judge(
 ) -> Judged:
     """Build from the training cards, and score the answers for the test cards."""
     from prodcat_index.index.product_index import ProductIndex
-    from prodcat_index.reports.evaluation import coverage_at
     from prodcat_index.voting.metrics import score_confidence
 
     embed_pictures(train)
@@ -66,6 +65,7 @@ def judge(
     # Sums of shares may exceed 1 by rounding.
     confidence = np.clip([answer.confidence for answer in answers], 0.0, 1.0)
     scored = score_confidence("confidence", confidence, right)
+    curve = scored.curve
     known = set(train.values("category"))
     return Judged(
         test=len(test),
@@ -78,7 +78,8 @@ def judge(
         refused=refused,
         accepted=int(accepted.sum()),
         accepted_right=int(right[accepted].sum()),
-        oracle=coverage_at(scored.curve, precision),
+        # Risks are quotients of counts: 1 in 20 is 5 % whatever rounding makes of 1 - 0.95.
+        oracle=float(curve.coverage[curve.risk <= 1 - precision + 1e-12].max(initial=0.0)),
         build_cpu=built.cpu,
     )
 
