@@ -120,7 +120,7 @@ def test_an_unknown_block_is_named_beside_the_known_ones() -> None:
     with pytest.raises(QueryError) as caught:
         weight_vector({"a": 1, "titel": 1}, ["a", "title"])
     assert str(caught.value) == (
-        "This index has no block 'titel' to weigh; its blocks are a, title."
+        "This index has no block 'titel' to weigh; its blocks are a, title. Did you mean 'title'?"
     )
 
 

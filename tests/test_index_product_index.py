@@ -441,3 +441,12 @@ def test_a_neighbour_is_shown_by_what_is_weighed_alone(index: ProductIndex) -> N
     for neighbour in index.similar(card, weights={"title": 1}):
         assert set(neighbour.by_block) <= set(neighbour.contributions) == {"title"}
         assert sum(neighbour.contributions.values()) == pytest.approx(neighbour.similarity)
+
+
+def test_a_weight_of_no_block_is_refused_before_anything_is_embedded(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Hours of embedding would be lost to a slip of the keyboard."""
+    monkeypatch.setattr("prodcat_index.index.product_index.build_parts", None)
+    with pytest.raises(QueryError, match="no block 'titel'.* Did you mean 'title'"):
+        ProductIndex.build(catalogue(), weights={"titel": 1.0})
