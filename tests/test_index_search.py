@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
@@ -404,3 +407,35 @@ def test_a_searcher_that_may_miss_cards_is_noted() -> None:
     for query, rows in enumerate(found.rows):
         assert rows.tolist() == [*sorted([3, 7], key=lambda row: -truth[query, row]), -1]
         np.testing.assert_allclose(found.similarities[query, :2], truth[query, rows[:2]], atol=1e-6)
+
+
+FORK = """
+import os, signal
+import numpy as np
+from prodcat_index.index.search import FlatSearcher
+
+rows = np.random.default_rng(0).normal(size=(500, 8)).astype(np.float32)
+searcher = FlatSearcher.build([rows], np.ones((500, 1), dtype=bool))
+queries = np.pad(rows, ((0, 0), (0, 1)))
+found = [sorted(own.tolist()) for own in searcher.search(queries, 5)[0]]
+if not (child := os.fork()):
+    signal.alarm(60)
+    again = [sorted(own.tolist()) for own in searcher.search(queries, 5)[0]]
+    os._exit(0 if again == found else 1)
+print(os.waitpid(child, 0)[1])
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="processes cannot be forked here")
+def test_a_forked_process_finds_what_its_parent_finds() -> None:
+    """A worker of a web server or of multiprocessing would hang for ever."""
+    # More than one thread: those of FAISS exist in the parent only.
+    ended = subprocess.run(
+        [sys.executable, "-c", FORK],
+        env=os.environ | {"OMP_NUM_THREADS": "2"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    )
+    assert ended.stdout == "0\n"

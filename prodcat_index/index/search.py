@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import struct
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -45,6 +47,16 @@ SIMD_COLUMNS = 16
 # The letters, the dimension, the count, two unused numbers, is it trained, the metric, the length.
 FLAT_HEADER = struct.Struct("<4siqqq?iQ")
 FLAT_FOURCC = b"IxFI"
+
+
+def _use_one_thread() -> None:
+    """Search a forked process without the threads of FAISS, which stayed with its parent."""
+    if "faiss" in sys.modules:
+        sys.modules["faiss"].omp_set_num_threads(1)
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows
+    os.register_at_fork(after_in_child=_use_one_thread)
 
 
 class Searcher(Protocol):
