@@ -1,6 +1,6 @@
 """Errors that a user reads: one sentence with the thing, the cause and the way out."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
@@ -10,6 +10,13 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     folded = {other.casefold(): other for other in known}
     near = get_close_matches(name.casefold(), folded, n=1)
     return "".join(f" Did you mean {folded[each]!r}?" for each in near)
+
+
+def check_named(what: str, values: object, example: str) -> None:
+    """Raise TypeError unless values are given by name."""
+    if not isinstance(values, Mapping):
+        kind = type(values).__name__
+        raise TypeError(f"{what} are given by name, such as {example}; this is of the type {kind}.")
 
 
 class ProdcatError(Exception):

@@ -23,7 +23,7 @@ from prodcat_index.index.adding import block_drift
 from prodcat_index.index.block import Block, EncoderSlot
 from prodcat_index.index.folder import read_manifest
 from prodcat_index.index.manifest import FORMAT_VERSION
-from prodcat_index.index.parts import listing_values
+from prodcat_index.index.parts import block_values
 from prodcat_index.index.product_index import ProductIndex
 
 NUMBERS = {"title": "numbers"}
@@ -130,7 +130,7 @@ def test_predictions_are_those_of_an_index_put_together_by_hand() -> None:
     """With what was learned before, over the joined rows."""
     old, cards = built().parts, more(40)
     assert old.learned is not None
-    encoded = [block.encode_queries(listing_values(cards, block.modality)) for block in old.blocks]
+    encoded = [block.encode_queries(block_values(cards, block)) for block in old.blocks]
     rounded = [e.vectors.astype(np.float16) for e in encoded]
     present = np.stack([e.present for e in encoded], axis=1)
     n = len(old.encoder_blocks)

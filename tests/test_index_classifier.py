@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 from made import catalogue, row
+from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
@@ -29,7 +30,11 @@ WORDS = ("red", "leather", "boots", "kettle", "steel", "lamp", "чайник", "
 
 
 @parametrize_with_checks(
-    [ProductKNNClassifier(), ProductKNNClassifier(n_neighbors=1, prior_exponent=1.0, centre=False)]
+    [
+        ProductKNNClassifier(),
+        ProductKNNClassifier(n_neighbors=1, prior_exponent=1.0, centre=False),
+        ProductKNNClassifier(projection="lda", head_exponent=0.75, temperature=0.05),
+    ]
 )
 def test_scikit_learn_takes_it_for_one_of_its_own(
     estimator: ProductKNNClassifier, check: Callable[[ProductKNNClassifier], None]
@@ -344,6 +349,8 @@ def test_rows_are_kept_in_full_precision() -> None:
         ({"n_neighbors": 0}, "1 or more; it is 0"),
         ({"temperature": 0.0}, "above 0; it is 0.0"),
         ({"prior_exponent": np.nan}, "must be a number"),
+        ({"projection": "pca"}, "is one of lda, none; it is 'pca'"),
+        ({"projection": "lda", "weights": (1,)}, "1 weights for 2 blocks .block 1, learned"),
     ],
 )
 def test_wrong_parameters_are_told(parameters: dict[str, Any], told: str) -> None:
@@ -374,3 +381,71 @@ def test_the_length_of_a_row_says_nothing() -> None:
         ProductKNNClassifier().fit(stretched, y).predict(stretched),
         ProductKNNClassifier().fit(unit_rows(X), y).predict(unit_rows(X)),
     )
+
+
+@pytest.mark.parametrize("weights", [(0.0, 0.0, 1.0), (0.2, 0.3, 0.5)])
+def test_with_a_projection_it_answers_as_the_index_does(weights: tuple[float, ...]) -> None:
+    """What is cross-validated would be something else than what is put to use."""
+    rng = np.random.default_rng(0)
+    X, y = two_blocks(140)
+    X[::7, :3] = 0.0
+    X[5] = 0.0
+    cards = catalogue(row(f"c{n:03}", category=category) for n, category in enumerate(y))
+    order = rng.permutation(140)
+    train, new = order[:110], order[110:]
+    vectors = {"clip": X[:, :3], "text": X[:, 3:]}
+    index = ProductIndex.build(
+        cards.select(train), vectors={name: rows[train] for name, rows in vectors.items()}
+    )
+    vote = {"temperature": 0.05, "prior_exponent": 0.25, "head_exponent": 0.75}
+    # The classifier has no reliability of labels.
+    learned = replace(index.parts.learned, log_reliability=None)
+    index = ProductIndex(replace(index.parts, learned=learned))
+    told = index.predict(
+        cards.select(new),
+        vectors={name: rows[new] for name, rows in vectors.items()},
+        weights=dict(zip(("clip", "text", "learned"), weights, strict=True)),
+        k=110,
+        **vote,
+    )
+    classifier = ProductKNNClassifier(
+        blocks=(3, 4), weights=weights, n_neighbors=110, projection="lda", **vote
+    ).fit(X[train], np.array(y)[train])
+    shares = classifier.predict_proba(X[new])
+    known = X[new].any(axis=1)
+    for place in np.flatnonzero(known):
+        expected = dict.fromkeys(classifier.classes_.tolist(), 0.0) | dict(told[place].ranked)
+        np.testing.assert_allclose(shares[place], list(expected.values()), atol=5e-3)
+    assert known.sum() > 25
+
+
+def test_the_projection_is_cross_validated_and_found_by_a_search() -> None:
+    """Noise hides the classes from plain cosines, as it does in an embedding of everything."""
+    rng = np.random.default_rng(0)
+    y = np.repeat(["A", "B", "C", "D"], 40)
+    told = np.repeat(np.eye(4), 40, axis=0) + rng.normal(0, 0.1, size=(160, 4))
+    X = np.concatenate([told, rng.normal(size=(160, 12))], axis=1)
+    plain = ProductKNNClassifier()
+    fitted = clone(plain).set_params(projection="lda", head_exponent=1.0)
+    assert cross_val_score(fitted, X, y).mean() > 0.9
+    assert cross_val_score(plain, X, y).mean() < 0.6
+    search = GridSearchCV(plain, {"projection": ["none", "lda"]}).fit(X, y)
+    assert search.best_params_ == {"projection": "lda"}
+
+
+def test_without_anything_to_learn_the_other_blocks_are_compared() -> None:
+    """All samples of each class are alike here: there is no spread to divide by."""
+    X, y = np.repeat([[1.0, 0], [0, 1]], 4, axis=0), ["A"] * 4 + ["B"] * 4
+    classifier = ProductKNNClassifier(projection="lda", n_neighbors=2).fit(X, y)
+    assert classifier.predict([[2, 1], [1, 2]]).tolist() == ["A", "B"]
+    assert ProductKNNClassifier(projection="lda").fit(X, ["A"] * 8).predict(X[:1]).tolist() == ["A"]
+
+
+def test_a_sample_is_not_its_own_neighbour_in_the_projected_block() -> None:
+    X, y = two_blocks(60)
+    classifier = ProductKNNClassifier(blocks=(3, 4), projection="lda").fit(X, y)
+    distances, rows = classifier.kneighbors(n_neighbors=5)
+    assert not (rows == np.arange(60)[:, None]).any()
+    queried = classifier.kneighbors(X, 6)[0]
+    # Its own place among the neighbours of the same sample as a query may be any of the first.
+    assert np.abs(distances[:, -1] - queried[:, -1]).max() < 2e-3

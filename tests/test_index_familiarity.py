@@ -11,6 +11,7 @@ import numpy as np
 from made import catalogue, row
 
 from prodcat_index.cards.card import Card
+from prodcat_index.cards.catalogue import as_listings
 from prodcat_index.index import familiarity
 from prodcat_index.index.answers import search_and_vote
 from prodcat_index.index.leave_one_out import LeaveOneOut
@@ -133,7 +134,7 @@ def test_the_evidence_on_queries_is_that_of_their_scores() -> None:
     """A text of which nothing is known has the least, no text at all none."""
     parts = shop().parts
     listings = [Card(title="red boots"), Card(title="zzzzqqq size"), Card(title="")]
-    queries = parts.encode(listings)
+    queries = parts.encode(as_listings(listings, None))
     result = search_and_vote(
         parts, queries.vectors, queries.present, parts.weight_vector(None), parts.vote
     )

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from prodcat_index.cards.card import Card, Catalogue
+from prodcat_index.cards.catalogue import as_listings
 from prodcat_index.index.own_cards import Voting, find_own, vote_as_new
 from prodcat_index.index.product_index import ProductIndex
 from prodcat_index.learning.folds import assign_folds
@@ -170,7 +171,7 @@ def test_a_card_is_known_by_its_id_and_what_it_says() -> None:
         (Card(id="u1", title="leather boots of unknown shelf"), -1),
     ]
     row_of = {card: row for row, card in enumerate(catalogue.ids)}
-    rows = find_own(index.parts, row_of, [card for card, _ in asked])
+    rows = find_own(index.parts, row_of, as_listings([card for card, _ in asked], None))
     assert rows.tolist() == [row for _, row in asked]
 
 
@@ -188,7 +189,7 @@ def test_pictures_alone_tell_a_card() -> None:
     index = ProductIndex.build(made.catalogue(rows), encoders={"image": "names"})
     row_of = {row["id"]: place for place, row in enumerate(rows)}
     asked = [Card(id="p3", image="/new/3.jpg"), Card(id="p3", image="/new/4.jpg")]
-    assert find_own(index.parts, row_of, asked).tolist() == [3, -1]
+    assert find_own(index.parts, row_of, as_listings(asked, None)).tolist() == [3, -1]
 
 
 def test_a_card_whose_group_is_all_there_is_gets_no_answer() -> None:

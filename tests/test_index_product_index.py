@@ -302,7 +302,7 @@ def test_an_unknown_card_is_told_what_ids_look_like(index: ProductIndex) -> None
 
 def test_a_card_of_the_index_as_it_was(index: ProductIndex) -> None:
     assert index.card("b1") == Card(
-        id="b1", title="red leather boots", description="warm winter lining"
+        id="b1", title="red leather boots", description="warm winter lining", category=BOOTS
     )
 
 

@@ -12,6 +12,7 @@ from made import catalogue, row
 from test_index_learned import THINGS, shop, without_scores
 
 from prodcat_index.cards.card import Card
+from prodcat_index.cards.catalogue import as_listings
 from prodcat_index.errors import CatalogueError, QueryError
 from prodcat_index.index.leave_one_out import LeaveOneOut
 from prodcat_index.index.parts import equal_weights
@@ -62,7 +63,7 @@ def test_the_scores_are_the_head_in_proportion_to_the_weight_of_both_blocks() ->
     parts = built().parts
     weights = {"title": 0.4, "scores": 0.2, "learned": 0.4}
     assert parts.scores is not None
-    queries = parts.encode([LISTING])
+    queries = parts.encode(as_listings(LISTING, None))
     probable = queries.vectors[-2][0].astype(np.float64) ** 2
     probable /= probable.sum()
     counts = dict(zip(parts.catalogue.ids, np.exp(parts.log_reliability), strict=True))
@@ -233,7 +234,7 @@ def test_a_listing_without_a_text_is_judged_by_the_head_over_projected_rows() ->
     """A picture alone would be answered as if no classifier knew pictures."""
     parts = built().parts
     assert parts.learned is not None and parts.learned.model.head is not None
-    queries = parts.encode([LISTING, Card(title="pink lamp"), LISTING])
+    queries = parts.encode(as_listings([LISTING, Card(title="pink lamp"), LISTING], None))
     rows = [vectors.copy() for vectors in queries.vectors]
     rows[-2][1] = 0.0
     codes = np.tile(np.arange(len(THINGS)), (3, 1))

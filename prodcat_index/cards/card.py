@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
-from prodcat_index.cards.cleaning import clean_text, raw_text, without_invisible
+from prodcat_index.cards.cleaning import clean_text, raw_text, tidy, without_invisible
 from prodcat_index.cards.roles import RENAMED
 from prodcat_index.findings import name_first
 
@@ -17,10 +17,13 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from prodcat_index.findings import Finding
+    from prodcat_index.types import BoolArray, FloatingArray
 
 IMAGE = "image"
 CORE_TEXTS = ("title", "description")
-ModalityKind = Literal["text", "picture"]
+LABELS = ("category", "category_id", "group")
+# Vectors come with the cards: they are the kind of a block, never of values.
+ModalityKind = Literal["text", "picture", "vector"]
 # The kind of a modality's values; one that is not named here is text.
 MODALITY_KINDS: dict[str, ModalityKind] = {IMAGE: "picture"}
 # Rows of the table that a notebook shows, and columns that a line names.
@@ -34,7 +37,7 @@ def modality_kind(modality: str) -> ModalityKind:
 
 @dataclass(frozen=True)
 class Card:
-    """One product listing to be categorized.
+    """One product listing.
 
     Its values are cleaned like those of a catalogue: markup goes, None, NaN and words such as
     ``N/A`` are nothing, and numbers and nested values become text.
@@ -49,6 +52,9 @@ class Card:
         Identifier; empty for a listing that has none yet.
     texts
         Further text modalities by name, such as ``{"attributes": "red, cotton"}``.
+    category, category_id, group
+        As in a catalogue: the category, the shop's own key of it, and what variants of one product
+        have in common; empty where it is not known.
     """
 
     title: str = ""
@@ -56,10 +62,14 @@ class Card:
     image: str = ""
     id: str = ""
     texts: Mapping[str, str] = field(default_factory=dict)
+    category: str = ""
+    category_id: str = ""
+    group: str = ""
 
     def __post_init__(self) -> None:
         cleaned: dict[str, Any] = {n: clean_text(raw_text(getattr(self, n))) for n in CORE_TEXTS}
         cleaned |= {n: without_invisible(raw_text(getattr(self, n))).strip() for n in ("id", IMAGE)}
+        cleaned |= {n: tidy(raw_text(getattr(self, n))) for n in LABELS}
         cleaned["texts"] = {str(n): clean_text(raw_text(v)) for n, v in (self.texts or {}).items()}
         vars(self).update(cleaned)
 
@@ -97,6 +107,17 @@ class Catalogue:
         What separated the levels of the categories there, beside ``" > "`` and arrows.
     notes
         What was noticed about columns and categories, in words.
+    vectors
+        Modality -> embeddings that came with the cards, of shape (N, dim); a row of zeros for a
+        card without one. They are compared in place of what the modality's text or picture says.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from prodcat_index import read_catalogue
+    >>> cards = read_catalogue(pd.DataFrame({"sku": [7], "name": ["Lamp"], "shelf": ["Home"]}))
+    >>> [card.title for card in cards], cards.to_frame().columns.tolist()[:3]
+    (['Lamp'], ['id', 'title', 'description'])
     """
 
     cards: pd.DataFrame
@@ -107,10 +128,15 @@ class Catalogue:
     columns: Mapping[str, str] = field(default_factory=dict)
     category_separator: str = ""
     notes: tuple[str, ...] = ()
+    vectors: Mapping[str, FloatingArray] = field(default_factory=dict)
 
     def __len__(self) -> int:
         """Return the number of cards."""
         return len(self.cards)
+
+    def __iter__(self) -> Iterator[Card]:
+        """Yield the cards in their order."""
+        return map(self.card, range(len(self)))
 
     def __repr__(self) -> str:
         """Return the counts that people want first."""
@@ -180,7 +206,15 @@ class Catalogue:
     @cached_property
     def modalities(self) -> tuple[str, ...]:
         """Modalities that at least one card has, picture first."""
-        return tuple(m for m in (IMAGE, *self.text_modalities) if any(self.values(m)))
+        names = dict.fromkeys((IMAGE, *self.text_modalities, *self.vectors))
+        return tuple(name for name in names if self.has(name).any())
+
+    def has(self, modality: str) -> BoolArray:
+        """Return the mask of the cards that have a value or a vector of a modality: (N,)."""
+        import numpy as np
+
+        values: BoolArray = np.fromiter(map(bool, self.values(modality)), dtype=bool)
+        return values | self.vectors[modality].any(axis=1) if modality in self.vectors else values
 
     def values(self, modality: str) -> list[str]:
         """Return the cards' values of any column, empty strings where there is no such column.
@@ -201,14 +235,28 @@ class Catalogue:
         """Return the catalogue of some rows: a mask of shape (N,), or row numbers in any order."""
         import numpy as np
 
-        return replace(self, cards=self.cards.iloc[np.asarray(rows)].reset_index(drop=True))
+        chosen = np.asarray(rows) if len(rows) else np.empty(0, dtype=np.int64)
+        vectors = {name: own[chosen] for name, own in self.vectors.items()}
+        cards = self.cards.iloc[chosen].reset_index(drop=True)
+        return replace(self, cards=cards, vectors=vectors)
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return the cards as a table of one's own.
+
+        Returns
+        -------
+        pandas.DataFrame
+            One row a card: ``id``, the texts, ``image``, ``category``, ``category_id``, ``group``
+            and the further columns. Vectors are left out.
+        """
+        return self.cards.copy()
 
     def card(self, row: int) -> Card:
         """Return the card of a row."""
-        record = self.cards.iloc[row]
-        texts = {name: str(record[name]) for name in self.text_modalities if name in record}
-        core = {name: texts.pop(name, "") for name in CORE_TEXTS}
-        return Card(**core, image=str(record[IMAGE]), id=str(record["id"]), texts=texts)
+        names = ("id", *CORE_TEXTS, IMAGE, *LABELS)
+        own: dict[str, Any] = {name: self.values(name)[row] for name in names}
+        further = [name for name in self.text_modalities if name not in CORE_TEXTS]
+        return Card(**own, texts={name: self.values(name)[row] for name in further})
 
     def labelled(self) -> Catalogue:
         """Return the cards that have a category."""
@@ -230,4 +278,5 @@ def join_catalogues(first: Catalogue, second: Catalogue) -> Catalogue:
         tables.append(cards.assign(**own))
     joined = pd.concat(tables, ignore_index=True)
     loose = [name for name in lacked if joined[name].dtype == object]
-    return replace(first, cards=joined.fillna(dict.fromkeys(loose, "")), findings=(), notes=())
+    cards = joined.fillna(dict.fromkeys(loose, ""))
+    return replace(first, cards=cards, findings=(), notes=(), vectors={})

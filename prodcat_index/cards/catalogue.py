@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias, Union
 
-from prodcat_index.cards.card import CORE_TEXTS, IMAGE, Catalogue
+from prodcat_index.cards.card import CORE_TEXTS, IMAGE, LABELS, Card, Catalogue
 from prodcat_index.cards.categories import Categories, read_categories
 from prodcat_index.cards.cleaning import (
     MAX_TEXT,
@@ -19,8 +20,8 @@ from prodcat_index.cards.cleaning import (
     without_invisible,
 )
 from prodcat_index.cards.exports import recognise
-from prodcat_index.cards.picture_files import find_pictures
-from prodcat_index.cards.readers import read_table
+from prodcat_index.cards.picture_files import find_pictures, is_address
+from prodcat_index.cards.readers import is_catalogue_name, read_table
 from prodcat_index.cards.roles import (
     NO_TEXTS,
     OPTIONS,
@@ -32,16 +33,22 @@ from prodcat_index.cards.roles import (
     list_columns,
 )
 from prodcat_index.cards.table import Table
+from prodcat_index.cards.vectors import check_vectors
 from prodcat_index.errors import CatalogueError
 from prodcat_index.findings import list_findings, name_first
 from prodcat_index.progress import progress_bar
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
     import pandas as pd
 
 
+CardSource: TypeAlias = Union[
+    str, Path, "pd.DataFrame", Table, Catalogue, Card, Mapping[str, Any], Iterable[Any]
+]
+Vectors: TypeAlias = Mapping[str, "npt.ArrayLike"]
 STDIN = "stdin"
-LABELS = ("id", "category", "category_id")
+LISTED = "list"
 ROWS_AT_ONCE = 20_000
 UNLABELLED = "cards have no category to vote for"
 ALONE = "cards are the only one of their category"
@@ -49,7 +56,7 @@ CUT = f"cards have a text that was cut at {MAX_TEXT} characters"
 
 
 def read_catalogue(
-    path: str | Path | pd.DataFrame | Table,
+    path: CardSource,
     *,
     id_column: str | None = None,
     title_column: str | None = None,
@@ -63,6 +70,7 @@ def read_catalogue(
     category_separator: str | None = None,
     like: Catalogue | None = None,
     skip_bad_rows: bool = False,
+    vectors: Vectors | None = None,
 ) -> Catalogue:
     """Read a catalogue, clean its texts, find its pictures and check its ids.
 
@@ -73,9 +81,10 @@ def read_catalogue(
     Parameters
     ----------
     path
-        A CSV, Excel, JSON, Parquet or XML file, or a table. The columns of Google Merchant and
-        Yandex Market feeds, exports of Shopify, WooCommerce and Magento, and Amazon metadata are
-        known.
+        A CSV, Excel, JSON, Parquet or XML file, a DataFrame, or dicts or cards. The columns of
+        Google Merchant and Yandex Market feeds, exports of Shopify, WooCommerce and Magento, and
+        Amazon metadata are known. The keys of dicts are columns; a key that is the name of a part
+        of a card, such as ``title``, is that part.
     id_column
         Column of unique identifiers. Without one, ids are the row numbers, from ``"1"``.
     title_column, description_column
@@ -94,7 +103,8 @@ def read_catalogue(
         Further columns to embed, each as a modality of its own.
     image_root
         The picture folder, outside of which nothing is read. By default the folder of the file
-        or, for pictures found by their ids, the folder ``images`` in it.
+        or, for pictures found by their ids, the folder ``images`` in it; for dicts and cards the
+        working directory, and nothing for paths in memory that are all absolute.
     encoding
         Encoding of a text file; by default its byte order mark decides, or it is UTF-8.
     category_separator
@@ -107,6 +117,10 @@ def read_catalogue(
     skip_bad_rows
         Leave out rows with another number of fields than the header, and lines that are not JSON,
         instead of raising an error. They are counted in ``findings``.
+    vectors
+        Modality -> embeddings of your own, such as ``{"title": rows}``: one row a card, in their
+        order; zeros or NaN for a card without one. They take the place of what an encoder would
+        make of the modality, or are a modality of their own.
 
     Returns
     -------
@@ -119,7 +133,10 @@ def read_catalogue(
     ------
     CatalogueError
         If the file cannot be read, a named column is absent, ids are empty or repeat, the named
-        column of groups holds departments, or there is neither a text nor a picture.
+        column of groups holds departments, there is neither a text nor a picture nor a vector, or
+        the vectors are not one row of numbers a card.
+    TypeError
+        If what is given is none of these things.
     """
     wanted = {
         "id": id_column,
@@ -133,20 +150,23 @@ def read_catalogue(
     table, seen = opened.frame, list(opened.frame.columns)
     known = _known_columns(like)
     defined = opened.columns
-    if name == STDIN and opened.format.startswith("JSON"):
+    if opened.format == LISTED or (name == STDIN and opened.format.startswith("JSON")):
         # A program names the parts of a card, whatever the columns of the catalogue were called.
         defined = {part: part for part in (*USUAL_NAMES, *known) if part in seen} | dict(defined)
+    if not known:
+        text_columns = text_columns or opened.texts
     columns = find_columns(seen, wanted, text_columns, known, defined)
+    embedded = check_vectors(vectors or {}, len(table))
     raw = {part: _raw_texts(table, columns[part]) for part in NO_TEXTS}
     ids = _read_ids(raw["id"], columns["id"], name)
     texts, cut = _clean_texts(
         table, {part: columns[part] for part in columns if part not in NO_TEXTS}
     )
     values = raw[IMAGE] if columns[IMAGE] else None
-    if name == STDIN and any(raw[IMAGE]) and image_root is None:
-        image_root = Path()
+    if file is None and any(raw[IMAGE]) and image_root is None:
+        image_root = _folder_of(raw[IMAGE], is_listed=name == STDIN or opened.format == LISTED)
     pictures, pictures_noticed = find_pictures(values, ids, file, image_root)
-    if not (any(pictures) or any(columns[part] for part in (*texts, IMAGE))):
+    if not (any(pictures) or embedded or any(columns[part] for part in (*texts, IMAGE))):
         raise CatalogueError(_nothing_to_embed(name, seen, known))
     keys = [tidy(value) for value in raw["category_id"]]
     categories = _read_categories(table, columns, keys, category_separator, like)
@@ -170,6 +190,7 @@ def read_catalogue(
         format=opened.format,
         columns=columns,
         category_separator=categories.separator,
+        vectors=embedded,
     )
     is_given = columns["category"] in (*wanted.values(), *known.values(), *defined.values())
     doubt = "" if is_given else doubt_category(columns["category"], labels, seen)
@@ -202,7 +223,7 @@ def _lacks(catalogue: Catalogue, like: Catalogue) -> str:
     lacking = [
         f"{part} (column {like.columns[part]!r})" if like.columns.get(part) else part
         for part in like.modalities
-        if part not in catalogue.modalities
+        if part not in catalogue.modalities and part not in like.vectors
     ]
     if not lacking:
         return ""
@@ -228,8 +249,95 @@ def _read_categories(
     return read_categories(values, keys, separator, known)
 
 
+def as_catalogue(
+    cards: CardSource, *, like: Catalogue | None = None, vectors: Vectors | None = None
+) -> Catalogue:
+    """Return what a caller gives as cards as a catalogue; one that is read already as it is."""
+    if not isinstance(cards, Catalogue):
+        return read_catalogue(cards, like=like, vectors=vectors)
+    if not vectors:
+        return cards
+    return replace(cards, vectors={**cards.vectors, **check_vectors(vectors, len(cards))})
+
+
+def as_listings(
+    listings: CardSource, like: Catalogue | None, vectors: Vectors | None = None
+) -> Catalogue:
+    """Return what a caller asks about as a catalogue: as `as_catalogue`, or texts, or any cards.
+
+    A text is a title. Cards are taken as they are: they may lack ids, or have the same one.
+    """
+    is_text = isinstance(listings, str) and not is_catalogue_name(listings)
+    if is_text or isinstance(listings, Card):
+        listings = [listings]
+    if isinstance(listings, (list, tuple)):
+        listings = [Card(title=each) if isinstance(each, str) else each for each in listings]
+        if all(isinstance(each, Card) for each in listings):
+            listings = Catalogue(*_join_cards(listings), source="the cards")
+    return as_catalogue(listings, like=like, vectors=vectors)
+
+
+def _join_cards(cards: Sequence[Card]) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    """Return the table of cards, and the names of their texts."""
+    import pandas as pd
+
+    further = dict.fromkeys(name for card in cards for name in card.texts if name not in NO_TEXTS)
+    texts = (*CORE_TEXTS, *further)
+    columns = {"id": [card.id for card in cards]}
+    columns |= {name: [card.value(name) for card in cards] for name in texts}
+    pictures = [card.image for card in cards]
+    # An address is left to whoever reads the pictures.
+    columns[IMAGE] = [p if not p or is_address(p) else str(Path(p).absolute()) for p in pictures]
+    columns |= {name: [getattr(card, name) for card in cards] for name in LABELS}
+    return pd.DataFrame(columns, dtype=object), texts
+
+
+def _open_memory(source: Any) -> Table:
+    """Return a table of what a program holds; raise TypeError where it is nothing of the kind."""
+    import pandas as pd
+
+    if isinstance(source, pd.DataFrame):
+        return Table(source)
+    if isinstance(source, Mapping) and source and all(map(_is_column, source.values())):
+        raise _no_cards("this is a dict of columns, of which pandas.DataFrame makes one")
+    cards = [source] if isinstance(source, (Mapping, Card)) else source
+    if not isinstance(cards, Iterable) or isinstance(cards, bytes):
+        raise _no_cards(f"this is of the type {type(source).__name__}")
+    cards = list[Any](cards)
+    kind = Card if cards and isinstance(cards[0], Card) else Mapping
+    for number, card in enumerate(cards, start=1):
+        if not isinstance(card, kind):
+            raise _no_cards(f"number {number} is of the type {type(card).__name__}")
+    if kind is Mapping:
+        return Table(pd.DataFrame(cards, dtype=object), format=LISTED)
+    frame, texts = _join_cards(cards)
+    if not any(frame["id"]):
+        frame["id"] = range(1, len(frame) + 1)
+    return Table(frame, format=LISTED, texts=texts[len(CORE_TEXTS) :])
+
+
+def _is_column(value: Any) -> bool:
+    return hasattr(value, "__len__") and not isinstance(value, (str, bytes, Mapping))
+
+
+def _no_cards(what: str) -> TypeError:
+    return TypeError(
+        "Cards are given as the path of a file, a DataFrame, a Catalogue, or a list of dicts or of "
+        f"Cards; {what}."
+    )
+
+
+def _folder_of(values: Sequence[str], *, is_listed: bool) -> Path | None:
+    """Return the folder of the pictures that data in memory names; None where it must be given."""
+    paths = [value for value in values if value and not is_address(value)]
+    if not paths or not all(Path(path).is_absolute() for path in paths):
+        return Path() if is_listed else None
+    folder = Path(os.path.commonpath([Path(path).parent for path in paths]))
+    return next(place for place in (folder, *folder.parents) if place.is_dir())
+
+
 def _open(
-    path: str | Path | pd.DataFrame | Table, encoding: str | None, skip_bad_rows: bool = False
+    path: CardSource, encoding: str | None, skip_bad_rows: bool = False
 ) -> tuple[Table, str, Path | None]:
     """Return the raw table with plain column names, its name for people, and its file."""
     if isinstance(path, (str, Path)):
@@ -238,7 +346,8 @@ def _open(
     elif isinstance(path, Table):
         file, name, read = None, STDIN, path
     else:
-        file, name, read = None, "the table", Table(path)
+        file, read = None, _open_memory(path)
+        name = "the cards" if read.format == LISTED else "the table"
     table = read.frame
     if not len(table):
         raise CatalogueError(f"There are no cards in {name}.")
@@ -305,15 +414,15 @@ def _join(parts: Mapping[str, Any], rest: pd.DataFrame) -> pd.DataFrame:
 
 
 def read_labels(
-    path: str | Path, *, encoding: str | None = None, like: Catalogue | None = None
+    path: CardSource, *, encoding: str | None = None, like: Catalogue | None = None
 ) -> dict[str, str]:
     """Read the true categories of listings, to compare predictions with.
 
     Parameters
     ----------
     path
-        Any file that :func:`read_catalogue` reads, with a column of ids and one of categories
-        (or, without that, of ``category_id``).
+        Any file or table that :func:`read_catalogue` reads, with a column of ids and one of
+        categories (or, without that, of ``category_id``).
     encoding
         Encoding of a text file; by default its byte order mark decides, or it is UTF-8.
     like
@@ -335,7 +444,7 @@ def read_labels(
     known = like.columns if like is not None else {}
     wanted = {part: column for part, column in known.items() if column in seen}
     columns = find_columns(
-        seen, {part: wanted.get(part) for part in LABELS}, (), {}, opened.columns
+        seen, {part: wanted.get(part) for part in ("id", *LABELS[:2])}, (), {}, opened.columns
     )
     if not columns["id"] or not columns["category"]:
         raise CatalogueError(

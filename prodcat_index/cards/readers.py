@@ -73,6 +73,12 @@ def read_stdin(
     return _checked(read(source, encoding, skip_bad_rows), "stdin")
 
 
+def is_catalogue_name(text: str) -> bool:
+    """Check whether a text ends as the name of a catalogue file does, which is no title."""
+    stem = text.lower().removesuffix(PACKED)
+    return stem.endswith((*TEXT_READERS, *FILE_READERS))
+
+
 def _checked(table: Table, name: str) -> Table:
     if not len(table):
         raise CatalogueError(f"{name} has columns but no cards under them.")

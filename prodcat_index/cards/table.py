@@ -17,13 +17,15 @@ class Table:
     """The raw values of a catalogue file.
 
     `columns` maps parts of a card (``id``, ``title``, ``attributes``, …) to the columns that the
-    format itself defines; it is empty for a plain table. `format` is its name for people.
+    format itself defines; it is empty for a plain table. `format` is its name for people; `texts`
+    are columns of texts beside title and description, where the format tells them.
     """
 
     frame: pd.DataFrame
     columns: Mapping[str, str] = field(default_factory=dict)
     findings: tuple[Finding, ...] = ()
     format: str = "table"
+    texts: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         """Return the number of rows."""

@@ -25,6 +25,8 @@ SCHEMES = {
     "timm": "prodcat_index.encoders.timm_image:TimmEncoder",
     "sbert": "prodcat_index.encoders.sentences:SbertEncoder",
     "use-multilingual": "prodcat_index.encoders.sentences:MultilingualSentenceEncoder",
+    # Made for vectors that come with the cards.
+    "vectors": "prodcat_index.encoders.given:GivenVectors",
     # Made by build-index alone: it is fitted to labels.
     "text-scores": "prodcat_index.learning.text_scores:TextScoresEncoder",
 }

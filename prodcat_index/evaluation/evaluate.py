@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Sequence
 from functools import partial
 from itertools import compress
@@ -9,6 +10,7 @@ from itertools import compress
 import numpy as np
 
 from prodcat_index.cards.card import Catalogue, modality_kind
+from prodcat_index.cards.catalogue import CardSource, Vectors, as_catalogue
 from prodcat_index.cards.codes import join_codes
 from prodcat_index.cards.duplicates import Groups, find_groups
 from prodcat_index.cards.split import Split
@@ -49,7 +51,7 @@ CONFUSED = ("true", "predicted", "id")
 
 
 def evaluate(
-    catalogue: Catalogue,
+    catalogue: CardSource,
     *,
     split: Split | None = None,
     by: str = "group",
@@ -63,6 +65,7 @@ def evaluate(
     projection: ProjectionKind = "lda",
     precision: float = PRECISION,
     allow_trained_on: bool = False,
+    vectors: Vectors | None = None,
 ) -> Evaluation:
     """Compare methods of categorization on held-out cards.
 
@@ -74,7 +77,8 @@ def evaluate(
     Parameters
     ----------
     catalogue
-        Cards to split. Test cards without a category are not scored.
+        Cards to split, as for :meth:`~prodcat_index.index.product_index.ProductIndex.build`. Test
+        cards without a category are not scored.
     split
         The training and test cards. By default they are drawn, as `by`, `test`, `repeat` and
         `seed` say.
@@ -95,6 +99,9 @@ def evaluate(
     allow_trained_on
         Score test cards even if a fine-tuned encoder was trained or stopped on their values. The
         scores are then too good.
+    vectors
+        Modality -> embeddings of your own, one row a card. Make sure that the model which made
+        them was not trained on these labels.
 
     Returns
     -------
@@ -110,10 +117,14 @@ def evaluate(
         If an encoder cannot be loaded.
     QueryError
         If there are too few cards to tune on.
+    TypeError
+        If something is of the wrong type.
     """
+    seed, repeat = operator.index(seed), operator.index(repeat)
     if seed < 0:
         raise CatalogueError(f"The seed must be 0 or more; it is {seed}.")
     encoders = encoders or {}
+    catalogue = as_catalogue(catalogue, vectors=vectors)
     names = sorted(set(catalogue.values("category")) - {""})
     _check_categories(names, catalogue.source)
     groups = find_groups(catalogue)
@@ -122,7 +133,7 @@ def evaluate(
         if split is None
         else [split]
     )
-    methods = list_methods(catalogue.modalities, projection, baselines)
+    methods = list_methods(catalogue, projection, baselines)
     clusters = _clusters(catalogue, groups, splits[0])
     # All splits are checked before the first index is built, which may take an hour.
     test_rows = [_labelled_test_rows(catalogue, chosen) for chosen in splits]
@@ -181,7 +192,7 @@ def evaluate(
         notes=(
             groups.describe(),
             *doubt_scores(twins, [outcome for outcome, _ in tuned]),
-            *((NO_TEXTS,) if baselines and not has_texts(catalogue.modalities) else ()),
+            *((NO_TEXTS,) if baselines and not has_texts(catalogue) else ()),
         ),
     )
 

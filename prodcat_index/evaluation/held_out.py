@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from prodcat_index.cards.card import Catalogue, modality_kind
+from prodcat_index.cards.card import Catalogue
 from prodcat_index.evaluation.text_classifier import TEXT_CLASSIFIER, classify_texts
 from prodcat_index.index import familiarity
 from prodcat_index.index.answers import search_and_vote
@@ -44,10 +44,9 @@ class Method(NamedTuple):
     kind: str  # modality, vote, classifier (on embeddings) or texts (a classifier on n-grams)
 
 
-def list_methods(
-    modalities: Sequence[str], projection: ProjectionKind, baselines: bool
-) -> list[Method]:
+def list_methods(catalogue: Catalogue, projection: ProjectionKind, baselines: bool) -> list[Method]:
     """List the methods in the order of the table's rows."""
+    modalities = catalogue.modalities
     methods = [Method(name, "modality") for name in modalities]
     if len(modalities) > 1:
         methods.append(Method(EQUAL, "vote"))
@@ -56,14 +55,14 @@ def list_methods(
     methods.append(Method(TUNED, "vote"))
     if baselines:
         methods += [Method(name, "classifier") for name in CLASSIFIERS]
-        if has_texts(modalities):
+        if has_texts(catalogue):
             methods.append(Method(TEXT_CLASSIFIER, "texts"))
     return methods
 
 
-def has_texts(modalities: Sequence[str]) -> bool:
-    """Return whether any modality is a text."""
-    return any(modality_kind(modality) == "text" for modality in modalities)
+def has_texts(catalogue: Catalogue) -> bool:
+    """Return whether any card has a text."""
+    return any(any(catalogue.values(name)) for name in catalogue.text_modalities)
 
 
 @dataclass(frozen=True)

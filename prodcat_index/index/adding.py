@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import compress
 from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-from prodcat_index.cards.card import IMAGE, Catalogue, join_catalogues
+from prodcat_index.cards.card import IMAGE, LABELS, Catalogue, join_catalogues
 from prodcat_index.cards.roles import MAY_DIFFER
 from prodcat_index.encoders.embedding import content_digests
 from prodcat_index.errors import CatalogueError
@@ -17,15 +18,24 @@ from prodcat_index.findings import Finding, list_findings, name_first
 from prodcat_index.index.block import Block, unusable_pictures
 from prodcat_index.index.learned import LearnedBlock, project_cards
 from prodcat_index.index.manifest import BlockDrift, DriftRecord
-from prodcat_index.index.parts import NOTHING, IndexParts, Labels, listing_values
-from prodcat_index.types import MISSING, BoolArray, Float64Array, chunks
+from prodcat_index.index.parts import (
+    NOTHING,
+    IndexParts,
+    Labels,
+    block_values,
+    check_dims,
+    hint_vectors,
+    lacked_vectors,
+)
+from prodcat_index.types import MISSING, BoolArray, Float64Array, Int64Array, chunks
 
 # A mebibyte or some of float16 rows, beside which their sums are small.
 ROWS_AT_ONCE = 8192
 # A delivery of more cards in new categories than this is rather a wrong column than new goods.
 FEW_NEW = 0.05
+# The rows of the index have 16 bits a number: by this much, they differ from what they were.
+ROUNDING = 0.01
 KNOWN = "cards are in the index already (skipped)"
-LABELS = ("category", "category_id", "group")
 
 AnyBlock = TypeVar("AnyBlock", Block, LearnedBlock)
 
@@ -35,12 +45,18 @@ def add_cards(
 ) -> tuple[IndexParts, list[Finding]]:
     """Put new cards after those of an index."""
     _check_texts(parts.catalogue, catalogue)
-    known = _known_cards(parts.catalogue, catalogue)
+    check_dims(parts, catalogue)
+    if lacked := lacked_vectors(parts, catalogue):
+        raise CatalogueError(
+            f"The cards of {catalogue.source} have no vectors of {name_first(list(lacked))}."
+            f"{hint_vectors(lacked)}"
+        )
+    known = _known_cards(parts, catalogue)
     findings = [*list_findings({KNOWN: known}, catalogue.ids)]
     fresh = catalogue.select(~known)
     findings += _new_categories(parts.catalogue, fresh, allow_new_categories)
     unused = {
-        f"cards have {name}, which this index does not embed": map(bool, fresh.values(name))
+        f"cards have {name}, which this index does not embed": fresh.has(name)
         for name in fresh.modalities
         if name not in parts.modalities
     }
@@ -99,12 +115,14 @@ def _same(column: str | None, other: str) -> bool:
     return (column or "").casefold() == other.casefold()
 
 
-def _known_cards(old: Catalogue, new: Catalogue) -> BoolArray:
+def _known_cards(parts: IndexParts, new: Catalogue) -> BoolArray:
     """Return which new cards are in the index; raise CatalogueError if one is only in its id."""
+    old = parts.catalogue
     row_of_id = {card_id: row for row, card_id in enumerate(old.ids)}
     rows = np.array([row_of_id.get(card_id, MISSING) for card_id in new.ids], dtype=np.int64)
     known = rows != MISSING
     differing = _differences(old.select(rows[known]), new.select(known))
+    differing |= _other_vectors(parts.blocks, rows[known], new.select(known))
     if differing:
         raise CatalogueError(
             f"{new.source} has other cards under ids of the index "
@@ -129,6 +147,19 @@ def _differences(old: Catalogue, new: Catalogue) -> dict[str, list[str]]:
     return {name: ids for name, ids in found.items() if ids}
 
 
+def _other_vectors(
+    blocks: Sequence[Block], rows: Int64Array, new: Catalogue
+) -> dict[str, list[str]]:
+    """Return, for every modality of vectors, the ids of the cards whose vectors are others."""
+    found = {}
+    for block in blocks:
+        if block.kind == "vector":
+            own = block.encode_queries(block_values(new, block)).vectors
+            apart = np.linalg.norm(own - block.vectors[rows], axis=1) > ROUNDING
+            found[block.modality] = list(compress(new.ids, apart))
+    return {name: ids for name, ids in found.items() if ids}
+
+
 def _digests(paths: Sequence[str], moved: Sequence[bool]) -> list[str]:
     """Replace the paths of moved pictures by the digests of their content, if it can be read."""
     digests = content_digests(
@@ -139,7 +170,7 @@ def _digests(paths: Sequence[str], moved: Sequence[bool]) -> list[str]:
 
 def _embedded(block: Block, fresh: Catalogue, findings: list[Finding]) -> Block:
     """Return the block of the new cards alone, and add what is wrong with them to `findings`."""
-    encoded = block.encode_queries(listing_values(fresh, block.modality), block.name)
+    encoded = block.encode_queries(block_values(fresh, block), block.name)
     findings.extend(unusable_pictures(fresh.ids, encoded.problems))
     return replace(block, vectors=encoded.vectors.astype(np.float16), present=encoded.present)
 

@@ -5,18 +5,24 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import numpy.typing as npt
 
+from prodcat_index.cards.card import ModalityKind, modality_kind
 from prodcat_index.encoders.base import Encoded, Encoder
 from prodcat_index.encoders.cache import default_cache
 from prodcat_index.encoders.embedding import embed
+from prodcat_index.encoders.given import GivenVectors
 from prodcat_index.encoders.registry import restore_encoder
 from prodcat_index.errors import EncoderError
 from prodcat_index.findings import Finding
 from prodcat_index.index.fusion import centre, training_mean
-from prodcat_index.types import BoolArray, Float32Array
+from prodcat_index.types import BoolArray, Float32Array, FloatingArray
+
+# Texts, paths of pictures, or vectors that came with the cards, (n, dim).
+Values = Sequence[str] | FloatingArray
 
 
 @dataclass
@@ -60,12 +66,18 @@ class Block:
         """Length of a row."""
         return len(self.mean)
 
-    def encode_queries(self, values: Sequence[str], label: str = "") -> Encoded:
+    @property
+    def kind(self) -> ModalityKind:
+        """The kind of what the rows were made of."""
+        is_given = self.slot.spec.startswith(f"{GivenVectors.scheme}:")
+        return "vector" if is_given else modality_kind(self.modality)
+
+    def encode_queries(self, values: Values, label: str = "") -> Encoded:
         """Embed values as those of the cards were, and centre them by the cards' mean."""
-        if not any(values):
+        if not has_any(values):
             # The encoder may take seconds to load, and has nothing to embed.
             return Encoded(np.zeros((len(values), self.dim), dtype=np.float32))
-        encoded = embed(self.slot.load(), values, label=label, cache=default_cache())
+        encoded = _embed(self.slot.load(), values, label)
         if not self.mean.any():
             # Not centred, as text scores: their length tells how much belongs to no category.
             return encoded
@@ -73,17 +85,27 @@ class Block:
         return Encoded(rows, encoded.problems)
 
 
+def has_any(values: Values) -> bool:
+    """Check whether any value is there."""
+    return bool(values.any()) if isinstance(values, np.ndarray) else any(values)
+
+
+def _embed(encoder: Encoder, values: Values, label: str) -> Encoded:
+    # Only the encoder of vectors reads an array.
+    return embed(encoder, cast("Sequence[str]", values), label=label, cache=default_cache())
+
+
 def build_block(
-    name: str, modality: str, encoder: Encoder, values: Sequence[str], kept: BoolArray | None = None
+    name: str, modality: str, encoder: Encoder, values: Values
 ) -> tuple[Block, Mapping[str, Sequence[int]]]:
-    """Fit an encoder and a mean on the `kept` values, all by default, and embed all of them.
+    """Fit an encoder and a mean to values, and embed them.
 
     Returns the block, and the rows of values with a problem by its name.
     """
-    kept = np.ones(len(values), dtype=bool) if kept is None else kept
-    encoder.fit([value if keeps else "" for value, keeps in zip(values, kept, strict=True)])
-    encoded = embed(encoder, values, label=f"embedding {name}", cache=default_cache())
-    mean = training_mean(encoded.vectors, encoded.present & kept)
+    if not isinstance(values, np.ndarray):
+        encoder.fit(values)
+    encoded = _embed(encoder, values, f"embedding {name}")
+    mean = training_mean(encoded.vectors, encoded.present)
     vectors, present = centre(encoded.vectors, encoded.present, mean)
     slot = EncoderSlot(encoder.spec, encoder.fingerprint, encoder=encoder)
     rows = vectors.astype(np.float16)

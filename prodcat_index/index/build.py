@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
-from prodcat_index.cards.card import Catalogue, modality_kind
+from prodcat_index.cards.card import Catalogue, ModalityKind, modality_kind
 from prodcat_index.cards.duplicates import unused_group_column
 from prodcat_index.cards.roles import no_category
+from prodcat_index.encoders.given import GivenVectors
 from prodcat_index.encoders.registry import make_encoder, preset_spec
-from prodcat_index.errors import CatalogueError, EncoderError, NoWordError, did_you_mean
+from prodcat_index.errors import (
+    CatalogueError,
+    EncoderError,
+    NoWordError,
+    check_named,
+    did_you_mean,
+)
 from prodcat_index.findings import Finding, list_findings
-from prodcat_index.index.block import Block, EncoderSlot, build_block, unusable_pictures
+from prodcat_index.index.block import Block, EncoderSlot, Values, build_block, unusable_pictures
 from prodcat_index.index.learned import LearnedBlock, ProjectionKind, learn
 from prodcat_index.index.leave_one_out import leave_out_groups
 from prodcat_index.index.manifest import LEARNED, SCORES
@@ -53,6 +61,8 @@ def build_parts(
             f"No card of {catalogue.source} has a readable picture or text that tells it from "
             "the others; check the columns and --image-root."
         )
+    # The blocks hold the vectors.
+    catalogue = replace(catalogue, vectors={})
     labels = Labels.from_catalogue(catalogue)
     teaching = labels.labelled & np.any([block.present for block in blocks], axis=0)
     is_learned = projection == "lda" and teaching.sum() >= MIN_CARDS_TO_LEARN
@@ -65,7 +75,7 @@ def build_parts(
 
 def _left_out(catalogue: Catalogue, modality: str) -> tuple[Finding, ...]:
     what = f"cards have a {modality} that tells none from the others (left out)"
-    return list_findings({what: map(bool, catalogue.values(modality))}, catalogue.ids)
+    return list_findings({what: catalogue.has(modality)}, catalogue.ids)
 
 
 def _check_names(modalities: Sequence[str]) -> None:
@@ -112,6 +122,7 @@ def _scores_block(catalogue: Catalogue) -> Block | None:
 def _chosen_specs(
     catalogue: Catalogue, encoders: EncoderChoice, preset: str
 ) -> dict[str, list[str]]:
+    check_named("Encoders", encoders, "{'title': 'lexical:128'}")
     unknown = sorted(set(encoders) - set(catalogue.modalities))
     if unknown:
         raise EncoderError(
@@ -121,7 +132,16 @@ def _chosen_specs(
         )
     chosen = {}
     for modality in catalogue.modalities:
-        given = encoders.get(modality, preset_spec(preset, modality_kind(modality)))
+        if modality in catalogue.vectors and modality in encoders:
+            raise EncoderError(
+                f"Both an encoder and vectors are given for {modality}; leave out one of them."
+            )
+        if modality in catalogue.vectors:
+            given: str | Sequence[str] = (
+                f"{GivenVectors.scheme}:{catalogue.vectors[modality].shape[1]}"
+            )
+        else:
+            given = encoders.get(modality, preset_spec(preset, modality_kind(modality)))
         chosen[modality] = [given] if isinstance(given, str) else list(dict.fromkeys(given))
     return chosen
 
@@ -143,7 +163,11 @@ def _modality_blocks(
     catalogue: Catalogue, modality: str, specs: Sequence[str], findings: list[Finding]
 ) -> list[Block]:
     """Return a block for each spec, if any card has it; add unreadable pictures to `findings`."""
-    kind, blocks = modality_kind(modality), []
+    values: Values = catalogue.vectors.get(modality, ())
+    kind: ModalityKind = "vector"
+    if modality not in catalogue.vectors:
+        kind, values = modality_kind(modality), catalogue.values(modality)
+    blocks = []
     for spec in specs:
         encoder = make_encoder(spec)
         if encoder.reads != kind:
@@ -153,7 +177,7 @@ def _modality_blocks(
             )
         name = _block_name(modality, spec, specs)
         try:
-            block, problems = build_block(name, modality, encoder, catalogue.values(modality))
+            block, problems = build_block(name, modality, encoder, values)
         except NoWordError:
             findings.extend(_left_out(catalogue, modality))
             continue

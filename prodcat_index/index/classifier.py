@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +14,14 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from prodcat_index.encoders.base import unit_rows
 from prodcat_index.errors import QueryError
 from prodcat_index.index.fusion import centre, training_mean, weight_vector
+from prodcat_index.index.learned import (
+    LearnedBlock,
+    ProjectionKind,
+    as_queries,
+    fit_model,
+    head_log_proba,
+)
+from prodcat_index.index.manifest import LEARNED
 from prodcat_index.index.search import FlatSearcher, SearchSpace, find_neighbours
 from prodcat_index.types import BoolArray, Float32Array, Float64Array, FloatingArray, Int64Array
 from prodcat_index.voting.vote import Vote, VoteParameters, check_k, vote
@@ -24,6 +32,9 @@ READING: Mapping[str, Any] = {"dtype": [np.float64, np.float32], "ensure_all_fin
 class ProductKNNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     """Weighted nearest neighbours over blocks of features, as the index votes.
 
+    With ``projection="lda"`` and a ``head_exponent`` it learns from the classes what the index
+    learns, but for text scores, which are computed from texts, and the reliability of labels.
+
     The columns of X are the blocks side by side. Each row of a block is scaled to length 1; a
     row of zeros, or of NaN alone, says that the sample has no such block. The similarity of two
     samples is the weighted sum of their cosines, one per block, after the training mean of each
@@ -32,15 +43,16 @@ class ProductKNNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
     it. Equal similarities stand in the order of the training rows. A sample that has nothing to
     compare gets the largest class, with the class shares of the training set as probabilities.
 
-    ``blocks`` and ``centre`` act when the classifier is fitted; the others may be changed by
-    ``set_params`` at any time.
+    ``blocks``, ``centre`` and ``projection`` act when the classifier is fitted; the others may be
+    changed by ``set_params`` at any time.
 
     Parameters
     ----------
     blocks
         Number of columns of each of the B blocks, in order; one block by default.
     weights
-        Weight of each block; all alike by default.
+        Weight of each block and, with a projection, of the projected block, which is the last. By
+        default the projected block alone counts or, without one, all blocks alike.
     n_neighbors
         Number of neighbours that vote; all training samples where there are fewer.
     temperature
@@ -50,6 +62,13 @@ class ProductKNNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
         0 lets large classes profit from their size; 1 divides each vote by the class's size.
     centre
         Remove the training mean of each block.
+    projection
+        ``"lda"`` adds a block: a linear discriminant projection of the others, fitted to the
+        classes; there is none where the classes cannot tell samples apart. ``"none"`` does not.
+    head_exponent
+        0 ignores the linear head, which is fitted to the projected block; 1 multiplies each vote by
+        the probability that the head gives to the neighbour's class. The weight of the projected
+        block scales it.
 
     Attributes
     ----------
@@ -71,6 +90,7 @@ class ProductKNNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
 
     classes_: npt.NDArray[Any]
     n_features_in_: int
+    _learned: LearnedBlock | None
 
     def __init__(
         self,
@@ -81,6 +101,8 @@ class ProductKNNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
         temperature: float = 0.1,
         prior_exponent: float = 0.0,
         centre: bool = True,
+        projection: ProjectionKind = "none",
+        head_exponent: float = 0.0,
     ) -> None:
         self.blocks = blocks
         self.weights = weights
@@ -88,6 +110,8 @@ class ProductKNNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
         self.temperature = temperature
         self.prior_exponent = prior_exponent
         self.centre = centre
+        self.projection = projection
+        self.head_exponent = head_exponent
 
     def fit(self, X: npt.ArrayLike, y: npt.ArrayLike) -> ProductKNNClassifier:
         """Keep the training samples.
@@ -113,11 +137,17 @@ class ProductKNNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
             If a parameter is wrong.
         """
         self._vote_parameters()
+        if self.projection not in get_args(ProjectionKind):
+            raise QueryError(
+                f"The projection is one of {', '.join(get_args(ProjectionKind))}; it is "
+                f"{self.projection!r}."
+            )
         samples, labels = validate_data(self, X, y, **READING)
         check_classification_targets(labels)
         self.classes_, self._codes = np.unique(labels, return_inverse=True)
         self._sizes = np.bincount(self._codes)
         self._widths = _checked_widths(self.blocks, self.n_features_in_)
+        self._is_projected, self._learned = self.projection == "lda", None
         self._weight_vector()
         vectors, present = _split(samples, self._widths)
         self._means = [
@@ -125,9 +155,18 @@ class ProductKNNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
             for block, there in zip(vectors, present.T, strict=True)
         ]
         rows, present = self._centred(vectors, present)
+        if self._is_projected:
+            self._learned = self._learn(rows, present)
+        if self._learned:
+            rows = [*rows, self._learned.vectors]
+            present = np.column_stack([present, self._learned.present])
         searcher = FlatSearcher.build(rows, present)
         self._space = SearchSpace(searcher, rows, present, np.arange(len(present)))
         return self
+
+    def _learn(self, rows: Sequence[Float32Array], present: BoolArray) -> LearnedBlock | None:
+        model = fit_model(rows, present, self._codes, [None] * len(rows))
+        return None if model is None else LearnedBlock(model, *model.card_rows(rows, present))
 
     def predict(self, X: npt.ArrayLike) -> npt.NDArray[Any]:
         """Predict classes.
@@ -193,11 +232,14 @@ class ProductKNNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
         """
         check_is_fitted(self)
         k = self.n_neighbors if n_neighbors is None else n_neighbors
-        check_k(k)
+        k = check_k(k)
         if X is not None:
             similarities, rows = self._neighbours(*self._queries(X), k)
         else:
-            similarities, rows = self._neighbours(self._space.blocks, self._space.present, k + 1)
+            queries = [np.asarray(block, dtype=np.float32) for block in self._space.blocks]
+            if self._learned:
+                queries[-1] = as_queries(self._learned, np.arange(len(queries[-1])))
+            similarities, rows = self._neighbours(queries, self._space.present, k + 1)
             other = rows != np.arange(len(rows))[:, None]
             # More equal samples than are asked for: the sample itself is not among them.
             other[other.all(axis=1), -1] = False
@@ -209,9 +251,14 @@ class ProductKNNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
         check_is_fitted(self)
         parameters = self._vote_parameters()
         has_any: BoolArray = np.any(self._space.present, axis=1)
-        similarities, rows = self._neighbours(*self._queries(X), parameters.k, has_any)
+        queries, present = self._queries(X)
+        similarities, rows = self._neighbours(queries, present, parameters.k, has_any)
         codes = np.where(rows >= 0, self._codes[rows], -1)
-        return vote(similarities, codes, self._sizes, parameters)
+        head = None
+        if self._learned:
+            log_proba = head_log_proba(self._learned.model, queries, codes)
+            head = np.float32(self._weight_vector()[-1]) * log_proba
+        return vote(similarities, codes, self._sizes, parameters, head)
 
     def _neighbours(
         self,
@@ -228,8 +275,13 @@ class ProductKNNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
         return found.similarities, found.rows
 
     def _queries(self, X: npt.ArrayLike) -> tuple[list[Float32Array], BoolArray]:
-        rows = validate_data(self, X, reset=False, **READING)
-        return self._centred(*_split(rows, self._widths))
+        samples = validate_data(self, X, reset=False, **READING)
+        rows, present = self._centred(*_split(samples, self._widths))
+        if self._learned:
+            model = self._learned.model
+            projected, known = model.query_rows(model.projection.parts(rows, present))
+            rows, present = [*rows, projected], np.column_stack([present, known])
+        return rows, present
 
     def _centred(
         self, vectors: Sequence[Float32Array], present: BoolArray
@@ -239,17 +291,27 @@ class ProductKNNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
         return [rows for rows, _ in centred], np.stack([there for _, there in centred], axis=1)
 
     def _vote_parameters(self) -> VoteParameters:
-        return VoteParameters(self.n_neighbors, self.temperature, self.prior_exponent)
+        return VoteParameters(
+            self.n_neighbors, self.temperature, self.prior_exponent, self.head_exponent
+        )
 
     def _weight_vector(self) -> Float64Array:
         names = [f"block {number}" for number, _ in enumerate(self._widths, 1)]
-        weights = [1.0] * len(names) if self.weights is None else list(self.weights)
+        usual = [1.0] * len(names)
+        if self._is_projected:
+            names, usual = [*names, LEARNED], [*[0.0] * len(names), 1.0]
+        weights = usual if self.weights is None else list(self.weights)
         if len(weights) != len(names):
             raise QueryError(
-                f"There are {len(weights)} weights for {len(names)} blocks; give one for each "
-                "block."
+                f"There are {len(weights)} weights for {len(names)} blocks ({', '.join(names)}); "
+                "give one for each block."
             )
-        return weight_vector(dict(zip(names, weights, strict=True)), names)
+        vector = weight_vector(dict(zip(names, weights, strict=True)), names)
+        if self._is_projected and not self._learned:
+            # As an index of cards that nothing can be learned from, it compares the other blocks.
+            vector = vector[:-1] if vector[:-1].any() else np.ones(len(vector) - 1)
+            vector = vector / vector.sum()
+        return vector
 
 
 def _checked_widths(blocks: Sequence[int] | None, columns: int) -> list[int]:

@@ -12,7 +12,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from prodcat_index.cards.card import ModalityKind, modality_kind
+from prodcat_index.cards.card import ModalityKind
 from prodcat_index.index.fusion import effective_weights
 from prodcat_index.index.leave_one_out import LeaveOneOut
 from prodcat_index.index.manifest import SCORES
@@ -84,9 +84,10 @@ def _scores(parts: IndexParts, rows: FloatingArray | None, present: BoolArray) -
 
     `rows` are those of the text scores, (n, H), and `present` of all blocks, (n, B).
     """
-    has_text: BoolArray = np.any(present[:, _of_kind(parts, "text")], axis=1)
     if rows is None:
-        return np.full(len(has_text), np.nan)
+        return np.full(len(present), np.nan)
+    # Texts beside given vectors are no block of their own.
+    has_text: BoolArray = np.any(present[:, _of_kind(parts, "text")], axis=1) | rows.any(axis=1)
     return np.where(has_text, largest_score(rows), np.nan)
 
 
@@ -98,7 +99,7 @@ def _picture_weights(parts: IndexParts) -> Float64Array:
 
 def _of_kind(parts: IndexParts, kind: ModalityKind) -> BoolArray:
     """Tell which of all B blocks an encoder made of values of that kind: (B,)."""
-    kinds = [modality_kind(block.modality) == kind for block in parts.encoder_blocks]
+    kinds = [block.kind == kind for block in parts.encoder_blocks]
     return np.array([*kinds, *[False] * (len(parts.block_names) - len(kinds))], dtype=bool)
 
 

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from prodcat_index.encoders.base import unit_rows
-from prodcat_index.errors import QueryError, did_you_mean
+from prodcat_index.errors import QueryError, check_named, did_you_mean
 from prodcat_index.types import (
     BoolArray,
     Float32Array,
@@ -54,8 +54,14 @@ def centre(
     return unit_rows(centred), still
 
 
+def check_weights(weights: object) -> None:
+    """Raise TypeError unless weights are given by name."""
+    check_named("Weights", weights, "{'title': 0.7, 'image': 0.3}")
+
+
 def weight_vector(weights: Mapping[str, float], blocks: Sequence[str]) -> Float64Array:
     """Check the weights of blocks and scale them to sum to 1: (B,), 0 for those not named."""
+    check_weights(weights)
     unknown = sorted(set(weights) - set(blocks))
     if unknown:
         raise QueryError(

@@ -104,9 +104,18 @@ def learn(blocks: Sequence[Block], codes: Int64Array) -> LearnedBlock | None:
 
 
 def fit_on_cards(blocks: Sequence[Block], codes: Int64Array) -> FittedModel | None:
-    """Fit a projection to labelled cards, and a head and a hubness correction to its rows."""
+    """Fit what is learned to labelled cards."""
     vectors, present = _arrays(blocks)
-    widths = [block.projected_dim for block in blocks[: len(vectors)]]
+    return fit_model(vectors, present, codes, [b.projected_dim for b in blocks[: len(vectors)]])
+
+
+def fit_model(
+    vectors: Sequence[FloatingArray],
+    present: BoolArray,
+    codes: Int64Array,
+    widths: Sequence[int | None],
+) -> FittedModel | None:
+    """Fit a projection to labelled rows, and a head and a hubness correction to its rows."""
     read = [first_columns(*own).astype(np.float16) for own in zip(vectors, widths, strict=True)]
     projection = fit_projection(read, present, codes)
     if projection is None:

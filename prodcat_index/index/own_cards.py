@@ -14,7 +14,7 @@ from prodcat_index.cards.variants import words_of
 from prodcat_index.index.answers import Reasons, VoteResult, find_reasons, search_and_vote
 from prodcat_index.index.learned import LearnedBlock, as_queries
 from prodcat_index.index.leave_one_out import LeaveOneOut, leave_out_groups
-from prodcat_index.index.parts import IndexParts, Listings, Queries, listing_values
+from prodcat_index.index.parts import IndexParts, Queries, listing_values
 from prodcat_index.learning.folds import assign_folds
 from prodcat_index.types import MISSING, Float64Array, Int64Array
 from prodcat_index.voting.vote import VoteParameters
@@ -28,15 +28,14 @@ class Voting(NamedTuple):
     explained: Sequence[str] = ()  # modalities that the vote is repeated without
 
 
-def find_own(parts: IndexParts, row_of: Mapping[str, int], listings: Listings) -> Int64Array:
+def find_own(parts: IndexParts, row_of: Mapping[str, int], listings: Catalogue) -> Int64Array:
     """Return the row of each listing that is a labelled card, MISSING for another one: (n,).
 
     Such a listing has the id of the card, and the same title or, where either has none, the same
     further text or picture. Other cards have the same id where it is but the number of a row.
     A card without a category does not vote, and what it is asked for is its category.
     """
-    ids = listings.ids if isinstance(listings, Catalogue) else [card.id for card in listings]
-    rows = np.array([row_of.get(card, MISSING) for card in ids], dtype=np.int64)
+    rows = np.array([row_of.get(card, MISSING) for card in listings.ids], dtype=np.int64)
     rows[~parts.labels.labelled[rows]] = MISSING
     there = np.flatnonzero(rows >= 0)
     if len(there):

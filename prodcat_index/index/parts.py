@@ -11,11 +11,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from prodcat_index.cards.card import Card, Catalogue
+from prodcat_index.cards.card import Catalogue
 from prodcat_index.cards.codes import encode
 from prodcat_index.errors import QueryError
-from prodcat_index.index.block import Block
-from prodcat_index.index.fusion import weight_vector
+from prodcat_index.index.block import Block, Values, has_any
+from prodcat_index.index.fusion import check_weights, weight_vector
 from prodcat_index.index.learned import FittedModel, LearnedBlock, head_log_proba
 from prodcat_index.index.manifest import LEARNED, SCORES, DriftRecord, Manifest
 from prodcat_index.index.search import FlatSearcher, SearchSpace
@@ -26,8 +26,6 @@ from prodcat_index.voting.tuning import Tuning
 from prodcat_index.voting.vote import VoteParameters
 
 NOTHING = "cards have nothing that this index can embed, so they are not found and do not vote"
-
-Listings = Catalogue | Sequence[Card]
 
 
 @dataclass(frozen=True)
@@ -140,6 +138,11 @@ class IndexParts:
         return list(dict.fromkeys(block.modality for block in self.encoder_blocks))
 
     @property
+    def vector_dims(self) -> dict[str, int]:
+        """Modality -> length of the vectors that came with the cards."""
+        return {block.modality: block.dim for block in self.blocks if block.kind == "vector"}
+
+    @property
     def scores(self) -> Block | None:
         """The block of text scores, where there is one."""
         return self.blocks[-1] if self.blocks[-1].name == SCORES else None
@@ -236,6 +239,7 @@ class IndexParts:
         The blocks of a modality share its weight.
         """
         expanded: dict[str, float] = {}
+        check_weights(weights or {})
         for name, weight in (self.weights if weights is None else weights).items():
             of_modality = [b.name for b in self.blocks if b.modality == name] or [name]
             for block in of_modality:
@@ -261,10 +265,10 @@ class IndexParts:
         searcher = FlatSearcher.build([block.vectors for block in chosen], present)
         return replace(self, searcher=searcher, covered=tuple(weighed))
 
-    def encode(self, listings: Listings, *, scored: bool = True) -> Queries:
+    def encode(self, listings: Catalogue, *, scored: bool = True) -> Queries:
         """Embed listings in all blocks; as absent in the text scores if they are not `scored`."""
-        values = [listing_values(listings, block.modality) for block in self.blocks]
-        texts = values[-1] if self.scores and scored else []
+        values = [block_values(listings, block) for block in self.blocks]
+        texts = listing_values(listings, SCORES) if self.scores and scored else []
         if self.scores and not scored:
             values[-1] = [""] * len(listings)
         label = "embedding {}" if len(listings) > 1 else ""
@@ -325,30 +329,57 @@ def equal_weights(blocks: Sequence[Block]) -> dict[str, float]:
     return {block.name: share / modalities.count(block.modality) for block in blocks}
 
 
-def check_comparable(parts: IndexParts, listings: Listings) -> None:
-    """Check that some listing has something that the index embeds."""
+def check_comparable(parts: IndexParts, listings: Catalogue, *, scored: bool = True) -> None:
+    """Raise QueryError unless some listing has something to compare, its texts if `scored`."""
     if len(listings) == 0:
         raise QueryError("There is no listing to look up.")
-    if not any(any(listing_values(listings, modality)) for modality in parts.modalities):
+    check_dims(parts, listings)
+    blocks = parts.blocks if scored else parts.encoder_blocks
+    if not any(has_any(block_values(listings, block)) for block in blocks):
         raise QueryError(
             f"This index embeds {', '.join(parts.modalities)}, and the query has none of "
-            "these; give one of them, or build an index with what it has."
+            f"these; give one of them, or build an index with what it has."
+            f"{hint_vectors(parts.vector_dims)}"
         )
 
 
-def listing_values(listings: Listings, modality: str) -> list[str]:
+def check_dims(parts: IndexParts, listings: Catalogue) -> None:
+    """Raise QueryError for vectors that the vectors of an index cannot be compared with."""
+    dims = parts.vector_dims
+    for name, rows in listings.vectors.items():
+        if rows.shape[1] != dims.get(name, 0):
+            known = ", ".join(f"{own} ({dim} numbers)" for own, dim in dims.items()) or "none"
+            raise QueryError(
+                f"This index cannot compare vectors of {name} with {rows.shape[1]} numbers; its "
+                f"own vectors are {known}."
+            )
+
+
+def lacked_vectors(parts: IndexParts, listings: Catalogue) -> dict[str, int]:
+    """Return the dimensions of the vectors that no listing has, by modality."""
+    return {n: dim for n, dim in parts.vector_dims.items() if n not in listings.vectors}
+
+
+def hint_vectors(dims: Mapping[str, int]) -> str:
+    """Return a sentence about modalities that no encoder of the index embeds; empty without any."""
+    named = ", ".join(f"{name!r}: rows of {dim} numbers" for name, dim in dims.items())
+    reason = "that came with its cards, which no text or picture is compared with"
+    return f" It holds vectors {reason}: give vectors={{{named}}}." if dims else ""
+
+
+def block_values(listings: Catalogue, block: Block) -> Values:
+    """Return what the encoder of a block reads of listings."""
+    if block.kind != "vector":
+        return listing_values(listings, block.modality)
+    nothing = np.zeros((len(listings), block.dim), dtype=np.float32)
+    return listings.vectors.get(block.modality, nothing)
+
+
+def listing_values(listings: Catalogue, modality: str) -> list[str]:
     """Return the listings' values of a modality; for text scores, all texts as a JSON object."""
-    if modality == SCORES:
-        if isinstance(listings, Catalogue):
-            columns = {name: listings.values(name) for name in listings.text_modalities}
-            rows = zip(*columns.values(), strict=True)
-            texts = [dict(zip(columns, row, strict=True)) for row in rows]
-        else:
-            texts = [
-                {"title": card.title, "description": card.description, **card.texts}
-                for card in listings
-            ]
-        return [json.dumps(own) if any(own.values()) else "" for own in texts]
-    if isinstance(listings, Catalogue):
+    if modality != SCORES:
         return listings.values(modality)
-    return [card.value(modality) for card in listings]
+    columns = {name: listings.values(name) for name in listings.text_modalities}
+    rows = zip(*columns.values(), strict=True)
+    texts = [dict(zip(columns, row, strict=True)) for row in rows]
+    return [json.dumps(own) if any(own.values()) else "" for own in texts]

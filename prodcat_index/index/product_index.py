@@ -11,8 +11,10 @@ from typing import Any
 import numpy as np
 
 from prodcat_index.cards.card import Card, Catalogue
+from prodcat_index.cards.catalogue import CardSource, Vectors, as_catalogue, as_listings
+from prodcat_index.cards.cleaning import raw_text, tidy
 from prodcat_index.encoders.registry import DEFAULT_PRESET
-from prodcat_index.errors import QueryError
+from prodcat_index.errors import QueryError, check_named
 from prodcat_index.findings import Finding, name_first
 from prodcat_index.index import familiarity
 from prodcat_index.index.adding import add_cards
@@ -20,11 +22,17 @@ from prodcat_index.index.answers import Answers, LazyAnswers
 from prodcat_index.index.block import unusable_pictures
 from prodcat_index.index.build import EncoderChoice, build_parts, possible_blocks
 from prodcat_index.index.calibrate import calibrate
-from prodcat_index.index.fusion import weight_vector
+from prodcat_index.index.fusion import check_weights, weight_vector
 from prodcat_index.index.learned import ProjectionKind
 from prodcat_index.index.manifest import SCORES
 from prodcat_index.index.own_cards import Voting, describe_own, find_own, vote_as_new
-from prodcat_index.index.parts import IndexParts, Listings, Queries, check_comparable
+from prodcat_index.index.parts import (
+    IndexParts,
+    Queries,
+    check_comparable,
+    hint_vectors,
+    lacked_vectors,
+)
 from prodcat_index.index.search import find_neighbours
 from prodcat_index.index.search_weights import choose_search_weights
 from prodcat_index.index.storage import (
@@ -106,20 +114,23 @@ class ProductIndex:
     @classmethod
     def build(
         cls,
-        catalogue: Catalogue,
+        catalogue: CardSource,
         *,
         encoders: EncoderChoice | None = None,
         preset: str = DEFAULT_PRESET,
         weights: Weights | None = None,
         vote_parameters: VoteParameters | None = None,
         projection: ProjectionKind = "lda",
+        vectors: Vectors | None = None,
     ) -> ProductIndex:
         """Embed a catalogue and index it.
 
         Parameters
         ----------
         catalogue
-            Cards, at least one with a category. Unlabelled cards are found but do not vote.
+            Cards, at least one with a category: a catalogue, or anything that
+            :func:`~prodcat_index.cards.catalogue.read_catalogue` reads, such as a file, a
+            DataFrame or a list of dicts. Unlabelled cards are found but do not vote.
         encoders
             Modality -> encoder spec, or several specs. The other modalities take the preset's.
         preset
@@ -136,11 +147,15 @@ class ProductIndex:
             discriminant projection, as the block ``learned``; scores of the categories by the
             n-grams of all texts, as the block ``scores``; and the calibration of the confidence.
             ``"none"`` does not.
+        vectors
+            Modality -> embeddings of your own, one row a card, zeros or NaN where a card has none.
+            They take the place of an encoder; listings are compared by vectors of the same model.
 
         Returns
         -------
         ProductIndex
-            The index, in memory; its ``findings`` name the cards that could not be embedded.
+            The index, in memory; its ``findings`` name the cards that could not be read or
+            embedded.
 
         Raises
         ------
@@ -150,13 +165,15 @@ class ProductIndex:
             If an encoder cannot be loaded.
         QueryError
             If the weights or vote parameters are impossible.
+        TypeError
+            If something is of the wrong type.
         """
+        read = as_catalogue(catalogue, vectors=vectors)
+        noticed = () if catalogue is read else read.findings
         if weights is not None:
             # Before anything is embedded, which may take hours.
-            weight_vector(weights, possible_blocks(catalogue, encoders or {}, preset))
-        parts, findings = build_parts(
-            catalogue, encoders or {}, preset, vote_parameters, projection
-        )
+            weight_vector(weights, possible_blocks(read, encoders or {}, preset))
+        parts, findings = build_parts(read, encoders or {}, preset, vote_parameters, projection)
         if weights is not None:
             vector = parts.weight_vector(weights)
             parts = parts.weighed(dict(zip(parts.block_names, vector.tolist(), strict=True)))
@@ -164,12 +181,16 @@ class ProductIndex:
             parts = calibrate(parts, choose=weights is None and vote_parameters is None)
         if weights is None:
             parts = replace(parts, chosen_search_weights=choose_search_weights(parts))
-        return cls(parts.indexed(), findings)
+        return cls(parts.indexed(), (*noticed, *findings))
 
     @property
     def catalogue(self) -> Catalogue:
-        """The cards, with the columns that they were read from: ``read_catalogue(like=)``."""
-        return self.parts.catalogue
+        """The cards, with the columns that they were read from: ``read_catalogue(like=)``.
+
+        Vectors that came with them are centred, as the index holds them.
+        """
+        given = {b.modality: b.vectors for b in self.parts.blocks if b.kind == "vector"}
+        return replace(self.parts.catalogue, vectors=given) if given else self.parts.catalogue
 
     def save(self, folder: str | Path) -> Path:
         """Write the index into a folder, as a whole or not at all.
@@ -222,7 +243,13 @@ class ProductIndex:
         parts = load_parts(Path(folder), verify=verify, image_root=root)
         return cls(parts, find_moved(parts.catalogue, Path(folder)))
 
-    def add(self, catalogue: Catalogue, *, allow_new_categories: bool = True) -> ProductIndex:
+    def add(
+        self,
+        catalogue: CardSource,
+        *,
+        allow_new_categories: bool = True,
+        vectors: Vectors | None = None,
+    ) -> ProductIndex:
         """Return this index with more cards, embedded by what was fitted when it was built.
 
         All that is fitted, weights, vote and the rows of the cards that are there stay as they
@@ -231,11 +258,14 @@ class ProductIndex:
         Parameters
         ----------
         catalogue
-            Cards with the same text modalities. A card whose id is in the index already is
-            skipped if its texts, labels and picture are the same too.
+            Cards with the same text modalities, as for :meth:`build`; what is not a catalogue yet
+            is read from the columns that the index was built from. A card whose id is in the
+            index already is skipped if its texts, labels, picture and vectors are the same too.
         allow_new_categories
             Whether more than one labelled card in twenty may be of categories that the index does
             not have, or any card if the columns differ from those of the index.
+        vectors
+            As for :meth:`build`; for each modality that the index has vectors of.
 
         Returns
         -------
@@ -246,12 +276,17 @@ class ProductIndex:
         Raises
         ------
         CatalogueError
-            If the text modalities differ, a card has the id of another card, or there are more
-            new categories than allowed.
+            If the text modalities differ, a card has the id of another card, vectors are missing,
+            or there are more new categories than allowed.
+        QueryError
+            If vectors are of another modality or dimension than those of the index.
         EncoderError
             If an encoder cannot be loaded, or is not the one of build time.
         """
-        return ProductIndex(*add_cards(self.parts, catalogue, allow_new_categories))
+        read = as_catalogue(catalogue, like=self.parts.catalogue, vectors=vectors)
+        noticed = () if catalogue is read else read.findings
+        parts, findings = add_cards(self.parts, read, allow_new_categories)
+        return ProductIndex(parts, (*noticed, *findings))
 
     def save_next(self, folder: str | Path) -> Path:
         """Write this index over the one that it was loaded as, if that is still there.
@@ -275,7 +310,12 @@ class ProductIndex:
         return Path(folder)
 
     def search(
-        self, query: Card | str, k: int = 10, *, weights: Weights | None = None
+        self,
+        query: Card | str = "",
+        k: int = 10,
+        *,
+        weights: Weights | None = None,
+        vectors: Vectors | None = None,
     ) -> list[Neighbour]:
         """Find the cards nearest to a listing.
 
@@ -289,6 +329,8 @@ class ProductIndex:
             Modality or block -> weight. By default those of the index for a search, in which
             the blocks that are fitted to labels count nothing: they tell categories apart, not
             products.
+        vectors
+            Modality -> vector of the listing, where the index has vectors of a modality.
 
         Returns
         -------
@@ -302,25 +344,31 @@ class ProductIndex:
             If the query has nothing that this index embeds and weighs, or its picture cannot be
             read.
         """
-        check_k(k)
-        card = Card(title=query) if isinstance(query, str) else query
-        check_comparable(self.parts, [card])
+        k = check_k(k)
+        card: Any = Card(title=query) if isinstance(query, str) else query
+        if not isinstance(card, Card):
+            kind = type(card).__name__
+            raise TypeError(f"A query is a Card, or a text for its title; this is of type {kind}.")
+        listing = as_listings(card, self.parts.catalogue, vectors)
         weights = self.parts.search_weights if weights is None else weights
+        check_weights(weights)
+        is_scored = weights.get(SCORES, 0.0) > 0
+        check_comparable(self.parts, listing, scored=is_scored)
         # To read the n-grams of the text scores may take longer than all the rest.
-        queries = self.parts.encode([card], scored=weights.get(SCORES, 0.0) > 0)
+        queries = self.parts.encode(listing, scored=is_scored)
         for reason in queries.problems:
             raise QueryError(f"The picture {card.image} of the query cannot be used: {reason}.")
         return self._nearest(queries, k, weights, self.parts.found)
 
     def similar(
-        self, card_id: str, k: int = 10, *, weights: Weights | None = None
+        self, card_id: object, k: int = 10, *, weights: Weights | None = None
     ) -> list[Neighbour]:
         """Find the cards nearest to a card of the index, the card itself left out.
 
         Parameters
         ----------
         card_id
-            Id of the card.
+            Id of the card, a text or any other scalar, such as the number 100.
         k, weights
             As for :meth:`search`.
 
@@ -334,7 +382,7 @@ class ProductIndex:
         QueryError
             If there is no such card, or it has nothing of what is weighed.
         """
-        check_k(k)
+        k = check_k(k)
         row, blocks = self._row(card_id), self.parts.blocks
         vectors = [block.vectors[[row]].astype(np.float32) for block in blocks]
         queries = self.parts.with_learned(vectors, np.array([[b.present[row] for b in blocks]]))
@@ -342,13 +390,13 @@ class ProductIndex:
         weights = self.parts.search_weights if weights is None else weights
         return self._nearest(queries, k, weights, others, f"The card {card_id!r}")
 
-    def card(self, card_id: str) -> Card:
+    def card(self, card_id: object) -> Card:
         """Return a card of the index.
 
         Parameters
         ----------
         card_id
-            Id of the card.
+            Id of the card, a text or any other scalar.
 
         Returns
         -------
@@ -364,7 +412,7 @@ class ProductIndex:
 
     def predict(
         self,
-        listings: Listings,
+        listings: CardSource,
         *,
         k: int | None = None,
         weights: Weights | None = None,
@@ -375,6 +423,7 @@ class ProductIndex:
         precision: float | None = None,
         per: Per = "all",
         coverage: float | None = None,
+        vectors: Vectors | None = None,
     ) -> Predictions:
         """Predict the categories of listings.
 
@@ -385,7 +434,9 @@ class ProductIndex:
         Parameters
         ----------
         listings
-            A catalogue, or cards.
+            A catalogue; cards, texts, which are taken as titles, or a list of these; or anything
+            else that :meth:`build` takes, which is read from the columns that the index was built
+            from. A text that ends as the name of a file, such as ``"new.csv"``, is a path.
         k, weights, temperature, prior_exponent, head_exponent
             By default those of the index. Any of them may change without a rebuild.
         explain
@@ -400,18 +451,24 @@ class ProductIndex:
             and nothing is backed off.
         coverage
             Target share of listings whose set of categories holds the true one.
+        vectors
+            Modality -> array of one row a listing, where the index has vectors of a modality.
 
         Returns
         -------
         Predictions
             In the order of the listings. A listing with nothing to compare gets an empty
-            category.
+            category. What was noticed while reading them is in its ``notes``.
 
         Raises
         ------
         QueryError
             If a parameter is impossible, if the listings and the index have no modality in
             common, or if a target is given and the index is not calibrated for this vote.
+        CatalogueError
+            If the listings are not a catalogue yet and cannot be read as one.
+        TypeError
+            If something is of the wrong type.
         """
         parts, own = self.parts, self.parts.vote
         parameters = VoteParameters(
@@ -425,9 +482,13 @@ class ProductIndex:
         trusted = trusted_calibration(parts.calibration, is_own)
         # Before anything is embedded, which may take hours.
         check_targets(trusted, precision, coverage, per)
-        check_comparable(parts, listings)
-        queries = parts.encode(listings)
-        own_rows = find_own(parts, self._answers.row_of, listings)
+        read = as_listings(listings, parts.catalogue, vectors)
+        noticed = () if listings is read else (*read.notes, *map(str, read.findings))
+        check_comparable(parts, read)
+        if lacked := lacked_vectors(parts, read):
+            noticed = (*noticed, f"only a part is compared.{hint_vectors(lacked)}")
+        queries = parts.encode(read)
+        own_rows = find_own(parts, self._answers.row_of, read)
         explained = parts.weighed_modalities(weights) if explain else ()
         voting = Voting(vector, parameters, explained)
         result, reasons = vote_as_new(parts, queries, own_rows, voting)
@@ -438,12 +499,18 @@ class ProductIndex:
         decision = accept_or_review(
             trusted, result.vote, similarities, names, precision, coverage, per, seen
         )
-        ids = listings.ids if isinstance(listings, Catalogue) else [card.id for card in listings]
         answers = LazyAnswers(
-            self._answers, ids, queries, result, decision, reasons, seen[:, familiarity.NEAREST]
+            self._answers,
+            read.ids,
+            queries,
+            result,
+            decision,
+            reasons,
+            seen[:, familiarity.NEAREST],
         )
-        unusable = map(str, unusable_pictures(ids, queries.problems))
-        return Predictions(answers, (*describe_own(own_rows), *unusable, *decision.notes))
+        unusable = map(str, unusable_pictures(read.ids, queries.problems))
+        notes = (*noticed, *describe_own(own_rows), *unusable, *decision.notes)
+        return Predictions(answers, notes)
 
     def tune(
         self, *, objective: Objective = "weighted-f1", sample: int = SAMPLE, seed: int = 0
@@ -560,7 +627,7 @@ class ProductIndex:
         save_image_root(self.parts, Path(folder))
         return Path(folder)
 
-    def score(self, predictions: Predictions, truths: Mapping[str, str]) -> Score:
+    def score(self, predictions: Predictions, truths: Mapping[Any, Any]) -> Score:
         """Compare predictions with true categories.
 
         Parameters
@@ -581,6 +648,8 @@ class ProductIndex:
         QueryError
             If no listing is named.
         """
+        check_named("True categories", truths, "{'P1': 'Shoes > Boots'}")
+        truths = {raw_text(card): tidy(raw_text(true)) for card, true in truths.items()}
         labels = self.parts.labels
         true = set(truths.values())
         by_key = len(true.intersection(labels.keys)) > len(true.intersection(labels.names))
@@ -619,11 +688,11 @@ class ProductIndex:
             )
         return self._answers.neighbours(found, queries, 0)
 
-    def _row(self, card_id: str) -> int:
-        if card_id not in self._answers.row_of:
-            ids = self.parts.catalogue.ids
+    def _row(self, card_id: object) -> int:
+        row = self._answers.row_of.get(raw_text(card_id))
+        if row is None:
             raise QueryError(
                 f"There is no card {card_id!r} in this index; "
-                f"its ids are like {name_first(ids, 3)}."
+                f"its ids are like {name_first(self.parts.catalogue.ids, 3)}."
             )
-        return self._answers.row_of[card_id]
+        return row

@@ -167,9 +167,11 @@ def report(
     # A modality may have several encoders, each a block.
     specs: dict[str, list[str]] = {}
     for block in parts.encoder_blocks:
+        if block.kind == "vector":
+            continue
         specs.setdefault(block.modality, []).append(block.slot.spec)
     evaluation = evaluate(
-        parts.catalogue,
+        index.catalogue,
         split=split,
         by=by,
         test=test,

@@ -8,6 +8,7 @@ order of their nearest neighbours.
 
 from __future__ import annotations
 
+import operator
 from dataclasses import dataclass
 from math import isfinite
 from typing import Annotated, Any
@@ -53,7 +54,8 @@ class VoteParameters:
     head_exponent: Annotated[float, Field(ge=0)] = 0.0
 
     def __post_init__(self) -> None:
-        check_k(self.k)
+        given = {name: _as_float(name, value) for name, value in vars(self).items() if name != "k"}
+        vars(self).update(given, k=check_k(self.k))
         if not (isfinite(self.temperature) and self.temperature > 0):
             raise QueryError(f"The temperature must be above 0; it is {self.temperature}.")
         if not isfinite(self.prior_exponent):
@@ -85,10 +87,26 @@ def _with_all_of_format_1(vote: Any) -> Any:
 StoredVote = Annotated[VoteParameters, BeforeValidator(_with_all_of_format_1)]
 
 
-def check_k(k: int) -> None:
-    """Raise QueryError if the number of neighbours is below 1."""
+def check_k(k: Any) -> int:
+    """Return the number of neighbours; raise QueryError if it is below 1, TypeError if no number.
+
+    Whole numbers of any type are taken, such as those of numpy.
+    """
+    try:
+        k = operator.index(k)
+    except TypeError:
+        raise TypeError(f"The number of neighbours k is a whole number; {k!r} is none.") from None
     if k < 1:
         raise QueryError(f"The number of neighbours k must be 1 or more; it is {k}.")
+    return int(k)
+
+
+def _as_float(name: str, value: Any) -> float:
+    try:
+        return float(operator.pos(value))  # a text has no sign
+    except (TypeError, ValueError):
+        words = name.replace("_", " ")
+        raise TypeError(f"The {words} of the vote is a number; {value!r} is none.") from None
 
 
 @dataclass(frozen=True)
