@@ -157,6 +157,8 @@ def read_catalogue(
         text_columns = text_columns or opened.texts
     columns = find_columns(seen, wanted, text_columns, known, defined)
     embedded = check_vectors(vectors or {}, len(table))
+    if isinstance(path, Catalogue):
+        embedded = {**path.vectors, **embedded}
     raw = {part: _raw_texts(table, columns[part]) for part in NO_TEXTS}
     ids = _read_ids(raw["id"], columns["id"], name)
     texts, cut = _clean_texts(
@@ -296,8 +298,8 @@ def _open_memory(source: Any) -> Table:
     """Return a table of what a program holds; raise TypeError where it is nothing of the kind."""
     import pandas as pd
 
-    if isinstance(source, pd.DataFrame):
-        return Table(source)
+    if isinstance(source, (pd.DataFrame, Catalogue)):
+        return Table(source if isinstance(source, pd.DataFrame) else source.cards)
     if isinstance(source, Mapping) and source and all(map(_is_column, source.values())):
         raise _no_cards("this is a dict of columns, of which pandas.DataFrame makes one")
     cards = [source] if isinstance(source, (Mapping, Card)) else source
@@ -439,7 +441,7 @@ def read_labels(
     CatalogueError
         If the file cannot be read, or has no such columns.
     """
-    opened, _, _ = _open(path, encoding)
+    opened, name, _ = _open(path, encoding)
     seen = list(opened.frame.columns)
     known = like.columns if like is not None else {}
     wanted = {part: column for part, column in known.items() if column in seen}
@@ -448,7 +450,7 @@ def read_labels(
     )
     if not columns["id"] or not columns["category"]:
         raise CatalogueError(
-            f"{path} needs a column of ids and one of categories. {list_columns(seen)}"
+            f"{name} needs a column of ids and one of categories. {list_columns(seen)}"
         )
     ids, keys = (
         [tidy(value) for value in column_texts(opened.frame[columns[part]])]
