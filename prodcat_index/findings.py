@@ -8,8 +8,26 @@ from dataclasses import dataclass
 from itertools import compress
 
 NAMED = 5
-PLURAL = re.compile("^(card|row|line|column|sheet)s (have|are|name) ")
-SINGULAR = {"have": "has", "are": "is", "name": "names"}
+PLURAL = re.compile(r"(\w+?)(ies|s)\b(?: (have|are|name|hold|occur|share)\b)?")
+SINGULAR = {"have": "has", "are": "is"}
+
+
+def agree(number: float, what: str) -> str:
+    """Return a clause such as ``cards have no id`` in the singular where it is said of one."""
+    if number != 1:
+        return what
+
+    def singular(found: re.Match[str]) -> str:
+        stem, ending, verb = found.groups()
+        noun = f"{stem}{'y' if ending == 'ies' else ''}"
+        return f"{noun} {SINGULAR.get(verb, f'{verb}s')}" if verb else noun
+
+    return PLURAL.sub(singular, what, count=1).replace(" their ", " its ")
+
+
+def counted(number: int, what: str) -> str:
+    """Return a count and what is counted, given in the plural: ``1 card has no id``."""
+    return f"{number:,} {agree(number, what)}"
 
 
 def name_first(names: Sequence[str], limit: int = NAMED) -> str:
@@ -26,8 +44,8 @@ class Finding:
     Attributes
     ----------
     what
-        A clause after the count that begins with ``cards have``, ``are`` or ``name``, such as
-        ``"cards have no usable picture (the file is truncated)"``; or so of rows, lines, columns.
+        A clause after the count, in the plural, such as ``"cards have no usable picture (the file
+        is truncated)"``; or so of rows, lines, columns.
     ids
         Identifiers of the cards, in catalogue order, or the names of what else is counted, such as
         ``"line 5"``.
@@ -43,14 +61,15 @@ class Finding:
 
     def __str__(self) -> str:
         """Return the sentence with the count and the first few ids."""
-        what = self.what
-        if self.count == 1:
-            what = PLURAL.sub(lambda found: f"{found[1]} {SINGULAR[found[2]]} ", what)
-            what = what.replace("new categories", "new category")
-        return f"{self.count} {what}: {name_first(self.ids)}"
+        return f"{counted(self.count, self.what)}: {name_first(self.ids)}"
+
+
+def name_findings(names: Mapping[str, Iterable[str]]) -> tuple[Finding, ...]:
+    """Return a finding for each clause that at least one name is given for."""
+    findings = (Finding(what, tuple(named)) for what, named in names.items())
+    return tuple(finding for finding in findings if finding.ids)
 
 
 def list_findings(noticed: Mapping[str, Iterable[bool]], ids: Sequence[str]) -> tuple[Finding, ...]:
     """Return a finding for each clause whose mask marks at least one of the cards."""
-    found = (Finding(what, tuple(compress(ids, marked))) for what, marked in noticed.items())
-    return tuple(finding for finding in found if finding.ids)
+    return name_findings({what: compress(ids, marked) for what, marked in noticed.items()})

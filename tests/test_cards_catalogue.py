@@ -216,7 +216,7 @@ def test_what_was_mended_is_counted() -> None:
     )
     assert findings(catalogue) == [
         "1 card has no category to vote for: d",
-        "1 card is the only one of their category: c",
+        "1 card is the only one of its category: c",
         f"1 card has a text that was cut at {MAX_TEXT} characters: b",
     ]
 
@@ -237,7 +237,7 @@ def test_every_picture_problem_is_counted(tmp_path: Path) -> None:
     assert findings(catalogue) == [
         f"1 card names a picture file that is not there (the first: {shop / 'gone.jpg'}): 2",
         "1 card names a picture outside the picture folder, which is not read: 3",
-        "1 card has a web address for a picture, which is not fetched, and no file of their id "
+        "1 card has a web address for a picture, which is not fetched, and no file of its id "
         f"(the first: {shop / 'images' / '4.jpg'}): 4",
     ]
 
@@ -257,9 +257,7 @@ def test_pictures_are_found_by_id_beside_the_file(tmp_path: Path) -> None:
     catalogue = read_catalogue(written(tmp_path, "id,title\n7,a\n8,b\n"))
     assert catalogue.values("image") == [str((tmp_path / "images" / "7.png").resolve()), ""]
     tried = tmp_path / "images" / "8.jpg"
-    assert findings(catalogue) == [
-        f"1 card has no picture file of their id (the first: {tried}): 8"
-    ]
+    assert findings(catalogue) == [f"1 card has no picture file of its id (the first: {tried}): 8"]
 
 
 def test_a_missing_picture_folder_is_refused(tmp_path: Path) -> None:

@@ -69,7 +69,8 @@ def test_rows_of_a_shopify_product_are_one_card(tmp_path: Path) -> None:
         {"id": "rug", "title": "Rug", "description": "", "category": "", "image": ""},
     ]
     assert findings(path) == [
-        "3 rows are variants or further pictures of a product (joined to it): row 2, row 4, row 5"
+        "3 rows hold a variant or a further picture of a product (joined to it): "
+        "row 2, row 4, row 5"
     ]
     assert read_table(path).format == "Shopify product export"
 
@@ -143,7 +144,7 @@ def test_variations_of_woocommerce_get_what_their_product_has(
     assert [[card[part] for part in order] for card in parts(table)] == WOO_CARDS
     assert table.frame["attributes"][0] == "Color: Red, Blue"
     assert [str(found) for found in table.findings] == [
-        "2 rows are variations (they got what they lack from their product): row 2, row 3"
+        "2 rows hold a variation (what it lacks is taken from its product): row 2, row 3"
     ]
     assert table.format == "WooCommerce product export"
 
@@ -192,7 +193,7 @@ def test_products_of_magento_are_read(tmp_path: Path) -> None:
     ]
     assert table.frame["attributes"][0] == "color: Red, size: S"
     assert [str(found) for found in table.findings] == [
-        "1 row is translations of a product (left out): row 2"
+        "1 row holds a translation of a product (left out): row 2"
     ]
 
 

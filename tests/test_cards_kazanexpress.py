@@ -113,7 +113,7 @@ def test_pictures_are_found_where_the_layout_has_them(
     assert catalogue.values("image") == [str(picture.resolve()), ""]
     tried = tmp_path / "images" / "11.jpg"
     assert [str(finding) for finding in catalogue.findings] == [
-        f"1 card has no picture file of their id (the first: {tried}): 11"
+        f"1 card has no picture file of its id (the first: {tried}): 11"
     ]
 
 

@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING, Any
 from prodcat_index.cards.categories import PATH_SEPARATOR
 from prodcat_index.cards.cleaning import tidy
 from prodcat_index.cards.exports import google_merchant
-from prodcat_index.cards.json_files import to_frame
 from prodcat_index.cards.sources import Source
-from prodcat_index.cards.table import Table
+from prodcat_index.cards.table import Table, frame_of_rows
 from prodcat_index.errors import CatalogueError
-from prodcat_index.findings import Finding
+from prodcat_index.findings import list_findings
 
 if TYPE_CHECKING:
     from lxml.etree import _Element
@@ -45,7 +44,7 @@ def read_feed(source: Source, encoding: str | None, skip_bad_rows: bool) -> Tabl
                 )
             read = _yandex_offer if kind == "yml_catalog" else _google_item
             products = _products(events, PRODUCTS[kind], categories)
-            frame = to_frame(read(product) for product in products)
+            frame = frame_of_rows(read(product) for product in products)
     except etree.LxmlError as error:
         # What went wrong first; the error is about the end.
         first = next(iter(events.error_log), None)
@@ -55,14 +54,12 @@ def read_feed(source: Source, encoding: str | None, skip_bad_rows: bool) -> Tabl
         raise CatalogueError(f"There is no encoding {encoding!r} for XML.") from None
     if kind != "yml_catalog":
         return google_merchant(Table(frame))
-    keys = [str(key) for key in frame.get("category_id", [])]
+    if not len(frame):
+        return Table(frame)
+    keys = [str(key) for key in frame["category_id"]]
     frame["category"] = [_category_path(key, categories) for key in keys]
-    unknown = [
-        str(card)
-        for card, key in zip(frame.get("id", []), keys, strict=True)
-        if key not in categories
-    ]
-    findings = (Finding(NO_CATEGORY, tuple(unknown)),) if unknown else ()
+    unknown = [key not in categories for key in keys]
+    findings = list_findings({NO_CATEGORY: unknown}, [str(card) for card in frame["id"]])
     present = {part: name for part, name in YML_COLUMNS.items() if name in frame.columns}
     return Table(frame, present, findings, "Yandex Market feed (YML)")
 

@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from itertools import chain, islice
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from prodcat_index.cards.sources import DAMAGED, PART, Source, read_lines, read_parts
-from prodcat_index.cards.table import Table
+from prodcat_index.cards.table import Table, frame_of_rows
 from prodcat_index.errors import CatalogueError
-from prodcat_index.findings import Finding
+from prodcat_index.findings import name_findings
 
-if TYPE_CHECKING:
-    import pandas as pd
-
-ROWS_AT_ONCE = 20_000
 ROWS = ("products", "items", "offers", "goods", "results", "data")
 OBJECT = 'such as {"id": "1", "title": "…"}'
 BAD_LINES = "lines are no JSON object (left out)"
@@ -45,9 +41,8 @@ def read_json_lines(source: Source, encoding: str | None, skip_bad_rows: bool) -
                     raise
                 bad.append(f"line {number}")
 
-    frame = to_frame(objects())
-    found = {BAD_LINES: bad, DAMAGED: damaged}
-    findings = tuple(Finding(what, tuple(names)) for what, names in found.items() if names)
+    frame = frame_of_rows(objects())
+    findings = name_findings({BAD_LINES: bad, DAMAGED: damaged})
     return Table(frame, findings=findings, format="JSON lines")
 
 
@@ -58,7 +53,7 @@ def read_json(source: Source, encoding: str | None, skip_bad_rows: bool) -> Tabl
     if not first:
         raise CatalogueError(f"{source.name} is empty.")
     if first.lstrip().startswith("["):
-        return Table(to_frame(_read_elements(source, encoding)), format="JSON array")
+        return Table(frame_of_rows(_read_elements(source, encoding)), format="JSON array")
     second = next((line for line in lines if line.strip()), "")
     if second and _is_object(first):
         return read_json_lines(source, encoding, skip_bad_rows)
@@ -67,8 +62,9 @@ def read_json(source: Source, encoding: str | None, skip_bad_rows: bool) -> Tabl
     named = [name for name in ROWS if isinstance(content.get(name), list)]
     if len(named) == 1 and not content.keys() & {"title", "name"}:
         rows = enumerate(content[named[0]], start=1)
-        return Table(to_frame(_check_object(row, n, source.name) for n, row in rows), format="JSON")
-    return Table(to_frame([content]), format="JSON object")
+        objects = (_check_object(row, number, source.name) for number, row in rows)
+        return Table(frame_of_rows(objects), format="JSON")
+    return Table(frame_of_rows([content]), format="JSON object")
 
 
 def parse_object(text: str, where: str, way_out: str) -> dict[str, Any]:
@@ -80,19 +76,6 @@ def parse_object(text: str, where: str, way_out: str) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise CatalogueError(f"{where} is JSON, but no object: {way_out}.")
     return value
-
-
-def to_frame(objects: Iterable[dict[str, Any]]) -> pd.DataFrame:
-    """Return a table of objects, in parts: a list of them takes several times the memory."""
-    import pandas as pd
-
-    rows = iter(objects)
-    parts = []
-    while part := list(islice(rows, ROWS_AT_ONCE)):
-        # As objects, or a whole number beside an absent one would become a fraction.
-        parts.append(pd.DataFrame(part, dtype=object))
-    frame: pd.DataFrame = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
-    return frame
 
 
 def _read_elements(source: Source, encoding: str | None) -> Iterator[dict[str, Any]]:

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from prodcat_index.cards.sources import max_unpacked, too_much
-from prodcat_index.cards.table import Table
+from prodcat_index.cards.table import Table, name_rows
 from prodcat_index.errors import CatalogueError
-from prodcat_index.findings import Finding
+from prodcat_index.findings import Finding, name_findings
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -103,13 +103,13 @@ def _to_table(table: pa.Table, path: Path) -> Table:
             texts, replaced = _valid_texts(column)
             if replaced:
                 table = table.set_column(n, name, pa.array(texts, pa.string()))
-                findings.append(Finding(REPLACED, tuple(f"row {row}" for row in replaced)))
+                findings.append(Finding(REPLACED, tuple(replaced)))
     frame: pd.DataFrame = table.to_pandas(ignore_metadata=True)
     return Table(frame, findings=tuple(findings), format="Parquet")
 
 
-def _valid_texts(column: pa.ChunkedArray) -> tuple[list[str | None], list[int]]:
-    """Return texts without wrong bytes and the numbers of the rows that had some."""
+def _valid_texts(column: pa.ChunkedArray) -> tuple[list[str | None], list[str]]:
+    """Return texts without wrong bytes, and name the rows that had some."""
     import pyarrow as pa
 
     raw = column.cast(pa.large_binary())
@@ -118,8 +118,10 @@ def _valid_texts(column: pa.ChunkedArray) -> tuple[list[str | None], list[int]]:
     except pa.ArrowInvalid:
         values = raw.to_pylist()
         texts = [None if value is None else value.decode("utf-8", "replace") for value in values]
-        pairs = enumerate(zip(values, texts, strict=True), start=1)
-        return texts, [row for row, (value, text) in pairs if text and text.encode() != value]
+        pairs = zip(values, texts, strict=True)
+        return texts, name_rows(
+            text is not None and text.encode() != value for value, text in pairs
+        )
     return [], []
 
 
@@ -135,10 +137,13 @@ def _is_picture(column: pa.ChunkedArray) -> bool:
     return bool(_ending(first))
 
 
-def _write_pictures(column: pa.ChunkedArray, path: Path) -> tuple[list[str], list[Finding]]:
+def _write_pictures(column: pa.ChunkedArray, path: Path) -> tuple[list[str], tuple[Finding, ...]]:
     """Write each picture under its content hash, and return the paths beside the file."""
     folder = path.with_name(f"{path.stem}-pictures")
-    names, unwritten, unknown, reason = [], [], [], ""
+    names: list[str] = []
+    unwritten: list[str] = []
+    unknown: list[str] = []
+    reason = ""
     for row, value in enumerate(column, start=1):
         picture = value.as_py() or {}
         content, name = (
@@ -158,8 +163,7 @@ def _write_pictures(column: pa.ChunkedArray, path: Path) -> tuple[list[str], lis
                     reason = error.strerror or str(error)
                     unwritten.append(f"row {row}")
         names.append(name)
-    found = {UNWRITTEN.format(folder, reason): unwritten, NO_PICTURE: unknown}
-    return names, [Finding(what, tuple(rows)) for what, rows in found.items() if rows]
+    return names, name_findings({UNWRITTEN.format(folder, reason): unwritten, NO_PICTURE: unknown})
 
 
 def _write_once(file: Path, content: bytes) -> None:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from itertools import islice
+from typing import TYPE_CHECKING, Any
 
+from prodcat_index.cards.cleaning import column_texts
 from prodcat_index.findings import Finding
 
 if TYPE_CHECKING:
     import pandas as pd
+
+ROWS_AT_ONCE = 20_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,3 +34,25 @@ class Table:
     def __len__(self) -> int:
         """Return the number of rows."""
         return len(self.frame)
+
+
+def frame_of_rows(rows: Iterable[Any], names: list[str] | None = None) -> pd.DataFrame:
+    """Return lists or mappings as a table, made in parts: a list takes several times the memory."""
+    import pandas as pd
+
+    remaining = iter(rows)
+    parts = []
+    while part := list(islice(remaining, ROWS_AT_ONCE)):
+        # As objects, or a whole number beside an absent one would become a fraction.
+        parts.append(pd.DataFrame(part, columns=names, dtype=object))
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=names)
+
+
+def texts_of(frame: pd.DataFrame, column: str | None) -> list[str]:
+    """Return the texts of a column; empty ones where there is no such column."""
+    return column_texts(frame[column]) if column else [""] * len(frame)
+
+
+def name_rows(marked: Iterable[bool]) -> list[str]:
+    """Name the rows that are marked, for a finding."""
+    return [f"row {row}" for row, is_marked in enumerate(marked, start=1) if is_marked]

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 from prodcat_index.cards.roles import is_usual_name
 from prodcat_index.cards.sources import DAMAGED, Source, read_lines
-from prodcat_index.cards.table import Table
+from prodcat_index.cards.table import Table, frame_of_rows
 from prodcat_index.errors import CatalogueError
-from prodcat_index.findings import NAMED, Finding
+from prodcat_index.findings import counted, name_findings, name_first
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,7 +25,6 @@ NO_DELIMITER = "\x1f"
 SEPARATOR_LINE = re.compile(r'"?sep=(.)\1*"?\s*')
 SAMPLE_LINES = 200
 HEADER_WITHIN = 30
-ROWS_AT_ONCE = 20_000
 MAX_FIELD = 2**31 - 1
 # What closes a quote is looked for no further than this, or the whole file would be in memory.
 RECORD_LINES = 10_000
@@ -37,15 +36,13 @@ SKIPPED = "rows have another number of fields than the header (left out)"
 EMPTY = "rows are empty (left out)"
 ABOVE = "rows are above the header (not read)"
 BARE = "rows have quotes that are never closed or not doubled (read as characters)"
-DOUBTED = "rows have lines inside quotes that look like rows of their own (is a quote left open?)"
+DOUBTED = "rows have lines inside quotes that look like rows (is a quote left open?)"
 POINT_ZERO = "columns have whole numbers written as 1.0 (read as 1)"
 WHOLE = r"-?\d+\.0"
 
 
 def read_delimited(source: Source, encoding: str | None, skip_bad_rows: bool) -> Table:
     """Read delimited text; the delimiter and the header are found."""
-    import pandas as pd
-
     damaged: list[str] = []
     lines = read_lines(source, encoding, damaged if skip_bad_rows else None)
     sample = list(islice(lines, SAMPLE_LINES))
@@ -61,17 +58,16 @@ def read_delimited(source: Source, encoding: str | None, skip_bad_rows: bool) ->
         titles = [" ".join(filter(None, next(records))) for _ in range(above)]
         header = next(records)
         rows = _Rows(records, header)
-        frames = [pd.DataFrame(part, columns=header) for part in rows.parts()]
+        frame = frame_of_rows(rows, header)
     finally:
         csv.field_size_limit(usual_limit)
     if rows.ragged and not skip_bad_rows:
-        shown = "; ".join(f"{line}: {count}" for line, count in rows.ragged[:NAMED])
-        more = ", …" if len(rows.ragged) > NAMED else ""
-        count = f"{len(rows.ragged)} row{'s'[: len(rows.ragged) != 1]}"
+        shown = name_first([f"{line}: {count}" for line, count in rows.ragged])
         raise CatalogueError(
-            f"{source.name} has {count} with another number of fields than the {len(header)} of "
-            f"the header ({shown}{more}). {ADVICE}"
+            f"{source.name} has {counted(len(rows.ragged), 'rows')} with another number of fields "
+            f"than the {len(header)} of the header ({shown}). {ADVICE}"
         )
+    frame, converted = _without_point_zero(_without_blank_columns(frame))
     found = {
         ABOVE: [title for title in titles if title],
         SKIPPED: [line for line, _ in rows.ragged],
@@ -79,12 +75,9 @@ def read_delimited(source: Source, encoding: str | None, skip_bad_rows: bool) ->
         DAMAGED: damaged,
         BARE: records.bare,
         DOUBTED: records.doubted,
+        POINT_ZERO: converted,
     }
-    frame = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=header)
-    frame, converted = _without_point_zero(_without_blank_columns(frame))
-    found[POINT_ZERO] = converted
-    findings = tuple(Finding(what, tuple(names)) for what, names in found.items() if names)
-    return Table(frame, findings=findings, format=FORMATS.get(delimiter, "text"))
+    return Table(frame, findings=name_findings(found), format=FORMATS.get(delimiter, "text"))
 
 
 class Records(Iterator[list[str]]):
@@ -173,7 +166,7 @@ class Records(Iterator[list[str]]):
 
 
 class _Rows:
-    """The rows under a header, in parts, and what was noticed in them."""
+    """The rows under a header, and what was noticed in them."""
 
     def __init__(self, records: Records, header: Sequence[str]) -> None:
         self.ragged: list[tuple[str, int]] = []
@@ -181,12 +174,7 @@ class _Rows:
         self._records = records
         self._width = records.width = len(header)
 
-    def parts(self) -> Iterator[list[list[str]]]:
-        rows = self._rows()
-        while part := list(islice(rows, ROWS_AT_ONCE)):
-            yield part
-
-    def _rows(self) -> Iterator[list[str]]:
+    def __iter__(self) -> Iterator[list[str]]:
         for record in self._records:
             if len(record) == self._width and record[0].strip():
                 yield record

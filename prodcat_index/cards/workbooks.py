@@ -9,17 +9,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from prodcat_index.cards.sources import max_unpacked, too_much
-from prodcat_index.cards.table import Table
+from prodcat_index.cards.table import Table, frame_of_rows
 from prodcat_index.cards.text_files import ABOVE, SAMPLE_LINES, find_header
 from prodcat_index.errors import CatalogueError
-from prodcat_index.findings import Finding
+from prodcat_index.findings import name_findings
 
 if TYPE_CHECKING:
     from openpyxl import Workbook
 
 OTHER_SHEETS = "sheets are not read (only the first one with rows is)"
 BEYOND = "rows have cells to the right of the header (not read)"
-ROWS_AT_ONCE = 20_000
 MAX_ROWS = 2**20
 MAX_CELLS = 50_000_000
 # What a cell takes in memory, as a multiple of its part in the file.
@@ -55,8 +54,6 @@ def read_workbook(path: Path) -> Table:
 
 
 def _read_book(book: Workbook) -> Table:
-    import pandas as pd
-
     sheets = [sheet for sheet in book.worksheets if sheet.sheet_state == "visible"]
     for sheet in sheets:
         # What a sheet says of its size is often wrong.
@@ -70,25 +67,24 @@ def _read_book(book: Workbook) -> Table:
     texts = [["" if cell is None else str(cell) for cell in row] for _, row in sample]
     above = find_header(texts)
     header = texts[above]
+    width = len(header)
     beyond: list[str] = []
-    parts: list[pd.DataFrame] = []
-    under = chain(sample[above + 1 :], rows)
-    while part := list(islice(under, ROWS_AT_ONCE)):
-        if len(header) * ROWS_AT_ONCE * (len(parts) + 1) > MAX_CELLS:
-            raise CatalogueError(f"it has more than {MAX_CELLS // 10**6} million cells")
-        beyond += [f"row {row}" for row, cells in part if len(cells) > len(header)]
-        filled = [
-            (*cells, *[None] * (len(header) - len(cells)))[: len(header)] for _, cells in part
-        ]
-        parts.append(pd.DataFrame(filled, columns=header, dtype=object))
-    frame = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=header)
+
+    def cells_under_header() -> Iterator[tuple[Any, ...]]:
+        for count, (row, cells) in enumerate(chain(sample[above + 1 :], rows), start=1):
+            if count * width > MAX_CELLS:
+                raise CatalogueError(f"it has more than {MAX_CELLS // 10**6} million cells")
+            if len(cells) > width:
+                beyond.append(f"row {row}")
+            yield (*cells, *[None] * (width - len(cells)))[:width]
+
+    frame = frame_of_rows(cells_under_header(), header)
     found = {
         ABOVE: [" ".join(filter(None, row)) for row in texts[:above]],
         BEYOND: beyond,
         OTHER_SHEETS: [other.title for other in sheets[sheets.index(sheet) + 1 :]],
     }
-    findings = tuple(Finding(what, tuple(names)) for what, names in found.items() if names)
-    return Table(frame, findings=findings, format="Excel workbook")
+    return Table(frame, findings=name_findings(found), format="Excel workbook")
 
 
 def _rows(rows: Iterator[tuple[Any, ...]]) -> Iterator[tuple[int, tuple[Any, ...]]]:
