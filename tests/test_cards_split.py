@@ -82,8 +82,9 @@ def test_a_split_made_by_hand_needs_no_groups(tmp_path: Path) -> None:
 
 def test_a_split_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     split = Split(("a",), ("test",), np.arange(1))
+    (tmp_path / "file").touch()
     with pytest.raises(CatalogueError, match="cannot be written"):
-        split.save(tmp_path / "nowhere" / "split.csv")
+        split.save(tmp_path / "file" / "split.csv")
 
 
 def test_the_summary_counts_what_cannot_be_scored() -> None:
