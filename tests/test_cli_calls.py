@@ -124,7 +124,7 @@ def test_a_text_column_of_any_name_is_embedded_and_weighed_or_refused(
     call = ["build-index", "named.csv", "-o", "named", "--text-column", name]
     built = prodcat(*call, "--encoder", f"{name}=lexical:8", cwd=tmp_path)
     if name in ("learned", "scores"):
-        assert built.code == 1 and f"A text column is called {name}" in built.err
+        assert built.code == 1 and f"A modality is called {name}" in built.err
         return
     assert built.code == 0, built.err
     asked = ["predict", "named.csv", "-i", "named", "--weights", f"{name}=1", "-f", "json"]

@@ -159,7 +159,7 @@ def test_what_is_given_is_not_chosen_and_is_calibrated() -> None:
 @pytest.mark.parametrize("name", ["scores", "learned"])
 def test_a_column_with_the_name_of_a_fitted_block_is_refused(name: str) -> None:
     rows = [{**row(f"c{n}", f"thing {n}", category="A"), name: f"{n}"} for n in range(3)]
-    with pytest.raises(CatalogueError, match=f"A text column is called {name}"):
+    with pytest.raises(CatalogueError, match=f"A modality is called {name}"):
         ProductIndex.build(catalogue(rows, texts=("title", name)))
 
 

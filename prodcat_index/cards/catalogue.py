@@ -48,7 +48,7 @@ CardSource: TypeAlias = Union[
 ]
 Vectors: TypeAlias = Mapping[str, "npt.ArrayLike"]
 STDIN = "stdin"
-LISTED = "list"
+DICTS, CARDS = "list of dicts", "list of cards"
 ROWS_AT_ONCE = 20_000
 UNLABELLED = "cards have no category to vote for"
 ALONE = "cards are the only one of their category"
@@ -150,13 +150,14 @@ def read_catalogue(
     table, seen = opened.frame, list(opened.frame.columns)
     known = _known_columns(like)
     defined = opened.columns
-    if opened.format == LISTED or (name == STDIN and opened.format.startswith("JSON")):
+    is_listed = opened.format in (DICTS, CARDS) or name == STDIN
+    if is_listed and (name != STDIN or opened.format.startswith("JSON")):
         # A program names the parts of a card, whatever the columns of the catalogue were called.
         defined = {part: part for part in (*USUAL_NAMES, *known) if part in seen} | dict(defined)
     if not known:
         text_columns = text_columns or opened.texts
     columns = find_columns(seen, wanted, text_columns, known, defined)
-    embedded = check_vectors(vectors or {}, len(table))
+    embedded = check_vectors({} if vectors is None else vectors, len(table))
     if isinstance(path, Catalogue):
         embedded = {**path.vectors, **embedded}
     raw = {part: _raw_texts(table, columns[part]) for part in NO_TEXTS}
@@ -166,7 +167,7 @@ def read_catalogue(
     )
     values = raw[IMAGE] if columns[IMAGE] else None
     if file is None and any(raw[IMAGE]) and image_root is None:
-        image_root = _folder_of(raw[IMAGE], is_listed=name == STDIN or opened.format == LISTED)
+        image_root = _folder_of(raw[IMAGE], is_listed)
     pictures, pictures_noticed = find_pictures(values, ids, file, image_root)
     if not (any(pictures) or embedded or any(columns[part] for part in (*texts, IMAGE))):
         raise CatalogueError(_nothing_to_embed(name, seen, known))
@@ -190,7 +191,8 @@ def read_catalogue(
         findings=(*opened.findings, *list_findings(noticed, ids)),
         source=name,
         format=opened.format,
-        columns=columns,
+        # Cards have no columns of their own that others could be read from.
+        columns={} if opened.format == CARDS else columns,
         category_separator=categories.separator,
         vectors=embedded,
     )
@@ -257,7 +259,7 @@ def as_catalogue(
     """Return what a caller gives as cards as a catalogue; one that is read already as it is."""
     if not isinstance(cards, Catalogue):
         return read_catalogue(cards, like=like, vectors=vectors)
-    if not vectors:
+    if vectors is None:
         return cards
     return replace(cards, vectors={**cards.vectors, **check_vectors(vectors, len(cards))})
 
@@ -275,7 +277,7 @@ def as_listings(
     if isinstance(listings, (list, tuple)):
         listings = [Card(title=each) if isinstance(each, str) else each for each in listings]
         if all(isinstance(each, Card) for each in listings):
-            listings = Catalogue(*_join_cards(listings), source="the cards")
+            listings = Catalogue(*_join_cards(listings), source="the list")
     return as_catalogue(listings, like=like, vectors=vectors)
 
 
@@ -311,11 +313,11 @@ def _open_memory(source: Any) -> Table:
         if not isinstance(card, kind):
             raise _no_cards(f"number {number} is of the type {type(card).__name__}")
     if kind is Mapping:
-        return Table(pd.DataFrame(cards, dtype=object), format=LISTED)
+        return Table(pd.DataFrame(cards, dtype=object), format=DICTS)
     frame, texts = _join_cards(cards)
     if not any(frame["id"]):
         frame["id"] = range(1, len(frame) + 1)
-    return Table(frame, format=LISTED, texts=texts[len(CORE_TEXTS) :])
+    return Table(frame, format=CARDS, texts=texts[len(CORE_TEXTS) :])
 
 
 def _is_column(value: Any) -> bool:
@@ -329,7 +331,7 @@ def _no_cards(what: str) -> TypeError:
     )
 
 
-def _folder_of(values: Sequence[str], *, is_listed: bool) -> Path | None:
+def _folder_of(values: Sequence[str], is_listed: bool) -> Path | None:
     """Return the folder of the pictures that data in memory names; None where it must be given."""
     paths = [value for value in values if value and not is_address(value)]
     if not paths or not all(Path(path).is_absolute() for path in paths):
@@ -349,7 +351,7 @@ def _open(
         file, name, read = None, STDIN, path
     else:
         file, read = None, _open_memory(path)
-        name = "the cards" if read.format == LISTED else "the table"
+        name = "the list" if read.format in (DICTS, CARDS) else "the table"
     table = read.frame
     if not len(table):
         raise CatalogueError(f"There are no cards in {name}.")

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from prodcat_index.cards.card import LABELS
 from prodcat_index.errors import CatalogueError, check_named
+from prodcat_index.findings import name_first
 
 if TYPE_CHECKING:
     from prodcat_index.types import Float32Array
@@ -44,7 +45,8 @@ def _check(name: Any, given: Any, cards: int) -> Float32Array:
     wrong = np.flatnonzero(~np.isfinite(rows).all(axis=1))
     if len(wrong):
         raise CatalogueError(
-            f"The vectors of {name} are not finite numbers in {len(wrong)} rows, first in row "
-            f"{wrong[0]}; correct them, or let whole rows be zeros or NaN."
+            f"The vectors of {name} are not finite numbers in "
+            f"{name_first([f'row {row}' for row in wrong], 3)}; correct them, or let whole rows be "
+            "zeros or NaN."
         )
     return rows

@@ -43,6 +43,7 @@ from prodcat_index.index.product_index import ProductIndex
 from prodcat_index.progress import progress_bar
 from prodcat_index.types import MISSING, Int64Array
 from prodcat_index.voting.breakdown import mean_buckets, size_buckets, worst_confusions
+from prodcat_index.voting.thresholds import check_share
 from prodcat_index.voting.tuning import Objective
 
 NO_TEXTS = f"The row {TEXT_CLASSIFIER} is left out, because no card has a text."
@@ -116,10 +117,11 @@ def evaluate(
     EncoderError
         If an encoder cannot be loaded.
     QueryError
-        If there are too few cards to tune on.
+        If the precision is no share, or there are too few cards to tune on.
     TypeError
         If something is of the wrong type.
     """
+    check_share("precision", precision)
     seed, repeat = operator.index(seed), operator.index(repeat)
     if seed < 0:
         raise CatalogueError(f"The seed must be 0 or more; it is {seed}.")

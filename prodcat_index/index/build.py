@@ -82,8 +82,8 @@ def _check_names(modalities: Sequence[str]) -> None:
     for name in (LEARNED, SCORES):
         if name in modalities:
             raise CatalogueError(
-                f"A text column is called {name}, as a block that is fitted to the labels is; "
-                "rename the column."
+                f"A modality is called {name}, as a block that is fitted to the labels is; "
+                "rename it."
             )
 
 

@@ -361,10 +361,10 @@ def lacked_vectors(parts: IndexParts, listings: Catalogue) -> dict[str, int]:
 
 
 def hint_vectors(dims: Mapping[str, int]) -> str:
-    """Return a sentence about modalities that no encoder of the index embeds; empty without any."""
+    """Return a sentence about modalities that the index has no encoder of; empty without any."""
     named = ", ".join(f"{name!r}: rows of {dim} numbers" for name, dim in dims.items())
-    reason = "that came with its cards, which no text or picture is compared with"
-    return f" It holds vectors {reason}: give vectors={{{named}}}." if dims else ""
+    what = "vectors that came with its cards, which no text or picture is compared with"
+    return f" The index holds {what}: give vectors={{{named}}}." if dims else ""
 
 
 def block_values(listings: Catalogue, block: Block) -> Values:

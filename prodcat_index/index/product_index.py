@@ -486,7 +486,8 @@ class ProductIndex:
         noticed = () if listings is read else (*read.notes, *map(str, read.findings))
         check_comparable(parts, read)
         if lacked := lacked_vectors(parts, read):
-            noticed = (*noticed, f"only a part is compared.{hint_vectors(lacked)}")
+            what = f"no listing has vectors of {' or '.join(lacked)}, so only the rest is compared"
+            noticed = (*noticed, f"{what}.{hint_vectors(lacked)}")
         queries = parts.encode(read)
         own_rows = find_own(parts, self._answers.row_of, read)
         explained = parts.weighed_modalities(weights) if explain else ()
@@ -681,10 +682,12 @@ class ProductIndex:
         vector = np.where(queries.present.any(axis=0), parts.weight_vector(weights), 0.0)
         found = find_neighbours(parts.space, queries.vectors, queries.present, vector, k, eligible)
         if not found.weights.any():
+            weighed = parts.weighed_modalities(weights)
+            dims = {name: dim for name, dim in parts.vector_dims.items() if name in weighed}
             raise QueryError(
-                f"{what} has nothing that the index can compare: it weighs "
-                f"{', '.join(parts.weighed_modalities(weights))}, and none of these is there that "
-                "can be read and is known; give other weights."
+                f"{what} has nothing that the index can compare: it weighs {', '.join(weighed)}, "
+                "and none of these is there that can be read and is known; give other weights."
+                f"{hint_vectors(dims)}"
             )
         return self._answers.neighbours(found, queries, 0)
 

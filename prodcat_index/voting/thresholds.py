@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence, Sized
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 from pydantic import Field
@@ -141,8 +141,10 @@ class PrecisionCurve:
         return max(int(np.ceil((needed / shares).min())) - self.cards, self.cards // 10, 1)
 
 
-def check_share(name: str, share: float) -> None:
+def check_share(name: str, share: Any) -> None:
     """Raise QueryError if a target precision or coverage is no share."""
+    if not hasattr(share, "__float__"):
+        raise TypeError(f"The {name} is a number, such as 0.95; {share!r} is none.")
     if not 0 < share < 1:
         raise QueryError(f"The {name} must be above 0 and below 1, as 0.95 is; it is {share}.")
 
