@@ -1,6 +1,6 @@
 # prodcat on a CPU: docker build -t prodcat .
 FROM python:3.12-slim AS build
-# Address of CPU wheels of torch, which are a tenth of the usual ones; see pytorch.org.
+# Address of wheels of torch for CPUs, which come without CUDA; see pytorch.org.
 ARG TORCH_INDEX=""
 WORKDIR /source
 RUN python -m venv /opt/prodcat

@@ -180,7 +180,7 @@ def test_a_picture_network_begins_with_a_layer_that_is_fitted_to_mirror_images_t
     codes = np.unique(cards.values("category"), return_inverse=True)[1]
     network = finetuning.save_network(tmp_path)
     features = make_trainable(network, 32).encoder.features  # type: ignore[attr-defined]
-    views = np.concatenate([features(values)[0], features(values, mirrored=True)[0]])
+    views = np.concatenate([features(values), features(values, mirrored=True)])
     weights, biases = first_layer(views, np.tile(codes, 2))
     trainable = make_trainable(network, 32)
     trainable.begin(pd.DataFrame({"value": values, "code": codes}))
