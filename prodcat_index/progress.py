@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, TextIO, TypeVar
 
+from prodcat_index.findings import counted
+
 _Value = TypeVar("_Value")
 _Result = TypeVar("_Result")
 
@@ -70,7 +72,7 @@ def progress_bar(total: int, what: str, unit: str = "card") -> Any:
     hidden = not what or speech.quiet
     in_lines = speech.verbose or not sys.stderr.isatty()
     if in_lines and not hidden and speech.lines_after is not None:
-        line = f"{what}: {total:,} {unit}{'' if total == 1 else 's'}"
+        line = f"{what}: {counted(total, f'{unit}s')}"
         return _Phase(what, line, speech.lines_after)
     from tqdm import tqdm
 

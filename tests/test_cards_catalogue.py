@@ -111,14 +111,14 @@ def test_repeated_ids_are_refused_and_named() -> None:
     """Two cards of one id: a query would return one and score the other."""
     ids = [f"id{n}" for n in range(7)] * 2
     assert refusal(table(id=[*ids, "once"], title=["a"] * 15)) == (
-        "7 ids of the table occur more than once (id0, id1, id2, id3, id4 and 2 more): "
+        "7 ids occur more than once in the table (id0, id1, id2, id3, id4 and 2 more): "
         "correct the column 'id', or choose another with --id-column."
     )
 
 
 def test_empty_ids_are_refused_and_counted() -> None:
     assert refusal(table(id=["a", " ", None, "b"], title=["a"] * 4)).startswith(
-        "2 cards of the table have no id (card number 2, 3):"
+        "2 cards have no id in the table (card number 2, 3):"
     )
 
 

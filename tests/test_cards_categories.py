@@ -109,7 +109,7 @@ def test_categories_of_one_name_are_told_apart_by_their_keys() -> None:
         *("Accessories [12]", "Accessories [45]", "Mugs", "Accessories", "Cups", "")
     ]
     assert found.notes == [
-        "2 categories share their name with another, and are told apart by their keys: "
+        "2 categories share their name with another, so the keys tell them apart: "
         "Accessories [12], Accessories [45]",
         "several names have the same category key, and each is a category: 7 (Cups, Mugs)",
     ]

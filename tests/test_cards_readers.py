@@ -35,7 +35,7 @@ def test_a_header_alone_is_named(tmp_path: Path) -> None:
 def test_a_missing_file_is_answered_with_the_nearest(tmp_path: Path) -> None:
     written(tmp_path, "cards.csv", "id,title\n1,a\n")
     path = tmp_path / "card.csv"
-    assert refusal(path) == f"There is no file {path}; did you mean cards.csv?"
+    assert refusal(path) == f"There is no file {path}. Did you mean 'cards.csv'?"
 
 
 def test_a_missing_folder_is_named(tmp_path: Path) -> None:

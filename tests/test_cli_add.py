@@ -116,7 +116,7 @@ def test_a_file_that_repeats_an_id_or_lacks_a_column_is_refused(shop: Path) -> N
     before = content_of(shop / "indexes")
     pd.DataFrame([NEW[0], NEW[0]]).assign(material="clay").to_csv(shop / "twice.csv", index=False)
     twice = prodcat("add", "twice.csv", cwd=shop)
-    assert twice.code == 1 and "1 ids of twice.csv occur more than once (n1)" in twice.err
+    assert twice.code == 1 and "1 id occurs more than once in twice.csv (n1)" in twice.err
     pd.DataFrame([NEW[0]]).to_csv(shop / "bare.csv", index=False)
     bare = prodcat("add", "bare.csv", cwd=shop)
     assert bare.code == 1 and "material" in bare.err and "Traceback" not in bare.err

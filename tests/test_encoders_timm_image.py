@@ -234,7 +234,7 @@ def test_a_name_takes_the_weights_of_the_hub(
 def test_an_unknown_network_is_refused_with_the_nearest_name() -> None:
     message = refused("maxvit_nano_rw_25.sw_in1k")
     assert message.startswith("timm knows no network 'maxvit_nano_rw_25.sw_in1k'; ")
-    assert message.endswith("Did you mean maxvit_nano_rw_256.sw_in1k?")
+    assert message.endswith("Did you mean 'maxvit_nano_rw_256.sw_in1k'?")
 
 
 def test_unknown_weights_of_a_network_are_refused_with_those_there_are() -> None:

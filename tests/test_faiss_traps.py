@@ -110,7 +110,7 @@ def test_4_an_id_that_is_given_twice_is_taken_twice(tmp_path: Path) -> None:
     (tmp_path / "cards.csv").write_text(
         "id,title,category\n7,boots,A\n7,lamp,B\n", encoding="utf-8"
     )
-    with pytest.raises(CatalogueError, match=r"1 ids of .* occur more than once \(7\)"):
+    with pytest.raises(CatalogueError, match=r"1 id occurs more than once in .* \(7\)"):
         read_catalogue(tmp_path / "cards.csv")
 
 

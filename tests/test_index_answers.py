@@ -201,7 +201,7 @@ def test_empty_cards_are_counted_not_found_and_do_not_vote(cards: int) -> None:
     assert len(pool) == cards
     assert index.parts.labels.names.index("gone") not in pool.categories
     assert [str(finding) for finding in index.findings] == [
-        "60 cards have nothing that this index can embed, so they are not found and do not vote: "
+        "60 cards have nothing that this index can embed (not found, without a vote): "
         "a0, a1, a2, a3, a4 and 55 more"
     ]
     assert index.card("a0").id == "a0"

@@ -76,7 +76,7 @@ def test_cards_without_an_embedding_are_named_and_the_others_numbered_anew() -> 
     """A text without one known word would be trained on as if all such texts were alike."""
     whole = collect(made.catalogue(CARDS), split(), "title", "text")
     present = np.array([card not in ("k1", "l1") for card in whole.cards["id"]])
-    with pytest.raises(CatalogueError, match="1 categories to train on and 1 validation cards"):
+    with pytest.raises(CatalogueError, match="1 category to train on and 1 validation card"):
         whole.keep(present, UNREADABLE)
     data = whole.keep(~np.isin(whole.cards["id"], ["a1", "l1"]), UNREADABLE)
     assert data.parts["train"]["id"].tolist() == ["a2", "k1"]

@@ -202,9 +202,9 @@ def test_a_lone_surrogate_does_not_stop_the_page(tmp_path: Path) -> None:
 
 def test_one_thing_is_not_several() -> None:
     """A category with "1 cards" looks like a page that nobody has read."""
-    assert write_counted(1, "card") == "1\xa0card"
-    assert write_counted(2, "card") == "2\xa0cards"
-    assert write_counted(1.5, "category", "categories") == "1.5\xa0categories"
+    assert write_counted(1, "cards") == "1\xa0card"
+    assert write_counted(2, "cards") == "2\xa0cards"
+    assert write_counted(1.5, "categories") == "1.5\xa0categories"
 
 
 def test_cut_texts_say_so() -> None:

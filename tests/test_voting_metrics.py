@@ -156,7 +156,7 @@ def test_short_rankings_and_cards_without_answer_are_counted_as_wrong() -> None:
     ("y_true", "sentence"),
     [
         (["a", "x"], "on 2 cards of 2 categories (1 card is of a category that the index"),
-        (["x", "x"], "on 2 cards of 1 category (2 cards are of categories that the index"),
+        (["x", "x"], "on 2 cards of 1 category (2 cards are of a category that the index"),
         (["a"], "on 1 card of 1 category"),
     ],
 )

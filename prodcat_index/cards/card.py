@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from prodcat_index.cards.cleaning import clean_text, raw_text, tidy, without_invisible
 from prodcat_index.cards.roles import RENAMED
-from prodcat_index.findings import name_first
+from prodcat_index.findings import counted, name_first
 
 if TYPE_CHECKING:
     import numpy as np
@@ -182,8 +182,9 @@ class Catalogue:
             if part not in ("category_id", "group") or part not in empty
         ]
         if ignored := self.further_columns:
-            plural = "s" if len(ignored) > 1 else ""
-            told.append(f"ignored: {len(ignored)} column{plural} ({name_first(ignored, SHOWN)})")
+            told.append(
+                f"ignored: {counted(len(ignored), 'columns')} ({name_first(ignored, SHOWN)})"
+            )
         return ", ".join(told)
 
     @property

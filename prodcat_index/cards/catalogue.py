@@ -35,7 +35,7 @@ from prodcat_index.cards.roles import (
 from prodcat_index.cards.table import Table
 from prodcat_index.cards.vectors import check_vectors
 from prodcat_index.errors import CatalogueError
-from prodcat_index.findings import list_findings, name_first
+from prodcat_index.findings import counted, list_findings, name_first
 from prodcat_index.progress import progress_bar
 
 if TYPE_CHECKING:
@@ -368,13 +368,13 @@ def _read_ids(values: Sequence[str], column: str, name: str) -> list[str]:
     way_out = f"correct the column {column!r}, or choose another with --id-column"
     if without := [str(row) for row, card in enumerate(ids, start=1) if not card]:
         raise CatalogueError(
-            f"{len(without)} cards of {name} have no id (card number {name_first(without)}): "
-            f"{way_out}."
+            f"{counted(len(without), 'cards have no id')} in {name} (card number "
+            f"{name_first(without)}): {way_out}."
         )
     if repeated := find_repeated(ids):
         raise CatalogueError(
-            f"{len(repeated)} ids of {name} occur more than once ({name_first(repeated)}): "
-            f"{way_out}."
+            f"{counted(len(repeated), 'ids occur more than once')} in {name} "
+            f"({name_first(repeated)}): {way_out}."
         )
     return ids
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from prodcat_index.cards.cleaning import clean_text, is_nothing, raw_text, tidy
-from prodcat_index.findings import name_first
+from prodcat_index.findings import counted, name_first
 
 # As in prodcat_index.types, which loads numpy: the command line does not wait for that.
 PATH_SEPARATOR = " > "
@@ -160,8 +160,8 @@ def _key_notes(
     told_apart = Counter(label for name, label in zip(names, labels, strict=True) if name != label)
     if told_apart:
         notes.append(
-            f"{len(told_apart)} categories share their name with another, and are told apart by "
-            f"their keys: {name_first(sorted(told_apart))}"
+            f"{counted(len(told_apart), 'categories share their name with another')}, so the keys "
+            f"tell them apart: {name_first(sorted(told_apart))}"
         )
     names_of: dict[str, set[str]] = defaultdict(set)
     for label, key in zip(labels, keys, strict=True):

@@ -29,7 +29,7 @@ from prodcat_index.cards.pictures import load_picture
 from prodcat_index.cards.variants import join_descriptions, join_titles, product_words, words_of
 from prodcat_index.errors import CatalogueError, PictureError
 from prodcat_index.files import sha256_of
-from prodcat_index.findings import Finding, list_findings, name_first
+from prodcat_index.findings import Finding, counted, list_findings, name_first
 from prodcat_index.progress import map_in_threads, progress_bar
 from prodcat_index.types import MISSING, BoolArray, Int64Array, chunks
 
@@ -114,9 +114,10 @@ class Groups:
     def describe(self) -> str:
         """Return what was joined by which rule in one sentence."""
         joined = ", ".join(f"{n} by {rule}" for rule, n in self.joined.items() if n)
+        largest = counted(int(np.bincount(self.codes).max()), "cards")
         return (
-            f"{len(self.codes)} cards are {self.count} groups, the largest of "
-            f"{np.bincount(self.codes).max()} cards; joined with others: {joined or 'none'}."
+            f"{counted(len(self.codes), 'cards are')} {counted(self.count, 'groups')}, the largest "
+            f"of {largest}; joined with others: {joined or 'none'}."
         )
 
 
@@ -214,10 +215,11 @@ def check_group_column(catalogue: Catalogue) -> None:
         column = catalogue.columns.get("group", "group")
         values = sorted(set(catalogue.values("group")) - {""})
         raise CatalogueError(
-            f"The column {column!r} has {len(values)} values ({name_first(values, NAMED)}) for "
-            f"{len(catalogue)} cards: these are departments or the like, not groups of variants of "
-            "one product. Name another column with --group-column, or leave it out; to keep the "
-            f"values apart in a split, {'rename it and ' * (column == 'group')}use --by {column}."
+            f"The column {column!r} has {counted(len(values), 'values')} "
+            f"({name_first(values, NAMED)}) for {counted(len(catalogue), 'cards')}: these are "
+            "departments or the like, not groups of variants of one product. Name another column "
+            "with --group-column, or leave it out; to keep the values apart in a split, "
+            f"{'rename it and ' * (column == 'group')}use --by {column}."
         )
 
 

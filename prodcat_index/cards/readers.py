@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import gzip
 import zlib
 from collections.abc import Callable
@@ -16,7 +15,7 @@ from prodcat_index.cards.sources import Source, bytes_source, file_source
 from prodcat_index.cards.table import Table
 from prodcat_index.cards.text_files import read_delimited
 from prodcat_index.cards.workbooks import read_workbook
-from prodcat_index.errors import CatalogueError
+from prodcat_index.errors import CatalogueError, did_you_mean
 
 # From a source, its encoding, and whether bad rows are left out.
 TEXT_READERS: dict[str, Callable[[Source, str | None, bool], Table]] = {
@@ -91,5 +90,4 @@ def _no_such_file(path: Path) -> str:
     if not path.parent.is_dir():
         return f"There is no file {path}: the folder {path.parent} does not exist."
     beside = [entry.name for entry in path.parent.iterdir() if entry.is_file()]
-    close = difflib.get_close_matches(path.name, beside, n=1)
-    return f"There is no file {path}" + (f"; did you mean {close[0]}?" if close else ".")
+    return f"There is no file {path}.{did_you_mean(path.name, beside)}"

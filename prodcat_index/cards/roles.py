@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 import unicodedata
 from collections import Counter
@@ -10,7 +9,7 @@ from collections.abc import Container, Iterable, Mapping, Sequence
 from functools import cache
 from typing import TYPE_CHECKING
 
-from prodcat_index.errors import CatalogueError
+from prodcat_index.errors import CatalogueError, did_you_mean
 from prodcat_index.findings import name_first
 
 if TYPE_CHECKING:
@@ -81,31 +80,14 @@ WEAK_NAMES = (
     "typ produktu, typ, rodzaj, ürün tipi, tür, tip"
 )
 # Values that are no categories: kinds of products in a shop system, and flags.
-KINDS = {
-    *("simple", "configurable", "variable", "variation", "variant", "grouped", "bundle", "virtual"),
-    *("downloadable", "external", "affiliate", "subscription", "giftcard", "product", "parent"),
-    *("child", "standard", "default", "physical", "digital"),
-}
-FLAGS = {
-    *(
-        "0",
-        "1",
-        "true",
-        "false",
-        "yes",
-        "no",
-        "y",
-        "n",
-        "t",
-        "f",
-        "on",
-        "off",
-        "active",
-        "inactive",
-    ),
-    *("enabled", "disabled", "published", "draft", "да", "нет", "ja", "nein", "oui", "non"),
-    *("sí", "si", "sim", "não", "tak", "nie", "evet", "hayır"),
-}
+KINDS = (
+    "simple configurable variable variation variant grouped bundle virtual downloadable external "
+    "affiliate subscription giftcard product parent child standard default physical digital"
+)
+FLAGS = (
+    "0 1 true false yes no y n t f on off active inactive enabled disabled published draft "
+    "да нет ja nein oui non sí si sim não tak nie evet hayır"
+)
 
 
 def find_columns(
@@ -163,7 +145,7 @@ def doubt_category(column: str, values: Iterable[str], seen: Sequence[str]) -> s
     """Return a sentence if a column that was taken by its name holds no categories, or nothing."""
     distinct = sorted(set(values) - {""})
     folded = {value.casefold() for value in distinct}
-    if not folded or not (folded <= KINDS or folded <= FLAGS):
+    if not folded or not any(folded.issubset(words.split()) for words in (KINDS, FLAGS)):
         return ""
     return (
         f"the category is taken from the column {column!r}, which holds {' and '.join(distinct)}; "
@@ -222,9 +204,6 @@ def _key(name: str) -> str:
 
 
 def _check_present(column: str, seen: Sequence[str]) -> None:
-    if column in seen:
-        return
-    folded = {name.casefold(): name for name in seen}
-    close = difflib.get_close_matches(column.casefold(), folded, n=1)
-    guess = f" Did you mean {folded[close[0]]!r}?" if close else ""
-    raise CatalogueError(f"There is no column {column!r}.{guess} {list_columns(seen)}")
+    if column not in seen:
+        hint = did_you_mean(column, seen)
+        raise CatalogueError(f"There is no column {column!r}.{hint} {list_columns(seen)}")

@@ -16,7 +16,7 @@ from prodcat_index.cards.codes import encode, join_codes, order_codes
 from prodcat_index.cards.readers import read_table
 from prodcat_index.cards.roles import find_repeated, list_columns
 from prodcat_index.errors import CatalogueError
-from prodcat_index.findings import Finding, name_first
+from prodcat_index.findings import Finding, counted, name_first
 from prodcat_index.types import Int64Array
 
 PARTS = ("train", "valid", "test")
@@ -158,7 +158,7 @@ def read_split(path: str | Path) -> Split:
         raise CatalogueError(f"The split {path} has a row without id: row {ids.index('') + 1}.")
     if repeated := find_repeated(ids):
         raise CatalogueError(
-            f"The split {path} names {len(repeated)} cards more than once "
+            f"The split {path} names {counted(len(repeated), 'cards')} more than once "
             f"({name_first(repeated)}): each must be in one part."
         )
     if unknown := sorted(map(repr, set(parts).difference(PARTS))):

@@ -27,8 +27,8 @@ TIME_FORMATS = ("ISO8601", "%d.%m.%Y", "%d.%m.%Y %H:%M", "%d.%m.%Y %H:%M:%S")
 # Numbers outside these years are keys, not seconds.
 EARLIEST, LATEST = 1990, 2100
 
-ONE_GROUP = "cards are the only group of their category, and stay in train"
-UNDATED = "cards have no date in a group without one, and stay in train"
+ONE_GROUP = "cards are the only group of their category (kept in train)"
+UNDATED = "cards have no date in a group without one (kept in train)"
 OLDER_GROUP = (
     "cards are newer than the oldest outside train, but in train with an older card of their group"
 )

@@ -11,7 +11,6 @@ import json
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -34,7 +33,7 @@ from prodcat_index.encoders.base import (
     unit_rows,
 )
 from prodcat_index.encoders.networks import WAY_OUT, cause_of, import_with_torch
-from prodcat_index.errors import EncoderError, PictureError
+from prodcat_index.errors import EncoderError, PictureError, did_you_mean
 from prodcat_index.types import Float32Array
 
 if TYPE_CHECKING:
@@ -188,8 +187,7 @@ def _pretrained_config(name: str) -> Any:
     """Return timm's own settings of a network."""
     timm = import_with_torch("timm")
     if not timm.is_model(name):
-        near = get_close_matches(name, timm.list_models(pretrained=True), n=1)
-        hint = "".join(f" Did you mean {other}?" for other in near)
+        hint = did_you_mean(name, timm.list_models(pretrained=True))
         raise EncoderError(
             f"timm knows no network {name!r}; its names are listed by timm.list_models().{hint}"
         )

@@ -12,7 +12,7 @@ import numpy as np
 from prodcat_index.cards.card import Catalogue
 from prodcat_index.cards.split import Split
 from prodcat_index.evaluation.held_out import TUNED, Answer, Method
-from prodcat_index.findings import Finding
+from prodcat_index.findings import Finding, counted
 from prodcat_index.types import BoolArray, Int64Array, rounded
 from prodcat_index.voting.breakdown import Bucket, Confusion, HierarchyScore, score_hierarchy
 from prodcat_index.voting.metrics import (
@@ -171,7 +171,7 @@ class Evaluation:
         tuned, splits = self.tuned, len(self.counts)
         return (
             f"<Evaluation of {self.catalogue.source}: {len(self.rows)} methods, "
-            f"{splits} {'split' if splits == 1 else 'splits'}, {len(self.cards)} test cards; "
+            f"{counted(splits, 'splits')}, {counted(len(self.cards), 'test cards')}; "
             f"tuned index: weighted F1 {tuned.weighted_f1:.3f} "
             f"({tuned.interval.low:.3f} to {tuned.interval.high:.3f})>"
         )

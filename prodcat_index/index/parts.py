@@ -25,7 +25,7 @@ from prodcat_index.voting.calibration import Calibration
 from prodcat_index.voting.tuning import Tuning
 from prodcat_index.voting.vote import VoteParameters
 
-NOTHING = "cards have nothing that this index can embed, so they are not found and do not vote"
+NOTHING = "cards have nothing that this index can embed (not found, without a vote)"
 
 
 @dataclass(frozen=True)

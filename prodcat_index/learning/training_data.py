@@ -13,7 +13,7 @@ from prodcat_index.cards.split import PARTS, Split
 from prodcat_index.encoders.base import unit_rows
 from prodcat_index.encoders.embedding import content_digests
 from prodcat_index.errors import CatalogueError
-from prodcat_index.findings import Finding, list_findings
+from prodcat_index.findings import Finding, counted, list_findings
 from prodcat_index.types import BoolArray, Float32Array, Int64Array, chunks
 from prodcat_index.voting.metrics import weighted_f1
 from prodcat_index.voting.vote import VoteParameters, vote
@@ -63,9 +63,10 @@ class TrainingData:
         trained = sorted(set(cards.loc[cards["part"] == "train", "label"]))
         valid = int((cards["part"] == "valid").sum())
         if len(trained) < 2 or not valid:
+            left = f"{counted(len(trained), 'categories')} to train on"
             raise CatalogueError(
-                f"There are too few labelled cards of {self.source}: {len(trained)} categories to "
-                f"train on and {valid} validation cards are left; at least two and one are needed."
+                f"There are too few labelled cards of {self.source}: {left} and "
+                f"{counted(valid, 'validation cards')} are left; at least two and one are needed."
             )
         names = (*trained, *sorted(set(cards["label"]) - set(trained)))
         code = {name: place for place, name in enumerate(names)}

@@ -140,8 +140,8 @@ def draw_buckets(figure: Figure, buckets: Sequence[Bucket]) -> str:
     names = [f"{bucket.training_cards} in training" for bucket in buckets]
     axes = style.add_rows(figure, names, ROW, 0.9)
     texts = [
-        f"{bucket.weighted_f1:.3f}   {write_counted(bucket.cards, 'card')}, "
-        f"{write_counted(bucket.categories, 'category', 'categories')}"
+        f"{bucket.weighted_f1:.3f}   {write_counted(bucket.cards, 'cards')}, "
+        f"{write_counted(bucket.categories, 'categories')}"
         for bucket in buckets
     ]
     style.draw_bars(axes, [bucket.weighted_f1 for bucket in buckets], texts, style.BLUE)

@@ -240,7 +240,7 @@ def _collect_groups(
         others = [row for row in group.rows if row not in first.values()]
         rows = sorted([*first.values(), *others][:SHOWN])
         notes = [labels[row].rpartition(CATEGORY_SEPARATOR)[2] for row in rows]
-        heading = write_counted(group.cards, "card")
+        heading = write_counted(group.cards, "cards")
         if group.categories:
             heading += f" in {BETWEEN.join(group.categories[:HEADED_CATEGORIES])}"
         if (rest := len(group.categories) - HEADED_CATEGORIES) > 0:

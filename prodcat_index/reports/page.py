@@ -14,6 +14,7 @@ from typing import Any, TypeAlias
 from prodcat_index import __version__
 from prodcat_index.cards.cleaning import tidy
 from prodcat_index.errors import ProdcatError
+from prodcat_index.findings import agree
 from prodcat_index.reports import style
 from prodcat_index.reports.canvas import thumbnail
 from prodcat_index.reports.style import ELLIPSIS, Picture
@@ -63,9 +64,9 @@ def write_count(number: int) -> str:
     return f"{number:,}"
 
 
-def write_counted(number: float, one: str, many: str = "") -> str:
-    """Write a number with the word for what is counted: 1 card, 2 cards."""
-    return f"{write_figure(number)}{NO_BREAK}{one if number == 1 else many or f'{one}s'}"
+def write_counted(number: float, what: str) -> str:
+    """Write a number with what is counted, which is given in the plural: 1 card, 2 cards."""
+    return f"{write_figure(number)}{NO_BREAK}{agree(number, what)}"
 
 
 def write_percent(share: float) -> str:
@@ -166,6 +167,7 @@ def render_page(template: str, command: str = "", **values: Any) -> str:
     environment.filters.update(
         count=write_count,
         counted=write_counted,
+        agree=agree,
         figure=write_figure,
         percent=write_percent,
         score=write_score,

@@ -294,8 +294,8 @@ def tabulate_settings(report: Report) -> Table:
     vote = VoteParameters(**{name: tuned[name] for name in vars(VoteParameters())})
     labelled = write_figure(parts.labels.labelled.sum())
     size = (
-        f"{write_counted(len(parts.catalogue), 'card')}, {labelled} of them in "
-        f"{write_counted(len(parts.labels.names), 'category', 'categories')}"
+        f"{write_counted(len(parts.catalogue), 'cards')}, {labelled} of them in "
+        f"{write_counted(len(parts.labels.names), 'categories')}"
     )
     unreachable = evaluation.tuned.mean("unreachable_share") or 0.0
     rows = {

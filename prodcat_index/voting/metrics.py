@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from prodcat_index.findings import counted
 from prodcat_index.types import MISSING, BoolArray, Float64Array, Int64Array, rounded
 
 # Draws of an interval, and the part of them that it holds.
@@ -158,14 +159,12 @@ class Score:
         """Return the sentence that people read."""
         interval = self.interval
         within = f" ({interval.low:.3f} to {interval.high:.3f})" if interval else ""
-        be = "card is of a category" if self.unreachable == 1 else "cards are of categories"
-        lost = (
-            f" ({self.unreachable} {be} that the index does not have)" if self.unreachable else ""
-        )
+        lost = counted(self.unreachable, "cards are of a category that the index does not have")
+        lost = f" ({lost})" if self.unreachable else ""
         return (
             f"weighted F1 {self.weighted_f1:.3f}{within}, macro F1 {self.macro_f1:.3f}, accuracy "
-            f"{self.accuracy:.3f} on {self.cards} {'card' if self.cards == 1 else 'cards'} of "
-            f"{self.categories} {'category' if self.categories == 1 else 'categories'}{lost}"
+            f"{self.accuracy:.3f} on {counted(self.cards, 'cards')} of "
+            f"{counted(self.categories, 'categories')}{lost}"
         )
 
 
