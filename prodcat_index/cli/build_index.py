@@ -3,28 +3,23 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from prodcat_index.cli import options
 from prodcat_index.cli.output import note, say
-from prodcat_index.cli.values import output_folder, parse_encoders, parse_weights
+from prodcat_index.cli.values import output_option, parse_encoders, parse_weights
+from prodcat_index.findings import counted
+
+if TYPE_CHECKING:
+    from prodcat_index.index.product_index import ProductIndex
 
 
 @options.with_columns
 def build_index(
     catalogue: options.CatalogueArgument,
-    output: Annotated[
-        Path | None,
-        typer.Option(
-            "--output",
-            "-o",
-            metavar="FOLDER",
-            callback=output_folder,
-            help="Index folder; by default indexes/NAME.",
-        ),
-    ] = None,
+    output: Annotated[Path | None, output_option("Index folder; by default indexes/NAME.")] = None,
     encoder: options.EncoderOption = None,
     preset: options.PresetOption = "embedded",
     projection: options.ProjectionOption = "lda",
@@ -54,10 +49,7 @@ def build_index(
     )
     note(index.findings)
     index.save(folder)
-    say(
-        f"Built {folder}: {len(index)} cards in {len(index.parts.labels.names)} categories, "
-        f"embedded by {', '.join(index.parts.block_names)}."
-    )
+    say(f"Built {folder}: {_size(index)}, embedded by {', '.join(index.parts.block_names)}.")
 
 
 @options.with_columns
@@ -92,9 +84,11 @@ def add(
     count = len(grown) - len(opened)
     if count:
         grown.save_next(folder)
-    say(
-        f"Added {count} cards to {folder}: {len(grown)} cards in "
-        f"{len(grown.parts.labels.names)} categories."
-    )
+    say(f"Added {counted(count, 'cards')} to {folder}: {_size(grown)}.")
     if reason := rebuild_reason(read_manifest(folder, verify=False)):
         note([reason])
+
+
+def _size(index: ProductIndex) -> str:
+    categories = counted(len(index.parts.labels.names), "categories")
+    return f"{counted(len(index), 'cards')} in {categories}"

@@ -10,7 +10,7 @@ import typer
 
 from prodcat_index.cli import options
 from prodcat_index.cli.output import emit, note, say, tell
-from prodcat_index.cli.values import output_file, output_folder
+from prodcat_index.cli.values import output_folder, output_option
 
 
 def demo(
@@ -32,16 +32,7 @@ def demo(
 @options.with_columns
 def split(
     catalogue: options.CatalogueArgument,
-    output: Annotated[
-        Path,
-        typer.Option(
-            "--output",
-            "-o",
-            metavar="FILE",
-            callback=output_file(".csv"),
-            help="CSV file of ids and parts.",
-        ),
-    ],
+    output: Annotated[Path, output_option("CSV file of ids and parts.", ".csv")],
     valid: Annotated[
         float,
         typer.Option(

@@ -12,7 +12,7 @@ import typer
 from prodcat_index.cli import options
 from prodcat_index.cli.calls import Given, refuse
 from prodcat_index.cli.output import emit, note, print_table, say, tell
-from prodcat_index.cli.values import output_file, parse_encoders
+from prodcat_index.cli.values import output_file, output_option, parse_encoders
 
 if TYPE_CHECKING:
     from prodcat_index.evaluation.result import Evaluation
@@ -54,14 +54,7 @@ def evaluate(
         ),
     ] = None,
     output: Annotated[
-        Path | None,
-        typer.Option(
-            "--output",
-            "-o",
-            metavar="FILE",
-            callback=output_file(".json"),
-            help="Write everything to this JSON file.",
-        ),
+        Path | None, output_option("Write everything to this JSON file.", ".json")
     ] = None,
     form: options.FormatOption = "table",
     *,

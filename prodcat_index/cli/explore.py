@@ -11,7 +11,7 @@ import typer
 from prodcat_index.cli import options
 from prodcat_index.cli.calls import Given
 from prodcat_index.cli.output import command_line, emit, note, say, tell
-from prodcat_index.cli.values import between, output_file, output_folder
+from prodcat_index.cli.values import between, output_option
 
 if TYPE_CHECKING:
     from prodcat_index.reports.explore import Exploration
@@ -25,14 +25,7 @@ LANGUAGES = 3
 def explore(
     catalogue: options.CatalogueArgument,
     output: Annotated[
-        Path | None,
-        typer.Option(
-            "--output",
-            "-o",
-            metavar="FOLDER",
-            callback=output_folder,
-            help="Folder of the page; by default explore-NAME.",
-        ),
+        Path | None, output_option("Folder of the page; by default explore-NAME.")
     ] = None,
     form: options.FormatOption = "table",
     *,
@@ -83,13 +76,7 @@ def report(
     index_option: options.IndexOption = None,
     output: Annotated[
         Path | None,
-        typer.Option(
-            "--output",
-            "-o",
-            metavar="FILE",
-            callback=output_file(".html", ".htm"),
-            help="HTML file to write; by default report-NAME.html.",
-        ),
+        output_option("HTML file to write; by default report-NAME.html.", ".html", ".htm"),
     ] = None,
     split: options.SplitOption = None,
     by: options.ByOption = "group",

@@ -12,7 +12,7 @@ import typer
 from prodcat_index.cli import options
 from prodcat_index.cli.calls import Given
 from prodcat_index.cli.output import emit, note, tell
-from prodcat_index.cli.values import between, check_encoder, output_folder, parse_encoders
+from prodcat_index.cli.values import between, check_encoder, output_option, parse_encoders
 
 CURVES = "learning_curves.png"
 
@@ -28,16 +28,7 @@ def finetune(
             help="Encoder to train: a picture network or sbert: model.",
         ),
     ],
-    output: Annotated[
-        Path,
-        typer.Option(
-            "--output",
-            "-o",
-            metavar="FOLDER",
-            callback=output_folder,
-            help="Encoder folder; a stopped run in it is continued.",
-        ),
-    ],
+    output: Annotated[Path, output_option("Encoder folder; a stopped run in it is continued.")],
     split: options.SplitOption = None,
     valid: Annotated[
         float,

@@ -158,22 +158,19 @@ AllowTrainedOnOption = Annotated[
 
 Columns = Mapping[str, Any]
 STDIN = Path("-")
+COLUMN_HELP = {
+    "id": "Column of ids.",
+    "title": "Column of titles.",
+    "description": "Column of descriptions.",
+    "category": "Column of categories.",
+    "group": "Column that is equal for variants of one product.",
+    "image": "Column of picture paths.",
+}
 COLUMN_OPTIONS: dict[str, Any] = {
-    "id_column": Annotated[str | None, typer.Option(metavar="COLUMN", help="Column of ids.")],
-    "title_column": Annotated[str | None, typer.Option(metavar="COLUMN", help="Column of titles.")],
-    "description_column": Annotated[
-        str | None, typer.Option(metavar="COLUMN", help="Column of descriptions.")
-    ],
-    "category_column": Annotated[
-        str | None, typer.Option(metavar="COLUMN", help="Column of categories.")
-    ],
-    "group_column": Annotated[
-        str | None,
-        typer.Option(metavar="COLUMN", help="Column that is equal for variants of one product."),
-    ],
-    "image_column": Annotated[
-        str | None, typer.Option(metavar="COLUMN", help="Column of picture paths.")
-    ],
+    **{
+        f"{part}_column": Annotated[str | None, typer.Option(metavar="COLUMN", help=line)]
+        for part, line in COLUMN_HELP.items()
+    },
     "text_column": Annotated[
         list[str] | None,
         typer.Option(metavar="COLUMN", help="Further column of text to embed; repeat it for more."),

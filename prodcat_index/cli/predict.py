@@ -21,7 +21,8 @@ from prodcat_index.cli.output import (
     tell,
     write_records,
 )
-from prodcat_index.cli.values import between, output_file, parse_weights
+from prodcat_index.cli.values import between, output_option, parse_weights
+from prodcat_index.findings import counted
 from prodcat_index.progress import write_line
 
 if TYPE_CHECKING:
@@ -43,12 +44,8 @@ def predict(
     ] = None,
     output: Annotated[
         Path | None,
-        typer.Option(
-            "--output",
-            "-o",
-            metavar="FILE",
-            callback=output_file(*FORMATS),
-            help="Write the predictions to this file, in the format of its ending or --format.",
+        output_option(
+            "Write the predictions to this file, in the format of its ending or --format.", *FORMATS
         ),
     ] = None,
     labels: Annotated[
@@ -156,7 +153,7 @@ def predict(
     if output is not None:
         records = predictions_as_records(predictions, form)
         write_file(output, f"{write_records(records, form)}\n")
-        tell(f"Wrote {output}: {len(predictions)} predictions.")
+        tell(f"Wrote {output}: {counted(len(predictions), 'predictions')}.")
     else:
         emit_predictions(predictions, form, explain)
     shown = predictions[:SHEET_ROWS]

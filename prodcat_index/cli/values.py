@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Iterable
 from math import inf
 from pathlib import Path
+from typing import Any
 
 import typer
 
@@ -131,6 +132,13 @@ def output_file(*endings: str) -> Callable[[Path | None], Path | None]:
         return _writable(path)
 
     return check
+
+
+def output_option(help_line: str, *endings: str) -> Any:
+    """Return the option of a command's output: a file with one of the endings, or a folder."""
+    check = output_file(*endings) if endings else output_folder
+    metavar = "FILE" if endings else "FOLDER"
+    return typer.Option("--output", "-o", metavar=metavar, callback=check, help=help_line)
 
 
 def output_folder(path: Path | None) -> Path | None:
