@@ -16,24 +16,26 @@ from hypothesis import strategies as st
 from PIL import Image, ImageEnhance
 
 from prodcat_index import read_catalogue
-from prodcat_index.cards import duplicates
+from prodcat_index.cards import duplicates, picture_hashes
 from prodcat_index.cards.card import Catalogue
 from prodcat_index.cards.codes import encode, join_codes, order_codes
 from prodcat_index.cards.duplicates import (
-    BLANK,
     COLUMN,
     DESCRIPTIONS,
     FILES,
-    MAX_DISTANCE,
     NEAR,
     SHARED_PICTURE,
     SHARED_TEXTS,
     TEXTS,
     TITLES,
-    UNREADABLE,
-    Hashes,
     check_group_column,
     find_groups,
+)
+from prodcat_index.cards.picture_hashes import (
+    BLANK,
+    MAX_DISTANCE,
+    UNREADABLE,
+    Hashes,
     hash_pictures,
     join_near,
 )
@@ -272,7 +274,7 @@ def test_the_distance_is_24_of_256_bits() -> None:
 def test_joining_in_parts_is_joining_at_once(distances: list[int], at_once: int) -> None:
     """A large catalogue is searched in parts, which must not tear groups."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("prodcat_index.cards.duplicates.SEARCHED_AT_ONCE", at_once)
+        patch.setattr("prodcat_index.cards.picture_hashes.SEARCHED_AT_ONCE", at_once)
         codes = np.array(joined_at(distances))
     line = sorted(set(distances))
     steps = np.cumsum([0, *(b - a > MAX_DISTANCE for a, b in pairwise(line))])
@@ -298,7 +300,7 @@ def test_each_content_is_hashed_once(pictures: list[Path], monkeypatch: pytest.M
         loaded.append(path)
         return Image.open(path).convert("RGB")
 
-    monkeypatch.setattr(duplicates, "load_picture", load)
+    monkeypatch.setattr(picture_hashes, "load_picture", load)
     copy = pictures[0].with_name("copy.png")
     copy.write_bytes(pictures[0].read_bytes())
     paths = [str(pictures[0]), str(copy), "", str(pictures[0]), str(pictures[1])]

@@ -12,9 +12,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from prodcat_index.cards.picture_files import (
+from prodcat_index.cards.picture_files import BY_ID, SEVERAL, WITHOUT, find_pictures
+from prodcat_index.cards.picture_folder import (
     AMBIGUOUS,
-    BY_ID,
     NO_ENDING,
     NO_FOLDER,
     NO_SUCH_FILE,
@@ -22,11 +22,8 @@ from prodcat_index.cards.picture_files import (
     OTHER_FOLDER,
     OUTSIDE,
     RESPELLED,
-    SEVERAL,
     WEB_ADDRESS,
-    WITHOUT,
     PictureFiles,
-    find_pictures,
 )
 
 

@@ -20,7 +20,8 @@ from prodcat_index.cards.cleaning import (
     without_invisible,
 )
 from prodcat_index.cards.exports import recognise
-from prodcat_index.cards.picture_files import find_pictures, is_address
+from prodcat_index.cards.picture_files import find_pictures
+from prodcat_index.cards.picture_folder import is_address
 from prodcat_index.cards.readers import is_catalogue_name, read_table
 from prodcat_index.cards.roles import (
     NO_TEXTS,

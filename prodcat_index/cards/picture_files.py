@@ -5,49 +5,39 @@ from __future__ import annotations
 import os
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import cache, cached_property
-from itertools import product
-from pathlib import Path, PurePosixPath
-from unicodedata import normalize
-from urllib.parse import unquote
+from collections.abc import Sequence
+from pathlib import Path
 
 from prodcat_index.cards.cleaning import tidy, without_invisible
-from prodcat_index.cards.pictures import ADDRESS, read_header
+from prodcat_index.cards.picture_folder import (
+    AMBIGUOUS,
+    NO_SUCH_FILE,
+    OTHER_FOLDER,
+    OUTSIDE,
+    PICTURE_FOLDER,
+    RESPELLED,
+    STEPS,
+    WEB_ADDRESS,
+    WRAPPING,
+    PictureFiles,
+    is_address,
+)
+from prodcat_index.cards.pictures import read_header
 from prodcat_index.errors import CatalogueError, PictureError
 
-PICTURE_FOLDER = "images"
-PARTS = (PICTURE_FOLDER, "train", "test")
-# Of one name, the file with the earlier ending is taken.
-EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp")
 LISTED = re.compile(r"[|;\n]+")
 COMMA = re.compile(r",\s*")
 PICTURE_NAME = re.compile(r"\.(?:jpe?g|png|webp|gif|bmp|tiff?|avif)(?:\W.*)?$", re.IGNORECASE)
-QUERY = re.compile(r"[?#].*$", re.DOTALL)
-WRAPPING = " \t[]{}'\""
 # Characters of a path that a note shows.
 SHOWN_PATH = 200
-# A longer or deeper name, or a longer list, is nobody's picture and would take minutes.
-MAX_LENGTH, MAX_DEPTH, MAX_LISTED = 4096, 32, 50
+# A longer list is nobody's pictures and would take minutes.
+MAX_LISTED = 50
 
-NO_SUCH_FILE = "cards name a picture file that is not there"
-AMBIGUOUS = "cards name a picture that several files could be, so none is taken"
-OUTSIDE = "cards name a picture outside the picture folder, which is not read"
-WEB_ADDRESS = (
-    "cards have a web address for a picture, which is not fetched, and no file of their id"
-)
 WITHOUT = "cards have no picture file of their id"
 PROBLEMS = (NO_SUCH_FILE, AMBIGUOUS, OUTSIDE, WEB_ADDRESS, WITHOUT)
-# What is found in another way than by its very name is counted, by the loosest step.
-RESPELLED = "cards name a picture file in other characters, such as \\ or %20"
-OTHER_CASE = "cards name a picture file in other letter case"
-NO_ENDING = "cards name a picture file without its ending"
-NO_FOLDER = f"cards name a picture file without its folder, {PICTURE_FOLDER}"
-OTHER_FOLDER = "cards name a picture in a folder that is not there; the file of its name is taken"
 SEVERAL = "cards name several pictures, of which the first that can be read is taken"
 BY_ID = "cards have a web address for a picture; the picture file of their id is taken"
-LOOSE = (RESPELLED, OTHER_CASE, NO_ENDING, NO_FOLDER, OTHER_FOLDER, SEVERAL, BY_ID)
+LOOSE = (*STEPS, SEVERAL, BY_ID)
 
 
 def find_pictures(
@@ -98,11 +88,6 @@ def find_pictures(
     return paths, noticed
 
 
-def is_address(value: str) -> bool:
-    """Check whether a value of the picture column is a web address."""
-    return ADDRESS.match(value.lstrip(WRAPPING)) is not None
-
-
 def _find_named(files: PictureFiles, values: Sequence[str]) -> tuple[list[str], list[str]]:
     found = [_find_first(files, value) for value in values]
     # A file that stands for pictures of two folders is the picture of one at most.
@@ -143,187 +128,3 @@ def _is_readable(path: str) -> bool:
         return read_header(path) is not None
     except PictureError:
         return False
-
-
-@dataclass(frozen=True)
-class _Folder:
-    """The files of a folder, and the folders in it, by name; each empty if it is outside."""
-
-    files: dict[str, str] = field(default_factory=dict)
-    folders: dict[str, str] = field(default_factory=dict)
-
-    @cached_property
-    def loose_files(self) -> Mapping[str, Mapping[str, list[str]]]:
-        return _loose_names(self.files)
-
-    @cached_property
-    def loose_folders(self) -> Mapping[str, Mapping[str, list[str]]]:
-        return _loose_names(self.folders)
-
-
-def _loose_names(names: Mapping[str, str]) -> dict[str, dict[str, list[str]]]:
-    """Map each way of loosening a name to the names that are equal then."""
-    loose: dict[str, dict[str, list[str]]] = {RESPELLED: {}, OTHER_CASE: {}, NO_ENDING: {}}
-    for name in names:
-        composed = normalize("NFC", name)
-        folded = composed.casefold()
-        loose[RESPELLED].setdefault(composed, []).append(name)
-        loose[OTHER_CASE].setdefault(folded, []).append(name)
-        stem, dot, ending = folded.rpartition(".")
-        if dot + ending in EXTENSIONS:
-            loose[NO_ENDING].setdefault(stem, []).append(name)
-    return loose
-
-
-class PictureFiles:
-    """The files under a picture folder, each folder listed once.
-
-    A path that leads out of the folder, also through a link, is never read: a catalogue may come
-    from a stranger.
-    """
-
-    def __init__(self, root: Path) -> None:
-        self.root = os.path.realpath(root)
-        self._list = cache(self._read_folder)
-
-    def find(self, value: str) -> tuple[str, str]:
-        """Return the absolute path of a picture, or none, and what is to be noted about it.
-
-        `value` is relative to the folder, or absolute and inside it. Where no file has this very
-        name, other spellings are tried, then no ending, the folder ``images``, and ever fewer
-        folders of the path. Several files that are equally like the name are none.
-        """
-        if not value or is_address(value):
-            return "", WEB_ADDRESS if value else ""
-        found = self.find_exactly(value)
-        # A file of another machine may be here by its name, one of this machine is what it is.
-        if found[0] or (Path(value).is_absolute() and os.path.exists(value)):  # noqa: PTH110
-            return found
-        return self._find_loosely(value) or found
-
-    def find_exactly(self, value: str) -> tuple[str, str]:
-        """Find the file of this very name."""
-        if len(value) > MAX_LENGTH:
-            return "", NO_SUCH_FILE
-        folder, name = os.path.split(os.path.join(self.root, value))  # noqa: PTH118
-        listed = self._list(folder)
-        if listed is None:
-            return "", OUTSIDE
-        path = listed.files.get(name)
-        return path or "", NO_SUCH_FILE if path is None else "" if path else OUTSIDE
-
-    def _find_loosely(self, value: str) -> tuple[str, str] | None:
-        spellings = list(_spell(value))
-        most = max(map(len, spellings), default=0)
-        for dropped, base in product(range(most), ((), (PICTURE_FOLDER,))):
-            for parts in spellings:
-                found = self._walk((*base, *parts[dropped:])) if dropped < len(parts) else None
-                if found and found[0] and (dropped or base):
-                    return found[0], OTHER_FOLDER if dropped else NO_FOLDER
-                if found:
-                    return found[0], found[1] or RESPELLED
-        return None
-
-    def _walk(self, parts: Sequence[str]) -> tuple[str, str] | None:
-        """Find a file by the names of its folders and its own, the loosest step noted."""
-        folder, notes = self.root, {""}
-        for part in parts[:-1]:
-            listed = self._list(folder)
-            found = listed and _match(listed.folders, listed.loose_folders, part)
-            if not listed or not found:
-                return None
-            name, note = found
-            folder = listed.folders.get(name, "")
-            notes.add(note)
-            if not folder:
-                return "", note or OUTSIDE
-        listed = self._list(folder)
-        found = listed and _match(listed.files, listed.loose_files, parts[-1])
-        if not listed or not found:
-            return None
-        name, note = found
-        path = listed.files.get(name, "")
-        loosest = max(notes | {note}, key=("", *LOOSE, AMBIGUOUS).index)
-        return path, loosest if path or loosest == AMBIGUOUS else OUTSIDE
-
-    def find_by_id(self, ids: Sequence[str], stem: str) -> list[str]:
-        """Return the path of each id's picture, ``{id}.jpg`` or so, empty when there is none.
-
-        The folder of the catalogue's own name, ``stem``, comes first.
-        """
-        root = Path(self.root)
-        own = root / stem
-        folders = [own, root] if stem and own.is_dir() else [root, *(root / part for part in PARTS)]
-        # Of one id, the earlier folder wins, and in it the earlier extension.
-        by_id: dict[str, str] = {}
-        for folder in folders:
-            names = (self._list(str(folder)) or _Folder()).files
-            for extension in EXTENSIONS:
-                for name, path in names.items():
-                    stem, dot, ending = name.rpartition(".")
-                    if dot + ending.lower() == extension:
-                        by_id.setdefault(stem, path)
-        return [by_id.get(card, "") for card in ids]
-
-    def _read_folder(self, folder: str) -> _Folder | None:
-        """Map names to real paths, empty for links to outside; None for a folder outside."""
-        listed = _Folder()
-        try:
-            real = os.path.realpath(folder)
-            if not self._holds(real):
-                return None
-            with os.scandir(real) as entries:
-                for entry in entries:
-                    names = _names_like(entry, listed)
-                    if names is not None:
-                        names[entry.name] = self._real_path(entry)
-        except (OSError, ValueError):
-            return _Folder()
-        return listed
-
-    def _real_path(self, entry: os.DirEntry[str]) -> str:
-        if not entry.is_symlink():
-            return entry.path
-        real = os.path.realpath(entry.path)
-        return real if self._holds(real) else ""
-
-    def _holds(self, real: str) -> bool:
-        return os.path.commonpath([real, self.root]) == self.root
-
-
-def _names_like(entry: os.DirEntry[str], listed: _Folder) -> dict[str, str] | None:
-    try:
-        if entry.is_dir():
-            return listed.folders
-        return listed.files if entry.is_file() else None
-    except OSError:  # a link to itself
-        return None
-
-
-def _spell(value: str) -> Iterator[tuple[str, ...]]:
-    """Yield the parts of a path as it is and without a query or escapes, if it stays inside."""
-    path = value.strip(WRAPPING).replace("\\", "/") if len(value) <= MAX_LENGTH else ""
-    plain = QUERY.sub("", path)
-    for spelled in dict.fromkeys((path, plain, unquote(path), unquote(plain))):
-        parts = PurePosixPath(os.path.normpath(spelled.replace("\\", "/")).lstrip("/")).parts
-        if parts and ".." not in parts and len(parts) <= MAX_DEPTH:
-            yield parts
-
-
-def _match(
-    names: Mapping[str, str], loose: Mapping[str, Mapping[str, list[str]]], name: str
-) -> tuple[str, str] | None:
-    """Return the name of a file or folder that is like another, and in which way."""
-    if name in names:
-        return name, ""
-    composed = normalize("NFC", name)
-    folded = composed.casefold()
-    for way, key in ((RESPELLED, composed), (OTHER_CASE, folded), (NO_ENDING, folded)):
-        like = loose[way].get(key, [])
-        if way == NO_ENDING and like:
-            first = min(EXTENSIONS.index(Path(each).suffix.lower()) for each in like)
-            like = [each for each in like if each.lower().endswith(EXTENSIONS[first])]
-            like = [each for each in like if Path(each).stem == name] or like
-        if like:
-            return (like[0], way) if len(like) == 1 else ("", AMBIGUOUS)
-    return None
