@@ -294,3 +294,58 @@ def test_a_catalogue_is_a_table_and_a_sequence_of_cards() -> None:
     again = read_catalogue(cards.to_frame())
     assert again.to_frame().equals(cards.to_frame())
     assert isinstance(again, Catalogue)
+
+
+def test_the_columns_of_an_index_are_those_of_what_is_asked_and_added() -> None:
+    """Columns of usual names beside them hold something else."""
+    named = {"name": "wording", "category": "drawer", "description": "about"}
+    table = TABLE.rename(columns=named).assign(title="the same", category="none")
+    columns = {"title_column": "wording", "category_column": "drawer"}
+    index = ProductIndex.build(read_catalogue(table, **columns))
+    delivery = [
+        {"sku": 1, "wording": "desk lamp", "title": "boots", "drawer": BOOTS, "category": 3}
+    ]
+    for source in (delivery, pd.DataFrame(delivery)):
+        assert index.add(source).card(1) == Card(id="1", title="desk lamp", category=BOOTS)
+        told = index.predict(source)
+        assert told.categories == index.predict("desk lamp").categories != [BOOTS]
+
+
+def test_further_texts_of_cards_are_modalities() -> None:
+    """What tells the cards apart would be left out without a word."""
+    cards = [
+        Card(id=n, title="thing", texts={"colour": c, "type": "x"}, category=c, group=n)
+        for n, c in enumerate(["red", "blue", "green", "red"])
+    ]
+    index = ProductIndex.build(cards)
+    assert index.catalogue.text_modalities == ("title", "description", "colour", "type")
+    assert index.predict(Card(texts={"colour": "blue"})).categories == ["blue"]
+    assert list(index.catalogue) == cards
+
+
+def test_large_numbers_beside_gaps_keep_their_digits() -> None:
+    """A column of numbers with a gap becomes fractions, which round them."""
+    key = 2**60 + 1
+    rows = [
+        {"id": 1, "title": "boots", "category": "A", "category_id": key},
+        {"id": 2, "title": "b"},
+    ]
+    assert read_catalogue(rows).values("category_id") == [str(key), ""]
+
+
+def test_pictures_of_cards_are_found_wherever_they_are(
+    pictures: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(pictures[0].parent)
+    cards = [
+        Card(id="near", image=pictures[0].name),
+        Card(id="far", image=str(pictures[1])),
+        Card(id="web", image="https://shop.example/1.jpg", title="boots"),
+    ]
+    read = read_catalogue(cards)
+    assert read.values("image") == [str(pictures[0]), str(pictures[1]), ""]
+    assert [(f.ids, "web address" in f.what) for f in read.findings] == [(("web",), True)]
+    monkeypatch.chdir(tmp_path)
+    assert read_catalogue(cards[1:]).values("image") == [str(pictures[1]), ""]
+    nowhere = read_catalogue([{"id": 1, "title": "boots", "image": str(tmp_path / "no" / "x.jpg")}])
+    assert [finding.ids for finding in nowhere.findings if "not there" in finding.what] == [("1",)]

@@ -13,7 +13,10 @@ from made import catalogue, row
 
 from prodcat_index import Card, ProductIndex, evaluate, report
 from prodcat_index.cards.card import Catalogue
+from prodcat_index.cards.catalogue import as_listings
 from prodcat_index.errors import CatalogueError, EncoderError, QueryError
+from prodcat_index.index import familiarity
+from prodcat_index.index.search import find_neighbours
 
 Rows = npt.NDArray[np.float64]
 SHELVES = ("boots", "kettles", "lamps")
@@ -203,3 +206,15 @@ def test_parts_of_a_catalogue_keep_their_own() -> None:
     assert part.has("clip").tolist() == [True, True]
     assert not whole.has("clip")[10]
     assert len(whole.select([]).vectors["clip"]) == 0
+
+
+def test_texts_beside_vectors_are_evidence_as_before() -> None:
+    """Whatever is written in a title, the confidence would not know of it."""
+    parts = ProductIndex.build(cards(), vectors={"title": rows()}).parts
+    asked = as_listings([Card(title=cards().values("title")[4]), Card()], None)
+    queries = parts.encode(asked)
+    answers = np.zeros(2, dtype=np.int64)
+    weights = parts.weight_vector(None)
+    found = find_neighbours(parts.space, queries.vectors, queries.present, weights, 3)
+    seen = familiarity.of_queries(parts, queries.vectors, queries.present, found, answers)
+    assert np.isfinite(seen[:, familiarity.SCORE]).tolist() == [True, False]
