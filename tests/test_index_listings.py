@@ -347,5 +347,8 @@ def test_pictures_of_cards_are_found_wherever_they_are(
     assert [(f.ids, "web address" in f.what) for f in read.findings] == [(("web",), True)]
     monkeypatch.chdir(tmp_path)
     assert read_catalogue(cards[1:]).values("image") == [str(pictures[1]), ""]
+    (tmp_path / "near.png").write_bytes(pictures[2].read_bytes())
+    both = [Card(id="near", image="near.png"), cards[1]]
+    assert read_catalogue(both).values("image") == [str(tmp_path / "near.png"), str(pictures[1])]
     nowhere = read_catalogue([{"id": 1, "title": "boots", "image": str(tmp_path / "no" / "x.jpg")}])
     assert [finding.ids for finding in nowhere.findings if "not there" in finding.what] == [("1",)]
