@@ -59,11 +59,11 @@ def test_what_is_no_array_is_of_the_wrong_type(vectors: Any, told: str) -> None:
     [
         (
             {"clip": ROWS[:2]},
-            "The vectors of clip have the shape (2, 2), and there are 3 cards: give one row of "
+            "The vectors of clip have the shape (2, 2), for 3 cards: give one row of "
             "numbers for each card, in their order.",
         ),
-        ({"clip": [1.0, 2.0, 3.0]}, "have the shape (3,), and there are 3 cards"),
-        ({"clip": np.zeros((3, 0))}, "have the shape (3, 0), and there are 3 cards"),
+        ({"clip": [1.0, 2.0, 3.0]}, "have the shape (3,), for 3 cards"),
+        ({"clip": np.zeros((3, 0))}, "have the shape (3, 0), for 3 cards"),
         (
             {"clip": [[1, np.nan], [1, 2], [np.inf, 1]]},
             "The vectors of clip are not finite numbers in row 0, row 2; correct them, or let "

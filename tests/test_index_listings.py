@@ -124,7 +124,7 @@ def test_the_parts_of_a_card_are_named_whatever_the_index_was_built_from() -> No
     told = built().predict([{"id": 7, "title": "winter boots"}, {"id": 8, "title": "glass kettle"}])
     assert [p.id for p in told] == ["7", "8"]
     assert told.categories == built().predict(NEW).categories
-    with pytest.raises(CatalogueError, match=r"1 cards of the list have no id \(card number 2\)"):
+    with pytest.raises(CatalogueError, match=r"1 card has no id in the list \(card number 2\)"):
         built().predict([{"id": 7, "title": "boots"}, {"title": "kettle"}])
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from prodcat_index.cards.card import LABELS
 from prodcat_index.errors import CatalogueError, check_named
-from prodcat_index.findings import name_first
+from prodcat_index.findings import counted, name_first
 
 if TYPE_CHECKING:
     from prodcat_index.types import Float32Array
@@ -38,8 +38,8 @@ def _check(name: Any, given: Any, cards: int) -> Float32Array:
         rows = rows[None]
     if rows.ndim != 2 or len(rows) != cards or not rows.shape[1]:
         raise CatalogueError(
-            f"The vectors of {name} have the shape {rows.shape}, and there are {cards} cards: give "
-            "one row of numbers for each card, in their order."
+            f"The vectors of {name} have the shape {rows.shape}, for {counted(cards, 'cards')}: "
+            "give one row of numbers for each card, in their order."
         )
     rows = np.where(np.isnan(rows).all(axis=1, keepdims=True), np.float32(0), rows)
     wrong = np.flatnonzero(~np.isfinite(rows).all(axis=1))
