@@ -288,3 +288,75 @@ def test_a_plain_table_is_no_export() -> None:
 def test_a_table_that_a_user_read_is_recognised_as_well() -> None:
     cards = read_catalogue(pd.DataFrame(SHOPIFY))
     assert cards.ids == ["lamp", "mug", "rug"]
+
+
+WOOCOMMERCE_HEADS = {
+    "en": "ID,Type,SKU,Name,Published,Categories,Images,Parent,Attribute 1 name,"
+    "Attribute 1 value(s)",
+    "de": "ID,Typ,Artikelnummer,Name,Veröffentlicht,Kategorien,Bilder,Übergeordnetes Produkt,"
+    "Name des Attributs 1,Attributwert(e) 1",
+    "fr": "ID,Type,UGS,Nom,Publié,Catégories,Images,Parent,Nom de l’attribut 1,"
+    "Valeur(s) de l’attribut 1 ",
+    "es": "ID,Tipo,SKU,Nombre,Publicado,Categorías,Imágenes,Superior,Nombre del atributo 1,"
+    "Valor(es) del atributo 1",
+    "it": "ID,Tipo,COD,Nome,Pubblicato,Categorie,Immagini,Genitore,Nome dell'attributo 1,"
+    "Valore dell'attributo 1",
+    "pt": "ID,Tipo,SKU,Nome,Publicado,Categorias,Imagens,Ascendente,Nome do atributo 1,"
+    "Valores do atributo 1",
+    "pl": "ID,Rodzaj,SKU,Nazwa,Opublikowano,Kategorie,Obrazki,Nadrzędny,Nazwa atrybutu 1,"
+    "Wartość atrybutu 1",
+}
+
+
+@pytest.mark.parametrize("language", WOOCOMMERCE_HEADS)
+def test_a_woocommerce_export_of_each_language_is_one(tmp_path: Path, language: str) -> None:
+    """Else a list of paths is one category, and variations have none."""
+    rows = (
+        '7,variable,L,Lamp,1,"Home > Lamps, Home","https://x/1.jpg, https://x/2.jpg",,Size,"S, M"\n'
+        "8,variation,L,Lamp S,1,,,id:7,Size,S\n9,variation,L-M,Lamp M,1,,,L,Size,M\n"
+    )
+    path = written(tmp_path, "a.csv", f"{WOOCOMMERCE_HEADS[language]}\n{rows}")
+    cards = read_catalogue(path).cards
+    assert list(cards["category"]) == ["Home > Lamps"] * 3
+    assert list(cards["group"]) == ["7"] * 3
+    assert read_table(path).frame["attributes"][0] == "Size: S, M"
+
+
+def test_a_woocommerce_export_needs_no_type(tmp_path: Path) -> None:
+    content = 'ID,Name,Published,Short description,Categories\n7,Lamp,1,a\\nb,"A > B, A"\n'
+    [card] = read_catalogue(written(tmp_path, "a.csv", content))
+    assert (card.category, card.description) == ("A > B", "a b")
+
+
+def test_a_table_with_types_of_its_own_is_no_woocommerce_export(tmp_path: Path) -> None:
+    """Else of the names of a category with commas all but one are lost."""
+    content = 'id,type,name,categories,images\n1,lamp,A,"Home, In, Out",a.jpg\n'
+    [card] = read_catalogue(written(tmp_path, "a.csv", content))
+    assert card.category == "Home, In, Out"
+
+
+def test_lists_of_json_are_no_woocommerce_export(tmp_path: Path) -> None:
+    row = {"id": 1, "type": "simple", "name": "A", "published": True, "categories": ["A", "B, C"]}
+    [card] = read_catalogue(written(tmp_path, "a.json", json.dumps([row])))
+    assert card.category == "A > B, C"
+
+
+def test_a_slash_in_a_magento_name_is_kept() -> None:
+    row = {"sku": "1", "name": "A", "product_websites": "base"}
+    [card] = read_catalogue(of_rows([row | {"categories": "R/A/B \\/ C,R/A"}]))
+    assert card.category == "A > B / C"
+
+
+def test_rows_of_a_magento_1_product_are_one_card() -> None:
+    """Else the export is refused, for its further rows have no id."""
+    first = {"sku": "1", "_store": "", "_category": "Sale", "name": "A", "image": "/a/1.jpg"}
+    more = {"sku": "", "_store": "", "_category": "Home, in/Lamps", "name": "", "image": ""}
+    other = first | {"sku": "2", "name": "B"}
+    table = of_rows([first, more, other])
+    assert parts(table) == [
+        {"id": "1", "title": "A", "category": "Home, in > Lamps", "image": "a/1.jpg"},
+        {"id": "2", "title": "B", "category": "Sale", "image": "a/1.jpg"},
+    ]
+    assert [str(finding) for finding in table.findings] == [
+        "1 row holds a variant or a further picture of a product (joined to it): row 2"
+    ]

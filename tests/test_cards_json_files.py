@@ -105,3 +105,48 @@ def test_half_characters_are_left_out(tmp_path: Path, name: str) -> None:
     first, second = rows(written(tmp_path, name, content))
     assert (first["id"], first["title"]) == ("\U0001f600", "ab")
     assert (second["column 3"], second["id"]) == (1, "\\ud800")
+
+
+CARDS = [{"id": "1", "title": "A", "category_id": 5}, {"id": "2", "title": "B", "category_id": 6}]
+
+
+@pytest.mark.parametrize(
+    ("content", "path"),
+    [
+        ({"name": "My shop", "products": CARDS}, "products"),
+        ({"title": "Feed", "items": CARDS, "total": 2}, "items"),
+        ({"data": {"products": CARDS}}, "data.products"),
+        ({"stock": CARDS}, "stock"),
+        ({"hits": {"hits": [{"_id": c["id"], "_source": c} for c in CARDS]}}, "hits.hits"),
+        ({"data": {"products": {"edges": [{"node": c} for c in CARDS]}}}, "data.products.edges"),
+    ],
+)
+def test_the_list_in_an_object_is_read(tmp_path: Path, content: object, path: str) -> None:
+    """Else a catalogue is one card with the name of the shop for a title."""
+    file = written(tmp_path, "a.json", json.dumps(content))
+    assert rows(file) == CARDS
+    assert findings(file) == [f"1 list is read as the cards: {path}"]
+
+
+def test_categories_beside_the_products_name_them(tmp_path: Path) -> None:
+    categories = [{"id": 4, "name": "Home"}, {"id": 5, "name": "Lamps", "parent_id": 4}]
+    file = written(tmp_path, "a.json", json.dumps({"categories": categories, "products": CARDS}))
+    assert [row["category"] for row in rows(file)] == [["Home", "Lamps"], ""]
+
+
+def test_several_lists_are_refused_by_name(tmp_path: Path) -> None:
+    file = written(tmp_path, "a.json", json.dumps({"old": CARDS, "new": CARDS}))
+    assert "several lists of objects (old, new)" in refusal(file)
+
+
+def test_a_card_with_lists_is_a_card(tmp_path: Path) -> None:
+    card = {"title": "A", "images": [{"name": "x", "src": "a.jpg"}], "offers": [{"price": 1}]}
+    assert rows(written(tmp_path, "a.json", json.dumps(card))) == [card]
+
+
+def test_cards_by_their_ids_are_read(tmp_path: Path) -> None:
+    content = {"7": {"title": "A"}, "8": {"title": "B"}}
+    assert rows(written(tmp_path, "a.json", json.dumps(content))) == [
+        {"id": "7", "title": "A"},
+        {"id": "8", "title": "B"},
+    ]

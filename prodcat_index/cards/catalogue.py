@@ -20,6 +20,7 @@ from prodcat_index.cards.cleaning import (
     without_invisible,
 )
 from prodcat_index.cards.exports import recognise
+from prodcat_index.cards.objects import read_objects
 from prodcat_index.cards.picture_files import find_pictures
 from prodcat_index.cards.picture_folder import is_address
 from prodcat_index.cards.readers import is_catalogue_name, read_table
@@ -161,6 +162,7 @@ def read_catalogue(
     embedded = check_vectors({} if vectors is None else vectors, len(table))
     if isinstance(path, Catalogue):
         embedded = {**path.vectors, **embedded}
+    table, object_keys, objects_noticed = read_objects(table, columns)
     raw = {part: _raw_texts(table, columns[part]) for part in NO_TEXTS}
     ids = _read_ids(raw["id"], columns["id"], name)
     texts, cut = _clean_texts(
@@ -173,6 +175,8 @@ def read_catalogue(
     if not (any(pictures) or embedded or any(columns[part] for part in (*texts, IMAGE))):
         raise CatalogueError(_nothing_to_embed(name, seen, known))
     keys = [tidy(value) for value in raw["category_id"]]
+    if object_keys and not any(keys):
+        keys = [tidy(key) for key in object_keys]
     categories = _read_categories(table, columns, keys, category_separator, like)
     labels = categories.labels
     parts = {"id": ids, **texts, IMAGE: pictures, "category": labels, "category_id": keys}
@@ -183,6 +187,7 @@ def read_catalogue(
         UNLABELLED: [not label and len(sizes) > 1 for label in labels],
         ALONE: [bool(label) and sizes[label] == 1 for label in labels],
         CUT: cut,
+        **objects_noticed,
         **pictures_noticed,
     }
     rest = table.drop(columns=list({column for column in columns.values() if column}))
@@ -455,11 +460,11 @@ def read_labels(
         raise CatalogueError(
             f"{name} needs a column of ids and one of categories. {list_columns(seen)}"
         )
+    frame, object_keys, _ = read_objects(opened.frame, {"category": columns["category"]})
     ids, keys = (
-        [tidy(value) for value in column_texts(opened.frame[columns[part]])]
-        if columns[part]
-        else [""] * len(opened)
+        [tidy(value) for value in _raw_texts(frame, columns[part])]
         for part in ("id", "category_id")
     )
-    labels = _read_categories(opened.frame, columns, keys, None, like).labels
+    keys = keys if any(keys) or not object_keys else object_keys
+    labels = _read_categories(frame, columns, keys, None, like).labels
     return {i: label for i, label in zip(ids, labels, strict=True) if i and label}

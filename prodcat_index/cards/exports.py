@@ -3,16 +3,27 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
 from prodcat_index.cards.datasets import read_amazon, read_kazanexpress
 from prodcat_index.cards.export_columns import Names, fullest, make_table
 from prodcat_index.cards.roles import find_repeated
-from prodcat_index.cards.shop_exports import read_magento, read_shopify, read_woocommerce
+from prodcat_index.cards.shop_exports import (
+    is_woocommerce,
+    read_magento,
+    read_magento_1,
+    read_shopify,
+    read_woocommerce,
+)
 from prodcat_index.cards.table import Table
 from prodcat_index.errors import CatalogueError
 from prodcat_index.findings import name_first
+
+# Exports that are written as CSV; of JSON with such names the lists and objects are kept.
+WRITTEN = (read_shopify, read_magento, read_magento_1)
+SAMPLE_ROWS = 1_000
 
 
 def recognise(table: Table, name: str) -> Table:
@@ -26,9 +37,25 @@ def recognise(table: Table, name: str) -> Table:
     table = replace(table, frame=frame.set_axis(heads, axis=1))
     names = {_fold(head): head for head in reversed(heads)}
     for read, *needed in EXPORTS:
-        if not table.columns and any(names.keys() >= each for each in needed):
+        found = next((each for each in needed if names.keys() >= each), None)
+        if not table.columns and found and _is_export(table, names, read, found):
             return read(table, names)
+    if not table.columns and is_woocommerce(table, names) and _is_written(table, names):
+        return read_woocommerce(table, names)
     return table
+
+
+def _is_export(table: Table, names: Names, read: Any, found: Iterable[str]) -> bool:
+    return read not in WRITTEN or _is_written(table, {name: names[name] for name in found})
+
+
+def _is_written(table: Table, names: Names) -> bool:
+    """Check that the cells of columns are texts: those of JSON are lists and objects."""
+    return not any(
+        isinstance(value, (list, dict)) or getattr(value, "ndim", 0)
+        for name in names.values()
+        for value in table.frame[name].head(SAMPLE_ROWS)
+    )
 
 
 def _fold(name: str) -> str:
@@ -58,17 +85,13 @@ EXPORTS: tuple[tuple[Any, ...], ...] = (
         {"url handle", "title"},
     ),
     (
-        read_woocommerce,
-        *({"type", "name", "categories", name} for name in ("parent", "published", "images")),
-        {"тип", "имя", "категории"},
-    ),
-    (
         read_magento,
         *(
             {"sku", "name", "categories", name}
             for name in ("attribute set code", "product websites", "store view code")
         ),
     ),
+    (read_magento_1, *({"sku", "name", "category", name} for name in ("root category", "store"))),
     (
         read_amazon,
         {"parent asin", "title"},

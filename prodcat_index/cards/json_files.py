@@ -8,12 +8,21 @@ from collections.abc import Iterator
 from itertools import chain, islice
 from typing import Any
 
+from prodcat_index.cards.roles import find_columns
 from prodcat_index.cards.sources import DAMAGED, PART, Source, read_lines, read_parts
 from prodcat_index.cards.table import Table, frame_of_rows
 from prodcat_index.errors import CatalogueError
-from prodcat_index.findings import name_findings
+from prodcat_index.findings import name_findings, name_first
 
-ROWS = ("products", "items", "offers", "goods", "results", "data")
+# Lists of products by their names; another is taken where it is the only one.
+ROWS = (
+    *("products", "items", "offers", "goods", "results", "data", "listings", "hits", "edges"),
+    *("rows", "records", "documents", "docs", "entries", "catalog", "catalogue"),
+)
+CATEGORIES = ("categories", "data.categories")
+CATEGORY_KEYS = ("category_id", "categoryId", "category")
+FROM_LIST = "lists are read as the cards"
+OTHER_LISTS = "lists are not read"
 OBJECT = 'such as {"id": "1", "title": "…"}'
 BAD_LINES = "lines are no JSON object (left out)"
 # A text that is cut here can end in the middle of a word such as false.
@@ -35,7 +44,7 @@ def read_json_lines(source: Source, encoding: str | None, skip_bad_rows: bool) -
                 continue
             try:
                 where = f"{source.name}, line {number}"
-                yield parse_object(line, where, f"each line must be one object {OBJECT}")
+                yield _unwrap(parse_object(line, where, f"each line must be one object {OBJECT}"))
             except CatalogueError:
                 if not skip_bad_rows:
                     raise
@@ -47,7 +56,7 @@ def read_json_lines(source: Source, encoding: str | None, skip_bad_rows: bool) -
 
 
 def read_json(source: Source, encoding: str | None, skip_bad_rows: bool) -> Table:
-    """Read an array of objects, one object, an object with an array of them, or JSON lines."""
+    """Read an array of objects, JSON lines, one object, or the array of objects in it."""
     lines = read_lines(source, encoding)
     first = next((line for line in lines if line.strip()), "")
     if not first:
@@ -59,12 +68,74 @@ def read_json(source: Source, encoding: str | None, skip_bad_rows: bool) -> Tabl
         return read_json_lines(source, encoding, skip_bad_rows)
     way_out = f"give an array of objects {OBJECT}, or one object a line"
     content = parse_object("".join(chain([first, second], lines)), source.name, way_out)
-    named = [name for name in ROWS if isinstance(content.get(name), list)]
-    if len(named) == 1 and not content.keys() & {"title", "name"}:
-        rows = enumerate(content[named[0]], start=1)
-        objects = (_check_object(row, number, source.name) for number, row in rows)
-        return Table(frame_of_rows(objects), format="JSON")
-    return Table(frame_of_rows([content]), format="JSON object")
+    return _read_content(content, source.name)
+
+
+def _read_content(content: dict[str, Any], name: str) -> Table:
+    """Read the list of objects in an object; one without such a list is a card."""
+    lists = dict(_find_lists(content))
+    usual = [path for path in lists if path.split(".")[-1] in ROWS]
+    is_card = _has_title(content)
+    if not lists or (is_card and not any(_has_title(lists[path][0]) for path in usual)):
+        if len(content) > 1 and all(isinstance(value, dict) for value in content.values()):
+            rows = ({"id": key, **value} for key, value in content.items())
+            return Table(frame_of_rows(rows), format="JSON by ids")
+        return Table(frame_of_rows([content]), format="JSON object")
+    chosen = usual or list(lists)
+    if len(chosen) > 1:
+        raise CatalogueError(
+            f"{name} is an object with several lists of objects ({name_first(chosen)}): write the "
+            "list of products into a file of its own."
+        )
+    [path] = chosen
+    named = _category_names(lists)
+    objects = [_check_object(row, number, name) for number, row in enumerate(lists[path], start=1)]
+    for row in map(_unwrap, objects) if named else ():
+        key = next((str(row[part]) for part in CATEGORY_KEYS if row.get(part) is not None), "")
+        if named.get(key) and str(row.get("category") or key) == key:
+            row["category"] = named[key]
+    ignored = [other for other in lists if other != path and not (named and other in CATEGORIES)]
+    findings = name_findings({FROM_LIST: [path], OTHER_LISTS: ignored})
+    return Table(frame_of_rows(map(_unwrap, objects)), findings=findings, format="JSON")
+
+
+def _find_lists(value: Any, path: str = "", depth: int = 3) -> Iterator[tuple[str, list[Any]]]:
+    """Yield the lists of objects in an object, with the names that lead to them."""
+    for name, inner in value.items():
+        at = f"{path}.{name}" if path else str(name)
+        if isinstance(inner, dict) and depth:
+            yield from _find_lists(inner, at, depth - 1)
+        elif isinstance(inner, list) and any(isinstance(item, dict) for item in inner):
+            yield at, inner
+
+
+def _has_title(row: Any) -> bool:
+    return isinstance(row, dict) and bool(find_columns(list(_unwrap(row)), {})["title"])
+
+
+def _unwrap(row: dict[str, Any]) -> dict[str, Any]:
+    """Return what a search engine (``_source``) or a query (``node``) wraps into an object."""
+    if isinstance(row.get("_source"), dict):
+        return {"id": row.get("_id"), **row["_source"]}
+    is_node = len(row) <= 2 and isinstance(row.get("node"), dict)
+    return row["node"] if is_node else row
+
+
+def _category_names(lists: dict[str, list[Any]]) -> dict[str, list[str]]:
+    """Return the paths of the categories that are listed beside the products, by their keys."""
+    listed = next((lists[path] for path in lists if path in CATEGORIES), [])
+    by_key = {str(c["id"]): c for c in listed if isinstance(c, dict) and "id" in c and "name" in c}
+
+    def path(key: str, below: tuple[str, ...] = ()) -> list[str]:
+        category = by_key.get(key)
+        if not category or key in below:
+            return []
+        parent = next(
+            (category[p] for p in ("parent_id", "parentId", "parent") if p in category), ""
+        )
+        return [*path(str(parent), (*below, key)), str(category["name"])]
+
+    return {key: path(key) for key in by_key}
 
 
 def parse_object(text: str, where: str, way_out: str) -> dict[str, Any]:
@@ -109,7 +180,7 @@ def _read_elements(source: Source, encoding: str | None) -> Iterator[dict[str, A
                 text, at = text[at:] + more, 0
                 continue
             at, number, is_next = end, number + 1, False
-            yield _check_object(value, number, name)
+            yield _unwrap(_check_object(value, number, name))
 
 
 def _is_cut(error: Exception, text: str) -> bool:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import html
 import re
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from itertools import accumulate
 from typing import TYPE_CHECKING
 
 from prodcat_index.cards.categories import PATH_SEPARATOR
@@ -19,11 +21,35 @@ JOINED = "rows hold a variant or a further picture of a product (joined to it)"
 INHERITED = "rows hold a variation (what it lacks is taken from its product)"
 VIEWS = "rows hold a translation of a product (left out)"
 VARIATION = "variation"
+STEP, STEP_SLASH = re.compile(">"), re.compile(r"(?<!\\)/")  # \/ is a slash in a name
 LIST_COMMA = re.compile(r"(?<!\\),")
-ATTRIBUTES = (
-    re.compile(r"attribute (?P<number>\d+) (?:name|(?P<value>value.*))"),
-    re.compile(r"(?:название|имя|(?P<value>значени.*)) атрибут\S* (?P<number>\d+)"),
-)
+LINE_BREAK = re.compile(r"(?<!\\)\\n")
+KINDS = {"simple", "variable", "variation", "grouped", "external", "virtual", "downloadable"}
+# By part, as WooCommerce translates them: English, Russian, German, French, Spanish, Italian,
+# Portuguese, Polish.
+WOOCOMMERCE = {
+    "id": "id, identyfikator",
+    "sku": "sku, артикул, artikelnummer, ugs, cod, ref, codice, código",
+    "type": "type, тип, typ, tipo, rodzaj",
+    "parent": "parent, родительский, übergeordnetes produkt, übergeordnet, eltern, superior, "
+    "principal, padre, genitore, ascendente, nadrzędny, rodzic, produkt nadrzędny",
+    "title": "name, имя, nom, nombre, nome, nazwa",
+    "description": "description, описание, beschreibung, descripción, descrizione, descrição, opis",
+    "short": "short description, краткое описание, kurzbeschreibung, description courte, "
+    "descripción corta, breve descrizione, descrizione breve, descrição curta, "
+    "descrição breve, krótki opis",
+    "category": "categories, категории, kategorien, catégories, categorías, categorie, "
+    "categorias, kategorie",
+    "image": "images, изображения, bilder, imágenes, immagini, imagens, obrazki, obrazy",
+    "published": "published, опубликован, veröffentlicht, publié, publicado, pubblicato, "
+    "opublikowano, opublikowany",
+    "visibility": "visibility in catalog, видимость в каталоге, sichtbarkeit im katalog, "
+    "visibilité dans le catalogue, visibilidad en el catálogo, visibilità nel catalogo, "
+    "visibilidade no catálogo, widoczność w katalogu",
+}
+ATTRIBUTE = re.compile(r"\D*(?:att?ribut|atrybut|attr|атт?рибут)\D*(?P<number>\d+)\b.*", re.DOTALL)
+ATTRIBUTE_VALUE = re.compile(r"valu|wert|valeur|valor|wartoś|значен")
+ATTRIBUTE_NAME = re.compile(r"\b(?:name|nom|nombre|nome|nazwa|название|имя)\b")
 
 
 def read_shopify(table: Table, names: Names) -> Table:
@@ -40,24 +66,47 @@ def read_shopify(table: Table, names: Names) -> Table:
     return make_table(table, frame, columns, "Shopify product export", {JOINED: joined})
 
 
+def is_woocommerce(table: Table, names: Names) -> bool:
+    """Check for the names of WooCommerce and its kinds of products, or more of its own names."""
+    own = _woocommerce_names(names)
+    if not own.keys() >= {"title", "category"}:
+        return False
+    if "type" not in own:
+        return (
+            own.keys() >= {"published"} and len(own.keys() & {"parent", "short", "visibility"}) > 0
+        )
+    if own.keys().isdisjoint({"parent", "published", "image", "short"}):
+        return False
+    kinds = {
+        kind.strip() for text in texts_of(table.frame, own["type"]) for kind in text.split(",")
+    }
+    return kinds - {""} <= KINDS
+
+
+def _woocommerce_names(names: Names) -> dict[str, str]:
+    there = {
+        part: next((names[name] for name in known.split(", ") if name in names), "")
+        for part, known in WOOCOMMERCE.items()
+    }
+    return {part: column for part, column in there.items() if column}
+
+
 def read_woocommerce(table: Table, names: Names) -> Table:
     """Give variations what their product has, and put them into its group."""
-    own = {
-        "id": fullest(table.frame, names, "id", "sku", "артикул"),
-        "sku": names.get("sku") or names.get("артикул"),
-        "type": names.get("type") or names.get("тип"),
-        "parent": names.get("parent") or names.get("родительский"),
-        "title": names.get("name") or names.get("имя"),
-        "description": names.get("description") or names.get("описание"),
-        "short": names.get("short description") or names.get("краткое описание"),
-        "category": names.get("categories") or names.get("категории"),
-        "image": names.get("images") or names.get("изображения"),
-    }
+    there = _woocommerce_names(names)
+    own: dict[str, str | None] = {part: there.get(part) for part in WOOCOMMERCE}
+    keys: Names = {part: there[part] for part in ("id", "sku") if part in there}
+    own["id"] = fullest(table.frame, keys, "id", "sku")
     values = {part: texts_of(table.frame, column) for part, column in own.items()}
-    values["description"] = _either(values["description"], values["short"])
-    values["category"] = [_deepest(text, ">") for text in values["category"]]
+    # Its export writes a line break as two characters.
+    values["description"] = [
+        LINE_BREAK.sub("\n", text) for text in _either(values["description"], values["short"])
+    ]
+    values["category"] = [_deepest(text, STEP) for text in values["category"]]
     values["image"] = [_split_list(text)[0] for text in values["image"]]
-    rows_of = {sku: row for row, sku in enumerate(values["sku"]) if sku}
+    # A variation may have the SKU of its product.
+    is_own = [VARIATION not in kind for kind in values["type"]]
+    rows_of = {s: row for row, s in enumerate(values["sku"]) if s and is_own[row]}
     rows_of |= {f"id:{key}": row for row, key in enumerate(values["id"])}
     parents = {
         row: rows_of.get(parent, -1)
@@ -83,7 +132,7 @@ def read_magento(table: Table, names: Names) -> Table:
     frame = table.frame[[not out for out in left_out]].reset_index(drop=True)
     values = {
         "sku": texts_of(frame, names["sku"]),
-        "category": [_deepest(text, "/") for text in texts_of(frame, names["categories"])],
+        "category": [_deepest(text, STEP_SLASH) for text in texts_of(frame, names["categories"])],
         # A path from the folder of the shop's pictures, but with a slash before it.
         "image": [text.lstrip("/") for text in texts_of(frame, names.get("base image"))],
         "description": _either(
@@ -116,6 +165,24 @@ def read_magento(table: Table, names: Names) -> Table:
     return make_table(table, frame, columns, "Magento product export", found)
 
 
+def read_magento_1(table: Table, names: Names) -> Table:
+    """Join the rows of a product: those without a SKU are its further categories and pictures."""
+    sku, category, image = names["sku"], names["category"], names.get("image")
+    skus = list(accumulate(texts_of(table.frame, sku), _last_filled))
+    paths: dict[str, list[str]] = defaultdict(list)
+    for key, path in zip(skus, texts_of(table.frame, category), strict=True):
+        paths[key].append(path.replace(",", "\\,"))
+    frame, joined = _join_rows(table.frame.assign(**{sku: skus}), sku)
+    frame[category] = [
+        _deepest(",".join(filter(None, each)), STEP_SLASH) for each in paths.values()
+    ]
+    if image:
+        frame[image] = [text.lstrip("/") for text in texts_of(frame, image)]
+    columns = {"id": sku, "title": names["name"], "category": category, "image": image}
+    columns["description"] = names.get("description")
+    return make_table(table, frame, columns, "Magento 1 product export", {JOINED: joined})
+
+
 def _join_rows(frame: pd.DataFrame, key: str) -> tuple[pd.DataFrame, list[str]]:
     """Return one row a key, with its first value in each column, and name the rows that went."""
     import pandas as pd
@@ -142,6 +209,10 @@ def _inherit(
     return groups
 
 
+def _last_filled(before: str, value: str) -> str:
+    return value or before
+
+
 def _either(texts: Sequence[str], others: Sequence[str]) -> list[str]:
     return [text or other for text, other in zip(texts, others, strict=True)]
 
@@ -150,10 +221,10 @@ def _split_list(text: str) -> list[str]:
     return [part.replace("\\,", ",").strip() for part in LIST_COMMA.split(text)]
 
 
-def _deepest(text: str, mark: str) -> str:
+def _deepest(text: str, mark: re.Pattern[str]) -> str:
     """Return the path with the most steps of a list of paths, the first one where equal."""
     paths = [
-        [tidy(step) for step in path.split(mark) if step.strip()]
+        [tidy(step.replace("\\/", "/")) for step in mark.split(path) if step.strip()]
         for path in _split_list(html.unescape(text))
     ]
     deepest = max(map(len, paths))
@@ -163,12 +234,12 @@ def _deepest(text: str, mark: str) -> str:
 def _attributes(frame: pd.DataFrame) -> list[str]:
     """Return the attributes of WooCommerce as texts: numbered pairs of a name and values."""
     texts: list[list[str]] = [[] for _ in range(len(frame))]
-    numbered = {
-        (found["number"], bool(found["value"])): column
-        for column in frame.columns
-        for pattern in ATTRIBUTES
-        if (found := pattern.fullmatch(column.casefold()))
-    }
+    numbered = {}
+    for column in frame.columns:
+        folded = column.casefold()
+        is_value = bool(ATTRIBUTE_VALUE.search(folded))
+        if (found := ATTRIBUTE.fullmatch(folded)) and (is_value or ATTRIBUTE_NAME.search(folded)):
+            numbered[found["number"], is_value] = column
     for (number, is_value), column in numbered.items():
         if is_value and (number, False) in numbered:
             heads = texts_of(frame, numbered[number, False])
