@@ -18,7 +18,7 @@ _Result = TypeVar("_Result")
 
 
 @dataclass
-class Speech:
+class Verbosity:
     """How much is written to stderr; a program that uses the library gets bars and notes alone."""
 
     quiet: bool = False
@@ -30,7 +30,7 @@ class Speech:
     last: str = ""
 
 
-speech = Speech()
+verbosity = Verbosity()
 
 
 def write_line(text: str, stream: TextIO) -> None:
@@ -57,9 +57,9 @@ class _Phase:
         pass
 
     def update(self, _: float = 1) -> None:
-        if self._name != speech.last and time.monotonic() >= self._due:
+        if self._name != verbosity.last and time.monotonic() >= self._due:
             write_line(self._line, sys.stderr)
-            speech.last = self._name
+            verbosity.last = self._name
 
     def set_postfix_str(self, _: str) -> None:
         pass
@@ -69,11 +69,11 @@ class _Phase:
 
 def progress_bar(total: int, what: str, unit: str = "card") -> Any:
     """Open a progress bar with rate and time left: on a terminal; elsewhere a line names it."""
-    hidden = not what or speech.quiet
-    in_lines = speech.verbose or not sys.stderr.isatty()
-    if in_lines and not hidden and speech.lines_after is not None:
+    hidden = not what or verbosity.quiet
+    in_lines = verbosity.verbose or not sys.stderr.isatty()
+    if in_lines and not hidden and verbosity.lines_after is not None:
         line = f"{what}: {counted(total, f'{unit}s')}"
-        return _Phase(what, line, speech.lines_after)
+        return _Phase(what, line, verbosity.lines_after)
     from tqdm import tqdm
 
     return tqdm(total=total, desc=what, unit=unit, file=sys.stderr, disable=hidden or in_lines)
@@ -94,5 +94,5 @@ def map_in_threads(
 @cache
 def note_once(message: str) -> None:
     """Write a note to stderr, the first time it is given only."""
-    if not speech.quiet:
+    if not verbosity.quiet:
         write_line(f"note: {message}", sys.stderr)

@@ -14,7 +14,7 @@ import pytest
 from command import COMMANDS, ENVIRONMENT, prodcat
 
 from prodcat_index.cli.values import output_file, output_folder
-from prodcat_index.progress import progress_bar, speech
+from prodcat_index.progress import progress_bar, verbosity
 
 SHORT = {"-h": "--help", "-q": "--quiet", "-v": "--verbose"}
 SHORT |= {"-f": "--format", "-i": "--index", "-k": "--k", "-o": "--output"}
@@ -194,9 +194,9 @@ def test_a_phase_is_named_once_and_only_when_it_takes_long(
     """A log would be empty for hours, or full of lines about moments."""
     now = [0.0]
     monkeypatch.setattr("prodcat_index.progress.time.monotonic", lambda: now[0])
-    monkeypatch.setattr(speech, "quiet", False)
-    monkeypatch.setattr(speech, "lines_after", 1.0)
-    monkeypatch.setattr(speech, "last", "")
+    monkeypatch.setattr(verbosity, "quiet", False)
+    monkeypatch.setattr(verbosity, "lines_after", 1.0)
+    monkeypatch.setattr(verbosity, "last", "")
     with progress_bar(3, "embedding title", "text") as bar:
         bar.update()
         assert capsys.readouterr().err == ""
@@ -207,13 +207,13 @@ def test_a_phase_is_named_once_and_only_when_it_takes_long(
         now[0] = 3.0
         bar.update()
     assert capsys.readouterr().err == "embedding title: 3 texts\n"
-    monkeypatch.setattr(speech, "quiet", True)
+    monkeypatch.setattr(verbosity, "quiet", True)
     with progress_bar(3, "embedding image", "picture") as bar:
         now[0] = 6.0
         bar.update()
     assert capsys.readouterr().err == "", "--quiet writes no line, however long it takes"
-    monkeypatch.setattr(speech, "quiet", False)
-    monkeypatch.setattr(speech, "lines_after", None)
+    monkeypatch.setattr(verbosity, "quiet", False)
+    monkeypatch.setattr(verbosity, "lines_after", None)
     with progress_bar(3, "embedding title", "text") as bar:
         now[0] = 9.0
         bar.update()

@@ -9,16 +9,8 @@ from collections.abc import Mapping
 
 import pytest
 
-from prodcat_index.cli.output import (
-    REPLACE,
-    WIDTH,
-    emit,
-    emit_neighbours,
-    emit_predictions,
-    note,
-    print_markdown,
-    print_table,
-)
+from prodcat_index.cli.answers import emit_neighbours, emit_predictions
+from prodcat_index.cli.output import REPLACE, WIDTH, emit, note, print_markdown, print_table
 from prodcat_index.reports.page import Table, write_percent
 from prodcat_index.voting.prediction import Explanation, Neighbour, Prediction
 

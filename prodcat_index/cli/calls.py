@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from prodcat_index.errors import did_you_mean
-from prodcat_index.progress import speech
+from prodcat_index.progress import verbosity
 
 # Seconds after which a phase of the work is named, where no bar can be drawn.
 SILENCE = 1.0
@@ -81,8 +81,8 @@ def as_command(command: Callable[..., None]) -> Callable[..., None]:
         quiet, verbose, debug = (values.pop(o) or before.get(o) for o in COMMON_OPTIONS)
         if quiet and verbose:
             raise WrongCallError("Choose one of --quiet and --verbose.")
-        speech.quiet, speech.verbose = bool(quiet), bool(verbose)
-        speech.lines_after, speech.last = 0.0 if verbose else SILENCE, ""
+        verbosity.quiet, verbosity.verbose = bool(quiet), bool(verbose)
+        verbosity.lines_after, verbosity.last = 0.0 if verbose else SILENCE, ""
         _check_outputs(values)
         if wants_given:
             values["given"] = _given(context)

@@ -6,12 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
-
 from prodcat_index.cli import options
 from prodcat_index.cli.calls import Given
 from prodcat_index.cli.output import command_line, emit, note, say, tell
-from prodcat_index.cli.values import between, output_option
+from prodcat_index.cli.values import output_option, share_option
 
 if TYPE_CHECKING:
     from prodcat_index.reports.explore import Exploration
@@ -85,12 +83,7 @@ def report(
     seed: options.SeedOption = 0,
     baselines: options.BaselinesOption = True,
     precision: Annotated[
-        float,
-        typer.Option(
-            metavar="SHARE",
-            callback=between(0, 1),
-            help="Target precision of the answers that are accepted.",
-        ),
+        float, share_option("Target precision of the answers that are accepted.")
     ] = 0.95,
     allow_trained_on: options.AllowTrainedOnOption = False,
     image_root: options.ImageRootOption = None,

@@ -12,7 +12,13 @@ import typer
 from prodcat_index.cli import options
 from prodcat_index.cli.calls import Given
 from prodcat_index.cli.output import emit, note, tell
-from prodcat_index.cli.values import between, check_encoder, output_option, parse_encoders
+from prodcat_index.cli.values import (
+    between,
+    check_encoder,
+    output_option,
+    parse_encoders,
+    share_option,
+)
 
 CURVES = "learning_curves.png"
 
@@ -32,11 +38,7 @@ def finetune(
     split: options.SplitOption = None,
     valid: Annotated[
         float,
-        typer.Option(
-            metavar="SHARE",
-            callback=between(0, 1),
-            help="Share of labelled cards in the valid part, which training is stopped by.",
-        ),
+        share_option("Share of labelled cards in the valid part, which training is stopped by."),
     ] = 0.15,
     test: options.TestOption = 0.25,
     epochs: Annotated[

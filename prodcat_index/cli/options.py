@@ -14,12 +14,12 @@ import typer
 from prodcat_index.cli.calls import Given, WrongCallError, declare, refuse
 from prodcat_index.cli.output import Format, note, tell
 from prodcat_index.cli.values import (
-    between,
     check_encoders,
     check_encoding,
     check_picture,
     check_weights,
     output_file,
+    share_option,
 )
 from prodcat_index.errors import IndexFolderError
 
@@ -134,12 +134,7 @@ ByOption = Annotated[
         "cards of equal value together.",
     ),
 ]
-TestOption = Annotated[
-    float,
-    typer.Option(
-        metavar="SHARE", callback=between(0, 1), help="Share of labelled cards in the test part."
-    ),
-]
+TestOption = Annotated[float, share_option("Share of labelled cards in the test part.")]
 RepeatOption = Annotated[
     int, typer.Option(metavar="NUMBER", min=1, help="Number of splits to draw.")
 ]

@@ -13,15 +13,12 @@ import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from itertools import groupby
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from prodcat_index.progress import speech, write_line
+from prodcat_index.progress import verbosity, write_line
 
 if TYPE_CHECKING:
-    from prodcat_index.cards.card import Card
     from prodcat_index.reports.page import Table
-    from prodcat_index.voting.prediction import Neighbour, Prediction
 
 Format = Literal["table", "json", "jsonl", "csv"]
 Record = Mapping[str, Any]
@@ -34,15 +31,8 @@ MIN_TEXT = 16
 GAP, INDENT = 3, "    "
 # Texts that take one line, cut where it ends: they are known by more than their end.
 CUT = ("title",)
-# Columns of the tables of answers; other formats have more, and so has an explained answer.
-NEIGHBOUR_COLUMNS = ("rank", "id", "similarity", "category", "title")
-PREDICTION_COLUMNS = (
-    *("id", "category", "confidence", "decision", "backed_off", "category_set", "note"),
-)
 # Paths of pictures are long, and say little to people.
 NOT_IN_TABLES = ("image",)
-# Queries on the pages of a sheet; a file may have thousands.
-SHEET_ROWS = 24
 
 # The error handler of streams whose encoding lacks some characters, and what it writes for them.
 REPLACE = "prodcat_index.replace"
@@ -73,7 +63,7 @@ def command_line() -> str:
 
 def tell(line: str) -> None:
     """Print on stderr what was done."""
-    if not speech.quiet:
+    if not verbosity.quiet:
         write_line(line, sys.stderr)
 
 
@@ -132,7 +122,8 @@ def _cell(value: object) -> str:
     return f"{value:.3f}" if isinstance(value, float) else str(value)
 
 
-def _wrap(text: str, indent: str = "") -> str:
+def wrap(text: str, indent: str = "") -> str:
+    """Break a text into lines that fit the terminal."""
     lines = textwrap.wrap(
         text, _line_width() - len(indent), break_long_words=False, break_on_hyphens=False
     )
@@ -154,14 +145,14 @@ def print_markdown(text: str) -> None:
             cells = [[cell.strip() for cell in line.strip("|").split(" | ")] for line in lines]
             _print_table(cells[0], cells[2:])
         else:
-            say("\n".join(map(_wrap, lines)))
+            say("\n".join(map(wrap, lines)))
 
 
 def print_table(heading: str, table: Table) -> None:
     """Print a table of a page, below a heading."""
     from prodcat_index.reports.page import NO_BREAK
 
-    say(_wrap(heading))
+    say(wrap(heading))
     lines = [[table.write(cell).replace(NO_BREAK, " ") for cell in row] for row in table.rows]
     _print_table(table.heads, lines)
 
@@ -196,7 +187,7 @@ def _print_paragraphs(lines: Sequence[Sequence[str]]) -> None:
     for first, *cells in rows:
         # textwrap does not break at the space that keeps a name and its value together.
         named = (f"{h}:\xa0{cell}" for h, cell in zip(heads, cells, strict=True) if cell)
-        say(f"{first}\n{_wrap(', '.join(named), INDENT)}".replace("\xa0", " "))
+        say(f"{first}\n{wrap(', '.join(named), INDENT)}".replace("\xa0", " "))
 
 
 def _is_text(head: str, cells: Sequence[str]) -> bool:
@@ -240,83 +231,3 @@ def _draw_table(columns: Sequence[Sequence[str]], width: int) -> None:
     text = io.StringIO()
     Console(file=text, width=max(width, _least_width(columns))).print(table)
     say("\n".join(line.rstrip() for line in text.getvalue().splitlines()) + "\n")
-
-
-def emit_neighbours(neighbours: Sequence[Neighbour], form: Format, explain: bool = False) -> None:
-    """Print neighbours, nearest first."""
-    records = [neighbour.as_dict() for neighbour in neighbours]
-    if form == "table":
-        records = [{"rank": rank, **record} for rank, record in enumerate(records, start=1)]
-    emit(records, form, NEIGHBOUR_COLUMNS, rest=explain)
-
-
-def predictions_as_records(predictions: Sequence[Prediction], form: Format) -> list[dict[str, Any]]:
-    """Return predictions as records: nested for JSON, flat rows otherwise."""
-    nested = form in ("json", "jsonl")
-    return [each.as_dict() if nested else each.as_row() for each in predictions]
-
-
-def emit_predictions(predictions: Sequence[Prediction], form: Format, explain: bool) -> None:
-    """Print predictions; as tables, each explained one comes with a table of its neighbours."""
-    if form == "table" and explain:
-        for prediction in predictions:
-            say(_wrap(_explained(prediction)))
-            emit_neighbours(prediction.neighbours, form, explain)
-    else:
-        emit(predictions_as_records(predictions, form), form, PREDICTION_COLUMNS, rest=False)
-
-
-def _explained(prediction: Prediction) -> str:
-    why = prediction.explanation
-    if why is None or not prediction.category:
-        return f"{prediction.id}: no category, because nothing of the listing can be compared"
-    parts = [f"{prediction.share:.0%} of the vote", f"confidence {prediction.confidence:.0%}"]
-    if prediction.decision:
-        parts.append(prediction.decision)
-    if prediction.backed_off:
-        parts.append(f"sure up to {prediction.backed_off}")
-    reasons = [
-        f"without {modality}: {f'{name} ({share:.0%})' if name else 'no answer'}"
-        for modality, (name, share) in why.without.items()
-    ]
-    if why.head is not None and why.share_without_head is not None:
-        reasons.append(f"without the linear head: {why.share_without_head:.0%}")
-        reasons.append(f"the head alone: {why.head:.0%}")
-    if why.words and not prediction.note:
-        reasons.append(f"because of: {', '.join(word for word, _ in why.words)}")
-    known = prediction.familiarity
-    evidence = f"; {prediction.note or known.describe()}" if known else ""
-    return (
-        f"{prediction.id}: {prediction.category} ({', '.join(parts)}), "
-        f"decided by {why.decided_by} ({'; '.join(reasons)}){evidence}"
-    )
-
-
-def draw_answers(
-    path: Path | None,
-    cards: Sequence[Card],
-    neighbours: Sequence[Sequence[Neighbour]],
-    predictions: Sequence[Prediction] = (),
-    truths: Mapping[str, str] | None = None,
-    queries: int = 1,
-) -> None:
-    """Draw the first of so many queries and their neighbours into files, if one is named."""
-    if path is None:
-        return
-    from prodcat_index.reports.sheet import SheetRow, draw_sheet
-
-    rows = [
-        SheetRow(
-            title=card.title,
-            image=card.image,
-            neighbours=neighbours[i],
-            prediction=predictions[i] if predictions else None,
-            truth=(truths or {}).get(card.id),
-            id=card.id,
-        )
-        for i, card in enumerate(cards[:SHEET_ROWS])
-    ]
-    first, *others = draw_sheet(rows, path)
-    pages = f" to {others[-1].name}" if others else ""
-    left_out = f": the first {len(rows)} of {queries:,} listings" if queries > len(rows) else ""
-    tell(f"Drew {first}{pages}{left_out}")

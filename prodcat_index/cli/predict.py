@@ -10,18 +10,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from prodcat_index.cli import options
-from prodcat_index.cli.calls import Given, WrongCallError, refuse
-from prodcat_index.cli.output import (
+from prodcat_index.cli.answers import (
     SHEET_ROWS,
-    Format,
     draw_answers,
     emit_predictions,
-    note,
     predictions_as_records,
-    tell,
-    write_records,
 )
-from prodcat_index.cli.values import between, output_option, parse_weights
+from prodcat_index.cli.calls import Given, WrongCallError, refuse
+from prodcat_index.cli.output import Format, note, tell, write_records
+from prodcat_index.cli.values import between, output_option, parse_weights, share_option
 from prodcat_index.findings import counted
 from prodcat_index.progress import write_line
 
@@ -92,12 +89,7 @@ def predict(
     form: options.FormatOption = "table",
     explain: options.ExplainOption = False,
     precision: Annotated[
-        float | None,
-        typer.Option(
-            metavar="SHARE",
-            callback=between(0, 1),
-            help="Accept answers at this target precision, such as 0.95.",
-        ),
+        float | None, share_option("Accept answers at this target precision, such as 0.95.")
     ] = None,
     per: Annotated[
         options.Per,
@@ -105,12 +97,7 @@ def predict(
     ] = "all",
     coverage: Annotated[
         float | None,
-        typer.Option(
-            "--set",
-            metavar="SHARE",
-            callback=between(0, 1),
-            help="List categories that hold the true one this often, such as 0.9.",
-        ),
+        share_option("List categories that hold the true one this often, such as 0.9.", "--set"),
     ] = None,
     sheet: options.SheetOption = None,
     *,

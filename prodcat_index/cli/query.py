@@ -7,8 +7,8 @@ from typing import Annotated
 import typer
 
 from prodcat_index.cli import options
+from prodcat_index.cli.answers import draw_answers, emit_neighbours, emit_predictions
 from prodcat_index.cli.calls import WrongCallError
-from prodcat_index.cli.output import draw_answers, emit_neighbours, emit_predictions
 from prodcat_index.cli.values import parse_weights
 
 

@@ -134,6 +134,11 @@ def output_file(*endings: str) -> Callable[[Path | None], Path | None]:
     return check
 
 
+def share_option(help_line: str, *names: str) -> Any:
+    """Return an option that takes a share between 0 and 1."""
+    return typer.Option(*names, metavar="SHARE", callback=between(0, 1), help=help_line)
+
+
 def output_option(help_line: str, *endings: str) -> Any:
     """Return the option of a command's output: a file with one of the endings, or a folder."""
     check = output_file(*endings) if endings else output_folder
