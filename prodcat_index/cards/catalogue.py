@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias, Union
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from prodcat_index.cards.card import CORE_TEXTS, IMAGE, LABELS, Card, Catalogue
 from prodcat_index.cards.categories import Categories, read_categories
-from prodcat_index.cards.cleaning import (
-    MAX_TEXT,
-    clean_text,
-    column_texts,
-    tidy,
-    was_cut,
-    without_invisible,
+from prodcat_index.cards.cleaning import MAX_TEXT, clean_text, tidy, was_cut, without_invisible
+from prodcat_index.cards.inputs import (
+    CARDS,
+    DICTS,
+    STDIN,
+    CardSource,
+    folder_of,
+    join_cards,
+    open_source,
 )
-from prodcat_index.cards.exports import recognise
 from prodcat_index.cards.objects import read_objects
 from prodcat_index.cards.picture_files import find_pictures
-from prodcat_index.cards.picture_folder import is_address
-from prodcat_index.cards.readers import is_catalogue_name, read_table
+from prodcat_index.cards.readers import is_catalogue_name
 from prodcat_index.cards.roles import (
     NO_TEXTS,
     OPTIONS,
@@ -34,7 +33,7 @@ from prodcat_index.cards.roles import (
     free_name,
     list_columns,
 )
-from prodcat_index.cards.table import Table
+from prodcat_index.cards.table import texts_of
 from prodcat_index.cards.vectors import check_vectors
 from prodcat_index.errors import CatalogueError
 from prodcat_index.findings import counted, list_findings, name_first
@@ -45,12 +44,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-CardSource: TypeAlias = Union[
-    str, Path, "pd.DataFrame", Table, Catalogue, Card, Mapping[str, Any], Iterable[Any]
-]
 Vectors: TypeAlias = Mapping[str, "npt.ArrayLike"]
-STDIN = "stdin"
-DICTS, CARDS = "list of dicts", "list of cards"
 ROWS_AT_ONCE = 20_000
 UNLABELLED = "cards have no category to vote for"
 ALONE = "cards are the only one of their category"
@@ -148,7 +142,7 @@ def read_catalogue(
         "group": group_column,
         "image": image_column,
     }
-    opened, name, file = _open(path, encoding, skip_bad_rows)
+    opened, name, file = open_source(path, encoding, skip_bad_rows)
     table, seen = opened.frame, list(opened.frame.columns)
     known = _known_columns(like)
     defined = opened.columns
@@ -163,14 +157,14 @@ def read_catalogue(
     if isinstance(path, Catalogue):
         embedded = {**path.vectors, **embedded}
     table, object_keys, objects_noticed = read_objects(table, columns)
-    raw = {part: _raw_texts(table, columns[part]) for part in NO_TEXTS}
+    raw = {part: texts_of(table, columns[part]) for part in NO_TEXTS}
     ids = _read_ids(raw["id"], columns["id"], name)
     texts, cut = _clean_texts(
         table, {part: columns[part] for part in columns if part not in NO_TEXTS}
     )
     values = raw[IMAGE] if columns[IMAGE] else None
     if file is None and any(raw[IMAGE]) and image_root is None:
-        image_root = _folder_of(raw[IMAGE], is_listed)
+        image_root = folder_of(raw[IMAGE], is_listed)
     pictures, pictures_noticed = find_pictures(values, ids, file, image_root)
     if not (any(pictures) or embedded or any(columns[part] for part in (*texts, IMAGE))):
         raise CatalogueError(_nothing_to_embed(name, seen, known))
@@ -283,88 +277,8 @@ def as_listings(
     if isinstance(listings, (list, tuple)):
         listings = [Card(title=each) if isinstance(each, str) else each for each in listings]
         if all(isinstance(each, Card) for each in listings):
-            listings = Catalogue(*_join_cards(listings), source="the list")
+            listings = Catalogue(*join_cards(listings), source="the list")
     return as_catalogue(listings, like=like, vectors=vectors)
-
-
-def _join_cards(cards: Sequence[Card]) -> tuple[pd.DataFrame, tuple[str, ...]]:
-    """Return the table of cards, and the names of their texts."""
-    import pandas as pd
-
-    further = dict.fromkeys(name for card in cards for name in card.texts if name not in NO_TEXTS)
-    texts = (*CORE_TEXTS, *further)
-    columns = {"id": [card.id for card in cards]}
-    columns |= {name: [card.value(name) for card in cards] for name in texts}
-    pictures = [card.image for card in cards]
-    # An address is left to whoever reads the pictures.
-    columns[IMAGE] = [p if not p or is_address(p) else str(Path(p).absolute()) for p in pictures]
-    columns |= {name: [getattr(card, name) for card in cards] for name in LABELS}
-    return pd.DataFrame(columns, dtype=object), texts
-
-
-def _open_memory(source: Any) -> Table:
-    """Return a table of what a program holds; raise TypeError where it is nothing of the kind."""
-    import pandas as pd
-
-    if isinstance(source, (pd.DataFrame, Catalogue)):
-        return Table(source if isinstance(source, pd.DataFrame) else source.cards)
-    if isinstance(source, Mapping) and source and all(map(_is_column, source.values())):
-        raise _no_cards("this is a dict of columns, of which pandas.DataFrame makes one")
-    cards = [source] if isinstance(source, (Mapping, Card)) else source
-    if not isinstance(cards, Iterable) or isinstance(cards, bytes):
-        raise _no_cards(f"this is of the type {type(source).__name__}")
-    cards = list[Any](cards)
-    kind = Card if cards and isinstance(cards[0], Card) else Mapping
-    for number, card in enumerate(cards, start=1):
-        if not isinstance(card, kind):
-            raise _no_cards(f"number {number} is of the type {type(card).__name__}")
-    if kind is Mapping:
-        return Table(pd.DataFrame(cards, dtype=object), format=DICTS)
-    frame, texts = _join_cards(cards)
-    if not any(frame["id"]):
-        frame["id"] = range(1, len(frame) + 1)
-    return Table(frame, format=CARDS, texts=texts[len(CORE_TEXTS) :])
-
-
-def _is_column(value: Any) -> bool:
-    return hasattr(value, "__len__") and not isinstance(value, (str, bytes, Mapping))
-
-
-def _no_cards(what: str) -> TypeError:
-    return TypeError(
-        "Cards are given as the path of a file, a DataFrame, a Catalogue, or a list of dicts or of "
-        f"Cards; {what}."
-    )
-
-
-def _folder_of(values: Sequence[str], is_listed: bool) -> Path | None:
-    """Return the folder of the pictures that data in memory names; None where it must be given."""
-    paths = [value for value in values if value and not is_address(value)]
-    if not paths or not all(Path(path).is_absolute() for path in paths):
-        return Path() if is_listed else None
-    folder = Path(os.path.commonpath([Path(path).parent for path in paths]))
-    return next(place for place in (folder, *folder.parents) if place.is_dir())
-
-
-def _open(
-    path: CardSource, encoding: str | None, skip_bad_rows: bool = False
-) -> tuple[Table, str, Path | None]:
-    """Return the raw table with plain column names, its name for people, and its file."""
-    if isinstance(path, (str, Path)):
-        file, name = Path(path), str(path)
-        read = read_table(file, encoding, skip_bad_rows=skip_bad_rows)
-    elif isinstance(path, Table):
-        file, name, read = None, STDIN, path
-    else:
-        file, read = None, _open_memory(path)
-        name = "the list" if read.format in (DICTS, CARDS) else "the table"
-    table = read.frame
-    if not len(table):
-        raise CatalogueError(f"There are no cards in {name}.")
-    # The ids of a table are often its index.
-    named = [level for level in table.index.names if level and level not in table.columns]
-    table = (table.reset_index(level=named) if named else table).reset_index(drop=True)
-    return recognise(replace(read, frame=table), name), name, file
 
 
 def _read_ids(values: Sequence[str], column: str, name: str) -> list[str]:
@@ -385,10 +299,6 @@ def _read_ids(values: Sequence[str], column: str, name: str) -> list[str]:
     return ids
 
 
-def _raw_texts(table: pd.DataFrame, column: str) -> list[str]:
-    return column_texts(table[column]) if column else [""] * len(table)
-
-
 def _clean_texts(
     table: pd.DataFrame, columns: Mapping[str, str]
 ) -> tuple[dict[str, pd.Series[Any]], list[bool]]:
@@ -402,7 +312,7 @@ def _clean_texts(
         with progress_bar(len(table), f"cleaning {modality}", "text") as bar:
             # A list of texts takes several times the memory of a column.
             for start in range(0, len(table), ROWS_AT_ONCE):
-                values = _raw_texts(table.iloc[start : start + ROWS_AT_ONCE], column)
+                values = texts_of(table.iloc[start : start + ROWS_AT_ONCE], column)
                 # Every different text once, for variants of one product share theirs.
                 cleaned = {text: clean_text(text) for text in dict.fromkeys(values)}
                 for row, text in enumerate(values, start):
@@ -449,7 +359,7 @@ def read_labels(
     CatalogueError
         If the file cannot be read, or has no such columns.
     """
-    opened, name, _ = _open(path, encoding)
+    opened, name, _ = open_source(path, encoding)
     seen = list(opened.frame.columns)
     known = like.columns if like is not None else {}
     wanted = {part: column for part, column in known.items() if column in seen}
@@ -462,8 +372,7 @@ def read_labels(
         )
     frame, object_keys, _ = read_objects(opened.frame, {"category": columns["category"]})
     ids, keys = (
-        [tidy(value) for value in _raw_texts(frame, columns[part])]
-        for part in ("id", "category_id")
+        [tidy(value) for value in texts_of(frame, columns[part])] for part in ("id", "category_id")
     )
     keys = keys if any(keys) or not object_keys else object_keys
     labels = _read_categories(frame, columns, keys, None, like).labels

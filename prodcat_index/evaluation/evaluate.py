@@ -10,9 +10,10 @@ from itertools import compress
 import numpy as np
 
 from prodcat_index.cards.card import Catalogue, modality_kind
-from prodcat_index.cards.catalogue import CardSource, Vectors, as_catalogue
+from prodcat_index.cards.catalogue import Vectors, as_catalogue
 from prodcat_index.cards.codes import join_codes
 from prodcat_index.cards.duplicates import Groups, find_groups
+from prodcat_index.cards.inputs import CardSource
 from prodcat_index.cards.split import Split
 from prodcat_index.cards.splitting import repeated_splits
 from prodcat_index.encoders.embedding import content_digests

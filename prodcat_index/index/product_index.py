@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 
 from prodcat_index.cards.card import Card, Catalogue
-from prodcat_index.cards.catalogue import CardSource, Vectors, as_catalogue, as_listings
+from prodcat_index.cards.catalogue import Vectors, as_catalogue, as_listings
 from prodcat_index.cards.cleaning import raw_text, tidy
+from prodcat_index.cards.inputs import CardSource
 from prodcat_index.encoders.registry import DEFAULT_PRESET
 from prodcat_index.errors import QueryError, check_named
 from prodcat_index.findings import Finding, name_first

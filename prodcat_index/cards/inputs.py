@@ -1,0 +1,106 @@
+"""What cards may be given as: a file, a table, dicts or cards, opened as a raw table."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias, Union
+
+from prodcat_index.cards.card import CORE_TEXTS, IMAGE, LABELS, Card, Catalogue
+from prodcat_index.cards.exports import recognise
+from prodcat_index.cards.picture_folder import is_address
+from prodcat_index.cards.readers import read_table
+from prodcat_index.cards.roles import NO_TEXTS
+from prodcat_index.cards.table import Table
+from prodcat_index.errors import CatalogueError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+CardSource: TypeAlias = Union[
+    str, Path, "pd.DataFrame", Table, Catalogue, Card, Mapping[str, Any], Iterable[Any]
+]
+STDIN = "stdin"
+DICTS, CARDS = "list of dicts", "list of cards"
+
+
+def open_source(
+    path: CardSource, encoding: str | None, skip_bad_rows: bool = False
+) -> tuple[Table, str, Path | None]:
+    """Return the raw table with plain column names, its name for people, and its file."""
+    if isinstance(path, (str, Path)):
+        file, name = Path(path), str(path)
+        read = read_table(file, encoding, skip_bad_rows=skip_bad_rows)
+    elif isinstance(path, Table):
+        file, name, read = None, STDIN, path
+    else:
+        file, read = None, _open_memory(path)
+        name = "the list" if read.format in (DICTS, CARDS) else "the table"
+    table = read.frame
+    if not len(table):
+        raise CatalogueError(f"There are no cards in {name}.")
+    # The ids of a table are often its index.
+    named = [level for level in table.index.names if level and level not in table.columns]
+    table = (table.reset_index(level=named) if named else table).reset_index(drop=True)
+    return recognise(replace(read, frame=table), name), name, file
+
+
+def _open_memory(source: Any) -> Table:
+    """Return a table of what a program holds; raise TypeError where it is nothing of the kind."""
+    import pandas as pd
+
+    if isinstance(source, (pd.DataFrame, Catalogue)):
+        return Table(source if isinstance(source, pd.DataFrame) else source.cards)
+    if isinstance(source, Mapping) and source and all(map(_is_column, source.values())):
+        raise _no_cards("this is a dict of columns, of which pandas.DataFrame makes one")
+    cards = [source] if isinstance(source, (Mapping, Card)) else source
+    if not isinstance(cards, Iterable) or isinstance(cards, bytes):
+        raise _no_cards(f"this is of the type {type(source).__name__}")
+    cards = list[Any](cards)
+    kind = Card if cards and isinstance(cards[0], Card) else Mapping
+    for number, card in enumerate(cards, start=1):
+        if not isinstance(card, kind):
+            raise _no_cards(f"number {number} is of the type {type(card).__name__}")
+    if kind is Mapping:
+        return Table(pd.DataFrame(cards, dtype=object), format=DICTS)
+    frame, texts = join_cards(cards)
+    if not any(frame["id"]):
+        frame["id"] = range(1, len(frame) + 1)
+    return Table(frame, format=CARDS, texts=texts[len(CORE_TEXTS) :])
+
+
+def join_cards(cards: Sequence[Card]) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    """Return the table of cards, and the names of their texts."""
+    import pandas as pd
+
+    further = dict.fromkeys(name for card in cards for name in card.texts if name not in NO_TEXTS)
+    texts = (*CORE_TEXTS, *further)
+    columns = {"id": [card.id for card in cards]}
+    columns |= {name: [card.value(name) for card in cards] for name in texts}
+    pictures = [card.image for card in cards]
+    # An address is left to whoever reads the pictures.
+    columns[IMAGE] = [p if not p or is_address(p) else str(Path(p).absolute()) for p in pictures]
+    columns |= {name: [getattr(card, name) for card in cards] for name in LABELS}
+    return pd.DataFrame(columns, dtype=object), texts
+
+
+def _is_column(value: Any) -> bool:
+    return hasattr(value, "__len__") and not isinstance(value, (str, bytes, Mapping))
+
+
+def _no_cards(what: str) -> TypeError:
+    return TypeError(
+        "Cards are given as the path of a file, a DataFrame, a Catalogue, or a list of dicts or of "
+        f"Cards; {what}."
+    )
+
+
+def folder_of(values: Sequence[str], is_listed: bool) -> Path | None:
+    """Return the folder of the pictures that data in memory names; None where it must be given."""
+    paths = [value for value in values if value and not is_address(value)]
+    if not paths or not all(Path(path).is_absolute() for path in paths):
+        return Path() if is_listed else None
+    folder = Path(os.path.commonpath([Path(path).parent for path in paths]))
+    return next(place for place in (folder, *folder.parents) if place.is_dir())
