@@ -545,8 +545,8 @@ def test_no_array_is_read_to_write_settings(stored: Path, monkeypatch: pytest.Mo
     opened.tuned(opened.tune(objective="nll")).save_settings(stored)
 
 
-def test_confidence_is_learned_on_cards_that_tuning_has_not_seen() -> None:
-    """On cards that the weights were chosen by, every confidence looks better than it is."""
+def test_confidence_is_learned_on_all_cards() -> None:
+    """A third of them shows no precision: after tuning, all answers would go to review."""
     rng = np.random.default_rng(3)
     things = ("boots", "kettle", "lamp", "scarf")
     rows = [
@@ -555,9 +555,8 @@ def test_confidence_is_learned_on_cards_that_tuning_has_not_seen() -> None:
     ]
     index = ProductIndex.build(catalogue(rows), projection="none")
     tuning = index.tune()
-    assert tuning.calibration is not None
-    assert tuning.cards + tuning.calibration.cards == 400
-    assert tuning.calibration.cards == pytest.approx(400 / 3, rel=0.2)
+    assert tuning.cards < 300
+    assert tuning.calibration is not None and tuning.calibration.cards == 400
 
 
 def families(count: int, size: int, **more: str) -> list[dict[str, str]]:
@@ -584,20 +583,18 @@ def test_variants_count_as_one_card_in_a_promised_precision() -> None:
     assert calibration.precision.independent[-1] == calibration.cards // 4
 
 
-def test_no_group_is_both_tuned_on_and_calibrated_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Variants of one product would vouch for each other, and confidence be praised too high."""
+def test_no_group_is_both_tuned_on_and_compared_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Variants of one product would vouch for each other, and any setting win."""
     index = build(families(100, 4), encoders={"title": "lexical:8"})
     pools: list[Pool] = []
     search = tuning.Search
     monkeypatch.setattr(tuning, "Search", lambda pool, o: pools.append(pool) or search(pool, o))
-    monkeypatch.setattr(tuning, "_check", lambda *_: None)
     monkeypatch.setattr(search, "run", three_neighbours)
-    monkeypatch.setattr(tuning, "fit_votes", lambda _, pool, *__: pools.append(pool))
-    assert index.tune().calibration is None
-    tuned_on, calibrated_on = (set(pool.true.tolist()) for pool in (pools[0], pools[-1]))
+    index.tune()
+    tuned_on, compared_on = (set(pool.true.tolist()) for pool in (pools[0], pools[-1]))
     assert len(pools[0]) + len(pools[-1]) == 400
     assert len(pools[-1]) >= 100
-    assert tuned_on & calibrated_on == set()
+    assert tuned_on & compared_on == set()
 
 
 @pytest.mark.parametrize(("many", "sample", "folds"), [(5000, 40, 10), (50, 400, 4), (50, 40, 1)])
@@ -626,8 +623,7 @@ def test_a_setting_that_does_not_win_on_cards_that_it_was_not_chosen_on_is_not_t
     assert found.is_better is not is_kept
     tuned = index.tuned(found).parts
     assert (tuned.vote == index.parts.vote) is is_kept
-    assert tuned.calibration is not None
-    assert (tuned.calibration.cards == 400) is is_kept
+    assert tuned.calibration is not None and tuned.calibration.cards == 400
 
 
 def test_the_check_is_on_cards_that_were_not_tuned_on() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 
@@ -14,7 +13,6 @@ from prodcat_index.index.leave_one_out import LeaveOneOut
 from prodcat_index.index.manifest import LEARNED
 from prodcat_index.index.parts import IndexParts, equal_weights
 from prodcat_index.types import BoolArray, Int64Array
-from prodcat_index.voting.calibration import MINIMUM_CARDS
 from prodcat_index.voting.pool import Pool, rank
 from prodcat_index.voting.tuning import (
     OBJECTIVES,
@@ -35,8 +33,7 @@ RECALL_SAMPLE = 500
 ENOUGH_RECALL = 0.99
 # Similarities that differ by no more are equal: the pool is float32, and adds up in its own order.
 SAME_SIMILARITY = 1e-5
-# Part of the queries that tuning does not see: the best setting has to win on them as well, and
-# the confidence is calibrated on them.
+# Part of the queries that the search does not see: the best setting has to win on them as well.
 UNSEEN_SHARE = 1 / 3
 FEWEST_UNSEEN = 30
 
@@ -78,9 +75,6 @@ def tune(
     check = _check(unseen, objective, before.setting, best.setting)
     if check and check[1] <= check[0]:
         best = before
-    is_calibrated_on = held_out if len(unseen) >= MINIMUM_CARDS else np.ones_like(held_out)
-    if best.setting == before.setting:
-        is_calibrated_on = np.ones_like(held_out)
     # What known categories look like hardly depends on weights and vote.
     evidence = parts.calibration.model.evidence if parts.calibration else None
     if evidence is None:
@@ -97,12 +91,9 @@ def tune(
         weight_surface=search.try_all(vary_weights(best.setting)),
         vote_surface=search.try_all(vary_vote(best.setting, VOTE_SURFACE)),
         check=check,
+        # On all cards: a third shows too little, and few settings are chosen among.
         calibration=fit_votes(
-            replace(queries, rows=queries.rows[is_calibrated_on]),
-            whole.select(np.flatnonzero(is_calibrated_on)),
-            np.array(best.setting.weights),
-            best.setting.vote,
-            evidence,
+            queries, whole, np.array(best.setting.weights), best.setting.vote, evidence
         ),
     )
 
