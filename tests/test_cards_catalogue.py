@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from prodcat_index.cards.card import Catalogue
-from prodcat_index.cards.catalogue import read_catalogue
+from prodcat_index.cards.catalogue import read_catalogue, read_labels
 from prodcat_index.cards.cleaning import MAX_TEXT
 from prodcat_index.errors import CatalogueError
 
@@ -312,6 +312,8 @@ def test_what_other_cards_have_and_these_lack_is_said() -> None:
         "the table lacks title (column 'headline'), which the cards of the index have: only the "
         "rest is compared; where it has another name here, choose it with --title-column, "
         "--description-column, --text-column or --image-column",
+        "the table lacks the category (column 'shelf'); if it is in 'category', add "
+        '--category-column "category"',
     )
     message = refusal(table(name=["a"], category=["c"]), like=like)
     assert message.startswith(
@@ -365,3 +367,107 @@ def test_real_catalogues_are_read_whole(
     assert len(set(catalogue.values("category")) - {""}) == categories
     assert sum(map(bool, catalogue.values("image"))) == pictures
     assert not any("<p>" in text for text in catalogue.values("description"))
+
+
+KINDS = ["Lamps", "Chairs", "Mugs"]
+
+
+def goods(**columns: list[Any]) -> pd.DataFrame:
+    return table(**{"title": ["desk lamp", "oak chair", "blue mug"], **columns})
+
+
+def test_levels_in_columns_are_one_path(tmp_path: Path) -> None:
+    """Half of the category would be lost, or lamps of the house and of the garden be one."""
+    cards = goods(main_category=["Home"] * 3, sub_category=KINDS)
+    catalogue = read_catalogue(cards)
+    assert catalogue.values("category") == ["Home > Lamps", "Home > Chairs", "Home > Mugs"]
+    assert catalogue.columns["category"] == "main_category > sub_category"
+    assert "category: main_category > sub_category (3), picture: none" in (
+        catalogue.describe_columns()
+    )
+    # Later cards are read in the same way, and one level alone is not taken for the path.
+    assert read_catalogue(cards, like=catalogue).values("category")[1] == "Home > Chairs"
+    assert read_catalogue(goods(sub_category=KINDS), like=catalogue).values("category") == [""] * 3
+    labels = tmp_path / "labels.csv"
+    cards.assign(id=[1, 2, 3]).to_csv(labels, index=False)
+    assert read_labels(labels)["2"] == "Home > Chairs"
+    named = read_catalogue(goods(shelf=["Home"] * 3, type=KINDS), category_column="shelf > type")
+    assert named.values("category") == ["Home > Lamps", "Home > Chairs", "Home > Mugs"]
+
+
+def test_levels_that_repeat_or_lack_a_name_are_no_levels_of_their_own() -> None:
+    cards = goods(
+        category=["Home", "Home", "Home"], subcategory=["Home > Lamps", "Homeware", "Home"]
+    )
+    assert read_catalogue(cards).values("category") == ["Home > Lamps", "Home > Homeware", "Home"]
+    cards = goods(**{"Kategorie 2": ["Lampen", "", ""], "Kategorie 1": ["Haus", "Haus", ""]})
+    assert read_catalogue(cards).values("category") == ["Haus > Lampen", "Haus", ""]
+
+
+def test_names_are_the_category_and_numbers_beside_them_its_key() -> None:
+    """Whoever asks would get 12 for an answer, where the shop has a name."""
+    catalogue = read_catalogue(goods(category=[10, 11, 12], category_name=KINDS))
+    assert catalogue.values("category") == KINDS
+    assert catalogue.values("category_id") == ["10", "11", "12"]
+    [note] = read_catalogue(goods(category=[0, 1, 2])).notes
+    assert "from the column 'category', which holds numbers (0, 1, 2); if these" in note
+    assert read_catalogue(goods(category_id=[0, 1, 2])).notes == ()
+
+
+def test_an_empty_column_does_not_hide_a_full_one() -> None:
+    """The cards would have no titles, and the column of them be ignored."""
+    cards = goods(title=["", None, "nan"], name=KINDS, category=[""] * 3, categories=KINDS)
+    catalogue = read_catalogue(cards)
+    assert (catalogue.columns["title"], catalogue.columns["category"]) == ("name", "categories")
+
+
+def test_one_category_is_doubted_where_another_column_has_more() -> None:
+    catalogue = read_catalogue(goods(Class=["A"] * 3, Familia=KINDS))
+    assert "from the column 'Class', which holds A only; if" in catalogue.notes[0]
+    assert read_catalogue(goods(Class=["A"] * 3)).notes == ()
+
+
+def test_the_first_of_several_languages_is_taken_and_noted() -> None:
+    names = {"Name DE": ["Lampe", "Stuhl", "Becher"], "Name EN": KINDS, "description_en": KINDS}
+    catalogue = read_catalogue(table(**names))
+    assert catalogue.values("title")[0] == "Lampe"
+    assert catalogue.values("description") == KINDS
+    assert catalogue.notes == (
+        "the title is taken from the column 'Name DE', the first of several languages (others: "
+        "Name EN)",
+    )
+    empty = read_catalogue(table(**{**names, "Name DE": [""] * 3}))
+    assert empty.columns["title"] == "Name EN"
+
+
+def test_a_weak_id_is_the_id_only_where_every_card_has_its_own() -> None:
+    """A shop whose bought goods alone have an EAN could not read its file."""
+    assert read_catalogue(goods(EAN=["40", "41", "42"])).ids == ["40", "41", "42"]
+    for values in (["40", "", "42"], ["40", "41", "41"]):
+        assert read_catalogue(goods(EAN=values)).ids == ["1", "2", "3"]
+
+
+def test_the_line_says_why_a_column_of_pictures_gives_none(tmp_path: Path) -> None:
+    """Whoever has addresses would look for an empty column."""
+    line = read_catalogue(goods(image1=["https://a.example/1.jpg"] * 3)).describe_columns()
+    assert "picture: image1 (addresses only)" in line
+    path = written(tmp_path, "title,image\na,/no/such.jpg\n")
+    catalogue = read_catalogue(path)
+    assert "picture: image (no file found)" in catalogue.describe_columns()
+    assert findings(catalogue) == [
+        "1 card names a picture file that is not there (the first: /no/such.jpg): 1"
+    ]
+
+
+def test_a_line_break_in_a_name_does_not_break_the_line() -> None:
+    assert "\n" not in read_catalogue(goods(**{"title\nen": KINDS})).describe_columns()
+
+
+def test_an_empty_column_is_not_called_lacking() -> None:
+    like = read_catalogue(goods(description=KINDS, id=[1, 2, 3]))
+    assert read_catalogue(goods(description=[""] * 3, id=[1, 2, 3]), like=like).notes == ()
+    [note] = read_catalogue(goods(description=KINDS), like=like).notes
+    assert note == (
+        "the table lacks the ids (column 'id'), so its cards are called by their row numbers; "
+        "choose the column of the ids with --id-column"
+    )

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from prodcat_index import ProductIndex, read_catalogue, read_labels
-from prodcat_index.cards.categories import clean_category, read_categories
+from prodcat_index.cards.categories import clean_category, hint_match, read_categories
 
 LEVELS = [("Home & Garden", "Lamps"), ("Home & Garden", "Rugs"), ("Kitchen", "Mugs")]
 PATHS = [" > ".join(levels) for levels in LEVELS]
@@ -158,3 +158,75 @@ def test_every_answer_has_the_key_of_its_category(tmp_path: Path) -> None:
         truth[["id", *columns]].to_csv(tmp_path / "truth.csv", index=False)
         truths = read_labels(tmp_path / "truth.csv", like=index.catalogue)
         assert index.score(predictions, truths).accuracy == 1.0
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        "{} > {}|Sale",
+        "Sale|{} > {}",
+        "{} > {}; Sale > Hot",
+        "{} > {}\nSale > Hot",
+        "{} > {}||Sale",
+        "{}/{}|Sale/Hot|New",
+        "{}|{}||Sale|Hot",
+        "{} &gt; {}; {} &gt; Sale",
+    ],
+)
+def test_of_several_paths_the_deepest_is_taken_and_counted(form: str) -> None:
+    """Every mixture of shelves would be a category of its own."""
+    values = [form.format(*levels, levels[0]) for levels in LEVELS for _ in range(2)]
+    found = read_categories(values, [""] * 6)
+    assert found.labels == [path for path in PATHS for _ in range(2)]
+    [note] = found.notes
+    assert note.startswith("6 cards have several categories (")
+    assert note.endswith(
+        "is between them): the one with the most levels is taken, the first where equal"
+    )
+
+
+def test_a_comma_separates_paths_only_where_each_begins_as_others_do() -> None:
+    values = ["Home > Lamps, Home > Sale", "Home > Rugs, Home", "Home > Mugs"]
+    assert read(*values) == ["Home > Lamps", "Home > Rugs", "Home > Mugs"]
+    for kept in (["Home > Bed, Bath > Towels", "Home > Mugs"], ["Home > Lamps, Rugs", "Toys > A"]):
+        assert read(*kept) == kept
+
+
+def test_a_mark_that_is_part_of_a_name_separates_no_paths() -> None:
+    values = ["Home > A|B", "Home > TV; Radio", "Kitchen > Cups", "Kitchen > Pots"]
+    assert read(*values) == values
+    # One value of several among others with the mark is left as it is, and said.
+    values = [*values, "Home > C;D", "Home > E;F", "Home > Lamps; Home > Rugs"]
+    found = read_categories(values, [""] * len(values))
+    assert found.labels == values
+    assert found.notes[0] == (
+        "1 card has several categories, it seems (';' is between them), taken for one each"
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "way"),
+    [
+        (lambda path: path.replace(" > ", "/"), 'with --category-separator "/"'),
+        (lambda path: path.replace(" > ", ";"), 'with --category-separator ";"'),
+        (str.upper, "in the letter case that it has there"),
+        (lambda path: f"Shop > {path}", "without their first level"),
+        (lambda path: path.split(" > ")[1], "as whole paths, of which they are the last level"),
+    ],
+)
+def test_categories_that_would_match_in_another_form_are_told(change: Any, way: str) -> None:
+    """All answers would count as wrong, or every category be there twice."""
+    labels = [change(path) for path in PATHS]
+    hint = hint_match(labels, set(PATHS))
+    assert hint.startswith(f"3 of 3 categories are not in the index ({min(labels)}")
+    assert hint.endswith(f"); 3 would match {way}")
+
+
+def test_a_lost_root_is_told_and_other_categories_are_not_guessed_at() -> None:
+    known = {"Shop > Home > Lamps", "Shop > Kitchen > Mugs", "Other"}
+    assert hint_match(["Home > Lamps", "Kitchen > Mugs"], known).endswith(
+        "2 would match below the first level 'Shop'"
+    )
+    assert hint_match(["Toys", "Games"], known) == ""
+    assert hint_match(["Other", "Shop > Home > Lamps", "other"], known) == ""
+    assert hint_match(["Toys"], ()) == ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from prodcat_index.cards.levels import find_levels
 from prodcat_index.cards.roles import USUAL_NAMES, WEAK_NAMES, doubt_category, find_columns
 from prodcat_index.errors import CatalogueError
 
@@ -102,6 +103,12 @@ def test_the_title_cannot_be_the_category() -> None:
         (["ÜRÜN KODU", "Ürün Adı", "KATEGORİ", "Görsel"], "tr"),
         (["Код товара", "Номенклатура", "Категории", "Изображения"], "ru"),
         (["SKU", "Names", "Categories", "Images"], "en"),
+        (["Art.-Nr.", "Artikel", "Kategorie", "Bild 1"], "numbered"),
+        (["Item No.", "productDisplayName", "product_category_tree", "Main Image URL"], "main"),
+        (["Артикул продавца", "Название_позиции", "Название_группы", "Фото 1"], "ru, numbered"),
+        (["objectID", "title_ru", "category_ru", "Immagine principale"], "of a language"),
+        (["uniq_id", "Название товара или услуги", "Категория продавца", "RESİM 1"], "tr"),
+        (["id", "name(ru-ru)", "Reparto", "Image URL 1"], "of a language and region"),
         (["referencia", "titulo", "CATEGORIA", "imagem"], "without accents"),
     ],
 )
@@ -177,3 +184,31 @@ def test_an_option_and_a_known_format_are_stronger_than_what_is_missing() -> Non
 def test_a_format_is_stronger_than_a_usual_name() -> None:
     columns = find_columns(["title", "name"], {}, defined={"title": "name"})
     assert columns["title"] == "name"
+
+
+def test_the_first_of_numbered_pictures_is_taken_whatever_the_order() -> None:
+    assert find_columns(["image10", "image2", "image1"], {})["image"] == "image1"
+    assert find_columns(["image2", "Main image"], {})["image"] == "Main image"
+
+
+@pytest.mark.parametrize(
+    ("seen", "levels"),
+    [
+        (["category_level_2", "category_level_1"], ["category_level_1", "category_level_2"]),
+        (["category l1", "category l2", "id"], ["category l1", "category l2"]),
+        (["Subcategory", "Category"], ["Category", "Subcategory"]),
+        (["Kategorie", "Unterkategorie"], ["Kategorie", "Unterkategorie"]),
+        (["Categoria", "Sottocategoria"], ["Categoria", "Sottocategoria"]),
+        (["masterCategory", "subCategory"], ["masterCategory", "subCategory"]),
+        (["Категория", "Подкатегория"], ["Категория", "Подкатегория"]),
+        (["category", "sub_sub_category", "sub_category"], None),
+        # No levels: one alone, or beside a column of whole categories.
+        (["subcategory", "title"], []),
+        (["category_1", "title"], []),
+        (["category", "category_1", "category_2"], []),
+        (["category_id_1", "category_id_2"], []),
+    ],
+)
+def test_levels_are_found_by_their_names(seen: list[str], levels: list[str] | None) -> None:
+    expected = ["category", "sub_category", "sub_sub_category"] if levels is None else levels
+    assert find_levels(seen) == expected

@@ -256,6 +256,7 @@ def test_what_cannot_be_embedded_is_a_finding() -> None:
     """A file with the wrong columns would be swallowed whole."""
     grown = plane().add(catalogue([row("h", "", "only words"), row("i", "1 1")]))
     assert [str(finding) for finding in grown.findings] == [
+        "2 cards have no category to vote for: h, i",
         "1 card has description, which this index does not embed: h",
         "1 card has nothing that this index can embed (not found, without a vote): h",
     ]

@@ -7,7 +7,9 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
+from prodcat_index.cards.categories import PATH_SEPARATOR
 from prodcat_index.cards.cleaning import clean_text, raw_text, tidy, without_invisible
+from prodcat_index.cards.picture_folder import NO_SUCH_FILE, OUTSIDE, WEB_ADDRESS
 from prodcat_index.cards.roles import RENAMED
 from prodcat_index.findings import counted, name_first
 
@@ -28,6 +30,11 @@ ModalityKind = Literal["text", "picture", "vector"]
 MODALITY_KINDS: dict[str, ModalityKind] = {IMAGE: "picture"}
 # Rows of the table that a notebook shows, and columns that a line names.
 SHOWN_ROWS, SHOWN = 5, 3
+NO_PICTURES = {
+    OUTSIDE: "no file found",
+    NO_SUCH_FILE: "no file found",
+    WEB_ADDRESS: "addresses only",
+}
 
 
 def modality_kind(modality: str) -> ModalityKind:
@@ -170,6 +177,10 @@ class Catalogue:
         used = {p: self.columns.get(p, "").removesuffix(RENAMED) for p in parts}
         empty = {p for p in parts if not any(self.values(p))}
         shown = {p: f"{c} (empty)" if p in empty else c for p, c in used.items() if c}
+        for problem, said in NO_PICTURES.items():
+            is_so = any(finding.what.startswith(problem) for finding in self.findings)
+            if used[IMAGE] and IMAGE in empty and is_so:
+                shown[IMAGE] = f"{used[IMAGE]} ({said})"
         if not used[IMAGE] and IMAGE not in empty:
             shown[IMAGE] = "files named by id"
         shown = {"id": "row numbers", **{p: shown.get(p, "none") for p in parts[1:]}, **shown}
@@ -181,7 +192,8 @@ class Catalogue:
             for part, column in shown.items()
             if part not in ("category_id", "group") or part not in empty
         ]
-        if ignored := self.further_columns:
+        levels = used["category"].split(PATH_SEPARATOR)
+        if ignored := [name for name in self.further_columns if name not in levels]:
             told.append(
                 f"ignored: {counted(len(ignored), 'columns')} ({name_first(ignored, SHOWN)})"
             )

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from prodcat_index.cards.card import CORE_TEXTS, IMAGE, LABELS, Card, Catalogue
 from prodcat_index.cards.categories import Categories, read_categories
-from prodcat_index.cards.cleaning import MAX_TEXT, clean_text, tidy, was_cut, without_invisible
+from prodcat_index.cards.cleaning import (
+    MAX_TEXT,
+    clean_text,
+    raw_text,
+    tidy,
+    was_cut,
+    without_invisible,
+)
 from prodcat_index.cards.inputs import (
     CARDS,
     DICTS,
@@ -20,6 +27,7 @@ from prodcat_index.cards.inputs import (
     join_cards,
     open_source,
 )
+from prodcat_index.cards.levels import with_levels
 from prodcat_index.cards.objects import read_objects
 from prodcat_index.cards.picture_files import find_pictures
 from prodcat_index.cards.readers import is_catalogue_name
@@ -32,6 +40,8 @@ from prodcat_index.cards.roles import (
     find_repeated,
     free_name,
     list_columns,
+    note_languages,
+    usual_columns,
 )
 from prodcat_index.cards.table import texts_of
 from prodcat_index.cards.vectors import check_vectors
@@ -143,8 +153,9 @@ def read_catalogue(
         "image": image_column,
     }
     opened, name, file = open_source(path, encoding, skip_bad_rows)
-    table, seen = opened.frame, list(opened.frame.columns)
     known = _known_columns(like)
+    opened = with_levels(opened, category_column, known)
+    table, seen = opened.frame, list(opened.frame.columns)
     defined = opened.columns
     is_listed = opened.format in (DICTS, CARDS) or name == STDIN
     if is_listed and (name != STDIN or opened.format.startswith("JSON")):
@@ -152,7 +163,11 @@ def read_catalogue(
         defined = {part: part for part in (*USUAL_NAMES, *known) if part in seen} | dict(defined)
     if not known:
         text_columns = text_columns or opened.texts
-    columns = find_columns(seen, wanted, text_columns, known, defined)
+
+    def values(column: str) -> Iterable[str]:
+        return map(raw_text, table[column])
+
+    columns = find_columns(seen, wanted, text_columns, known, defined, values)
     embedded = check_vectors({} if vectors is None else vectors, len(table))
     if isinstance(path, Catalogue):
         embedded = {**path.vectors, **embedded}
@@ -162,10 +177,10 @@ def read_catalogue(
     texts, cut = _clean_texts(
         table, {part: columns[part] for part in columns if part not in NO_TEXTS}
     )
-    values = raw[IMAGE] if columns[IMAGE] else None
+    named_pictures = raw[IMAGE] if columns[IMAGE] else None
     if file is None and any(raw[IMAGE]) and image_root is None:
         image_root = folder_of(raw[IMAGE], is_listed)
-    pictures, pictures_noticed = find_pictures(values, ids, file, image_root)
+    pictures, pictures_noticed = find_pictures(named_pictures, ids, file, image_root)
     if not (any(pictures) or embedded or any(columns[part] for part in (*texts, IMAGE))):
         raise CatalogueError(_nothing_to_embed(name, seen, known))
     keys = [tidy(value) for value in raw["category_id"]]
@@ -196,10 +211,12 @@ def read_catalogue(
         category_separator=categories.separator,
         vectors=embedded,
     )
-    is_given = columns["category"] in (*wanted.values(), *known.values(), *defined.values())
-    doubt = "" if is_given else doubt_category(columns["category"], labels, seen)
-    lacks = "" if like is None else _lacks(catalogue, like)
-    notes = tuple(note for note in (doubt, lacks, *categories.notes) if note)
+    chosen = (*wanted.values(), *known.values(), *opened.columns.values(), columns["category_id"])
+    is_given = columns["category"] in chosen
+    doubt = "" if is_given else doubt_category(columns["category"], labels, seen, values)
+    lacks = [] if like is None else _lacks(catalogue, like, is_listed)
+    languages = [] if known else note_languages(columns, seen)
+    notes = tuple(note for note in (doubt, *lacks, *languages, *categories.notes) if note)
     catalogue = replace(catalogue, notes=notes)
     if group_column is not None:
         from prodcat_index.cards.duplicates import check_group_column
@@ -223,18 +240,42 @@ def _nothing_to_embed(name: str, seen: Sequence[str], known: Mapping[str, str]) 
     return f"{what}: choose one with {OPTIONS}. {list_columns(seen)}"
 
 
-def _lacks(catalogue: Catalogue, like: Catalogue) -> str:
+def _lacks(catalogue: Catalogue, like: Catalogue, is_listed: bool) -> list[str]:
+    notes = []
     lacking = [
         f"{part} (column {like.columns[part]!r})" if like.columns.get(part) else part
         for part in like.modalities
-        if part not in catalogue.modalities and part not in like.vectors
+        if part not in (*catalogue.modalities, *like.vectors) and not catalogue.columns.get(part)
     ]
-    if not lacking:
-        return ""
-    return (
-        f"{catalogue.source} lacks {name_first(lacking)}, which the cards of the index have: only "
-        f"the rest is compared; where it has another name here, choose it with {OPTIONS}"
-    )
+    if lacking:
+        notes.append(
+            f"{catalogue.source} lacks {name_first(lacking)}, which the cards of the index have: "
+            f"only the rest is compared; where it has another name here, choose it with {OPTIONS}"
+        )
+    if not is_listed and lacks_ids(catalogue, like):
+        notes.append(
+            f"{catalogue.source} lacks the ids (column {like.columns['id']!r}), so its cards are "
+            "called by their row numbers; choose the column of the ids with --id-column"
+        )
+    if category := find_unused_category(catalogue, like):
+        notes.append(
+            f"{catalogue.source} lacks the category (column {like.columns['category']!r}); if it "
+            f'is in {category!r}, add --category-column "{category}"'
+        )
+    return notes
+
+
+def lacks_ids(catalogue: Catalogue, like: Catalogue) -> bool:
+    """Check whether cards were read by row numbers, and others, such as those of an index, not."""
+    known = (cards.columns.get("id") for cards in (like, catalogue) if cards.columns)
+    return [bool(column) for column in known] == [True, False]
+
+
+def find_unused_category(catalogue: Catalogue, like: Catalogue) -> str:
+    """Return a column that has the name of a category, where that of the others is not there."""
+    known, own = (cards.columns.get("category") for cards in (like, catalogue))
+    found = usual_columns("category", catalogue.further_columns) if known and not own else []
+    return "".join(found[:1])
 
 
 def _read_categories(
@@ -360,8 +401,9 @@ def read_labels(
         If the file cannot be read, or has no such columns.
     """
     opened, name, _ = open_source(path, encoding)
-    seen = list(opened.frame.columns)
     known = like.columns if like is not None else {}
+    opened = with_levels(opened, None, known)
+    seen = list(opened.frame.columns)
     wanted = {part: column for part, column in known.items() if column in seen}
     columns = find_columns(
         seen, {part: wanted.get(part) for part in ("id", *LABELS[:2])}, (), {}, opened.columns

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import html
 import json
 import re
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from prodcat_index.cards.cleaning import clean_text, is_nothing, raw_text, tidy
@@ -21,6 +22,8 @@ USUAL_SHARE = 0.5
 # levels than names.
 DOUBTFUL_MARKS = ("|", "/", "\\")
 DOUBTFUL_SHARE = 0.9
+# Between whole paths that are the categories of one card.
+BETWEEN_PATHS = ("\n", "||", ";", "|", ",")
 QUOTED = re.compile(r"""'((?:[^'\\]|\\.)*)'|"((?:[^"\\]|\\.)*)\"""")
 SHOWN = 3
 
@@ -44,13 +47,117 @@ def read_categories(
     `separator` is found where it is None. `known` is the key of each category that is there
     already, or empty.
     """
-    raw, notes = [_name(value) for value in values], list[str]()
+    raw, notes = _take_deepest([_name(value) for value in values], separator, known or {})
     if separator is None:
-        separator, notes = _find_separator(set(raw))
+        separator, doubts = _find_separator(set(raw))
+        notes += doubts
     cleaned = {name: _clean(name, separator) for name in dict.fromkeys(raw)}
     names = [cleaned[name] for name in raw]
     labels = _separate_keys(names, keys, known or {})
-    return Categories(labels, separator, [*notes, *_key_notes(names, keys, labels, known or {})])
+    notes += _key_notes(names, keys, labels, known or {})
+    if hint := hint_match(labels, known or {}):
+        notes.append(hint)
+    return Categories(labels, separator, notes)
+
+
+def hint_match(labels: Iterable[str], known: Collection[str]) -> str:
+    """Return a sentence if most categories are not known, but would be in another form.
+
+    `labels` are cleaned already.
+    """
+    own = set(labels) - {""}
+    unknown = own.difference(known)
+    if not unknown or not known or 2 * len(unknown) < len(own):
+        return ""
+    folded = {name.casefold() for name in known}
+    roots = {_levels(name)[0] for name in known if len(_levels(name)) > 1}
+    last = Counter(_levels(name)[-1] for name in known)
+    ways = {
+        f'with --category-separator "{mark}"': {n for n in unknown if _clean(n, mark) in known}
+        for mark in (*MARKS, *DOUBTFUL_MARKS, ";", ",", "•", " - ")
+    }
+    ways["in the letter case that it has there"] = {n for n in unknown if n.casefold() in folded}
+    for root in sorted(roots):
+        ways[f"below the first level {root!r}"] = {
+            n for n in unknown if f"{root}{PATH_SEPARATOR}{n}" in known
+        }
+    ways["without their first level"] = {
+        n for n in unknown if PATH_SEPARATOR.join(_levels(n)[1:]) in known
+    }
+    ways["as whole paths, of which they are the last level"] = {n for n in unknown if last[n]}
+    ways["by their last level alone"] = {n for n in unknown if _levels(n)[-1] in known}
+    way = max(ways, key=lambda way: len(ways[way]))
+    if 2 * len(ways[way]) < len(unknown):
+        return ""
+    return (
+        f"{len(unknown)} of {counted(len(own), 'categories')} are not in the index "
+        f"({name_first(sorted(unknown), SHOWN)}); {len(ways[way])} would match {way}"
+    )
+
+
+def _levels(label: str) -> list[str]:
+    return label.split(PATH_SEPARATOR)
+
+
+def _take_deepest(
+    raw: Sequence[str], separator: str | None, known: Collection[str]
+) -> tuple[list[str], list[str]]:
+    """Replace each value of several paths by the one with the most levels, the first where equal.
+
+    A mark separates paths where most values that hold it are of several.
+    """
+    texts = {name: html.unescape(name) for name in dict.fromkeys(raw)}
+    for mark in BETWEEN_PATHS:
+        parts = {name: each for name, text in texts.items() if len(each := _parts(text, mark)) > 1}
+        whole = {text for name, text in texts.items() if name not in parts}
+        deepest = _deepest_of(parts, whole, mark, separator, known)
+        if not deepest:
+            continue
+        shown = "line break" if mark == "\n" else mark
+        cards = counted(sum(name in deepest for name in raw), "cards have several categories")
+        if len(deepest) < USUAL_SHARE * len(parts):
+            return list(raw), [f"{cards}, it seems ({shown!r} is between them), taken for one each"]
+        told = f"{cards} ({shown!r} is between them): the one with the most levels is taken"
+        return [deepest.get(name, name) for name in raw], [f"{told}, the first where equal"]
+    return list(raw), []
+
+
+def _deepest_of(
+    parts: Mapping[str, Sequence[str]],
+    whole: Collection[str],
+    mark: str,
+    separator: str | None,
+    known: Collection[str],
+) -> dict[str, str]:
+    """Return the deepest path of each value of several.
+
+    Each part is a path or a category of the column: a `whole` value or a first level. In half of
+    the column, it may be any name that recurs.
+    """
+    first = {*whole, *(each[0] for each in parts.values())}
+    own = _find_separator(first)[0] if separator is None else separator
+    if not parts or own == mark:
+        return {}
+    levels = {part: _split(part, own) for part in first.union(*parts.values())}
+    tops = {tidy(levels[path][0]) for path in first if len(levels[path]) > 1}
+    categories = {*whole, *known, *tops}
+    if mark != "," and len(parts) >= USUAL_SHARE * (len(parts) + len(whole)):
+        shared = Counter(part for each in parts.values() for part in set(each))
+        categories |= {part for part, count in shared.items() if count > 1}
+
+    def is_path(part: str) -> bool:
+        # In a path such as Home > Bed, Bath > Towels, the comma is a part of a name.
+        return len(levels[part]) > 1 and (mark != "," or tidy(levels[part][0]) in tops)
+
+    return {
+        name: max(each, key=lambda part: len(levels[part]))
+        for name, each in parts.items()
+        if any(map(is_path, each)) and all(is_path(p) or p in categories for p in each)
+    }
+
+
+def _parts(text: str, mark: str) -> list[str]:
+    return list(filter(None, map(tidy, text.split(mark)))) if mark in text else []
 
 
 def clean_category(value: Any, separator: str = "") -> str:

@@ -29,7 +29,10 @@ SAMPLE_ROWS = 1_000
 def recognise(table: Table, name: str) -> Table:
     """Return a table with plain column names and, if it is a known export, one row a card."""
     frame = table.frame
-    heads = [str(head).strip() or f"column {n}" for n, head in enumerate(frame.columns, start=1)]
+    heads = [
+        " ".join(str(head).split()) or f"column {n}"
+        for n, head in enumerate(frame.columns, start=1)
+    ]
     if repeated := find_repeated(heads):
         raise CatalogueError(
             f"In {name} more than one column is named {name_first(repeated)}: rename all but one."

@@ -94,6 +94,8 @@ class PictureFiles:
         if not value or is_address(value):
             return "", WEB_ADDRESS if value else ""
         found = self.find_exactly(value)
+        if found[1] == OUTSIDE and not os.path.lexists(os.path.join(self.root, value)):  # noqa: PTH118
+            found = "", NO_SUCH_FILE
         # A file of another machine may be here by its name, one of this machine is what it is.
         if found[0] or (Path(value).is_absolute() and os.path.exists(value)):  # noqa: PTH110
             return found

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -31,7 +31,8 @@ USUAL_NAMES = {
     "Artikelnummer, Artikel-Nr, Artnr, Produktnummer, Bestellnummer, "
     "référence, référence produit, identifiant, code article, código, código producto, "
     "codice, codice articolo, codice prodotto, riferimento, código do produto, referência, "
-    "identyfikator, indeks, numer katalogowy, kod produktu, ürün kodu, ürün id, stok kodu, kod",
+    "identyfikator, indeks, numer katalogowy, kod produktu, ürün kodu, ürün id, stok kodu, kod, "
+    "uniq_id, objectID, артикул продавца, Art.-Nr., item no",
     "title": "title, product_title, name, product_name, item_name, product, heading, "
     "titles, names, item_title, display_name, headline, "
     "название, наименование, название товара, наименование товара, товар, имя, заголовок, "
@@ -39,19 +40,22 @@ USUAL_NAMES = {
     "Produktbezeichnung, Produkttitel, titre, nom, nom du produit, désignation, libellé, intitulé, "
     "título, nombre, nombre del producto, denominación, titolo, nome, nome prodotto, "
     "denominazione, nome do produto, título do produto, tytuł, nazwa, nazwa produktu, "
-    "nazwa towaru, başlık, ürün adı, ürün ismi, ad, isim",
+    "nazwa towaru, başlık, ürün adı, ürün ismi, ad, isim, "
+    "product_display_name, название позиции, название товара или услуги, item_description, "
+    "Artikel, artículo",
     "description": "description, product_description, desc, text, body, details, "
     "descriptions, long_description, full_description, short_description, body_html, "
     "описание, описание товара, текст, полное описание, краткое описание, "
     "Beschreibung, Produktbeschreibung, Artikelbeschreibung, Langtext, Kurzbeschreibung, "
     "description du produit, descriptif, descripción, descripción del producto, descrizione, "
     "descrizione prodotto, descrição, descrição do produto, opis, opis produktu, "
-    "açıklama, ürün açıklaması",
+    "açıklama, ürün açıklaması, Langbeschreibung, description longue, about_product",
     "category": "category, category_name, category_path, category_title, product_category, "
     "google_product_category, categories, category_names, product_categories, full_category, "
-    "category_tree, breadcrumb, breadcrumbs, "
+    "category_tree, product_category_tree, breadcrumb, breadcrumbs, "
     "категория, категория товара, название категории, путь категории, раздел, рубрика, "
-    "категории, категории товара, товарная группа, группа товаров, "
+    "категории, категории товара, товарная группа, группа товаров, категория продавца, "
+    "название группы, reparto, "
     "Kategorie, Kategorien, Produktkategorie, Produktkategorien, Kategoriename, Kategoriepfad, "
     "Warengruppe, Produktgruppe, catégorie, catégories, catégorie de produit, rayon, "
     "categoría, categorías, categoría del producto, categoria, categorias, categorie, "
@@ -77,8 +81,18 @@ WEAK_NAMES = (
     "product_type, type, label, class, target, department, section, types, labels, classes, "
     "тип товара, тип, класс, вид товара, Produkttyp, Produktart, Typ, Klasse, type de produit, "
     "tipo de producto, tipo, tipo di prodotto, tipo prodotto, tipo de produto, clase, classe, "
-    "typ produktu, typ, rodzaj, ürün tipi, tür, tip"
+    "typ produktu, typ, rodzaj, ürün tipi, tür, tip, familia, famille, группа, collection"
 )
+# Not every product has one: the ids only where all have one of their own.
+WEAK_IDS = "code, ean, gtin, barcode"
+# What a name may say beside a usual one: its language; or that it is the main one, or its number.
+LANGUAGES = "en de fr es it pt pl tr ru uk ua nl cs cz sk hu ro bg sv da fi el lt lv et hr zh ja ko"
+IN_LANGUAGE = re.compile(
+    rf"(.+?)[\s_.(\[-]+(?:{'|'.join(LANGUAGES.split())})(?:[-_][a-z]{{2}})?[)\]]*"
+)
+TRANSLATED = ("title", "description", "category")
+MAIN = "main|primary|haupt|principale?|glowne|glowna|ana|главное|основное"
+OF_SEVERAL = re.compile(rf"^(?:{MAIN})|(?:{MAIN})$|\d+")
 # Values that are no categories: kinds of products in a shop system, and flags.
 KINDS = (
     "simple configurable variable variation variant grouped bundle virtual downloadable external "
@@ -96,24 +110,26 @@ def find_columns(
     text_columns: Sequence[str] = (),
     known: Mapping[str, str] | None = None,
     defined: Mapping[str, str] | None = None,
+    values: Callable[[str], Iterable[str]] = lambda column: [column],
 ) -> dict[str, str]:
     """Find the column of each part of a card and of each further text, empty where there is none.
 
     It is the one that is wanted; or the one that other cards, such as those of an index, have it
-    from; or the one that the format of the file defines; or one of a usual name. A part that is
-    known from a column which is not there comes from no other, for its content would differ;
-    but ids and groups, which are not compared, may.
+    from; or the one that the format of the file defines; or one of a usual name, the first that
+    has `values`, of categories that has names and not numbers. A part that is known from a column
+    which is not there comes from no other, for its content would differ; but ids and groups,
+    which are not compared, may.
     """
     known, defined = known or {}, defined or {}
     named = {part: column for part, column in wanted.items() if column}
     text_columns = [c if c in seen else defined.get(c, c) for c in text_columns]
     for column in (*named.values(), *text_columns):
         _check_present(column, seen)
-    by_key = {_key(column): column for column in reversed(seen)}
+    by_key = {column_key(column): column for column in reversed(seen)}
 
     def recall(part: str) -> str:
         column = known.get(part, "")
-        return column if column in seen else by_key.get(_key(column), "")
+        return column if column in seen else by_key.get(column_key(column), "")
 
     for part in (*USUAL_NAMES, *known):
         if found := recall(part) or defined.get(part, ""):
@@ -121,11 +137,27 @@ def find_columns(
         elif known.get(part) and part not in MAY_DIFFER:
             named.setdefault(part, "")
     free = [column for column in seen if column not in named.values()]
-    columns = {part: named.get(part, _find_usual(USUAL_NAMES[part], free)) for part in USUAL_NAMES}
-    if "category" not in named:
-        columns["category"] = (
-            columns["category"] or columns["category_id"] or _find_usual(WEAK_NAMES, free)
+
+    def choose(found: Sequence[str]) -> str:
+        return next((column for column in found if any(values(column))), "".join(found[:1]))
+
+    columns = {part: named.get(part) or choose(usual_columns(part, free)) for part in USUAL_NAMES}
+    columns |= {part: "" for part, column in named.items() if not column}
+    if not columns["id"]:
+        columns["id"] = next(
+            (column for column in _find_named(WEAK_IDS, free) if _are_ids([*values(column)])), ""
         )
+    if "category" not in named:
+        first = columns["category"]
+        names = [
+            column
+            for column in usual_columns("category", free)
+            if any(values(column)) and not are_numbers(values(column))
+        ]
+        weak = choose(_find_named(WEAK_NAMES, free))
+        columns["category"] = "".join(names[:1]) or first or columns["category_id"] or weak
+        if first != columns["category"] and "category_id" not in named:
+            columns["category_id"] = columns["category_id"] or first
     further = {part: column for part, column in named.items() if part not in USUAL_NAMES}
     columns |= {} if text_columns else further
     for column in dict.fromkeys(text_columns):
@@ -141,16 +173,46 @@ def find_columns(
     return columns
 
 
-def doubt_category(column: str, values: Iterable[str], seen: Sequence[str]) -> str:
-    """Return a sentence if a column that was taken by its name holds no categories, or nothing."""
-    distinct = sorted(set(values) - {""})
+def doubt_category(
+    column: str,
+    labels: Iterable[str],
+    seen: Sequence[str],
+    values: Callable[[str], Iterable[str]] = lambda column: [],
+) -> str:
+    """Return a sentence if a column that was taken by its name holds no categories, or nothing.
+
+    Of one category only, it may be if another column of a usual name has more.
+    """
+    distinct = sorted(set(labels) - {""})
     folded = {value.casefold() for value in distinct}
-    if not folded or not any(folded.issubset(words.split()) for words in (KINDS, FLAGS)):
+    if are_numbers(distinct):
+        holds = f"numbers ({name_first(distinct)})"
+    elif folded and any(folded.issubset(words.split()) for words in (KINDS, FLAGS)):
+        holds = " and ".join(distinct)
+    elif len(distinct) == 1 and any(
+        len({*values(other)} - {""}) > 1
+        for other in (*usual_columns("category", seen), *_find_named(WEAK_NAMES, seen))
+    ):
+        holds = f"{distinct[0]} only"
+    else:
         return ""
     return (
-        f"the category is taken from the column {column!r}, which holds {' and '.join(distinct)}; "
+        f"the category is taken from the column {column!r}, which holds {holds}; "
         f"if these are no categories, name another with --category-column. {list_columns(seen)}"
     )
+
+
+def note_languages(columns: Mapping[str, str], seen: Sequence[str]) -> list[str]:
+    """Return a sentence for each part that is there in several languages."""
+    notes = []
+    for part in TRANSLATED:
+        others = [column for column in _variants(part, seen) if column != columns[part]]
+        if others and columns[part] in _variants(part, seen):
+            notes.append(
+                f"the {part} is taken from the column {columns[part]!r}, the first of several "
+                f"languages (others: {name_first(others)})"
+            )
+    return notes
 
 
 def free_name(name: str, taken: Container[str]) -> str:
@@ -172,12 +234,7 @@ def list_columns(seen: Sequence[str]) -> str:
 
 def is_usual_name(name: str) -> bool:
     """Check whether a column of this name would be found for some part."""
-    return _key(name) in _usual_keys()
-
-
-@cache
-def _usual_keys() -> frozenset[str]:
-    return frozenset(_key(name) for names in USUAL_NAMES.values() for name in names.split(","))
+    return any(column_key(name) in usual_keys(part) for part in USUAL_NAMES)
 
 
 def no_category(catalogue: Catalogue, result: str) -> CatalogueError:
@@ -191,16 +248,53 @@ def no_category(catalogue: Catalogue, result: str) -> CatalogueError:
     )
 
 
-def _find_usual(names: str, seen: Sequence[str]) -> str:
-    by_key = {_key(column): column for column in reversed(seen)}
-    usual = (by_key.get(_key(name)) for name in names.split(","))
-    return next(filter(None, usual), "")
+def usual_columns(part: str, seen: Sequence[str]) -> list[str]:
+    """Return the columns of a usual name of a part, the likeliest first."""
+    found = _find_named(USUAL_NAMES[part], seen)
+    return [*found, *(column for column in _variants(part, seen) if column not in found)]
 
 
-def _key(name: str) -> str:
+@cache
+def usual_keys(part: str) -> frozenset[str]:
+    """Return what :func:`column_key` makes of the usual names of a part."""
+    return frozenset(map(column_key, USUAL_NAMES[part].split(",")))
+
+
+def column_key(name: str) -> str:
+    """Return the letters and digits of a name, without case and accents."""
     # Decomposed, so that the accents go with all else that is no letter or digit.
     plain = name.casefold().translate(WITHOUT_ACCENT)
     return re.sub(r"[\W_]+", "", unicodedata.normalize("NFKD", plain))
+
+
+def are_numbers(values: Iterable[str]) -> bool:
+    """Check whether there are values, and all are whole numbers."""
+    checked = [value.isdecimal() for value in values if value]
+    return bool(checked) and all(checked)
+
+
+def _are_ids(values: Sequence[str]) -> bool:
+    return all(values) and not find_repeated(values)
+
+
+def _find_named(names: str, seen: Sequence[str]) -> list[str]:
+    by_key = {column_key(column): column for column in reversed(seen)}
+    usual = (by_key.get(column_key(name)) for name in names.split(","))
+    return list(dict.fromkeys(filter(None, usual)))
+
+
+def _variants(part: str, seen: Sequence[str]) -> list[str]:
+    """Return the columns of a usual name and a language; of pictures, a number or the word main."""
+    keys = usual_keys(part)
+    if part == "image":
+        found = [column for column in seen if OF_SEVERAL.sub("", column_key(column)) in keys]
+        return sorted(found, key=lambda column: int(f"0{re.sub('[^0-9]', '', column)}"))
+    matched = {column: IN_LANGUAGE.fullmatch(column.casefold()) for column in seen}
+    return [
+        column
+        for column, named in matched.items()
+        if named and part in TRANSLATED and column_key(named[1]) in keys
+    ]
 
 
 def _check_present(column: str, seen: Sequence[str]) -> None:

@@ -48,6 +48,8 @@ def build_index(
         projection=projection,
     )
     note(index.findings)
+    if len(names := index.parts.labels.names) == 1:
+        note([f"all labelled cards are of one category, {names[0]}, and so is every answer"])
     index.save(folder)
     say(f"Built {folder}: {_size(index)}, embedded by {', '.join(index.parts.block_names)}.")
 

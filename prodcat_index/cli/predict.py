@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from prodcat_index.index.product_index import ProductIndex
 
 FORMATS: dict[str, Format] = {".csv": "csv", ".json": "json", ".jsonl": "jsonl"}
+# Of so many cards in unknown categories, a score would say nothing about the index.
+MOST = 0.5
 # Parameters that make up a listing.
 LISTING = ("title", "description", "image")
 
@@ -136,7 +138,15 @@ def predict(
     note(predictions.notes)
     truths = _read_truths(labels, columns["encoding"], listings, opened)
     if truths:
-        write_line(f"score: {opened.score(predictions, truths)}", sys.stderr)
+        score = opened.score(predictions, truths)
+        column = listings.columns.get("category") if isinstance(listings, Catalogue) else ""
+        source = f"; true categories from the column {column!r}" if column and not labels else ""
+        if score.unreachable_share > MOST:
+            unknown = counted(score.unreachable, "cards are of a category")
+            told = f"none, for {unknown} that the index does not have, of {score.cards}"
+        else:
+            told = str(score)
+        write_line(f"score: {told}{source}", sys.stderr)
     if output is not None:
         records = predictions_as_records(predictions, form)
         write_file(output, f"{write_records(records, form)}\n")

@@ -11,6 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from prodcat_index.cards.card import IMAGE, LABELS, Catalogue, join_catalogues
+from prodcat_index.cards.catalogue import UNLABELLED, find_unused_category, lacks_ids
+from prodcat_index.cards.categories import hint_match
 from prodcat_index.cards.roles import MAY_DIFFER
 from prodcat_index.encoders.embedding import content_digests
 from prodcat_index.errors import CatalogueError
@@ -45,6 +47,7 @@ def add_cards(
 ) -> tuple[IndexParts, list[Finding]]:
     """Put new cards after those of an index."""
     _check_texts(parts.catalogue, catalogue)
+    _check_columns(parts.catalogue, catalogue)
     check_dims(parts, catalogue)
     if lacked := lacked_vectors(parts, catalogue):
         raise CatalogueError(
@@ -84,11 +87,28 @@ def _check_texts(old: Catalogue, new: Catalogue) -> None:
         )
 
 
+def _check_columns(old: Catalogue, new: Catalogue) -> None:
+    """Raise CatalogueError where ids or categories would be lost for the name of a column."""
+    if lacks_ids(new, old):
+        raise CatalogueError(
+            f"{new.source} lacks the ids (column {old.columns['id']!r}), and row numbers are no "
+            "ids for cards of this index: choose the column with --id-column. Nothing was added."
+        )
+    if category := find_unused_category(new, old):
+        raise CatalogueError(
+            f"{new.source} lacks the category (column {old.columns['category']!r}): if it is in "
+            f'{category!r}, add --category-column "{category}"; if not, leave that column out. '
+            "Nothing was added."
+        )
+
+
 def _new_categories(old: Catalogue, fresh: Catalogue, allowed: bool) -> list[Finding]:
     """Name the new categories; raise CatalogueError if they rather come from a wrong column."""
     labels = [label for label in fresh.values("category") if label]
     known = set(old.values("category"))
     cards = [label for label in labels if label not in known]
+    if not labels:
+        return [*list_findings({UNLABELLED: [True] * len(fresh)}, fresh.ids)]
     if not cards:
         return []
     found = Finding("new categories", tuple(sorted(set(cards))))
@@ -104,6 +124,8 @@ def _new_categories(old: Catalogue, fresh: Catalogue, allowed: bool) -> list[Fin
     reasons = [f"they are on {len(cards)} of its {len(labels)} labelled cards"]
     if differing:
         reasons.append(f"its columns differ from those of the index ({name_first(differing)})")
+    if hint := hint_match(labels, known):
+        reasons.append(hint)
     raise CatalogueError(
         f"{fresh.source} has {found}; {', and '.join(reasons)}. If they are right, add "
         "--allow-new-categories; if not, choose the column with --category-column. Nothing was "
