@@ -135,5 +135,5 @@ def test_colour_blind_people_tell_the_colours_apart(cones: list[list[float]]) ->
 def test_labels_of_axes_are_tidy_and_short() -> None:
     """A category of a line and a half would leave no room for the figure."""
     assert axis_label("Kitchen \n Kettles") == "Kitchen Kettles"
-    assert axis_label(f"{'Long ' * 99}> End", shorten_path) == "… > End"
+    assert axis_label(f"{'Long ' * 99}> End").endswith("> End")
     assert "…" in axis_label("x" * 999)

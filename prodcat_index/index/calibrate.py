@@ -37,9 +37,7 @@ LEAST_LOG_RELIABILITY = -6.0
 ENOUGH_CARDS = 5
 
 
-def calibrate(
-    parts: IndexParts, *, choose: bool, doubt: bool = True, label: str = "calibrating"
-) -> IndexParts:
+def calibrate(parts: IndexParts, *, choose: bool, doubt: bool = True) -> IndexParts:
     """Return the parts with a calibrated confidence; `choose` how texts and neighbours count first.
 
     With `doubt`, cards whose labels are contradicted count less from now on. Every card is
@@ -61,7 +59,7 @@ def calibrate(
             replace(parts.vote, k=k, temperature=temperature, head_exponent=exponent)
             for k, temperature, exponent in product(NEIGHBOURS, TEMPERATURES, HEAD_EXPONENTS)
         ]
-    pool = queries.collect(directions, max(parameters.k for parameters in votes), label)
+    pool = queries.collect(directions, max(parameters.k for parameters in votes), "calibrating")
     if not pool.categories.size:
         return parts  # All cards are of one group, so that none answers for another.
     weights, chosen = _best(pool, directions, votes)

@@ -45,7 +45,7 @@ class Font:
         return round(self.size * 1.35)
 
 
-TEXT, STRIP_TEXT, STRONG, FIGURE = Font(15), Font(14), Font(14, bold=True), Font(18, bold=True)
+TEXT, STRONG, FIGURE = Font(15), Font(14, bold=True), Font(18, bold=True)
 SMALL, SMALL_FIGURE, HEADING = Font(13, GREY), Font(13, bold=True), Font(13, GREY, bold=True)
 ID = Font(11, GREY)
 

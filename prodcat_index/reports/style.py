@@ -129,9 +129,9 @@ def _end_of_line(text: str, font: FreeTypeFont, width: float) -> int:
     return space if space > 0 and fitting < len(text) else fitting
 
 
-def axis_label(text: str, shorten: Shorten = shorten_middle, width: int = LABEL_WIDTH) -> str:
-    """Shorten a name for an axis; ``shorten_path`` keeps the last part of a category."""
-    return shorten(tidy(text), load_font(round(LETTERS * DPI / 72)), width)
+def axis_label(text: str, width: int = LABEL_WIDTH) -> str:
+    """Shorten a name for an axis."""
+    return shorten_middle(tidy(text), load_font(round(LETTERS * DPI / 72)), width)
 
 
 @dataclass(frozen=True)
