@@ -80,7 +80,7 @@ def test_a_mark_in_some_plain_names_is_kept_and_noted() -> None:
     found = read_categories(names, [""] * 3)
     assert (found.labels, found.separator) == (names, "")
     [note] = found.notes
-    assert note.startswith("2 of 3 categories have '/' in them, and are taken for plain names (B")
+    assert note.startswith("'/' is in 2 of 3 categories, which are taken for plain names (B")
     assert note.endswith('add --category-separator "/"')
     assert read_categories(["TV/Audio", "Toys", "Lamps"], [""] * 3).notes == []
     # All of them, but no first part comes twice: they are no tree.

@@ -83,7 +83,7 @@ def test_predictions_file_agrees_with_the_library(shop: Path) -> None:
     predicted = index.predict(read_catalogue(shop / "cards.csv"))
     assert list(written["category"]) == predicted.categories
     assert list(written["id"]) == [card["id"] for card in made.CARDS]
-    known = "note: 8 of 9 listings are labelled cards of this index: each is answered"
+    known = "note: labelled cards of this index among the listings: 8 of 9; each is answered"
     assert done.err.index(known) < done.err.index("score: ")
     assert "on 8 cards of 3 categories" in done.err
 

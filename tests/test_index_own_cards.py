@@ -17,7 +17,7 @@ from prodcat_index.learning.folds import assign_folds
 from prodcat_index.voting.prediction import Prediction
 
 WORDS = [f"{a}{b}{c}" for a in "bdfgk" for b in "aeiou" for c in "lmnrst"]
-NOTE = "listings are labelled cards of this index: each is answered as a new one"
+NOTE = "labelled cards of this index among the listings: "
 
 
 @cache
@@ -54,7 +54,8 @@ def test_labels_that_say_nothing_are_not_known(projection: str) -> None:
     found = index.predict(noise())
     assert right(list(found), noise()) < 0.5
     assert (
-        found.notes[0] == f"150 of 150 {NOTE}, without itself, its group and what was learned "
+        found.notes[0] == f"{NOTE}150 of 150; each is answered as a new one, without itself, its "
+        "group and what was learned "
         "from them"
     )
     # The same cards under other ids are taken for new ones.
@@ -143,7 +144,7 @@ def test_an_answer_does_not_depend_on_the_other_listings() -> None:
         assert [n.id for n in answer.neighbours] == [n.id for n in alone.neighbours]
         assert answer.explanation is not None and alone.explanation is not None
         assert answer.explanation.without.keys() == alone.explanation.without.keys()
-    assert index.predict(mixed).notes[0].startswith(f"4 of 6 {NOTE}")
+    assert index.predict(mixed).notes[0].startswith(f"{NOTE}4 of 6;")
     assert [answer.id for answer in together] == ["", "c000", "c040", "c003", "c149", "new"]
 
 

@@ -235,7 +235,7 @@ def _doubt(mark: str, names: Sequence[str]) -> str:
     if len(holding) < least:
         return ""
     return (
-        f"{len(holding)} of {len(names)} categories have {mark!r} in them, and are taken for plain "
+        f"{mark!r} is in {len(holding)} of {len(names)} categories, which are taken for plain "
         f"names ({name_first(holding, SHOWN)}); if it separates the levels of a path, add "
         f'--category-separator "{mark}"'
     )
