@@ -187,17 +187,17 @@ class Catalogue:
         if categories:
             shown["category"] += f" ({categories})"
         names = {"category_id": "category key", IMAGE: "picture"}
-        told = [
+        described = [
             f"{names.get(part, part)}: {column}"
             for part, column in shown.items()
             if part not in ("category_id", "group") or part not in empty
         ]
         levels = used["category"].split(PATH_SEPARATOR)
         if ignored := [name for name in self.further_columns if name not in levels]:
-            told.append(
+            described.append(
                 f"ignored: {counted(len(ignored), 'columns')} ({name_first(ignored, SHOWN)})"
             )
-        return ", ".join(told)
+        return ", ".join(described)
 
     @property
     def further_columns(self) -> list[str]:

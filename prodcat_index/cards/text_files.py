@@ -46,14 +46,14 @@ def read_delimited(source: Source, encoding: str | None, skip_bad_rows: bool) ->
     damaged: list[str] = []
     lines = read_lines(source, encoding, damaged if skip_bad_rows else None)
     sample = list(islice(lines, SAMPLE_LINES))
-    told = SEPARATOR_LINE.fullmatch(sample[0]) if sample else None
-    if told:
+    declared = SEPARATOR_LINE.fullmatch(sample[0]) if sample else None
+    if declared:
         sample[0] = "\n"
     if not any(line.strip() for line in sample):
         raise CatalogueError(f"{source.name} is empty.")
     usual_limit = csv.field_size_limit(MAX_FIELD)
     try:
-        delimiter, above = _find_delimiter(sample, (told[1],) if told else DELIMITERS)
+        delimiter, above = _find_delimiter(sample, (declared[1],) if declared else DELIMITERS)
         records = Records(chain(sample, lines), delimiter)
         titles = [" ".join(filter(None, next(records))) for _ in range(above)]
         header = next(records)
