@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from catalogue_files import findings, refusal, written
 
+from prodcat_index.cards import feeds
+from prodcat_index.cards.catalogue import read_catalogue
 from prodcat_index.cards.readers import read_table
 
 GOOGLE_PARTS = {
@@ -94,9 +96,85 @@ def test_a_google_feed_is_read(tmp_path: Path) -> None:
     assert row["further_product_type"] == ["Sale"]
 
 
-def test_a_feed_that_does_not_declare_its_names_is_named(tmp_path: Path) -> None:
+def test_a_feed_that_does_not_declare_its_names_is_read(tmp_path: Path) -> None:
     path = written(tmp_path, "feed.xml", RSS.replace('xmlns:g="http://base.google.com/ns/1.0"', ""))
-    assert "Namespace prefix g on id is not defined" in refusal(path)
+    assert cards(path) == cards(written(tmp_path, "declared.xml", RSS))
+
+
+def test_an_empty_element_of_google_deletes_no_plain_one(tmp_path: Path) -> None:
+    """Else a card whose title is in the plain element has none."""
+    item = "<item><id>1</id><title>A</title><g:title/><description>B</description><g:description>"
+    path = written(
+        tmp_path, "feed.xml", f"<rss><channel>{item}</g:description></item></channel></rss>"
+    )
+    [card] = cards(path)
+    assert (card["title"], card["description"]) == ("A", "B")
+
+
+def test_a_named_category_is_taken_before_numbers(tmp_path: Path) -> None:
+    item = (
+        "<item><id>{0}</id><title>A</title><google_product_category>{0}</google_product_category>"
+        "{1}</item>"
+    )
+    own = "<product_type>Lamps</product_type>"
+    items = item.format(1, own) + item.format(2, "") + item.format(3, "")
+    found = cards(written(tmp_path, "feed.xml", f"<rss><channel>{items}</channel></rss>"))
+    assert [card["category"] for card in found] == ["Lamps", "", ""]
+
+
+CYRILLIC = "<rss><channel><item><id>1</id><title>Лампа для дома</title></item></channel></rss>"
+
+
+def test_a_feed_in_utf_8_that_declares_another_encoding_is_read(tmp_path: Path) -> None:
+    """Else all its texts are mojibake, without a word."""
+    content = '<?xml version="1.0" encoding="windows-1251"?>' + CYRILLIC
+    path = written(tmp_path, "feed.xml", content)
+    assert [card["title"] for card in cards(path)] == ["Лампа для дома"]
+    assert findings(path) == ["1 feed is in another encoding than declared: utf-8"]
+
+
+@pytest.mark.parametrize("head", ["", '<?xml version="1.0" encoding="UTF-8"?>'])
+def test_a_feed_in_another_encoding_is_told_the_option(tmp_path: Path, head: str) -> None:
+    path = written(tmp_path, "feed.xml", (head + CYRILLIC).encode("cp1251"))
+    assert "add --encoding cp1251" in refusal(path)
+    assert read_table(path, "cp1251").frame["title"][0] == "Лампа для дома"
+
+
+@pytest.mark.parametrize("size", [1, 7, 2**16])
+def test_entities_of_html_and_space_above_are_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
+    """Whatever the parts that the file is read in."""
+    read = feeds._PlainEntities.read
+    monkeypatch.setattr(feeds._PlainEntities, "read", lambda self, _: read(self, size))
+    item = "<item><id>1</id><title>a&nbsp;b &eacute; &amp; &lt;c</title></item>"
+    content = f'\n <?xml version="1.0"?><rss><channel>{item}</channel></rss>'
+    assert [c["title"] for c in cards(written(tmp_path, "feed.xml", content))] == ["a\xa0b é & <c"]
+
+
+def test_a_broken_feed_is_read_as_far_as_possible_on_request(tmp_path: Path) -> None:
+    content = "<rss><channel>\n<item><id>1</id><title>A & B</title></item>\n</channel></rss>"
+    path = written(tmp_path, "feed.xml", content)
+    assert "line 2" in refusal(path)
+    assert "--skip-bad-rows" in refusal(path)
+    table = read_table(path, skip_bad_rows=True)
+    assert list(table.frame["id"]) == ["1"]
+    assert list(map(str, table.findings)) == [
+        "1 line is no valid XML (read as far as possible): line 2"
+    ]
+
+
+def test_the_offer_of_a_yandex_feed_has_its_own_id_and_path(tmp_path: Path) -> None:
+    listed = '<category id="1">A</category><category id="2" parentId="1">B &gt; C</category>'
+    offers = (
+        '<offer id="7"><id>x</id><name>T</name><categoryId>2</categoryId></offer>'
+        '<offer id="8"><name>U</name></offer>'
+    )
+    content = f"<yml_catalog><shop><categories>{listed}</categories>{offers}</shop></yml_catalog>"
+    path = written(tmp_path, "feed.yml", content)
+    catalogue = read_catalogue(path)
+    assert [(c.id, c.category) for c in catalogue] == [("7", "A > B › C"), ("8", "")]
+    assert findings(path) == []
 
 
 def test_an_atom_feed_is_read(tmp_path: Path) -> None:
@@ -143,7 +221,8 @@ def test_categories_after_the_offers_are_found(tmp_path: Path) -> None:
         ("<rss><channel><item><id>1</id>", "is no valid XML"),
         ("no: xml\n", "is no valid XML"),
         ("<rss>" * 100_000, "is no valid XML"),
-        ("<rss><channel><item><title>a &nbsp; b</title></item></channel></rss>", "nbsp"),
+        ("<rss><channel><item><title>a &shop; b</title></item></channel></rss>", "shop"),
+        ("<feed><product><id>1</id></product></feed>", "has no <entry>"),
     ],
 )
 def test_other_xml_is_named(tmp_path: Path, content: str, said: str) -> None:
@@ -152,7 +231,7 @@ def test_other_xml_is_named(tmp_path: Path, content: str, said: str) -> None:
 
 def test_a_feed_without_products_has_no_cards(tmp_path: Path) -> None:
     path = written(tmp_path, "a.xml", "<rss><channel><title>x</title></channel></rss>")
-    assert "no cards" in refusal(path)
+    assert "has no <item> in its <rss>: give one of Google" in refusal(path)
 
 
 def test_entities_are_not_expanded(tmp_path: Path) -> None:
@@ -163,7 +242,7 @@ def test_entities_are_not_expanded(tmp_path: Path) -> None:
         product = "<item><id>1</id><title>x &a; y</title></item>"
         for content in (product, "<item>&a;<id>1</id></item>"):
             feed = f"{entities}<rss><channel>{content}</channel></rss>"
-            assert "entities of its own" in refusal(written(tmp_path, "a.xml", feed))
+            assert "an entity of its own, &a;" in refusal(written(tmp_path, "a.xml", feed))
     laughs = '<!ENTITY l0 "lol">' + "".join(
         f'<!ENTITY l{n} "{f"&l{n - 1};" * 10}">' for n in range(1, 12)
     )

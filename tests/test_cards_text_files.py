@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from prodcat_index.cards import text_files
+from prodcat_index.cards.catalogue import read_catalogue
 from prodcat_index.cards.readers import read_table
 from prodcat_index.cards.sources import bytes_source
 from prodcat_index.cards.text_files import read_delimited
@@ -279,3 +280,51 @@ def test_numbers_that_became_fractions_are_whole_again(tmp_path: Path) -> None:
         {"id": "2", "key": "", "price": "2.5", "size": "b"},
     ]
     assert findings(path) == ["2 columns have whole numbers written as 1.0 (read as 1): id, key"]
+
+
+def test_quotes_escaped_by_a_backslash_are_quotes(tmp_path: Path) -> None:
+    """Else a title with a comma in it makes the file irregular."""
+    content = '"id","title"\n"1","Lamp \\"XL\\", new"\n"2","a \\\\ b"\n'
+    assert rows(written(tmp_path, "a.csv", content)) == [
+        {"id": "1", "title": 'Lamp "XL", new'},
+        {"id": "2", "title": "a \\ b"},
+    ]
+
+
+def test_a_backslash_before_a_closing_quote_is_one(tmp_path: Path) -> None:
+    content = 'id,path\n1,"C:\\"\n2,"D:\\a, b\\"\n'
+    assert [row["path"] for row in rows(written(tmp_path, "a.csv", content))] == [
+        "C:\\",
+        "D:\\a, b\\",
+    ]
+
+
+@pytest.mark.parametrize("field", ['="00123"', '"=""00123"""'])
+def test_an_id_as_a_formula_is_its_text(tmp_path: Path, field: str) -> None:
+    path = written(tmp_path, "a.csv", f'id;title\n{field};a = "b"\n')
+    assert rows(path) == [{"id": "00123", "title": 'a = "b"'}]
+
+
+def test_escaped_spaces_of_tab_separated_texts_are_spaces(tmp_path: Path) -> None:
+    content = "id\tdescription\timage\n1\ta\\nb\\tc\tx\\new.jpg\n"
+    catalogue = read_catalogue(written(tmp_path, "a.tsv", content))
+    assert catalogue.values("description") == ["a b c"]
+
+
+def test_headers_within_the_rows_are_left_out(tmp_path: Path) -> None:
+    """Else a card of the name ``title`` is found and votes."""
+    content = "id,title,category\nitem_sku,item_name,category\n1,a,b\nid,title,category\n2,c,d\n"
+    path = written(tmp_path, "a.csv", content)
+    assert [row["id"] for row in rows(path)] == ["1", "2"]
+    assert findings(path) == [
+        "2 rows hold names of columns or their numbers once more (left out): row 1, row 3"
+    ]
+
+
+def test_columns_of_one_name_are_numbered(tmp_path: Path) -> None:
+    path = written(tmp_path, "a.csv", "id,title,note,note\n1,a,b,c\n")
+    assert rows(path) == [{"id": "1", "title": "a", "note": "b", "note (2)": "c"}]
+    assert "note" in findings(path)[0]
+    assert "more than one column is named title" in refusal(
+        written(tmp_path, "b.csv", "id,title,title\n1,a,b\n")
+    )

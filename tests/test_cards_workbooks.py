@@ -13,6 +13,7 @@ from openpyxl import Workbook
 
 from prodcat_index.cards import sources, workbooks
 from prodcat_index.cards.catalogue import read_catalogue
+from prodcat_index.errors import CatalogueError
 
 
 def saved(path: Path, *sheets: list[list[Any]], hidden: tuple[int, ...] = ()) -> Path:
@@ -48,7 +49,7 @@ def test_titles_above_and_gaps_between_rows_are_no_cards(tmp_path: Path) -> None
 def test_the_first_visible_sheet_with_rows_is_read(tmp_path: Path) -> None:
     path = saved(tmp_path / "a.xlsx", [["hidden"], ["x"]], [], CARDS, [["id"], [9]], hidden=(0,))
     assert [row["id"] for row in rows(path)] == [1, 2]
-    assert findings(path) == ["1 sheet is not read (only the first one with rows is): Sheet 3"]
+    assert findings(path) == ["1 sheet is not read (only 'Sheet 2' is): Sheet 3"]
 
 
 def test_cells_beside_the_header_are_counted(tmp_path: Path) -> None:
@@ -89,3 +90,64 @@ def test_a_workbook_of_a_stranger_does_not_fill_the_memory(
     monkeypatch.setattr(sources, "MIN_LIMIT", 1_000)
     monkeypatch.setattr(sources, "MAX_RATIO", 1)
     assert "unpacks to more than" in refusal(path)
+
+
+def test_a_sheet_of_instructions_is_passed_over(tmp_path: Path) -> None:
+    help_ = [["How to fill in"], ["Column", "Meaning"], ["Name", "Of the product"]]
+    path = saved(tmp_path / "a.xlsx", help_, CARDS)
+    assert [row["id"] for row in rows(path)] == [1, 2]
+    assert findings(path) == ["1 sheet is not read (only 'Sheet 1' is): Sheet 0"]
+
+
+def test_formulas_without_a_value_are_counted(tmp_path: Path) -> None:
+    """Else the titles that a program wrote as formulas are empty without a word."""
+    path = saved(tmp_path / "a.xlsx", [["id", "title"], [1, '="a"&A2'], [2, "Mug"]])
+    assert [row["title"] for row in rows(path)] == ["", "Mug"]
+    assert findings(path) == [
+        "1 cell holds formulas without a value (open the file in Excel and save it): B2"
+    ]
+
+
+def test_a_merged_cell_is_the_value_of_its_rows(tmp_path: Path) -> None:
+    """Else only the first card of each category has it."""
+    book = Workbook()
+    cells = [["id", "category"], [1, "A"], [2, None], [3, "B"], [4, None], [5, None]]
+    for row in cells:
+        book.active.append(row)
+    book.active.merge_cells("B4:B5")
+    book.active.merge_cells("B2:B3")
+    book.save(tmp_path / "a.xlsx")
+    assert [row["category"] for row in rows(tmp_path / "a.xlsx")] == ["A", "A", "B", "B", ""]
+    assert findings(tmp_path / "a.xlsx") == [
+        "2 cells are merged over several rows (each row gets the value): B2:B3, B4:B5"
+    ]
+
+
+def test_numbers_keep_the_zeros_of_their_format(tmp_path: Path) -> None:
+    book = Workbook()
+    for row in (["id", "title"], [123, "a_x000D_b"], [7, "c"]):
+        book.active.append(row)
+    book.active["A2"].number_format = "00000"
+    book.save(tmp_path / "a.xlsx")
+    catalogue = read_catalogue(tmp_path / "a.xlsx")
+    assert catalogue.ids == ["00123", "7"]
+    assert catalogue.values("title") == ["a b", "c"]
+
+
+def test_rows_without_an_id_are_named_by_the_sheet(tmp_path: Path) -> None:
+    sheet = [["Prices"], [], ["id", "title"], [1, "Lamp"], [None, "Mugs"], [2, "Cup"]]
+    path = saved(tmp_path / "a.xlsx", sheet)
+    with pytest.raises(CatalogueError, match=r"1 card has no id in .* \(row 5\)"):
+        read_catalogue(path)
+    catalogue = read_catalogue(path, skip_bad_rows=True)
+    assert catalogue.ids == ["1", "2"]
+    assert "1 row has no id (left out): row 5" in map(str, catalogue.findings)
+
+
+def test_a_sheet_ends_after_many_empty_rows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(workbooks, "MAX_EMPTY", 3)
+    path = saved(tmp_path / "a.xlsx", [*CARDS, [], [], [], [3, "x"], [], [], [], [], [4, "y"]])
+    assert [row["id"] for row in rows(path)] == [1, 2, 3]
+    assert "Sheet 0 (row 11)" in findings(path)[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -43,10 +44,10 @@ from prodcat_index.cards.roles import (
     note_languages,
     usual_columns,
 )
-from prodcat_index.cards.table import texts_of
+from prodcat_index.cards.table import Table, texts_of
 from prodcat_index.cards.vectors import check_vectors
 from prodcat_index.errors import CatalogueError
-from prodcat_index.findings import counted, list_findings, name_first
+from prodcat_index.findings import counted, list_findings, name_findings, name_first
 from prodcat_index.progress import progress_bar
 
 if TYPE_CHECKING:
@@ -58,6 +59,8 @@ Vectors: TypeAlias = Mapping[str, "npt.ArrayLike"]
 ROWS_AT_ONCE = 20_000
 UNLABELLED = "cards have no category to vote for"
 ALONE = "cards are the only one of their category"
+ESCAPED_SPACE = re.compile(r"(?<!\\)\\[nrt]")
+NO_ID = "rows have no id (left out)"
 CUT = f"cards have a text that was cut at {MAX_TEXT} characters"
 
 
@@ -121,8 +124,8 @@ def read_catalogue(
         index. What is not given here is read as theirs: from the same columns, and from no others
         where the file lacks them, with the same separator and the same names of categories.
     skip_bad_rows
-        Leave out rows with another number of fields than the header, and lines that are not JSON,
-        instead of raising an error. They are counted in ``findings``.
+        Leave out rows with another number of fields than the header or without an id, and lines
+        that are not JSON or XML, instead of raising an error. They are counted in ``findings``.
     vectors
         Modality -> embeddings of your own, such as ``{"title": rows}``: one row a card, in their
         order; zeros or NaN for a card without one. They take the place of what an encoder would
@@ -168,14 +171,18 @@ def read_catalogue(
         return map(raw_text, table[column])
 
     columns = find_columns(seen, wanted, text_columns, known, defined, values)
+    if skip_bad_rows and columns["id"]:
+        opened, table = _with_ids(opened, columns["id"])
     embedded = check_vectors({} if vectors is None else vectors, len(table))
     if isinstance(path, Catalogue):
         embedded = {**path.vectors, **embedded}
     table, object_keys, objects_noticed = read_objects(table, columns)
     raw = {part: texts_of(table, columns[part]) for part in NO_TEXTS}
-    ids = _read_ids(raw["id"], columns["id"], name)
+    ids = _read_ids(raw["id"], columns["id"], name, opened.rows)
     texts, cut = _clean_texts(
-        table, {part: columns[part] for part in columns if part not in NO_TEXTS}
+        table,
+        {part: columns[part] for part in columns if part not in NO_TEXTS},
+        is_escaped=opened.format == "TSV",
     )
     named_pictures = raw[IMAGE] if columns[IMAGE] else None
     if file is None and any(raw[IMAGE]) and image_root is None:
@@ -322,15 +329,29 @@ def as_listings(
     return as_catalogue(listings, like=like, vectors=vectors)
 
 
-def _read_ids(values: Sequence[str], column: str, name: str) -> list[str]:
+def _with_ids(opened: Table, column: str) -> tuple[Table, pd.DataFrame]:
+    """Leave out the rows without an id, which are totals and titles of sections, and count them."""
+    has_id = [bool(value) for value in texts_of(opened.frame, column)]
+    numbers = opened.rows or range(1, len(has_id) + 1)
+    without = [f"row {n}" for n, each in zip(numbers, has_id, strict=True) if not each]
+    if not without or len(without) == len(has_id):
+        return opened, opened.frame
+    frame = opened.frame[has_id].reset_index(drop=True)
+    findings = (*opened.findings, *name_findings({NO_ID: without}))
+    return replace(opened, frame=frame, findings=findings, rows=()), frame
+
+
+def _read_ids(values: Sequence[str], column: str, name: str, rows: Sequence[int] = ()) -> list[str]:
     if not column:
         return [str(row) for row in range(1, len(values) + 1)]
     ids = [without_invisible(value).strip() for value in values]
     way_out = f"correct the column {column!r}, or choose another with --id-column"
-    if without := [str(row) for row, card in enumerate(ids, start=1) if not card]:
+    numbers = rows or range(1, len(ids) + 1)
+    if without := [str(n) for n, card in zip(numbers, ids, strict=True) if not card]:
         raise CatalogueError(
-            f"{counted(len(without), 'cards have no id')} in {name} (card number "
-            f"{name_first(without)}): {way_out}."
+            f"{counted(len(without), 'cards have no id')} in {name} "
+            f"({'row' if rows else 'card number'} {name_first(without)}): {way_out}, or leave "
+            "such rows out with --skip-bad-rows."
         )
     if repeated := find_repeated(ids):
         raise CatalogueError(
@@ -341,9 +362,12 @@ def _read_ids(values: Sequence[str], column: str, name: str) -> list[str]:
 
 
 def _clean_texts(
-    table: pd.DataFrame, columns: Mapping[str, str]
+    table: pd.DataFrame, columns: Mapping[str, str], *, is_escaped: bool
 ) -> tuple[dict[str, pd.Series[Any]], list[bool]]:
-    """Return the cleaned texts by modality, and for each card if one of them was cut."""
+    """Return the cleaned texts by modality, and for each card if one of them was cut.
+
+    Databases write a line break or tab into tab-separated fields as two characters.
+    """
     import pandas as pd
 
     texts: dict[str, pd.Series[Any]] = {}
@@ -354,6 +378,8 @@ def _clean_texts(
             # A list of texts takes several times the memory of a column.
             for start in range(0, len(table), ROWS_AT_ONCE):
                 values = texts_of(table.iloc[start : start + ROWS_AT_ONCE], column)
+                if is_escaped:
+                    values = [ESCAPED_SPACE.sub(" ", value) for value in values]
                 # Every different text once, for variants of one product share theirs.
                 cleaned = {text: clean_text(text) for text in dict.fromkeys(values)}
                 for row, text in enumerate(values, start):

@@ -7,9 +7,10 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
+from prodcat_index.cards.cleaning import raw_text
 from prodcat_index.cards.datasets import read_amazon, read_kazanexpress
 from prodcat_index.cards.export_columns import Names, fullest, make_table
-from prodcat_index.cards.roles import find_repeated
+from prodcat_index.cards.roles import find_repeated, free_name, is_usual_name
 from prodcat_index.cards.shop_exports import (
     is_woocommerce,
     read_magento,
@@ -17,13 +18,16 @@ from prodcat_index.cards.shop_exports import (
     read_shopify,
     read_woocommerce,
 )
-from prodcat_index.cards.table import Table
+from prodcat_index.cards.table import Table, texts_of
 from prodcat_index.errors import CatalogueError
-from prodcat_index.findings import name_first
+from prodcat_index.findings import name_findings, name_first
 
 # Exports that are written as CSV; of JSON with such names the lists and objects are kept.
 WRITTEN = (read_shopify, read_magento, read_magento_1)
 SAMPLE_ROWS = 1_000
+MIN_HEADS = 2
+HEADERS = "rows hold names of columns or their numbers once more (left out)"
+SAME_NAME = "column names are there twice or more (the later columns are renamed)"
 
 
 def recognise(table: Table, name: str) -> Table:
@@ -33,11 +37,17 @@ def recognise(table: Table, name: str) -> Table:
         " ".join(str(head).split()) or f"column {n}"
         for n, head in enumerate(frame.columns, start=1)
     ]
-    if repeated := find_repeated(heads):
+    repeated = find_repeated(heads)
+    if usual := list(filter(is_usual_name, repeated)):
         raise CatalogueError(
-            f"In {name} more than one column is named {name_first(repeated)}: rename all but one."
+            f"In {name} more than one column is named {name_first(usual)}: rename all but one."
         )
-    table = replace(table, frame=frame.set_axis(heads, axis=1))
+    for n, head in enumerate(heads):
+        again = heads[:n].count(head)
+        heads[n] = free_name(f"{head} ({again + 1})", heads) if again else head
+    findings = (*table.findings, *name_findings({SAME_NAME: repeated}))
+    table = replace(table, frame=frame.set_axis(heads, axis=1), findings=findings)
+    table = _without_headers(table, heads)
     names = {_fold(head): head for head in reversed(heads)}
     for read, *needed in EXPORTS:
         found = next((each for each in needed if names.keys() >= each), None)
@@ -46,6 +56,33 @@ def recognise(table: Table, name: str) -> Table:
     if not table.columns and is_woocommerce(table, names) and _is_written(table, names):
         return read_woocommerce(table, names)
     return table
+
+
+def _without_headers(table: Table, heads: list[str]) -> Table:
+    """Leave out rows that hold the header again, or right under it other names or numbers."""
+    frame = table.frame
+    if len(heads) < MIN_HEADS or not len(frame):
+        return table
+    first = [raw_text(cell) for cell in frame.iloc[0]]
+    usual = sum(is_usual_name(cell) for cell in first)
+    is_second = usual > 1 and 2 * usual >= sum(map(bool, first))
+    is_second |= first == [str(n) for n in range(1, len(first) + 1)] and len(first) > MIN_HEADS
+    left_out = [is_second and row == 0 for row in range(len(frame))]
+    again = [
+        n for n, cell in enumerate(frame.iloc[:, 0]) if isinstance(cell, str) and cell == heads[0]
+    ]
+    for row in again:
+        left_out[row] = [raw_text(cell) for cell in frame.iloc[row]] == heads
+    if not any(left_out) or all(left_out):
+        return table
+    numbers = table.rows or range(1, len(frame) + 1)
+    named = [f"row {n}" for n, out in zip(numbers, left_out, strict=True) if out]
+    return replace(
+        table,
+        frame=frame[[not out for out in left_out]].reset_index(drop=True),
+        findings=(*table.findings, *name_findings({HEADERS: named})),
+        rows=tuple(n for n, out in zip(table.rows, left_out, strict=False) if not out),
+    )
 
 
 def _is_export(table: Table, names: Names, read: Any, found: Iterable[str]) -> bool:
@@ -69,9 +106,16 @@ def google_merchant(table: Table, names: Names | None = None) -> Table:
     """Name the columns of a Google Merchant feed, with or without ``g:`` before their names."""
     frame = table.frame
     names = names or {_fold(head): head for head in frame.columns}
+    # Where Google's category is its number, the shop's own one has the names.
+    categories = {
+        name: names[name]
+        for name in ("product type", "google product category")
+        if name in names and not all(map(str.isdigit, filter(None, texts_of(frame, names[name]))))
+    } or names
     columns = {
-        **{part: names.get(part) for part in ("id", "title", "description")},
-        "category": fullest(frame, names, "product type", "google product category"),
+        **{part: names.get(part) for part in ("id", "title")},
+        "description": fullest(frame, names, "description", "summary", "content"),
+        "category": fullest(frame, categories, "product type", "google product category"),
         "image": names.get("image link"),
         "group": names.get("item group id"),
     }

@@ -210,6 +210,15 @@ def _wrong_encoding(source: Source, encoding: str) -> CatalogueError:
     return CatalogueError(f"{source.name} is not {encoding}{where}; {_encoding_hint(sample)}.")
 
 
+def check_encoding(source: Source, encoding: str) -> None:
+    """Raise CatalogueError with a better encoding if the bytes are not in this one."""
+    try:
+        for _ in read_parts(source, encoding):
+            pass
+    except LookupError:
+        return
+
+
 def _decodes(line: bytes, encoding: str) -> bool:
     try:
         line.decode(encoding)

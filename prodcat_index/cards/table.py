@@ -22,7 +22,8 @@ class Table:
 
     `columns` maps parts of a card (``id``, ``title``, ``attributes``, …) to the columns that the
     format itself defines; it is empty for a plain table. `format` is its name for people; `texts`
-    are columns of texts beside title and description, where the format tells them.
+    are columns of texts beside title and description, where the format tells them; `rows` the
+    numbers of the rows in a sheet.
     """
 
     frame: pd.DataFrame
@@ -30,6 +31,7 @@ class Table:
     findings: tuple[Finding, ...] = ()
     format: str = "table"
     texts: tuple[str, ...] = ()
+    rows: tuple[int, ...] = ()
 
     def __len__(self) -> int:
         """Return the number of rows."""

@@ -38,6 +38,8 @@ ABOVE = "rows are above the header (not read)"
 BARE = "rows have quotes that are never closed or not doubled (read as characters)"
 DOUBTED = "rows have lines inside quotes that look like rows (is a quote left open?)"
 POINT_ZERO = "columns have whole numbers written as 1.0 (read as 1)"
+FORMULA = re.compile(r'^="([^"]*)"$')
+ESCAPED_QUOTE, ESCAPED = '\\"', re.compile(r'\\(["\\])')
 WHOLE = r"-?\d+\.0"
 
 
@@ -54,6 +56,8 @@ def read_delimited(source: Source, encoding: str | None, skip_bad_rows: bool) ->
     usual_limit = csv.field_size_limit(MAX_FIELD)
     try:
         delimiter, above = _find_delimiter(sample, (declared[1],) if declared else DELIMITERS)
+        if _has_escapes(sample, delimiter, above):
+            sample, lines = list(map(_double_quotes, sample)), map(_double_quotes, lines)
         records = Records(chain(sample, lines), delimiter)
         titles = [" ".join(filter(None, next(records))) for _ in range(above)]
         header = next(records)
@@ -67,7 +71,7 @@ def read_delimited(source: Source, encoding: str | None, skip_bad_rows: bool) ->
             f"{source.name} has {counted(len(rows.ragged), 'rows')} with another number of fields "
             f"than the {len(header)} of the header ({shown}). {ADVICE}"
         )
-    frame, converted = _without_point_zero(_without_blank_columns(frame))
+    frame, converted = _without_point_zero(_without_formulas(_without_blank_columns(frame)))
     found = {
         ABOVE: [title for title in titles if title],
         SKIPPED: [line for line, _ in rows.ragged],
@@ -206,6 +210,25 @@ def _find_delimiter(sample: Sequence[str], marks: Sequence[str]) -> tuple[str, i
     return chosen
 
 
+def _has_escapes(sample: Sequence[str], delimiter: str, above: int) -> bool:
+    """Check whether quotes that are escaped by a backslash make more of the rows regular."""
+
+    def regularity(lines: Iterator[str]) -> tuple[int, int]:
+        records = Records(lines, delimiter)
+        records.width = len(list(islice(records, above + 1))[-1])
+        fitting = sum(len(record) == records.width for record in records)
+        return fitting, -len(records.bare)
+
+    if not any(ESCAPED_QUOTE in line for line in sample):
+        return False
+    return regularity(map(_double_quotes, sample)) > regularity(iter(sample))
+
+
+def _double_quotes(line: str) -> str:
+    r"""Write \" as "", and \\ as one backslash."""
+    return ESCAPED.sub(lambda found: '""' if found[1] == '"' else found[1], line)
+
+
 def find_header(rows: Sequence[Sequence[str]]) -> int:
     """Return how many rows are above the header.
 
@@ -231,6 +254,15 @@ def _without_blank_columns(frame: pd.DataFrame) -> pd.DataFrame:
         for n, name in enumerate(frame.columns)
     ]
     return frame.loc[:, [not each for each in blank]]
+
+
+def _without_formulas(frame: pd.DataFrame) -> pd.DataFrame:
+    """Read ``="00123"``, which keeps a spreadsheet from making a number of it, as its text."""
+    for n in range(frame.shape[1]):
+        column = frame.iloc[:, n]
+        if column.str.startswith('="').any():
+            frame.isetitem(n, column.str.replace(FORMULA, r"\1", regex=True).array)
+    return frame
 
 
 def _without_point_zero(frame: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
