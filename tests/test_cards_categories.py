@@ -209,23 +209,25 @@ def test_a_mark_that_is_part_of_a_name_separates_no_paths() -> None:
     [
         (lambda path: path.replace(" > ", "/"), 'with --category-separator "/"'),
         (lambda path: path.replace(" > ", ";"), 'with --category-separator ";"'),
-        (str.upper, "in the letter case that it has there"),
+        (str.upper, "in the letter case of the index"),
         (lambda path: f"Shop > {path}", "without their first level"),
-        (lambda path: path.split(" > ")[1], "as whole paths, of which they are the last level"),
+        (lambda path: path.split(" > ")[1], "as whole paths: they are last levels of the index"),
     ],
 )
 def test_categories_that_would_match_in_another_form_are_told(change: Any, way: str) -> None:
     """All answers would count as wrong, or every category be there twice."""
     labels = [change(path) for path in PATHS]
     hint = hint_match(labels, set(PATHS))
-    assert hint.startswith(f"3 of 3 categories are not in the index ({min(labels)}")
-    assert hint.endswith(f"); 3 would match {way}")
+    assert hint == f"3 would match {way}"
+    [note] = read_categories(labels, [""] * 3, "", known=dict.fromkeys(PATHS, "")).notes
+    assert note.startswith(f"3 of 3 categories are not in the index ({min(labels)}, ")
+    assert note.endswith(f"); {hint}")
 
 
 def test_a_lost_root_is_told_and_other_categories_are_not_guessed_at() -> None:
     known = {"Shop > Home > Lamps", "Shop > Kitchen > Mugs", "Other"}
-    assert hint_match(["Home > Lamps", "Kitchen > Mugs"], known).endswith(
-        "2 would match below the first level 'Shop'"
+    assert hint_match(["Home > Lamps", "Kitchen > Mugs"], known) == (
+        "2 would match below 'Shop', a first level of the index"
     )
     assert hint_match(["Toys", "Games"], known) == ""
     assert hint_match(["Other", "Shop > Home > Lamps", "other"], known) == ""

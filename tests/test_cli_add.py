@@ -183,3 +183,39 @@ def test_info_says_what_was_added_and_when_to_build_again(shop: Path) -> None:
     table = prodcat("info", cwd=shop).out
     assert shown["advice"] in table
     assert "2 cards (18.2%) were added since it was built" in table
+
+
+def test_a_delivery_without_the_columns_of_the_index_is_refused(shop: Path) -> None:
+    """Cards would be added without labels, or as 1, 2, 3 among the numbers of the shop."""
+    before = content_of(shop / "indexes")
+    table = pd.read_csv(shop / "delivery" / "new.csv")
+    table["image"] = ""
+    table.rename(columns={"category": "Kategorie"}).to_csv(shop / "kat.csv", index=False)
+    refused = prodcat("add", "kat.csv", ANY, cwd=shop)
+    assert (refused.code, refused.out) == (1, "")
+    assert "lacks the category (column 'category'): if it is in 'Kategorie', add" in refused.err
+    table.drop(columns="id").to_csv(shop / "no-id.csv", index=False)
+    nameless = prodcat("add", "no-id.csv", ANY, cwd=shop)
+    assert (nameless.code, nameless.out) == (1, "")
+    assert "lacks the ids (column 'id'), and row numbers are no ids" in nameless.err
+    assert content_of(shop / "indexes") == before
+    # As the message says.
+    done = prodcat("add", "kat.csv", ANY, "--category-column", "Kategorie", cwd=shop)
+    assert done.code == 0, done.err
+    assert ProductIndex.load(shop / "indexes" / "shop").card("n1").category == "Garden > Gnomes"
+
+
+def test_cards_that_are_added_without_labels_are_counted(shop: Path) -> None:
+    table = pd.read_csv(shop / "delivery" / "new.csv").drop(columns=["category", "image"])
+    table.to_csv(shop / "bare.csv", index=False)
+    done = prodcat("add", "bare.csv", cwd=shop)
+    assert done.code == 0 and "note: 2 cards have no category to vote for: n1, n2" in done.err
+
+
+def test_a_delivery_in_another_form_is_told_how_it_would_match(shop: Path) -> None:
+    """Every category would be there twice."""
+    row = {**NEW[0], "category": made.BOOTS.replace(" > ", "/"), "material": "x"}
+    pd.DataFrame([row]).to_csv(shop / "slash.csv", index=False)
+    done = prodcat("add", "slash.csv", cwd=shop)
+    assert done.code == 1 and '1 would match with --category-separator "/". If they' in done.err
+    assert prodcat("add", "slash.csv", "--category-separator", "/", cwd=shop).code == 0

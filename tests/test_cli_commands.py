@@ -88,6 +88,22 @@ def test_predictions_file_agrees_with_the_library(shop: Path) -> None:
     assert "on 8 cards of 3 categories" in done.err
 
 
+def test_a_score_says_what_it_is_by_and_is_none_where_the_categories_are_others(shop: Path) -> None:
+    """A file with slashes would pass a verdict on an index that answered it right."""
+    rows = [{"id": f"x{n}", "title": "leather boots", "type": made.BOOTS} for n in range(2)]
+    pd.DataFrame(rows).to_csv(shop / "typed.csv", index=False)
+    asked = ("predict", "typed.csv", "-i", "indexes/shop", "--category-column", "type")
+    done = prodcat(*asked, cwd=shop)
+    assert "of 1 category; true categories from the column 'type'\n" in done.err
+    slashed = made.BOOTS.replace(" > ", "/")
+    pd.DataFrame(rows).assign(type=slashed).to_csv(shop / "typed.csv", index=False)
+    done = prodcat(*asked, cwd=shop)
+    assert f"1 of 1 category is not in the index ({slashed}); 1 would match with --cat" in done.err
+    assert "score: none, because the index does not have the categories of 2 of 2 cards" in done.err
+    mended = prodcat(*asked, "--category-separator", "/", cwd=shop)
+    assert "accuracy 1.000" in mended.err
+
+
 def test_labels_file_gives_the_score(shop: Path) -> None:
     """A wrong prediction would not count against the score."""
     (shop / "truth.csv").write_text(

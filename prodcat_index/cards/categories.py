@@ -55,16 +55,21 @@ def read_categories(
     names = [cleaned[name] for name in raw]
     labels = _separate_keys(names, keys, known or {})
     notes += _key_notes(names, keys, labels, known or {})
-    if hint := hint_match(labels, known or {}):
-        notes.append(hint)
-    return Categories(labels, separator, notes)
+    return Categories(labels, separator, [*notes, *note_unknown(labels, known or {})])
+
+
+def note_unknown(labels: Collection[str], known: Collection[str]) -> list[str]:
+    """Return a sentence if most categories are not known, but would be in another form."""
+    hint, own = hint_match(labels, known), set(labels) - {""}
+    unknown = sorted(own.difference(known))
+    many = f"{len(unknown)} of {counted(len(own), 'categories')}"
+    are = "is" if len(own) == 1 else "are"
+    shown = name_first(unknown, SHOWN)
+    return [f"{many} {are} not in the index ({shown}); {hint}"] if hint else []
 
 
 def hint_match(labels: Iterable[str], known: Collection[str]) -> str:
-    """Return a sentence if most categories are not known, but would be in another form.
-
-    `labels` are cleaned already.
-    """
+    """Return how most of the categories that are not known would be, if most are not."""
     own = set(labels) - {""}
     unknown = own.difference(known)
     if not unknown or not known or 2 * len(unknown) < len(own):
@@ -76,23 +81,20 @@ def hint_match(labels: Iterable[str], known: Collection[str]) -> str:
         f'with --category-separator "{mark}"': {n for n in unknown if _clean(n, mark) in known}
         for mark in (*MARKS, *DOUBTFUL_MARKS, ";", ",", "•", " - ")
     }
-    ways["in the letter case that it has there"] = {n for n in unknown if n.casefold() in folded}
+    ways["in the letter case of the index"] = {n for n in unknown if n.casefold() in folded}
     for root in sorted(roots):
-        ways[f"below the first level {root!r}"] = {
+        ways[f"below {root!r}, a first level of the index"] = {
             n for n in unknown if f"{root}{PATH_SEPARATOR}{n}" in known
         }
     ways["without their first level"] = {
         n for n in unknown if PATH_SEPARATOR.join(_levels(n)[1:]) in known
     }
-    ways["as whole paths, of which they are the last level"] = {n for n in unknown if last[n]}
+    ways["as whole paths: they are last levels of the index"] = {n for n in unknown if last[n]}
     ways["by their last level alone"] = {n for n in unknown if _levels(n)[-1] in known}
     way = max(ways, key=lambda way: len(ways[way]))
     if 2 * len(ways[way]) < len(unknown):
         return ""
-    return (
-        f"{len(unknown)} of {counted(len(own), 'categories')} are not in the index "
-        f"({name_first(sorted(unknown), SHOWN)}); {len(ways[way])} would match {way}"
-    )
+    return f"{len(ways[way])} would match {way}"
 
 
 def _levels(label: str) -> list[str]:

@@ -111,6 +111,7 @@ def predict(
     They come from a file or from stdin, or one comes from --title, --description and --image.
     """
     from prodcat_index.cards.card import Catalogue
+    from prodcat_index.cards.categories import note_unknown
     from prodcat_index.reports.page import write_file
 
     _check_call(new_catalogue, bool(title or description or image), given)
@@ -142,10 +143,12 @@ def predict(
         column = listings.columns.get("category") if isinstance(listings, Catalogue) else ""
         source = f"; true categories from the column {column!r}" if column and not labels else ""
         if score.unreachable_share > MOST:
-            unknown = counted(score.unreachable, "cards are of a category")
-            told = f"none, for {unknown} that the index does not have, of {score.cards}"
+            unknown = f"{score.unreachable:,} of {counted(score.cards, 'cards')}"
+            told = f"none, because the index does not have the categories of {unknown}"
         else:
             told = str(score)
+        if labels:
+            note(note_unknown([*truths.values()], opened.parts.labels.names))
         write_line(f"score: {told}{source}", sys.stderr)
     if output is not None:
         records = predictions_as_records(predictions, form)
