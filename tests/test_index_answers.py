@@ -234,3 +234,11 @@ def test_a_picture_that_cannot_be_used_is_named(tmp_path: Path) -> None:
     )
     with pytest.raises(QueryError, match=r"nope.jpg of the query cannot be used: there is no such"):
         index.search(cards[0])
+
+
+def test_listings_with_nothing_to_compare_get_no_answer_and_a_note() -> None:
+    """An empty answer would look like a doubtful one."""
+    listings = [Card(id="a", title="mug"), Card(id="b"), Card(id="c", category="lamp")]
+    predictions = shop().predict(listings)
+    assert [bool(answer.category) for answer in predictions] == [True, False, False]
+    assert "2 listings have nothing that this index embeds (no answer): b, c" in predictions.notes

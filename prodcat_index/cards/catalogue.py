@@ -99,7 +99,8 @@ def read_catalogue(
     title_column, description_column
         Columns of the two texts that most cards have.
     category_column
-        Column of the label; without another, the column of ``category_id``.
+        Column of the label, or those of its levels, such as ``"main > sub"``; without another,
+        the column of ``category_id``.
     group_column
         Column that is the same for variants of one product.
     image_column

@@ -157,7 +157,7 @@ COLUMN_HELP = {
     "id": "Column of ids.",
     "title": "Column of titles.",
     "description": "Column of descriptions.",
-    "category": "Column of categories.",
+    "category": "Column of categories, or those of their levels, such as main > sub.",
     "group": "Column that is equal for variants of one product.",
     "image": "Column of picture paths.",
 }

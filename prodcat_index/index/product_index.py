@@ -16,7 +16,7 @@ from prodcat_index.cards.cleaning import raw_text, tidy
 from prodcat_index.cards.inputs import CardSource
 from prodcat_index.encoders.registry import DEFAULT_PRESET
 from prodcat_index.errors import QueryError, check_named
-from prodcat_index.findings import Finding, name_first
+from prodcat_index.findings import Finding, list_findings, name_first
 from prodcat_index.index import familiarity
 from prodcat_index.index.adding import add_cards
 from prodcat_index.index.answers import Answers, LazyAnswers
@@ -53,6 +53,8 @@ from prodcat_index.voting.tuning import Objective, Setting, Tuning
 from prodcat_index.voting.vote import VoteParameters, check_k
 
 Weights = Mapping[str, float]
+
+BLANK = "listings have nothing that this index embeds (no answer)"
 
 
 class ProductIndex:
@@ -510,8 +512,9 @@ class ProductIndex:
             reasons,
             seen[:, familiarity.NEAREST],
         )
-        unusable = map(str, unusable_pictures(read.ids, queries.problems))
-        notes = (*noticed, *describe_own(own_rows), *unusable, *decision.notes)
+        blank = {BLANK: ~np.any(queries.present, axis=1)}
+        unusable = (*list_findings(blank, read.ids), *unusable_pictures(read.ids, queries.problems))
+        notes = (*noticed, *describe_own(own_rows), *map(str, unusable), *decision.notes)
         return Predictions(answers, notes)
 
     def tune(
