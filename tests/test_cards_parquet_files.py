@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from pathlib import Path
 
 import pandas as pd
@@ -134,3 +135,45 @@ def test_cards_are_read_where_their_pictures_cannot_be_written(tmp_path: Path) -
     cards = read_catalogue(tmp_path / "a.parquet")
     assert (cards.values("title"), cards.values("image")) == (["a"], [""])
     assert any("picture that cannot be written to" in str(each) for each in cards.findings)
+
+
+def test_the_names_of_classes_are_the_categories(tmp_path: Path) -> None:
+    """Else the categories are 0, 1 and 2, and no name of another file is theirs."""
+    features = {"label": {"names": ["Lamps", "Mugs"], "_type": "ClassLabel"}}
+    metadata = {"huggingface": json.dumps({"info": {"features": features}})}
+    table = pa.table({"title": ["a", "b", "c"], "label": [1, 0, -1]})
+    pq.write_table(table.replace_schema_metadata(metadata), tmp_path / "a.parquet")
+    assert read_catalogue(tmp_path / "a.parquet").values("category") == ["Mugs", "Lamps", ""]
+
+
+@pytest.mark.parametrize("metadata", [b"x", b"[]", b'{"info":{"features":{"label":{"names":7}}}}'])
+def test_names_of_classes_that_are_none_are_not_used(tmp_path: Path, metadata: bytes) -> None:
+    table = pa.table({"title": ["a"], "label": [1]})
+    table = table.replace_schema_metadata({b"huggingface": metadata})
+    pq.write_table(table, tmp_path / "a.parquet")
+    assert rows(tmp_path / "a.parquet") == [{"title": "a", "label": 1}]
+
+
+@pytest.mark.parametrize("form", ["binary", "large", "list", "struct", "structs"])
+def test_the_first_picture_of_every_form_is_read(tmp_path: Path, form: str) -> None:
+    """A column of lists took the memory of all pictures, and its bytes were printed."""
+    contents = []
+    for colour in ("red", "lime"):
+        buffer = io.BytesIO()
+        Image.new("RGB", (8, 8), colour).save(buffer, "PNG")
+        contents.append(buffer.getvalue())
+    red, lime = contents
+    of_structs = [{"bytes": red, "path": "r.png"}, {"bytes": lime, "path": None}]
+    column = {
+        "binary": pa.array([None, red, lime]),
+        "large": pa.array([None, red, lime], pa.large_binary()),
+        "list": pa.array([[], [red, lime], [lime]]),
+        "struct": pa.array([None, *of_structs]),
+        "structs": pa.array([[], of_structs, of_structs[1:]]),
+    }[form]
+    table = pa.table({"title": ["a", "b", "c"], "images": column})
+    pq.write_table(table, tmp_path / "a.parquet", row_group_size=1)
+    none, first, second = read_catalogue(tmp_path / "a.parquet")
+    assert none.image == ""
+    assert load_picture(first.image).getpixel((0, 0)) == (255, 0, 0)
+    assert load_picture(second.image).getpixel((0, 0)) == (0, 255, 0)

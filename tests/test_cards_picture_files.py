@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from prodcat_index.cards.catalogue import read_catalogue
 from prodcat_index.cards.picture_files import BY_ID, SEVERAL, WITHOUT, find_pictures
 from prodcat_index.cards.picture_folder import (
     AMBIGUOUS,
@@ -351,3 +352,14 @@ def test_a_hundred_thousand_cards_are_quick(root: Path) -> None:
     assert all(files.find("images/1.jpg")[0] for _ in range(100_000))
     assert all(files.find("C:\\shop\\images\\1.JPG?v=1")[0] for _ in range(10_000))
     assert time.perf_counter() - started < 5
+
+
+def test_a_picture_as_text_is_counted_and_not_shown() -> None:
+    packed = "iVBORw0KGgo" + "A" * 5_000
+    cards = [{"id": "a", "title": "T", "image": packed}, {"id": "b", "title": "U", "image": ""}]
+    catalogue = read_catalogue(cards)
+    assert catalogue.values("image") == ["", ""]
+    assert str(catalogue.findings[0]) == (
+        "1 card has a picture as text (base64), which is not read: write it to a file: a"
+    )
+    assert not any("iVBOR" in str(finding) for finding in catalogue.findings)

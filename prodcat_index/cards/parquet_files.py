@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from prodcat_index.cards.sources import max_unpacked, too_much
 from prodcat_index.cards.table import Table, name_rows
@@ -15,6 +17,7 @@ from prodcat_index.findings import Finding, name_findings
 if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
+    from pyarrow.parquet import ParquetFile
 
 ROWS_AT_ONCE = 4_096
 # Of rows with lists, which may each be long.
@@ -38,10 +41,12 @@ def read_parquet(path: Path) -> Table:
     try:
         _check_size(path)
         with ParquetFile(path) as file:
-            table = file.read(use_pandas_metadata=False).replace_schema_metadata(None)
+            table, findings = _read_pictures(file, path)
+        classes = _class_names(table.schema.metadata or {})
+        table = table.replace_schema_metadata(None)
         names = enumerate(table.column_names)
         kept = [n for n, name in names if not INDEX_COLUMN.fullmatch(name)]
-        return _to_table(table.select(kept), path)
+        return _to_table(table.select(kept), classes, findings)
     except CatalogueError:
         raise
     except (ArrowException, ArithmeticError, LookupError, OSError, TypeError, ValueError) as error:
@@ -71,7 +76,7 @@ def _check_size(path: Path) -> None:
         raise too_much(path, limit)
     with ParquetFile(path, read_dictionary=texts) as file:
         size = 0
-        for batch in file.iter_batches(FEW_ROWS if is_nested else ROWS_AT_ONCE):
+        for batch in _batches(file, FEW_ROWS if is_nested else ROWS_AT_ONCE):
             size += sum(map(_unpacked_bytes, batch.columns))
             if size > limit:
                 raise too_much(path, limit)
@@ -90,22 +95,39 @@ def _unpacked_bytes(array: pa.Array) -> int:
     return array.nbytes
 
 
-def _to_table(table: pa.Table, path: Path) -> Table:
+def _class_names(metadata: Mapping[bytes, bytes]) -> dict[str, list[str]]:
+    """Return the names of the numbers of each column, which Hugging Face keeps beside them."""
+    try:
+        features = json.loads(metadata[b"huggingface"])["info"]["features"]
+        named = {column: each.get("names") for column, each in features.items()}
+    except (AttributeError, KeyError, RecursionError, TypeError, ValueError):
+        return {}
+    return {
+        column: names
+        for column, names in named.items()
+        if isinstance(names, list) and all(isinstance(name, str) for name in names)
+    }
+
+
+def _to_table(
+    table: pa.Table, classes: Mapping[str, list[str]], findings: Sequence[Finding]
+) -> Table:
     import pyarrow as pa
 
-    findings: list[Finding] = []
+    noticed = list(findings)
     for n, (name, column) in enumerate(zip(table.column_names, table.columns, strict=True)):
-        if _is_picture(column):
-            names, found = _write_pictures(column, path)
-            table = table.set_column(n, name, pa.array(names))
-            findings += found
+        if name in classes and pa.types.is_integer(column.type):
+            known = dict(enumerate(classes[name]))
+            table = table.set_column(
+                n, name, pa.array(map(known.get, column.to_pylist()), pa.string())
+            )
         elif pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
             texts, replaced = _valid_texts(column)
             if replaced:
                 table = table.set_column(n, name, pa.array(texts, pa.string()))
-                findings.append(Finding(REPLACED, tuple(replaced)))
+                noticed.append(Finding(REPLACED, tuple(replaced)))
     frame: pd.DataFrame = table.to_pandas(ignore_metadata=True)
-    return Table(frame, findings=tuple(findings), format="Parquet")
+    return Table(frame, findings=tuple(noticed), format="Parquet")
 
 
 def _valid_texts(column: pa.ChunkedArray) -> tuple[list[str | None], list[str]]:
@@ -125,45 +147,92 @@ def _valid_texts(column: pa.ChunkedArray) -> tuple[list[str | None], list[str]]:
     return [], []
 
 
-def _is_picture(column: pa.ChunkedArray) -> bool:
-    """Check for pictures as Hugging Face stores them, ``{bytes, path}``, or plain bytes of them."""
+def _read_pictures(file: ParquetFile, path: Path) -> tuple[pa.Table, tuple[Finding, ...]]:
+    """Read the table a few rows at a time where it has pictures, which become names of files."""
     import pyarrow as pa
 
-    if pa.types.is_struct(column.type):
-        return {"bytes", "path"} == {field.name for field in column.type}
-    if not pa.types.is_binary(column.type):
-        return False
-    first = next((value.as_py() for value in column if value.is_valid), b"")
-    return bool(_ending(first))
+    undecided = {n for n, field in enumerate(file.schema_arrow) if _may_be_picture(field.type)}
+    pictured: set[int] = set()
+    for batch in _batches(file) if undecided else ():
+        for n in list(undecided):
+            values = (_first_picture(value.as_py()) for value in batch.column(n))
+            if first := next(filter(None, values), None):
+                undecided.remove(n)
+                pictured |= {n} if isinstance(first, dict) or _ending(first) else set()
+        if not undecided:
+            break
+    if not pictured:
+        return file.read(use_pandas_metadata=False), ()
+    writer = _Writer(path)
+    parts = []
+    for batch in _batches(file):
+        columns = [
+            pa.array(writer.write(column), pa.string()) if n in pictured else column
+            for n, column in enumerate(batch.columns)
+        ]
+        parts.append(pa.Table.from_arrays(columns, names=batch.schema.names))
+        writer.row += len(batch)
+    table = pa.concat_tables(parts).replace_schema_metadata(file.schema_arrow.metadata)
+    return table, writer.findings()
 
 
-def _write_pictures(column: pa.ChunkedArray, path: Path) -> tuple[list[str], tuple[Finding, ...]]:
-    """Write each picture under its content hash, and return the paths beside the file."""
-    folder = path.with_name(f"{path.stem}-pictures")
-    names: list[str] = []
-    unwritten: list[str] = []
-    unknown: list[str] = []
-    reason = ""
-    for row, value in enumerate(column, start=1):
-        picture = value.as_py() or {}
-        content, name = (
-            (picture, "")
-            if isinstance(picture, bytes)
-            else (picture.get("bytes"), picture.get("path") or "")
-        )
-        if content:
-            ending = _ending(content)
-            name = f"{folder.name}/{hashlib.sha256(content).hexdigest()[:32]}{ending}"
-            if not ending:
-                unknown.append(f"row {row}")
-            else:
-                try:
-                    _write_once(path.parent / name, content)
-                except OSError as error:
-                    reason = error.strerror or str(error)
-                    unwritten.append(f"row {row}")
-        names.append(name)
-    return names, name_findings({UNWRITTEN.format(folder, reason): unwritten, NO_PICTURE: unknown})
+def _batches(file: ParquetFile, size: int = FEW_ROWS) -> Iterator[pa.RecordBatch]:
+    """Yield some rows at a time, of one group: Arrow does not join nested ones of several."""
+    for group in range(file.num_row_groups):
+        yield from file.iter_batches(size, row_groups=[group])
+
+
+def _may_be_picture(kind: pa.DataType) -> bool:
+    """Check for pictures as ``{bytes, path}``, as Hugging Face has them, plain, or lists."""
+    import pyarrow as pa
+
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
+        kind = kind.value_type
+    if pa.types.is_struct(kind):
+        return {"bytes", "path"} == {field.name for field in kind}
+    return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind))
+
+
+def _first_picture(value: Any) -> Any:
+    return next(filter(None, value), None) if isinstance(value, list) else value
+
+
+class _Writer:
+    """Writes each picture under its content hash, into a folder beside the file."""
+
+    def __init__(self, path: Path) -> None:
+        self.row = 1
+        self._folder = path.with_name(f"{path.stem}-pictures")
+        self._unwritten: list[str] = []
+        self._unknown: list[str] = []
+        self._reason = ""
+
+    def write(self, column: pa.Array) -> list[str]:
+        """Return the paths beside the file."""
+        return [self._write(row, value) for row, value in enumerate(column, start=self.row)]
+
+    def _write(self, row: int, value: pa.Scalar) -> str:
+        picture = _first_picture(value.as_py()) or {}
+        if isinstance(picture, bytes):
+            picture = {"bytes": picture}
+        content, name = picture.get("bytes"), picture.get("path") or ""
+        if not content:
+            return name
+        ending = _ending(content)
+        name = f"{self._folder.name}/{hashlib.sha256(content).hexdigest()[:32]}{ending}"
+        if not ending:
+            self._unknown.append(f"row {row}")
+            return name
+        try:
+            _write_once(self._folder.parent / name, content)
+        except OSError as error:
+            self._reason = error.strerror or str(error)
+            self._unwritten.append(f"row {row}")
+        return name
+
+    def findings(self) -> tuple[Finding, ...]:
+        unwritten = UNWRITTEN.format(self._folder, self._reason)
+        return name_findings({unwritten: self._unwritten, NO_PICTURE: self._unknown})
 
 
 def _write_once(file: Path, content: bytes) -> None:

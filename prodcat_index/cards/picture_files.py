@@ -33,6 +33,8 @@ SHOWN_PATH = 200
 # A longer list is nobody's pictures and would take minutes.
 MAX_LISTED = 50
 
+BASE64 = re.compile(r"data:image/|(?:iVBORw0KGgo|/9j/|UklGR|R0lGOD)[\w+/]{100}")
+AS_TEXT = "cards have a picture as text (base64), which is not read: write it to a file"
 WITHOUT = "cards have no picture file of their id"
 PROBLEMS = (NO_SUCH_FILE, AMBIGUOUS, OUTSIDE, WEB_ADDRESS, WITHOUT)
 SEVERAL = "cards name several pictures, of which the first that can be read is taken"
@@ -61,6 +63,8 @@ def find_pictures(
     if by_id_root and by_id_root.is_dir():
         by_id = PictureFiles(by_id_root).find_by_id(ids, file.stem if file else "")
     values = [without_invisible(value) for value in values or [""] * len(ids)]
+    as_text = [BASE64.match(value) is not None for value in values]
+    values = ["" if packed else value for value, packed in zip(values, as_text, strict=True)]
     if any(value and not is_address(value) for value in values):
         if root is None:
             raise CatalogueError("The table names picture files: give their folder as image_root.")
@@ -77,7 +81,7 @@ def find_pictures(
         if notes[card] == WEB_ADDRESS and path and path not in named:
             paths[card], notes[card] = path, BY_ID
     of_ids = [f"{card}.jpg" for card in ids]
-    noticed = {}
+    noticed = {AS_TEXT: as_text}
     for what in (*PROBLEMS, *LOOSE):
         marked = [note == what for note in notes]
         folder, names = (root, values) if what == NO_SUCH_FILE else (by_id_root, of_ids)
