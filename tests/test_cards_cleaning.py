@@ -7,9 +7,11 @@ import time
 import numpy as np
 import pandas as pd
 import pytest
+from bs4 import BeautifulSoup
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from prodcat_index.cards import cleaning
 from prodcat_index.cards.categories import clean_category
 from prodcat_index.cards.cleaning import (
     MAX_RAW_TEXT,
@@ -230,3 +232,35 @@ def test_endless_nesting_does_not_crash() -> None:
     for _ in range(5_000):
         value = [value]
     assert join_values(value) == ""
+
+
+MARKUP = [
+    *(
+        "<b>",
+        "</b>",
+        "<br/>",
+        '<p class="a">',
+        "</p>",
+        "<a title='q'>",
+        '<a href="x>y">',
+        "<td width=5>",
+    ),
+    *("&amp;", "&nbsp;", "&nbsp", "&foo;", "&#150;", "&#1234;", "&#x41;", "&", "<", ">", '"', "'"),
+    *("<script>", "</script>", "<title>", "<ruby><rt>", "word", " ", "<3", "<br/ >", "<x-y:z>"),
+]
+
+
+@given(st.lists(st.sampled_from(MARKUP), max_size=20).map("".join))
+def test_simple_markup_is_read_as_by_the_parser(text: str) -> None:
+    """Else a description means something else to the encoder, only because it is simple."""
+    assert cleaning._without_tags(text) == BeautifulSoup(text, "html.parser").get_text()
+
+
+@pytest.mark.parametrize(
+    "hostile",
+    ["<a" + " " * 150_000 + '">', "<a" + " x" * 80_000 + '">', "<" + "a-" * 80_000 + '">'],
+)
+def test_a_tag_that_is_nearly_one_takes_no_time(hostile: str) -> None:
+    started = time.perf_counter()
+    clean_text(hostile)
+    assert time.perf_counter() - started < 5
