@@ -395,6 +395,14 @@ def test_levels_in_columns_are_one_path(tmp_path: Path) -> None:
     assert named.values("category") == ["Home > Lamps", "Home > Chairs", "Home > Mugs"]
 
 
+def test_what_is_a_catalogue_already_keeps_its_categories() -> None:
+    """A catalogue read by one level would have other labels after it is split or joined."""
+    cards = goods(category=["Home"] * 3, subcategory=KINDS)
+    catalogue = read_catalogue(cards, category_column="category")
+    assert catalogue.values("category") == ["Home"] * 3
+    assert read_catalogue(catalogue).values("category") == ["Home"] * 3
+
+
 def test_levels_that_repeat_or_lack_a_name_are_no_levels_of_their_own() -> None:
     cards = goods(
         category=["Home", "Home", "Home"], subcategory=["Home > Lamps", "Homeware", "Home"]

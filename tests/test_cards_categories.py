@@ -188,6 +188,11 @@ def test_of_several_paths_the_deepest_is_taken_and_counted(form: str) -> None:
 def test_a_comma_separates_paths_only_where_each_begins_as_others_do() -> None:
     values = ["Home > Lamps, Home > Sale", "Home > Rugs, Home", "Home > Mugs"]
     assert read(*values) == ["Home > Lamps", "Home > Rugs", "Home > Mugs"]
+    # Whether these are of several is not known, but said.
+    values = ["Home/Lamps, Sale/Hot", "Home/Rugs, Sale/Hot", "Home/Mugs, Sale/New"]
+    found = read_categories(values, [""] * 3)
+    assert found.labels[0] == "Home > Lamps, Sale > Hot"
+    assert found.notes[0].startswith("3 cards have several categories, it seems (',' is between")
     for kept in (["Home > Bed, Bath > Towels", "Home > Mugs"], ["Home > Lamps, Rugs", "Toys > A"]):
         assert read(*kept) == kept
 

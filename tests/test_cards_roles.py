@@ -108,6 +108,7 @@ def test_the_title_cannot_be_the_category() -> None:
         (["Артикул продавца", "Название_позиции", "Название_группы", "Фото 1"], "ru, numbered"),
         (["objectID", "title_ru", "category_ru", "Immagine principale"], "of a language"),
         (["uniq_id", "Название товара или услуги", "Категория продавца", "RESİM 1"], "tr"),
+        (["id", "DE_Name", "Kategorie", "Bild"], "a language first"),
         (["id", "name(ru-ru)", "Reparto", "Image URL 1"], "of a language and region"),
         (["referencia", "titulo", "CATEGORIA", "imagem"], "without accents"),
     ],
@@ -201,6 +202,16 @@ def test_the_first_of_numbered_pictures_is_taken_whatever_the_order() -> None:
         (["Categoria", "Sottocategoria"], ["Categoria", "Sottocategoria"]),
         (["masterCategory", "subCategory"], ["masterCategory", "subCategory"]),
         (["Категория", "Подкатегория"], ["Категория", "Подкатегория"]),
+        (
+            ["Категория 1 уровня", "Категория 2 уровня"],
+            ["Категория 1 уровня", "Категория 2 уровня"],
+        ),
+        (["Kategoria główna", "Podkategoria"], ["Kategoria główna", "Podkategoria"]),
+        (
+            ["sub_category_2", "category", "sub_category_1"],
+            ["category", "sub_category_1", "sub_category_2"],
+        ),
+        (["Untergruppe", "Warengruppe"], ["Warengruppe", "Untergruppe"]),
         (["category", "sub_sub_category", "sub_category"], None),
         # No levels: one alone, or beside a column of whole categories.
         (["subcategory", "title"], []),

@@ -158,7 +158,8 @@ def read_catalogue(
     }
     opened, name, file = open_source(path, encoding, skip_bad_rows)
     known = _known_columns(like)
-    opened = with_levels(opened, category_column, known)
+    if not isinstance(path, Catalogue):
+        opened = with_levels(opened, category_column, known)
     table, seen = opened.frame, list(opened.frame.columns)
     defined = opened.columns
     is_listed = opened.format in (DICTS, CARDS) or name == STDIN

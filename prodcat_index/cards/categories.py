@@ -112,12 +112,17 @@ def _take_deepest(
     for mark in BETWEEN_PATHS:
         parts = {name: each for name, text in texts.items() if len(each := _parts(text, mark)) > 1}
         whole = {text for name, text in texts.items() if name not in parts}
-        deepest = _deepest_of(parts, whole, mark, separator, known)
+        # In a path such as Home > Bed, Bath > Towels, the comma is a part of a name.
+        deepest = _deepest_of(parts, whole, mark, separator, known, careful=mark == ",")
+        is_clear = len(deepest) >= USUAL_SHARE * len(parts)
+        if mark == "," and not deepest:
+            found = _deepest_of(parts, whole, mark, separator, known, careful=False)
+            deepest, is_clear = (found if 2 * len(found) >= len(texts) else {}), False
         if not deepest:
             continue
         shown = "line break" if mark == "\n" else mark
         cards = counted(sum(name in deepest for name in raw), "cards have several categories")
-        if len(deepest) < USUAL_SHARE * len(parts):
+        if not is_clear:
             return list(raw), [f"{cards}, it seems ({shown!r} is between them), taken for one each"]
         told = f"{cards} ({shown!r} is between them): the one with the most levels is taken"
         return [deepest.get(name, name) for name in raw], [f"{told}, the first where equal"]
@@ -130,11 +135,13 @@ def _deepest_of(
     mark: str,
     separator: str | None,
     known: Collection[str],
+    careful: bool,
 ) -> dict[str, str]:
     """Return the deepest path of each value of several.
 
-    Each part is a path or a category of the column: a `whole` value or a first level. In half of
-    the column, it may be any name that recurs.
+    Each part is a path or a category of the column: a `whole` value or a first level. Where half
+    of the column has the mark, it may be any name that recurs; not if one is `careful`, and then
+    paths begin as others do.
     """
     first = {*whole, *(each[0] for each in parts.values())}
     own = _find_separator(first)[0] if separator is None else separator
@@ -143,13 +150,12 @@ def _deepest_of(
     levels = {part: _split(part, own) for part in first.union(*parts.values())}
     tops = {tidy(levels[path][0]) for path in first if len(levels[path]) > 1}
     categories = {*whole, *known, *tops}
-    if mark != "," and len(parts) >= USUAL_SHARE * (len(parts) + len(whole)):
+    if not careful and len(parts) >= USUAL_SHARE * (len(parts) + len(whole)):
         shared = Counter(part for each in parts.values() for part in set(each))
         categories |= {part for part, count in shared.items() if count > 1}
 
     def is_path(part: str) -> bool:
-        # In a path such as Home > Bed, Bath > Towels, the comma is a part of a name.
-        return len(levels[part]) > 1 and (mark != "," or tidy(levels[part][0]) in tops)
+        return len(levels[part]) > 1 and (not careful or tidy(levels[part][0]) in tops)
 
     return {
         name: max(each, key=lambda part: len(levels[part]))

@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING
 
 from prodcat_index.cards.categories import PATH_SEPARATOR
 from prodcat_index.cards.cleaning import raw_text
-from prodcat_index.cards.roles import column_key, usual_columns, usual_keys
+from prodcat_index.cards.roles import MAIN, column_key, usual_columns, usual_keys
 from prodcat_index.cards.table import Table
 
 if TYPE_CHECKING:
     import pandas as pd
 
-NUMBER = re.compile(r"(?:level|lvl|ebene|niveau|nivel|livello|poziom|seviye|уровень|l)?(\d+)")
-MAIN = re.compile(r"(?:main|master|haupt|top|ana)(.+)")
+WORDS = "level|lvl|ebene|niveau|nivel|livello|poziom|seviye|уровень|уровня|l"
+NUMBER = re.compile(rf"(?:{WORDS})?(\d+)(?:{WORDS})?")
+FIRST = re.compile(rf"^(?:{MAIN}|master|top)|(?:{MAIN})$")
 SUB = re.compile(r"((?:sub|unter|sotto|sous|pod|alt|под)+)(.+)")
 
 
@@ -41,17 +42,18 @@ def find_levels(seen: Sequence[str]) -> list[str]:
 
     They are a category and its subcategories, or are numbered, where no column is the category.
     """
-    usual, keys = usual_columns("category", seen), usual_keys("category")
-    numbers, mains, depths = dict[str, int](), list[str](), dict[str, int]()
+    usual, keys = usual_columns("category", seen), usual_keys("category") | {"gruppe"}
+    numbers, mains, depths = dict[str, int](), list[str](), dict[str, tuple[int, int]]()
     for column in seen:
         key = column_key(column)
-        number, main, sub = NUMBER.search(key), MAIN.fullmatch(key), SUB.fullmatch(key)
-        if number and NUMBER.sub("", key, count=1) in keys:
-            numbers[column] = int(number[1])
-        if main and main[1] in keys:
+        number, plain = NUMBER.search(key), NUMBER.sub("", key, count=1)
+        sub, place = SUB.fullmatch(plain), int(number[1]) if number else 0
+        if number and plain in keys:
+            numbers[column] = place
+        if FIRST.search(key) and FIRST.sub("", key) in keys:
             mains.append(column)
         if sub and sub[2] in keys:
-            depths[column] = len(sub[1])
+            depths[column] = len(sub[1]), place
     subs = sorted(depths, key=depths.__getitem__)
     if subs and (mains or usual):
         return [*mains[:1], *usual[: 0 if mains else 1], *subs]

@@ -88,7 +88,9 @@ WEAK_IDS = "code, ean, gtin, barcode"
 # What a name may say beside a usual one: its language; or that it is the main one, or its number.
 LANGUAGES = "en de fr es it pt pl tr ru uk ua nl cs cz sk hu ro bg sv da fi el lt lv et hr zh ja ko"
 IN_LANGUAGE = re.compile(
-    rf"(.+?)[\s_.(\[-]+(?:{'|'.join(LANGUAGES.split())})(?:[-_][a-z]{{2}})?[)\]]*"
+    r"(?P<name>.+?)[\s_.(\[-]+(?:{0})(?:[-_][a-z]{{2}})?[)\]]*|(?:{0})[\s_.-]+(?P<other>.+)".format(
+        LANGUAGES.replace(" ", "|")
+    )
 )
 TRANSLATED = ("title", "description", "category")
 MAIN = "main|primary|haupt|principale?|glowne|glowna|ana|главное|основное"
@@ -293,7 +295,7 @@ def _variants(part: str, seen: Sequence[str]) -> list[str]:
     return [
         column
         for column, named in matched.items()
-        if named and part in TRANSLATED and column_key(named[1]) in keys
+        if named and part in TRANSLATED and column_key(named["name"] or named["other"]) in keys
     ]
 
 
