@@ -9,6 +9,7 @@ from pathlib import Path
 
 import made
 import numpy as np
+import pandas as pd
 import pytest
 from calibrated import PLAIN
 from made import BOOTS, KETTLES, LAMPS, catalogue, change_manifest, read_json, row
@@ -16,6 +17,7 @@ from test_index_folder import content_of
 from test_index_learned import COLOURS, THINGS, shop
 
 from prodcat_index.cards.card import Card, Catalogue
+from prodcat_index.cards.catalogue import read_catalogue
 from prodcat_index.errors import CatalogueError, IndexFolderError
 from prodcat_index.findings import Finding
 from prodcat_index.index import folder as folder_module
@@ -443,3 +445,21 @@ def test_tuning_has_seen_what_was_added_before_it(tmp_path: Path) -> None:
     assert last.drift is not None
     assert (last.drift.fitted_cards, last.drift.tuned_cards) == (300, 330)
     assert last.weights == tuned.parts.weights
+
+
+def test_cards_from_a_table_without_the_columns_of_the_index_are_refused() -> None:
+    """Row numbers would be ids among those of the shop, and every card unlabelled."""
+    table = pd.DataFrame(
+        {"sku": ["a", "b"], "name": ["red lamp", "oak chair"], "shelf": ["Lamps", "Chairs"]}
+    )
+    built = read_catalogue(table, id_column="sku", category_column="shelf")
+    index = ProductIndex.build(built)
+    new = table.assign(sku=["c", "d"])
+    assert len(index.add(new)) == 4
+    with pytest.raises(CatalogueError, match=r"lacks the ids \(column 'sku'\)"):
+        index.add(new.drop(columns="sku"))
+    with pytest.raises(CatalogueError, match=r"in 'category', add --category-column \"category\""):
+        index.add(new.rename(columns={"shelf": "category"}))
+    # No column could be the category: cards without one may be added, and are counted.
+    grown = index.add(new.drop(columns="shelf"))
+    assert "2 cards have no category to vote for: c, d" in map(str, grown.findings)
