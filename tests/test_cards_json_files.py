@@ -150,3 +150,17 @@ def test_cards_by_their_ids_are_read(tmp_path: Path) -> None:
         {"id": "7", "title": "A"},
         {"id": "8", "title": "B"},
     ]
+
+
+def test_products_within_categories_have_their_name(tmp_path: Path) -> None:
+    content = {
+        "categories": [{"name": "A", "products": CARDS[:1]}, {"name": "B", "items": CARDS[1:]}]
+    }
+    found = rows(written(tmp_path, "a.json", json.dumps(content)))
+    assert [(row["id"], row["category"]) for row in found] == [("1", "A"), ("2", "B")]
+
+
+def test_products_by_their_ids_are_a_list(tmp_path: Path) -> None:
+    content = {"products": {"7": {"title": "A"}, "8": {"title": "B"}}, "total": 2}
+    found = rows(written(tmp_path, "a.json", json.dumps(content)))
+    assert found == [{"id": "7", "title": "A"}, {"id": "8", "title": "B"}]

@@ -27,6 +27,9 @@ HOME = {"id": 1, "name": "Home"}
         ([{"id": 3, "name": "Sale"}, {"id": 9, "name": "L", "parent": HOME}], "Home > L", "9"),
         ({"id": 9, "name": {"en": "Lamps", "de": "Lampen"}}, "Lamps", "9"),
         ({"en": "Lamps", "de": "Lampen"}, "Lamps", ""),
+        ([{"lang": "en", "value": "Lamps"}, {"lang": "de", "value": "Lampen"}], "Lamps", ""),
+        ({"category_id": 9, "category_name": "Lamps"}, "Lamps", "9"),
+        ({"_id": {"$oid": "f9"}, "name": "Lamps"}, "Lamps", "f9"),
         (["Home", "Lamps"], "Home > Lamps", ""),
         ("Lamps", "Lamps", ""),
     ],
@@ -87,3 +90,15 @@ def test_the_names_and_values_of_a_description_are_kept() -> None:
     given = [{"name": "Colour", "value": "red"}]
     [card] = read_catalogue([{"id": "a", "title": "T", "description": given}])
     assert card.description == "name: Colour, value: red"
+
+
+def test_an_id_of_a_database_is_its_text() -> None:
+    cards = read_catalogue([{"id": {"$oid": "f9"}, "title": "T"}])
+    assert cards.ids == ["f9"]
+
+
+def test_the_line_of_columns_tells_where_the_keys_are() -> None:
+    cards = [{"id": n, "title": "T", "category": {"id": 9, "name": "Lamps"}} for n in (1, 2)]
+    assert "category: category (1), category key: within category" in str(
+        read_catalogue(cards).describe_columns()
+    )

@@ -183,6 +183,8 @@ class Catalogue:
                 shown[IMAGE] = f"{used[IMAGE]} ({said})"
         if not used[IMAGE] and IMAGE not in empty:
             shown[IMAGE] = "files named by id"
+        if not used["category_id"] and "category_id" not in empty:
+            shown["category_id"] = f"within {used['category']}"
         shown = {"id": "row numbers", **{p: shown.get(p, "none") for p in parts[1:]}, **shown}
         if categories:
             shown["category"] += f" ({categories})"

@@ -108,6 +108,9 @@ def join_values(value: Any, nesting: int = NESTING) -> str:
     if value is None or nesting == 0:
         return ""
     if isinstance(value, Mapping):
+        if len(value) == 1 and str(next(iter(value))).startswith("$"):
+            # The type of a value in a dump of MongoDB, such as {"$oid": "…"}.
+            return join_values(next(iter(value.values())), nesting - 1)
         named = ((str(name), join_values(part, nesting - 1)) for name, part in value.items())
         return ", ".join(f"{name}: {text}" for name, text in named if text)
     if isinstance(value, (list, tuple, set)) or (hasattr(value, "tolist") and value.ndim):

@@ -88,6 +88,7 @@ def _read_content(content: dict[str, Any], name: str) -> Table:
             "list of products into a file of its own."
         )
     [path] = chosen
+    lists[path] = _products_within(lists[path]) if path in CATEGORIES else lists[path]
     named = _category_names(lists)
     objects = [_check_object(row, number, name) for number, row in enumerate(lists[path], start=1)]
     for row in map(_unwrap, objects) if named else ():
@@ -103,7 +104,9 @@ def _find_lists(value: Any, path: str = "", depth: int = 3) -> Iterator[tuple[st
     """Yield the lists of objects in an object, with the names that lead to them."""
     for name, inner in value.items():
         at = f"{path}.{name}" if path else str(name)
-        if isinstance(inner, dict) and depth:
+        if isinstance(inner, dict) and len(inner) > 1 and all(map(_has_title, inner.values())):
+            yield at, [{"id": key, **row} for key, row in inner.items()]
+        elif isinstance(inner, dict) and depth:
             yield from _find_lists(inner, at, depth - 1)
         elif isinstance(inner, list) and any(isinstance(item, dict) for item in inner):
             yield at, inner
@@ -119,6 +122,20 @@ def _unwrap(row: dict[str, Any]) -> dict[str, Any]:
         return {"id": row.get("_id"), **row["_source"]}
     is_node = len(row) <= 2 and isinstance(row.get("node"), dict)
     return row["node"] if is_node else row
+
+
+def _products_within(categories: list[Any]) -> list[Any]:
+    """Return the products that categories list, with the name of theirs; or the categories."""
+    products = [
+        {"category": category.get("name") or category.get("title"), **product}
+        for category in categories
+        if isinstance(category, dict)
+        for part in ROWS
+        if isinstance(category.get(part), list)
+        for product in category[part]
+        if _has_title(product)
+    ]
+    return products or categories
 
 
 def _category_names(lists: dict[str, list[Any]]) -> dict[str, list[str]]:

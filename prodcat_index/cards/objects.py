@@ -14,12 +14,14 @@ from prodcat_index.cards.cleaning import NESTING, raw_text
 if TYPE_CHECKING:
     import pandas as pd
 
-NAMES = ("name", "title", "label", "value", "rendered")
-KEYS = ("id", "key", "_id")
+NAMES = ("name", "title", "label", "value", "rendered", "text", "category_name", "path")
+KEYS = ("id", "key", "_id", "category_id")
+LANGUAGE_NAMES = ("lang", "language", "locale")
 ADDRESSES = ("src", "url", "href", "path", "file_name", "filename", "file", "link")
 LANGUAGE = re.compile(r"[a-z]{2}(?:[-_][a-zA-Z]{2,4})?")
 # Whole lists of objects are written into cells of a CSV; a longer one is a text.
 MAX_WRITTEN = 20_000
+WRITTEN = re.compile(r"\s*(?:\[\s*)?\{")
 LANGUAGES = "cards have a {} in several languages, of which {!r} is taken"
 UNNAMED = "cards have an object without a name as their {} (read as it is written)"
 
@@ -54,7 +56,7 @@ def read_objects(frame: pd.DataFrame, columns: Mapping[str, str]) -> Objects:
         # A description is often a list of names and values, which are all its text.
         read = READ.get(part, lambda value: value)
         read_values = [read(value) if _is_object(value) else value for value in values]
-        unnamed = [_is_object(value) for value in read_values]
+        unnamed = [_is_object(value) and bool(raw_text(value)) for value in read_values]
         noticed |= {UNNAMED.format(part): unnamed} if part in READ else {}
         frame = frame.assign(**{str(column): _series(read_values, frame)})
     return Objects(frame, keys, noticed)
@@ -67,29 +69,39 @@ def _series(values: Sequence[Any], frame: pd.DataFrame) -> pd.Series[Any]:
 
 
 def _parse(value: Any) -> Any:
-    """Return lists as such, and what is written as an object or a list of them as it."""
+    """Return lists as such, what is written as an object as it, and texts by their languages."""
     if hasattr(value, "tolist") and value.ndim:
         value = value.tolist()
-    if not isinstance(value, str) or not re.match(r"\s*(?:\[\s*)?\{", value[:100]):
-        return value
-    if len(value) > MAX_WRITTEN:
-        return value
+    if isinstance(value, str) and len(value) <= MAX_WRITTEN and WRITTEN.match(value):
+        value = _parse_written(value)
+    return (_by_language(value) if isinstance(value, list) else None) or value
+
+
+def _parse_written(text: str) -> Any:
     try:
-        parsed = json.loads(value)
+        parsed = json.loads(text)
     except (ValueError, RecursionError):
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                parsed = ast.literal_eval(value.strip())
+                parsed = ast.literal_eval(text.strip())
         except (ValueError, SyntaxError, MemoryError, RecursionError):
-            return value
-    return parsed if parsed and _is_object(parsed) else value
+            return text
+    return parsed if parsed and _is_object(parsed) else text
 
 
 def _is_object(value: Any) -> bool:
     if isinstance(value, (list, tuple)):
         return any(isinstance(item, Mapping) for item in value)
     return isinstance(value, Mapping)
+
+
+def _by_language(items: list[Any]) -> dict[str, str]:
+    """Return ``[{"lang": "en", "value": "Lamp"}, …]`` as an object by languages."""
+    if not all(isinstance(item, Mapping) for item in items):
+        return {}
+    found = {_scalar(item, LANGUAGE_NAMES): _scalar(item, NAMES) for item in items}
+    return {} if "" in found else found
 
 
 def _language(value: Any) -> str:
@@ -113,7 +125,8 @@ def _scalar(value: Mapping[str, Any], names: Sequence[str]) -> str:
     for name in names:
         found = value.get(name)
         found = _in_language(found, _language(found))
-        if isinstance(found, (str, int, float)) and (text := raw_text(found)):
+        is_typed = isinstance(found, Mapping) and len(found) == 1 and "$oid" in found
+        if (is_typed or isinstance(found, (str, int, float))) and (text := raw_text(found)):
             return text
     return ""
 
