@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 OTHER_SHEETS = "sheets are not read (only {!r} is)"
 BEYOND = "rows have cells to the right of the header (not read)"
+SINGLE = "rows have one cell only (a title of a section, a total?)"
 UNSTORED = "cells hold formulas without a value (open the file in Excel and save it)"
 MERGED = "cells are merged over several rows (each row gets the value)"
 MAX_EMPTY = 10_000
@@ -83,6 +84,7 @@ def _read_book(book: Workbook, path: Path) -> Table:
     width = len(header)
     beyond: list[str] = []
     numbers: list[int] = []
+    single: list[str] = []
 
     def cells_under_header() -> Iterator[tuple[Any, ...]]:
         for count, (row, cells) in enumerate(chain(sample[above + 1 :], rows), start=1):
@@ -91,12 +93,15 @@ def _read_book(book: Workbook, path: Path) -> Table:
             if len(cells) > width:
                 beyond.append(f"row {row}")
             numbers.append(row)
+            if sum(cell not in (None, "") for cell in cells) == 1:
+                single.append(f"row {row}")
             yield (*cells, *[None] * (width - len(cells)))[:width]
 
     frame = frame_of_rows(cells_under_header(), header)
     found |= {
         ABOVE: [" ".join(filter(None, row)) for row in texts[:above]],
         BEYOND: beyond,
+        SINGLE: single if 2 * len(single) < len(frame) and width > 1 else [],
         UNSTORED: formulas,
         MERGED: [area for area, *_ in merged],
         OTHER_SHEETS.format(sheet.title): others,
