@@ -237,3 +237,5 @@ def test_a_lost_root_is_told_and_other_categories_are_not_guessed_at() -> None:
     assert hint_match(["Toys", "Games"], known) == ""
     assert hint_match(["Other", "Shop > Home > Lamps", "other"], known) == ""
     assert hint_match(["Toys"], ()) == ""
+    # Some cards of the index have no category.
+    assert hint_match(["Toys", "Games"], {"", "Lamps"}) == ""

@@ -70,8 +70,8 @@ def note_unknown(labels: Collection[str], known: Collection[str]) -> list[str]:
 
 def hint_match(labels: Iterable[str], known: Collection[str]) -> str:
     """Return how most of the categories that are not known would be, if most are not."""
-    own = set(labels) - {""}
-    unknown = own.difference(known)
+    own, known = set(labels) - {""}, set(known) - {""}
+    unknown = own - known
     if not unknown or not known or 2 * len(unknown) < len(own):
         return ""
     folded = {name.casefold() for name in known}
