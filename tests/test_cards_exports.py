@@ -360,3 +360,19 @@ def test_rows_of_a_magento_1_product_are_one_card() -> None:
     assert [str(finding) for finding in table.findings] == [
         "1 row holds a variant or a further picture of a product (joined to it): row 2"
     ]
+
+
+def test_a_variation_with_the_sku_of_its_product_has_its_category() -> None:
+    """Else it is its own parent, and has no category."""
+    head = {"type": "variable", "sku": "W", "name": "A", "categories": "H > L", "parent": ""}
+    variation = {"type": "variation", "sku": "W", "name": "A red", "categories": "", "parent": "W"}
+    rows = [{"id": "1", **head}, {"id": "2", **variation}]
+    assert [card["category"] for card in parts(of_rows(rows))] == ["H > L", "H > L"]
+
+
+def test_lists_of_json_are_no_shopify_export() -> None:
+    """Rows of the same handle are other products there; joined, all but one were lost."""
+    row = {"handle": "a", "title": "A", "vendor": ["V", "W"], "category": "C"}
+    assert [
+        card.title for card in read_catalogue([row, row | {"title": "B"}], id_column="title")
+    ] == ["A", "B"]
