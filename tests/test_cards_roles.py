@@ -108,6 +108,8 @@ def test_the_title_cannot_be_the_category() -> None:
         (["Артикул продавца", "Название_позиции", "Название_группы", "Фото 1"], "ru, numbered"),
         (["objectID", "title_ru", "category_ru", "Immagine principale"], "of a language"),
         (["uniq_id", "Название товара или услуги", "Категория продавца", "RESİM 1"], "tr"),
+        (["ID *", "Name (required)", "Categories (x,y,z...)", "Bild"], "with a remark"),
+        (["id", "Название товара (обязательно)", "Категория товара*", "Фото"], "ru, with a remark"),
         (["id", "DE_Name", "Kategorie", "Bild"], "a language first"),
         (["id", "name(ru-ru)", "Reparto", "Image URL 1"], "of a language and region"),
         (["referencia", "titulo", "CATEGORIA", "imagem"], "without accents"),

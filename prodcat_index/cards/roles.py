@@ -92,6 +92,7 @@ IN_LANGUAGE = re.compile(
         LANGUAGES.replace(" ", "|")
     )
 )
+REMARK = re.compile(r"\s*[(\[].*")
 TRANSLATED = ("title", "description", "category")
 MAIN = "main|primary|haupt|principale?|glowne|glowna|ana|главное|основное"
 OF_SEVERAL = re.compile(rf"^(?:{MAIN})|(?:{MAIN})$|\d+")
@@ -208,8 +209,8 @@ def note_languages(columns: Mapping[str, str], seen: Sequence[str]) -> list[str]
     """Return a sentence for each part that is there in several languages."""
     notes = []
     for part in TRANSLATED:
-        others = [column for column in _variants(part, seen) if column != columns[part]]
-        if others and columns[part] in _variants(part, seen):
+        others = [column for column in _in_languages(part, seen) if column != columns[part]]
+        if others and columns[part] in _in_languages(part, seen):
             notes.append(
                 f"the {part} is taken from the column {columns[part]!r}, the first of several "
                 f"languages (others: {name_first(others)})"
@@ -286,16 +287,25 @@ def _find_named(names: str, seen: Sequence[str]) -> list[str]:
 
 
 def _variants(part: str, seen: Sequence[str]) -> list[str]:
-    """Return the columns of a usual name and a language; of pictures, a number or the word main."""
+    """Return the columns of a usual name and a language, or a remark in brackets.
+
+    Of pictures, it is a number or the word main.
+    """
     keys = usual_keys(part)
     if part == "image":
         found = [column for column in seen if OF_SEVERAL.sub("", column_key(column)) in keys]
         return sorted(found, key=lambda column: int(f"0{re.sub('[^0-9]', '', column)}"))
+    remarked = (column for column in seen if column_key(REMARK.sub("", column)) in keys)
+    return list(dict.fromkeys((*_in_languages(part, seen), *remarked)))
+
+
+def _in_languages(part: str, seen: Sequence[str]) -> list[str]:
+    keys = usual_keys(part) if part in TRANSLATED else frozenset[str]()
     matched = {column: IN_LANGUAGE.fullmatch(column.casefold()) for column in seen}
     return [
         column
         for column, named in matched.items()
-        if named and part in TRANSLATED and column_key(named["name"] or named["other"]) in keys
+        if named and column_key(named["name"] or named["other"]) in keys
     ]
 
 
