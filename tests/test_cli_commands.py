@@ -13,6 +13,7 @@ import made
 import pandas as pd
 import pytest
 from command import ENVIRONMENT, prodcat
+from openpyxl import load_workbook
 from PIL import Image
 
 from prodcat_index import ProductIndex, read_catalogue
@@ -54,6 +55,44 @@ def test_query_finds_the_nearest_card_in_every_format(shop: Path) -> None:
     assert as_json[0]["id"] == "k2" and as_json[0]["similarity"] == pytest.approx(1.0, abs=1e-3)
     assert rows[0]["by_modality.title"] == "1.0"
     assert table.index("k2") < table.index(as_json[1]["id"])
+
+
+def test_an_explained_query_finds_the_same_cards_as_the_query(shop: Path) -> None:
+    """The explanation would be of other products than those that were found."""
+    picture = shop / "images" / "picture6.png"
+    asked = ("query", "-i", "indexes/shop", "--text", "kettle", "--image", picture, "-k", "4")
+    asked = (*asked, "--format", "json")
+    plain, explained = (prodcat(*asked, *more, cwd=shop).json for more in ((), ("--explain",)))
+    assert explained == plain and len(plain) == 4
+    for near in explained:
+        assert sum(near["contributions"].values()) == pytest.approx(near["similarity"], abs=1e-3)
+
+
+def test_predict_answers_the_listings_of_some_ids_alone(shop: Path) -> None:
+    """To explain one listing of a file, a user would have to copy it by hand."""
+    asked = ("predict", "cards.csv", "-i", "indexes/shop", "--format", "json")
+    some = prodcat(*asked, "--id", "k2", "--id", "b1", cwd=shop).json
+    every = prodcat(*asked, cwd=shop).json
+    assert some == [answer for answer in every if answer["id"] in ("k2", "b1")] and len(some) == 2
+    wrong = prodcat(*asked, "--id", "k99", cwd=shop)
+    assert wrong.code == 1 and "cards.csv has no k99" in wrong.err
+
+
+def test_predictions_are_written_as_a_workbook_with_titles(shop: Path, tmp_path: Path) -> None:
+    """A CSV file of UTF-8 opens in Excel with broken letters."""
+    asked = ("predict", "cards.csv", "-i", "indexes/shop", "-o")
+    for name in ("answers.xlsx", "answers.csv"):
+        done = prodcat(*asked, tmp_path / name, cwd=shop)
+        assert done.code == 0, done.err
+    with (tmp_path / "answers.csv").open(encoding="utf-8", newline="") as file:
+        expected = list(csv.DictReader(file))
+    head, *rows = load_workbook(tmp_path / "answers.xlsx").active.values
+    found = [dict(zip(head, row, strict=True)) for row in rows]
+    assert [(row["id"], row["title"], row["category"]) for row in found] == [
+        (row["id"], row["title"], row["category"]) for row in expected
+    ]
+    assert [row["confidence"] for row in found] == [float(row["confidence"]) for row in expected]
+    assert any(row["title"] for row in found)
 
 
 def test_weights_change_what_is_found(shop: Path) -> None:

@@ -28,6 +28,7 @@ ANSWER = Prediction(
     confidence=0.7000049,
     ranked=[("Boots", 0.7000049), ("Shoes", 0.2), ("Lamps", 0.1)],
     neighbours=[NEAREST],
+    title="red shoes",
 )
 NOTHING = Prediction("empty", "", "", 0.0, [], [])
 
@@ -173,6 +174,7 @@ def test_the_table_of_answers() -> None:
     assert table.to_dict("records") == [
         {
             "id": "new",
+            "title": "red shoes",
             "category": "Boots",
             "category_id": "17",
             "confidence": 0.7,
@@ -183,6 +185,7 @@ def test_the_table_of_answers() -> None:
         },
         {
             "id": "empty",
+            "title": "",
             "category": "",
             "category_id": "",
             "confidence": 0.0,

@@ -11,6 +11,7 @@ from prodcat_index.cards.categories import PATH_SEPARATOR
 from prodcat_index.cards.cleaning import clean_text, raw_text, tidy, without_invisible
 from prodcat_index.cards.picture_folder import NO_SUCH_FILE, OUTSIDE, WEB_ADDRESS
 from prodcat_index.cards.roles import RENAMED
+from prodcat_index.errors import CatalogueError
 from prodcat_index.findings import counted, name_first
 
 if TYPE_CHECKING:
@@ -272,6 +273,18 @@ class Catalogue:
         own: dict[str, Any] = {name: self.values(name)[row] for name in names}
         further = [name for name in self.text_modalities if name not in CORE_TEXTS]
         return Card(**own, texts={name: self.values(name)[row] for name in further})
+
+    def of_ids(self, ids: Sequence[str]) -> Catalogue:
+        """Return the cards of some ids, in the order of the catalogue.
+
+        Raises CatalogueError for an id that no card has.
+        """
+        if unknown := sorted(set(ids).difference(self.ids)):
+            raise CatalogueError(
+                f"{self.source} has no {name_first(unknown)}; its ids are like "
+                f"{name_first(self.ids, 3)}."
+            )
+        return self.select([row for row, own in enumerate(self.ids) if own in ids])
 
     def labelled(self) -> Catalogue:
         """Return the cards that have a category."""

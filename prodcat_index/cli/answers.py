@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
-from prodcat_index.cli.output import Format, emit, say, tell, wrap
+from prodcat_index.cli.output import INDENT, Format, emit, say, tell, wrap
 
 if TYPE_CHECKING:
     from prodcat_index.cards.card import Card
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 # Columns of the tables of answers; other formats have more, and so has an explained answer.
 NEIGHBOUR_COLUMNS = ("rank", "id", "similarity", "category", "title")
+# Neighbours of an explained answer that a table shows: the nearest ones, which count most.
+EXPLAINED = 5
 PREDICTION_COLUMNS = (
     *("id", "category", "confidence", "decision", "backed_off", "category_set", "note"),
 )
@@ -22,25 +24,50 @@ SHEET_ROWS = 24
 
 
 def emit_neighbours(neighbours: Sequence[Neighbour], form: Format, explain: bool = False) -> None:
-    """Print neighbours, nearest first."""
+    """Print neighbours, nearest first; in a table, an explained one takes a few lines."""
+    if form == "table" and explain:
+        say("\n\n".join(_explained_neighbour(*pair) for pair in enumerate(neighbours, start=1)))
+        return
     records = [neighbour.as_dict() for neighbour in neighbours]
     if form == "table":
         records = [{"rank": rank, **record} for rank, record in enumerate(records, start=1)]
-    emit(records, form, NEIGHBOUR_COLUMNS, rest=explain)
+    emit(records, form, NEIGHBOUR_COLUMNS, rest=False)
 
 
-def predictions_as_records(predictions: Sequence[Prediction], form: Format) -> list[dict[str, Any]]:
+def _explained_neighbour(rank: int, neighbour: Neighbour) -> str:
+    vote = neighbour.vote_share
+    share = "" if vote is None else f", {vote:.1%} of the vote"
+    lines = [
+        f"similarity {neighbour.similarity:.3f}{share}",
+        neighbour.category or "no category",
+        neighbour.title,
+        _named("sum of", neighbour.contributions),
+        _named("cosines:", neighbour.by_block),
+    ]
+    shown = [wrap(line, INDENT) for line in lines if line]
+    return "\n".join([f"{rank}. {neighbour.id}: {shown[0].strip()}", *shown[1:]])
+
+
+def _named(what: str, values: Mapping[str, float]) -> str:
+    named = ", ".join(f"{name} {value:.3f}" for name, value in values.items())
+    return f"{what} {named}" if named else ""
+
+
+def predictions_as_records(
+    predictions: Sequence[Prediction], form: Format | Literal["xlsx"]
+) -> list[dict[str, Any]]:
     """Return predictions as records: nested for JSON, flat rows otherwise."""
     nested = form in ("json", "jsonl")
     return [each.as_dict() if nested else each.as_row() for each in predictions]
 
 
 def emit_predictions(predictions: Sequence[Prediction], form: Format, explain: bool) -> None:
-    """Print predictions; as tables, each explained one comes with a table of its neighbours."""
+    """Print predictions; as tables, each explained one comes with its nearest neighbours."""
     if form == "table" and explain:
         for prediction in predictions:
-            say(wrap(_explained(prediction)))
-            emit_neighbours(prediction.neighbours, form, explain)
+            say(f"{wrap(_explained(prediction))}\n")
+            emit_neighbours(prediction.neighbours[:EXPLAINED], form, explain)
+            say("")
     else:
         emit(predictions_as_records(predictions, form), form, PREDICTION_COLUMNS, rest=False)
 

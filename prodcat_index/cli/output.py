@@ -105,6 +105,27 @@ def write_records(
     return text.getvalue().removesuffix("\n")
 
 
+def write_workbook(records: Sequence[Record]) -> bytes:
+    """Return records as the only sheet of an Excel workbook; texts are no formulas there."""
+    from openpyxl import Workbook
+    from openpyxl.cell.cell import ILLEGAL_CHARACTERS_RE, Cell
+
+    book = Workbook()
+    sheet = book.active
+    columns = _columns(records)
+    for row, values in enumerate([columns, *([r.get(c) for c in columns] for r in records)], 1):
+        for column, value in enumerate(values, 1):
+            cell = sheet.cell(row, column)
+            assert isinstance(cell, Cell), "no cells are merged"
+            cell.value = ILLEGAL_CHARACTERS_RE.sub("", value) if isinstance(value, str) else value
+            if isinstance(value, str):
+                cell.data_type = "s"
+    sheet.freeze_panes = "A2"
+    file = io.BytesIO()
+    book.save(file)
+    return file.getvalue()
+
+
 def _flat(record: Record, prefix: str = "") -> dict[str, Any]:
     row: dict[str, Any] = {}
     for key, value in record.items():

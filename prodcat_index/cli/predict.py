@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from math import inf
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -17,7 +17,7 @@ from prodcat_index.cli.answers import (
     predictions_as_records,
 )
 from prodcat_index.cli.calls import Given, WrongCallError, refuse
-from prodcat_index.cli.output import Format, note, tell, write_records
+from prodcat_index.cli.output import Format, note, tell, write_records, write_workbook
 from prodcat_index.cli.values import between, output_option, parse_weights, share_option
 from prodcat_index.findings import counted
 from prodcat_index.progress import write_line
@@ -26,7 +26,13 @@ if TYPE_CHECKING:
     from prodcat_index.cards.card import Card, Catalogue
     from prodcat_index.index.product_index import ProductIndex
 
-FORMATS: dict[str, Format] = {".csv": "csv", ".json": "json", ".jsonl": "jsonl"}
+FileFormat = Literal["csv", "json", "jsonl", "xlsx"]
+FORMATS: dict[str, FileFormat] = {
+    ".csv": "csv",
+    ".json": "json",
+    ".jsonl": "jsonl",
+    ".xlsx": "xlsx",
+}
 # Of so many cards in unknown categories, a score would say nothing about the index.
 MOST = 0.5
 # Parameters that make up a listing.
@@ -54,6 +60,14 @@ def predict(
     split: options.SplitOption = None,
     part: Annotated[
         options.Part | None, typer.Option(help="Part of the split to predict; by default test.")
+    ] = None,
+    ids: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--id",
+            metavar="ID",
+            help="Predict only the listing of the file that has this id; repeat it for more.",
+        ),
     ] = None,
     title: Annotated[str, typer.Option(metavar="TEXT", help="Title of a listing.")] = "",
     description: options.DescriptionOption = "",
@@ -115,8 +129,7 @@ def predict(
     from prodcat_index.reports.page import write_file
 
     _check_call(new_catalogue, bool(title or description or image), given)
-    if output is not None:
-        form = _output_format(output, form if "form" in given else None)
+    written = output and _output_format(output, form if "form" in given else None)
     opened = options.open_index(index)
     listings: Catalogue | list[Card]
     if new_catalogue is None:
@@ -124,6 +137,8 @@ def predict(
     else:
         read = options.read_cards(new_catalogue, columns, index=opened)
         listings = options.select_part(read, split, part or "test")
+        if ids:
+            listings = listings.of_ids(ids)
     predictions = opened.predict(
         listings,
         k=k,
@@ -150,9 +165,12 @@ def predict(
         if labels:
             note(note_unknown([*truths.values()], opened.parts.labels.names))
         write_line(f"score: {told}{source}", sys.stderr)
-    if output is not None:
-        records = predictions_as_records(predictions, form)
-        write_file(output, f"{write_records(records, form)}\n")
+    if output is not None and written is not None:
+        records = predictions_as_records(predictions, written)
+        if written == "xlsx":
+            write_file(output, write_workbook(records))
+        else:
+            write_file(output, f"{write_records(records, written)}\n")
         tell(f"Wrote {output}: {counted(len(predictions), 'predictions')}.")
     else:
         emit_predictions(predictions, form, explain)
@@ -177,7 +195,7 @@ def _check_call(listings: Path | None, is_listing: bool, given: Given) -> None:
     else:
         refuse(
             given,
-            (*options.COLUMN_OPTIONS, "labels"),
+            (*options.COLUMN_OPTIONS, "labels", "ids"),
             "{} is about a file of listings; name the file.",
         )
     if listings in (None, options.STDIN):
@@ -194,7 +212,7 @@ def _check_call(listings: Path | None, is_listing: bool, given: Given) -> None:
         )
 
 
-def _output_format(output: Path, form: Format | None) -> Format:
+def _output_format(output: Path, form: Format | None) -> FileFormat:
     """Return the format of a file by its ending and --format, which must agree."""
     by_ending = FORMATS.get(output.suffix.lower())
     if form and by_ending and form != by_ending:

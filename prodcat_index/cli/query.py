@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from prodcat_index.cli import options
-from prodcat_index.cli.answers import draw_answers, emit_neighbours, emit_predictions
+from prodcat_index.cli.answers import draw_answers, emit_neighbours
 from prodcat_index.cli.calls import WrongCallError
 from prodcat_index.cli.values import parse_weights
 
@@ -36,15 +36,9 @@ def query(
         raise WrongCallError("Give --text, --image or --description to search for.")
     card = Card(id="query", title=text, description=description, image=str(image or ""))
     opened = options.open_index(index, image_root)
-    chosen = parse_weights(weights)
-    if explain:
-        predictions = list(opened.predict([card], k=k, weights=chosen, explain=True))
-        emit_predictions(predictions, form, explain)
-        draw_answers(sheet, [card], [predictions[0].neighbours], predictions)
-    else:
-        neighbours = opened.search(card, k, weights=chosen)
-        emit_neighbours(neighbours, form)
-        draw_answers(sheet, [card], [neighbours])
+    neighbours = opened.search(card, k, weights=parse_weights(weights))
+    emit_neighbours(neighbours, form, explain)
+    draw_answers(sheet, [card], [neighbours])
 
 
 def similar(

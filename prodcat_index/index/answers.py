@@ -203,6 +203,7 @@ class LazyAnswers:
 
     answers: Answers
     ids: Sequence[str]
+    titles: Sequence[str]
     queries: Queries
     result: VoteResult
     decision: Decision
@@ -227,6 +228,7 @@ class LazyAnswers:
             optional["category_set"] = tuple(labels.names[code] for code in chosen)
         return Prediction(
             id=self.ids[query],
+            title=self.titles[query],
             category=ranked[0][0] if ranked else "",
             category_id=labels.keys[vote.categories[query, 0]] if ranked else "",
             confidence=float(decision.confidence[query]),

@@ -16,6 +16,7 @@ from prodcat_index.index.learned import LearnedBlock, as_queries
 from prodcat_index.index.leave_one_out import LeaveOneOut, leave_out_groups
 from prodcat_index.index.parts import IndexParts, Queries, listing_values
 from prodcat_index.learning.folds import assign_folds
+from prodcat_index.progress import progress_bar
 from prodcat_index.types import MISSING, Float64Array, Int64Array
 from prodcat_index.voting.vote import VoteParameters
 
@@ -90,12 +91,15 @@ def vote_as_new(
     if len(others):
         places.append(others)
         found.append(_vote(parts, _select(queries, others), voting))
-    for number in range(len(folds)):
-        place = rows[fold[own[rows]] == number]
-        rest = replace(parts, learned=_learned_without(asked, number), searcher=None, covered=())
-        new = _as_new(rest, _select(queries, place), own[place])
-        places.append(place)
-        found.append(_vote(rest, new, voting, fold != number))
+    with progress_bar(len(rows), "answering cards of the index without themselves") as bar:
+        for number in range(len(folds)):
+            place = rows[fold[own[rows]] == number]
+            learned = _learned_without(asked, number)
+            rest = replace(parts, learned=learned, searcher=None, covered=())
+            new = _as_new(rest, _select(queries, place), own[place])
+            places.append(place)
+            found.append(_vote(rest, new, voting, fold != number))
+            bar.update(len(place))
     order = np.argsort(np.concatenate(places))
     results, reasons = zip(*found, strict=True)
     return _join(results, order), _join(reasons, order) if voting.explained else None

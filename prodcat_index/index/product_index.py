@@ -506,6 +506,7 @@ class ProductIndex:
         answers = LazyAnswers(
             self._answers,
             read.ids,
+            read.values("title"),
             queries,
             result,
             decision,

@@ -156,6 +156,8 @@ class Prediction:
         Categories that hold the true one with the target coverage; None where none was given.
     familiarity
         How much of the listing the index knows; None where its calibration does not tell.
+    title
+        The listing's title.
     """
 
     id: str
@@ -169,6 +171,7 @@ class Prediction:
     backed_off: str = ""
     category_set: Sequence[str] | None = None
     familiarity: Familiarity | None = None
+    title: str = ""
 
     @property
     def note(self) -> str:
@@ -212,14 +215,15 @@ class Prediction:
         Returns
         -------
         dict
-            ``id``, ``category``, ``category_id``, ``confidence``, ``share``, ``second_category``,
-            ``second_share``, ``nearest_id``; ``decision`` and ``backed_off`` with a target
-            precision, ``category_set`` with a target coverage, ``decided_by`` when explained, and
-            ``note`` where there is one.
+            ``id``, ``title``, ``category``, ``category_id``, ``confidence``, ``share``,
+            ``second_category``, ``second_share``, ``nearest_id``; ``decision`` and ``backed_off``
+            with a target precision, ``category_set`` with a target coverage, ``decided_by`` when
+            explained, and ``note`` where there is one.
         """
         second, share = self.ranked[1] if len(self.ranked) > 1 else ("", 0.0)
         nearest = self.neighbours[0].id if self.neighbours else ""
-        row = self._fields(second_category=second, second_share=share, nearest_id=nearest)
+        row = {"id": self.id, "title": self.title}
+        row |= self._fields(second_category=second, second_share=share, nearest_id=nearest)
         if self.category_set is not None:
             row["category_set"] = SET_SEPARATOR.join(self.category_set)
         if self.explanation:
