@@ -319,7 +319,12 @@ def _fit_without_each(parts: IndexParts, fold: Int64Array) -> list[FittedModel |
     if parts.learned is None:
         return []
     folds, codes = range(int(fold.max()) + 1), parts.labels.codes
-    return [fit_on_cards(parts.blocks, np.where(fold == each, MISSING, codes)) for each in folds]
+    models = []
+    with progress_bar(len(folds), "fitting again without some of the cards", "part") as bar:
+        for each in folds:
+            models.append(fit_on_cards(parts.blocks, np.where(fold == each, MISSING, codes)))
+            bar.update()
+    return models
 
 
 def leave_out_groups(catalogue: Catalogue) -> Int64Array:

@@ -11,6 +11,7 @@ import numpy as np
 from pydantic import Field
 
 from prodcat_index.errors import QueryError
+from prodcat_index.progress import progress_bar
 from prodcat_index.types import Float64Array, Int64Array
 from prodcat_index.voting.calibration import Calibration
 from prodcat_index.voting.metrics import macro_f1, weighted_f1
@@ -159,7 +160,12 @@ class Search:
 
     def run(self, starts: Sequence[Setting]) -> Step:
         """Climb from each start, and return the best setting found."""
-        return max((self._climb(start) for start in starts), key=lambda step: step.value)
+        found = []
+        with progress_bar(len(starts), "trying weights and votes", "start") as bar:
+            for start in starts:
+                found.append(self._climb(start))
+                bar.update()
+        return max(found, key=lambda step: step.value)
 
     def try_all(self, settings: Sequence[Setting]) -> tuple[Step, ...]:
         """Return the objective of each setting; those of the same weights share a ranking."""
