@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 
@@ -120,3 +121,15 @@ def test_an_index_of_few_cards_is_refused_in_words(shop: Path) -> None:
     assert done.code == 1
     assert "Tuning needs at least 20 labelled cards, and this index has 19." in done.err
     assert (shop / "few" / "manifest.json").read_bytes() == before
+
+
+def test_tuned_settings_stand_side_by_side(shop: Path) -> None:
+    """A reader would have to join three tables by their first column to see what changed."""
+    lines = prodcat("tune", cwd=shop).out.splitlines()
+    assert re.fullmatch(r"Predicted \d+ cards of \d+ categories\.", lines[0])
+    start = next(place for place, line in enumerate(lines) if line.startswith("──"))
+    head = " ".join(lines[1:start]).split()
+    assert sorted(head) == ["before", "equal", "tuned", "weights"]
+    rows = dict(re.split(r" {2,}", line, maxsplit=1) for line in lines[start + 1 :] if line)
+    assert {"weighted-f1", "weight of title", "k", "temperature", "head exponent"} < set(rows)
+    assert rows["weight of title"].split()[:2] == ["0.500", "0.500"]

@@ -85,7 +85,8 @@ def test_per_category_each_has_a_threshold_of_its_own() -> None:
         "precision 0.95 (with 90% certainty) for each category by itself: accepted 1 of 3 "
         "(expected acceptance 20%)",
         "1 of 2 categories cannot show it on their calibration cards; answers that go to review "
-        "for it: 1",
+        "for it: 1; each takes 45 products that it is the right answer for, and more with "
+        "mistakes: label more, or ask for less",
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from statistics import mean
 from typing import TYPE_CHECKING, Annotated
@@ -26,7 +27,6 @@ HEADINGS = {
 LEGEND = """\
 95 % interval: of the weighted F1; = tuned: the difference lies in the noise.
 oracle: share with a neighbour of the true category, the most a vote can get.
-cards/cat./unr.: test cards, their categories, cards of categories not in train.
 """
 
 
@@ -112,7 +112,16 @@ def print_evaluation(evaluation: Evaluation) -> None:
     made, counts = evaluation.settings["splits"], evaluation.counts
     drawn = f"{len(made)} splits, the first {made[0]}" if len(made) > 1 else f"split {made[0]}"
     trained = round(mean(split["train"] for split in counts))
-    print_table(f"{evaluation.catalogue.source}: {drawn}; {trained} training cards", tables["rows"])
+    names = ("cards", "categories", "unreachable")
+    cards, categories, unreachable = (f"{evaluation.tuned.mean(name):.0f}" for name in names)
+    heading = (
+        f"{evaluation.catalogue.source}: {drawn}; {trained} training cards; {cards} test cards of "
+        f"{categories} categories, {unreachable} of categories without training cards"
+    )
+    # The last column of a page repeats the counts of the heading.
+    shown = tables["rows"]
+    rows = [row[:-1] for row in shown.rows]
+    print_table(heading, replace(shown, heads=shown.heads[:-1], rows=rows))
     say(LEGEND)
     note(f"{row.name} {caveat}" for row in evaluation.rows for caveat in row.notes)
     for name, heading in HEADINGS.items():

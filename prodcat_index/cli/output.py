@@ -113,7 +113,8 @@ def write_workbook(records: Sequence[Record]) -> bytes:
     book = Workbook()
     sheet = book.active
     columns = _columns(records)
-    for row, values in enumerate([columns, *([r.get(c) for c in columns] for r in records)], 1):
+    rows: list[list[Any]] = [list(columns), *([r.get(c) for c in columns] for r in records)]
+    for row, values in enumerate(rows, 1):
         for column, value in enumerate(values, 1):
             cell = sheet.cell(row, column)
             assert isinstance(cell, Cell), "no cells are merged"

@@ -129,7 +129,8 @@ def predict(
     from prodcat_index.reports.page import write_file
 
     _check_call(new_catalogue, bool(title or description or image), given)
-    written = output and _output_format(output, form if "form" in given else None)
+    asked = form if "form" in given else None
+    written = None if output is None else _output_format(output, asked)
     opened = options.open_index(index)
     listings: Catalogue | list[Card]
     if new_catalogue is None:

@@ -11,6 +11,7 @@ from prodcat_index.cli import options
 from prodcat_index.cli.calls import Given, refuse
 from prodcat_index.cli.output import emit, say, tell
 from prodcat_index.cli.values import output_file
+from prodcat_index.findings import counted
 
 if TYPE_CHECKING:
     from prodcat_index.voting.tuning import Tuning
@@ -62,13 +63,33 @@ def tune(
     opened.tuned(tuning).save_settings(folder)
     if not tuning.is_better:
         tell(f"{_no_better(tuning)}; kept as it was.")
-    emit(_rows(tuning, opened.parts.block_names), form)
+    rows = _rows(tuning, opened.parts.block_names)
+    if form == "table":
+        cards, categories = counted(tuning.cards, "cards"), counted(tuning.categories, "categories")
+        say(f"Predicted {cards} of {categories}.")
+        rows = _side_by_side(rows, tuning.objective)
+    emit(rows, form)
     if plot is not None:
         from prodcat_index.reports.page import write_file
         from prodcat_index.reports.tuning_figures import draw_tuning
 
         write_file(plot, draw_tuning(tuning, opened.parts.block_names).content)
         tell(f"Wrote {plot}")
+
+
+def _side_by_side(rows: list[dict[str, Any]], objective: str) -> list[dict[str, Any]]:
+    """Return a record of each number of the settings; in a table, one below another is read."""
+    told = ("setting", "weight", "objective", "cards", "categories")
+    numbers = [
+        {objective: row["value"]}
+        | {f"weight of {block}": weight for block, weight in row["weight"].items()}
+        | {name.replace("_", " "): row[name] for name in row if name not in (*told, "value")}
+        for row in rows
+    ]
+    return [
+        {"": name, **{row["setting"]: own[name] for row, own in zip(rows, numbers, strict=True)}}
+        for name in numbers[0]
+    ]
 
 
 def _no_better(tuning: Tuning) -> str:

@@ -184,9 +184,12 @@ def _accept_by_category(
         f"{len(accepted)} (expected acceptance {expected:.0%})"
     ]
     if others:
+        fewest = int(np.ceil(np.log(1 - CERTAINTY) / np.log(precision)))
         notes.append(
             f"{len(set(others))} of {len(set(seen))} categories cannot show it on their "
-            f"calibration cards; answers that go to review for it: {len(others)}"
+            f"calibration cards; answers that go to review for it: {len(others)}; each takes "
+            f"{fewest} products that it is the right answer for, and more with mistakes: label "
+            "more, or ask for less"
         )
     notes += plain.notes
     return replace(plain, accepted=accepted, backed_off=[""] * len(accepted), notes=tuple(notes))
