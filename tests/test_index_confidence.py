@@ -108,7 +108,7 @@ def test_predictions_are_decided_by_precision(calibrated: ProductIndex) -> None:
     answers = calibrated.predict([BOOTS, MIXED, Card(id="n3")], precision=0.9)
     assert [a.decision for a in answers] == ["accept", "review", "review"]
     assert answers[0].confidence >= 0.75 > answers[1].confidence
-    assert "accepted 1 of 3" in answers.notes[0]
+    assert any("accepted 1 of 3" in note for note in answers.notes)
     assert all(answer.category_set is None for answer in answers)
 
 
@@ -120,7 +120,7 @@ def test_predictions_are_decided_per_category(calibrated: ProductIndex) -> None:
         parts = replace(calibrated.parts, calibration=replace(PLAIN, categories=own))
         answers = ProductIndex(parts).predict([BOOTS, Card(id="n3")], precision=0.9, per="category")
         assert [a.decision for a in answers] == [decision, "review"]
-        assert "(expected acceptance 10%)" in answers.notes[0]
+        assert any("(expected acceptance 10%)" in note for note in answers.notes)
     with pytest.raises(QueryError, match="a precision is needed"):
         calibrated.predict([BOOTS], per="category")
 

@@ -8,6 +8,7 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
+import pytest
 from made import catalogue, row
 
 from prodcat_index.cards.card import Card
@@ -143,3 +144,23 @@ def test_the_evidence_on_queries_is_that_of_their_scores() -> None:
     )
     assert found[0, familiarity.SCORE] > 0.3 > -1 > found[1, familiarity.SCORE]
     assert np.isnan(found[2]).all() and np.isnan(found[:, familiarity.NEAREST]).all()
+
+
+@pytest.mark.parametrize("third", [0, 2])
+def test_what_is_foreign_to_two_categories_is_not_accepted(third: int) -> None:
+    """A shop of boots and kettles would take a garden hose for a boot, sure of it."""
+    rng = np.random.default_rng(0)
+    colours = ("red", "blue", "black", "small", "steel", "leather", "rubber", "warm")
+    nouns = {"boots": ("hiking boots", "ankle boots"), "kettles": ("tea kettle", "camping kettle")}
+    cards = [
+        row(f"{name}{n}", f"{rng.choice(colours)} {rng.choice(own)} {n}", category=name)
+        for name, own in nouns.items()
+        for n in range(80)
+    ]
+    cards += [row(f"other{n}", f"wool scarf {n}", category="scarves") for n in range(third)]
+    index = ProductIndex.build(catalogue(cards))
+    foreign = ["asdf jkl", "garden hose reel", "laptop computer 16gb", "12345"]
+    answers = index.predict([Card(title=title) for title in foreign])
+    assert max(answer.confidence for answer in answers) < 0.2
+    own = index.predict([Card(title="black ankle boots 99")])[0]
+    assert own.category == "boots" and own.confidence > 0.9

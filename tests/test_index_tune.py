@@ -545,6 +545,14 @@ def test_no_array_is_read_to_write_settings(stored: Path, monkeypatch: pytest.Mo
     opened.tuned(opened.tune(objective="nll")).save_settings(stored)
 
 
+def test_an_index_of_one_category_is_not_tuned() -> None:
+    """Its confidence would be learned from answers that cannot be wrong."""
+    rows = [row(f"c{n}", f"lamp {n}", f"text {n}", category="lamps") for n in range(40)]
+    index = ProductIndex.build(catalogue(rows))
+    with pytest.raises(QueryError, match="one category, so there is nothing to tune"):
+        index.tune()
+
+
 def test_confidence_is_learned_on_all_cards() -> None:
     """A third of them shows no precision: after tuning, all answers would go to review."""
     rng = np.random.default_rng(3)

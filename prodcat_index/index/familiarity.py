@@ -28,7 +28,7 @@ from prodcat_index.types import (
     Int64Array,
     evenly_spaced,
 )
-from prodcat_index.voting.evidence import EvidenceModel, fit_evidence
+from prodcat_index.voting.evidence import FEWEST_UNSEEN, EvidenceModel, fit_evidence
 from prodcat_index.voting.pool import Pool, nearest_by, rank
 from prodcat_index.voting.vote import VoteParameters
 
@@ -113,11 +113,16 @@ def fit(
     if queries.parts.learned is None:
         return None
     hidden = _hide_categories(queries)
-    if hidden is None:
+    if hidden is None and not queries.parts.scores:
         return None
-    unseen = of_cards(hidden, hidden.collect([weights], vote.k), weights, vote)
     is_known = _has_others(queries)
     evidence = of_cards(queries, pool, weights, vote)
+    if hidden is None:
+        # With two categories, or small ones beside them, none can be hidden: machines that are
+        # undecided, as on what is foreign, stand for it.
+        unseen = np.column_stack([np.zeros(len(evidence)), np.full(len(evidence), np.nan)])
+    else:
+        unseen = of_cards(hidden, hidden.collect([weights], vote.k), weights, vote)
     return fit_evidence(evidence[is_known], np.concatenate([unseen, evidence[~is_known]]))
 
 
@@ -132,12 +137,15 @@ def _has_others(queries: LeaveOneOut) -> BoolArray:
 
 
 def _hide_categories(queries: LeaveOneOut) -> LeaveOneOut | None:
-    """Return cards of some categories as queries to what is fitted without these categories."""
+    """Return cards of some categories as queries to what is fitted without these categories.
+
+    None where these are too few.
+    """
     parts, codes = queries.parts, queries.parts.labels.codes
     by_size = np.argsort(-parts.labels.sizes, kind="stable")
     is_hidden = np.isin(codes, by_size[FIRST_HIDDEN::ONE_IN])
     rows = np.flatnonzero(is_hidden & parts.space.present.any(axis=1))
-    if not len(rows):
+    if len(rows) < FEWEST_UNSEEN:
         return None
     rows = rows[evenly_spaced(len(rows), SAMPLE)]
     if parts.scores:

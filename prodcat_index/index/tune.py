@@ -61,6 +61,10 @@ def tune(
             "All labelled cards of this index are of one group, so none can answer for another; "
             "check the group column, and build the index again."
         )
+    if len(parts.labels.names) < 2:
+        raise QueryError(
+            "All labelled cards of this index are of one category, so there is nothing to tune."
+        )
     held_out = _held_out(groups, rng)
     chosen = [parts.weights, equal_weights(parts.blocks)]
     if parts.learned is not None:
