@@ -460,7 +460,10 @@ def test_the_line_says_why_a_column_of_pictures_gives_none(tmp_path: Path) -> No
     assert "picture: image1 (addresses only)" in line
     path = written(tmp_path, "title,image\na,/no/such.jpg\n")
     catalogue = read_catalogue(path)
-    assert "picture: image (no file found)" in catalogue.describe_columns()
+    assert (
+        "picture: image (no file found; --image-root names their folder)"
+        in catalogue.describe_columns()
+    )
     assert findings(catalogue) == [
         "1 card names a picture file that is not there (the first: /no/such.jpg): 1"
     ]

@@ -32,8 +32,8 @@ MODALITY_KINDS: dict[str, ModalityKind] = {IMAGE: "picture"}
 # Rows of the table that a notebook shows, and columns that a line names.
 SHOWN_ROWS, SHOWN = 5, 3
 NO_PICTURES = {
-    OUTSIDE: "no file found",
-    NO_SUCH_FILE: "no file found",
+    OUTSIDE: "no file found; --image-root names their folder",
+    NO_SUCH_FILE: "no file found; --image-root names their folder",
     WEB_ADDRESS: "addresses only",
 }
 
