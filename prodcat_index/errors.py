@@ -1,6 +1,10 @@
 """Errors that a user reads: one sentence with the thing, the cause and the way out."""
 
+from __future__ import annotations
+
+import operator
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
@@ -17,6 +21,20 @@ def check_named(what: str, values: object, example: str) -> None:
     if not isinstance(values, Mapping):
         kind = type(values).__name__
         raise TypeError(f"{what} are given by name, such as {example}; this is of the type {kind}.")
+
+
+def check_type(value: object, expected: type | tuple[type, ...], sentence: str) -> None:
+    """Raise TypeError with the start of a sentence unless a value is of a type."""
+    if not isinstance(value, expected):
+        raise TypeError(f"{sentence}; this is of the type {type(value).__name__}.")
+
+
+def whole_number(what: str, value: Any) -> int:
+    """Return a whole number of any type, such as those of numpy, or raise TypeError."""
+    try:
+        return operator.index(value)
+    except TypeError:
+        raise TypeError(f"The {what} is a whole number; {value!r} is none.") from None
 
 
 class ProdcatError(Exception):

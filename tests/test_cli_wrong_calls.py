@@ -81,3 +81,25 @@ def test_the_list_has_wrong_calls_of_every_command() -> None:
     named = {arguments.split(" ")[0] for arguments, _, _ in CALLS}
     commands = {info.name or info.callback.__name__ for info in app.registered_commands}
     assert {command.replace("_", "-") for command in commands} | {"cache"} <= named
+
+
+def test_a_command_that_runs_in_an_index_folder_leaves_it_as_it_is(
+    shop: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A page of its own name would keep the index from ever being built again."""
+    monkeypatch.chdir(shop / "indexes" / "shop")
+    before = sorted(Path().rglob("*"))
+    for command in ("report .", "explore ../../cards.csv", "build-index ../../cards.csv"):
+        code, _, err = call(command, monkeypatch, capsys)
+        assert code == 2 and "is in the folder of an index" in err
+    assert sorted(Path().rglob("*")) == before
+
+
+def test_an_index_can_be_built_and_tuned_beside_its_outputs(
+    shop: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The folder of all indexes is none, and an index may be replaced."""
+    command = "build-index cards.csv -o indexes/shop --encoder title=lexical:2"
+    assert call(command, monkeypatch, capsys)[0] == 0
+    assert call("predict new.csv -o indexes/answers.csv", monkeypatch, capsys)[0] == 0
+    assert (shop / "indexes" / "answers.csv").is_file()

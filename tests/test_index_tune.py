@@ -699,3 +699,36 @@ def test_impossible_options_are_refused_in_words(
 ) -> None:
     with pytest.raises(QueryError, match=words):
         planted.tune(**options)
+
+
+def test_the_tuning_of_another_index_is_refused(planted: ProductIndex) -> None:
+    """Its calibration would promise a precision that these cards do not keep."""
+    found = planted.tune(objective="nll")
+    again = build(planted_rows())
+    assert again.tuned(found).parts.vote == found.after.vote  # built alike, it is the same index
+    others = (
+        build([{**row, "category": SHELVES[n % 3]} for n, row in enumerate(planted_rows())]),
+        build(planted_rows(told=True)),
+        build(planted_rows(76)),
+    )
+    fewer = build(
+        [{**row, "description": ""} for row in planted_rows()], encoders={"title": "numbers"}
+    )
+    refused = "This is the tuning of an index of other cards"
+    for other, told in (
+        *((other, found) for other in others),
+        (fewer, replace(found, tuned_on="")),
+    ):
+        with pytest.raises(QueryError, match=refused):
+            other.tuned(told)
+    with pytest.raises(TypeError, match=r"^An index is tuned by the result of tune\(\); this is "):
+        planted.tuned(None)  # type: ignore[arg-type]
+
+
+def test_a_tuned_index_is_stored_as_it_was_before_tunings_were_told_apart(
+    planted: ProductIndex, tmp_path: Path
+) -> None:
+    """An earlier version would refuse the manifest for a field that it does not know."""
+    tuned = planted.tuned(planted.tune())
+    assert "tuned_on" not in (tuned.save(tmp_path / "index") / "manifest.json").read_text()
+    assert ProductIndex.load(tmp_path / "index").parts.tuning == tuned.parts.tuning

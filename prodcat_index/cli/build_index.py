@@ -9,7 +9,7 @@ import typer
 
 from prodcat_index.cli import options
 from prodcat_index.cli.output import note, say
-from prodcat_index.cli.values import output_option, parse_encoders, parse_weights
+from prodcat_index.cli.values import output_option, parse_encoders, parse_weights, writable
 from prodcat_index.findings import counted
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def build_index(
     from prodcat_index.index.product_index import ProductIndex
 
     options.choose_device(device)
-    folder = output or options.DEFAULT_ROOT / catalogue.stem
+    folder = output or writable(options.DEFAULT_ROOT / catalogue.stem)
     # Before anything is embedded, which may take hours.
     check_index_folder(folder)
     index = ProductIndex.build(

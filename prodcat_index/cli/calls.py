@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import traceback
 from collections.abc import Callable, Iterable, Mapping
@@ -111,7 +112,8 @@ def _check_outputs(values: Mapping[str, Any]) -> None:
     taken: dict[Path, str] = {}
     paths = {name: value for name, value in values.items() if isinstance(value, Path)}
     for name in sorted(paths, key=lambda name: name in OUTPUTS):
-        place = paths[name].resolve()
+        # Path.resolve raises RuntimeError for a link to itself; what opens it has a sentence.
+        place = Path(os.path.realpath(paths[name]))
         if name in OUTPUTS and place in taken:
             raise WrongCallError(
                 f"{paths[name]} is named twice and would be overwritten; name another file."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from prodcat_index.cli import options
 from prodcat_index.cli.calls import Given
 from prodcat_index.cli.output import command_line, emit, note, say, tell
-from prodcat_index.cli.values import output_option, share_option
+from prodcat_index.cli.values import output_option, share_option, writable
 
 if TYPE_CHECKING:
     from prodcat_index.reports.explore import Exploration
@@ -36,7 +37,7 @@ def explore(
     from prodcat_index.reports.explore import explore as explore_catalogue
     from prodcat_index.reports.explore_page import check_page_folder, write_exploration
 
-    folder = output or Path(f"explore-{catalogue.stem}")
+    folder = output or writable(Path(f"explore-{catalogue.stem}"))
     check_page_folder(folder)
     found = explore_catalogue(options.read_cards(catalogue, columns))
     page = write_exploration(found, folder, command=command_line())
@@ -101,7 +102,7 @@ def report(
     from prodcat_index.reports.report import write_report
 
     folder = options.choose_index(index, index_option)
-    page = output or Path(f"report-{folder.resolve().name}.html")
+    page = output or writable(Path(f"report-{Path(os.path.realpath(folder)).name}.html"))
     options.choose_device(device)
     found = make_report(
         options.open_index(folder, image_root),

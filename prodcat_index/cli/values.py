@@ -129,7 +129,7 @@ def output_file(*endings: str) -> Callable[[Path | None], Path | None]:
             raise typer.BadParameter(f"{path} is a folder; name a file")
         if path.suffix and path.suffix.lower() not in endings:
             raise typer.BadParameter(f"{path} must end in {' or '.join(endings)}")
-        return _writable(path)
+        return writable(path)
 
     return check
 
@@ -150,13 +150,19 @@ def output_folder(path: Path | None) -> Path | None:
     """Check a folder to write: that it is none yet, or a folder that can be written to."""
     if path is not None and path.exists() and not path.is_dir():
         raise typer.BadParameter(f"{path} is a file; name a folder")
-    return path and _writable(path)
+    return path and writable(path)
 
 
-def _writable(path: Path) -> Path:
+def writable(path: Path) -> Path:
+    """Refuse a file or folder that cannot be written, or is among the files of an index."""
+    from prodcat_index.index.folder import is_index
+
     there = next(place for place in (path, *path.parents) if place.exists())
     if there != path and not there.is_dir():
         raise typer.BadParameter(f"{path} cannot be written: {there} is a file")
     if not os.access(there, os.W_OK):
         raise typer.BadParameter(f"{path} cannot be written: {there} is read-only")
+    # A file among those of an index would damage it, or keep it from being built again.
+    if any(map(is_index, Path(os.path.realpath(path)).parents)):
+        raise typer.BadParameter(f"{path} is in the folder of an index; name another place")
     return path

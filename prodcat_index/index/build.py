@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import get_args
 
 import numpy as np
 
@@ -16,6 +17,7 @@ from prodcat_index.errors import (
     CatalogueError,
     EncoderError,
     NoWordError,
+    QueryError,
     check_named,
     did_you_mean,
 )
@@ -47,6 +49,9 @@ def build_parts(
     projection: ProjectionKind,
 ) -> tuple[IndexParts, list[Finding]]:
     """Embed a catalogue and index it."""
+    kinds = get_args(ProjectionKind)
+    if projection not in kinds:
+        raise QueryError(f"The projection is one of {', '.join(kinds)}; it is {projection!r}.")
     if not any(catalogue.values("category")):
         raise no_category(catalogue, "nothing can be learned from it")
     _check_names(catalogue.modalities)

@@ -161,6 +161,12 @@ def flushed_files(folder: Path, data: str) -> dict[str, FileRecord]:
     return records
 
 
+def is_index(folder: Path) -> bool:
+    """Check whether a folder holds an index, or what is left of one."""
+    own = (folder / MANIFEST, folder / files.LOCK)
+    return (folder / VERSIONS).is_dir() and any(path.exists() for path in own)
+
+
 def check_index_folder(folder: Path) -> None:
     """Raise an error if an index cannot be written to a folder.
 

@@ -258,7 +258,7 @@ def manifest_from_json(content: str) -> Manifest:
 
 def manifest_to_json(manifest: Manifest) -> str:
     """Return the text of ``manifest.json``; raise ValueError if it could not be read again."""
-    exclude = {"tuning": {"calibration"}}
+    exclude = {"tuning": {"calibration", "tuned_on"}}
     content = _ADAPTER.dump_json(manifest, indent=1, by_alias=True, exclude=exclude).decode()
     manifest_from_json(content)
     return content

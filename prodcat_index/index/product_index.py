@@ -44,7 +44,7 @@ from prodcat_index.index.storage import (
     save_parts,
     save_settings,
 )
-from prodcat_index.index.tune import SAMPLE, tune
+from prodcat_index.index.tune import SAMPLE, check_tuning, tune
 from prodcat_index.types import BoolArray
 from prodcat_index.voting.decision import Per, accept_or_review, check_targets, trusted_calibration
 from prodcat_index.voting.metrics import Score, score_predictions
@@ -167,7 +167,7 @@ class ProductIndex:
         EncoderError
             If an encoder cannot be loaded.
         QueryError
-            If the weights or vote parameters are impossible.
+            If the weights, the vote parameters or the projection are impossible.
         TypeError
             If something is of the wrong type.
         """
@@ -562,9 +562,17 @@ class ProductIndex:
         -------
         ProductIndex
             The tuned index; nothing is embedded again.
+
+        Raises
+        ------
+        QueryError
+            If it is the tuning of another index.
+        TypeError
+            If it is no tuning.
         """
+        check_tuning(tuning, self.parts)
         drift = self.parts.drift and replace(self.parts.drift, tuned_cards=len(self))
-        calibration, stored = tuning.calibration, replace(tuning, calibration=None)
+        calibration, stored = tuning.calibration, replace(tuning, calibration=None, tuned_on="")
         return self._with_setting(
             tuning.after.setting, tuning=stored, calibration=calibration, drift=drift
         )

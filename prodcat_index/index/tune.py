@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Sequence
 
 import numpy as np
 
-from prodcat_index.errors import QueryError
+from prodcat_index.errors import QueryError, check_type, whole_number
 from prodcat_index.index import familiarity
 from prodcat_index.index.calibrate import fit_votes
 from prodcat_index.index.leave_one_out import LeaveOneOut
@@ -51,6 +53,7 @@ def tune(
     """
     if objective not in OBJECTIVES:
         raise QueryError(f"There is no objective {objective!r}; choose {', '.join(OBJECTIVES)}.")
+    sample, seed = whole_number("sample", sample), whole_number("seed", seed)
     if seed < 0:
         raise QueryError(f"The seed must be 0 or more; it is {seed}.")
     rng = np.random.default_rng(seed)
@@ -99,7 +102,26 @@ def tune(
         calibration=fit_votes(
             queries, whole, np.array(best.setting.weights), best.setting.vote, evidence
         ),
+        tuned_on=_digest(parts),
     )
+
+
+def check_tuning(tuning: Tuning, parts: IndexParts) -> None:
+    """Raise an error unless a tuning is of this index: its weights and calibration are its own."""
+    check_type(tuning, Tuning, "An index is tuned by the result of tune()")
+    fits = len(tuning.after.weights) == len(parts.block_names)
+    if not fits or tuning.tuned_on not in ("", _digest(parts)):
+        raise QueryError(
+            "This is the tuning of an index of other cards, categories or encoders; tune this "
+            "index, and give it the result."
+        )
+
+
+def _digest(parts: IndexParts) -> str:
+    blocks = [(b.slot.fingerprint, b.mean.tobytes().hex()) for b in parts.blocks]
+    columns = [parts.catalogue.values(column) for column in ("id", "category")]
+    content = json.dumps([parts.block_names, blocks, columns])
+    return hashlib.sha256(content.encode()).hexdigest()
 
 
 def _held_out(groups: Int64Array, rng: np.random.Generator) -> BoolArray:

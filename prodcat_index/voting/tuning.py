@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import groupby, product
 from typing import Annotated, Any, Literal, get_args
 
@@ -94,6 +94,8 @@ class Tuning:
     calibration
         Reliability of the vote of ``after``, learned on cards that tuning did not see, or on all
         cards where these are too few or nothing better was found; None where all are too few.
+    tuned_on
+        Digest of the index that was tuned; empty once it is stored with that index.
     """
 
     objective: Objective
@@ -108,6 +110,7 @@ class Tuning:
     vote_surface: Steps
     check: tuple[float, float] | None = None
     calibration: Calibration | None = None
+    tuned_on: str = field(default="", compare=False, repr=False)
 
     @property
     def is_better(self) -> bool:

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BeforeValidator, Field
 
-from prodcat_index.errors import QueryError
+from prodcat_index.errors import QueryError, whole_number
 from prodcat_index.types import MISSING, Float64Array, FloatingArray, Int64Array, chunks
 
 # Each query compares k by k categories: this many pairs are in memory at a time.
@@ -92,13 +92,10 @@ def check_k(k: Any) -> int:
 
     Whole numbers of any type are taken, such as those of numpy.
     """
-    try:
-        k = operator.index(k)
-    except TypeError:
-        raise TypeError(f"The number of neighbours k is a whole number; {k!r} is none.") from None
+    k = whole_number("number of neighbours k", k)
     if k < 1:
         raise QueryError(f"The number of neighbours k must be 1 or more; it is {k}.")
-    return int(k)
+    return k
 
 
 def _as_float(name: str, value: Any) -> float:
