@@ -49,6 +49,11 @@ def titled(*titles: str, description: str = "") -> list[dict[str, str]]:
         ("Robe Lune noire taille 36", "Robe Lune bleue", "Robe Lune, rouge 38"),
         ("Tile Rome 20x30cm", "Tile Rome 30х30", "Tile Rome 60 x 60 cm"),
         ("Phone Nova 64GB", "Phone Nova 128 GB black", "Phone Nova №2"),
+        ("Kadın bot deri siyah", "Kadın bot deri BEYAZ 38", "Kadın bot deri kırmızı"),
+        ("Laars Maan zwart", "Laars Maan, rode", "Laars Maan groene 40"),
+        ("Чоботи Зима червоні", "Чоботи Зима сині 38", "Чоботи Зима, чорна"),
+        ("Ёлка Лесная зеленая", "Елка лесная зелёная 2 м", "ЕЛКА ЛЕСНАЯ белая"),
+        ("Table Café noire", "Table cafe blanche", "TABLE CAFÉ"),
     ],
 )
 def test_titles_that_differ_in_size_colour_or_number_are_one_product(titles: Sequence[str]) -> None:

@@ -1,7 +1,7 @@
 """Variants of one product by their texts: titles but for sizes, colours and numbers; descriptions.
 
-The words are those of eight languages: English, Russian, Spanish, Portuguese, Italian, French,
-German and Polish.
+The words are those of eleven languages: English, Russian, Ukrainian, Spanish, Portuguese, Italian,
+French, German, Dutch, Polish and Turkish.
 """
 
 from __future__ import annotations
@@ -46,6 +46,14 @@ COLOURS = (
         "argento",
     ),
     ("o a i e", "ner bianc ross giall grigi azzurr"),
+    ("- e", "zwart blauw groen paars bruin"),
+    ("-", "wit witte rood rode geel gele oranje roze grijs grijze"),
+    ("ий а е і ого ої", "чорн біл червон жовт зелен помаранчев рожев фіолетов коричнев сір бежев"),
+    ("ій я є і", "син"),
+    (
+        "-",
+        "siyah beyaz kırmızı mavi yeşil sarı turuncu pembe gri kahverengi bej lacivert gümüş altın",
+    ),
     ("y a e i", "czarn biał czerwon żółt zielon niebiesk szar różow brązow fioletow srebrn złot"),
 )
 SIZES = (
@@ -78,13 +86,23 @@ LONG = 60
 LARGEST_SHARE = 0.25
 COMMON_SHARE, COMMON_TO = 0.5, 0.8
 
-_UNITS = frozenset(UNITS.split())
-_DROPPED = frozenset((*SIZES.split(), *NAMES.split())).union(
-    word + ending.strip("-")
+# Accents and the dots of ё are often left out; й is a letter of its own.
+_MARKS = re.compile("(?<![иИ])[\u0300-\u036f]")
+
+
+def _fold(text: str) -> str:
+    plain = _MARKS.sub("", unicodedata.normalize("NFKD", text))
+    return unicodedata.normalize("NFC", plain).casefold()
+
+
+_UNITS = frozenset(map(_fold, UNITS.split()))
+_DROPPED = frozenset(map(_fold, (*SIZES.split(), *NAMES.split()))).union(
+    _fold(word + ending.strip("-"))
     for endings, words in COLOURS
     for word in words.split()
     for ending in endings.split()
 )
+_SHADES = frozenset(map(_fold, SHADES))
 _NUMBER = rf"\d{{1,{MOST_DIGITS}}}"
 _QUANTITY = re.compile(
     rf"(?:{'|'.join(NUMBER_SIGNS)}|x|х|р)?{_NUMBER}(?:[xх]{_NUMBER})*"
@@ -93,8 +111,8 @@ _QUANTITY = re.compile(
 
 
 def words_of(text: str) -> list[str]:
-    """Return the words of a text without case and punctuation."""
-    return re.findall(r"\w+", unicodedata.normalize("NFKC", text).casefold())
+    """Return the words of a text without case, accents and punctuation."""
+    return re.findall(r"\w+", _fold(text))
 
 
 def product_words(text: str) -> list[str]:
@@ -106,7 +124,7 @@ def product_words(text: str) -> list[str]:
     follows_number = False
     for word in words_of(text):
         is_number = not word.isalpha() and bool(_QUANTITY.fullmatch(word))
-        belongs = NUMBER_SIGNS if is_number else SHADES if word in _DROPPED else ()
+        belongs = NUMBER_SIGNS if is_number else _SHADES if word in _DROPPED else ()
         if kept and kept[-1] in belongs:
             kept.pop()
         if not (is_number or word in _DROPPED or (follows_number and word in _UNITS)):
