@@ -33,8 +33,10 @@ class Verbosity:
 verbosity = Verbosity()
 
 
-def write_line(text: str, stream: TextIO) -> None:
+def write_line(text: str, stream: TextIO | None) -> None:
     """Write a line at once; one that nobody reads any more does not end the work."""
+    if stream is None:  # closed before the program began
+        return
     try:
         stream.write(f"{text}\n")
         stream.flush()
@@ -70,7 +72,7 @@ class _Phase:
 def progress_bar(total: int, what: str, unit: str = "card") -> Any:
     """Open a progress bar with rate and time left: on a terminal; elsewhere a line names it."""
     hidden = not what or verbosity.quiet
-    in_lines = verbosity.verbose or not sys.stderr.isatty()
+    in_lines = verbosity.verbose or not (sys.stderr and sys.stderr.isatty())
     if in_lines and not hidden and verbosity.lines_after is not None:
         line = f"{what}: {counted(total, f'{unit}s')}"
         return _Phase(what, line, verbosity.lines_after)

@@ -176,6 +176,69 @@ def test_a_reader_of_stderr_that_leaves_does_not_end_the_work(cards: Path) -> No
     assert done.returncode == 0 and (cards / "deaf.csv").is_file()
 
 
+@pytest.fixture(scope="module")
+def indexed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a catalogue of two cards and an index of it."""
+    folder = tmp_path_factory.mktemp("indexed")
+    (folder / "cards.csv").write_text("id,title,category\n1,boots,A\n2,lamp,B\n")
+    assert prodcat("build-index", "cards.csv", "-o", "index", cwd=folder).code == 0
+    return folder
+
+
+@pytest.mark.skipif(os.name != "posix", reason="closes a stream as shells do")
+def test_a_closed_stdout_is_named_and_a_closed_stderr_ends_nothing(indexed: Path) -> None:
+    """A job would fail with a traceback, or for nothing where its result goes into a file."""
+    program = f"{sys.executable} -m prodcat_index"
+
+    def run(command: str) -> subprocess.CompletedProcess[str]:
+        command = f"{program} {command}"
+        return subprocess.run(
+            command, shell=True, cwd=indexed, capture_output=True, text=True, env=ENVIRONMENT
+        )
+
+    closed = "prodcat: stdout is closed, and the result is printed there; leave it open.\n"
+    for form in ("table", "json"):
+        done = run(f"query --text boots --format {form} --index index >&-")
+        assert (done.returncode, done.stderr) == (1, closed)
+    assert run("predict cards.csv --index index -o answers.csv >&-").returncode == 0
+    answers = run("query --text boots --index index 2>&-")
+    assert (
+        answers.returncode == 0 and answers.stdout == run("query --text boots --index index").stdout
+    )
+
+
+@pytest.mark.parametrize("command", ["predict --index index", "explore", "info"])
+@pytest.mark.parametrize("name", ["loop", "a" * 300 + ".csv"])
+def test_a_path_that_leads_nowhere_is_named(command: str, name: str, indexed: Path) -> None:
+    """A link to itself, or too long a name, ended in a traceback."""
+    if not (indexed / "loop").is_symlink():
+        (indexed / "loop").symlink_to("loop")
+    done = prodcat(*command.split(), name, cwd=indexed)
+    assert done.code in (1, 2) and name.removesuffix(".csv") in done.err.splitlines()[-1]
+    assert "Traceback" not in done.err and "Errno" not in done.err
+    moved = prodcat("info", "index", "--image-root", name, cwd=indexed)
+    assert moved.code == 1 and "Traceback" not in moved.err
+
+
+@pytest.mark.parametrize("content", ["[]", "null", '"boots"', "42", "id,title"])
+def test_stdin_without_a_card_is_said_to_have_none(content: str, indexed: Path) -> None:
+    """ "Columns but no cards under them" is a riddle to whoever sent JSON."""
+    done = prodcat("predict", "-", "--index", "index", cwd=indexed, stdin=content)
+    assert done.code == 1 and "There are no cards in stdin" in done.err
+
+
+def test_labels_that_contradict_each_other_or_are_empty_give_no_score(indexed: Path) -> None:
+    """The last of two labels would be scored, or no score printed without a word."""
+    new = ("predict", "cards.csv", "--index", "index", "--labels", "labels.csv")
+    (indexed / "labels.csv").write_text("id,category\n1,A\n2,A\n1,B\n2,A\n")
+    done = prodcat(*new, cwd=indexed)
+    assert done.code == 1 and done.out == ""
+    assert "1 id has more than one category in labels.csv (1): leave one of each." in done.err
+    (indexed / "labels.csv").write_text("id,category\n1,\n2,\n")
+    done = prodcat(*new, cwd=indexed)
+    assert done.code == 1 and "No row of labels.csv has both an id" in done.err
+
+
 def test_quiet_leaves_results_alone_and_verbose_names_the_phases(cards: Path) -> None:
     """A cron job would send a mail each night, and a long build in a log would look dead."""
     quiet = prodcat("-q", "split", "cards.csv", "-o", "quiet.csv", cwd=cards)
@@ -228,10 +291,13 @@ def test_outputs_are_checked_where_they_would_be_written(
     for fine in (None, tmp_path / "new" / "deep" / "x.CSV", tmp_path / "x", Path("x.json")):
         assert check(fine) == fine
     (tmp_path / "file").touch()
+    (tmp_path / "loop.csv").symlink_to("loop.csv")
     for path, why in [
         (tmp_path, "is a folder"),
         (tmp_path / "x.txt", "must end in .csv or .json"),
         (tmp_path / "file" / "x.csv", "file is a file"),
+        (tmp_path / "loop.csv", "Too many levels of symbolic links"),
+        (tmp_path / f"{'a' * 300}.csv", "File name too long"),
     ]:
         with pytest.raises(Exception, match=why):
             check(path)

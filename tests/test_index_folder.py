@@ -15,7 +15,7 @@ import pytest
 from made import change_manifest, read_json
 
 from prodcat_index import files
-from prodcat_index.errors import IndexFolderError
+from prodcat_index.errors import EncoderError, IndexFolderError
 from prodcat_index.files import LOCK
 from prodcat_index.index import folder as folder_module
 from prodcat_index.index.folder import MANIFEST, VERSIONS, check_index_folder
@@ -304,6 +304,18 @@ with FileLock(sys.argv[1]):
     print("locked", flush=True)
     sys.stdin.read()
 """
+
+
+def test_an_index_whose_folder_was_replaced_says_to_load_it_again(
+    tmp_path: Path, index: ProductIndex, new_index: ProductIndex
+) -> None:
+    """To build it again, as was advised, is what had just been done."""
+    folder = index.save(tmp_path / "index")
+    opened = ProductIndex.load(folder)
+    new_index.save(folder)
+    with pytest.raises(EncoderError, match=r"was replaced by another since .*; load it again\.$"):
+        opened.predict("boots")
+    ProductIndex.load(folder).predict("boots")
 
 
 @pytest.fixture

@@ -186,6 +186,18 @@ def test_an_id_is_any_scalar(ids: list[Any]) -> None:
     assert read_labels(rows) == {index.catalogue.ids[0]: "boots", index.catalogue.ids[1]: "lamp"}
 
 
+def test_a_listing_without_a_true_category_is_not_scored() -> None:
+    """A table with a gap ended in an error about shapes."""
+    rows = [{"id": c, "title": c, "category": c} for c in ("boots", "lamp")]
+    index = ProductIndex.build(rows)
+    told = index.predict(rows)
+    for nothing in (None, float("nan"), "", "N/A"):
+        scored = index.score(told, {"boots": "boots", "lamp": nothing})
+        assert (scored.cards, scored.accuracy) == (1, 1.0)
+        with pytest.raises(QueryError, match="No listing is among the true categories"):
+            index.score(told, {"lamp": nothing})
+
+
 NO_CARDS = (
     "Cards are given as the path of a file, a DataFrame, a Catalogue, or a list of dicts or of "
     "Cards; "

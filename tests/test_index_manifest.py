@@ -149,6 +149,8 @@ NAN, INFINITY = float("nan"), float("inf")
         (of_block("search_weight", -0.1), "blocks.1.search_weight"),
         (of_block("name", "title"), "two blocks have the same name"),
         (of_block("extra", 1), "blocks.1.extra"),
+        (lambda manifest: manifest.update(categories=10**12), "in more categories"),
+        (lambda manifest: manifest.update(labelled=10**12), "more cards are labelled than there"),
         (of_vote("temperature", 0.0), "vote.temperature"),
         (of_vote("temperature", NAN), "vote.temperature"),
         (of_vote("k", 0), "vote.k"),

@@ -426,7 +426,8 @@ def read_labels(
     Raises
     ------
     CatalogueError
-        If the file cannot be read, or has no such columns.
+        If the file cannot be read, has no such columns or nothing in them, or has an id with
+        several categories.
     """
     opened, name, _ = open_source(path, encoding)
     known = like.columns if like is not None else {}
@@ -446,4 +447,20 @@ def read_labels(
     )
     keys = keys if any(keys) or not object_keys else object_keys
     labels = _read_categories(frame, columns, keys, None, like).labels
-    return {i: label for i, label in zip(ids, labels, strict=True) if i and label}
+    true: dict[str, str] = {}
+    several = [
+        card
+        for card, label in zip(ids, labels, strict=True)
+        if card and label and true.setdefault(card, label) != label
+    ]
+    if several:
+        count = counted(len(set(several)), "ids have more than one category")
+        raise CatalogueError(
+            f"{count} in {name} ({name_first(list(dict.fromkeys(several)))}): leave one of each."
+        )
+    if not true:
+        raise CatalogueError(
+            f"No row of {name} has both an id (column {columns['id']!r}) and a category (column "
+            f"{columns['category']!r}), so nothing can be scored."
+        )
+    return true

@@ -80,7 +80,7 @@ def is_catalogue_name(text: str) -> bool:
 
 def _checked(table: Table, name: str) -> Table:
     if not len(table):
-        raise CatalogueError(f"{name} has columns but no cards under them.")
+        raise CatalogueError(f"There are no cards in {name}: at most the names of columns.")
     return recognise(table, name)
 
 

@@ -31,7 +31,10 @@ def main() -> None:
         wrong.show()
         status = wrong.exit_code
     except (ProdcatError, OSError) as error:
-        write_line(f"prodcat: {error}", sys.stderr)
+        said = str(error)
+        if isinstance(error, OSError) and error.filename:
+            said = f"{error.filename} cannot be used: {error.strerror}."
+        write_line(f"prodcat: {said}", sys.stderr)
         status = 1
     if status == STOPPED:
         write_line("prodcat: stopped.", sys.stderr)

@@ -15,6 +15,7 @@ from functools import partial
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, Literal
 
+from prodcat_index.errors import ProdcatError
 from prodcat_index.progress import verbosity, write_line
 
 if TYPE_CHECKING:
@@ -69,6 +70,8 @@ def tell(line: str) -> None:
 
 def say(text: str) -> None:
     """Print a part of the result on stdout."""
+    if sys.stdout is None:
+        raise ProdcatError("stdout is closed, and the result is printed there; leave it open.")
     write_line(text, sys.stdout)
 
 
@@ -77,7 +80,8 @@ def emit(
 ) -> None:
     """Print a record, or several, on stdout; a table has some columns first, or these alone."""
     if form != "table":
-        say(write_records(result, form, ascii_only=not _is_unicode(sys.stdout.encoding)))
+        encoding = sys.stdout and sys.stdout.encoding
+        say(write_records(result, form, ascii_only=not _is_unicode(encoding)))
         return
     records = [_flat(record) for record in ([result] if isinstance(result, Mapping) else result)]
     there = [column for column in _columns(records) if column not in NOT_IN_TABLES]
@@ -184,7 +188,7 @@ def _print_table(heads: Sequence[str], lines: Sequence[Sequence[str]]) -> None:
 
     Where the first one takes half of a line, each row is printed as a paragraph instead.
     """
-    encoding = sys.stdout.encoding or "utf-8"
+    encoding = (sys.stdout and sys.stdout.encoding) or "utf-8"
     shown = [
         [cell.encode(encoding, REPLACE).decode(encoding) for cell in line]
         for line in (heads, *lines)

@@ -140,6 +140,7 @@ def predict(
         listings = options.select_part(read, split, part or "test")
         if ids:
             listings = listings.of_ids(ids)
+    truths = _read_truths(labels, columns["encoding"], listings, opened)
     predictions = opened.predict(
         listings,
         k=k,
@@ -153,7 +154,6 @@ def predict(
         coverage=coverage,
     )
     note(predictions.notes)
-    truths = _read_truths(labels, columns["encoding"], listings, opened)
     if truths:
         score = opened.score(predictions, truths)
         column = listings.columns.get("category") if isinstance(listings, Catalogue) else ""

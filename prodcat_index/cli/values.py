@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import errno
 import os
 import re
 from collections.abc import Callable, Iterable
@@ -125,11 +126,12 @@ def output_file(*endings: str) -> Callable[[Path | None], Path | None]:
     def check(path: Path | None) -> Path | None:
         if path is None:
             return None
+        writable(path)
         if path.is_dir():
             raise typer.BadParameter(f"{path} is a folder; name a file")
         if path.suffix and path.suffix.lower() not in endings:
             raise typer.BadParameter(f"{path} must end in {' or '.join(endings)}")
-        return writable(path)
+        return path
 
     return check
 
@@ -148,15 +150,20 @@ def output_option(help_line: str, *endings: str) -> Any:
 
 def output_folder(path: Path | None) -> Path | None:
     """Check a folder to write: that it is none yet, or a folder that can be written to."""
-    if path is not None and path.exists() and not path.is_dir():
+    if path and writable(path).exists() and not path.is_dir():
         raise typer.BadParameter(f"{path} is a file; name a folder")
-    return path and writable(path)
+    return path
 
 
 def writable(path: Path) -> Path:
     """Refuse a file or folder that cannot be written, or is among the files of an index."""
     from prodcat_index.index.folder import is_index
 
+    try:
+        path.stat()
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.ENAMETOOLONG):
+            raise typer.BadParameter(f"{path} cannot be written: {error.strerror}") from None
     there = next(place for place in (path, *path.parents) if place.exists())
     if there != path and not there.is_dir():
         raise typer.BadParameter(f"{path} cannot be written: {there} is a file")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import time
 from dataclasses import dataclass, replace
@@ -100,7 +101,7 @@ def check_scheme(spec: str) -> str:
 def _resolve(spec: str) -> tuple[type[Encoder], str]:
     scheme, _, argument = spec.partition(":")
     if scheme == FINETUNED:
-        return _resolve(_base_spec(Path(argument).expanduser().resolve()))
+        return _resolve(_base_spec(Path(os.path.realpath(Path(argument).expanduser()))))
     if problem := check_scheme(spec):
         raise EncoderError(problem)
     module, name = SCHEMES[scheme].split(":")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -204,7 +205,7 @@ def _pretrained_config(name: str) -> Any:
 
 
 def _local_file(given: str) -> Path:
-    file = Path(given).expanduser().resolve()
+    file = Path(os.path.realpath(Path(given).expanduser()))
     if file.suffix != SUFFIX:
         raise EncoderError(
             f"The weights {file} are not {SUFFIX}, the only form that is read, as others can run "

@@ -38,7 +38,15 @@ class EncoderSlot:
         """Return the encoder that made the block."""
         if self.encoder is None:
             assert self.folder is not None, "a slot without an encoder has a folder"
-            encoder = restore_encoder(self.spec, self.folder)
+            try:
+                encoder = restore_encoder(self.spec, self.folder)
+            except EncoderError as error:
+                if self.folder.exists():
+                    raise
+                raise EncoderError(
+                    f"{self.folder} is no longer there, for the index was replaced by another "
+                    "since it was loaded; load it again."
+                ) from error
             if encoder.fingerprint != self.fingerprint:
                 raise EncoderError(
                     f"The encoder {self.spec} here is not the one that this index was built with "

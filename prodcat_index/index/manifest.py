@@ -177,6 +177,8 @@ class Manifest:
         if len(self.dims) < len(self.blocks) + bool(self.learned):
             raise ValueError("two blocks have the same name")
         self._check_search()
+        if not self.categories <= self.labelled <= self.cards:
+            raise ValueError("more cards are labelled than there are, or in more categories")
         steps = self.tuning.steps if self.tuning else ()
         if any(len(step.weights) != len(self.dims) for step in steps):
             raise ValueError("tuning weighed other blocks than these")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from html import escape
@@ -242,7 +243,7 @@ class ProductIndex:
         IndexFolderError
             If the folder is no index, of a newer format, or damaged.
         """
-        root = Path(image_root).resolve() if image_root else None
+        root = Path(os.path.realpath(image_root)) if image_root else None
         parts = load_parts(Path(folder), verify=verify, image_root=root)
         return cls(parts, find_moved(parts.catalogue, Path(folder)))
 
@@ -650,7 +651,7 @@ class ProductIndex:
             Predictions from :meth:`predict`.
         truths
             Id of a listing -> its true category, or the shop's own key of it. Listings that are
-            not named are left out.
+            not named, or without a category (None, NaN), are left out.
 
         Returns
         -------
@@ -663,7 +664,8 @@ class ProductIndex:
             If no listing is named.
         """
         check_named("True categories", truths, "{'P1': 'Shoes > Boots'}")
-        truths = {raw_text(card): tidy(raw_text(true)) for card, true in truths.items()}
+        named = {raw_text(card): tidy(raw_text(true)) for card, true in truths.items()}
+        truths = {card: true for card, true in named.items() if true}
         labels = self.parts.labels
         true = set(truths.values())
         by_key = len(true.intersection(labels.keys)) > len(true.intersection(labels.names))
