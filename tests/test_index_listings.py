@@ -190,12 +190,12 @@ def test_a_listing_without_a_true_category_is_not_scored() -> None:
     """A table with a gap ended in an error about shapes."""
     rows = [{"id": c, "title": c, "category": c} for c in ("boots", "lamp")]
     index = ProductIndex.build(rows)
-    told = index.predict(rows)
+    told = index.predict([{"id": f"new {c}", "title": f"our {c}"} for c in ("boots", "lamp")])
     for nothing in (None, float("nan"), "", "N/A"):
-        scored = index.score(told, {"boots": "boots", "lamp": nothing})
+        scored = index.score(told, {"new boots": "boots", "new lamp": nothing})
         assert (scored.cards, scored.accuracy) == (1, 1.0)
         with pytest.raises(QueryError, match="No listing is among the true categories"):
-            index.score(told, {"lamp": nothing})
+            index.score(told, {"new lamp": nothing})
 
 
 NO_CARDS = (

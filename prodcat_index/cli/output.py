@@ -80,7 +80,7 @@ def emit(
 ) -> None:
     """Print a record, or several, on stdout; a table has some columns first, or these alone."""
     if form != "table":
-        encoding = sys.stdout and sys.stdout.encoding
+        encoding = sys.stdout.encoding if sys.stdout else None
         say(write_records(result, form, ascii_only=not _is_unicode(encoding)))
         return
     records = [_flat(record) for record in ([result] if isinstance(result, Mapping) else result)]
@@ -188,7 +188,7 @@ def _print_table(heads: Sequence[str], lines: Sequence[Sequence[str]]) -> None:
 
     Where the first one takes half of a line, each row is printed as a paragraph instead.
     """
-    encoding = (sys.stdout and sys.stdout.encoding) or "utf-8"
+    encoding = (sys.stdout.encoding if sys.stdout else None) or "utf-8"
     shown = [
         [cell.encode(encoding, REPLACE).decode(encoding) for cell in line]
         for line in (heads, *lines)
