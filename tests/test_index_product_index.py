@@ -37,7 +37,12 @@ def random_catalogue(seed: int, count: int = 30) -> Catalogue:
         return " ".join(draw.choices(WORDS, k=draw.randint(0, most)))
 
     return catalogue(
-        row(f"c{n:02d}", f"{words(4)} x{n % 7}", words(6), category=draw.choice(["A", "B", "C"]))
+        row(
+            f"c{n:02d}",
+            f"{words(4)} x{n % 7}".strip(),
+            words(6),
+            category=draw.choice(["A", "B", "C"]),
+        )
         for n in range(count)
     )
 

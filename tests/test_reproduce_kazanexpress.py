@@ -61,7 +61,7 @@ def test_it_prints_the_originals_figures_and_ours_beside_them(shop: Path, tmp_pa
     """Whoever has the data could not tell whether the project keeps its promise."""
     done = run(shop, "--output", tmp_path / "all.json")
     assert done.exit_code == 0, done.stderr
-    assert "no picture file of their id (the first: " in done.stderr
+    assert "no picture file of its id (the first: " in done.stderr
     assert "500.jpg): 500\n" in done.stderr
     content = json.loads((tmp_path / "all.json").read_text(encoding="utf-8"))
     original = content["original"]
