@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import NoneType
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from prodcat_index.cards.card import CORE_TEXTS, IMAGE, LABELS, Card, Catalogue
@@ -46,7 +47,7 @@ from prodcat_index.cards.roles import (
 )
 from prodcat_index.cards.table import Table, texts_of
 from prodcat_index.cards.vectors import check_vectors
-from prodcat_index.errors import CatalogueError
+from prodcat_index.errors import CatalogueError, check_type
 from prodcat_index.findings import counted, list_findings, name_findings, name_first
 from prodcat_index.progress import progress_bar
 
@@ -156,6 +157,8 @@ def read_catalogue(
         "group": group_column,
         "image": image_column,
     }
+    for part, column in wanted.items():
+        check_type(column, (str, NoneType), f"The column of the {part} is given by its name")
     opened, name, file = open_source(path, encoding, skip_bad_rows)
     known = _known_columns(like)
     if not isinstance(path, Catalogue):
@@ -324,7 +327,10 @@ def as_listings(
     is_text = isinstance(listings, str) and not is_catalogue_name(listings)
     if is_text or isinstance(listings, Card):
         listings = [listings]
-    if isinstance(listings, (list, tuple)):
+    # A column or a generator, but no table or catalogue, which has columns.
+    if isinstance(listings, Iterable) and not (
+        isinstance(listings, (str, bytes, Mapping)) or hasattr(listings, "columns")
+    ):
         listings = [Card(title=each) if isinstance(each, str) else each for each in listings]
         if all(isinstance(each, Card) for each in listings):
             listings = Catalogue(*join_cards(listings), source="the list")

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from prodcat_index.cards.card import IMAGE, Catalogue
+from prodcat_index.cards.catalogue import as_catalogue
 from prodcat_index.cards.codes import (
     PLACEHOLDER_CARDS,
     PLACEHOLDER_SHARE,
@@ -20,6 +21,7 @@ from prodcat_index.cards.codes import (
     order_codes,
     without_placeholders,
 )
+from prodcat_index.cards.inputs import CardSource
 from prodcat_index.cards.picture_hashes import BLANK, UNREADABLE, hash_pictures, join_near
 from prodcat_index.cards.variants import join_descriptions, join_titles, product_words, words_of
 from prodcat_index.errors import CatalogueError
@@ -99,7 +101,7 @@ class Groups:
         )
 
 
-def find_groups(catalogue: Catalogue, *, pictures: bool = True) -> Groups:
+def find_groups(catalogue: CardSource, *, pictures: bool = True) -> Groups:
     """Find the groups of a catalogue.
 
     Cards are joined if they have the same non-empty ``group``; if all their texts are equal but
@@ -118,7 +120,7 @@ def find_groups(catalogue: Catalogue, *, pictures: bool = True) -> Groups:
     Parameters
     ----------
     catalogue
-        N cards.
+        N cards: a catalogue, or what read_catalogue reads.
     pictures
         Whether to compare pictures, which reads every file.
 
@@ -127,6 +129,7 @@ def find_groups(catalogue: Catalogue, *, pictures: bool = True) -> Groups:
     Groups
         One code a card.
     """
+    catalogue = as_catalogue(catalogue)
     categories = encode(catalogue.values("category"))
     by_rule, noticed = _join_texts(catalogue, categories)
     if pictures:

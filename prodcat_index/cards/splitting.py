@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Real
 
 import numpy as np
 
 from prodcat_index.cards.card import Catalogue
+from prodcat_index.cards.catalogue import as_catalogue
 from prodcat_index.cards.cleaning import column_texts
 from prodcat_index.cards.codes import category_counts, encode, join_codes, order_codes
 from prodcat_index.cards.duplicates import Groups, find_groups
+from prodcat_index.cards.inputs import CardSource
 from prodcat_index.cards.roles import list_columns, no_category
 from prodcat_index.cards.split import PARTS, Split
-from prodcat_index.errors import CatalogueError, did_you_mean
+from prodcat_index.errors import CatalogueError, check_type, did_you_mean, whole_number
 from prodcat_index.findings import list_findings
 from prodcat_index.types import BoolArray, Float64Array, Int64Array
 
@@ -54,7 +57,7 @@ class Plan:
 
 
 def split_catalogue(
-    catalogue: Catalogue,
+    catalogue: CardSource,
     *,
     valid: float = 0.0,
     test: float = 0.25,
@@ -70,7 +73,7 @@ def split_catalogue(
     Parameters
     ----------
     catalogue
-        N cards, at least one with a category.
+        N cards, at least one with a category: a catalogue, or what read_catalogue reads.
     valid, test
         Shares from 0, together above 0 and below 1.
     by
@@ -102,7 +105,7 @@ def split_catalogue(
 
 
 def repeated_splits(
-    catalogue: Catalogue,
+    catalogue: CardSource,
     n: int,
     *,
     valid: float = 0.0,
@@ -115,6 +118,11 @@ def repeated_splits(
 
     By time there is one split only.
     """
+    catalogue, seed = as_catalogue(catalogue), whole_number("seed", seed)
+    n = whole_number("number of splits", n)
+    check_type(by, str, f"Cards are split by {GROUP}, {RANDOM} or the name of a column")
+    for part, share in (("valid", valid), ("test", test)):
+        check_type(share, Real, f"The share of {part} is a number, such as 0.25")
     if not (valid >= 0 and test >= 0 and 0 < valid + test < 1):
         raise CatalogueError(
             "The shares of valid and test must be 0 or more, and together above 0 and below 1; "

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Sequence
 from functools import partial
 from itertools import compress
+from types import NoneType
 
 import numpy as np
 
@@ -18,7 +18,7 @@ from prodcat_index.cards.split import Split
 from prodcat_index.cards.splitting import repeated_splits
 from prodcat_index.encoders.embedding import content_digests
 from prodcat_index.encoders.registry import DEFAULT_PRESET, seen_by
-from prodcat_index.errors import CatalogueError
+from prodcat_index.errors import CatalogueError, check_type, whole_number
 from prodcat_index.evaluation.held_out import (
     PRECISION,
     TUNED,
@@ -38,7 +38,7 @@ from prodcat_index.evaluation.result import (
 from prodcat_index.evaluation.text_classifier import TEXT_CLASSIFIER
 from prodcat_index.evaluation.twins import Twins, doubt_scores, find_twins
 from prodcat_index.findings import Finding, name_first
-from prodcat_index.index.build import EncoderChoice
+from prodcat_index.index.build import EncoderChoice, check_encoders
 from prodcat_index.index.learned import ProjectionKind
 from prodcat_index.index.product_index import ProductIndex
 from prodcat_index.progress import progress_bar
@@ -123,10 +123,12 @@ def evaluate(
         If something is of the wrong type.
     """
     check_share("precision", precision)
-    seed, repeat = operator.index(seed), operator.index(repeat)
+    check_type(split, (Split, NoneType), "A split is what read_split or split_catalogue returns")
+    seed, repeat = whole_number("seed", seed), whole_number("number of splits", repeat)
     if seed < 0:
         raise CatalogueError(f"The seed must be 0 or more; it is {seed}.")
     encoders = encoders or {}
+    check_encoders(encoders)
     catalogue = as_catalogue(catalogue, vectors=vectors)
     names = sorted(set(catalogue.values("category")) - {""})
     _check_categories(names, catalogue.source)

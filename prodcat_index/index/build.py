@@ -19,6 +19,7 @@ from prodcat_index.errors import (
     NoWordError,
     QueryError,
     check_named,
+    check_type,
     did_you_mean,
 )
 from prodcat_index.findings import Finding, list_findings
@@ -124,10 +125,20 @@ def _scores_block(catalogue: Catalogue) -> Block | None:
     return Block(SCORES, SCORES, slot, rows.astype(np.float16), present, mean)
 
 
+def check_encoders(encoders: EncoderChoice) -> None:
+    """Raise TypeError unless encoders are given as specs by modality."""
+    check_named("Encoders", encoders, "{'title': 'lexical:128'}")
+    for modality, given in encoders.items():
+        what = f"The encoder of {modality} is a text or several, such as 'lexical:128'"
+        check_type(given, (str, Sequence), what)
+        for spec in given:
+            check_type(spec, str, what)
+
+
 def _chosen_specs(
     catalogue: Catalogue, encoders: EncoderChoice, preset: str
 ) -> dict[str, list[str]]:
-    check_named("Encoders", encoders, "{'title': 'lexical:128'}")
+    check_encoders(encoders)
     unknown = sorted(set(encoders) - set(catalogue.modalities))
     if unknown:
         raise EncoderError(

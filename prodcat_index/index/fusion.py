@@ -12,6 +12,7 @@ holds exactly for any weights without a rebuild. Pure functions over arrays.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -54,9 +55,12 @@ def centre(
     return unit_rows(centred), still
 
 
-def check_weights(weights: object) -> None:
-    """Raise TypeError unless weights are given by name."""
+def check_weights(weights: Mapping[str, Any]) -> None:
+    """Raise TypeError unless weights are numbers by name."""
     check_named("Weights", weights, "{'title': 0.7, 'image': 0.3}")
+    for name, weight in weights.items():
+        if isinstance(weight, (str, bytes)) or not hasattr(weight, "__float__"):
+            raise TypeError(f"The weight of {name} is a number; {weight!r} is none.")
 
 
 def weight_vector(weights: Mapping[str, float], blocks: Sequence[str]) -> Float64Array:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from html import escape
 from pathlib import Path
+from types import NoneType
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from prodcat_index.cards.catalogue import Vectors, as_catalogue, as_listings
 from prodcat_index.cards.cleaning import raw_text, tidy
 from prodcat_index.cards.inputs import CardSource
 from prodcat_index.encoders.registry import DEFAULT_PRESET
-from prodcat_index.errors import QueryError, check_named
+from prodcat_index.errors import QueryError, check_named, check_type
 from prodcat_index.findings import Finding, list_findings, name_first
 from prodcat_index.index import familiarity
 from prodcat_index.index.adding import add_cards
@@ -172,6 +173,8 @@ class ProductIndex:
         TypeError
             If something is of the wrong type.
         """
+        what = "Parameters of the vote are VoteParameters, such as VoteParameters(k=5)"
+        check_type(vote_parameters, (VoteParameters, NoneType), what)
         read = as_catalogue(catalogue, vectors=vectors)
         noticed = () if catalogue is read else read.findings
         if weights is not None:
@@ -214,7 +217,7 @@ class ProductIndex:
         IndexFolderError
             If the folder cannot be written. What was there before is unchanged then.
         """
-        save_parts(self.parts, Path(folder))
+        save_parts(self.parts, _as_folder(folder))
         return Path(folder)
 
     @classmethod
@@ -244,8 +247,9 @@ class ProductIndex:
             If the folder is no index, of a newer format, or damaged.
         """
         root = Path(os.path.realpath(image_root)) if image_root else None
-        parts = load_parts(Path(folder), verify=verify, image_root=root)
-        return cls(parts, find_moved(parts.catalogue, Path(folder)))
+        folder = _as_folder(folder)
+        parts = load_parts(folder, verify=verify, image_root=root)
+        return cls(parts, find_moved(parts.catalogue, folder))
 
     def add(
         self,
@@ -310,7 +314,7 @@ class ProductIndex:
         IndexFolderError
             If the folder has changed since, or cannot be written. It is left as it is then.
         """
-        save_next(self.parts, Path(folder))
+        save_next(self.parts, _as_folder(folder))
         return Path(folder)
 
     def search(
@@ -617,7 +621,7 @@ class ProductIndex:
         IndexFolderError
             If the folder holds another index by now, or cannot be written.
         """
-        save_settings(self.parts, Path(folder))
+        save_settings(self.parts, _as_folder(folder))
         return Path(folder)
 
     def save_image_root(self, folder: str | Path) -> Path:
@@ -639,7 +643,7 @@ class ProductIndex:
             If the pictures are not there, if the folder holds another index by now, or if it
             cannot be written.
         """
-        save_image_root(self.parts, Path(folder))
+        save_image_root(self.parts, _as_folder(folder))
         return Path(folder)
 
     def score(self, predictions: Predictions, truths: Mapping[Any, Any]) -> Score:
@@ -714,3 +718,8 @@ class ProductIndex:
                 f"its ids are like {name_first(self.parts.catalogue.ids, 3)}."
             )
         return row
+
+
+def _as_folder(folder: Any) -> Path:
+    check_type(folder, (str, os.PathLike), "An index folder is given by its path")
+    return Path(folder)

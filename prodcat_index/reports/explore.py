@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from prodcat_index.cards.card import IMAGE, Catalogue
+from prodcat_index.cards.catalogue import as_catalogue
 from prodcat_index.cards.cleaning import column_texts
+from prodcat_index.cards.inputs import CardSource
 from prodcat_index.reports.measurements import (
     LabelIssues,
     Languages,
@@ -167,7 +169,7 @@ class Exploration:
     Attributes
     ----------
     catalogue
-        The cards.
+        The cards: a catalogue, or what read_catalogue reads.
     columns
         Numbers of filled and missing values, one entry a column.
     categories
@@ -233,7 +235,7 @@ def as_json(value: Any) -> Any:
     return [as_json(part) for part in value] if isinstance(value, list | tuple) else value
 
 
-def explore(catalogue: Catalogue, groups: Groups | None = None) -> Exploration:
+def explore(catalogue: CardSource, groups: Groups | None = None) -> Exploration:
     """Explore a catalogue.
 
     Texts are read as a whole; of pictures only the headers, unless groups have to be found.
@@ -253,6 +255,7 @@ def explore(catalogue: Catalogue, groups: Groups | None = None) -> Exploration:
     """
     from prodcat_index.cards.duplicates import find_groups
 
+    catalogue = as_catalogue(catalogue)
     categories = count_categories(catalogue.values("category"))
     return Exploration(
         catalogue=catalogue,
