@@ -12,7 +12,7 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     from difflib import get_close_matches
 
     folded = {other.casefold(): other for other in known}
-    near = get_close_matches(name.casefold(), folded, n=1)
+    near = get_close_matches(str(name).casefold(), folded, n=1)
     return "".join(f" Did you mean {folded[each]!r}?" for each in near)
 
 

@@ -13,11 +13,13 @@ import pytest
 
 from prodcat_index import (
     CatalogueError,
+    EncoderError,
     ProductIndex,
     QueryError,
     evaluate,
     explore,
     find_groups,
+    make_encoder,
     read_catalogue,
     split_catalogue,
 )
@@ -82,6 +84,15 @@ WRONG_TYPES: dict[str, Call] = {
     "An index folder is given by its path; this is of the type int.": (
         lambda index: index.save(3)  # type: ignore[arg-type]
     ),
+    "The separator of categories is a text; this is of the type int.": (
+        lambda index: read_catalogue(TABLE, category_separator=5)  # type: ignore[arg-type]
+    ),
+    "Cards are read like those of a Catalogue; this is of the type ProductIndex.": (
+        lambda index: read_catalogue(TABLE, like=index)  # type: ignore[arg-type]
+    ),
+    "An encoder is named by a text, such as 'lexical:128'; this is of the type NoneType.": (
+        lambda index: make_encoder(None)  # type: ignore[arg-type]
+    ),
     "An index is tuned by the result of tune(); this is of the type int.": (
         lambda index: index.tuned(3)  # type: ignore[arg-type]
     ),
@@ -126,3 +137,15 @@ def test_titles_are_predicted_from_anything_that_holds_texts(index: ProductIndex
     expected = [answer.ranked for answer in index.predict(titles)]
     for given in (pd.Series(titles), np.array(titles), tuple(titles), (t for t in titles)):
         assert [answer.ranked for answer in index.predict(given)] == expected
+
+
+def test_one_text_column_may_be_named_by_itself() -> None:
+    """Its letters were looked for as columns."""
+    cards = read_catalogue(TABLE.assign(brand="Torvik"), text_columns="brand")
+    assert cards.values("brand") == ["Torvik"] * len(TABLE)
+
+
+def test_a_preset_that_is_no_text_is_named() -> None:
+    """An option of a program that is not set would end in an error of the insides."""
+    with pytest.raises(EncoderError, match=r"^There is no preset None; the presets are embedded"):
+        ProductIndex.build(CARDS, preset=None)  # type: ignore[arg-type]

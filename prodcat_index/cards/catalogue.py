@@ -159,6 +159,9 @@ def read_catalogue(
     }
     for part, column in wanted.items():
         check_type(column, (str, NoneType), f"The column of the {part} is given by its name")
+    check_type(category_separator, (str, NoneType), "The separator of categories is a text")
+    check_type(like, (Catalogue, NoneType), "Cards are read like those of a Catalogue")
+    text_columns = [text_columns] if isinstance(text_columns, str) else text_columns
     opened, name, file = open_source(path, encoding, skip_bad_rows)
     known = _known_columns(like)
     if not isinstance(path, Catalogue):

@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from prodcat_index.cards.card import ModalityKind
 from prodcat_index.encoders.base import Encoder
 from prodcat_index.encoders.networks import cached_models
-from prodcat_index.errors import EncoderError, did_you_mean
+from prodcat_index.errors import EncoderError, check_type, did_you_mean
 
 SCHEMES = {
     "lexical": "prodcat_index.encoders.lexical:LexicalEncoder",
@@ -67,6 +67,7 @@ def make_encoder(spec: str) -> Encoder:
     EncoderError
         If there is no such scheme, or its argument or weights are wrong.
     """
+    check_type(spec, str, "An encoder is named by a text, such as 'lexical:128'")
     encoder_class, argument = _resolve(spec)
     return encoder_class.from_spec(argument)
 
