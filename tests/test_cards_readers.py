@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from catalogue_files import refusal, written
 
-from prodcat_index.cards.readers import read_stdin
+from prodcat_index.cards.readers import read_stdin, read_table
 from prodcat_index.errors import CatalogueError
 
 
@@ -119,3 +119,14 @@ def test_a_file_that_may_not_be_read_is_named(
 
     monkeypatch.setattr(Path, "open", refuse)
     assert refusal(path) == f"{path} cannot be read: Permission denied."
+
+
+@pytest.mark.parametrize("name", ["cards.parquet", "cards.xlsx"])
+def test_an_encoding_of_what_is_no_text_is_refused(tmp_path: Path, name: str) -> None:
+    """Whoever names one expects that it does something."""
+    file = tmp_path / name
+    table = pd.DataFrame({"id": ["1"], "title": ["lamp"]})
+    table.to_parquet(file) if file.suffix == ".parquet" else table.to_excel(file, index=False)
+    assert len(read_table(file)) == 1
+    with pytest.raises(CatalogueError, match="no text file and has no encoding: leave it out"):
+        read_table(file, "cp1251")

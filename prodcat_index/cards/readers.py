@@ -52,6 +52,8 @@ def read_table(path: Path, encoding: str | None = None, *, skip_bad_rows: bool =
         if form in TEXT_READERS:
             table = TEXT_READERS[form](file_source(path), encoding, skip_bad_rows)
         elif form in FILE_READERS and not is_packed:
+            if encoding:
+                raise CatalogueError(f"{path} is no text file and has no encoding: leave it out.")
             table = FILE_READERS[form](path)
         else:
             raise CatalogueError(f"{path} is of no known format: {WAYS_OUT.get(form, KNOWN)}.")
