@@ -8,6 +8,7 @@ of the rows.
 from __future__ import annotations
 
 import hashlib
+import signal
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -109,4 +110,6 @@ def main(
 
 
 if __name__ == "__main__":
+    # Ignored where the tests run in the background of a shell.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     main(*sys.argv[1:])
