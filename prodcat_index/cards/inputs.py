@@ -44,7 +44,10 @@ def open_source(
     # The ids of a table are often its index.
     named = [level for level in table.index.names if level and level not in table.columns]
     table = (table.reset_index(level=named) if named else table).reset_index(drop=True)
-    return recognise(replace(read, frame=table), name), name, file
+    read = replace(read, frame=table)
+    # Readers have recognised what a file is.
+    is_read = isinstance(path, (str, Path, Table))
+    return read if is_read else recognise(read, name), name, file
 
 
 def _open_memory(source: Any) -> Table:
