@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +13,31 @@ Float64Array = npt.NDArray[np.float64]
 FloatingArray = npt.NDArray[np.floating]
 Int64Array = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]
+
+
+class RowsLike(Protocol):
+    """N rows of numbers: an array of shape (N, dim), or what is indexed like one."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Number of rows and of columns."""
+        ...
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type of a number."""
+        ...
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, key: Any, /) -> Any: ...
+
+    def __array__(self) -> npt.NDArray[Any]: ...
+
+    def astype(self, dtype: Any, /) -> npt.NDArray[Any]:
+        """Return all rows as an array of another type."""
+        ...
+
 
 # A category code or row number that stands for "none".
 MISSING: Final = -1

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import cast
 
 import numpy as np
-import numpy.typing as npt
 
 from prodcat_index.cards.card import ModalityKind, modality_kind
 from prodcat_index.encoders.base import Encoded, Encoder
@@ -19,7 +18,7 @@ from prodcat_index.encoders.registry import restore_encoder
 from prodcat_index.errors import EncoderError
 from prodcat_index.findings import Finding
 from prodcat_index.index.fusion import centre, training_mean
-from prodcat_index.types import BoolArray, Float32Array, FloatingArray
+from prodcat_index.types import BoolArray, Float32Array, FloatingArray, RowsLike
 
 # Texts, paths of pictures, or vectors that came with the cards, (n, dim).
 Values = Sequence[str] | FloatingArray
@@ -64,7 +63,7 @@ class Block:
     name: str
     modality: str
     slot: EncoderSlot
-    vectors: npt.NDArray[np.float16]  # (N, dim): centred unit rows, zeros where absent
+    vectors: RowsLike  # float16, (N, dim): centred unit rows, zeros where absent
     present: BoolArray  # (N,)
     mean: Float32Array  # (dim,): of the rows before centring
     projected_dim: int | None = None  # the first columns, which a projection reads; None for all

@@ -158,7 +158,7 @@ class ProductKNNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
         if self._is_projected:
             self._learned = self._learn(rows, present)
         if self._learned:
-            rows = [*rows, self._learned.vectors]
+            rows = [*rows, np.asarray(self._learned.vectors)]
             present = np.column_stack([present, self._learned.present])
         searcher = FlatSearcher.build(rows, present)
         self._space = SearchSpace(searcher, rows, present, np.arange(len(present)))

@@ -159,6 +159,6 @@ def _score_without(parts: IndexParts, is_hidden: BoolArray, rows: Int64Array) ->
     assert parts.scores is not None, "there are text scores"
     codes = np.where(parts.labels.labelled, parts.score_columns[parts.labels.codes], MISSING)
     values = listing_values(parts.catalogue, SCORES)
-    vectors = parts.scores.vectors.copy()
+    vectors = np.array(parts.scores.vectors)
     vectors[rows] = parts.text_scores.rows_without(values, codes, is_hidden, rows)
     return replace(parts, blocks=[*parts.encoder_blocks, replace(parts.scores, vectors=vectors)])

@@ -18,7 +18,7 @@ from prodcat_index.learning.projection import (
     fit_projection,
     unit_parts,
 )
-from prodcat_index.types import BoolArray, Float32Array, FloatingArray, Int64Array, chunks
+from prodcat_index.types import BoolArray, Float32Array, FloatingArray, Int64Array, RowsLike, chunks
 
 ProjectionKind = Literal["lda", "none"]
 # Rows whose probabilities of all categories are in memory at a time.
@@ -39,7 +39,7 @@ class FittedModel:
         return self.projection.dim + (self.hubness is not None)
 
     def card_rows(
-        self, blocks: Sequence[FloatingArray], present: BoolArray
+        self, blocks: Sequence[RowsLike], present: BoolArray
     ) -> tuple[FloatingArray, BoolArray]:
         """Project cards: float16 (n, dim), zeros where a card has no block; which have one, (n,).
 
@@ -71,7 +71,7 @@ class LearnedBlock:
     """The projected cards, and the model that projects queries."""
 
     model: FittedModel
-    vectors: FloatingArray  # float16, (N, dim)
+    vectors: RowsLike  # float16, (N, dim)
     present: BoolArray  # (N,)
     # float16, (N,): logarithm of what the vote of a card counts; None where all count in full.
     log_reliability: FloatingArray | None = None
@@ -86,7 +86,8 @@ class LearnedBlock:
     @property
     def unit_rows(self) -> FloatingArray:
         """The projected rows alone: float16, (N, d)."""
-        return self.vectors[:, : self.model.projection.dim]
+        rows: FloatingArray = self.vectors[:, : self.model.projection.dim]
+        return rows
 
 
 def as_queries(block: Block | LearnedBlock, rows: Int64Array) -> Float32Array:
@@ -110,13 +111,15 @@ def fit_on_cards(blocks: Sequence[Block], codes: Int64Array) -> FittedModel | No
 
 
 def fit_model(
-    vectors: Sequence[FloatingArray],
-    present: BoolArray,
-    codes: Int64Array,
-    widths: Sequence[int | None],
+    vectors: Sequence[RowsLike], present: BoolArray, codes: Int64Array, widths: Sequence[int | None]
 ) -> FittedModel | None:
     """Fit a projection to labelled rows, and a head and a hubness correction to its rows."""
-    read = [first_columns(*own).astype(np.float16) for own in zip(vectors, widths, strict=True)]
+    read = [
+        rows
+        if rows.dtype == np.float16 and width in (None, rows.shape[1])
+        else first_columns(rows, width).astype(np.float16)
+        for rows, width in zip(vectors, widths, strict=True)
+    ]
     projection = fit_projection(read, present, codes)
     if projection is None:
         return None
@@ -148,7 +151,7 @@ def head_log_proba(
     return np.where(codes >= 0, logarithms, np.float32(0))
 
 
-def _arrays(blocks: Sequence[Block]) -> tuple[list[FloatingArray], BoolArray]:
+def _arrays(blocks: Sequence[Block]) -> tuple[list[RowsLike], BoolArray]:
     # Text scores are fitted to labels themselves, and are weighed beside what is learned here.
     blocks = [block for block in blocks if block.name != SCORES]
     present = np.stack([block.present for block in blocks], axis=1)

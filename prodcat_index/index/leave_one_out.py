@@ -31,8 +31,8 @@ from prodcat_index.types import (
     BoolArray,
     Float32Array,
     Float64Array,
-    FloatingArray,
     Int64Array,
+    RowsLike,
     chunks,
 )
 from prodcat_index.voting.pool import Pool, join_pools
@@ -125,7 +125,7 @@ def collect_pool(
     )
 
 
-def _single_precision(block: FloatingArray, rows: Int64Array) -> Float32Array:
+def _single_precision(block: RowsLike, rows: Int64Array) -> Float32Array:
     """Copy some rows, few at once: whole, they would for a moment be in memory twice."""
     copied = np.empty((len(rows), block.shape[1]), dtype=np.float32)
     for part in chunks(len(rows), ROWS_AT_ONCE):
@@ -307,8 +307,8 @@ class LeaveOneOut:
         # Projected whenever they are needed: kept for every fold, they would fill the memory.
         if model is not None:
             return [*blocks, project_cards(model, blocks)]
-        nothing = np.zeros_like(learned.vectors), np.zeros_like(learned.present)
-        return [*blocks, replace(learned, vectors=nothing[0], present=nothing[1])]
+        nothing = np.zeros(learned.vectors.shape, dtype=learned.vectors.dtype)
+        return [*blocks, replace(learned, vectors=nothing, present=np.zeros_like(learned.present))]
 
     @property
     def _folds(self) -> range:

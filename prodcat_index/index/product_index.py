@@ -196,7 +196,7 @@ class ProductIndex:
 
         Vectors that came with them are centred, as the index holds them.
         """
-        given = {b.modality: b.vectors for b in self.parts.blocks if b.kind == "vector"}
+        given = {b.modality: np.asarray(b.vectors) for b in self.parts.blocks if b.kind == "vector"}
         return replace(self.parts.catalogue, vectors=given) if given else self.parts.catalogue
 
     def save(self, folder: str | Path) -> Path:

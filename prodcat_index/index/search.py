@@ -28,6 +28,7 @@ from prodcat_index.types import (
     Float64Array,
     FloatingArray,
     Int64Array,
+    RowsLike,
     chunks,
 )
 
@@ -80,7 +81,7 @@ class FlatSearcher:
     faiss_index: Any
 
     @classmethod
-    def build(cls, blocks: Sequence[FloatingArray], present: BoolArray) -> FlatSearcher:
+    def build(cls, blocks: Sequence[RowsLike], present: BoolArray) -> FlatSearcher:
         """Index the fused rows of some blocks: arrays of (N, dim), present (N, blocks)."""
         import faiss
 
@@ -90,7 +91,7 @@ class FlatSearcher:
         return cls(index)
 
     @classmethod
-    def copy(cls, blocks: Sequence[FloatingArray], present: BoolArray) -> FlatSearcher:
+    def copy(cls, blocks: Sequence[RowsLike], present: BoolArray) -> FlatSearcher:
         """Index float16 blocks as they are: made at once, and faster for one query than for many.
 
         Rows of higher precision are indexed as by :meth:`build`.
@@ -189,7 +190,7 @@ class SearchSpace:
     """Everything that a search reads of N cards in B blocks."""
 
     searcher: Searcher | None  # of the covered blocks
-    blocks: Sequence[FloatingArray]  # (N, dim of the block) each
+    blocks: Sequence[RowsLike]  # (N, dim of the block) each
     present: BoolArray  # (N, B)
     order: Int64Array  # (N,): place of each card when sorted by id; settles ties
     covered: Sequence[int] | None = None  # numbers of blocks; None for all

@@ -300,7 +300,7 @@ def _write_block(
     fitted = f"{data}/encoders/{stem}"
     (folder / fitted).mkdir(parents=True)
     block.slot.load().save(folder / fitted)
-    arrays = {"f16": block.vectors, "present": block.present, "mean": block.mean}
+    arrays = {"f16": np.asarray(block.vectors), "present": block.present, "mean": block.mean}
     paths = _save_arrays(folder, f"{data}/{stem}.", arrays)
     return BlockRecord(
         name=block.name,
@@ -333,7 +333,7 @@ def _read_block(folder: Path, record: BlockRecord, n: int) -> Block:
 def _write_learned(learned: LearnedBlock, weight: float, folder: Path, data: str) -> LearnedRecord:
     model, prefix = learned.model, f"{data}/{LEARNED}."
     arrays = {
-        "vectors": learned.vectors,
+        "vectors": np.asarray(learned.vectors),
         "present": learned.present,
         "matrix": np.concatenate(model.projection.matrices),
         "offset": np.concatenate(model.projection.offsets),

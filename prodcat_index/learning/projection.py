@@ -20,6 +20,7 @@ from prodcat_index.types import (
     Float64Array,
     FloatingArray,
     Int64Array,
+    RowsLike,
     chunks,
     evenly_spaced,
 )
@@ -77,7 +78,7 @@ class Projection:
         ]
 
     def project(
-        self, blocks: Sequence[FloatingArray], present: BoolArray
+        self, blocks: Sequence[RowsLike], present: BoolArray
     ) -> tuple[Float32Array, BoolArray]:
         """Return unit rows, (n, d), zeros for a row without a block; and which are not zero."""
         rows = [
@@ -88,7 +89,7 @@ class Projection:
         return projected, np.any(projected != 0, axis=1)
 
 
-def first_columns(rows: FloatingArray, width: int | None) -> Float32Array:
+def first_columns(rows: RowsLike, width: int | None) -> Float32Array:
     """Return the first columns of rows, scaled to unit length; all of them as they are."""
     part = rows[:, :width].astype(np.float32)
     return part if part.shape == rows.shape else unit_rows(part)
@@ -105,7 +106,7 @@ def unit_parts(parts: Sequence[Float32Array]) -> list[Float32Array]:
 
 
 def fit_projection(
-    blocks: Sequence[FloatingArray],
+    blocks: Sequence[RowsLike],
     present: BoolArray,
     codes: Int64Array,
     shrinkage: float = SHRINKAGE,
@@ -124,9 +125,9 @@ def fit_projection(
     _, codes = np.unique(codes[rows], return_inverse=True)
     if len(rows) == 0 or codes.max() == 0:
         return None
-    blocks, present = [block[rows] for block in blocks], present[rows]
-    offsets = [_mean(block, present[:, b]) for b, block in enumerate(blocks)]
-    within, between = _moments(blocks, present, offsets, codes)
+    labelled, present = [block[rows] for block in blocks], present[rows]
+    offsets = [_mean(block, present[:, b]) for b, block in enumerate(labelled)]
+    within, between = _moments(labelled, present, offsets, codes)
     spread = float(np.trace(within))
     if spread <= SMALLEST_SPREAD * float(np.sum(between**2)):
         return None
