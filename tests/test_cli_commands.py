@@ -104,6 +104,23 @@ def test_weights_change_what_is_found(shop: Path) -> None:
     assert prodcat(*asked, "--weights", "title=1,image=0", cwd=shop).json[0]["id"] == "k1"
 
 
+def test_a_filter_leaves_other_cards_out_and_counts_those_that_match(shop: Path) -> None:
+    """A customer would be shown products that are not what was asked for."""
+    asked = ("--where", 'category under Shoes and not title ~ "HIKING"', "--format", "json")
+    found = prodcat("query", "--text", "kettle", *asked, cwd=shop)
+    assert sorted(card["id"] for card in found.json) == ["b1", "b2"]
+    assert f"note: 2 of 9 cards match {asked[1]}" in found.err
+    alike = prodcat("similar", "b1", *asked, cwd=shop)
+    assert [card["id"] for card in alike.json] == ["b2"]
+    told = prodcat("predict", "--title", "kettle", *asked, cwd=shop)
+    assert told.json[0]["category"] == made.BOOTS
+    assert f"note: 2 of 9 cards match {asked[1]}" in told.err
+    # Nothing is found, and that is no failure.
+    none = prodcat("query", "--text", "kettle", "--where", "category=shoes", cwd=shop)
+    assert (none.code, none.out) == (0, "")
+    assert none.err == "note: no card matches category=shoes.\n"
+
+
 def test_similar_leaves_the_card_itself_out(shop: Path) -> None:
     """The first "similar product" of every page would be the product itself."""
     found = prodcat("similar", "b1", "-i", "indexes/shop", "-f", "json", cwd=shop).json

@@ -134,5 +134,5 @@ class Column:
         values = (self.texts[place] for place in self.places[rows])
         example = next(filter(None, values), "")
         such = f"such as {example!r}" if example else "it is empty"
-        what = f"cards are left out for their {self.name} is no number ({such})"
+        what = f"cards are left out because their {self.name} is no number ({such})"
         return Finding(what, tuple(self.catalogue.ids[row] for row in rows))

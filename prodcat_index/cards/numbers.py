@@ -14,7 +14,7 @@ SIGNS = "$€£¥₽₴₸₹₺₩₪₫₦฿¢"
 # One number with a currency or unit. Other digits beside it make it a range, a size or a name.
 WRITTEN = re.compile(
     rf"(?:[^\W\d_]{{0,3}}[{SIGNS}]\s*|[^\W\d_]{{1,3}}(?:\.\s*|\s+))?"
-    r"(?P<sign>[-+−]?)(?P<body>\d+(?:[\s.,'’]\d+)*)\D{0,20}"
+    r"(?P<sign>[-+−]?)(?P<body>\d+(?:[\s.,'’]\d+)*(?:[.,](?=[-–—]))?)\D{0,20}"
 )
 # As Python writes a very large or small one.
 SCIENTIFIC = re.compile(r"-?\d(?:\.\d+)?e[-+]\d+")

@@ -16,7 +16,7 @@ import numpy as np
 
 from prodcat_index.cards.comparison import Column, Comparison, Value
 from prodcat_index.errors import QueryError, check_type
-from prodcat_index.findings import Finding
+from prodcat_index.findings import counted
 
 if TYPE_CHECKING:
     from lark import Lark
@@ -55,12 +55,15 @@ PLAIN_NUMBER = re.compile(r"-?(0|[1-9]\d{0,14})(\.\d+)?", re.ASCII)
 # What is expected where a filter cannot be read, by a token that could be there.
 EXPECTED = {
     "COMMA": "a comma or ) is expected, as in (a, b)",
-    "OPERATOR": "a comparison is expected: =, !=, <, <=, >, >=, ~, in, contains or under",
+    "OPERATOR": "=, !=, <, <=, >, >=, ~, in, contains or under is expected after a column; put a "
+    "name or value of several words in quotes",
     "CONTAINS": "in, contains or under is expected after not",
     "AND": "and, or or the end is expected; put a value of several words in quotes",
     "TICKED": "a comparison is expected, which begins with a column, such as brand = Bosch",
     "LPAR": "a list is expected, such as (a, b)",
     "QUOTED": "a value is expected: a word, a number, or a text in quotes",
+    "RPAR": ") is expected",
+    "$END": "the end is expected",
 }
 
 
@@ -83,15 +86,13 @@ class Matches(NamedTuple):
     ----------
     mask
         Whether each card matches: (N,).
-    findings
-        Cards that are left out because a value that is compared with a number is none.
-    hint
-        Where no card matches, the values that may be meant.
+    notes
+        How many match; those that are left out because a value that is compared with a number is
+        none; and, where no card matches, the values that may be meant.
     """
 
     mask: BoolArray
-    findings: tuple[Finding, ...] = ()
-    hint: str = ""
+    notes: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -105,16 +106,24 @@ class Filter:
         """Return the filter as it was written."""
         return self.text
 
-    def matches(self, catalogue: Catalogue) -> Matches:
-        """Return the cards of a catalogue that match; raise QueryError for an unknown column."""
+    def matches(self, catalogue: Catalogue, columns: dict[str, Column] | None = None) -> Matches:
+        """Return the cards of a catalogue that match; raise QueryError for an unknown column.
+
+        Columns are kept in `columns`, if given: to read the prices of 91,000 cards takes 0.8 s.
+        """
         tests = list(_tests(self.root))
-        names = dict.fromkeys(test.column for test in tests)
-        columns = {name: Column.of(catalogue, name) for name in names}
+        columns = {} if columns is None else columns
+        for name in {test.column for test in tests}.difference(columns):
+            columns[name] = Column.of(catalogue, name)
         yes, no = _evaluate(self.root, columns)
         numeric = dict.fromkeys(t.column for t in tests if columns[t.column].is_by_number(t))
-        findings = [columns[name].left_out(~(yes | no)) for name in numeric]
-        hints = [] if yes.any() else [columns[test.column].nearest(test) for test in tests]
-        return Matches(yes, tuple(f for f in findings if f.ids), "".join(dict.fromkeys(hints)))
+        left_out = [columns[name].left_out(~(yes | no)) for name in numeric]
+        if yes.any():
+            told = f"{yes.sum():,} of {counted(len(yes), 'cards match')} {self.text}"
+        else:
+            hints = dict.fromkeys(columns[test.column].nearest(test) for test in tests)
+            told = f"no card matches {self.text}.{''.join(hints)}"
+        return Matches(yes, (told, *(str(finding) for finding in left_out if finding.ids)))
 
 
 def parse(text: str) -> Filter:
@@ -137,7 +146,7 @@ def parse(text: str) -> Filter:
         if isinstance(error, UnexpectedToken):
             # What is expected may be of a rule that cannot end here.
             place = len(text.rstrip()) if error.token.type == "$END" else place
-            could_be = error.accepts or set()
+            could_be = error.accepts or error.expected
         elif isinstance(error, UnexpectedCharacters):
             could_be = error.allowed or set()
         raise _unreadable(text, place, could_be) from None
@@ -153,7 +162,7 @@ def _unreadable(text: str, place: int, could_be: Iterable[str]) -> QueryError:
     where = f"at its end, after {text.split()[-1]!r}" if text.split() else "for it is empty"
     if found:
         where = f"at character {place + 1}, {found[0][:20]!r}"
-    what = next((said for token, said in EXPECTED.items() if token in could_be), "this is no part")
+    what = next(said for token, said in EXPECTED.items() if token in could_be)
     if found and found[0][0] in "\"'`":
         what = "this quote is not closed"
     if found and found[0][0] == "," and text[:place][-1:].isdigit():
@@ -197,7 +206,7 @@ def _parser() -> Lark:
 def _unquoted(token: str) -> str:
     mark = token[0]
     text = token[1:-1].replace(2 * mark, mark) if mark in "\"'`" else token
-    return unicodedata.normalize("NFC", text)
+    return unicodedata.normalize("NFC", str(text))
 
 
 def _compare(column: str, operator: str, values: Sequence[Value]) -> Node:

@@ -18,6 +18,7 @@ from prodcat_index.cli.values import (
     check_encoding,
     check_picture,
     check_weights,
+    check_where,
     output_file,
     share_option,
 )
@@ -70,6 +71,15 @@ WeightsOption = Annotated[
         metavar="NAME=NUMBER,...",
         callback=check_weights,
         help="Weights such as title=0.6,image=0.4; modalities left out weigh nothing.",
+    ),
+]
+WhereOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FILTER",
+        callback=check_where,
+        help="Compare with cards that match, such as 'brand = Bosch and price < 5000', with =, !=, "
+        '<, in (a, b), contains, under "A > B" and so on.',
     ),
 ]
 EncoderOption = Annotated[
@@ -293,6 +303,12 @@ def open_index(folder: Path | None, image_root: Path | None = None) -> ProductIn
     index = ProductIndex.load(choose_index(folder), image_root=image_root)
     note(index.findings)
     return index
+
+
+def note_matches(index: ProductIndex, where: str | None) -> None:
+    """Print how many cards match a filter, if there is one."""
+    if where is not None:
+        note(index.matches(where).notes)
 
 
 def choose_device(device: Device | None) -> None:

@@ -101,6 +101,7 @@ def predict(
         ),
     ] = None,
     weights: options.WeightsOption = None,
+    where: options.WhereOption = None,
     index: options.IndexOption = None,
     form: options.FormatOption = "table",
     explain: options.ExplainOption = False,
@@ -152,6 +153,7 @@ def predict(
         precision=precision,
         per=per,
         coverage=coverage,
+        where=where,
     )
     note(predictions.notes)
     if truths:
@@ -208,7 +210,7 @@ def _check_call(listings: Path | None, is_listing: bool, given: Given) -> None:
     if "precision" in given or "coverage" in given:
         refuse(
             given,
-            ("k", "temperature", "prior_exponent", "head_exponent", "weights"),
+            ("k", "temperature", "prior_exponent", "head_exponent", "weights", "where"),
             "Leave out {}: --precision and --set hold for the vote of the index as it is.",
         )
 

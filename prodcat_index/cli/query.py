@@ -20,6 +20,7 @@ def query(
     description: options.DescriptionOption = "",
     k: options.NeighboursOption = 10,
     weights: options.WeightsOption = None,
+    where: options.WhereOption = None,
     index: options.IndexOption = None,
     image_root: options.ImageRootOption = None,
     form: options.FormatOption = "table",
@@ -36,7 +37,8 @@ def query(
         raise WrongCallError("Give --text, --image or --description to search for.")
     card = Card(id="query", title=text, description=description, image=str(image or ""))
     opened = options.open_index(index, image_root)
-    neighbours = opened.search(card, k, weights=parse_weights(weights))
+    neighbours = opened.search(card, k, weights=parse_weights(weights), where=where)
+    options.note_matches(opened, where)
     emit_neighbours(neighbours, form, explain)
     draw_answers(sheet, [card], [neighbours])
 
@@ -45,6 +47,7 @@ def similar(
     card_id: Annotated[str, typer.Argument(metavar="ID", help="Id of a card of the index.")],
     k: options.NeighboursOption = 10,
     weights: options.WeightsOption = None,
+    where: options.WhereOption = None,
     index: options.IndexOption = None,
     image_root: options.ImageRootOption = None,
     form: options.FormatOption = "table",
@@ -53,6 +56,7 @@ def similar(
 ) -> None:
     """Find cards similar to a card of the index."""
     opened = options.open_index(index, image_root)
-    neighbours = opened.similar(card_id, k, weights=parse_weights(weights))
+    neighbours = opened.similar(card_id, k, weights=parse_weights(weights), where=where)
+    options.note_matches(opened, where)
     emit_neighbours(neighbours, form, explain)
     draw_answers(sheet, [opened.card(card_id)], [neighbours])

@@ -75,6 +75,19 @@ def check_weights(text: str | None) -> str | None:
     return text
 
 
+def check_where(text: str | None) -> str | None:
+    """Refuse a filter that cannot be read."""
+    if text is not None:
+        from prodcat_index.cards.where import parse
+        from prodcat_index.errors import QueryError
+
+        try:
+            parse(text)
+        except QueryError as error:
+            raise typer.BadParameter(str(error)) from None
+    return text
+
+
 def check_encoders(pairs: list[str] | None) -> list[str] | None:
     """Refuse encoders that there are not."""
     parse_encoders(pairs)

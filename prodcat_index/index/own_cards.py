@@ -17,7 +17,7 @@ from prodcat_index.index.leave_one_out import LeaveOneOut, leave_out_groups
 from prodcat_index.index.parts import IndexParts, Queries, listing_values
 from prodcat_index.learning.folds import assign_folds
 from prodcat_index.progress import progress_bar
-from prodcat_index.types import MISSING, Float64Array, Int64Array
+from prodcat_index.types import MISSING, BoolArray, Float64Array, Int64Array
 from prodcat_index.voting.vote import VoteParameters
 
 
@@ -27,6 +27,7 @@ class Voting(NamedTuple):
     weights: Float64Array  # of all blocks
     parameters: VoteParameters
     explained: Sequence[str] = ()  # modalities that the vote is repeated without
+    voters: BoolArray | None = None  # (N,): the cards that may vote; None for all
 
 
 def find_own(parts: IndexParts, row_of: Mapping[str, int], listings: Catalogue) -> Int64Array:
@@ -116,7 +117,9 @@ def _learned_without(asked: LeaveOneOut, fold: int) -> LearnedBlock | None:
 def _vote(
     parts: IndexParts, queries: Queries, voting: Voting, eligible: Any = None
 ) -> tuple[VoteResult, Reasons | None]:
-    weights, parameters, explained = voting
+    weights, parameters, explained, voters = voting
+    if voters is not None:
+        parts = parts.voted_by(voters)
     result = search_and_vote(parts, queries.vectors, queries.present, weights, parameters, eligible)
     if not explained:
         return result, None

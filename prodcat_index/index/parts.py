@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from types import MappingProxyType
@@ -227,6 +228,14 @@ class IndexParts:
     ) -> tuple[Float32Array, BoolArray]:
         rows = vectors[len(self.blocks) - 1]
         return log_probabilities(rows, self.score_columns, codes), np.any(rows, axis=1)
+
+    def voted_by(self, voters: BoolArray) -> IndexParts:
+        """Return these parts with all cards but some, (N,), as if they had no category."""
+        other = copy(self)
+        codes = np.where(voters, self.labels.codes, MISSING)
+        vars(other)["labels"] = replace(self.labels, codes=codes)
+        vars(other).pop("voter_codes", None)
+        return other
 
     def weighed(self, weights: Mapping[str, float]) -> IndexParts:
         """Return these parts with other weights of their blocks; those not named weigh nothing."""

@@ -15,7 +15,9 @@ import numpy as np
 from prodcat_index.cards.card import Card, Catalogue
 from prodcat_index.cards.catalogue import Vectors, as_catalogue, as_listings
 from prodcat_index.cards.cleaning import raw_text, tidy
+from prodcat_index.cards.comparison import Column
 from prodcat_index.cards.inputs import CardSource
+from prodcat_index.cards.where import Filter, Matches, parse
 from prodcat_index.encoders.registry import DEFAULT_PRESET
 from prodcat_index.errors import QueryError, check_named, check_type
 from prodcat_index.findings import Finding, list_findings, name_first
@@ -82,6 +84,7 @@ class ProductIndex:
         self.parts = parts
         self.findings = tuple(findings)
         self._answers = Answers(parts)
+        self._columns: dict[str, Column] = {}
 
     def __len__(self) -> int:
         """Return the number of cards."""
@@ -323,6 +326,7 @@ class ProductIndex:
         k: int = 10,
         *,
         weights: Weights | None = None,
+        where: str | Filter | None = None,
         vectors: Vectors | None = None,
     ) -> list[Neighbour]:
         """Find the cards nearest to a listing.
@@ -337,6 +341,8 @@ class ProductIndex:
             Modality or block -> weight. By default those of the index for a search, in which
             the blocks that are fitted to labels count nothing: they tell categories apart, not
             products.
+        where
+            Filter of the cards that may be found, as for :meth:`matches`.
         vectors
             Modality -> vector of the listing, where the index has vectors of a modality.
 
@@ -344,13 +350,13 @@ class ProductIndex:
         -------
         list of Neighbour
             Nearest first, equally near ones in the order of their ids; fewer than ``k`` if the
-            index holds fewer cards.
+            index holds fewer cards, or fewer match the filter.
 
         Raises
         ------
         QueryError
-            If the query has nothing that this index embeds and weighs, or its picture cannot be
-            read.
+            If the query has nothing that this index embeds and weighs, if its picture cannot be
+            read, or if the filter is none of these cards.
         """
         k = check_k(k)
         card: Any = Card(title=query) if isinstance(query, str) else query
@@ -360,16 +366,22 @@ class ProductIndex:
         listing = as_listings(card, self.parts.catalogue, vectors)
         weights = self.parts.search_weights if weights is None else weights
         check_weights(weights)
+        eligible = self._eligible(where)
         is_scored = weights.get(SCORES, 0.0) > 0
         check_comparable(self.parts, listing, scored=is_scored)
         # To read the n-grams of the text scores may take longer than all the rest.
         queries = self.parts.encode(listing, scored=is_scored)
         for reason in queries.problems:
             raise QueryError(f"The picture {card.image} of the query cannot be used: {reason}.")
-        return self._nearest(queries, k, weights, self.parts.found)
+        return self._nearest(queries, k, weights, eligible)
 
     def similar(
-        self, card_id: object, k: int = 10, *, weights: Weights | None = None
+        self,
+        card_id: object,
+        k: int = 10,
+        *,
+        weights: Weights | None = None,
+        where: str | Filter | None = None,
     ) -> list[Neighbour]:
         """Find the cards nearest to a card of the index, the card itself left out.
 
@@ -377,7 +389,7 @@ class ProductIndex:
         ----------
         card_id
             Id of the card, a text or any other scalar, such as the number 100.
-        k, weights
+        k, weights, where
             As for :meth:`search`.
 
         Returns
@@ -394,9 +406,36 @@ class ProductIndex:
         row, blocks = self._row(card_id), self.parts.blocks
         vectors = [block.vectors[[row]].astype(np.float32) for block in blocks]
         queries = self.parts.with_learned(vectors, np.array([[b.present[row] for b in blocks]]))
-        others = self.parts.found & (np.arange(len(self)) != row)
+        others = self._eligible(where) & (np.arange(len(self)) != row)
         weights = self.parts.search_weights if weights is None else weights
         return self._nearest(queries, k, weights, others, f"The card {card_id!r}")
+
+    def matches(self, where: str | Filter) -> Matches:
+        """Return the cards of the index that match a filter.
+
+        Parameters
+        ----------
+        where
+            Comparisons of columns of the cards, such as ``brand = Bosch and price < 5000`` or
+            ``category under "Tools > Drills" and not brand in (Bosch, "Black & Decker")``.
+
+        Returns
+        -------
+        Matches
+            ``mask``, whether each card matches, of shape (N,); and ``notes``, how many match, and
+            how many are left out because a price, or what else is compared with a number, is none.
+
+        Raises
+        ------
+        QueryError
+            If the filter cannot be read, or names a column that the cards do not have.
+        """
+        parsed = where if isinstance(where, Filter) else parse(where)
+        return parsed.matches(self.parts.catalogue, self._columns)
+
+    def _eligible(self, where: str | Filter | None) -> BoolArray:
+        found = self.parts.found
+        return found if where is None else found & self.matches(where).mask
 
     def card(self, card_id: object) -> Card:
         """Return a card of the index.
@@ -431,6 +470,7 @@ class ProductIndex:
         precision: float | None = None,
         per: Per = "all",
         coverage: float | None = None,
+        where: str | Filter | None = None,
         vectors: Vectors | None = None,
     ) -> Predictions:
         """Predict the categories of listings.
@@ -459,6 +499,9 @@ class ProductIndex:
             and nothing is backed off.
         coverage
             Target share of listings whose set of categories holds the true one.
+        where
+            Filter of the cards that may vote, as for :meth:`matches`. The confidence is not
+            calibrated then.
         vectors
             Modality -> array of one row a listing, where the index has vectors of a modality.
 
@@ -472,7 +515,8 @@ class ProductIndex:
         ------
         QueryError
             If a parameter is impossible, if the listings and the index have no modality in
-            common, or if a target is given and the index is not calibrated for this vote.
+            common, if a target is given and the index is not calibrated for this vote, or if the
+            filter is none of these cards.
         CatalogueError
             If the listings are not a catalogue yet and cannot be read as one.
         TypeError
@@ -487,11 +531,14 @@ class ProductIndex:
         )
         vector = parts.weight_vector(weights)
         is_own = parameters == own and np.allclose(vector, parts.weight_vector(None))
-        trusted = trusted_calibration(parts.calibration, is_own)
+        matched = None if where is None else self.matches(where)
+        voters = matched and matched.mask
+        trusted = trusted_calibration(parts.calibration, is_own, is_filtered=voters is not None)
         # Before anything is embedded, which may take hours.
         check_targets(trusted, precision, coverage, per)
         read = as_listings(listings, parts.catalogue, vectors)
         noticed = () if listings is read else (*read.notes, *map(str, read.findings))
+        noticed = (*(matched.notes if matched else ()), *noticed)
         check_comparable(parts, read)
         if lacked := lacked_vectors(parts, read):
             what = f"no listing has vectors of {' or '.join(lacked)}, so only the rest is compared"
@@ -499,7 +546,7 @@ class ProductIndex:
         queries = parts.encode(read)
         own_rows = find_own(parts, self._answers.row_of, read)
         explained = parts.weighed_modalities(weights) if explain else ()
-        voting = Voting(vector, parameters, explained)
+        voting = Voting(vector, parameters, explained, voters)
         result, reasons = vote_as_new(parts, queries, own_rows, voting)
         similarities, names = result.found.similarities, parts.labels.names
         seen = familiarity.of_queries(

@@ -44,14 +44,21 @@ OTHER_SETTING = (
     "only; leave out k, weights, temperature and exponents"
 )
 
+FILTERED = "the index is calibrated for the votes of all its cards, not of those of a filter"
 
-def trusted_calibration(calibration: Calibration | None, is_own: bool) -> Calibration | str:
+
+def trusted_calibration(
+    calibration: Calibration | None, is_own: bool, is_filtered: bool = False
+) -> Calibration | str:
     """Return the calibration of an index, or the reason why it does not hold for a vote.
 
-    ``is_own`` says whether the vote is by the index's own setting.
+    ``is_own`` says whether the vote is by the index's own setting, and ``is_filtered`` whether some
+    of the cards do not vote.
     """
     if calibration is None:
         return NOT_CALIBRATED
+    if is_filtered:
+        return FILTERED
     return calibration if is_own else OTHER_SETTING
 
 
