@@ -76,6 +76,8 @@ def test_only_cards_that_match_vote(
     shop: ProductIndex, query: str, where: str, exponent: float
 ) -> None:
     """An answer would be due to products that were asked to be left out."""
+    # All vote before: what was worked out for them must not stay.
+    assert len(shop.predict(query, k=9)[0].neighbours) == 9
     [told] = shop.predict(query, where=where, prior_exponent=exponent, head_exponent=0, k=9)
     mask = shop.matches(where).mask
     labels = np.array(shop.catalogue.values("category"))
