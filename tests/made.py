@@ -16,7 +16,9 @@ from PIL import Image, ImageDraw
 
 from prodcat_index.cards.card import CORE_TEXTS, Catalogue
 from prodcat_index.encoders.base import Encoded, Encoder, unit_rows
+from prodcat_index.files import Contents, open_content
 from prodcat_index.index.fusion import reference_rows
+from prodcat_index.index.manifest import DIGEST_FORMAT, sealed
 from prodcat_index.index.search import FlatSearcher, SearchSpace
 
 COLUMNS = ("id", "title", "description", "image", "category", "category_id", "group")
@@ -160,8 +162,28 @@ def draw_pictures(folder: Path, count: int = 8) -> list[Path]:
     return paths
 
 
+def store(folder: Path, parts: Mapping[str, Any]) -> None:
+    """Write what was fitted into a folder, as an index does."""
+    for name, part in parts.items():
+        if name.endswith(".npy"):
+            np.save(folder / name, part, allow_pickle=False)
+        else:
+            (folder / name).write_text(json.dumps(part), encoding="utf-8")
+
+
+def stored_in(folder: Path) -> Contents:
+    """Open what :func:`store` wrote."""
+    return Contents((path.name, open_content(path)) for path in folder.iterdir())
+
+
 def read_json(path: Path) -> Any:
     return json.loads(path.read_text(encoding="utf-8"))
+
+
+def settings_of(folder: Path) -> dict[str, Any]:
+    """Return the manifest of an index without what tells one version from the next."""
+    content = read_json(folder / "manifest.json")
+    return {k: v for k, v in content.items() if k not in ("version", "created", "change", "digest")}
 
 
 def change_manifest(folder: Path, change: Callable[[Any], Any]) -> None:
@@ -169,11 +191,14 @@ def change_manifest(folder: Path, change: Callable[[Any], Any]) -> None:
     path = folder / "manifest.json"
     content = read_json(path)
     change(content)
-    path.write_text(json.dumps(content), encoding="utf-8")
+    content.pop("digest", None)
+    text = json.dumps(content)
+    is_sealed = content["format_version"] >= DIGEST_FORMAT
+    path.write_text(sealed(text) if is_sealed else text, encoding="utf-8")
 
 
 def forge(folder: Path, name: str, content: bytes) -> None:
     """Replace a file of an index folder, and adapt its size and digest in the manifest."""
     (folder / name).write_bytes(content)
-    record = {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+    record = {"pieces": [[len(content), hashlib.sha256(content).hexdigest()]]}
     change_manifest(folder, lambda manifest: manifest["files"].update({name: record}))

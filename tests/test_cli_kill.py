@@ -58,7 +58,7 @@ def test_a_killed_build_leaves_the_old_index_whole(tmp_path: Path) -> None:
     done = prodcat("build-index", many, "-o", index)
     assert done.code == 0, done.err
     assert len(ProductIndex.load(index)) == 3000
-    assert [version.name for version in (index / "versions").iterdir()] == ["0003"]
+    assert sorted(version.name for version in (index / "versions").iterdir()) == ["0001", "0002"]
 
 
 def test_a_killed_first_build_is_no_index_and_can_be_built_again(tmp_path: Path) -> None:
@@ -86,4 +86,4 @@ def test_killed_while_adding_the_old_index_is_whole_and_adding_can_be_repeated(
     done = prodcat("add", many, "-i", index, NEW)
     assert done.code == 0, done.err
     assert len(ProductIndex.load(index)) == 3009
-    assert [version.name for version in (index / "versions").iterdir()] == ["0003"]
+    assert sorted(version.name for version in (index / "versions").iterdir()) == ["0001", "0002"]

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from command import prodcat
+from made import settings_of
 
 NAMES = {"Shoes": "boots", "Kitchen": "kettle", "Home": "lamp"}
 SOUNDS = ["ka", "lo", "mi", "ne", "ru", "sa", "te", "vu"]
@@ -51,8 +52,8 @@ def shop(built: Path, tmp_path: Path) -> Path:
 
 def test_tuning_tells_what_was_gained_and_restoring_undoes_it(shop: Path) -> None:
     """Predictions must follow the tuned settings, and the way back must be open."""
-    manifest = shop / "indexes" / "shop" / "manifest.json"
-    before = manifest.read_bytes()
+    index = shop / "indexes" / "shop"
+    before = settings_of(index)
     done = prodcat("tune", "--objective", "nll", "--format", "json", cwd=shop)
     assert done.code == 0, done.err
     rows = {r["setting"]: r for r in done.json}
@@ -62,11 +63,11 @@ def test_tuning_tells_what_was_gained_and_restoring_undoes_it(shop: Path) -> Non
     assert rows["tuned"]["weight"]["title"] > 0.7
     assert {r["objective"] for r in rows.values()} == {"nll"}
     assert {(r["cards"], r["categories"]) for r in rows.values()} == {(36, 3)}
-    assert manifest.read_bytes() != before
+    assert settings_of(index) != before
     undone = prodcat("tune", "--restore", cwd=shop)
     assert undone.code == 0, undone.err
     assert "weights and vote are those from before the tuning" in undone.out
-    assert manifest.read_bytes() == before
+    assert settings_of(index) == before
 
 
 def test_answers_follow_the_tuning(shop: Path) -> None:

@@ -13,6 +13,7 @@ import numpy.typing as npt
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from made import store, stored_in
 from sklearn.decomposition import TruncatedSVD
 from sklearn.feature_extraction.text import TfidfVectorizer
 from threadpoolctl import threadpool_limits
@@ -54,7 +55,7 @@ def encoder() -> LexicalEncoder:
 
 @pytest.fixture
 def folder(encoder: LexicalEncoder, tmp_path: Path) -> Path:
-    encoder.save(tmp_path)
+    store(tmp_path, encoder.fitted_parts())
     return tmp_path
 
 
@@ -94,7 +95,7 @@ def tfidf(encoder: LexicalEncoder, texts: list[str], others: list[str]) -> Any:
 
 def saved_vocabulary(encoder: LexicalEncoder) -> str:
     with TemporaryDirectory() as folder:
-        encoder.save(Path(folder))
+        store(Path(folder), encoder.fitted_parts())
         return (Path(folder) / "vocabulary.json").read_text(encoding="utf-8")
 
 
@@ -252,7 +253,7 @@ def test_any_text_is_a_unit_row_or_absent(text: str) -> None:
 
 
 def test_what_was_saved_is_restored(encoder: LexicalEncoder, folder: Path) -> None:
-    restored = LexicalEncoder.restore(str(DIM), folder)
+    restored = LexicalEncoder.restore(str(DIM), stored_in(folder))
     texts = made_texts(10, seed=8)
     assert restored.fingerprint == encoder.fingerprint
     assert restored.spec == encoder.spec == f"lexical:{DIM}"
@@ -262,8 +263,8 @@ def test_what_was_saved_is_restored(encoder: LexicalEncoder, folder: Path) -> No
 def test_ngrams_of_any_script_survive_saving(tmp_path: Path) -> None:
     texts = ["ночник «луна» 🌙", 'a\u2028b \\ "quoted"', "ﬁne print"]
     encoder = fitted(texts)
-    encoder.save(tmp_path)
-    assert LexicalEncoder.restore(str(DIM), tmp_path).fingerprint == encoder.fingerprint
+    store(tmp_path, encoder.fitted_parts())
+    assert LexicalEncoder.restore(str(DIM), stored_in(tmp_path)).fingerprint == encoder.fingerprint
 
 
 @pytest.mark.parametrize("argument", ["0", "-1", "4097", "1.5", "many", "٣", "²", " 8", "9" * 5000])
@@ -308,10 +309,8 @@ def write_projection(folder: Path, array: npt.NDArray[Any]) -> None:
 
 def check_refused(folder: Path) -> None:
     with pytest.raises(EncoderError) as caught:
-        LexicalEncoder.restore("", folder)
-    assert str(caught.value).startswith(
-        f"The fitted parts of the lexical encoder in {folder} cannot be read ("
-    )
+        LexicalEncoder.restore("", stored_in(folder))
+    assert str(caught.value).startswith("The fitted parts of the lexical encoder cannot be read (")
     assert str(caught.value).endswith("); build the index again.")
 
 
@@ -345,13 +344,13 @@ def test_an_encoder_of_the_formats_before_has_no_second_half(folder: Path) -> No
     (folder / "weights.npy").unlink()
     projection = np.load(folder / "projection.npy").astype(np.float32)
     np.save(folder / "projection.npy", projection)
-    old = LexicalEncoder.restore(str(DIM), folder)
+    old = LexicalEncoder.restore(str(DIM), stored_in(folder))
     first, _ = halves(fitted(made_texts()).encode(texts).vectors)
     assert old.dim == DIM
     np.testing.assert_allclose(old.encode(texts).vectors, first, atol=1e-6)
     (again := folder / "again").mkdir()
-    old.save(again)
-    assert LexicalEncoder.restore(str(DIM), again).fingerprint == old.fingerprint
+    store(again, old.fitted_parts())
+    assert LexicalEncoder.restore(str(DIM), stored_in(again)).fingerprint == old.fingerprint
 
 
 def test_a_projection_that_is_an_archive_is_refused(folder: Path) -> None:

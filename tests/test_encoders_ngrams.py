@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from made import store, stored_in
 
 from prodcat_index.encoders.ngrams import NgramVectorizer, SparseRows, ngrams
 
@@ -120,8 +121,8 @@ def test_the_known_share_is_that_of_squared_weights() -> None:
 
 def test_a_saved_vectorizer_gives_the_same_rows(tmp_path: Path) -> None:
     vectorizer = fit(TEXTS)
-    vectorizer.save(tmp_path)
-    restored = NgramVectorizer.restore(tmp_path)
+    store(tmp_path, vectorizer.fitted_parts())
+    restored = NgramVectorizer.restore(stored_in(tmp_path))
     np.testing.assert_array_equal(
         dense(vectorizer.transform(titles(*TEXTS))), dense(restored.transform(titles(*TEXTS)))
     )
@@ -129,7 +130,7 @@ def test_a_saved_vectorizer_gives_the_same_rows(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("damage", ["{}", "[", '["a"]'])
 def test_a_damaged_vocabulary_is_refused(tmp_path: Path, damage: str) -> None:
-    fit(TEXTS).save(tmp_path)
+    store(tmp_path, fit(TEXTS).fitted_parts())
     (tmp_path / "vocabulary.json").write_text(damage, encoding="utf-8")
     with pytest.raises(ValueError):
-        NgramVectorizer.restore(tmp_path)
+        NgramVectorizer.restore(stored_in(tmp_path))

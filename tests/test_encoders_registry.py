@@ -6,6 +6,7 @@ from importlib import import_module
 from pathlib import Path
 
 import pytest
+from made import store, stored_in
 
 from prodcat_index.encoders import registry
 from prodcat_index.encoders.base import Encoder
@@ -21,6 +22,7 @@ from prodcat_index.encoders.registry import (
     restore_encoder,
 )
 from prodcat_index.errors import EncoderError
+from prodcat_index.files import Contents
 
 
 def test_what_follows_the_colon_is_the_argument() -> None:
@@ -47,7 +49,7 @@ def test_an_unknown_encoder_is_refused_with_the_nearest_one() -> None:
 @pytest.mark.parametrize("spec", ["", ":", "os:system", "prodcat_index.encoders.lexical:ngrams"])
 def test_no_spec_reaches_what_is_not_registered(spec: str) -> None:
     """A spec may come from an index that somebody sent."""
-    for use in (make_encoder, lambda s: restore_encoder(s, Path())):
+    for use in (make_encoder, lambda s: restore_encoder(s, Contents())):
         with pytest.raises(EncoderError, match="There is no encoder"):
             use(spec)
 
@@ -55,8 +57,8 @@ def test_no_spec_reaches_what_is_not_registered(spec: str) -> None:
 def test_restoring_goes_by_the_spec_and_the_folder(tmp_path: Path) -> None:
     encoder = make_encoder("lexical:8")
     encoder.fit(["red boots", "steel kettle", "desk lamp"])
-    encoder.save(tmp_path)
-    restored = restore_encoder("lexical:8", tmp_path)
+    store(tmp_path, encoder.fitted_parts())
+    restored = restore_encoder("lexical:8", stored_in(tmp_path))
     assert (restored.spec, restored.fingerprint) == ("lexical:8", encoder.fingerprint)
 
 

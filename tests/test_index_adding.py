@@ -20,7 +20,7 @@ from prodcat_index.cards.card import Card, Catalogue
 from prodcat_index.cards.catalogue import read_catalogue
 from prodcat_index.errors import CatalogueError, IndexFolderError
 from prodcat_index.findings import Finding
-from prodcat_index.index import folder as folder_module
+from prodcat_index.index import transaction
 from prodcat_index.index.adding import block_drift
 from prodcat_index.index.block import Block, EncoderSlot
 from prodcat_index.index.folder import read_manifest
@@ -391,10 +391,10 @@ def test_an_index_that_changes_at_the_last_moment_is_left_as_it_is(
     other = ProductIndex.build(catalogue(OLD[:2]), encoders=NUMBERS)
 
     def build_meanwhile(path: Path) -> None:
-        monkeypatch.setattr(folder_module, "check_index_folder", lambda _: None)
+        monkeypatch.setattr(transaction, "check_index_folder", lambda _: None)
         other.save(path)
 
-    monkeypatch.setattr(folder_module, "check_index_folder", build_meanwhile)
+    monkeypatch.setattr(transaction, "check_index_folder", build_meanwhile)
     with pytest.raises(IndexFolderError, match="was changed since it was opened"):
         grown.save_next(folder)
     assert len(ProductIndex.load(folder)) == 2

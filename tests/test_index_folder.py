@@ -3,26 +3,30 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import made
 import pytest
+from faulty import PowerCut, failing_at, full
 from made import change_manifest, read_json
 
 from prodcat_index import files
-from prodcat_index.errors import EncoderError, IndexFolderError
+from prodcat_index.errors import IndexFolderError
 from prodcat_index.files import LOCK
 from prodcat_index.index import folder as folder_module
-from prodcat_index.index.folder import MANIFEST, VERSIONS, check_index_folder
+from prodcat_index.index.folder import JOURNAL, MANIFEST, VERSIONS, check_index_folder
 from prodcat_index.index.product_index import ProductIndex
 from prodcat_index.voting.vote import VoteParameters
 
 NEW_CARDS = made.CARDS[:5]
+OWN = [LOCK, "card.md", JOURNAL, MANIFEST, VERSIONS]
 
 
 @pytest.fixture(scope="module")
@@ -44,26 +48,35 @@ def content_of(folder: Path) -> dict[str, bytes]:
     }
 
 
+def versions(folder: Path) -> list[str]:
+    return sorted(path.name for path in (folder / VERSIONS).iterdir())
+
+
 def data_files(folder: Path) -> list[Path]:
     return [path for path in sorted((folder / VERSIONS).rglob("*")) if path.is_file()]
 
 
 def test_the_manifest_lists_every_file_with_its_digest(saved: Path) -> None:
     listed = {
-        name: (record["bytes"], record["sha256"])
+        name: tuple(map(tuple, record["pieces"]))
         for name, record in read_json(saved / MANIFEST)["files"].items()
     }
     assert listed == {
         path.relative_to(saved).as_posix(): (
-            path.stat().st_size,
-            hashlib.sha256(path.read_bytes()).hexdigest(),
+            (path.stat().st_size, hashlib.sha256(path.read_bytes()).hexdigest()),
         )
         for path in data_files(saved)
+        if path.name != MANIFEST
     }
 
 
+def test_a_version_has_its_own_copy_of_its_manifest(saved: Path) -> None:
+    """There would be nothing to roll back to."""
+    assert (saved / VERSIONS / "0001" / MANIFEST).read_bytes() == (saved / MANIFEST).read_bytes()
+
+
 def test_nothing_else_is_in_the_folder(saved: Path) -> None:
-    assert sorted(path.name for path in saved.iterdir()) == [LOCK, "card.md", MANIFEST, VERSIONS]
+    assert sorted(path.name for path in saved.iterdir()) == OWN
 
 
 NAMES = [
@@ -151,10 +164,15 @@ def test_a_file_that_may_not_be_read_is_refused_in_words(
     saved: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Left by an index that another user built."""
-    fail_at(monkeypatch, "sha256_of", 0, PermissionError(13, "Permission denied"))
+
+    def forbidden(*_: Any) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(files, "open_content", forbidden)
+    monkeypatch.setattr(folder_module, "read_text", lambda *_: ((saved / MANIFEST).read_text(), 5))
     assert refusal(saved) == (
-        f"The index {saved} is damaged (versions/0001/0-title.f16.npy cannot be read: "
-        "[Errno 13] Permission denied); copy it again or build it again."
+        f"The index {saved} is damaged (versions/0001/encoders/0-title/vocabulary.json cannot "
+        "be read: [Errno 13] Permission denied); copy it again or build it again."
     )
 
 
@@ -281,7 +299,7 @@ def test_an_empty_folder_and_a_deep_new_one_will_do(
 
 def test_a_new_version_replaces_the_old_one(saved: Path, new_index: ProductIndex) -> None:
     new_index.save(saved)
-    assert [path.name for path in (saved / VERSIONS).iterdir()] == ["0002"]
+    assert versions(saved) == ["0001", "0002"]
     assert read_json(saved / MANIFEST)["version"] == 2
     assert len(ProductIndex.load(saved)) == len(NEW_CARDS)
     assert "Version 2, written" in (saved / "card.md").read_text(encoding="utf-8")
@@ -306,16 +324,17 @@ with FileLock(sys.argv[1]):
 """
 
 
-def test_an_index_whose_folder_was_replaced_says_to_load_it_again(
+def test_a_reader_keeps_the_encoders_of_a_version_that_is_gone(
     tmp_path: Path, index: ProductIndex, new_index: ProductIndex
 ) -> None:
-    """To build it again, as was advised, is what had just been done."""
+    """A service that has loaded an index would fail at its next listing, for good."""
     folder = index.save(tmp_path / "index")
     opened = ProductIndex.load(folder)
-    new_index.save(folder)
-    with pytest.raises(EncoderError, match=r"was replaced by another since .*; load it again\.$"):
-        opened.predict("boots")
-    ProductIndex.load(folder).predict("boots")
+    for _ in range(3):
+        new_index.save(folder)
+    assert versions(folder) == ["0003", "0004"]
+    assert list(opened.predict("boots")) == list(index.predict("boots"))
+    assert opened.search("boots") == index.search("boots")
 
 
 @pytest.fixture
@@ -347,85 +366,70 @@ def test_a_lock_of_a_dead_writer_holds_nobody(saved: Path, new_index: ProductInd
     new_index.save(saved)
 
 
-class PowerCut(BaseException):
-    """Not an error that anything may handle."""
+def changes(folder: Path, index: ProductIndex) -> int:
+    """Return how many calls change the disk while an index is written over another."""
+    with failing_at(None) as counted:
+        index.save(folder)
+    return counted.calls
 
 
-def fail_at(monkeypatch: pytest.MonkeyPatch, name: str, call: int, error: BaseException) -> None:
-    original, calls = getattr(files, name), iter(range(1000))
-
-    def failing(*arguments: Any) -> Any:
-        if next(calls) == call:
-            raise error
-        return original(*arguments)
-
-    monkeypatch.setattr(files, name, failing)
-
-
-STEPS = [("flush", call) for call in range(16)] + [
-    ("sha256_of", 3),
-    ("replace_text", 0),
-    ("replace_text", 1),
-]
-
-
-@pytest.mark.parametrize(("name", "call"), STEPS)
-def test_a_writer_that_dies_leaves_a_whole_index(
-    saved: Path,
-    index: ProductIndex,
-    new_index: ProductIndex,
-    monkeypatch: pytest.MonkeyPatch,
-    name: str,
-    call: int,
-) -> None:
-    """At whatever step: readers find the old version or the new one, never a mixture."""
-    with monkeypatch.context() as patched:
-        fail_at(patched, name, call, PowerCut())
-        with pytest.raises(PowerCut):
-            new_index.save(saved)
-    found = ProductIndex.load(saved)
-    whole = {len(index): index, len(new_index): new_index}[len(found)]
+def check_whole(folder: Path, *known: ProductIndex) -> None:
+    found = ProductIndex.load(folder)
+    (whole,) = (index for index in known if len(index) == len(found))
     assert found.search("leather boots") == whole.search("leather boots")
-    new_index.save(saved)
-    assert len(list((saved / VERSIONS).iterdir())) == 1
-    assert sorted(path.name for path in saved.iterdir()) == [LOCK, "card.md", MANIFEST, VERSIONS]
-    assert ProductIndex.load(saved).search("leather boots") == new_index.search("leather boots")
 
 
-def test_before_the_switch_it_is_the_old_index_and_after_it_the_new(
+@pytest.mark.parametrize("error", [PowerCut(), full()], ids=["power cut", "error"])
+def test_a_writer_that_fails_anywhere_leaves_a_whole_index(
+    saved: Path, index: ProductIndex, new_index: ProductIndex, tmp_path: Path, error: BaseException
+) -> None:
+    """Readers find the old version or the new one, and the next writer finds no hindrance."""
+    count = changes(Path(shutil.copytree(saved, tmp_path / "counted")), new_index)
+    assert count > 50
+    # Around the switch every call, of the others some.
+    for call in [*range(0, count - 20, 7), *range(count - 20, count)]:
+        folder = Path(shutil.copytree(saved, tmp_path / f"{call}"))
+        with failing_at(call, error), suppress(PowerCut, IndexFolderError):
+            new_index.save(folder)
+        check_whole(folder, index, new_index)
+        new_index.save(folder)
+        assert len(versions(folder)) == 2, "what was left is gone"
+        assert sorted(path.name for path in folder.iterdir()) == OWN
+        check_whole(folder, new_index)
+        shutil.rmtree(folder)
+
+
+def test_an_error_while_the_files_are_written_leaves_the_old_index_and_nothing_else(
     saved: Path, new_index: ProductIndex, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    sizes = []
-    for call in (0, 1):
-        with monkeypatch.context() as patched:
-            fail_at(patched, "replace_text", call, PowerCut())
-            with pytest.raises(PowerCut):
-                new_index.save(saved)
-        sizes.append(len(ProductIndex.load(saved)))
-    assert sizes == [len(made.CARDS), len(NEW_CARDS)]
+    """Failed deliveries would fill the disk, each with a copy of the index."""
 
-
-def test_an_error_while_the_files_are_written_leaves_the_old_index(
-    saved: Path, new_index: ProductIndex, monkeypatch: pytest.MonkeyPatch
-) -> None:
     def failing(*_: Any) -> None:
         raise RuntimeError("the encoder cannot be saved")
 
+    before = content_of(saved)
     with monkeypatch.context() as patched:
         patched.setattr("prodcat_index.index.search.FlatSearcher.write", failing)
         with pytest.raises(RuntimeError, match="the encoder cannot be saved"):
             new_index.save(saved)
-    assert sorted(path.name for path in (saved / VERSIONS).iterdir()) == ["0001", "0002"]
-    assert len(ProductIndex.load(saved)) == len(made.CARDS)
-    new_index.save(saved)
-    assert [path.name for path in (saved / VERSIONS).iterdir()] == ["0003"]
+    assert content_of(saved) == before
 
 
-def test_a_full_disk_is_said_in_words(
-    saved: Path, new_index: ProductIndex, monkeypatch: pytest.MonkeyPatch
+def test_what_a_killed_writer_left_is_gone_after_the_next_one(
+    saved: Path, new_index: ProductIndex
 ) -> None:
-    fail_at(monkeypatch, "flush", 2, OSError(28, "No space left on device"))
-    with pytest.raises(IndexFolderError) as caught:
+    """Seven killed builds left seven versions and five times the room of the index."""
+    for _ in range(3):
+        with failing_at(40, PowerCut()), pytest.raises(PowerCut):
+            new_index.save(saved)
+    assert versions(saved) == ["0001", "0002"]
+    new_index.save(saved)
+    assert versions(saved) == ["0001", "0002"]
+    assert len(ProductIndex.load(saved)) == len(NEW_CARDS)
+
+
+def test_a_full_disk_is_said_in_words(saved: Path, new_index: ProductIndex) -> None:
+    with failing_at(20, full()), pytest.raises(IndexFolderError) as caught:
         new_index.save(saved)
     assert str(caught.value) == (
         f"The index {saved} cannot be written ([Errno 28] No space left on device); "
@@ -435,12 +439,10 @@ def test_a_full_disk_is_said_in_words(
 
 
 def test_an_unfinished_first_build_is_said_to_be_one(
-    tmp_path: Path, new_index: ProductIndex, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, new_index: ProductIndex
 ) -> None:
-    with monkeypatch.context() as patched:
-        fail_at(patched, "flush", 2, PowerCut())
-        with pytest.raises(PowerCut):
-            new_index.save(tmp_path)
+    with failing_at(20, PowerCut()), pytest.raises(PowerCut):
+        new_index.save(tmp_path)
     assert refusal(tmp_path) == (
         f"{tmp_path} holds an unfinished build (it has no manifest.json); make one with: "
         f"prodcat build-index CATALOGUE --output {tmp_path}"
@@ -454,30 +456,15 @@ def test_a_reader_that_a_writer_overtakes_reads_the_new_version(
     saved: Path, new_index: ProductIndex, monkeypatch: pytest.MonkeyPatch, step: int
 ) -> None:
     """Checking a large index takes a while; a rebuild that ends meanwhile is no damage."""
-    original, calls = folder_module._check_file, iter(range(1000))
-
-    def overtaken(*arguments: Any) -> None:
-        if next(calls) == step:
-            new_index.save(saved)
-        original(*arguments)
-
-    monkeypatch.setattr(folder_module, "_check_file", overtaken)
-    assert len(ProductIndex.load(saved)) == len(NEW_CARDS)
-
-
-def test_a_reader_that_is_overtaken_after_the_check_reads_the_new_version(
-    saved: Path, new_index: ProductIndex, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from prodcat_index.index import storage
-
-    original, calls = storage._read_cards, iter(range(1000))
+    original, calls = folder_module._open_file, iter(range(1000))
 
     def overtaken(*arguments: Any) -> Any:
-        if next(calls) == 0:
+        if next(calls) == step:
+            new_index.save(saved)
             new_index.save(saved)
         return original(*arguments)
 
-    monkeypatch.setattr(storage, "_read_cards", overtaken)
+    monkeypatch.setattr(folder_module, "_open_file", overtaken)
     assert len(ProductIndex.load(saved)) == len(NEW_CARDS)
 
 
@@ -518,21 +505,11 @@ def test_settings_of_an_old_installation_do_not_damage_a_newer_index(
     assert content_of(saved) == before
 
 
-def test_settings_are_read_again_and_no_new_version_is_written(
+def test_settings_are_a_version_that_has_the_arrays_of_the_one_before(
     saved: Path, index: ProductIndex
 ) -> None:
+    """To tune a large index would write all of it again."""
     with_other_vote(index).save_settings(saved)
     assert ProductIndex.load(saved).parts.vote == VoteParameters(k=3)
-    assert [path.name for path in (saved / VERSIONS).iterdir()] == ["0001"]
-    assert sorted(path.name for path in saved.iterdir()) == [LOCK, "card.md", MANIFEST, VERSIONS]
-
-
-def test_between_manifest_and_page_the_new_settings_hold(
-    saved: Path, index: ProductIndex, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A writer that dies there leaves a page that is a little behind, and no other harm."""
-    with monkeypatch.context() as patched:
-        fail_at(patched, "replace_text", 1, PowerCut())
-        with pytest.raises(PowerCut):
-            with_other_vote(index).save_settings(saved)
-    assert ProductIndex.load(saved).parts.vote == VoteParameters(k=3)
+    assert [path.name for path in (saved / VERSIONS / "0002").iterdir()] == [MANIFEST]
+    assert sorted(path.name for path in saved.iterdir()) == OWN

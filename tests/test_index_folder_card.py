@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from prodcat_index.index.folder import index_card, read_manifest, rebuild_reason
+from prodcat_index.index.folder import read_manifest
+from prodcat_index.index.folder_card import index_card, rebuild_reason
 from prodcat_index.index.manifest import BlockDrift, DriftRecord, Manifest
 from prodcat_index.index.product_index import ProductIndex
 

@@ -112,7 +112,7 @@ def test_a_data_path_that_leaves_the_folder_is_refused(saved: Path, path: str) -
 
 @pytest.mark.parametrize("path", HOSTILE_PATHS)
 def test_a_file_path_that_leaves_the_folder_is_refused(saved: Path, path: str) -> None:
-    record = {"bytes": 1, "sha256": "0" * 64}
+    record = {"pieces": [[1, "0" * 64]]}
     change_manifest(saved, lambda manifest: manifest["files"].update({path: record}))
     check_damaged(saved, f"the path {path!r} leaves the index")
 
@@ -164,7 +164,7 @@ NAN, INFINITY = float("nan"), float("inf")
         (number_of("blocks", []), "blocks"),
         (number_of("text_modalities", [1]), "text_modalities.0"),
         (number_of("unheard_of", 1), "unheard_of"),
-        (number_of("files", {"a": {"bytes": 1, "sha256": "abc"}}), "files.a.sha256"),
+        (number_of("files", {"a": {"pieces": [[1, "abc"]]}}), "files.a.pieces.0.1"),
     ],
 )
 def test_a_wrong_field_is_refused_by_its_name(

@@ -14,7 +14,8 @@ from made import NamesEncoder, catalogue, read_json, row
 
 from prodcat_index.cards.card import Card
 from prodcat_index.encoders.registry import SCHEMES
-from prodcat_index.index.folder import index_card, read_manifest
+from prodcat_index.index.folder import read_manifest
+from prodcat_index.index.folder_card import index_card
 from prodcat_index.index.parts import equal_weights
 from prodcat_index.index.product_index import ProductIndex
 from prodcat_index.index.search_weights import Pairs, choose_search_weights

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from made import store, stored_in
 
 from prodcat_index.encoders.ngrams import NgramVectorizer, SparseRows
 from prodcat_index.encoders.registry import make_encoder
@@ -246,8 +247,8 @@ def test_a_saved_encoder_gives_the_same_rows(
     cards: tuple[list[str], np.ndarray], tmp_path: Path
 ) -> None:
     encoder, _ = fitted(cards)
-    encoder.save(tmp_path)
-    restored = TextScoresEncoder.restore("", tmp_path)
+    store(tmp_path, encoder.fitted_parts())
+    restored = TextScoresEncoder.restore("", stored_in(tmp_path))
     asked = values(["leather boot", "glass", ""])
     np.testing.assert_array_equal(restored.encode(asked).vectors, encoder.encode(asked).vectors)
     assert restored.fingerprint == encoder.fingerprint
@@ -273,10 +274,10 @@ def test_damaged_text_scores_are_refused(
     damage: Callable[[np.ndarray], np.ndarray],
 ) -> None:
     """They would read beyond their arrays, or speak for the wrong category."""
-    fitted(cards)[0].save(tmp_path)
+    store(tmp_path, fitted(cards)[0].fitted_parts())
     np.save(tmp_path / name, damage(np.load(tmp_path / name)))
     with pytest.raises(EncoderError, match="build the index again"):
-        TextScoresEncoder.restore("", tmp_path)
+        TextScoresEncoder.restore("", stored_in(tmp_path))
 
 
 @pytest.mark.parametrize("name", ["vocabulary.json", "categories.json"])
@@ -284,10 +285,10 @@ def test_damaged_text_scores_are_refused(
 def test_damaged_names_are_refused(
     cards: tuple[list[str], np.ndarray], tmp_path: Path, name: str, content: str
 ) -> None:
-    fitted(cards)[0].save(tmp_path)
+    store(tmp_path, fitted(cards)[0].fitted_parts())
     (tmp_path / name).write_text(content, encoding="utf-8")
     with pytest.raises(EncoderError, match="build the index again"):
-        TextScoresEncoder.restore("", tmp_path)
+        TextScoresEncoder.restore("", stored_in(tmp_path))
 
 
 def test_text_scores_are_no_encoder_to_choose() -> None:

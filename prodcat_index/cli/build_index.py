@@ -74,7 +74,8 @@ def add(
     Nothing is fitted again, and the new cards are found at once.
     """
     from prodcat_index.cards.catalogue import ALONE
-    from prodcat_index.index.folder import read_manifest, rebuild_reason
+    from prodcat_index.index.folder import read_manifest
+    from prodcat_index.index.folder_card import rebuild_reason
 
     options.choose_device(device)
     folder = options.choose_index(index)

@@ -40,7 +40,8 @@ def info(
 
     With --image-root, an index whose pictures have moved finds them again.
     """
-    from prodcat_index.index.folder import index_card, read_manifest, rebuild_reason
+    from prodcat_index.index.folder import read_manifest
+    from prodcat_index.index.folder_card import index_card, rebuild_reason
     from prodcat_index.index.manifest import manifest_to_json
 
     folder = options.choose_index(index, index_option)

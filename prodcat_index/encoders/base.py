@@ -7,18 +7,20 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
 from typing import ClassVar, Literal, TypeVar
 from urllib.parse import quote, unquote
 
 import numpy as np
+import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from prodcat_index.cards.card import ModalityKind
 from prodcat_index.errors import EncoderError
+from prodcat_index.files import Contents
 from prodcat_index.types import MISSING, BoolArray, Float32Array, FloatingArray
 
 Precision = Literal["float32", "bfloat16"]
+FittedPart = npt.NDArray[np.generic] | Sequence[str] | Mapping[str, Sequence[str]]
 
 
 class Options(BaseModel):
@@ -161,8 +163,12 @@ class Encoder(ABC):
     def fit(self, values: Sequence[str]) -> None:
         """Fit the encoder to the values of a catalogue; pretrained encoders do nothing."""
 
-    def save(self, folder: Path) -> None:
-        """Write what :meth:`fit` learned into an empty folder."""
+    def fitted_parts(self) -> Mapping[str, FittedPart]:
+        """Return what :meth:`fit` learned, by the names of the files that are to hold it.
+
+        An array is stored as ``.npy``, anything else as JSON.
+        """
+        return {}
 
     @classmethod
     @abstractmethod
@@ -170,8 +176,8 @@ class Encoder(ABC):
         """Make an encoder from what follows ``scheme:`` in its spec, not fitted yet."""
 
     @classmethod
-    def restore(cls, argument: str, folder: Path) -> Encoder:
-        """Make an encoder from its spec and what :meth:`save` wrote."""
+    def restore(cls, argument: str, stored: Contents) -> Encoder:
+        """Make an encoder from its spec and the files of :meth:`fitted_parts`, opened."""
         return cls.from_spec(argument)
 
 

@@ -14,17 +14,15 @@ import hashlib
 import json
 import re
 from collections import Counter
-from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
-from prodcat_index.encoders.base import Encoded, Encoder, distinct, rows_of, unit_rows
+from prodcat_index.encoders.base import Encoded, Encoder, FittedPart, distinct, rows_of, unit_rows
 from prodcat_index.encoders.ngrams import chosen_ngrams, ngrams
 from prodcat_index.errors import EncoderError, NoWordError
-from prodcat_index.files import open_array
+from prodcat_index.files import Contents, open_array
 from prodcat_index.progress import progress_bar
 from prodcat_index.types import Float32Array, Float64Array, evenly_spaced
 
@@ -157,41 +155,40 @@ class LexicalEncoder(Encoder):
         hashed = np.bincount(self._columns[features], added, minlength=self._hashed)
         return projected, hashed.astype(np.float64)
 
-    def save(self, folder: Path) -> None:
-        """Write the vocabulary (JSON), the projection and what is hashed (npy)."""
-        (folder / "vocabulary.json").write_text(
-            json.dumps(list(self._vocabulary), ensure_ascii=False), encoding="utf-8"
-        )
-        arrays: dict[str, npt.NDArray[Any]] = {"projection": self._projection}
+    def fitted_parts(self) -> Mapping[str, FittedPart]:
+        """Return the vocabulary, the projection and what is hashed."""
+        parts: dict[str, FittedPart] = {
+            "vocabulary.json": list(self._vocabulary),
+            "projection.npy": self._projection,
+        }
         if self._hashed:
-            arrays |= {"columns": self._columns, "weights": self._weights}
-        for name, array in arrays.items():
-            np.save(folder / f"{name}.npy", array, allow_pickle=False)
+            parts |= {"columns.npy": self._columns, "weights.npy": self._weights}
+        return parts
 
     @classmethod
-    def restore(cls, argument: str, folder: Path) -> LexicalEncoder:
-        """Make the encoder from what :meth:`save` wrote; the projection stays on disk."""
+    def restore(cls, argument: str, stored: Contents) -> LexicalEncoder:
+        """Make the encoder from its stored parts; the projection stays on disk."""
         encoder = cls.from_spec(argument)
         try:
-            names = json.loads((folder / "vocabulary.json").read_text(encoding="utf-8"))
+            names = json.loads(str(stored["vocabulary.json"], "utf-8"))
             if not isinstance(names, list):
                 raise ValueError("the vocabulary is not a JSON list")
-            encoder._restore_arrays(folder, len(names))
-        except (OSError, ValueError, RecursionError) as error:
+            encoder._restore_arrays(stored, len(names))
+        except (ValueError, RecursionError) as error:
             raise EncoderError(
-                f"The fitted parts of the lexical encoder in {folder} cannot be read ({error}); "
+                f"The fitted parts of the lexical encoder cannot be read ({error}); "
                 "build the index again."
             ) from error
         encoder._vocabulary = {str(name): row for row, name in enumerate(names)}
         return encoder
 
-    def _restore_arrays(self, folder: Path, n: int) -> None:
-        if not (folder / "columns.npy").exists():  # of the first version
+    def _restore_arrays(self, stored: Contents, n: int) -> None:
+        if "columns.npy" not in stored:  # of the first version
             self._hashed = 0
-            self._projection = open_array(folder / "projection.npy", "float32", (n, None))
+            self._projection = open_array(stored["projection.npy"], "float32", (n, None))
             return
-        self._projection = open_array(folder / "projection.npy", "float16", (n, None))
-        self._columns = open_array(folder / "columns.npy", "int16", (n,))
-        self._weights = open_array(folder / "weights.npy", "float32", (n,))
+        self._projection = open_array(stored["projection.npy"], "float16", (n, None))
+        self._columns = open_array(stored["columns.npy"], "int16", (n,))
+        self._weights = open_array(stored["weights.npy"], "float32", (n,))
         if n and not 0 <= self._columns.min() <= self._columns.max() < self._hashed:
             raise ValueError("an n-gram is hashed into no column")

@@ -15,11 +15,11 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from pathlib import Path
 
 import numpy as np
 
-from prodcat_index.files import open_array
+from prodcat_index.encoders.base import FittedPart
+from prodcat_index.files import Contents, open_array
 from prodcat_index.types import Float32Array, Int64Array, evenly_spaced
 
 CHARACTER_SIZES = (2, 3, 4, 5)
@@ -165,21 +165,18 @@ class NgramVectorizer:
                     totals[word] = totals.get(word, 0.0) + part
         return totals
 
-    def save(self, folder: Path) -> None:
-        """Write the vocabularies (JSON) and the inverse document frequencies (npy)."""
-        (folder / "vocabulary.json").write_text(
-            json.dumps(self.vocabularies, ensure_ascii=False), encoding="utf-8"
-        )
-        np.save(folder / "idf.npy", self.idf, allow_pickle=False)
+    def fitted_parts(self) -> dict[str, FittedPart]:
+        """Return the vocabularies and the inverse document frequencies, by names of files."""
+        return {"vocabulary.json": self.vocabularies, "idf.npy": self.idf}
 
     @classmethod
-    def restore(cls, folder: Path) -> NgramVectorizer:
-        """Read what :meth:`save` wrote; raise ValueError or OSError where it is damaged."""
-        stored = json.loads((folder / "vocabulary.json").read_text(encoding="utf-8"))
-        if not isinstance(stored, dict) or not all(isinstance(v, list) for v in stored.values()):
+    def restore(cls, stored: Contents) -> NgramVectorizer:
+        """Read the stored parts; raise ValueError where they are damaged."""
+        read = json.loads(str(stored["vocabulary.json"], "utf-8"))
+        if not isinstance(read, dict) or not all(isinstance(v, list) for v in read.values()):
             raise ValueError("the vocabulary is not a list of n-grams for each field")
-        size = sum(len(names) for names in stored.values())
-        return cls(stored, open_array(folder / "idf.npy", "float32", (size,)))
+        size = sum(len(names) for names in read.values())
+        return cls(read, open_array(stored["idf.npy"], "float32", (size,)))
 
 
 def _choose(texts: Sequence[str]) -> tuple[list[str], Float32Array]:

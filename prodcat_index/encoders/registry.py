@@ -19,6 +19,7 @@ from prodcat_index.cards.card import ModalityKind
 from prodcat_index.encoders.base import Encoder
 from prodcat_index.encoders.networks import cached_models
 from prodcat_index.errors import EncoderError, check_type, did_you_mean
+from prodcat_index.files import Contents
 
 SCHEMES = {
     "lexical": "prodcat_index.encoders.lexical:LexicalEncoder",
@@ -72,10 +73,10 @@ def make_encoder(spec: str) -> Encoder:
     return encoder_class.from_spec(argument)
 
 
-def restore_encoder(spec: str, folder: Path) -> Encoder:
-    """Make the encoder that a spec names from the fitted parts in a folder."""
+def restore_encoder(spec: str, stored: Contents) -> Encoder:
+    """Make the encoder that a spec names from the opened files of its fitted parts."""
     encoder_class, argument = _resolve(spec)
-    return encoder_class.restore(argument, folder)
+    return encoder_class.restore(argument, stored)
 
 
 def preset_spec(preset: str, reads: str) -> str:

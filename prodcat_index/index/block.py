@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import cast
 
 import numpy as np
@@ -16,6 +15,7 @@ from prodcat_index.encoders.embedding import embed
 from prodcat_index.encoders.given import GivenVectors
 from prodcat_index.encoders.registry import restore_encoder
 from prodcat_index.errors import EncoderError
+from prodcat_index.files import Contents
 from prodcat_index.findings import Finding
 from prodcat_index.index.fusion import centre, training_mean
 from prodcat_index.types import BoolArray, Float32Array, FloatingArray, RowsLike
@@ -30,22 +30,14 @@ class EncoderSlot:
 
     spec: str
     fingerprint: str
-    folder: Path | None = None
+    stored: Contents | None = None  # files of its fitted parts, opened
     encoder: Encoder | None = field(default=None, repr=False)
 
     def load(self) -> Encoder:
         """Return the encoder that made the block."""
         if self.encoder is None:
-            assert self.folder is not None, "a slot without an encoder has a folder"
-            try:
-                encoder = restore_encoder(self.spec, self.folder)
-            except EncoderError as error:
-                if self.folder.exists():
-                    raise
-                raise EncoderError(
-                    f"{self.folder} is no longer there, for the index was replaced by another "
-                    "since it was loaded; load it again."
-                ) from error
+            assert self.stored is not None, "a slot without an encoder has its stored parts"
+            encoder = restore_encoder(self.spec, self.stored)
             if encoder.fingerprint != self.fingerprint:
                 raise EncoderError(
                     f"The encoder {self.spec} here is not the one that this index was built with "

@@ -1,45 +1,72 @@
-"""The index folder as a versioned, checked store of files, and its page for people.
+"""Reading an index folder: its manifest, and the files that this lists, opened and checked.
 
-``manifest.json`` names the folder of the current version, and is replaced by one rename after
-everything else is on disk. A writer that dies leaves the old version; its unfinished files are
-removed by the next one that ends. Readers keep the version that they have open.
+``manifest.json`` describes the current version, whose files may lie in folders of older ones. A
+reader opens them all at once and keeps what it opened, whatever a writer does to the folder.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
-import shutil
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import numpy.typing as npt
 
 from prodcat_index import files
 from prodcat_index.errors import IndexFolderError
-from prodcat_index.index.manifest import (
-    FORMAT_VERSION,
-    LEARNED,
-    BlockDrift,
-    DriftRecord,
-    FileRecord,
-    Manifest,
-    manifest_from_json,
-    manifest_to_json,
-)
+from prodcat_index.index.manifest import FORMAT_VERSION, FileRecord, Manifest, manifest_from_json
 
 MANIFEST = "manifest.json"
 VERSIONS = "versions"
 CARD = "card.md"
-OWN_NAMES = {VERSIONS, files.LOCK, MANIFEST, CARD, f".{MANIFEST}.new", f".{CARD}.new"}
+JOURNAL = "journal.jsonl"
+REPLACED = (MANIFEST, CARD, JOURNAL)
+OWN_NAMES = {VERSIONS, files.LOCK, *REPLACED, *(f".{name}.new" for name in REPLACED)}
 # The largest manifest of a real index, tuned over five blocks, is below 1 MiB.
 MAX_MANIFEST_BYTES = 64 * 2**20
-# When to build again, measured: docs/decisions.md.
-MANY_ADDED = 0.2
-MANY_OF_NEW_CATEGORIES = 0.05
-# Fewer cards than this share change an index little, however unlike the others they are.
-FEW_ADDED = 0.05
-LARGE_DRIFT = 0.25
-BEYOND_CHANCE = 2.0
+
+
+@dataclass(frozen=True)
+class OpenIndex:
+    """An index folder as it was when it was opened: its manifest, and its files by their names."""
+
+    folder: Path
+    manifest: Manifest
+    contents: files.Contents
+
+    def array(self, name: str, dtype: str, shape: tuple[int, ...]) -> npt.NDArray[Any]:
+        """Return the array of an ``.npy`` file; raises IndexFolderError if it is another."""
+        try:
+            return files.open_array(self.contents[name], dtype, shape)
+        except ValueError as error:
+            raise self.damaged(name, str(error)) from error
+
+    def within(self, folder: str) -> files.Contents:
+        """Return the files below a folder by their names in it."""
+        start, opened = f"{folder}/", self.contents.items()
+        return files.Contents((n[len(start) :], c) for n, c in opened if n.startswith(start))
+
+    def damaged(self, name: str, what: str) -> IndexFolderError:
+        """Return the error for a file that is not as promised."""
+        return files.damaged_file(self.folder / name, what)
+
+
+def open_index(folder: Path, *, verify: bool = True) -> OpenIndex:
+    """Open the files of an index folder; check their sizes and, by default, their digests.
+
+    Raises IndexFolderError if the folder is no index, damaged, or of a newer format.
+    """
+    while True:
+        manifest = parse_manifest(folder)
+        try:
+            return OpenIndex(folder, manifest, open_files(folder, manifest, verify=verify))
+        except IndexFolderError:
+            # A writer may have switched to a new version while this one was being opened.
+            if parse_manifest(folder) == manifest:
+                raise
 
 
 def read_manifest(folder: Path, *, verify: bool = True) -> Manifest:
@@ -47,21 +74,12 @@ def read_manifest(folder: Path, *, verify: bool = True) -> Manifest:
 
     Raises IndexFolderError if the folder is no index, damaged, or of a newer format.
     """
-    while True:
-        manifest = parse_manifest(folder)
-        try:
-            for name, record in manifest.files.items():
-                _check_file(folder, name, record, verify)
-            return manifest
-        except IndexFolderError:
-            # A writer may have switched to a new version while this one was being checked.
-            if parse_manifest(folder) == manifest:
-                raise
+    return open_index(folder, verify=verify).manifest
 
 
-def parse_manifest(folder: Path) -> Manifest:
-    """Read the manifest alone, without a look at the files that it lists."""
-    text, found = _manifest_text(folder)
+def parse_manifest(folder: Path, name: str = MANIFEST) -> Manifest:
+    """Read a manifest alone, without a look at the files that it lists."""
+    text, found = read_text(folder, name)
     if found is None:
         raise _damaged(folder, "the manifest has no format version")
     if found > FORMAT_VERSION:
@@ -75,25 +93,25 @@ def parse_manifest(folder: Path) -> Manifest:
         raise _damaged(folder, str(error)) from error
 
 
-def _manifest_text(folder: Path) -> tuple[str, int | None]:
+def read_text(folder: Path, name: str = MANIFEST) -> tuple[str, int | None]:
     """Return the text and the format version, as nothing else of a newer format may be known."""
-    path = folder / MANIFEST
     hint = f"make one with: prodcat build-index CATALOGUE --output {folder}"
     if not folder.is_dir():
         raise IndexFolderError(f"There is no index at {folder}; {hint}")
-    if not path.is_file():
+    if not os.path.lexists(folder / name):
         state = "holds an unfinished build" if (folder / VERSIONS).is_dir() else "is not an index"
-        raise IndexFolderError(f"{folder} {state} (it has no {MANIFEST}); {hint}")
+        raise IndexFolderError(f"{folder} {state} (it has no {name}); {hint}")
     try:
-        if path.stat().st_size > MAX_MANIFEST_BYTES:
-            raise _damaged(folder, f"{MANIFEST} is far too large")
-        text = path.read_text(encoding="utf-8")
-        content = json.loads(text)
+        content = files.open_content(folder / name)
+        if len(content) > MAX_MANIFEST_BYTES:
+            raise _damaged(folder, f"{name} is far too large")
+        text = str(content, "utf-8")
+        read = json.loads(text)
     except (OSError, ValueError, RecursionError) as error:
-        raise _damaged(folder, f"{MANIFEST} cannot be read: {error}") from error
-    if not isinstance(content, dict):
-        raise _damaged(folder, f"{MANIFEST} is not a JSON object")
-    found = content.get("format_version")
+        raise _damaged(folder, f"{name} cannot be read: {error}") from error
+    if not isinstance(read, dict):
+        raise _damaged(folder, f"{name} is not a JSON object")
+    found = read.get("format_version")
     return text, found if type(found) is int else None
 
 
@@ -103,62 +121,41 @@ def _damaged(folder: Path, what: str) -> IndexFolderError:
     )
 
 
-def _check_file(folder: Path, name: str, record: FileRecord, verify: bool) -> None:
-    path = folder / name
+def open_files(folder: Path, manifest: Manifest, *, verify: bool) -> files.Contents:
+    """Open the files that a manifest lists; raise IndexFolderError if one is not as promised."""
+    real = Path(os.path.realpath(folder))
+    return files.Contents(
+        (name, _open_file(folder, real, name, record, verify))
+        for name, record in manifest.files.items()
+    )
+
+
+def _open_file(folder: Path, real: Path, name: str, record: FileRecord, verify: bool) -> memoryview:
     try:
-        if not path.resolve().is_relative_to(folder.resolve()):
+        # No link on the way either: it would lead out of the folder, or the writer astray.
+        if Path(os.path.realpath(folder / name)) != real / name:
             raise _damaged(folder, f"{name} leads out of the folder")
-        if not path.is_file():
-            raise _damaged(folder, f"{name} is missing")
-        size = path.stat().st_size
-        if size != record.bytes:
-            raise _damaged(folder, f"{name} has {size} bytes and not {record.bytes}")
-        if verify and files.sha256_of(path) != record.sha256:
-            raise _damaged(folder, f"the content of {name} has changed")
+        content = files.open_content(folder / name)
+    except FileNotFoundError as error:
+        raise _damaged(folder, f"{name} is missing") from error
     except (OSError, RuntimeError) as error:  # RuntimeError: a link to itself
         raise _damaged(folder, f"{name} cannot be read: {error}") from error
+    # What comes after that is of a writer that died, or of a version that was rolled back.
+    if len(content) < record.bytes:
+        raise _damaged(folder, f"{name} has {len(content)} bytes and not {record.bytes}")
+    content = content[: record.bytes]
+    if verify and not is_whole(content, record):
+        raise _damaged(folder, f"the content of {name} has changed")
+    return content
 
 
-@contextmanager
-def next_version(folder: Path, check: Callable[[], object]) -> Iterator[tuple[int, str]]:
-    """Make the folder of the next version; yield its number and its path inside the index folder.
-
-    The caller fills it and writes the manifest; no other process writes meanwhile. `check` may
-    raise an error before anything is made, and again under the lock.
-    """
-    check()
-    check_index_folder(folder)
-    with files.exclusive_folder(folder, "index", IndexFolderError):
-        check()
-        number = 1 + max((int(version.name) for version in _versions(folder)), default=0)
-        data = f"{VERSIONS}/{number:04d}"
-        (folder / data).mkdir(parents=True)
-        yield number, data
-        for superseded in _versions(folder):
-            if superseded != folder / data:
-                shutil.rmtree(superseded, ignore_errors=True)
-
-
-def write_manifest(folder: Path, manifest: Manifest) -> None:
-    """Replace the manifest of a folder that this process has locked, and the page for people."""
-    try:
-        text = manifest_to_json(manifest)
-    except ValueError as error:
-        raise IndexFolderError(
-            f"The index {folder} cannot be written ({error}); what was there before is unchanged."
-        ) from error
-    files.replace_text(folder / MANIFEST, text)
-    files.replace_text(folder / CARD, index_card(manifest))
-
-
-def flushed_files(folder: Path, data: str) -> dict[str, FileRecord]:
-    """Wait until the files of a version are on disk, and return their sizes and digests."""
-    records = {}
-    for path in sorted(filter(Path.is_file, (folder / data).rglob("*"))):
-        files.flush(path)
-        name = path.relative_to(folder).as_posix()
-        records[name] = FileRecord(path.stat().st_size, files.sha256_of(path))
-    return records
+def is_whole(content: memoryview, record: FileRecord) -> bool:
+    """Check whether a file has the digests that are promised."""
+    for size, digest in record.pieces:
+        if hashlib.sha256(content[:size]).hexdigest() != digest:
+            return False
+        content = content[size:]
+    return True
 
 
 def is_index(folder: Path) -> bool:
@@ -173,7 +170,7 @@ def check_index_folder(folder: Path) -> None:
     It may hold what no index holds, or an index of a newer format, or be protected.
     """
     try:
-        found = _manifest_text(folder)[1] or 0
+        found = read_text(folder)[1] or 0
     except IndexFolderError:
         found = 0
     # The lock tells an unfinished or damaged index from somebody's own files of the same names.
@@ -187,89 +184,3 @@ def check_index_folder(folder: Path) -> None:
             f"The index {folder} cannot be written, as {nearest} is no folder that this process "
             "may write to; name another folder."
         )
-
-
-def _versions(folder: Path) -> list[Path]:
-    return [v for v in (folder / VERSIONS).glob("*") if v.name.isascii() and v.name.isdigit()]
-
-
-def rebuild_reason(manifest: Manifest) -> str:
-    """Return a sentence with the reasons to build an index again; empty where there are none."""
-    drift, cards = manifest.drift, manifest.cards
-    if drift is None:
-        return ""
-    added = 1 - drift.fitted_cards / cards
-    reasons = []
-    if added > MANY_ADDED:
-        reasons.append(f"{added:.1%} were added since it was built")
-    if drift.new_category_cards > MANY_OF_NEW_CATEGORIES * cards:
-        reasons.append(f"{drift.new_category_cards / cards:.1%} are of new categories")
-    many = [block for block in drift.blocks if block.cards > FEW_ADDED * cards]
-    drifted = [block.block for block in many if _has_drifted(block)]
-    if drifted:
-        reasons.append(f"those that were added are unlike the others in {', '.join(drifted)}")
-    return f"Build the index again with all cards: {'; '.join(reasons)}." if reasons else ""
-
-
-def _has_drifted(block: BlockDrift) -> bool:
-    beyond = max(0.0, block.shift**2 - block.chance**2) ** 0.5
-    return block.shift > BEYOND_CHANCE * block.chance and beyond > LARGE_DRIFT
-
-
-def index_card(manifest: Manifest) -> str:
-    """Describe an index in Markdown."""
-    rows = [(b.name, b.encoder, b.dim, b.cards, b.weight, b.search_weight) for b in manifest.blocks]
-    if manifest.learned:
-        learned = manifest.learned
-        projected = "all of these, projected"
-        searched = 0.0 if manifest.search_weights else None
-        rows.append((LEARNED, projected, learned.dim, learned.cards, learned.weight, searched))
-    blocks = "".join(
-        f"| {b} | {e} | {d} | {n} | {voting:.3f} | {'-' if search is None else f'{search:.3f}'} |\n"
-        for b, e, d, n, voting, search in rows
-    )
-    tuning = manifest.tuning
-    tuned = "Not tuned; `prodcat tune` looks for better weights and a better vote."
-    if tuning:
-        tuned = (
-            f"Tuned by leave-one-out over {tuning.cards} cards of {tuning.categories} categories: "
-            f"{tuning.objective} {tuning.after.value:.3f}, with equal weights "
-            f"{tuning.equal.value:.3f}."
-        )
-    return f"""# Product index
-
-Version {manifest.version}, written {manifest.created} by \
-{", ".join(" ".join(package) for package in manifest.packages.items())}.
-
-{manifest.cards} cards, {manifest.labelled} of them labelled, in {manifest.categories} categories.
-{_describe_drift(manifest, manifest.drift) if manifest.drift else ""}
-| block | encoder | dimensions | cards that have it | weight in votes | weight in a search |
-|---|---|---|---|---|---|
-{blocks}
-Vote of the nearest cards: {manifest.vote.describe()}. {tuned}
-Search: FAISS {manifest.search.kind} over {", ".join(manifest.search.blocks)}; \
-{manifest.search.dim} dimensions, one more per block than in the table.
-The files and their sha256 are listed in `manifest.json`.
-"""
-
-
-def _describe_drift(manifest: Manifest, drift: DriftRecord) -> str:
-    added, since = manifest.cards - drift.fitted_cards, manifest.cards - drift.tuned_cards
-    new = "None is of a new category."
-    if drift.new_categories:
-        new = f"Of new categories ({drift.new_categories}): {drift.new_category_cards} cards."
-    if manifest.tuning and since:
-        tuned = "tuned and calibrated" if manifest.calibration else "tuned"
-        new += f" {since} cards came since it was {tuned}."
-    rows = "".join(
-        f"| {b.block} | {b.cards} | {b.shift:.3f} | {b.chance:.3f} |\n" for b in drift.blocks
-    )
-    return f"""
-{added} cards ({added / manifest.cards:.1%}) were added since it was built; nothing was fitted on \
-them. {new}
-
-| block | added cards that have it | distance from the mean of the others | by chance |
-|---|---|---|---|
-{rows}
-{rebuild_reason(manifest) or "There is no need to build the index again."}
-"""

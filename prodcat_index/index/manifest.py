@@ -6,8 +6,9 @@ so that both read each other's folders.
 
 from __future__ import annotations
 
+import hashlib
+import json
 from dataclasses import dataclass, field
-from pathlib import PurePosixPath
 from typing import Annotated
 
 import pydantic
@@ -20,8 +21,13 @@ from prodcat_index.voting.vote import StoredVote
 # 1: as published first. 2: cards added since the index was built (growth); a linear head and a
 # hubness correction (crowding) beside the projection. 3: a block of text scores; weights of the
 # blocks in a search; lexical encoders that hash n-grams beside their projection. 4: the columns
-# that cards were read from.
-FORMAT_VERSION = 4
+# that cards were read from. 5: files in pieces, the change that made the version, a digest of the
+# manifest itself.
+FORMAT_VERSION = 5
+DIGEST_FORMAT = 5
+DIGEST = ',\n "digest": "'
+# Far more than the files of an index with hundreds of deliveries.
+MAX_FILES = 10_000
 LEARNED = "learned"
 # The block of text scores: the last one before the learned block.
 SCORES = "scores"
@@ -30,8 +36,8 @@ SEARCH = "search.faiss"
 
 
 def _inside(path: str) -> str:
-    parts = PurePosixPath(path).parts
-    if not parts or path.startswith("/") or ".." in parts or "\\" in path or ":" in parts[0]:
+    parts = path.split("/")
+    if {"", ".", ".."} & set(parts) or "\\" in path or ":" in parts[0] or not path.isprintable():
         raise ValueError(f"the path {path!r} leaves the index folder")
     return path
 
@@ -39,6 +45,7 @@ def _inside(path: str) -> str:
 # The upper bounds keep a hostile manifest from making the reader allocate without end.
 InsidePath = Annotated[str, AfterValidator(_inside)]
 Count = Annotated[int, Field(ge=0, le=2**40)]
+Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Dimension = Annotated[int, Field(ge=1, le=2**16)]
 Weight = Annotated[float, Field(ge=0, le=1)]
 # Of two mean rows of unit length: 2, and a margin for rounding.
@@ -47,10 +54,29 @@ Distance = Annotated[float, Field(ge=0, le=3)]
 
 @dataclass(frozen=True)
 class FileRecord:
-    """Size and digest of one file."""
+    """Sizes and digests of the pieces of a file, one for each time that it was written to.
 
-    bytes: Count
-    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    What comes after them is not read: a writer that died may have left it.
+    """
+
+    pieces: Annotated[tuple[tuple[Count, Digest], ...], Field(min_length=1, max_length=10_000)]
+
+    @property
+    def bytes(self) -> int:
+        """Size of all pieces."""
+        return sum(size for size, _ in self.pieces)
+
+
+@dataclass(frozen=True)
+class JournalEntry:
+    """One change of an index folder. Who makes it names the verb and how many cards it was."""
+
+    verb: Annotated[str, Field(max_length=100)]
+    counts: Annotated[dict[str, int], Field(max_length=100)] = field(default_factory=dict)
+    when: Annotated[str, Field(max_length=100)] = ""
+    package: Annotated[str, Field(max_length=100)] = ""  # version of this package
+    previous: Count | None = None  # version before the change, which is kept
+    version: Count = 0
 
 
 @dataclass(frozen=True)
@@ -171,9 +197,12 @@ class Manifest:
     calibration: Calibration | None = None
     drift: Annotated[DriftRecord | None, Field(alias="growth")] = None
     search: SearchRecord
-    files: dict[InsidePath, FileRecord]
+    change: JournalEntry | None = None  # None in formats before 5
+    files: Annotated[dict[InsidePath, FileRecord], Field(max_length=MAX_FILES)]
 
     def __post_init__(self) -> None:
+        if self.change and not (self.change.previous or 0) < self.change.version == self.version:
+            raise ValueError("the change is not the one that made this version")
         if len(self.dims) < len(self.blocks) + bool(self.learned):
             raise ValueError("two blocks have the same name")
         self._check_search()
@@ -190,6 +219,9 @@ class Manifest:
         unlisted = sorted(self._paths_read() - set(self.files))
         if unlisted:
             raise ValueError(f"{unlisted[0]} is not among the files")
+        # Where letter case does not count they would be one file.
+        if len({name.casefold() for name in self.files}) < len(self.files):
+            raise ValueError("two files differ in their letter case alone")
 
     @property
     def dims(self) -> dict[str, int]:
@@ -251,7 +283,7 @@ _ADAPTER = pydantic.TypeAdapter(Manifest)
 def manifest_from_json(content: str) -> Manifest:
     """Check and return a manifest; raise ValueError with the first field that is wrong."""
     try:
-        return _ADAPTER.validate_json(content)
+        return _ADAPTER.validate_json(_unsealed(content))
     except pydantic.ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "manifest"
@@ -262,5 +294,30 @@ def manifest_to_json(manifest: Manifest) -> str:
     """Return the text of ``manifest.json``; raise ValueError if it could not be read again."""
     exclude = {"tuning": {"calibration", "tuned_on"}}
     content = _ADAPTER.dump_json(manifest, indent=1, by_alias=True, exclude=exclude).decode()
-    manifest_from_json(content)
+    manifest_from_json(content := sealed(content))
     return content
+
+
+def sealed(content: str) -> str:
+    """Return the text of a JSON object with a digest of all that stands before it as the last."""
+    content = content.rstrip().removesuffix("}").rstrip()
+    return f'{content}{DIGEST}{_digest(content)}"\n}}\n'
+
+
+def _unsealed(content: str) -> str:
+    """Return a manifest without its digest, if that is right, as one of the newest format."""
+    read = json.loads(content)
+    if read["format_version"] < DIGEST_FORMAT:
+        listed = read.get("files")
+        for name, record in listed.items() if isinstance(listed, dict) else ():
+            if isinstance(record, dict) and record.keys() == {"bytes", "sha256"}:
+                listed[name] = {"pieces": [[record["bytes"], record["sha256"]]]}
+        return json.dumps(read)
+    content, _, rest = content.rpartition(DIGEST)
+    if rest != f'{_digest(content)}"\n}}\n':
+        raise ValueError("its content is not that of its digest")
+    return content + "}"
+
+
+def _digest(content: str) -> str:
+    return hashlib.sha256(content.encode()).hexdigest()

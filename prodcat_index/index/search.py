@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from prodcat_index.files import damaged_file
+from prodcat_index.files import Output, damaged_file
 from prodcat_index.index.fusion import (
     effective_weights,
     expected_similarities,
@@ -127,11 +127,12 @@ class FlatSearcher:
             raise damaged_file(path, "its length is not that of its vectors")
         return cls(faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC))
 
-    def write(self, path: Path) -> None:
+    def write(self, file: Output) -> None:
         """Write the index into a file."""
         import faiss
 
-        faiss.write_index(self.faiss_index, str(path))
+        writer: Any = vars(faiss)["PyCallbackIOWriter"](file.write)
+        faiss.write_index(self.faiss_index, writer)
 
     @property
     def dim(self) -> int:

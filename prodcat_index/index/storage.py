@@ -7,7 +7,6 @@ import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime, timezone
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -15,18 +14,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from prodcat_index import __version__, files
+from prodcat_index import __version__
 from prodcat_index.cards.card import IMAGE, Catalogue
 from prodcat_index.errors import IndexFolderError
+from prodcat_index.files import Output
 from prodcat_index.findings import Finding, list_findings
 from prodcat_index.index.block import Block, EncoderSlot
-from prodcat_index.index.folder import (
-    flushed_files,
-    next_version,
-    parse_manifest,
-    read_manifest,
-    write_manifest,
-)
+from prodcat_index.index.folder import OpenIndex, open_index, parse_manifest, read_manifest
 from prodcat_index.index.learned import FittedModel, LearnedBlock
 from prodcat_index.index.manifest import (
     CARDS,
@@ -37,12 +31,14 @@ from prodcat_index.index.manifest import (
     BlockRecord,
     HeadRecord,
     HubnessRecord,
+    JournalEntry,
     LearnedRecord,
     Manifest,
     SearchRecord,
 )
 from prodcat_index.index.parts import IndexParts
 from prodcat_index.index.search import FlatSearcher
+from prodcat_index.index.transaction import Transaction, change
 from prodcat_index.learning.head import LinearHead
 from prodcat_index.learning.projection import HubnessCorrection, Projection
 from prodcat_index.types import evenly_spaced
@@ -59,27 +55,34 @@ def package_versions() -> dict[str, str]:
     return {"prodcat-index": __version__} | {name: version(name) for name in PACKAGES}
 
 
-def save_parts(parts: IndexParts, folder: Path, check: Callable[[], object] = lambda: None) -> None:
+def save_parts(
+    parts: IndexParts,
+    folder: Path,
+    check: Callable[[], object] = lambda: None,
+    entry: JournalEntry | None = None,
+) -> None:
     """Write the parts as a new version of an index folder; `check` may raise an error before."""
     parts = parts.indexed()
     searcher = parts.searcher
     assert searcher is not None, "indexed parts have a searcher"
-    with next_version(folder, check) as (number, data):
+    with change(folder, check) as transaction:
         blocks = tuple(
-            _write_block(block, parts, folder, data, place)
+            _write_block(block, parts, transaction, place)
             for place, block in enumerate(parts.blocks)
         )
         learned = None
         if parts.learned:
-            learned = _write_learned(parts.learned, parts.weights[LEARNED], folder, data)
+            learned = _write_learned(parts.learned, parts.weights[LEARNED], transaction)
         image_root = _common_folder(parts.catalogue.values(IMAGE))
-        _write_cards(parts.catalogue, image_root, folder / data / CARDS)
-        searcher.write(folder / data / SEARCH)
+        with transaction.create(CARDS) as output:
+            _write_cards(parts.catalogue, image_root, output)
+        with transaction.create(SEARCH) as output:
+            searcher.write(output)
         manifest = Manifest(
             format_version=FORMAT_VERSION,
-            version=number,
-            data=data,
-            created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+            version=transaction.number,
+            data=transaction.data,
+            created="",
             packages=package_versions(),
             cards=len(parts.catalogue),
             labelled=int(parts.labels.labelled.sum()),
@@ -91,10 +94,10 @@ def save_parts(parts: IndexParts, folder: Path, check: Callable[[], object] = la
             blocks=blocks,
             learned=learned,
             search=SearchRecord("Flat", searcher.dim, tuple(parts.covered)),
-            files=flushed_files(folder, data),
+            files=transaction.records,
             **_settings(parts),
         )
-        write_manifest(folder, manifest)
+        transaction.commit(manifest, entry or JournalEntry("build", {"cards": manifest.cards}))
 
 
 def save_next(parts: IndexParts, folder: Path) -> None:
@@ -107,26 +110,27 @@ def save_next(parts: IndexParts, folder: Path) -> None:
                 "to), and is left as it is; open it and add the cards again."
             )
 
-    save_parts(parts, folder, check)
+    added = len(parts.catalogue) - (parts.opened.cards if parts.opened else 0)
+    save_parts(parts, folder, check, JournalEntry("add", {"added": added}))
 
 
 def save_settings(parts: IndexParts, folder: Path) -> None:
-    """Write the weights, the vote and how they were tuned into the manifest of an index folder.
+    """Write the weights, the vote and how they were tuned as a new version of an index folder.
 
-    A new version is written only where the weights need a search index of other blocks.
+    Arrays are written only where the weights need a search index of other blocks.
     """
-    indexed = parts.indexed()
+    indexed, entry = parts.indexed(), JournalEntry("tune")
     if indexed is not parts:
-        save_parts(indexed, folder, lambda: _check_same(folder, parts))
+        save_parts(indexed, folder, lambda: _check_same(folder, parts), entry)
         return
     # Before the lock, which would make a folder where there is none.
     parse_manifest(folder)
-    with files.exclusive_folder(folder, "index", IndexFolderError):
+    with change(folder) as transaction:
         manifest = _check_same(folder, parts)
         learned = manifest.learned and replace(manifest.learned, weight=parts.weights[LEARNED])
         blocks = tuple(replace(b, **_weights(parts, b.name)) for b in manifest.blocks)
         manifest = replace(manifest, blocks=blocks, learned=learned, **_settings(parts))
-        write_manifest(folder, manifest)
+        transaction.commit(manifest, entry)
 
 
 def _settings(parts: IndexParts) -> dict[str, Any]:
@@ -139,8 +143,9 @@ def _weights(parts: IndexParts, block: str) -> dict[str, Any]:
 
 def _check_same(folder: Path, parts: IndexParts) -> Manifest:
     """Return the manifest if the folder still holds these cards, labels and encoders."""
-    manifest = read_manifest(folder, verify=False)
-    stored = _read_cards(folder, manifest, Path(manifest.image_root))
+    index = open_index(folder, verify=False)
+    manifest = index.manifest
+    stored = _read_cards(index, Path(manifest.image_root))
     # Encoders that are not fitted have the same fingerprints over any cards.
     is_same = [b.fingerprint for b in manifest.blocks] == [b.slot.fingerprint for b in parts.blocks]
     for column in ("id", "category"):
@@ -162,9 +167,9 @@ def save_image_root(parts: IndexParts, folder: Path) -> None:
             "they are in now."
         )
     parse_manifest(folder)
-    with files.exclusive_folder(folder, "index", IndexFolderError):
-        image_root = _common_folder(pictures)
-        write_manifest(folder, replace(_check_same(folder, parts), image_root=image_root))
+    with change(folder) as transaction:
+        manifest = replace(_check_same(folder, parts), image_root=_common_folder(pictures))
+        transaction.commit(manifest, JournalEntry("image-root"))
 
 
 def find_moved(catalogue: Catalogue, folder: Path) -> tuple[Finding, ...]:
@@ -189,13 +194,13 @@ def _are_there(pictures: Sequence[str]) -> bool:
 def load_parts(folder: Path, *, verify: bool = True, image_root: Path | None = None) -> IndexParts:
     """Read the parts of an index folder; arrays stay on disk until they are touched."""
     for _ in range(MAX_OPEN_ATTEMPTS):
-        manifest = read_manifest(folder, verify=verify)
+        index = open_index(folder, verify=verify)
+        stored_root = Path(index.manifest.image_root)
         try:
-            parts = _open(folder, manifest, image_root or Path(manifest.image_root))
+            parts = _open(index, image_root or stored_root)
             if image_root and not _are_there(parts.catalogue.values(IMAGE)):
                 # Of pictures that a catalogue names images/1.jpg, the folder above may be given.
-                inner = image_root / Path(manifest.image_root).name
-                catalogue = _read_cards(folder, manifest, inner)
+                catalogue = _read_cards(index, image_root / stored_root.name)
                 if _are_there(catalogue.values(IMAGE)):
                     return replace(parts, catalogue=catalogue)
             return parts
@@ -204,12 +209,13 @@ def load_parts(folder: Path, *, verify: bool = True, image_root: Path | None = N
     raise IndexFolderError(f"The index {folder} is being rewritten all the time; try again later.")
 
 
-def _open(folder: Path, manifest: Manifest, image_root: Path) -> IndexParts:
-    learned, path = manifest.learned, folder / manifest.data / SEARCH
+def _open(index: OpenIndex, image_root: Path) -> IndexParts:
+    manifest = index.manifest
+    learned, path = manifest.learned, index.folder / manifest.data / SEARCH
     return IndexParts(
-        catalogue=_read_cards(folder, manifest, image_root),
-        blocks=[_read_block(folder, record, manifest.cards) for record in manifest.blocks],
-        learned=_read_learned(folder, learned, manifest) if learned else None,
+        catalogue=_read_cards(index, image_root),
+        blocks=[_read_block(index, record) for record in manifest.blocks],
+        learned=_read_learned(index, learned) if learned else None,
         weights=manifest.weights,
         chosen_search_weights=manifest.search_weights,
         vote=manifest.vote,
@@ -231,7 +237,7 @@ def _common_folder(pictures: list[str]) -> str:
         return ""
 
 
-def _write_cards(catalogue: Catalogue, image_root: str, path: Path) -> None:
+def _write_cards(catalogue: Catalogue, image_root: str, file: Output | Path) -> None:
     pictures = catalogue.values(IMAGE)
     if image_root:
         pictures = [os.path.relpath(path, image_root) if path else "" for path in pictures]
@@ -239,7 +245,7 @@ def _write_cards(catalogue: Catalogue, image_root: str, path: Path) -> None:
     # Parquet has one type a column; what the reader of a catalogue left as objects becomes text.
     loose = [column for column in cards.columns if cards[column].dtype == object]
     texts = {column: [_as_text(value) for value in cards[column]] for column in loose}
-    cards.assign(**texts).to_parquet(path, index=False)
+    cards.assign(**texts).to_parquet(file, index=False)
 
 
 def _as_text(value: Any) -> str:
@@ -248,28 +254,28 @@ def _as_text(value: Any) -> str:
     return text.encode("utf-8", "replace").decode("utf-8")
 
 
-def _read_cards(folder: Path, manifest: Manifest, image_root: Path) -> Catalogue:
+def _read_cards(index: OpenIndex, image_root: Path) -> Catalogue:
     """Read the cards; a picture outside of the root is none."""
     import pandas as pd
+    import pyarrow as pa
 
-    path = folder / manifest.data / CARDS
+    manifest = index.manifest
+    path = f"{manifest.data}/{CARDS}"
     try:
-        cards = pd.read_parquet(path)
-    except FileNotFoundError:
-        raise
+        cards = pd.read_parquet(pa.BufferReader(index.contents[path]))
     except Exception as error:  # of almost any class, for a damaged or hostile file
-        raise files.damaged_file(path, f"it cannot be read: {error}") from error
+        raise index.damaged(path, f"it cannot be read: {error}") from error
     expected = {"id", "category", "category_id", "group", IMAGE, *manifest.text_modalities}
     if len(cards) != manifest.cards or not expected <= set(cards.columns):
-        raise files.damaged_file(path, "its rows or columns are not those of the manifest")
+        raise index.damaged(path, "its rows or columns are not those of the manifest")
     if not cards["id"].is_unique:
-        raise files.damaged_file(path, "two cards have the same id")
+        raise index.damaged(path, "two cards have the same id")
     pictures = [_picture_path(image_root, str(picture)) for picture in cards[IMAGE]]
     cards = cards.assign(**{IMAGE: pictures})
     return Catalogue(
         cards,
         manifest.text_modalities,
-        source=str(folder),
+        source=str(index.folder),
         columns=manifest.columns,
         category_separator=manifest.category_separator,
     )
@@ -284,24 +290,21 @@ def _picture_path(image_root: Path, picture: str) -> str:
 
 
 def _save_arrays(
-    folder: Path, prefix: str, arrays: Mapping[str, npt.NDArray[Any]]
+    transaction: Transaction, stem: str, arrays: Mapping[str, npt.NDArray[Any]]
 ) -> dict[str, str]:
-    """Write arrays to a folder, and return the path of each by its name."""
-    for name, array in arrays.items():
-        np.save(folder / f"{prefix}{name}.npy", array, allow_pickle=False)
-    return {name: f"{prefix}{name}.npy" for name in arrays}
+    """Write arrays, and return the path of each by its name."""
+    return {name: transaction.write(f"{stem}.{name}.npy", array) for name, array in arrays.items()}
 
 
 def _write_block(
-    block: Block, parts: IndexParts, folder: Path, data: str, place: int
+    block: Block, parts: IndexParts, transaction: Transaction, place: int
 ) -> BlockRecord:
     # A block may be named after a spec, with slashes.
     stem = f"{place}-" + re.sub(r"[^\w.-]+", "_", block.name)[:80]
-    fitted = f"{data}/encoders/{stem}"
-    (folder / fitted).mkdir(parents=True)
-    block.slot.load().save(folder / fitted)
+    for name, part in block.slot.load().fitted_parts().items():
+        transaction.write(f"encoders/{stem}/{name}", part)
     arrays = {"f16": np.asarray(block.vectors), "present": block.present, "mean": block.mean}
-    paths = _save_arrays(folder, f"{data}/{stem}.", arrays)
+    paths = _save_arrays(transaction, stem, arrays)
     return BlockRecord(
         name=block.name,
         modality=block.modality,
@@ -314,24 +317,25 @@ def _write_block(
         vectors=paths["f16"],
         present=paths["present"],
         mean=paths["mean"],
-        fitted=fitted,
+        fitted=f"{transaction.data}/encoders/{stem}",
     )
 
 
-def _read_block(folder: Path, record: BlockRecord, n: int) -> Block:
+def _read_block(index: OpenIndex, record: BlockRecord) -> Block:
+    n = index.manifest.cards
     return Block(
         name=record.name,
         modality=record.modality,
-        slot=EncoderSlot(record.encoder, record.fingerprint, folder / record.fitted),
-        vectors=files.read_array(folder / record.vectors, "float16", (n, record.dim)),
-        present=files.read_array(folder / record.present, "bool", (n,)),
-        mean=files.read_array(folder / record.mean, "float32", (record.dim,)),
+        slot=EncoderSlot(record.encoder, record.fingerprint, index.within(record.fitted)),
+        vectors=index.array(record.vectors, "float16", (n, record.dim)),
+        present=index.array(record.present, "bool", (n,)),
+        mean=index.array(record.mean, "float32", (record.dim,)),
         projected_dim=record.projected_dim,
     )
 
 
-def _write_learned(learned: LearnedBlock, weight: float, folder: Path, data: str) -> LearnedRecord:
-    model, prefix = learned.model, f"{data}/{LEARNED}."
+def _write_learned(learned: LearnedBlock, weight: float, transaction: Transaction) -> LearnedRecord:
+    model = learned.model
     arrays = {
         "vectors": np.asarray(learned.vectors),
         "present": learned.present,
@@ -342,11 +346,11 @@ def _write_learned(learned: LearnedBlock, weight: float, folder: Path, data: str
         arrays["reliability"] = learned.log_reliability
     head_record = hubness_record = None
     if model.head:
-        paths = _save_arrays(folder, f"{prefix}head.", vars(model.head))
+        paths = _save_arrays(transaction, f"{LEARNED}.head", vars(model.head))
         head_record = HeadRecord(size=len(model.head.categories), **paths)
     if model.hubness:
         references = model.hubness.references
-        paths = _save_arrays(folder, prefix, {"references": references})
+        paths = _save_arrays(transaction, LEARNED, {"references": references})
         hubness_record = HubnessRecord(len(references), model.hubness.near, **paths)
     return LearnedRecord(
         dim=learned.dim,
@@ -354,48 +358,47 @@ def _write_learned(learned: LearnedBlock, weight: float, folder: Path, data: str
         weight=weight,
         head=head_record,
         hubness=hubness_record,
-        **_save_arrays(folder, prefix, arrays),
+        **_save_arrays(transaction, LEARNED, arrays),
     )
 
 
-def _read_learned(folder: Path, record: LearnedRecord, manifest: Manifest) -> LearnedBlock:
-    n = manifest.cards
+def _read_learned(index: OpenIndex, record: LearnedRecord) -> LearnedBlock:
+    manifest, n = index.manifest, index.manifest.cards
     dims = [b.projected_dim or b.dim for b in manifest.blocks if b.name != SCORES]
     # A row of the learned block ends in the hubness of its card, which nothing is projected into.
     dim = record.dim - (record.hubness is not None)
-    matrix = files.read_array(folder / record.matrix, "float32", (sum(dims), dim))
-    offset = files.read_array(folder / record.offset, "float32", (sum(dims),))
+    matrix = index.array(record.matrix, "float32", (sum(dims), dim))
+    offset = index.array(record.offset, "float32", (sum(dims),))
     edges = np.cumsum(dims)[:-1]
     head = hubness = None
     if record.head:
-        head = _read_head(folder, record.head, dim, manifest.categories)
+        head = _read_head(index, record.head, dim, manifest.categories)
     if record.hubness:
-        path, shape = folder / record.hubness.references, (record.hubness.size, dim)
-        hubness = HubnessCorrection(files.read_array(path, "float32", shape), record.hubness.near)
+        references = index.array(record.hubness.references, "float32", (record.hubness.size, dim))
+        hubness = HubnessCorrection(references, record.hubness.near)
     reliability = None
     if record.reliability:
-        path = folder / record.reliability
-        reliability = files.read_array(path, "float16", (n,))
+        reliability = index.array(record.reliability, "float16", (n,))
         if not np.all((reliability <= 0) & np.isfinite(reliability)):
-            raise files.damaged_file(path, "a reliability is no number of at most 0")
+            raise index.damaged(record.reliability, "a reliability is no number of at most 0")
     projection = Projection(np.split(matrix, edges), np.split(offset, edges))
     return LearnedBlock(
         FittedModel(projection, head, hubness),
-        vectors=files.read_array(folder / record.vectors, "float16", (n, record.dim)),
-        present=files.read_array(folder / record.present, "bool", (n,)),
+        vectors=index.array(record.vectors, "float16", (n, record.dim)),
+        present=index.array(record.present, "bool", (n,)),
         log_reliability=reliability,
     )
 
 
-def _read_head(folder: Path, record: HeadRecord, dim: int, known: int) -> LinearHead:
-    size, path = record.size, folder / record.categories
-    categories = files.read_array(path, "int64", (size,))
+def _read_head(index: OpenIndex, record: HeadRecord, dim: int, known: int) -> LinearHead:
+    size, path = record.size, record.categories
+    categories = index.array(path, "int64", (size,))
     if not np.all((categories >= 0) & (categories < known)):
-        raise files.damaged_file(path, "it names categories that are not there")
+        raise index.damaged(path, "it names categories that are not there")
     if len(np.unique(categories)) < size:
-        raise files.damaged_file(path, "it names a category twice")
+        raise index.damaged(path, "it names a category twice")
     return LinearHead(
-        coefficients=files.read_array(folder / record.coefficients, "float32", (dim, size)),
-        intercepts=files.read_array(folder / record.intercepts, "float32", (size,)),
+        coefficients=index.array(record.coefficients, "float32", (dim, size)),
+        intercepts=index.array(record.intercepts, "float32", (size,)),
         categories=categories,
     )

@@ -13,16 +13,15 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from prodcat_index.encoders.base import Encoded, Encoder
+from prodcat_index.encoders.base import Encoded, Encoder, FittedPart
 from prodcat_index.encoders.ngrams import NgramVectorizer, SparseRows
 from prodcat_index.errors import EncoderError
-from prodcat_index.files import open_array
+from prodcat_index.files import Contents, open_array
 from prodcat_index.learning.folds import assign_folds
 from prodcat_index.learning.one_vs_rest import fit_one_vs_rest
 from prodcat_index.progress import progress_bar
@@ -303,14 +302,14 @@ class TextScoresEncoder(Encoder):
         shared = self.vectorizer.share_among_words(card, by_column)
         return sorted(shared.items(), key=lambda pair: -pair[1])
 
-    def save(self, folder: Path) -> None:
-        """Write the vocabulary, the categories and the coefficients."""
-        self.vectorizer.save(folder)
-        (folder / "categories.json").write_text(
-            json.dumps(self.categories, ensure_ascii=False), encoding="utf-8"
-        )
-        for name in ("starts", "columns", "coefficients", "intercepts"):
-            np.save(folder / f"{name}.npy", getattr(self.model, name), allow_pickle=False)
+    def fitted_parts(self) -> dict[str, FittedPart]:
+        """Return the vocabulary, the categories and the coefficients."""
+        names = ("starts", "columns", "coefficients", "intercepts")
+        return {
+            **self.vectorizer.fitted_parts(),
+            "categories.json": self.categories,
+            **{f"{name}.npy": getattr(self.model, name) for name in names},
+        }
 
     @classmethod
     def from_spec(cls, argument: str) -> TextScoresEncoder:
@@ -321,15 +320,15 @@ class TextScoresEncoder(Encoder):
         )
 
     @classmethod
-    def restore(cls, argument: str, folder: Path) -> TextScoresEncoder:
-        """Read what :meth:`save` wrote; the coefficients stay on disk."""
+    def restore(cls, argument: str, stored: Contents) -> TextScoresEncoder:
+        """Read the stored parts; the coefficients stay on disk."""
         try:
-            vectorizer = NgramVectorizer.restore(folder)
-            names = json.loads((folder / "categories.json").read_text(encoding="utf-8"))
+            vectorizer = NgramVectorizer.restore(stored)
+            names = json.loads(str(stored["categories.json"], "utf-8"))
             if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
                 raise ValueError("the categories are not a list of names")
-            starts = open_array(folder / "starts.npy", "int64", (vectorizer.width + 1,))
-            columns = open_array(folder / "columns.npy", "int32", (None,))
+            starts = open_array(stored["starts.npy"], "int64", (vectorizer.width + 1,))
+            columns = open_array(stored["columns.npy"], "int32", (None,))
             if np.any(np.diff(starts) < 0) or starts[0] != 0 or starts[-1] != len(columns):
                 raise ValueError("the coefficients are not in order")
             if len(columns) and not 0 <= columns.min() <= columns.max() < len(names):
@@ -337,12 +336,12 @@ class TextScoresEncoder(Encoder):
             model = TextScores(
                 starts,
                 columns,
-                open_array(folder / "coefficients.npy", "float16", (len(columns),)),
-                open_array(folder / "intercepts.npy", "float32", (len(names),)),
+                open_array(stored["coefficients.npy"], "float16", (len(columns),)),
+                open_array(stored["intercepts.npy"], "float32", (len(names),)),
                 np.arange(len(names), dtype=np.int64),
             )
-        except (OSError, ValueError, RecursionError) as error:
+        except (ValueError, RecursionError) as error:
             raise EncoderError(
-                f"The text scores in {folder} cannot be read ({error}); build the index again."
+                f"The text scores of this index cannot be read ({error}); build the index again."
             ) from error
         return cls(vectorizer, model, names)

@@ -11,7 +11,7 @@ import pandas as pd
 
 from prodcat_index.cards.card import Catalogue
 from prodcat_index.encoders.base import Encoded, Encoder, unit_rows
-from prodcat_index.files import open_array
+from prodcat_index.files import open_array, open_content
 from prodcat_index.index.block import Block, EncoderSlot
 from prodcat_index.index.learned import learn
 from prodcat_index.index.manifest import LEARNED
@@ -104,7 +104,7 @@ def _open_block(folder: Path, modality: str, cards: int) -> Block:
         name=modality,
         modality=modality,
         slot=EncoderSlot("made up", "", encoder=MadeUp()),
-        vectors=open_array(folder / f"{modality}.npy", "float16", (cards, dim)),
+        vectors=open_array(open_content(folder / f"{modality}.npy"), "float16", (cards, dim)),
         present=np.load(folder / f"{modality}.present.npy", allow_pickle=False),
         mean=np.zeros(dim, dtype=np.float32),
     )

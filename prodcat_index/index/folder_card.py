@@ -1,0 +1,95 @@
+"""The page for people in an index folder, and when to build an index again."""
+
+from __future__ import annotations
+
+from prodcat_index.index.manifest import LEARNED, BlockDrift, DriftRecord, Manifest
+
+# When to build again, measured: docs/decisions.md.
+MANY_ADDED = 0.2
+MANY_OF_NEW_CATEGORIES = 0.05
+# Fewer cards than this share change an index little, however unlike the others they are.
+FEW_ADDED = 0.05
+LARGE_DRIFT = 0.25
+BEYOND_CHANCE = 2.0
+
+
+def rebuild_reason(manifest: Manifest) -> str:
+    """Return a sentence with the reasons to build an index again; empty where there are none."""
+    drift, cards = manifest.drift, manifest.cards
+    if drift is None:
+        return ""
+    added = 1 - drift.fitted_cards / cards
+    reasons = []
+    if added > MANY_ADDED:
+        reasons.append(f"{added:.1%} were added since it was built")
+    if drift.new_category_cards > MANY_OF_NEW_CATEGORIES * cards:
+        reasons.append(f"{drift.new_category_cards / cards:.1%} are of new categories")
+    many = [block for block in drift.blocks if block.cards > FEW_ADDED * cards]
+    drifted = [block.block for block in many if _has_drifted(block)]
+    if drifted:
+        reasons.append(f"those that were added are unlike the others in {', '.join(drifted)}")
+    return f"Build the index again with all cards: {'; '.join(reasons)}." if reasons else ""
+
+
+def _has_drifted(block: BlockDrift) -> bool:
+    beyond = max(0.0, block.shift**2 - block.chance**2) ** 0.5
+    return block.shift > BEYOND_CHANCE * block.chance and beyond > LARGE_DRIFT
+
+
+def index_card(manifest: Manifest) -> str:
+    """Describe an index in Markdown."""
+    rows = [(b.name, b.encoder, b.dim, b.cards, b.weight, b.search_weight) for b in manifest.blocks]
+    if manifest.learned:
+        learned = manifest.learned
+        projected = "all of these, projected"
+        searched = 0.0 if manifest.search_weights else None
+        rows.append((LEARNED, projected, learned.dim, learned.cards, learned.weight, searched))
+    blocks = "".join(
+        f"| {b} | {e} | {d} | {n} | {voting:.3f} | {'-' if search is None else f'{search:.3f}'} |\n"
+        for b, e, d, n, voting, search in rows
+    )
+    tuning = manifest.tuning
+    tuned = "Not tuned; `prodcat tune` looks for better weights and a better vote."
+    if tuning:
+        tuned = (
+            f"Tuned by leave-one-out over {tuning.cards} cards of {tuning.categories} categories: "
+            f"{tuning.objective} {tuning.after.value:.3f}, with equal weights "
+            f"{tuning.equal.value:.3f}."
+        )
+    return f"""# Product index
+
+Version {manifest.version}, written {manifest.created} by \
+{", ".join(" ".join(package) for package in manifest.packages.items())}.
+
+{manifest.cards} cards, {manifest.labelled} of them labelled, in {manifest.categories} categories.
+{_describe_drift(manifest, manifest.drift) if manifest.drift else ""}
+| block | encoder | dimensions | cards that have it | weight in votes | weight in a search |
+|---|---|---|---|---|---|
+{blocks}
+Vote of the nearest cards: {manifest.vote.describe()}. {tuned}
+Search: FAISS {manifest.search.kind} over {", ".join(manifest.search.blocks)}; \
+{manifest.search.dim} dimensions, one more per block than in the table.
+The files and their sha256 are listed in `manifest.json`.
+"""
+
+
+def _describe_drift(manifest: Manifest, drift: DriftRecord) -> str:
+    added, since = manifest.cards - drift.fitted_cards, manifest.cards - drift.tuned_cards
+    new = "None is of a new category."
+    if drift.new_categories:
+        new = f"Of new categories ({drift.new_categories}): {drift.new_category_cards} cards."
+    if manifest.tuning and since:
+        tuned = "tuned and calibrated" if manifest.calibration else "tuned"
+        new += f" {since} cards came since it was {tuned}."
+    rows = "".join(
+        f"| {b.block} | {b.cards} | {b.shift:.3f} | {b.chance:.3f} |\n" for b in drift.blocks
+    )
+    return f"""
+{added} cards ({added / manifest.cards:.1%}) were added since it was built; nothing was fitted on \
+them. {new}
+
+| block | added cards that have it | distance from the mean of the others | by chance |
+|---|---|---|---|
+{rows}
+{rebuild_reason(manifest) or "There is no need to build the index again."}
+"""
