@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from prodcat_index.cards.categories import PATH_SEPARATOR
 from prodcat_index.cards.cleaning import clean_text, raw_text, tidy, without_invisible
 from prodcat_index.cards.picture_folder import NO_SUCH_FILE, OUTSIDE, WEB_ADDRESS
+from prodcat_index.cards.pieces import LABELLING, CodedLabels, Frame, Pieces
 from prodcat_index.cards.roles import RENAMED
 from prodcat_index.errors import CatalogueError
 from prodcat_index.findings import counted, name_first
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from prodcat_index.findings import Finding
-    from prodcat_index.types import BoolArray, FloatingArray
+    from prodcat_index.types import BoolArray, FloatingArray, Int64Array
 
 IMAGE = "image"
 CORE_TEXTS = ("title", "description")
@@ -29,6 +30,8 @@ LABELS = ("category", "category_id", "group")
 ModalityKind = Literal["text", "picture", "vector"]
 # The kind of a modality's values; one that is not named here is text.
 MODALITY_KINDS: dict[str, ModalityKind] = {IMAGE: "picture"}
+# To read one value of a stored column takes about as long as this many of its values.
+READ_WITH_ONE = 1000
 # Rows of the table that a notebook shows, and columns that a line names.
 SHOWN_ROWS, SHOWN = 5, 3
 NO_PICTURES = {
@@ -95,7 +98,8 @@ class Catalogue:
     Parameters
     ----------
     cards
-        One row a card; it must not be changed in place. Columns ``id``, the text modalities,
+        One row a card; it must not be changed in place. Cards of an index are read when they are
+        needed. Columns ``id``, the text modalities,
         ``image`` (absolute path or empty), ``category`` (empty when unlabelled), ``category_id``
         (the shop's own key of the category, or empty), ``group`` (variants of one product, or
         empty), then every further column of the file as it was. The named columns hold ``str``
@@ -137,10 +141,31 @@ class Catalogue:
     category_separator: str = ""
     notes: tuple[str, ...] = ()
     vectors: Mapping[str, FloatingArray] = field(default_factory=dict)
+    pieces: Pieces = field(init=False, repr=False, compare=False)  # what the cards are read from
+
+    @classmethod
+    def of_pieces(cls, pieces: Pieces, text_modalities: tuple[str, ...], **more: Any) -> Catalogue:
+        """Return cards that are read when they are needed; `more` are the other fields."""
+        cards: Any = pieces
+        return cls(cards, text_modalities, **more)
+
+    def __post_init__(self) -> None:
+        # Pieces become a table when one is first asked for, and few ask for it.
+        given = vars(self).pop("cards")
+        if isinstance(given, Pieces):
+            vars(self)["pieces"] = given
+        else:
+            vars(self).update(cards=given, pieces=Pieces((Frame(given),)))
+
+    def __getattr__(self, name: str) -> Any:
+        if name != "cards" or "pieces" not in vars(self):
+            raise AttributeError(f"a catalogue has no {name!r}", name=name, obj=self)
+        vars(self)["cards"] = table = self.pieces.frame()
+        return table
 
     def __len__(self) -> int:
         """Return the number of cards."""
-        return len(self.cards)
+        return len(self.pieces)
 
     def __iter__(self) -> Iterator[Card]:
         """Yield the cards in their order."""
@@ -206,7 +231,7 @@ class Catalogue:
     def further_columns(self) -> list[str]:
         """Columns of the source that have no part in a card, in their order."""
         parts = {"id", *self.text_modalities, IMAGE, "category", "category_id", "group"}
-        names = (str(name) for name in self.cards.columns if name not in parts)
+        names = (name for name in self.pieces.names if name not in parts)
         return [name.removesuffix(RENAMED) for name in names]
 
     @property
@@ -238,23 +263,58 @@ class Catalogue:
         The list is kept, so do not change it.
         """
         if modality not in self._values:
-            column = self.cards.get(modality, [""] * len(self))
-            self._values[modality] = [str(value) for value in column]
+            self._values[modality] = self._read(modality)
         return self._values[modality]
+
+    def values_at(self, modality: str, rows: Int64Array) -> list[str]:
+        """Return some cards' values of any column; of an index, few need not read the others."""
+        if modality not in self._values:
+            asked = self._asked[modality] = self._asked.get(modality, 0) + len(rows)
+            if asked * READ_WITH_ONE < len(self):
+                return self._read(modality, rows)
+        values = self.values(modality)
+        return [values[row] for row in rows.tolist()]
+
+    def _read(self, modality: str, rows: Int64Array | None = None) -> list[str]:
+        if modality not in self.pieces.names:
+            return [""] * (len(self) if rows is None else len(rows))
+        return [str(value) for value in self.pieces.read(modality, rows)]
 
     @cached_property
     def _values(self) -> dict[str, list[str]]:
         # Reading a column as a list takes 70 to 200 ms at 91,000 cards.
         return {}
 
-    def select(self, rows: npt.NDArray[np.bool_] | Sequence[int]) -> Catalogue:
+    @cached_property
+    def _asked(self) -> dict[str, int]:
+        """How many rows of a column were asked for alone."""
+        return {}
+
+    def select(
+        self, rows: npt.NDArray[np.bool_] | npt.NDArray[np.int64] | Sequence[int]
+    ) -> Catalogue:
         """Return the catalogue of some rows: a mask of shape (N,), or row numbers in any order."""
         import numpy as np
 
         chosen = np.asarray(rows) if len(rows) else np.empty(0, dtype=np.int64)
+        chosen = np.flatnonzero(chosen) if chosen.dtype == bool else chosen
         vectors = {name: own[chosen] for name, own in self.vectors.items()}
-        cards = self.cards.iloc[chosen].reset_index(drop=True)
+        # Of cards in memory, those that are not chosen shall not stay there.
+        cards: Any = self.pieces.select(chosen)
+        if self.pieces.is_table:
+            cards = self.cards.iloc[chosen].reset_index(drop=True)
         return replace(self, cards=cards, vectors=vectors)
+
+    def relabelled(self, categories: Sequence[str], keys: Sequence[str]) -> Catalogue:
+        """Return the cards under other categories, with the shop's own keys of these."""
+        cards: Any = replace(self.pieces, labels=CodedLabels.of(categories, keys))
+        return replace(self, cards=cards)
+
+    @cached_property
+    def coded_labels(self) -> CodedLabels:
+        """The categories and their keys as numbers."""
+        own = self.pieces.labels
+        return own or CodedLabels.of(*(self.values(name) for name in LABELLING))
 
     def to_frame(self) -> pd.DataFrame:
         """Return the cards as a table of one's own.
@@ -269,10 +329,14 @@ class Catalogue:
 
     def card(self, row: int) -> Card:
         """Return the card of a row."""
-        names = ("id", *CORE_TEXTS, IMAGE, *LABELS)
-        own: dict[str, Any] = {name: self.values(name)[row] for name in names}
+        import numpy as np
+
+        def value(name: str) -> str:
+            return self.values_at(name, np.array([row]))[0]
+
+        own: dict[str, Any] = {n: value(n) for n in ("id", *CORE_TEXTS, IMAGE, *LABELS)}
         further = [name for name in self.text_modalities if name not in CORE_TEXTS]
-        return Card(**own, texts={name: self.values(name)[row] for name in further})
+        return Card(**own, texts={name: value(name) for name in further})
 
     def of_ids(self, ids: Sequence[str]) -> Catalogue:
         """Return the cards of some ids, in the order of the catalogue.
@@ -296,15 +360,6 @@ def join_catalogues(first: Catalogue, second: Catalogue) -> Catalogue:
 
     A further column that only one of them has is missing in the cards of the other.
     """
-    import pandas as pd
-
-    lacked = set(first.cards.columns) ^ set(second.cards.columns)
-    tables = []
-    for cards in (first.cards, second.cards):
-        # Whole numbers and truth values would become fractions beside missing values.
-        own = {name: cards[name].convert_dtypes() for name in cards.columns if name in lacked}
-        tables.append(cards.assign(**own))
-    joined = pd.concat(tables, ignore_index=True)
-    loose = [name for name in lacked if joined[name].dtype == object]
-    cards = joined.fillna(dict.fromkeys(loose, ""))
+    pieces = [replace(each.pieces, labels=each.coded_labels) for each in (first, second)]
+    cards: Any = pieces[0].joined(pieces[1])
     return replace(first, cards=cards, findings=(), notes=(), vectors={})

@@ -336,7 +336,8 @@ def as_listings(
     ):
         listings = [Card(title=each) if isinstance(each, str) else each for each in listings]
         if all(isinstance(each, Card) for each in listings):
-            listings = Catalogue(*join_cards(listings), source="the list")
+            cards, texts = join_cards(listings)
+            listings = Catalogue.of_pieces(cards, texts, source="the list")
     return as_catalogue(listings, like=like, vectors=vectors)
 
 

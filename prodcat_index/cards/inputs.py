@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, Union
 from prodcat_index.cards.card import CORE_TEXTS, IMAGE, LABELS, Card, Catalogue
 from prodcat_index.cards.exports import recognise
 from prodcat_index.cards.picture_folder import is_address
+from prodcat_index.cards.pieces import Lists, Pieces
 from prodcat_index.cards.readers import read_table
 from prodcat_index.cards.roles import NO_TEXTS
 from prodcat_index.cards.table import Table
@@ -68,16 +69,15 @@ def _open_memory(source: Any) -> Table:
             raise _no_cards(f"number {number} is of the type {type(card).__name__}")
     if kind is Mapping:
         return Table(pd.DataFrame(cards, dtype=object), format=DICTS)
-    frame, texts = join_cards(cards)
+    pieces, texts = join_cards(cards)
+    frame = pieces.frame()
     if not any(frame["id"]):
         frame["id"] = range(1, len(frame) + 1)
     return Table(frame, format=CARDS, texts=texts[len(CORE_TEXTS) :])
 
 
-def join_cards(cards: Sequence[Card]) -> tuple[pd.DataFrame, tuple[str, ...]]:
-    """Return the table of cards, and the names of their texts."""
-    import pandas as pd
-
+def join_cards(cards: Sequence[Card]) -> tuple[Pieces, tuple[str, ...]]:
+    """Return cards by their columns, and the names of their texts."""
     further = dict.fromkeys(name for card in cards for name in card.texts if name not in NO_TEXTS)
     texts = (*CORE_TEXTS, *further)
     columns = {"id": [card.id for card in cards]}
@@ -86,7 +86,7 @@ def join_cards(cards: Sequence[Card]) -> tuple[pd.DataFrame, tuple[str, ...]]:
     # An address is left to whoever reads the pictures.
     columns[IMAGE] = [p if not p or is_address(p) else str(Path(p).absolute()) for p in pictures]
     columns |= {name: [getattr(card, name) for card in cards] for name in LABELS}
-    return pd.DataFrame(columns, dtype=object), texts
+    return Pieces((Lists(columns),)), texts
 
 
 def _is_column(value: Any) -> bool:

@@ -13,7 +13,6 @@ from typing import NamedTuple
 import numpy as np
 
 from prodcat_index.cards.card import Catalogue
-from prodcat_index.cards.codes import encode
 from prodcat_index.errors import QueryError
 from prodcat_index.index.block import Block, Values, has_any
 from prodcat_index.index.fusion import check_weights, weight_vector
@@ -40,11 +39,16 @@ class Labels:
     @classmethod
     def from_catalogue(cls, catalogue: Catalogue) -> Labels:
         """Give numbers to the categories of a catalogue."""
-        categories = catalogue.values("category")
-        named = zip(categories, catalogue.values("category_id"), strict=True)
-        keys = {category: key for category, key in named if key}
-        names = tuple(sorted(set(categories) - {""}))
-        return cls(names, encode(categories), tuple(keys.get(name, "") for name in names))
+        coded = catalogue.coded_labels
+        last = np.full(len(coded.pairs), MISSING)
+        last[coded.codes] = np.arange(len(coded.codes))
+        # Pairs in the order of their last cards: the last key of a category counts.
+        pairs = [coded.pairs[place] for place in np.argsort(last) if last[place] != MISSING]
+        keys = {category: key for category, key in pairs if key}
+        names = tuple(sorted({category for category, _ in pairs} - {""}))
+        code = {name: number for number, name in enumerate(names)}
+        codes = np.array([code.get(name, MISSING) for name, _ in coded.pairs], dtype=np.int64)
+        return cls(names, codes[coded.codes], tuple(keys.get(name, "") for name in names))
 
     @cached_property
     def sizes(self) -> Int64Array:
