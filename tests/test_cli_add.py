@@ -88,7 +88,6 @@ def test_the_same_file_twice_changes_nothing(shop: Path) -> None:
         0,
         "Added 0 cards to indexes/shop: 11 cards in 4 categories.\n",
     )
-    assert "note: 2 cards are in the index already (skipped): n1, n2" in again.err
     assert content_of(shop / "indexes") == before
 
 
@@ -102,13 +101,25 @@ def test_a_card_is_not_called_alone_in_a_category_that_the_index_has(shop: Path)
     assert ProductIndex.load(shop / "indexes" / "shop").parts.labels.sizes.tolist() == [2, 3, 4]
 
 
-def test_other_cards_under_known_ids_are_refused_and_nothing_changes(shop: Path) -> None:
-    before = content_of(shop / "indexes")
-    rows = [{**NEW[0], "id": "b1"}, {**NEW[1], "id": "k3"}, NEW[0]]
-    pd.DataFrame(rows).assign(material="clay").to_csv(shop / "other.csv", index=False)
+def test_cards_that_changed_are_as_they_are_now(shop: Path) -> None:
+    """One card with another title would refuse the whole delivery."""
+    changed = {"id": "k3", "title": "glass kettle", "description": "", "material": "glass"}
+    pd.DataFrame([changed]).to_csv(shop / "other.csv", index=False)
     done = prodcat("add", "other.csv", cwd=shop)
+    assert (done.code, done.out) == (0, "Added 0 cards to indexes/shop: 9 cards in 3 categories.\n")
+    card = ProductIndex.load(shop / "indexes" / "shop").card("k3")
+    # What the file has no column for stays.
+    assert (card.title, card.category, bool(card.image)) == ("glass kettle", made.KETTLES, True)
+
+
+def test_a_delivery_in_which_texts_are_lost_is_refused(shop: Path) -> None:
+    """Half an export would empty what the cards are compared by."""
+    before = content_of(shop / "indexes")
+    rows = [{**card, "description": "", "material": "m"} for card in made.CARDS]
+    pd.DataFrame(rows).to_csv(shop / "empty.csv", index=False)
+    done = prodcat("add", "empty.csv", cwd=shop)
     assert (done.code, done.out) == (1, "")
-    assert "prodcat: other.csv has other cards under ids of the index (b1, k3); what" in done.err
+    assert "empty.csv has no description for 8 of the 8 cards of the index that have" in done.err
     assert content_of(shop / "indexes") == before
 
 

@@ -127,7 +127,7 @@ def test_a_part_of_the_learned_block_is_what_the_block_projects_to() -> None:
         read = vector[: len(offset)].astype(float)
         own.append((read / np.linalg.norm(read) - offset) @ matrix)
     for near in shop().search(query, 10, weights={"learned": 1}):
-        card = parts.learned.unit_rows[parts.catalogue.ids.index(near.id)].astype(float)
+        card = parts.learned.vectors[:, :-1][parts.catalogue.ids.index(near.id)].astype(float)
         for name, part in zip(("title", "description"), own, strict=True):
             expected = part @ card / np.linalg.norm(sum(own))
             assert near.contributions[f"learned:{name}"] == pytest.approx(expected, abs=1e-5)

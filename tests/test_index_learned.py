@@ -114,8 +114,7 @@ def test_a_learned_file_of_another_shape_is_refused(tmp_path: Path, name: str) -
     ("categories", "what"),
     [
         ([0, 1, 2, 3, 5], "categories that are not there"),
-        ([0, 1, 2, 3, -1], "categories that are not there"),
-        ([0, 1, 2, 3, 3], "a category twice"),
+        ([0, 1, 2, 3, -2], "categories that are not there"),
     ],
 )
 def test_a_head_of_other_categories_is_refused(
@@ -125,6 +124,22 @@ def test_a_head_of_other_categories_is_refused(
     folder = built().save(tmp_path / "i")
     path = next(folder.glob("versions/*/learned.head.categories.npy"))
     np.save(path, np.array(categories, dtype=np.int64))
+    with pytest.raises(IndexFolderError, match=what):
+        ProductIndex.load(folder, verify=False)
+
+
+@pytest.mark.parametrize(
+    ("categories", "what"),
+    [([0, 1, 2, 3, -1], "categories that are not there"), ([0, 1, 2, 3, 3], "a category twice")],
+)
+def test_a_head_of_an_earlier_format_names_each_category_once(
+    tmp_path: Path, categories: list[int], what: str
+) -> None:
+    """Categories could not go or be merged, so such a file is damaged."""
+    folder = built().save(tmp_path / "i")
+    path = next(folder.glob("versions/*/learned.head.categories.npy"))
+    np.save(path, np.array(categories, dtype=np.int64))
+    change_manifest(folder, lambda content: content["learned"]["head"].pop("names"))
     with pytest.raises(IndexFolderError, match=what):
         ProductIndex.load(folder, verify=False)
 
@@ -201,7 +216,7 @@ def test_the_hubness_of_a_card_is_taken_off_its_similarity() -> None:
     """A card that is like everything would be the neighbour of everybody."""
     parts = built().parts
     assert parts.learned is not None
-    rows = parts.learned.unit_rows.astype(np.float64)
+    rows = parts.learned.vectors[:, :-1].astype(np.float64)
     cosines = rows @ rows.T
     for neighbour in built().search(LISTINGS[0], 10, weights={"learned": 1}):
         card = parts.catalogue.ids.index(neighbour.id)
@@ -216,7 +231,7 @@ def test_an_index_of_the_first_format_knows_no_hubness(tmp_path: Path) -> None:
     parts = built().parts
     assert parts.learned is not None
     model = replace(parts.learned.model, head=None, hubness=None)
-    old = LearnedBlock(model, parts.learned.unit_rows, parts.learned.present)
+    old = LearnedBlock(model, parts.learned.vectors[:, :-1], parts.learned.present)
     made = ProductIndex(replace(parts, learned=old, searcher=None, covered=()))
     loaded = ProductIndex.load(made.save(tmp_path / "i"))
     assert loaded.parts.learned is not None

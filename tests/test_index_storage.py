@@ -121,10 +121,13 @@ def test_an_index_of_an_old_format_can_be_written_as_one_of_today(
     kept = read_json(folder / "manifest.json")
     assert set(written["tuning"]) == set(kept["tuning"]) | {"check"}
     added = {"growth", "columns", "category_separator", "change", "digest"}
+    added |= {"aliases", "choices"}
     assert set(written) == set(kept) | added
     # What an old index was read from is not known, and nothing is made up.
     assert (written["columns"], written["category_separator"]) == ({}, "")
-    assert set(written["learned"]) == set(kept["learned"]) | {"head", "crowding", "reliability"}
+    assert set(written["learned"]) == set(kept["learned"]) | {
+        *("head", "crowding", "reliability", "expected")
+    }
 
 
 def test_settings_that_could_not_be_read_again_are_not_written(
@@ -196,7 +199,7 @@ def test_no_file_of_an_index_is_a_pickle(saved: Path) -> None:
         *(".npy", ".json", ".jsonl", ".parquet", ".faiss", ".md")
     }
     arrays = [path for path in files if path.suffix == ".npy"]
-    assert len(arrays) == 3 * 2 + 3 * 2
+    assert len(arrays) == 4 * 2 + 3 * 2
     known = (np.float16, np.float32, np.bool_, np.int16)
     for path in arrays:
         assert np.load(path, allow_pickle=False).dtype in known

@@ -138,11 +138,15 @@ def test_a_card_whose_vector_changed_is_another_card() -> None:
     """A delivery embedded by another model would be passed over without a word."""
     same = shop().add(cards(), vectors={"clip": rows()})
     assert len(same) == 150
-    assert [finding.count for finding in same.findings] == [150]
+    assert same.parts is shop().parts
     changed = rows()
     changed[7] = changed[8]
-    with pytest.raises(CatalogueError, match=r"ids of the index \(c007\); what differs is clip"):
-        shop().add(cards(), vectors={"clip": changed})
+    found = shop().compare(cards(), vectors={"clip": changed})
+    assert found.changed_parts == {"vectors of clip": ("c007",)}
+    grown = shop().apply(found)
+    assert grown.search(vectors={"clip": changed[8]}, k=2, weights={"clip": 1})[0].id == "c007"
+    with pytest.raises(CatalogueError, match=r"149 of 150 cards .* another model made them"):
+        shop().compare(cards(), vectors={"clip": -rows()})
 
 
 def test_what_no_vector_is_given_for_is_said() -> None:

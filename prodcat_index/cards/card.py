@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 IMAGE = "image"
 CORE_TEXTS = ("title", "description")
 LABELS = ("category", "category_id", "group")
+# Column of the sha256 of each picture that an index was built from: internal, and no column of a
+# user's.
+DIGEST = "image_digest"
 # Vectors come with the cards: they are the kind of a block, never of values.
 ModalityKind = Literal["text", "picture", "vector"]
 # The kind of a modality's values; one that is not named here is text.
@@ -230,7 +233,7 @@ class Catalogue:
     @property
     def further_columns(self) -> list[str]:
         """Columns of the source that have no part in a card, in their order."""
-        parts = {"id", *self.text_modalities, IMAGE, "category", "category_id", "group"}
+        parts = {"id", *self.text_modalities, IMAGE, "category", "category_id", "group", DIGEST}
         names = (name for name in self.pieces.names if name not in parts)
         return [name.removesuffix(RENAMED) for name in names]
 
@@ -325,7 +328,7 @@ class Catalogue:
             One row a card: ``id``, the texts, ``image``, ``category``, ``category_id``, ``group``
             and the further columns. Vectors are left out.
         """
-        return self.cards.copy()
+        return self.cards.drop(columns=DIGEST, errors="ignore").copy()
 
     def card(self, row: int) -> Card:
         """Return the card of a row."""

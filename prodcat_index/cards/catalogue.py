@@ -10,7 +10,7 @@ from pathlib import Path
 from types import NoneType
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from prodcat_index.cards.card import CORE_TEXTS, IMAGE, LABELS, Card, Catalogue
+from prodcat_index.cards.card import CORE_TEXTS, DIGEST, IMAGE, LABELS, Card, Catalogue
 from prodcat_index.cards.categories import Categories, read_categories
 from prodcat_index.cards.cleaning import (
     MAX_TEXT,
@@ -407,7 +407,7 @@ def _join(parts: Mapping[str, Any], rest: pd.DataFrame) -> pd.DataFrame:
 
     names = list(parts)
     for name in rest.columns:
-        names.append(free_name(name, names))
+        names.append(free_name(name, [*names, DIGEST]))
     cards: pd.DataFrame = pd.concat([pd.DataFrame(parts), rest], axis=1)
     return cards.set_axis(names, axis=1)
 

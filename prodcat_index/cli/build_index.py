@@ -84,9 +84,9 @@ def add(
     cards = options.read_cards(catalogue, columns, index=opened, ignored={ALONE})
     grown = opened.add(cards, allow_new_categories=allow_new_categories)
     note(grown.findings)
-    count = len(grown) - len(opened)
-    if count:
+    if grown.parts is not opened.parts:
         grown.save_next(folder)
+    count = len(grown) - len(opened)
     say(f"Added {counted(count, 'cards')} to {folder}: {_size(grown)}.")
     if reason := rebuild_reason(read_manifest(folder, verify=False)):
         note([reason])

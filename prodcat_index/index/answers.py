@@ -266,7 +266,7 @@ class LazyAnswers:
         head = float(self.result.head[query])
         without_head = dict(ranked(reasons.without_head, query)).get(category, 0.0)
         texts, parts = self.queries.texts, self.answers.parts
-        words = parts.text_scores.words(texts[query], category) if texts else []
+        words = parts.score_words(texts[query], category) if texts else []
         total = sum(added for _, added in words if added > 0)
         return Explanation(
             without={m: (r[0] if r else ("", 0.0)) for m, r in rankings.items()},

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import cast
 
 import numpy as np
 
-from prodcat_index.cards.card import ModalityKind, modality_kind
+from prodcat_index.cards.card import DIGEST, IMAGE, Catalogue, ModalityKind, modality_kind
 from prodcat_index.encoders.base import Encoded, Encoder
 from prodcat_index.encoders.cache import default_cache
-from prodcat_index.encoders.embedding import embed
+from prodcat_index.encoders.embedding import content_digests, embed
 from prodcat_index.encoders.given import GivenVectors
 from prodcat_index.encoders.registry import restore_encoder
 from prodcat_index.errors import EncoderError
 from prodcat_index.files import Contents
 from prodcat_index.findings import Finding
-from prodcat_index.index.fusion import centre, training_mean
+from prodcat_index.index.fusion import centre, reference_rows, training_mean
 from prodcat_index.types import BoolArray, Float32Array, FloatingArray, RowsLike
 
 # Texts, paths of pictures, or vectors that came with the cards, (n, dim).
@@ -59,6 +59,9 @@ class Block:
     present: BoolArray  # (N,)
     mean: Float32Array  # (dim,): of the rows before centring
     projected_dim: int | None = None  # the first columns, which a projection reads; None for all
+    # float16, (R, dim): cards of build time, which tell what an absent row counts as; None in
+    # indexes of formats 1 to 4.
+    references: FloatingArray | None = None
 
     @property
     def dim(self) -> int:
@@ -70,6 +73,10 @@ class Block:
         """The kind of what the rows were made of."""
         is_given = self.slot.spec.startswith(f"{GivenVectors.scheme}:")
         return "vector" if is_given else modality_kind(self.modality)
+
+    def referenced(self) -> Block:
+        """Return this block with some of its cards as references."""
+        return replace(self, references=np.asarray(self.vectors[reference_rows(self.present)]))
 
     def encode_queries(self, values: Values, label: str = "") -> Encoded:
         """Embed values as those of the cards were, and centre them by the cards' mean."""
@@ -109,7 +116,13 @@ def build_block(
     slot = EncoderSlot(encoder.spec, encoder.fingerprint, encoder=encoder)
     rows = vectors.astype(np.float16)
     block = Block(name, modality, slot, rows, present, mean, encoder.projected_dim)
-    return block, encoded.problems
+    return block.referenced(), encoded.problems
+
+
+def with_digests(cards: Catalogue) -> Catalogue:
+    """Return cards with the digests of their pictures as they are now, to compare others with."""
+    digests = content_digests("picture", cards.values(IMAGE))
+    return replace(cards, cards=cards.cards.assign(**{DIGEST: digests}))
 
 
 def unusable_pictures(ids: Sequence[str], problems: Mapping[str, Sequence[int]]) -> list[Finding]:

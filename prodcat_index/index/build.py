@@ -23,7 +23,14 @@ from prodcat_index.errors import (
     did_you_mean,
 )
 from prodcat_index.findings import Finding, list_findings
-from prodcat_index.index.block import Block, EncoderSlot, Values, build_block, unusable_pictures
+from prodcat_index.index.block import (
+    Block,
+    EncoderSlot,
+    Values,
+    build_block,
+    unusable_pictures,
+    with_digests,
+)
 from prodcat_index.index.learned import LearnedBlock, ProjectionKind, learn
 from prodcat_index.index.leave_one_out import leave_out_groups
 from prodcat_index.index.manifest import LEARNED, SCORES
@@ -69,10 +76,12 @@ def build_parts(
         )
     # The blocks hold the vectors.
     catalogue = replace(catalogue, vectors={})
+    if any(block.kind == "picture" for block in blocks):
+        catalogue = with_digests(catalogue)
     labels = Labels.from_catalogue(catalogue)
     teaching = labels.labelled & np.any([block.present for block in blocks], axis=0)
     is_learned = projection == "lda" and teaching.sum() >= MIN_CARDS_TO_LEARN
-    learned = learn(blocks, labels.codes) if is_learned else None
+    learned = learn(blocks, labels.codes, labels.names) if is_learned else None
     scores = _scores_block(catalogue) if learned else None
     parts = _weighed(catalogue, blocks, learned, scores, vote)
     findings += list_findings({NOTHING: ~parts.found}, catalogue.ids)
@@ -122,7 +131,7 @@ def _scores_block(catalogue: Catalogue) -> Block | None:
     present: BoolArray = np.any(rows > 0, axis=1)
     # Not centred: a row holds the probabilities, which the vote reads as well.
     mean = np.zeros(encoder.dim, dtype=np.float32)
-    return Block(SCORES, SCORES, slot, rows.astype(np.float16), present, mean)
+    return Block(SCORES, SCORES, slot, rows.astype(np.float16), present, mean).referenced()
 
 
 def check_encoders(encoders: EncoderChoice) -> None:

@@ -88,7 +88,7 @@ def _scores(parts: IndexParts, rows: FloatingArray | None, present: BoolArray) -
         return np.full(len(present), np.nan)
     # Texts beside given vectors are no block of their own.
     has_text: BoolArray = np.any(present[:, _of_kind(parts, "text")], axis=1) | rows.any(axis=1)
-    return np.where(has_text, largest_score(rows), np.nan)
+    return np.where(has_text, largest_score(parts.merged_scores(rows)), np.nan)
 
 
 def _picture_weights(parts: IndexParts) -> Float64Array:

@@ -37,7 +37,7 @@ class OpenIndex:
     manifest: Manifest
     contents: files.Contents
 
-    def array(self, name: str, dtype: str, shape: tuple[int, ...]) -> npt.NDArray[Any]:
+    def array(self, name: str, dtype: str, shape: tuple[int | None, ...]) -> npt.NDArray[Any]:
         """Return the array of an ``.npy`` file; raises IndexFolderError if it is another."""
         try:
             return files.open_array(self.contents[name], dtype, shape)

@@ -95,10 +95,8 @@ def effective_weights(weights: Float64Array, present: BoolArray) -> Float64Array
 
 
 def reference_rows(present: BoolArray) -> Int64Array:
-    """Choose evenly spaced cards among those that have a block; none where no card lacks it."""
+    """Choose evenly spaced cards among those that have a block."""
     having = np.flatnonzero(present)
-    if len(having) == len(present):
-        return having[:0]
     return having[evenly_spaced(len(having), REFERENCES)]
 
 

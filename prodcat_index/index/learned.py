@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 
 from prodcat_index.index.block import Block
+from prodcat_index.index.fusion import reference_rows
 from prodcat_index.index.manifest import LEARNED, SCORES
 from prodcat_index.learning.head import LinearHead, fit_head
 from prodcat_index.learning.projection import (
@@ -18,7 +19,15 @@ from prodcat_index.learning.projection import (
     fit_projection,
     unit_parts,
 )
-from prodcat_index.types import BoolArray, Float32Array, FloatingArray, Int64Array, RowsLike, chunks
+from prodcat_index.types import (
+    MISSING,
+    BoolArray,
+    Float32Array,
+    FloatingArray,
+    Int64Array,
+    RowsLike,
+    chunks,
+)
 
 ProjectionKind = Literal["lda", "none"]
 # Rows whose probabilities of all categories are in memory at a time.
@@ -59,12 +68,6 @@ class FittedModel:
             return rows, known
         return np.concatenate([rows, known[:, None]], axis=1, dtype=np.float32), known
 
-    def renumbered(self, codes: Int64Array) -> FittedModel:
-        """Return this model with new category codes, (C,): that of each old one."""
-        if self.head is None:
-            return self
-        return replace(self, head=replace(self.head, categories=codes[self.head.categories]))
-
 
 @dataclass(frozen=True)
 class LearnedBlock:
@@ -75,6 +78,9 @@ class LearnedBlock:
     present: BoolArray  # (N,)
     # float16, (N,): logarithm of what the vote of a card counts; None where all count in full.
     log_reliability: FloatingArray | None = None
+    # float16, (R, dim): as of a block of an encoder.
+    references: FloatingArray | None = None
+    categories: tuple[str, ...] = ()  # name that each category of the head was fitted by
     name: str = LEARNED
     modality: str = LEARNED
 
@@ -83,11 +89,21 @@ class LearnedBlock:
         """Length of a row."""
         return self.model.dim
 
-    @property
-    def unit_rows(self) -> FloatingArray:
-        """The projected rows alone: float16, (N, d)."""
-        rows: FloatingArray = self.vectors[:, : self.model.projection.dim]
-        return rows
+    def referenced(self) -> LearnedBlock:
+        """Return this block with some of its cards as references."""
+        return replace(self, references=np.asarray(self.vectors[reference_rows(self.present)]))
+
+    def recoded(self, code_of: Mapping[str, int], aliases: Mapping[str, str]) -> LearnedBlock:
+        """Return this block with a head of the codes that categories have now, by their names.
+
+        A category that is no longer there gets -1; those that were merged have the same code.
+        """
+        if self.model.head is None:
+            return self
+        names = [aliases.get(name, name) for name in self.categories]
+        codes = np.array([code_of.get(name, MISSING) for name in names], dtype=np.int64)
+        head = replace(self.model.head, categories=codes)
+        return replace(self, model=replace(self.model, head=head))
 
 
 def as_queries(block: Block | LearnedBlock, rows: Int64Array) -> Float32Array:
@@ -98,10 +114,13 @@ def as_queries(block: Block | LearnedBlock, rows: Int64Array) -> Float32Array:
     return queries
 
 
-def learn(blocks: Sequence[Block], codes: Int64Array) -> LearnedBlock | None:
+def learn(blocks: Sequence[Block], codes: Int64Array, names: Sequence[str]) -> LearnedBlock | None:
     """Fit a model to labelled cards and project all cards; None where there is nothing to fit."""
     model = fit_on_cards(blocks, codes)
-    return None if model is None else project_cards(model, blocks)
+    if model is None:
+        return None
+    fitted = tuple(names[code] for code in model.head.categories) if model.head else ()
+    return replace(project_cards(model, blocks), categories=fitted).referenced()
 
 
 def fit_on_cards(blocks: Sequence[Block], codes: Int64Array) -> FittedModel | None:

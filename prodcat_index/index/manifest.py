@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass, field
-from typing import Annotated
+from typing import Annotated, Literal
 
 import pydantic
 from pydantic import AfterValidator, Field
@@ -94,6 +94,7 @@ class BlockRecord:
     present: InsidePath
     mean: InsidePath
     fitted: InsidePath  # folder of the fitted encoder
+    references: InsidePath | None = None  # None in formats 1 to 4
     projected_dim: Dimension | None = None  # columns that a projection reads; None for all
     search_weight: Weight | None = None  # None in formats 1 and 2
 
@@ -110,6 +111,12 @@ class HeadRecord:
     coefficients: InsidePath
     intercepts: InsidePath
     categories: InsidePath
+    # That its columns were fitted by; empty in formats 1 to 4, where these are the stored ones.
+    names: Annotated[tuple[str, ...], Field(max_length=2**24)] = ()
+
+    def __post_init__(self) -> None:
+        if self.names and not len(set(self.names)) == len(self.names) == self.size:
+            raise ValueError("the names of its categories are not one for each column")
 
 
 @dataclass(frozen=True)
@@ -137,6 +144,7 @@ class LearnedRecord:
     matrix: InsidePath
     offset: InsidePath
     reliability: InsidePath | None = None
+    expected: InsidePath | None = None  # the references of the block; None in formats 1 to 4
     head: HeadRecord | None = None
     hubness: Annotated[HubnessRecord | None, Field(alias="crowding")] = None
 
@@ -153,13 +161,26 @@ class BlockDrift:
 
 @dataclass(frozen=True)
 class DriftRecord:
-    """What was added since an index was built. Cards are stored in the order of their arrival."""
+    """What changed since an index was built. Cards are stored in the order of their arrival."""
 
-    fitted_cards: Count
-    tuned_cards: Count  # seen by the last tuning
+    fitted_cards: Count  # the first ones: those that it was fitted on and that are still there
+    tuned_cards: Count  # of the first ones, seen by the last tuning
     new_categories: Count
     new_category_cards: Count
     blocks: Annotated[tuple[BlockDrift, ...], Field(alias="drifts", max_length=1000)]
+    removed_cards: Count = 0  # that it was fitted on
+    changed_cards: Count = 0  # likewise, other than their labels
+    relabelled_cards: Count = 0  # of the first ones, moved to another category
+    encoded_cards: Count | None = None  # the first ones, that the encoders were fitted on, if fewer
+
+
+@dataclass(frozen=True)
+class Choices:
+    """What was given when an index was built, and is kept when it is fitted again."""
+
+    projection: Literal["lda", "none"] = "lda"
+    weights: bool = False  # weights in votes
+    vote: bool = False  # parameters of the vote
 
 
 @dataclass(frozen=True)
@@ -196,6 +217,8 @@ class Manifest:
     tuning: Tuning | None = None  # without its calibration, which stands beside it
     calibration: Calibration | None = None
     drift: Annotated[DriftRecord | None, Field(alias="growth")] = None
+    aliases: dict[str, str] = field(default_factory=dict)  # fitted name of a category -> name now
+    choices: Choices | None = None  # None in formats 1 to 4
     search: SearchRecord
     change: JournalEntry | None = None  # None in formats before 5
     files: Annotated[dict[InsidePath, FileRecord], Field(max_length=MAX_FILES)]
@@ -250,8 +273,8 @@ class Manifest:
 
     def _check_drift(self, drift: DriftRecord) -> None:
         added = self.cards - drift.fitted_cards
-        if added <= 0:
-            raise ValueError("it was fitted on as many cards as it has, or more")
+        if added < 0:
+            raise ValueError("it was fitted on more cards than it has")
         if not drift.fitted_cards <= drift.tuned_cards <= self.cards:
             raise ValueError("tuning has seen fewer cards than were fitted on, or more than exist")
         if not drift.new_categories <= drift.new_category_cards <= added:
@@ -266,10 +289,10 @@ class Manifest:
         paths = {f"{self.data}/{CARDS}", f"{self.data}/{SEARCH}"}
         for block in self.blocks:
             paths |= {block.vectors, block.present, block.mean}
+            paths |= {block.references} if block.references else set()
         if learned := self.learned:
             paths |= {learned.vectors, learned.present, learned.matrix, learned.offset}
-            if learned.reliability:
-                paths.add(learned.reliability)
+            paths |= {path for path in (learned.reliability, learned.expected) if path}
             if head := learned.head:
                 paths |= {head.coefficients, head.intercepts, head.categories}
             if learned.hubness:

@@ -17,10 +17,18 @@ from prodcat_index.errors import QueryError
 from prodcat_index.index.block import Block, Values, has_any
 from prodcat_index.index.fusion import check_weights, weight_vector
 from prodcat_index.index.learned import FittedModel, LearnedBlock, head_log_proba
-from prodcat_index.index.manifest import LEARNED, SCORES, DriftRecord, Manifest
+from prodcat_index.index.manifest import LEARNED, SCORES, Choices, DriftRecord, Manifest
 from prodcat_index.index.search import FlatSearcher, SearchSpace
+from prodcat_index.learning.head import add_up, first_columns_of
 from prodcat_index.learning.text_scores import TextScoresEncoder, log_probabilities
-from prodcat_index.types import MISSING, BoolArray, Float32Array, Float64Array, Int64Array
+from prodcat_index.types import (
+    MISSING,
+    BoolArray,
+    Float32Array,
+    Float64Array,
+    FloatingArray,
+    Int64Array,
+)
 from prodcat_index.voting.calibration import Calibration
 from prodcat_index.voting.tuning import Tuning
 from prodcat_index.voting.vote import VoteParameters
@@ -49,6 +57,11 @@ class Labels:
         code = {name: number for number, name in enumerate(names)}
         codes = np.array([code.get(name, MISSING) for name, _ in coded.pairs], dtype=np.int64)
         return cls(names, codes[coded.codes], tuple(keys.get(name, "") for name in names))
+
+    @cached_property
+    def code_of(self) -> dict[str, int]:
+        """Number of each category by its name."""
+        return {name: code for code, name in enumerate(self.names)}
 
     @cached_property
     def sizes(self) -> Int64Array:
@@ -87,6 +100,9 @@ class IndexParts:
     drift: DriftRecord | None = None  # None where no card was added since the index was built
     # Of the encoders' blocks in a search; empty in indexes of earlier formats.
     chosen_search_weights: Mapping[str, float] = field(default_factory=dict)
+    # Name that a category was fitted by -> its name now, where that is another one.
+    aliases: Mapping[str, str] = field(default_factory=dict)
+    choices: Choices = field(default_factory=Choices)
     opened: Manifest | None = None  # of the folder that the parts, or their origin, were read from
 
     @cached_property
@@ -125,7 +141,8 @@ class IndexParts:
     def space_of(self, blocks: Sequence[Block | LearnedBlock]) -> SearchSpace:
         """Return other blocks of these cards as a space without a searcher."""
         present = np.stack([block.present for block in blocks], axis=1)
-        return SearchSpace(None, [block.vectors for block in blocks], present, self.order)
+        vectors, references = zip(*((b.vectors, b.references) for b in blocks), strict=True)
+        return SearchSpace(None, vectors, present, self.order, references=references)
 
     @property
     def all_blocks(self) -> list[Block | LearnedBlock]:
@@ -167,9 +184,33 @@ class IndexParts:
 
     @cached_property
     def score_columns(self) -> Int64Array:
-        """Column of each category among the text scores, MISSING for one added later: (C,)."""
-        column = {name: place for place, name in enumerate(self.text_scores.categories)}
-        return np.array([column.get(name, MISSING) for name in self.labels.names], dtype=np.int64)
+        """First column of each category in the text scores, MISSING for one added later: (C,)."""
+        columns = np.full(len(self.labels.names), MISSING, dtype=np.int64)
+        there = np.flatnonzero(self._score_codes >= 0)[::-1]
+        columns[self._score_codes[there]] = there
+        return columns
+
+    @cached_property
+    def _score_codes(self) -> Int64Array:
+        names = [self.aliases.get(name, name) for name in self.text_scores.categories]
+        code = self.labels.code_of
+        return np.array([code.get(name, MISSING) for name in names], dtype=np.int64)
+
+    def merged_scores(self, rows: FloatingArray) -> FloatingArray:
+        """Add up the probabilities of merged categories in rows of the text scores, (n, H)."""
+        if not self.aliases:
+            return rows
+        first = first_columns_of(self._score_codes)
+        return np.sqrt(add_up(np.square(rows, dtype=np.float32), first))
+
+    def score_words(self, text: str, category: str) -> list[tuple[str, float]]:
+        """Return the words of a text and what they add to a category's score, largest first.
+
+        Of merged categories, it is the one that they speak for most.
+        """
+        names = [n for n in self.text_scores.categories if self.aliases.get(n, n) == category]
+        found = [self.text_scores.words(text, name) for name in names]
+        return max(found, key=lambda words: sum(added for _, added in words), default=[])
 
     @property
     def search_weights(self) -> Mapping[str, float]:
@@ -231,7 +272,8 @@ class IndexParts:
         self, vectors: Sequence[Float32Array], codes: Int64Array
     ) -> tuple[Float32Array, BoolArray]:
         rows = vectors[len(self.blocks) - 1]
-        return log_probabilities(rows, self.score_columns, codes), np.any(rows, axis=1)
+        logarithms = log_probabilities(self.merged_scores(rows), self.score_columns, codes)
+        return logarithms, np.any(rows, axis=1)
 
     def voted_by(self, voters: BoolArray) -> IndexParts:
         """Return these parts with all cards but some, (N,), as if they had no category."""

@@ -22,13 +22,13 @@ from prodcat_index.encoders.registry import DEFAULT_PRESET
 from prodcat_index.errors import QueryError, check_named, check_type
 from prodcat_index.findings import Finding, list_findings, name_first
 from prodcat_index.index import familiarity
-from prodcat_index.index.adding import add_cards
 from prodcat_index.index.answers import Answers, LazyAnswers
 from prodcat_index.index.block import unusable_pictures
 from prodcat_index.index.build import EncoderChoice, build_parts, possible_blocks
 from prodcat_index.index.calibrate import calibrate
 from prodcat_index.index.fusion import check_weights, weight_vector
 from prodcat_index.index.learned import ProjectionKind
+from prodcat_index.index.living import LivingIndex
 from prodcat_index.index.manifest import SCORES
 from prodcat_index.index.own_cards import Voting, describe_own, find_own, vote_as_new
 from prodcat_index.index.parts import (
@@ -48,12 +48,10 @@ from prodcat_index.index.storage import (
     save_parts,
     save_settings,
 )
-from prodcat_index.index.tune import SAMPLE, check_tuning, tune
 from prodcat_index.types import BoolArray
 from prodcat_index.voting.decision import Per, accept_or_review, check_targets, trusted_calibration
 from prodcat_index.voting.metrics import Score, score_predictions
 from prodcat_index.voting.prediction import Neighbour, Predictions
-from prodcat_index.voting.tuning import Objective, Setting, Tuning
 from prodcat_index.voting.vote import VoteParameters, check_k
 
 Weights = Mapping[str, float]
@@ -61,10 +59,10 @@ Weights = Mapping[str, float]
 BLANK = "listings have nothing that this index embeds (no answer)"
 
 
-class ProductIndex:
+class ProductIndex(LivingIndex):
     """An index of product cards, made by :meth:`build` or :meth:`load`.
 
-    It does not change: :meth:`add`, :meth:`tuned` and :meth:`restored` return another one.
+    It does not change: :meth:`add`, :meth:`sync`, :meth:`tuned` and the like return another one.
 
     Parameters
     ----------
@@ -81,8 +79,7 @@ class ProductIndex:
     """
 
     def __init__(self, parts: IndexParts, findings: Sequence[Finding] = ()) -> None:
-        self.parts = parts
-        self.findings = tuple(findings)
+        super().__init__(parts, findings)
         self._answers = Answers(parts)
         self._columns: dict[str, Column] = {}
 
@@ -253,51 +250,6 @@ class ProductIndex:
         folder = _as_folder(folder)
         parts = load_parts(folder, verify=verify, image_root=root)
         return cls(parts, find_moved(parts.catalogue, folder))
-
-    def add(
-        self,
-        catalogue: CardSource,
-        *,
-        allow_new_categories: bool = True,
-        vectors: Vectors | None = None,
-    ) -> ProductIndex:
-        """Return this index with more cards, embedded by what was fitted when it was built.
-
-        All that is fitted, weights, vote and the rows of the cards that are there stay as they
-        are. New categories take part at once.
-
-        Parameters
-        ----------
-        catalogue
-            Cards with the same text modalities, as for :meth:`build`; what is not a catalogue yet
-            is read from the columns that the index was built from. A card whose id is in the
-            index already is skipped if its texts, labels, picture and vectors are the same too.
-        allow_new_categories
-            Whether more than one labelled card in twenty may be of categories that the index does
-            not have, or any card if the columns differ from those of the index.
-        vectors
-            As for :meth:`build`; for each modality that the index has vectors of.
-
-        Returns
-        -------
-        ProductIndex
-            The larger index; its ``findings`` name the cards that were skipped, and the new
-            categories.
-
-        Raises
-        ------
-        CatalogueError
-            If the text modalities differ, a card has the id of another card, vectors are missing,
-            or there are more new categories than allowed.
-        QueryError
-            If vectors are of another modality or dimension than those of the index.
-        EncoderError
-            If an encoder cannot be loaded, or is not the one of build time.
-        """
-        read = as_catalogue(catalogue, like=self.parts.catalogue, vectors=vectors)
-        noticed = () if catalogue is read else read.findings
-        parts, findings = add_cards(self.parts, read, allow_new_categories)
-        return ProductIndex(parts, (*noticed, *findings))
 
     def save_next(self, folder: str | Path) -> Path:
         """Write this index over the one that it was loaded as, if that is still there.
@@ -570,86 +522,6 @@ class ProductIndex:
         notes = (*noticed, *describe_own(own_rows), *map(str, unusable), *decision.notes)
         return Predictions(answers, notes)
 
-    def tune(
-        self, *, objective: Objective = "weighted-f1", sample: int = SAMPLE, seed: int = 0
-    ) -> Tuning:
-        """Find the weights and the vote that predict this index's own cards best.
-
-        Each card's category is predicted from the others, without its variants (same group) and
-        cards of the same texts or picture; what was fitted to labels is fitted again without
-        them. A third of the cards, groups kept together, is not tuned on: unless the best
-        setting is better on these as well, the index's own is kept.
-
-        Parameters
-        ----------
-        objective
-            ``weighted-f1``, ``macro-f1``, ``accuracy``, or ``nll``, the mean logarithm of the
-            true category's share.
-        sample
-            Largest number of cards that are queries, drawn at random; all are candidates.
-        seed
-            Seed of the sample and of the third that is not tuned on.
-
-        Returns
-        -------
-        Tuning
-            The result, for :meth:`tuned`; this index stays as it is.
-
-        Raises
-        ------
-        QueryError
-            If the objective is unknown, or there are too few labelled cards.
-        """
-        return tune(self.parts, objective=objective, sample=sample, seed=seed, label="tuning")
-
-    def tuned(self, tuning: Tuning) -> ProductIndex:
-        """Return this index with the weights, the vote and the calibration that tuning found.
-
-        Parameters
-        ----------
-        tuning
-            Result of :meth:`tune`.
-
-        Returns
-        -------
-        ProductIndex
-            The tuned index; nothing is embedded again.
-
-        Raises
-        ------
-        QueryError
-            If it is the tuning of another index.
-        TypeError
-            If it is no tuning.
-        """
-        check_tuning(tuning, self.parts)
-        drift = self.parts.drift and replace(self.parts.drift, tuned_cards=len(self))
-        calibration, stored = tuning.calibration, replace(tuning, calibration=None, tuned_on="")
-        return self._with_setting(
-            tuning.after.setting, tuning=stored, calibration=calibration, drift=drift
-        )
-
-    def restored(self) -> ProductIndex:
-        """Return this index with the weights and the vote that it had before it was tuned.
-
-        Returns
-        -------
-        ProductIndex
-            The index, not tuned; calibrated anew if it learns from labels.
-
-        Raises
-        ------
-        QueryError
-            If it is not tuned.
-        """
-        if self.parts.tuning is None:
-            raise QueryError("This index is not tuned, so there is nothing to restore.")
-        before = self.parts.tuning.before.setting
-        restored = self._with_setting(before, tuning=None, calibration=None)
-        if restored.parts.learned is None:
-            return restored
-        return ProductIndex(calibrate(restored.parts, choose=False, doubt=False), self.findings)
-
     def save_settings(self, folder: str | Path) -> Path:
         """Write weights, vote and tuning into an index folder that holds this very index.
 
@@ -728,11 +600,6 @@ class ProductIndex:
             [p.category_id if by_key else p.category for p in known],
             labels.keys if by_key else labels.names,
         )
-
-    def _with_setting(self, setting: Setting, **changes: Any) -> ProductIndex:
-        weights = dict(zip(self.parts.block_names, setting.weights, strict=True))
-        parts = replace(self.parts, weights=weights, vote=setting.vote, **changes)
-        return ProductIndex(parts, self.findings)
 
     def _nearest(
         self,

@@ -195,6 +195,9 @@ class SearchSpace:
     present: BoolArray  # (N, B)
     order: Int64Array  # (N,): place of each card when sorted by id; settles ties
     covered: Sequence[int] | None = None  # numbers of blocks; None for all
+    # (R, dim) of each block: what an absent block counts as is taken of these; by default, and
+    # where it is None, of some of the rows.
+    references: Sequence[FloatingArray | None] | None = None
     _made: dict[tuple[int, ...], Searcher] = field(default_factory=dict, repr=False)
 
     def searcher_of(self, weighed: Sequence[int]) -> tuple[Searcher, Sequence[int]]:
@@ -236,9 +239,22 @@ class SearchSpace:
     @cached_property
     def _samples(self) -> list[Float32Array]:
         return [
-            block[reference_rows(there)].astype(np.float32)
-            for block, there in zip(self.blocks, self.present.T, strict=True)
+            self._sample(block, there, references)
+            for block, there, references in zip(
+                self.blocks,
+                self.present.T,
+                self.references or [None] * len(self.blocks),
+                strict=True,
+            )
         ]
+
+    def _sample(
+        self, block: RowsLike, there: BoolArray, references: FloatingArray | None
+    ) -> Float32Array:
+        if there.all():  # No card has anything absent there.
+            return np.zeros((0, block.shape[1]), dtype=np.float32)
+        rows = block[reference_rows(there)] if references is None else references
+        return rows.astype(np.float32)
 
 
 def find_neighbours(

@@ -20,6 +20,7 @@ from prodcat_index.errors import IndexFolderError
 from prodcat_index.files import Output
 from prodcat_index.findings import Finding, list_findings
 from prodcat_index.index.block import Block, EncoderSlot
+from prodcat_index.index.build import MIN_CARDS_TO_LEARN
 from prodcat_index.index.folder import OpenIndex, open_index, parse_manifest, read_manifest
 from prodcat_index.index.learned import FittedModel, LearnedBlock
 from prodcat_index.index.manifest import (
@@ -29,6 +30,7 @@ from prodcat_index.index.manifest import (
     SCORES,
     SEARCH,
     BlockRecord,
+    Choices,
     HeadRecord,
     HubnessRecord,
     JournalEntry,
@@ -41,11 +43,12 @@ from prodcat_index.index.search import FlatSearcher
 from prodcat_index.index.transaction import Transaction, change
 from prodcat_index.learning.head import LinearHead
 from prodcat_index.learning.projection import HubnessCorrection, Projection
-from prodcat_index.types import evenly_spaced
+from prodcat_index.types import MISSING, FloatingArray, evenly_spaced
 
 # Embeddings or arrays may depend on these.
 PACKAGES = ("faiss-cpu", "numpy", "scikit-learn", "timm", "torch")
 MAX_OPEN_ATTEMPTS = 3
+SETTINGS = ("vote", "tuning", "calibration", "drift", "aliases", "choices")
 # Whether an index was moved without its pictures shows in any of them.
 PICTURES_LOOKED_FOR = 20
 
@@ -133,8 +136,14 @@ def save_settings(parts: IndexParts, folder: Path) -> None:
         transaction.commit(manifest, entry)
 
 
+def _guess_choices(manifest: Manifest) -> Choices:
+    """Return what was chosen when an index of an earlier format was built, as far as it shows."""
+    is_plain = manifest.learned is None and manifest.labelled >= MIN_CARDS_TO_LEARN
+    return Choices(projection="none" if is_plain else "lda")
+
+
 def _settings(parts: IndexParts) -> dict[str, Any]:
-    return {name: getattr(parts, name) for name in ("vote", "tuning", "calibration", "drift")}
+    return {name: getattr(parts, name) for name in SETTINGS}
 
 
 def _weights(parts: IndexParts, block: str) -> dict[str, Any]:
@@ -212,7 +221,7 @@ def load_parts(folder: Path, *, verify: bool = True, image_root: Path | None = N
 def _open(index: OpenIndex, image_root: Path) -> IndexParts:
     manifest = index.manifest
     learned, path = manifest.learned, index.folder / manifest.data / SEARCH
-    return IndexParts(
+    parts = IndexParts(
         catalogue=_read_cards(index, image_root),
         blocks=[_read_block(index, record) for record in manifest.blocks],
         learned=_read_learned(index, learned) if learned else None,
@@ -224,8 +233,15 @@ def _open(index: OpenIndex, image_root: Path) -> IndexParts:
         tuning=manifest.tuning,
         calibration=manifest.calibration,
         drift=manifest.drift,
+        aliases=manifest.aliases,
+        choices=manifest.choices or _guess_choices(manifest),
         opened=manifest,
     )
+    head = parts.learned.model.head if parts.learned else None
+    if parts.learned is None or head is None or parts.learned.categories:
+        return parts
+    fitted = tuple(parts.labels.names[code] for code in head.categories)
+    return replace(parts, learned=replace(parts.learned, categories=fitted))
 
 
 def _common_folder(pictures: list[str]) -> str:
@@ -304,6 +320,8 @@ def _write_block(
     for name, part in block.slot.load().fitted_parts().items():
         transaction.write(f"encoders/{stem}/{name}", part)
     arrays = {"f16": np.asarray(block.vectors), "present": block.present, "mean": block.mean}
+    if block.references is not None:
+        arrays["references"] = np.asarray(block.references)
     paths = _save_arrays(transaction, stem, arrays)
     return BlockRecord(
         name=block.name,
@@ -318,6 +336,7 @@ def _write_block(
         present=paths["present"],
         mean=paths["mean"],
         fitted=f"{transaction.data}/encoders/{stem}",
+        references=paths.get("references"),
     )
 
 
@@ -331,7 +350,12 @@ def _read_block(index: OpenIndex, record: BlockRecord) -> Block:
         present=index.array(record.present, "bool", (n,)),
         mean=index.array(record.mean, "float32", (record.dim,)),
         projected_dim=record.projected_dim,
+        references=_read_references(index, record.references, record.dim),
     )
+
+
+def _read_references(index: OpenIndex, path: str | None, dim: int) -> FloatingArray | None:
+    return index.array(path, "float16", (None, dim)) if path else None
 
 
 def _write_learned(learned: LearnedBlock, weight: float, transaction: Transaction) -> LearnedRecord:
@@ -344,10 +368,13 @@ def _write_learned(learned: LearnedBlock, weight: float, transaction: Transactio
     }
     if learned.log_reliability is not None:
         arrays["reliability"] = learned.log_reliability
+    if learned.references is not None:
+        arrays["expected"] = learned.references
     head_record = hubness_record = None
     if model.head:
         paths = _save_arrays(transaction, f"{LEARNED}.head", vars(model.head))
-        head_record = HeadRecord(size=len(model.head.categories), **paths)
+        size = len(model.head.categories)
+        head_record = HeadRecord(size, **paths, names=learned.categories)
     if model.hubness:
         references = model.hubness.references
         paths = _save_arrays(transaction, LEARNED, {"references": references})
@@ -387,15 +414,18 @@ def _read_learned(index: OpenIndex, record: LearnedRecord) -> LearnedBlock:
         vectors=index.array(record.vectors, "float16", (n, record.dim)),
         present=index.array(record.present, "bool", (n,)),
         log_reliability=reliability,
+        references=_read_references(index, record.expected, record.dim),
+        categories=record.head.names if record.head else (),
     )
 
 
 def _read_head(index: OpenIndex, record: HeadRecord, dim: int, known: int) -> LinearHead:
     size, path = record.size, record.categories
     categories = index.array(path, "int64", (size,))
-    if not np.all((categories >= 0) & (categories < known)):
+    # Categories that were fitted by their names may be gone or merged since.
+    if not np.all((categories >= (MISSING if record.names else 0)) & (categories < known)):
         raise index.damaged(path, "it names categories that are not there")
-    if len(np.unique(categories)) < size:
+    if not record.names and len(np.unique(categories)) < size:
         raise index.damaged(path, "it names a category twice")
     return LinearHead(
         coefficients=index.array(record.coefficients, "float32", (dim, size)),

@@ -25,7 +25,9 @@ class LinearHead:
 
     coefficients: Float32Array  # (d, H)
     intercepts: Float32Array  # (H,)
-    categories: Int64Array  # (H,): category code of each column, each once
+    # (H,): category code of each column, those of one code being one category; -1 for one that no
+    # longer is.
+    categories: Int64Array
 
     def log_probabilities(self, rows: Float32Array, count: int) -> Float32Array:
         """Return log probabilities of `count` categories, -20 at least: (n, count).
@@ -36,11 +38,35 @@ class LinearHead:
         scores = rows @ self.coefficients + self.intercepts
         scores -= scores.max(axis=1, keepdims=True)
         scores -= np.log(np.exp(scores).sum(axis=1, keepdims=True))
+        first = first_columns_of(self.categories)
+        if np.any(first != np.arange(len(first))):
+            with np.errstate(divide="ignore"):
+                scores = np.log(add_up(np.exp(scores), first))
         logarithms = np.repeat(scores.max(axis=1, keepdims=True), count, axis=1)
-        logarithms[:, self.categories] = scores
+        there = np.unique(first[self.categories >= 0])
+        logarithms[:, self.categories[there]] = scores[:, there]
         known = rows.any(axis=1, keepdims=True)
         bounded = np.where(known, np.maximum(logarithms, LEAST_LOGARITHM), 0.0)
         return bounded.astype(np.float32, copy=False)
+
+
+def first_columns_of(codes: Int64Array) -> Int64Array:
+    """Return for each column the first one of the same code; itself for the code -1."""
+    own = np.where(codes >= 0, codes, -1 - np.arange(len(codes)))
+    _, first, place = np.unique(own, return_index=True, return_inverse=True)
+    return first[place]
+
+
+def add_up(probabilities: Float32Array, first: Int64Array) -> Float32Array:
+    """Add up the columns of one category in the first of them, (n, H), and leave zeros behind."""
+    others = np.flatnonzero(first != np.arange(len(first)))
+    if not len(others):
+        return probabilities
+    added = probabilities.copy()
+    for column in others:
+        added[:, first[column]] += probabilities[:, column]
+    added[:, others] = 0.0
+    return added
 
 
 def fit_head(rows: Float32Array, codes: Int64Array) -> LinearHead | None:

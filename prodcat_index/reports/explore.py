@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from prodcat_index.cards.card import IMAGE, Catalogue
+from prodcat_index.cards.card import DIGEST, IMAGE, Catalogue
 from prodcat_index.cards.catalogue import as_catalogue
 from prodcat_index.cards.cleaning import column_texts
 from prodcat_index.cards.inputs import CardSource
@@ -53,7 +53,7 @@ def describe_columns(catalogue: Catalogue) -> tuple[Column, ...]:
     described, cards = [], len(catalogue)
     for name in map(str, catalogue.cards.columns):
         values = [value for value in column_texts(catalogue.cards[name]) if value]
-        if values or name not in UNLISTED_WHERE_EMPTY:
+        if name != DIGEST and (values or name not in UNLISTED_WHERE_EMPTY):
             missing = cards - len(values)
             column = Column(name, len(values), missing, missing / cards, len(set(values)))
             described.append(column)

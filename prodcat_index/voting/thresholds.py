@@ -233,6 +233,24 @@ class CategoryThresholds:
         return self.thresholds[place], self.accepted[place]
 
 
+def merge_thresholds(every: Sequence[CategoryThresholds | None]) -> CategoryThresholds | None:
+    """Return thresholds that hold for several categories as one; None if one of them has none."""
+    there = [each for each in every if each]
+    if len(there) < len(every) or len(there) == 1:
+        return every[0] if len(every) == 1 else None
+    precisions = sorted({precision for each in there for precision in each.precisions})
+    found = {
+        precision: [accepted for accepted in at if accepted]
+        for precision in precisions
+        if all(at := [each.accept_at(precision) for each in there])
+    }
+    return CategoryThresholds(
+        tuple(found),
+        tuple(max(threshold for threshold, _ in at) for at in found.values()),
+        tuple(min(cards for _, cards in at) for at in found.values()),
+    )
+
+
 def category_thresholds(
     confidence: Float64Array,
     right: BoolArray,

@@ -1,0 +1,191 @@
+"""Differences put into effect: rows that stay are kept, and only what is new is embedded.
+
+What is fitted stays as it is; :mod:`prodcat_index.index.refit` fits it again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from prodcat_index.cards.card import DIGEST, Catalogue, join_catalogues
+from prodcat_index.cards.catalogue import UNLABELLED
+from prodcat_index.cards.pieces import LABELLING
+from prodcat_index.errors import CatalogueError, QueryError
+from prodcat_index.findings import Finding, list_findings
+from prodcat_index.index.block import Block, unusable_pictures, with_digests
+from prodcat_index.index.delivery import find_new_categories
+from prodcat_index.index.difference import Difference, Update, vectors_of
+from prodcat_index.index.drift import measure_drift
+from prodcat_index.index.labelling import follow_names, rename_thresholds
+from prodcat_index.index.learned import LearnedBlock, project_cards
+from prodcat_index.index.manifest import SCORES, DriftRecord
+from prodcat_index.index.parts import NOTHING, IndexParts, block_values
+from prodcat_index.index.rows import extend_rows, select_rows
+from prodcat_index.types import MISSING, BoolArray
+
+
+def with_references(parts: IndexParts) -> IndexParts:
+    """Return parts whose blocks have references, which those of formats 1 to 4 lack."""
+    if all(block.references is not None for block in parts.all_blocks):
+        return parts
+    learned = parts.learned and parts.learned.referenced()
+    return replace(parts, blocks=[b.referenced() for b in parts.blocks], learned=learned)
+
+
+def apply_difference(
+    parts: IndexParts, difference: Difference
+) -> tuple[IndexParts, tuple[Finding, ...]]:
+    """Return the parts after a change that was worked out for them, and what was noticed."""
+    update = difference.update
+    if update is None or update.base is not parts:
+        raise QueryError(
+            "This difference is not of this index, or of what it was before another change; "
+            "compare again."
+        )
+    if not difference:
+        return parts, difference.findings
+    if not any((*update.categories, *update.fresh.values("category"))):
+        raise CatalogueError(
+            f"After {difference.source}, no card with a category would be left, and an index has "
+            "one at least; to begin anew, build an index. Nothing was changed."
+        )
+    findings = [*difference.findings, *_notice(parts, difference, update)]
+    fresh = update.fresh
+    if any(block.kind == "picture" for block in parts.blocks):
+        fresh = with_digests(fresh)
+    blocks = [_fresh_block(block, update, findings) for block in parts.blocks]
+    if len(fresh):
+        present = np.any([block.present for block in blocks], axis=0)
+        findings += list_findings({NOTHING: ~present}, fresh.ids)
+    aliases = follow_names(parts.aliases, difference.renamed)
+    names = sorted({*update.categories, *fresh.values("category")} - {""})
+    code_of = {name: code for code, name in enumerate(names)}
+    calibration = parts.calibration and rename_thresholds(
+        parts.calibration, parts.labels.names, difference.renamed
+    )
+    whole = with_references(parts)
+    learned = whole.learned and _joined_learned(whole.learned, blocks, update)
+    changed = replace(
+        whole,
+        catalogue=_joined_cards(parts.catalogue, update, fresh),
+        blocks=[_joined(*pair, update) for pair in zip(whole.blocks, blocks, strict=True)],
+        learned=learned and learned.recoded(code_of, aliases),
+        aliases=aliases,
+        calibration=calibration,
+        searcher=None,
+    )
+    return replace(changed, drift=_drift(changed, update)).indexed(), tuple(findings)
+
+
+def _notice(parts: IndexParts, difference: Difference, update: Update) -> list[Finding]:
+    fresh = update.fresh
+    labels = [*update.categories, *fresh.values("category")]
+    findings = [*find_new_categories(labels, {*parts.labels.names, *difference.renamed.values()})]
+    unlabelled = [not label for label in fresh.values("category")]
+    if all(unlabelled):
+        findings += list_findings({UNLABELLED: unlabelled}, fresh.ids)
+    unused = {
+        f"cards have {name}, which this index does not embed": fresh.has(name)
+        for name in fresh.modalities
+        if name not in parts.modalities
+    }
+    return [*findings, *list_findings(unused, fresh.ids)]
+
+
+def _joined_cards(old: Catalogue, update: Update, fresh: Catalogue) -> Catalogue:
+    kept = old if len(update.kept) == len(old) else old.select(update.kept)
+    labels = [update.categories, update.keys]
+    if [kept.coded_labels.values(part) for part in LABELLING] != labels:
+        kept = kept.relabelled(*labels)
+    if DIGEST in fresh.pieces.names and DIGEST not in kept.pieces.names:
+        kept = with_digests(kept)
+    return join_catalogues(kept, fresh) if len(fresh) else kept
+
+
+def _fresh_block(block: Block, update: Update, findings: list[Finding]) -> Block:
+    """Return the block of the fresh cards alone: embedded where they are new in it, else copied."""
+    fresh, sources, is_new = update.fresh, update.sources, _new_in(block, update)
+    vectors = np.zeros((len(sources), block.dim), dtype=np.float16)
+    present = np.zeros(len(sources), dtype=bool)
+    own = sources[~is_new]
+    vectors[~is_new], present[~is_new] = block.vectors[own], block.present[own]
+    if is_new.any():
+        cards = fresh.select(is_new)
+        encoded = block.encode_queries(block_values(cards, block), block.name)
+        findings.extend(unusable_pictures(cards.ids, encoded.problems))
+        vectors[is_new], present[is_new] = encoded.vectors.astype(np.float16), encoded.present
+    return replace(block, vectors=vectors, present=present)
+
+
+def _new_in(block: Block, update: Update) -> BoolArray:
+    """Return the fresh cards that are other ones than before to the encoder of a block: (n,)."""
+    read: Sequence[str] = [block.modality]
+    if block.kind == "vector":
+        read = [vectors_of(block.modality)]
+    elif block.name == SCORES:
+        read = update.fresh.text_modalities
+    is_new: BoolArray = update.sources == MISSING
+    for part in read:
+        is_new = is_new | update.embedded.get(part, False)
+    return is_new
+
+
+def _joined(old: Block, fresh: Block, update: Update) -> Block:
+    return replace(
+        old,
+        vectors=extend_rows(select_rows(old.vectors, update.kept), fresh.vectors),
+        present=np.concatenate([old.present[update.kept], fresh.present]),
+    )
+
+
+def _joined_learned(learned: LearnedBlock, fresh: Sequence[Block], update: Update) -> LearnedBlock:
+    kept, sources = update.kept, update.sources
+    is_new: BoolArray = np.any([_new_in(b, update) for b in fresh if b.name != SCORES], axis=0)
+    projected = project_cards(learned.model, fresh)
+    vectors, present = np.array(projected.vectors), projected.present.copy()
+    own = sources[~is_new]
+    vectors[~is_new], present[~is_new] = learned.vectors[own], learned.present[own]
+    reliability = None
+    if learned.log_reliability is not None:
+        # Nothing that has not seen them contradicts the labels of fresh cards, or other labels.
+        doubted = np.where(update.moved, 0, learned.log_reliability[kept])
+        reliability = np.concatenate([doubted, np.zeros(len(sources))]).astype(np.float16)
+    return replace(
+        learned,
+        vectors=extend_rows(select_rows(learned.vectors, kept), vectors),
+        present=np.concatenate([learned.present[kept], present]),
+        log_reliability=reliability,
+    )
+
+
+def _drift(changed: IndexParts, update: Update) -> DriftRecord:
+    """Count what changed since the index was fitted, and compare the cards that came later."""
+    base, kept, sources = update.base, update.kept, update.sources
+    before = base.drift or DriftRecord(
+        fitted_cards=len(base.catalogue),
+        tuned_cards=len(base.catalogue),
+        new_categories=0,
+        new_category_cards=0,
+        blocks=(),
+    )
+
+    def left(prefix: int) -> int:
+        return int(np.sum(kept < prefix))
+
+    fitted = before.fitted_cards
+    replaced = int(np.sum((sources >= 0) & (sources < fitted)))
+    return measure_drift(
+        changed,
+        replace(
+            before,
+            fitted_cards=left(fitted),
+            tuned_cards=left(before.tuned_cards),
+            encoded_cards=None if before.encoded_cards is None else left(before.encoded_cards),
+            removed_cards=before.removed_cards + fitted - left(fitted) - replaced,
+            changed_cards=before.changed_cards + replaced,
+            relabelled_cards=before.relabelled_cards + int(np.sum(update.moved & (kept < fitted))),
+        ),
+    )

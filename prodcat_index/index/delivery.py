@@ -1,0 +1,126 @@
+"""What a delivery of cards to an index must be: of the same parts, ids and categories."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+
+from prodcat_index.cards.card import IMAGE, Catalogue
+from prodcat_index.cards.catalogue import find_unused_category, lacks_ids
+from prodcat_index.cards.categories import hint_match
+from prodcat_index.cards.roles import MAY_DIFFER, OPTIONS, find_repeated
+from prodcat_index.errors import CatalogueError
+from prodcat_index.findings import Finding, counted, name_first
+from prodcat_index.index.parts import IndexParts, check_dims, hint_vectors, lacked_vectors
+
+# A delivery of more cards in new categories than this is rather a wrong column than new goods.
+FEW_NEW = 0.05
+
+
+def check_delivery(parts: IndexParts, new: Catalogue, *, is_whole: bool) -> None:
+    """Raise an error for cards that cannot be compared with those of an index.
+
+    A whole export, which replaces all cards, has every part that they have.
+    """
+    if repeated := find_repeated(new.ids):
+        raise CatalogueError(
+            f"{counted(len(repeated), 'ids occur more than once')} in {new.source} "
+            f"({name_first(repeated)}): leave one card of each. Nothing was changed."
+        )
+    if not len(new):
+        return
+    old = parts.catalogue
+    _check_texts(old, new)
+    _check_columns(old, new)
+    check_dims(parts, new)
+    if lacked := lacked_vectors(parts, new):
+        raise CatalogueError(
+            f"The cards of {new.source} have no vectors of {name_first(list(lacked))}."
+            f"{hint_vectors(lacked)}"
+        )
+    if is_whole and (lacking := lacked_parts(old, new)):
+        named = [f"{part} (column {old.columns[part]!r})" for part in lacking]
+        raise CatalogueError(
+            f"{new.source} lacks {name_first(named)}, which the cards of the index have, so it is "
+            f"no whole export: choose the column with {OPTIONS}; or add its cards, which keep what "
+            "is not in the file; or build the index again without. Nothing was changed."
+        )
+
+
+def lacked_parts(old: Catalogue, new: Catalogue) -> list[str]:
+    """Return the parts of the cards of an index that a delivery has no column for.
+
+    Cards that are there already keep these.
+    """
+    if not (old.columns and new.columns):
+        return []
+    return [
+        part
+        for part in (*old.text_modalities, IMAGE, "category", "category_id", "group")
+        if old.columns.get(part) and not new.columns.get(part) and not any(new.values(part))
+    ]
+
+
+def _check_texts(old: Catalogue, new: Catalogue) -> None:
+    missing = [name for name in old.text_modalities if name not in new.text_modalities]
+    foreign = [name for name in new.text_modalities if name not in old.text_modalities]
+    if missing:
+        raise CatalogueError(
+            f"The cards of {new.source} have no {name_first(missing)}, which the index has as a "
+            "text: name these columns with --text-column."
+        )
+    if foreign:
+        raise CatalogueError(
+            f"The index has no text {name_first(foreign)}; add the cards without it, or build the "
+            "index again with all cards."
+        )
+
+
+def _check_columns(old: Catalogue, new: Catalogue) -> None:
+    """Raise CatalogueError where ids or categories would be lost for the name of a column."""
+    if lacks_ids(new, old):
+        raise CatalogueError(
+            f"{new.source} lacks the ids (column {old.columns['id']!r}), and row numbers are no "
+            "ids for cards of this index: choose the column with --id-column. Nothing was changed."
+        )
+    if category := find_unused_category(new, old):
+        raise CatalogueError(
+            f"{new.source} lacks the category (column {old.columns['category']!r}): if it is in "
+            f'{category!r}, add --category-column "{category}"; if not, leave that column out. '
+            "Nothing was changed."
+        )
+
+
+def find_new_categories(labels: Iterable[str], known: Collection[str]) -> tuple[Finding, ...]:
+    """Return a finding with the categories that are not known, if there are any."""
+    new = tuple(sorted(set(labels) - {"", *known}))
+    return (Finding("new categories", new),) if new else ()
+
+
+def check_new_categories(
+    old: Catalogue, new: Catalogue, labels: Iterable[str], known: Collection[str]
+) -> None:
+    """Raise CatalogueError if new categories rather come from a wrong column."""
+    labels = [label for label in labels if label]
+    cards = [label for label in labels if label not in known]
+    if not cards:
+        return
+    differing = [
+        f"{part} from {new.columns.get(part) or 'nowhere'!r} and not from {column!r}"
+        for part, column in old.columns.items()
+        if column
+        and part not in (*MAY_DIFFER, IMAGE)
+        and (new.columns.get(part) or "").casefold() != column.casefold()
+    ]
+    if not (differing or len(cards) > FEW_NEW * len(labels)):
+        return
+    reasons = [f"they are on {len(cards)} of its {len(labels)} labelled cards"]
+    if differing:
+        reasons.append(f"its columns differ from those of the index ({name_first(differing)})")
+    if hint := hint_match(labels, known):
+        reasons.append(hint)
+    [found] = find_new_categories(cards, ())
+    raise CatalogueError(
+        f"{new.source} has {found}; {', and '.join(reasons)}. If they are right, add "
+        "--allow-new-categories; if not, choose the column with --category-column. Nothing was "
+        "changed."
+    )

@@ -1,0 +1,417 @@
+"""What would change in an index: a delivery compared with its cards, ids to remove, other labels.
+
+Nothing is embedded here. :mod:`prodcat_index.index.changes` puts a difference into effect.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import compress
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+
+from prodcat_index.cards.card import DIGEST, IMAGE, Catalogue
+from prodcat_index.cards.categories import clean_category
+from prodcat_index.cards.cleaning import raw_text
+from prodcat_index.cards.pieces import LABELLING
+from prodcat_index.encoders.embedding import content_digests
+from prodcat_index.errors import CatalogueError, QueryError, check_named
+from prodcat_index.findings import Finding, counted, list_findings, name_findings, name_first
+from prodcat_index.index.delivery import check_delivery, check_new_categories, lacked_parts
+from prodcat_index.index.labelling import Labelling, find_renamed
+from prodcat_index.index.parts import IndexParts, block_values
+from prodcat_index.types import MISSING, BoolArray, Int64Array
+
+# Of an export that lacks more cards of the index than this, the rest is rather missing.
+MAX_REMOVED = 0.05
+# The rows of the index have 16 bits a number: by this much, they differ from what they were.
+ROUNDING = 0.01
+# More vectors that are others, and more than half, are those of another model.
+FEW_OTHERS = 10
+KNOWN = "cards are in the index already (skipped)"
+ABSENT = "ids are of no card of the index (left out)"
+UNKNOWN_NAMES = "names are of no card and no category of the index (left out)"
+UNREADABLE = "cards have a picture that cannot be read now (kept as it was)"
+# A part of a card that is not embedded.
+PLACE = "place of the picture"
+
+
+def vectors_of(modality: str) -> str:
+    """Name the vectors that come with the cards, which stand beside a text of the same name."""
+    return f"vectors of {modality}"
+
+
+@dataclass(frozen=True)
+class Update:
+    """The rows of an index after a change: those that stay, and fresh ones after them."""
+
+    base: IndexParts
+    kept: Int64Array  # (M,): rows that stay, rising
+    categories: Sequence[str]  # of these
+    keys: Sequence[str]  # the shop's own keys of these categories
+    moved: BoolArray  # (M,): of another category from now on, and not by its new name
+    fresh: Catalogue  # the n cards that follow
+    sources: Int64Array  # (n,): row of the card that each takes the place of, or MISSING
+    embedded: Mapping[str, BoolArray]  # modality -> the fresh cards that are new in it, (n,)
+
+
+@dataclass(frozen=True)
+class Difference:
+    """What a change does to the cards of an index, such as :meth:`ProductIndex.compare` finds.
+
+    It is true if it does anything; as a text, it is the lines that a person reads.
+
+    Attributes
+    ----------
+    source
+        Where it comes from, for people.
+    added, changed, removed, relabelled
+        Ids of new cards; of cards of which more than the category differs; of cards that go; and
+        of cards whose category alone is another one, but for those of `renamed`.
+    changed_parts
+        Part of a card, or column -> ids of the changed cards that differ in it.
+    renamed
+        Category -> the one that all its cards are of from now on.
+    unchanged
+        Number of cards that stay as they are.
+    lost
+        Part of a card -> how many cards lose it, and how many have it in the index.
+    findings
+        What was noticed about single cards.
+    """
+
+    source: str
+    added: tuple[str, ...] = ()
+    changed: tuple[str, ...] = ()
+    changed_parts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    removed: tuple[str, ...] = ()
+    renamed: Mapping[str, str] = field(default_factory=dict)
+    relabelled: tuple[str, ...] = ()
+    unchanged: int = 0
+    lost: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    findings: tuple[Finding, ...] = ()
+    update: Update | None = field(default=None, repr=False, compare=False)
+
+    def __bool__(self) -> bool:
+        """Check whether anything changes."""
+        return any((self.added, self.changed, self.removed, self.renamed, self.relabelled))
+
+    def __str__(self) -> str:
+        """Return a line for each kind of change, with its number and the first few ids."""
+        parts = ", ".join(f"{part} {len(ids):,}" for part, ids in self.changed_parts.items())
+        kinds = {
+            "new": self.added,
+            f"changed ({parts})": self.changed,
+            "of another category": self.relabelled,
+            "removed": self.removed,
+        }
+        lines = [f"{len(ids):,} {kind}: {name_first(ids)}" for kind, ids in kinds.items() if ids]
+        if renamed := [f"{old} -> {new}" for old, new in self.renamed.items()]:
+            lines.append(f"{counted(len(renamed), 'categories renamed')}: {name_first(renamed)}")
+        return "\n".join([*lines, f"{self.unchanged:,} unchanged"])
+
+    def check(
+        self, *, max_removed: float | None = MAX_REMOVED, allow_new_categories: bool = True
+    ) -> None:
+        """Raise an error for what rather comes from half an export or from a wrong column.
+
+        Parameters
+        ----------
+        max_removed
+            Largest share of the cards, and of their texts, pictures and labels of one kind, that
+            may go; None for any.
+        allow_new_categories
+            Whether more than one labelled card in twenty may be of categories that the index does
+            not have, or any card if the columns differ from those of the index.
+
+        Raises
+        ------
+        CatalogueError
+            If too much goes, or too many cards are of new categories. It names the way out.
+        """
+        update = _update_of(self)
+        base, fresh = update.base, update.fresh
+        if not allow_new_categories:
+            labels = [*fresh.values("category"), *compress(update.categories, update.moved)]
+            known = {*base.labels.names, *self.renamed.values()}
+            check_new_categories(base.catalogue, fresh, labels, known)
+        shares = {"cards": (len(self.removed), len(base.catalogue)), **self.lost}
+        for what, (gone, there) in shares.items():
+            if max_removed is None or gone <= max_removed * there:
+                continue
+            does = "lacks" if what == "cards" else f"has no {what} for"
+            of = "cards of the index" if what == "cards" else "cards of the index that have one"
+            raise CatalogueError(
+                f"{self.source} {does} {gone:,} of the {there:,} {of}, and at most "
+                f"{max_removed:.0%} may go at once, for it may be half an export. If it is right, "
+                f"allow it with --max-removed {_percent(gone, there)}%. Nothing was changed."
+            )
+
+
+def _percent(gone: int, there: int) -> int:
+    return -(-100 * gone // there)
+
+
+def _update_of(difference: Difference) -> Update:
+    if difference.update is None:
+        raise QueryError("This difference was made by hand; compare a catalogue with the index.")
+    return difference.update
+
+
+def compare(
+    parts: IndexParts, new: Catalogue, *, removed: bool = True, only_new: bool = False
+) -> Difference:
+    """Compare a delivery with the cards of an index.
+
+    With `removed`, it is a whole export: cards that it lacks go. With `only_new`, cards that are
+    there already are left as they are.
+    """
+    check_delivery(parts, new, is_whole=removed)
+    old = parts.catalogue
+    row_of = {card: row for row, card in enumerate(old.ids)}
+    rows = np.array([row_of.get(card, MISSING) for card in new.ids], dtype=np.int64)
+    is_known = rows != MISSING
+    findings = [*list_findings({KNOWN: is_known & only_new}, new.ids)]
+    if only_new:
+        new, rows, is_known = new.select(~is_known), rows[~is_known], is_known[~is_known]
+    known = rows[is_known]
+    ours, theirs = old.select(known), new.select(is_known)
+    differing, unreadable = _differing_parts(parts, ours, theirs, known)
+    findings += list_findings({UNREADABLE: unreadable}, theirs.ids)
+    content = [mask for part, mask in differing.items() if part not in LABELLING]
+    is_changed: BoolArray = np.any([np.zeros(len(ours), dtype=bool), *content], axis=0)
+
+    labels = Labelling.of(old)
+    labels.deliver(known, theirs, differing)
+    is_fresh = ~is_known
+    is_fresh[is_known] = is_changed
+    goes = np.full(len(old), removed)
+    goes[known] = False
+    embedded = {part: np.ones(int(is_fresh.sum()), dtype=bool) for part in differing}
+    for part, mask in differing.items():
+        embedded[part][rows[is_fresh] != MISSING] = mask[is_changed]
+    fresh = _completed(new.select(is_fresh), old, rows[is_fresh], labels)
+    difference = _difference(parts, new.source, labels, goes, fresh, rows[is_fresh], embedded)
+    both = {part: mask & is_changed for part, mask in differing.items()}
+    lost = {
+        part: differing[part] & ~np.fromiter(map(bool, theirs.values(part)), dtype=bool)
+        for part in (*old.text_modalities, IMAGE, "category")
+        if part in differing
+    }
+    return replace(
+        difference,
+        changed_parts={
+            part: tuple(compress(theirs.ids, mask)) for part, mask in both.items() if mask.any()
+        },
+        lost={
+            part: (int(mask.sum()), int(np.sum([bool(value) for value in old.values(part)])))
+            for part, mask in lost.items()
+            if mask.any()
+        },
+        findings=tuple(findings),
+    )
+
+
+def remove_cards(parts: IndexParts, ids: Iterable[object]) -> Difference:
+    """Return what it changes to remove the cards of some ids; ids of no card are a finding."""
+    if isinstance(ids, (str, bytes)):
+        raise TypeError(f"Ids are given as a list of them, such as [{ids!r}]; this is one text.")
+    old = parts.catalogue
+    wanted = dict.fromkeys(map(raw_text, ids))
+    goes = np.fromiter((card in wanted for card in old.ids), dtype=bool, count=len(old))
+    difference = _difference(parts, "the list of ids", Labelling.of(old), goes, old.select([]))
+    gone = set(difference.removed)
+    absent = [card for card in wanted if card not in gone]
+    return replace(difference, findings=name_findings({ABSENT: absent}))
+
+
+def relabel_cards(parts: IndexParts, mapping: Mapping[Any, Any]) -> Difference:
+    """Return what it changes to give categories, or single cards by their ids, other categories."""
+    check_named("New categories", mapping, "{'Shoes > Boots': 'Boots', 'P1': 'Lamps'}")
+    old, labels = parts.catalogue, Labelling.of(parts.catalogue)
+    row_of = {card: row for row, card in enumerate(old.ids)}
+    of_card: dict[int, str] = {}
+    of_category: dict[str, str] = {}
+    absent = []
+    for key, value in mapping.items():
+        card, name = raw_text(key), clean_category(key, old.category_separator)
+        category = clean_category(value, old.category_separator)
+        is_category = name in parts.labels.code_of
+        if card in row_of and is_category:
+            raise QueryError(
+                f"{card!r} is the id of a card and a category of this index as well; name the "
+                "cards of this category by their ids."
+            )
+        if card in row_of:
+            of_card[row_of[card]] = category
+        elif is_category:
+            of_category[name] = category
+        else:
+            absent.append(card)
+    # All at once, so that two categories can change places; what is said of a card counts more.
+    new = [
+        of_card.get(row, of_category.get(name, name)) for row, name in enumerate(labels.categories)
+    ]
+    labels.move(np.array(new, dtype=object))
+    goes = np.zeros(len(old), dtype=bool)
+    difference = _difference(parts, "the new categories", labels, goes, old.select([]))
+    return replace(difference, findings=name_findings({UNKNOWN_NAMES: absent}))
+
+
+def _difference(
+    parts: IndexParts,
+    source: str,
+    labels: Labelling,
+    goes: BoolArray,
+    fresh: Catalogue,
+    sources: Int64Array | None = None,
+    embedded: Mapping[str, BoolArray] = MappingProxyType({}),
+) -> Difference:
+    """Put together what all changes have in common: rows that stay or go, and what is renamed."""
+    old = parts.catalogue
+    sources = np.empty(0, dtype=np.int64) if sources is None else sources
+    before = Labelling.of(old)
+    renamed = find_renamed(before.categories[~goes], labels.categories[~goes])
+    stays = ~goes
+    stays[sources[sources >= 0]] = False
+    expected = np.array([renamed.get(name, name) for name in before.categories], dtype=object)
+    moved = np.asarray(labels.categories != expected, dtype=bool)
+    is_new_key = (labels.keys != before.keys) & (expected == before.categories)
+    relabelled = stays & (moved | is_new_key).astype(bool)
+    kept = np.flatnonzero(stays)
+    return Difference(
+        source=source,
+        added=tuple(compress(fresh.ids, sources == MISSING)),
+        changed=tuple(compress(fresh.ids, sources != MISSING)),
+        removed=tuple(compress(old.ids, goes)),
+        renamed=renamed,
+        relabelled=tuple(compress(old.ids, relabelled)),
+        unchanged=int(np.sum(stays & (expected == before.categories) & ~relabelled)),
+        update=Update(
+            base=parts,
+            kept=kept,
+            categories=labels.categories[kept].tolist(),
+            keys=labels.keys[kept].tolist(),
+            moved=moved[kept],
+            fresh=fresh,
+            sources=sources,
+            embedded=embedded,
+        ),
+    )
+
+
+def _completed(
+    fresh: Catalogue, old: Catalogue, sources: Int64Array, labels: Labelling
+) -> Catalogue:
+    """Give fresh cards what their delivery lacks of the cards that they take the place of."""
+    import pandas as pd
+
+    at = np.flatnonzero(sources != MISSING)
+    cards = fresh.cards.copy()
+    if len(at):
+        lacked = lacked_parts(old, fresh)
+        for name in old.pieces.names:
+            if name in lacked or name not in cards:
+                values = dict(zip(at.tolist(), old.pieces.read(name, sources[at]), strict=True))
+                missing = "" if any(isinstance(each, str) for each in values.values()) else None
+                column = pd.Series([values.get(place, missing) for place in range(len(cards))])
+                cards[name] = column.convert_dtypes() if missing is None else column
+    for part, values in zip(LABELLING, (labels.categories, labels.keys), strict=True):
+        own = np.array(fresh.values(part), dtype=object)
+        own[at] = values[sources[at]]
+        cards[part] = own
+    return replace(fresh, cards=cards)
+
+
+def _differing_parts(
+    parts: IndexParts, ours: Catalogue, theirs: Catalogue, rows: Int64Array
+) -> tuple[dict[str, BoolArray], BoolArray]:
+    """Compare m cards of the index, of some rows, with those of a delivery.
+
+    Returns the cards that differ, (m,), for every part that is delivered, and those whose
+    pictures cannot be read.
+    """
+    lacked = lacked_parts(parts.catalogue, theirs)
+    differing: dict[str, BoolArray] = {}
+    for name in (*ours.text_modalities, *LABELLING, "group"):
+        if name not in lacked:
+            pairs = zip(ours.values(name), theirs.values(name), strict=True)
+            differing[name] = np.fromiter((a != b for a, b in pairs), dtype=bool, count=len(ours))
+    if "category_id" in differing:
+        # A key is of a category: a card that is delivered without it is of the same one.
+        there = [bool(key) for key in theirs.values("category_id")]
+        differing["category_id"] &= np.array(there, dtype=bool)
+    texts = [differing[name] for name in ours.text_modalities if name in differing]
+    text_differs: BoolArray = np.any([np.zeros(len(ours), dtype=bool), *texts], axis=0)
+    for block in parts.blocks:
+        if block.kind == "vector":
+            own = block.encode_queries(block_values(theirs, block)).vectors
+            apart = np.linalg.norm(own - np.asarray(block.vectors[rows], dtype=np.float32), axis=1)
+            differing[vectors_of(block.modality)] = apart > ROUNDING
+            alone = int(np.sum(apart > ROUNDING) - np.sum((apart > ROUNDING) & text_differs))
+            if alone > max(FEW_OTHERS, len(ours) / 2):
+                raise CatalogueError(
+                    f"The vectors of {block.modality} of {alone:,} of {len(ours):,} cards are "
+                    "others, though their texts are the same: it seems that another model made "
+                    "them. If so, build the index again. Nothing was changed."
+                )
+    unreadable = np.zeros(len(ours), dtype=bool)
+    if IMAGE not in lacked:
+        differing[IMAGE], unreadable = _compare_pictures(ours, theirs)
+        paths = np.array(ours.values(IMAGE), dtype=object) != np.array(theirs.values(IMAGE), object)
+        differing[PLACE] = paths.astype(bool) & ~differing[IMAGE] & ~unreadable
+    known = {"id", *ours.text_modalities, IMAGE, *LABELLING, "group", DIGEST}
+    for name in theirs.pieces.names:
+        if name not in known:
+            differing[name] = _compare_column(ours, theirs, name)
+    return differing, unreadable
+
+
+def _compare_pictures(ours: Catalogue, theirs: Catalogue) -> tuple[BoolArray, BoolArray]:
+    """Compare pictures by their content: which differ, and which cannot be read now; (m,) each."""
+    own, new = ours.values(IMAGE), theirs.values(IMAGE)
+    count = len(own)
+    both = [bool(a and b) for a, b in zip(own, new, strict=True)]
+    if DIGEST in ours.pieces.names:
+        stored = ours.values(DIGEST)
+    else:
+        # Of an index of an earlier format, only pictures that lie elsewhere can be compared.
+        both = [there and a != b for there, a, b in zip(both, own, new, strict=True)]
+        stored = content_digests("picture", _where(own, both))
+    now = content_digests("picture", _where(new, both))
+    is_one = np.fromiter((bool(a) != bool(b) for a, b in zip(own, new, strict=True)), bool, count)
+    unreadable = np.array(both, dtype=bool) & np.array([not digest for digest in now], dtype=bool)
+    other = np.fromiter((a != b for a, b in zip(stored, now, strict=True)), bool, count)
+    return is_one | (np.array(both, dtype=bool) & ~unreadable & other), unreadable
+
+
+def _where(paths: Sequence[str], wanted: Sequence[bool]) -> list[str]:
+    return [path if is_wanted else "" for path, is_wanted in zip(paths, wanted, strict=True)]
+
+
+def _compare_column(ours: Catalogue, theirs: Catalogue, name: str) -> BoolArray:
+    """Compare a further column, which both may hold as other types: 5, 5.0 and "5" are the same."""
+    pairs = zip(ours.pieces.read(name), theirs.pieces.read(name), strict=True)
+    return np.array([not _same(a, b) for a, b in pairs], dtype=bool)
+
+
+def _same(one: Any, other: Any) -> bool:
+    try:
+        if one is other or bool(one == other):
+            return True
+    except (TypeError, ValueError):  # a missing value, or an array
+        pass
+    return _plain(one) == _plain(other)
+
+
+def _plain(value: Any) -> str:
+    """Return a value as the text that the index stores of it, whatever its type."""
+    if isinstance(value, (bool, np.bool_)):
+        return str(value).lower()
+    if isinstance(value, (list, tuple, dict, np.ndarray)):
+        value = json.dumps(value.tolist() if isinstance(value, np.ndarray) else value, default=str)
+    return raw_text(value)

@@ -1,0 +1,337 @@
+"""An index that changes into another one: its cards, its labels, and what is fitted to them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from prodcat_index.cards.catalogue import Vectors, as_catalogue
+from prodcat_index.cards.inputs import CardSource
+from prodcat_index.errors import QueryError, check_type
+from prodcat_index.findings import Finding
+from prodcat_index.index.calibrate import calibrate
+from prodcat_index.index.changes import apply_difference
+from prodcat_index.index.difference import (
+    MAX_REMOVED,
+    Difference,
+    compare,
+    relabel_cards,
+    remove_cards,
+)
+from prodcat_index.index.parts import IndexParts
+from prodcat_index.index.tune import SAMPLE, check_tuning, tune
+from prodcat_index.voting.tuning import Objective, Setting, Tuning
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+
+class LivingIndex:
+    """The parts of an index, and all that makes another index of them.
+
+    It does not change itself. See :class:`~prodcat_index.index.product_index.ProductIndex`.
+    """
+
+    def __init__(self, parts: IndexParts, findings: Sequence[Finding] = ()) -> None:
+        self.parts = parts
+        self.findings = tuple(findings)
+
+    def compare(
+        self,
+        catalogue: CardSource,
+        *,
+        removed: bool = True,
+        only_new: bool = False,
+        vectors: Vectors | None = None,
+    ) -> Difference:
+        """Compare a delivery of cards with those of this index. Nothing is embedded.
+
+        Parameters
+        ----------
+        catalogue
+            Cards with the same text modalities, as for :meth:`build`; what is not a catalogue yet
+            is read from the columns that the index was built from. Pictures are compared by their
+            bytes. A card keeps what the delivery has no column for.
+        removed
+            Whether it is a whole export, so that cards that it lacks are no longer there.
+        only_new
+            Whether cards of the index are left as they are.
+        vectors
+            As for :meth:`build`; for each modality that the index has vectors of.
+
+        Returns
+        -------
+        Difference
+            What is new, changed, gone, renamed or of another category; for :meth:`apply`.
+
+        Raises
+        ------
+        CatalogueError
+            If the text modalities differ, ids repeat, or vectors or, of a whole export, other
+            parts of the cards are missing.
+        QueryError
+            If vectors are of another modality or dimension than those of the index.
+        """
+        read = as_catalogue(catalogue, like=self.parts.catalogue, vectors=vectors)
+        noticed = () if catalogue is read else read.findings
+        found = compare(self.parts, read, removed=removed, only_new=only_new)
+        return replace(found, findings=(*noticed, *found.findings))
+
+    def removal(self, ids: Iterable[object]) -> Difference:
+        """Work out what :meth:`remove` would change.
+
+        Parameters
+        ----------
+        ids
+            Ids of cards.
+
+        Returns
+        -------
+        Difference
+            The cards that go; its ``findings`` name the ids that are of no card.
+        """
+        return remove_cards(self.parts, ids)
+
+    def relabelling(self, mapping: Mapping[Any, Any]) -> Difference:
+        """Work out what :meth:`relabel` would change.
+
+        Parameters
+        ----------
+        mapping
+            As for :meth:`relabel`.
+
+        Returns
+        -------
+        Difference
+            The categories that are renamed, and the cards of another category.
+
+        Raises
+        ------
+        QueryError
+            If a name is both the id of a card and a category.
+        """
+        return relabel_cards(self.parts, mapping)
+
+    def apply(self, difference: Difference) -> Self:
+        """Return this index after a change that was worked out for it.
+
+        Only what is new is embedded, by what was fitted when the index was built; rows of cards
+        that stay, weights, vote and calibration stay as they are. New categories take part at
+        once. Fitted scores of a renamed category speak for it under its new name, and those of
+        merged categories add up.
+
+        Parameters
+        ----------
+        difference
+            Result of :meth:`compare`, :meth:`removal` or :meth:`relabelling`.
+
+        Returns
+        -------
+        ProductIndex
+            The changed index; its ``findings`` name what could not be read or embedded.
+
+        Raises
+        ------
+        QueryError
+            If the difference is not of this index.
+        CatalogueError
+            If no card with a category would be left.
+        EncoderError
+            If an encoder cannot be loaded, or is not the one of build time.
+        """
+        check_type(difference, Difference, "An index is changed by the result of compare()")
+        return type(self)(*apply_difference(self.parts, difference))
+
+    def sync(
+        self,
+        catalogue: CardSource,
+        *,
+        max_removed: float | None = MAX_REMOVED,
+        allow_new_categories: bool = True,
+        vectors: Vectors | None = None,
+    ) -> Self:
+        """Return this index with the cards of a whole export: new, changed and no others.
+
+        Parameters
+        ----------
+        catalogue, vectors
+            As for :meth:`compare`.
+        max_removed, allow_new_categories
+            As for :meth:`Difference.check`.
+
+        Returns
+        -------
+        ProductIndex
+            As from :meth:`apply`.
+
+        Raises
+        ------
+        CatalogueError
+            As from :meth:`compare` and :meth:`apply`; and if too many cards are gone.
+        """
+        difference = self.compare(catalogue, vectors=vectors)
+        difference.check(max_removed=max_removed, allow_new_categories=allow_new_categories)
+        return self.apply(difference)
+
+    def add(
+        self,
+        catalogue: CardSource,
+        *,
+        only_new: bool = False,
+        max_removed: float | None = MAX_REMOVED,
+        allow_new_categories: bool = True,
+        vectors: Vectors | None = None,
+    ) -> Self:
+        """Return this index with more cards, and with those that changed as they are now.
+
+        Parameters
+        ----------
+        catalogue, only_new, vectors
+            As for :meth:`compare`.
+        max_removed, allow_new_categories
+            As for :meth:`Difference.check`; no card is removed, but texts or pictures may be.
+
+        Returns
+        -------
+        ProductIndex
+            As from :meth:`apply`.
+
+        Raises
+        ------
+        CatalogueError
+            As from :meth:`sync`.
+        """
+        difference = self.compare(catalogue, removed=False, only_new=only_new, vectors=vectors)
+        difference.check(max_removed=max_removed, allow_new_categories=allow_new_categories)
+        return self.apply(difference)
+
+    def remove(self, ids: Iterable[object]) -> Self:
+        """Return this index without some cards.
+
+        Parameters
+        ----------
+        ids
+            Ids of cards; those of no card are named in the ``findings``.
+
+        Returns
+        -------
+        ProductIndex
+            As from :meth:`apply`.
+
+        Raises
+        ------
+        CatalogueError
+            If no card with a category would be left.
+        """
+        return self.apply(self.removal(ids))
+
+    def relabel(self, mapping: Mapping[Any, Any]) -> Self:
+        """Return this index with other categories. Nothing is embedded or fitted again.
+
+        Parameters
+        ----------
+        mapping
+            Category -> its new name, which may be that of another category, so that both become
+            one; or id of a card -> its category. Without a category, a card does not vote.
+
+        Returns
+        -------
+        ProductIndex
+            As from :meth:`apply`; its ``findings`` name what is neither a card nor a category.
+
+        Raises
+        ------
+        QueryError
+            If a name is both the id of a card and a category.
+        CatalogueError
+            If no card with a category would be left.
+        """
+        return self.apply(self.relabelling(mapping))
+
+    def tune(
+        self, *, objective: Objective = "weighted-f1", sample: int = SAMPLE, seed: int = 0
+    ) -> Tuning:
+        """Find the weights and the vote that predict this index's own cards best.
+
+        Each card's category is predicted from the others, without its variants (same group) and
+        cards of the same texts or picture; what was fitted to labels is fitted again without
+        them. A third of the cards, groups kept together, is not tuned on: unless the best
+        setting is better on these as well, the index's own is kept.
+
+        Parameters
+        ----------
+        objective
+            ``weighted-f1``, ``macro-f1``, ``accuracy``, or ``nll``, the mean logarithm of the
+            true category's share.
+        sample
+            Largest number of cards that are queries, drawn at random; all are candidates.
+        seed
+            Seed of the sample and of the third that is not tuned on.
+
+        Returns
+        -------
+        Tuning
+            The result, for :meth:`tuned`; this index stays as it is.
+
+        Raises
+        ------
+        QueryError
+            If the objective is unknown, or there are too few labelled cards.
+        """
+        return tune(self.parts, objective=objective, sample=sample, seed=seed, label="tuning")
+
+    def tuned(self, tuning: Tuning) -> Self:
+        """Return this index with the weights, the vote and the calibration that tuning found.
+
+        Parameters
+        ----------
+        tuning
+            Result of :meth:`tune`.
+
+        Returns
+        -------
+        LivingIndex
+            The tuned index; nothing is embedded again.
+
+        Raises
+        ------
+        QueryError
+            If it is the tuning of another index.
+        TypeError
+            If it is no tuning.
+        """
+        check_tuning(tuning, self.parts)
+        drift = self.parts.drift and replace(
+            self.parts.drift, tuned_cards=len(self.parts.catalogue)
+        )
+        calibration, stored = tuning.calibration, replace(tuning, calibration=None, tuned_on="")
+        return self._with_setting(
+            tuning.after.setting, tuning=stored, calibration=calibration, drift=drift
+        )
+
+    def restored(self) -> Self:
+        """Return this index with the weights and the vote that it had before it was tuned.
+
+        Returns
+        -------
+        LivingIndex
+            The index, not tuned; calibrated anew if it learns from labels.
+
+        Raises
+        ------
+        QueryError
+            If it is not tuned.
+        """
+        if self.parts.tuning is None:
+            raise QueryError("This index is not tuned, so there is nothing to restore.")
+        before = self.parts.tuning.before.setting
+        restored = self._with_setting(before, tuning=None, calibration=None)
+        if restored.parts.learned is None:
+            return restored
+        return type(self)(calibrate(restored.parts, choose=False, doubt=False), self.findings)
+
+    def _with_setting(self, setting: Setting, **changes: Any) -> Self:
+        weights = dict(zip(self.parts.block_names, setting.weights, strict=True))
+        parts = replace(self.parts, weights=weights, vote=setting.vote, **changes)
+        return type(self)(parts, self.findings)
