@@ -234,20 +234,24 @@ def exclusive_folder(
 ) -> Iterator[None]:
     """Create `folder` and hold its lock, which is waited for so many seconds.
 
-    Raises `error` if it is not to be had, or if writing fails meanwhile.
+    A thread that holds it already goes on. Raises `error` if it is not to be had, or if writing
+    fails meanwhile.
     """
     from filelock import FileLock, Timeout
 
-    lock = folder / LOCK
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        # One name of the folder, so that the lock is known again.
+        lock = folder.resolve() / LOCK
         if os.path.lexists(lock):
             _check_regular(lock.lstat())
-        with FileLock(lock, timeout=wait):
+        with FileLock(lock, is_singleton=True).acquire(timeout=wait):
             yield
     except Timeout:
+        waited = f" and did not end in {wait:g} s" if wait else ""
         raise error(
-            f"Another process is writing the {what} {folder}; wait until it ends and try again."
+            f"Another process is writing the {what} {folder}{waited}; wait until it ends and try "
+            "again."
         ) from None
     except OSError as cause:
         raise error(

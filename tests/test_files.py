@@ -103,17 +103,38 @@ def test_a_folder_to_write_to_is_new_or_empty_or_has_our_files_only(tmp_path: Pa
 def test_one_writer_at_a_time(tmp_path: Path) -> None:
     """Two builds into one folder would mix their files."""
     folder = tmp_path / "made" / "index"
-    with (
-        exclusive_folder(folder, "index", OwnError),
-        pytest.raises(OwnError) as caught,
-        exclusive_folder(folder, "index", OwnError),
-    ):
-        raise AssertionError
-    assert str(caught.value) == (
-        f"Another process is writing the index {folder}; wait until it ends and try again."
-    )
+    told = []
+
+    def second(wait: float) -> None:
+        with pytest.raises(OwnError) as caught, exclusive_folder(folder, "index", OwnError, wait):
+            raise AssertionError
+        told.append(str(caught.value))
+
+    with exclusive_folder(folder, "index", OwnError):
+        for wait in (0.0, 0.1):
+            other = Thread(target=second, args=(wait,))
+            other.start()
+            other.join()
+    assert told == [
+        f"Another process is writing the index {folder}; wait until it ends and try again.",
+        f"Another process is writing the index {folder} and did not end in 0.1 s; wait until it "
+        "ends and try again.",
+    ]
     with exclusive_folder(folder, "index", OwnError):
         assert [path.name for path in folder.iterdir()] == [LOCK]
+
+
+def test_who_holds_the_lock_may_take_it_again(tmp_path: Path) -> None:
+    """A command that reads, asks and writes would be told to wait for itself."""
+    (tmp_path / "index").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "index")
+    with (
+        exclusive_folder(tmp_path / "index", "index", OwnError),
+        exclusive_folder(tmp_path / "link", "index", OwnError),
+    ):
+        pass
+    with exclusive_folder(tmp_path / "index", "index", OwnError):
+        pass
 
 
 def test_a_failure_to_write_is_said_in_words(tmp_path: Path) -> None:
