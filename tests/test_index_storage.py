@@ -24,6 +24,7 @@ from prodcat_index.errors import EncoderError, IndexFolderError
 from prodcat_index.index.folder import read_manifest
 from prodcat_index.index.manifest import FORMAT_VERSION
 from prodcat_index.index.product_index import ProductIndex
+from prodcat_index.index.transaction import rollback
 from prodcat_index.voting.vote import VoteParameters
 
 DATA = "versions/0001"
@@ -59,7 +60,17 @@ OLD_ANSWERS = {
         ("Shop > lamp", 0.87706, 0.81955),
         ("Shop > lamp", 0.96698, 0.91374),
     ],
+    3: (
+        scored := [
+            ("Shop > kettle", 1.0, 0.88632),
+            ("Shop > sledge", 1.0, 0.87271),
+            ("Shop > lamp", 1.0, 0.88647),
+        ]
+    ),
+    4: scored,
 }
+# Of each listing the nearest card.
+OLD_NEAREST = {1: "c252 c126 c000", 2: "c252 c126 c000", 3: "c069 c023 c094", 4: "c069 c023 c094"}
 OLD_LISTINGS = [
     Card(id="1", title="1 0", description="kettle"),
     Card(id="2", title="-0.9 0.1"),
@@ -81,6 +92,8 @@ def answers(index: ProductIndex) -> list[Any]:
 
 
 def check_old_answers(index: ProductIndex, number: int) -> None:
+    nearest = [index.search(listing, k=1)[0].id for listing in OLD_LISTINGS]
+    assert " ".join(nearest) == OLD_NEAREST[number]
     for found, expected in zip(answers(index), OLD_ANSWERS[number], strict=True):
         assert found[0] == expected[0]
         assert found[1:] == pytest.approx(expected[1:], abs=2e-5)
@@ -92,14 +105,15 @@ def test_an_index_of_an_old_format_answers_as_it_did(old: tuple[int, Path]) -> N
     manifest = read_manifest(folder)
     assert manifest.format_version == number
     assert manifest.tuning is not None and manifest.calibration is not None
-    assert len(manifest.tuning.weight_surface) == 66
+    assert len(manifest.tuning.weight_surface) == (66 if number < 3 else 44)
     assert manifest.learned is not None
     assert (manifest.learned.head is not None, manifest.learned.hubness is not None) == (
-        number == 2,
-        number == 2,
+        number > 1,
+        number > 1,
     )
     fitted = manifest.drift and (manifest.drift.fitted_cards, len(manifest.drift.blocks))
-    assert fitted == (None if number == 1 else (360, 3))
+    assert fitted == {1: None, 2: (360, 3)}.get(number, (200, 4))
+    assert ("id" in manifest.columns) == (number == 4)
     check_old_answers(ProductIndex.load(folder), number)
 
 
@@ -120,14 +134,31 @@ def test_an_index_of_an_old_format_can_be_written_as_one_of_today(
     written = read_json(tmp_path / "new" / "manifest.json")
     kept = read_json(folder / "manifest.json")
     assert set(written["tuning"]) == set(kept["tuning"]) | {"check"}
+    assert written["blocks"][0].keys() >= kept["blocks"][0].keys()
     added = {"growth", "columns", "category_separator", "change", "digest"}
     added |= {"aliases", "choices"}
     assert set(written) == set(kept) | added
-    # What an old index was read from is not known, and nothing is made up.
-    assert (written["columns"], written["category_separator"]) == ({}, "")
+    # What an older index was read from is not known, and nothing is made up.
+    assert written["columns"] == kept.get("columns", {})
+    assert written["category_separator"] == kept.get("category_separator", "")
     assert set(written["learned"]) == set(kept["learned"]) | {
         *("head", "crowding", "reliability", "expected")
     }
+
+
+def test_an_index_of_an_old_format_takes_settings_and_can_be_rolled_back(
+    old: tuple[int, Path],
+) -> None:
+    """The version before the first change by a new installation would be lost."""
+    number, folder = old
+    opened = ProductIndex.load(folder)
+    replaced = ProductIndex(replace(opened.parts, vote=VoteParameters(k=3)))
+    replaced.save_settings(folder)
+    assert read_manifest(folder).format_version == FORMAT_VERSION
+    assert ProductIndex.load(folder).parts.vote == VoteParameters(k=3)
+    rollback(folder)
+    assert read_manifest(folder).format_version == FORMAT_VERSION
+    check_old_answers(ProductIndex.load(folder), number)
 
 
 def test_settings_that_could_not_be_read_again_are_not_written(

@@ -84,13 +84,13 @@ class Transaction:
         return path
 
     def append(self, path: str, data: Any) -> str:
-        """Write a buffer behind a file of the current version, and return its path in the next.
+        """Write a buffer behind a file, and return its path in the next version.
 
-        Readers of the current version do not see what is written.
+        It is a file of the current version, or what an earlier call returned. Readers of the
+        current version do not see what is written.
         """
         path = self._appendable(path)
         record = self.records[path]
-        self._sizes.setdefault(path, record.bytes)
         with files.append(self.folder / path) as output:
             output.write(data)
         self.records[path] = FileRecord((*record.pieces, (output.bytes, output.sha256)))
@@ -98,10 +98,11 @@ class Transaction:
 
     def _appendable(self, path: str) -> str:
         """Return the path of a file with the same content, that nobody has mapped any further."""
-        if path in self.records:
+        if path in self._sizes or path.startswith(f"{self.data}/"):
             return path
         record = self.records[self.keep(path)]
         if (self.folder / path).lstat().st_size == record.bytes:
+            self._sizes[path] = record.bytes
             return path
         content = files.open_content(self.folder / path)[: record.bytes]
         if not is_whole(content, record):
