@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 import subprocess
 import sys
@@ -145,6 +146,39 @@ def test_a_link_out_of_the_folder_is_not_followed(saved: Path, tmp_path: Path, n
         f"The index {saved} is damaged (versions/0001/{name} leads out of the folder); "
         "copy it again or build it again."
     )
+
+
+def test_a_link_inside_of_the_folder_is_not_followed_either(saved: Path) -> None:
+    """The next writer would remove or lengthen what it leads to."""
+    path = saved / VERSIONS / "0001" / NAMES[0]
+    path.rename(path.with_name("moved"))
+    path.symlink_to("moved")
+    assert "leads out of the folder" in refusal(saved)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Windows has no pipes in folders")
+@pytest.mark.parametrize("verify", [True, False])
+@pytest.mark.parametrize("name", NAMES)
+def test_a_pipe_among_the_files_is_refused_at_once(saved: Path, name: str, verify: bool) -> None:
+    """A query would wait for ever for somebody to write into it."""
+    path = saved / VERSIONS / "0001" / name
+    path.unlink()
+    os.mkfifo(path)
+    assert refusal(saved, verify=verify) == (
+        f"The index {saved} is damaged (versions/0001/{name} cannot be read: [Errno 22] it is no "
+        "regular file); copy it again or build it again."
+    )
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Windows has no pipes in folders")
+def test_a_pipe_in_the_place_of_the_manifest_is_refused_at_once(
+    saved: Path, new_index: ProductIndex
+) -> None:
+    (saved / MANIFEST).unlink()
+    os.mkfifo(saved / MANIFEST)
+    assert "manifest.json cannot be read: [Errno 22] it is no regular file" in refusal(saved)
+    new_index.save(saved)
+    assert len(ProductIndex.load(saved)) == len(NEW_CARDS)
 
 
 def test_a_linked_folder_out_of_the_folder_is_not_followed(saved: Path, tmp_path: Path) -> None:

@@ -84,6 +84,43 @@ def test_an_enormous_manifest_is_not_even_read(saved: Path) -> None:
     check_damaged(saved, "manifest.json is far too large")
 
 
+def test_no_byte_of_a_manifest_can_change_unnoticed(saved: Path) -> None:
+    """A weight of 0.6 in the place of 0.5 would change every answer, silently."""
+    content = (saved / MANIFEST).read_bytes()
+    for place in range(0, len(content), 37):
+        for bit in (1, 4):
+            changed = bytearray(content)
+            changed[place] ^= bit
+            rewrite(saved, bytes(changed))
+            assert refusal(saved)
+    for changed in (content[:-1], content + b" ", content.replace(b"\n ", b"\n  ", 1)):
+        rewrite(saved, bytes(changed))
+        check_damaged(saved, "its content is not that of its digest")
+
+
+def test_files_whose_names_differ_in_letter_case_alone_are_refused(saved: Path) -> None:
+    """On some systems they are one file, and on others two."""
+    record = {"pieces": [[1, "0" * 64]]}
+    change_manifest(saved, lambda m: m["files"].update({"versions/0001/CARDS.parquet": record}))
+    check_damaged(saved, "two files differ in their letter case alone")
+
+
+def test_twenty_thousand_files_are_refused(saved: Path) -> None:
+    """Each of them would be opened."""
+    record = {"pieces": [[1, "0" * 64]]}
+    many = {f"versions/0001/{n}": record for n in range(20_000)}
+    change_manifest(saved, lambda m: m["files"].update(many))
+    check_damaged(saved, "files")
+
+
+@pytest.mark.parametrize(("previous", "version"), [(1, 2), (2, 1), (1, 1)])
+def test_a_change_that_made_another_version_is_refused(
+    saved: Path, previous: int, version: int
+) -> None:
+    change_manifest(saved, lambda m: m["change"].update(previous=previous, version=version))
+    check_damaged(saved, "the change is not the one that made this version")
+
+
 HOSTILE_PATHS = [
     "../../etc/passwd",
     "versions/../../secret",
@@ -94,6 +131,11 @@ HOSTILE_PATHS = [
     "",
     ".",
     "..",
+    "versions//0001",
+    "versions/./0001",
+    "versions/0001/",
+    "versions/0001\n",
+    "versions/\x00",
 ]
 
 
