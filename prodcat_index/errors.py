@@ -45,6 +45,10 @@ class CatalogueError(ProdcatError):
     """A catalogue file cannot be read as cards."""
 
 
+class EmptyCatalogueError(CatalogueError):
+    """A catalogue has no card."""
+
+
 class PictureError(ProdcatError):
     """A picture file cannot be read as a picture."""
 

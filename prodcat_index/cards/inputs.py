@@ -15,7 +15,7 @@ from prodcat_index.cards.pieces import Lists, Pieces
 from prodcat_index.cards.readers import read_table
 from prodcat_index.cards.roles import NO_TEXTS
 from prodcat_index.cards.table import Table
-from prodcat_index.errors import CatalogueError
+from prodcat_index.errors import EmptyCatalogueError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -41,7 +41,7 @@ def open_source(
         name = "the list" if read.format in (DICTS, CARDS) else "the table"
     table = read.frame
     if not len(table):
-        raise CatalogueError(f"There are no cards in {name}.")
+        raise EmptyCatalogueError(f"There are no cards in {name}.")
     # The ids of a table are often its index.
     named = [level for level in table.index.names if level and level not in table.columns]
     table = (table.reset_index(level=named) if named else table).reset_index(drop=True)

@@ -11,7 +11,7 @@ from typing import Any
 from prodcat_index.cards.roles import find_columns
 from prodcat_index.cards.sources import DAMAGED, PART, Source, read_lines, read_parts
 from prodcat_index.cards.table import Table, frame_of_rows
-from prodcat_index.errors import CatalogueError
+from prodcat_index.errors import CatalogueError, EmptyCatalogueError
 from prodcat_index.findings import name_findings, name_first
 
 # Lists of products by their names; another is taken where it is the only one.
@@ -60,7 +60,7 @@ def read_json(source: Source, encoding: str | None, skip_bad_rows: bool) -> Tabl
     lines = read_lines(source, encoding)
     first = next((line for line in lines if line.strip()), "")
     if not first:
-        raise CatalogueError(f"{source.name} is empty.")
+        raise EmptyCatalogueError(f"{source.name} is empty.")
     if first.lstrip().startswith("["):
         return Table(frame_of_rows(_read_elements(source, encoding)), format="JSON array")
     second = next((line for line in lines if line.strip()), "")

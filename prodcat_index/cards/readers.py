@@ -15,7 +15,7 @@ from prodcat_index.cards.sources import Source, bytes_source, file_source
 from prodcat_index.cards.table import Table
 from prodcat_index.cards.text_files import read_delimited
 from prodcat_index.cards.workbooks import read_workbook
-from prodcat_index.errors import CatalogueError, did_you_mean
+from prodcat_index.errors import CatalogueError, EmptyCatalogueError, did_you_mean
 
 # From a source, its encoding, and whether bad rows are left out.
 TEXT_READERS: dict[str, Callable[[Source, str | None, bool], Table]] = {
@@ -48,7 +48,7 @@ def read_table(path: Path, encoding: str | None = None, *, skip_bad_rows: bool =
     form = "".join(endings[:-1][-1:] if is_packed else endings[-1:])
     try:
         if not path.stat().st_size:
-            raise CatalogueError(f"{path} is empty.")
+            raise EmptyCatalogueError(f"{path} is empty.")
         if form in TEXT_READERS:
             table = TEXT_READERS[form](file_source(path), encoding, skip_bad_rows)
         elif form in FILE_READERS and not is_packed:
@@ -82,7 +82,7 @@ def is_catalogue_name(text: str) -> bool:
 
 def _checked(table: Table, name: str) -> Table:
     if not len(table):
-        raise CatalogueError(f"There are no cards in {name}: at most the names of columns.")
+        raise EmptyCatalogueError(f"There are no cards in {name}: at most the names of columns.")
     return recognise(table, name)
 
 

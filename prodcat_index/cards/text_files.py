@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from prodcat_index.cards.roles import is_usual_name
 from prodcat_index.cards.sources import DAMAGED, Source, read_lines
 from prodcat_index.cards.table import Table, frame_of_rows
-from prodcat_index.errors import CatalogueError
+from prodcat_index.errors import CatalogueError, EmptyCatalogueError
 from prodcat_index.findings import counted, name_findings, name_first
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def read_delimited(source: Source, encoding: str | None, skip_bad_rows: bool) ->
     if declared:
         sample[0] = "\n"
     if not any(line.strip() for line in sample):
-        raise CatalogueError(f"{source.name} is empty.")
+        raise EmptyCatalogueError(f"{source.name} is empty.")
     usual_limit = csv.field_size_limit(MAX_FIELD)
     try:
         delimiter, above = _find_delimiter(sample, (declared[1],) if declared else DELIMITERS)

@@ -1,0 +1,105 @@
+"""Short files about the cards of an index: ids, and names with their new categories."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from prodcat_index.cards.card import Catalogue
+from prodcat_index.cards.categories import clean_category
+from prodcat_index.cards.readers import is_catalogue_name, read_table
+from prodcat_index.cards.roles import find_columns, list_columns
+from prodcat_index.cards.sources import file_source, read_lines
+from prodcat_index.cards.table import texts_of
+from prodcat_index.errors import CatalogueError
+from prodcat_index.findings import name_first
+
+
+def read_ids(path: Path, like: Catalogue, encoding: str | None = None) -> list[str]:
+    """Read the ids of cards from a file.
+
+    Parameters
+    ----------
+    path
+        A catalogue file with the column of ids of `like`, or a usual one, or a single column; any
+        other file has an id a line.
+    like
+        Cards that the ids are of.
+    encoding
+        Encoding of a text file, by default UTF-8.
+
+    Returns
+    -------
+    list of str
+        The ids, in their order.
+
+    Raises
+    ------
+    CatalogueError
+        If the file cannot be read, or has several columns and none of ids.
+    """
+    if not is_catalogue_name(path.name) or path.suffix.lower() == ".txt":
+        lines = read_lines(file_source(path), encoding)
+        return [line.strip() for line in lines if line.strip()]
+    frame = read_table(path, encoding).frame
+    seen = list(frame.columns)
+    column = like.columns.get("id")
+    if column not in seen:
+        column = seen[0] if len(seen) == 1 else find_columns(seen, {})["id"]
+    if not column:
+        raise CatalogueError(f"{path} needs a column of ids. {list_columns(seen)}")
+    # A file without names of columns begins with an id.
+    first = [column] if column in like.ids else []
+    return [*first, *filter(None, texts_of(frame, column))]
+
+
+def read_new_categories(path: Path, like: Catalogue, encoding: str | None = None) -> dict[str, str]:
+    """Read the new categories of cards or of whole categories from a file.
+
+    Parameters
+    ----------
+    path
+        A file of two columns with any names: a category or the id of a card, and the category
+        that it becomes.
+    like
+        Cards that the categories and ids are of.
+    encoding
+        Encoding of a text file, by default UTF-8.
+
+    Returns
+    -------
+    dict
+        Category or id -> new category.
+
+    Raises
+    ------
+    CatalogueError
+        If the file cannot be read, has other columns or no line of their names, lacks a value, or
+        gives one name several new categories.
+    """
+    frame = read_table(path, encoding).frame
+    seen = list(frame.columns)
+    if len(seen) != 2:
+        raise CatalogueError(
+            f"{path} needs two columns, a category or the id of a card and its new category. "
+            f"{list_columns(seen)}"
+        )
+    known = {*like.ids, *like.values("category")}
+    if {seen[0], clean_category(seen[0], like.category_separator)} & known:
+        raise CatalogueError(
+            f"{path} begins with {seen[0]!r} and not with the names of its columns; put a line "
+            "such as old,new before it."
+        )
+    new: dict[str, str] = {}
+    pairs = list(zip(*(texts_of(frame, column) for column in seen), strict=True))
+    lacking = [name or "nothing" for name, category in pairs if not (name and category)]
+    several = [n for n, category in pairs if new.setdefault(n, category) != category]
+    if lacking:
+        raise CatalogueError(
+            f"{path} has lines without a name or a new category ({name_first(lacking)}); complete "
+            "them, or leave them out."
+        )
+    if several:
+        raise CatalogueError(
+            f"{path} has several new categories for {name_first(several)}; leave one of each."
+        )
+    return new
