@@ -38,7 +38,9 @@ def test_ids_are_read_from_lines_and_from_the_column_of_the_index(
 
 def test_a_file_without_a_column_of_ids_names_its_columns(tmp_path: Path) -> None:
     (tmp_path / "gone.csv").write_text("colour,size\nred,1\n")
-    with pytest.raises(CatalogueError, match="needs a column of ids. The columns are colour, size"):
+    with pytest.raises(
+        CatalogueError, match=r"needs a column of ids\. The columns are colour, size"
+    ):
         read_ids(tmp_path / "gone.csv", CARDS)
     with pytest.raises(CatalogueError, match="There is no file"):
         read_ids(tmp_path / "nothing.csv", CARDS)

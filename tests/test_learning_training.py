@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -316,12 +317,16 @@ def test_a_folder_with_other_files_is_left_alone(tmp_path: Path) -> None:
 
 
 def test_two_trainings_do_not_share_a_folder(tmp_path: Path) -> None:
+    def train() -> None:
+        with exclusive_run_dir(tmp_path / "encoder"):
+            pass
+
     with (
         exclusive_run_dir(tmp_path / "encoder"),
+        ThreadPoolExecutor(1) as other,
         pytest.raises(EncoderError, match="Another process is writing the encoder"),
-        exclusive_run_dir(tmp_path / "encoder"),
     ):
-        raise AssertionError
+        other.submit(train).result()
 
 
 def test_a_run_goes_on_from_its_last_whole_checkpoint(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,13 +12,16 @@ import typer
 
 from prodcat_index.cli import options
 from prodcat_index.cli.calls import Given, as_command, refuse
-from prodcat_index.cli.output import emit, note, print_markdown, say
+from prodcat_index.cli.output import Format, emit, note, print_markdown, say
 from prodcat_index.cli.values import check_specs
 from prodcat_index.errors import EncoderError
 
 if TYPE_CHECKING:
     from prodcat_index.encoders.cache import EmbeddingCache
+    from prodcat_index.index.manifest import JournalEntry
 
+# Changes that are shown without --log.
+LAST_CHANGES = 5
 # Enough of a fingerprint to tell encoders apart in a table.
 SHOWN_FINGERPRINT = 12
 
@@ -29,12 +33,17 @@ def info(
     verify: Annotated[
         bool, typer.Option(help="Compare every file with its sha256 in the manifest.")
     ] = True,
+    log: Annotated[
+        bool, typer.Option("--log", help="List all changes of the index instead, the oldest first.")
+    ] = False,
     image_root: Annotated[
         Path | None,
         typer.Option(
             metavar="FOLDER", help="Store that the pictures of the index are in this folder."
         ),
     ] = None,
+    *,
+    given: Given,
 ) -> None:
     """Describe an index and check its files.
 
@@ -42,9 +51,14 @@ def info(
     """
     from prodcat_index.index.folder import read_manifest
     from prodcat_index.index.folder_card import index_card, rebuild_reason
+    from prodcat_index.index.journal import read_journal
     from prodcat_index.index.manifest import manifest_to_json
 
     folder = options.choose_index(index, index_option)
+    if log:
+        refuse(given, ("verify", "image_root"), "Leave out {}: --log lists the changes alone.")
+        emit(_changes(read_journal(folder), form), form)
+        return
     if image_root is not None:
         options.open_index(folder, image_root).save_image_root(folder)
     manifest = read_manifest(folder, verify=verify)
@@ -52,9 +66,30 @@ def info(
         note([f"its pictures are not in {manifest.image_root}; give their folder as --image-root"])
     if form == "table":
         print_markdown(index_card(manifest))
+        if changes := read_journal(folder)[-LAST_CHANGES:]:
+            say("The last changes:\n")
+            emit(_changes(changes, form), form)
     else:
         fields = json.loads(manifest_to_json(manifest))
         emit({**fields, "advice": rebuild_reason(manifest)}, form)
+
+
+def _changes(entries: Sequence[JournalEntry], form: Format) -> list[dict[str, Any]]:
+    """Return changes as records; in a table, each in words."""
+    if form != "table":
+        return [asdict(entry) for entry in entries]
+    return [
+        {"version": e.version, "when": e.when, "change": describe_change(e), "by": e.package}
+        for e in entries
+    ]
+
+
+def describe_change(entry: JournalEntry) -> str:
+    """Return a change in words, such as ``add: 5 added``."""
+    if entry.verb == "rollback":
+        return f"rollback to version {entry.counts.get('version', '?')}"
+    counts = ", ".join(f"{number:,} {what}" for what, number in entry.counts.items() if number)
+    return f"{entry.verb}: {counts}" if counts else entry.verb
 
 
 def encoders(

@@ -105,6 +105,12 @@ DeviceOption = Annotated[
     Device | None,
     typer.Option(help=f"Device of the networks; by default ${DEVICE_VARIABLE}, or the fastest."),
 ]
+EncodingOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME", callback=check_encoding, help="Encoding of a text file, such as cp1251."
+    ),
+]
 ImageRootOption = Annotated[
     Path | None,
     typer.Option(metavar="FOLDER", help="Folder that relative picture paths start from."),
@@ -181,12 +187,7 @@ COLUMN_OPTIONS: dict[str, Any] = {
         typer.Option(metavar="COLUMN", help="Further column of text to embed; repeat it for more."),
     ],
     "image_root": ImageRootOption,
-    "encoding": Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME", callback=check_encoding, help="Encoding of a text file, such as cp1251."
-        ),
-    ],
+    "encoding": EncodingOption,
     "category_separator": Annotated[
         str | None,
         typer.Option(

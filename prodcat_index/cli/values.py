@@ -16,6 +16,8 @@ import typer
 # A weight, and the comma before the next one.
 WEIGHT = re.compile(r"\s*([^\s,=].*?)\s*=\s*(\d+\.?\d*|\.\d+)\s*(?:,(?!$)|$)")
 
+SHARE = re.compile(r"(\d+\.?\d*|\.\d+)\s*(%?)", re.ASCII)
+
 
 def between(low: float, high: float) -> Callable[[float | None], float | None]:
     """Return the check that a number lies between two others, and is neither."""
@@ -67,6 +69,21 @@ def parse_encoders(pairs: Iterable[str] | None) -> dict[str, list[str]]:
         modality, spec = known[0]
         chosen.setdefault(modality, []).append(spec)
     return chosen
+
+
+def parse_share(text: str) -> float:
+    """Read ``5%`` or ``0.05``, up to the whole."""
+    found = SHARE.fullmatch(text)
+    share = float(found[1]) / (100 if found[2] else 1) if found else inf
+    if share > 1:
+        raise typer.BadParameter(f"{text!r} is no share; write for example 5% or 0.05")
+    return share
+
+
+def check_share(text: str) -> str:
+    """Refuse what is no share."""
+    parse_share(text)
+    return text
 
 
 def check_weights(text: str | None) -> str | None:

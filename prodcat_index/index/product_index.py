@@ -48,6 +48,7 @@ from prodcat_index.index.storage import (
     save_parts,
     save_settings,
 )
+from prodcat_index.index.transaction import rollback
 from prodcat_index.types import BoolArray
 from prodcat_index.voting.decision import Per, accept_or_review, check_targets, trusted_calibration
 from prodcat_index.voting.metrics import Score, score_predictions
@@ -270,6 +271,30 @@ class ProductIndex(LivingIndex):
             If the folder has changed since, or cannot be written. It is left as it is then.
         """
         save_next(self.parts, _as_folder(folder))
+        return Path(folder)
+
+    @staticmethod
+    def rollback(folder: str | Path, *, wait: float = 0.0) -> Path:
+        """Go back to the version of an index folder before the current one; twice is back again.
+
+        Parameters
+        ----------
+        folder
+            Folder of an index.
+        wait
+            Seconds to wait for another process that writes the index.
+
+        Returns
+        -------
+        pathlib.Path
+            The folder; :meth:`load` it again.
+
+        Raises
+        ------
+        IndexFolderError
+            If there is no version before, or the folder cannot be written.
+        """
+        rollback(_as_folder(folder), wait)
         return Path(folder)
 
     def search(
