@@ -9,18 +9,17 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
-from prodcat_index.cards.card import IMAGE, LABELS
+from prodcat_index.cards.card import DIGEST, IMAGE, LABELS
 from prodcat_index.cards.categories import PATH_SEPARATOR, clean_category
-from prodcat_index.cards.cleaning import column_texts, tidy
+from prodcat_index.cards.cleaning import raw_text, tidy
 from prodcat_index.cards.numbers import read_numbers
 from prodcat_index.errors import QueryError, did_you_mean
 from prodcat_index.findings import Finding
 
 if TYPE_CHECKING:
     from prodcat_index.cards.card import Catalogue
-    from prodcat_index.types import BoolArray, Float64Array
+    from prodcat_index.types import BoolArray, Float64Array, Int64Array
 
 # A value that no card has is compared with all others of the column, if they are no more.
 MOST_COMPARED = 2000
@@ -53,14 +52,12 @@ class Column:
     is_category: bool
     is_text: bool  # whether it is a part of a card: equal to texts alone, also where it is a number
     texts: Sequence[str]  # (u,)
-    places: npt.NDArray[np.intp]  # (N,): of the value of each card
+    places: Int64Array  # (N,): of the value of each card
 
     @classmethod
     def of(cls, catalogue: Catalogue, name: str) -> Column:
         """Find a column by its name among the cards, then in their source, then in other case."""
-        import pandas as pd
-
-        table = [str(column) for column in catalogue.cards.columns]
+        table = [column for column in catalogue.pieces.names if column != DIGEST]
         known = {column: part for part, column in catalogue.columns.items() if column}
         known |= {column: column for column in table}
         part = known.get(name) or {k.casefold(): v for k, v in known.items()}.get(name.casefold())
@@ -70,10 +67,11 @@ class Column:
                 f"The columns are {', '.join(table)}."
             )
         is_text = part in ("id", *catalogue.text_modalities, IMAGE, *LABELS)
-        values = catalogue.values(part) if is_text else column_texts(catalogue.cards[part])
-        places, unique = pd.factorize(np.array(values, dtype=object))
-        texts = unique.tolist() if is_text else list(map(tidy, unique.tolist()))
-        return cls(catalogue, name, part == "category", is_text, texts, places)
+        values = catalogue.values(part) if is_text else map(raw_text, catalogue.pieces.read(part))
+        number: dict[str, int] = {}
+        places = [number.setdefault(value, len(number)) for value in values]
+        texts = list(number) if is_text else list(map(tidy, number))
+        return cls(catalogue, name, part == "category", is_text, texts, np.array(places, np.int64))
 
     @cached_property
     def numbers(self) -> Float64Array:

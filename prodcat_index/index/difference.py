@@ -316,9 +316,9 @@ def _completed(
         lacked = lacked_parts(old, fresh)
         for name in old.pieces.names:
             if name in lacked or name not in cards:
-                values = dict(zip(at.tolist(), old.pieces.read(name, sources[at]), strict=True))
-                missing = "" if any(isinstance(each, str) for each in values.values()) else None
-                column = pd.Series([values.get(place, missing) for place in range(len(cards))])
+                known = dict(zip(at.tolist(), old.pieces.read(name, sources[at]), strict=True))
+                missing = "" if any(isinstance(each, str) for each in known.values()) else None
+                column = pd.Series([known.get(place, missing) for place in range(len(cards))])
                 cards[name] = column.convert_dtypes() if missing is None else column
     for part, values in zip(LABELLING, (labels.categories, labels.keys), strict=True):
         own = np.array(fresh.values(part), dtype=object)
