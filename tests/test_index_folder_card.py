@@ -5,11 +5,22 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from test_index_learned import shop
 
 from prodcat_index.index.folder import read_manifest
 from prodcat_index.index.folder_card import index_card, rebuild_reason
 from prodcat_index.index.manifest import BlockDrift, DriftRecord, Manifest
 from prodcat_index.index.product_index import ProductIndex
+
+BUILD = "Build the index again with all cards (prodcat build-index): "
+REFIT = "Fit the index again (prodcat refit): "
+
+
+@pytest.fixture(scope="module")
+def fitted(tmp_path_factory: pytest.TempPathFactory) -> Manifest:
+    """The same of an index that is fitted to labels."""
+    folder = tmp_path_factory.mktemp("card") / "fitted"
+    return replace(read_manifest(ProductIndex.build(shop(100)).save(folder)), cards=1000)
 
 
 @pytest.fixture(scope="module")
@@ -42,10 +53,11 @@ def test_an_index_that_nothing_was_added_to_says_nothing(manifest: Manifest) -> 
 
 
 @pytest.mark.parametrize(
-    ("added", "reason"), [(200, ""), (201, "20.1% were added since it was built")]
+    ("added", "reason"),
+    [(200, ""), (201, "20.1% of its cards came or changed since it was fitted")],
 )
 def test_more_than_a_fifth_is_much(manifest: Manifest, added: int, reason: str) -> None:
-    expected = f"Build the index again with all cards: {reason}." if reason else ""
+    expected = f"{BUILD}{reason}." if reason else ""
     assert rebuild_reason(grown(manifest, added)) == expected
 
 
@@ -53,7 +65,7 @@ def test_more_than_a_fifth_is_much(manifest: Manifest, added: int, reason: str) 
 def test_more_than_a_twentieth_of_new_categories_is_much(
     manifest: Manifest, cards: int, reason: str
 ) -> None:
-    expected = f"Build the index again with all cards: {reason}." if reason else ""
+    expected = f"{BUILD}{reason}." if reason else ""
     assert rebuild_reason(grown(manifest, new=(3, cards))) == expected
 
 
@@ -73,28 +85,75 @@ def test_drift_must_be_large_beyond_chance_and_of_many_cards(
 ) -> None:
     """A delivery of twenty boots to a large shop must not call for a new index."""
     found = rebuild_reason(grown(manifest, drifts=(("title", cards, shift, chance),)))
-    expected = "those that were added are unlike the others in title"
-    assert found == (f"Build the index again with all cards: {expected}." if is_far else "")
+    expected = "those that came are unlike the others in title"
+    assert found == (f"{BUILD}{expected}." if is_far else "")
 
 
 def test_all_reasons_are_in_one_sentence(manifest: Manifest) -> None:
     drifts = (("title", 250, 0.5, 0.1), ("description", 250, 0.1, 0.1))
     assert rebuild_reason(grown(manifest, 250, (2, 100), drifts)) == (
-        "Build the index again with all cards: 25.0% were added since it was built; 10.0% are of "
-        "new categories; those that were added are unlike the others in "
-        "title."
+        f"{BUILD}25.0% of its cards came or changed since it was fitted; 10.0% are of new "
+        "categories; those that came are unlike the others in title."
     )
 
 
 def test_the_page_tells_the_facts_behind_it(manifest: Manifest) -> None:
     page = index_card(grown(manifest, 100, (2, 7), (("title", 90, 0.12345, 0.1),)))
     assert (
-        "\n\n100 cards (10.0%) were added since it was built; nothing was fitted on them. "
+        "\n\n100 cards (10.0%) came or changed since it was fitted; nothing was fitted on them. "
         "Of new categories (2): 7 cards.\n\n"
     ) in page
     assert (
-        "| title | 90 | 0.123 | 0.100 |\n\nThere is no need to build the index again.\n\n" in page
+        "| title | 90 | 0.123 | 0.100 |\n\nThere is no need to fit or build the index again.\n\n"
+        in page
     )
     again = index_card(grown(manifest, 300))
     assert "nothing was fitted on them. None is of a new category.\n" in again
-    assert "\nBuild the index again with all cards: 30.0% were added since it was built.\n" in again
+    assert f"\n{BUILD}30.0% of its cards came or changed since it was fitted.\n" in again
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({}, "25.0% of its cards came or changed since it was fitted"),
+        # Of 1,126 cards, of which 900 are left.
+        ({"fitted_cards": 900, "removed_cards": 226}, "226 of the cards that it was fitted on are"),
+        ({"fitted_cards": 900, "removed_cards": 224}, ""),
+        ({"fitted_cards": 900, "changed_cards": 300}, ""),
+        ({"fitted_cards": 1000, "relabelled_cards": 201}, "20.1% got another category"),
+        ({"fitted_cards": 1000, "relabelled_cards": 200}, ""),
+    ],
+)
+def test_what_is_fitted_to_labels_can_be_fitted_again(
+    fitted: Manifest, changes: dict[str, int], reason: str
+) -> None:
+    """A night of embedding would be asked for, where a minute without it does as well."""
+    drift = grown(fitted, 250).drift
+    assert drift is not None
+    found = rebuild_reason(replace(fitted, drift=replace(drift, **changes)))
+    assert found.startswith(f"{REFIT}{reason}") if reason else found == ""
+
+
+@pytest.mark.parametrize(
+    ("block", "advice"), [("learned", REFIT), ("scores", REFIT), ("title", BUILD)]
+)
+def test_encoders_that_do_not_fit_need_the_texts(fitted: Manifest, block: str, advice: str) -> None:
+    """What they have never seen no fitting to labels puts right."""
+    assert rebuild_reason(grown(fitted, drifts=((block, 100, 0.5, 0.1),))).startswith(advice)
+
+
+def test_encoders_that_have_seen_few_of_the_cards_need_them(fitted: Manifest) -> None:
+    drift = grown(fitted, 0).drift
+    assert drift is not None
+    half = replace(fitted, drift=replace(drift, encoded_cards=500))
+    assert rebuild_reason(half) == ""
+    less = replace(fitted, drift=replace(drift, encoded_cards=499))
+    assert rebuild_reason(less) == f"{BUILD}its encoders have not seen 50.1%."
+
+
+def test_the_page_counts_what_was_done_to_fitted_cards(fitted: Manifest) -> None:
+    drift = grown(fitted, 10).drift
+    assert drift is not None
+    counts = replace(drift, removed_cards=3, changed_cards=2, relabelled_cards=1)
+    said = "Of the cards that it was fitted on: 3 removed, 2 changed, 1 given another category."
+    assert said in index_card(replace(fitted, drift=counts))

@@ -31,10 +31,12 @@ from prodcat_index.index.block import (
     unusable_pictures,
     with_digests,
 )
+from prodcat_index.index.calibrate import calibrate
 from prodcat_index.index.learned import LearnedBlock, ProjectionKind, learn
 from prodcat_index.index.leave_one_out import leave_out_groups
 from prodcat_index.index.manifest import LEARNED, SCORES
 from prodcat_index.index.parts import NOTHING, IndexParts, Labels, equal_weights
+from prodcat_index.index.search_weights import choose_search_weights
 from prodcat_index.learning.text_scores import TextScoresEncoder
 from prodcat_index.types import BoolArray
 from prodcat_index.voting.vote import VoteParameters
@@ -78,14 +80,36 @@ def build_parts(
     catalogue = replace(catalogue, vectors={})
     if any(block.kind == "picture" for block in blocks):
         catalogue = with_digests(catalogue)
+    parts = fit_labels(catalogue, blocks, vote, projection)
+    findings += list_findings({NOTHING: ~parts.found}, catalogue.ids)
+    return parts, findings
+
+
+def fit_labels(
+    catalogue: Catalogue,
+    blocks: Sequence[Block],
+    vote: VoteParameters | None,
+    projection: ProjectionKind,
+) -> IndexParts:
+    """Fit what is learned from the labels to embedded cards, and put all together."""
     labels = Labels.from_catalogue(catalogue)
     teaching = labels.labelled & np.any([block.present for block in blocks], axis=0)
     is_learned = projection == "lda" and teaching.sum() >= MIN_CARDS_TO_LEARN
     learned = learn(blocks, labels.codes, labels.names) if is_learned else None
     scores = _scores_block(catalogue) if learned else None
-    parts = _weighed(catalogue, blocks, learned, scores, vote)
-    findings += list_findings({NOTHING: ~parts.found}, catalogue.ids)
-    return parts, findings
+    return _weighed(catalogue, blocks, learned, scores, vote)
+
+
+def settle(parts: IndexParts, weights: Mapping[str, float] | None, *, has_vote: bool) -> IndexParts:
+    """Choose the weights and the vote that are not given, and calibrate the confidence."""
+    if weights is not None:
+        vector = parts.weight_vector(weights)
+        parts = parts.weighed(dict(zip(parts.block_names, vector.tolist(), strict=True)))
+    if parts.learned:
+        parts = calibrate(parts, choose=weights is None and not has_vote)
+    if weights is None:
+        parts = replace(parts, chosen_search_weights=choose_search_weights(parts))
+    return parts
 
 
 def _left_out(catalogue: Catalogue, modality: str) -> tuple[Finding, ...]:

@@ -5,7 +5,8 @@ What is fitted stays as it is; :mod:`prodcat_index.index.refit` fits it again.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -21,7 +22,7 @@ from prodcat_index.index.difference import Difference, Update, vectors_of
 from prodcat_index.index.drift import measure_drift
 from prodcat_index.index.labelling import follow_names, rename_thresholds
 from prodcat_index.index.learned import LearnedBlock, project_cards
-from prodcat_index.index.manifest import SCORES, DriftRecord
+from prodcat_index.index.manifest import SCORES, DriftRecord, JournalEntry
 from prodcat_index.index.parts import NOTHING, IndexParts, block_values
 from prodcat_index.index.rows import extend_rows, select_rows
 from prodcat_index.types import MISSING, BoolArray
@@ -76,8 +77,16 @@ def apply_difference(
         aliases=aliases,
         calibration=calibration,
         searcher=None,
+        pending=note_change(parts.pending, difference.verb, difference.counts),
     )
     return replace(changed, drift=_drift(changed, update)).indexed(), tuple(findings)
+
+
+def note_change(pending: JournalEntry | None, verb: str, counts: Mapping[str, int]) -> JournalEntry:
+    """Return the entry of the journal for what was done before, and for one change more."""
+    verbs = dict.fromkeys([*(pending.verb.split(", ") if pending else ()), verb])
+    total = Counter(pending.counts if pending else {}) + Counter(counts)
+    return JournalEntry(", ".join(verbs), dict(total))
 
 
 def _notice(parts: IndexParts, difference: Difference, update: Update) -> list[Finding]:

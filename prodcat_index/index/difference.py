@@ -94,6 +94,7 @@ class Difference:
     unchanged: int = 0
     lost: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     findings: tuple[Finding, ...] = ()
+    verb: str = "change"  # of the journal
     update: Update | None = field(default=None, repr=False, compare=False)
 
     def __bool__(self) -> bool:
@@ -113,6 +114,12 @@ class Difference:
         if renamed := [f"{old} -> {new}" for old, new in self.renamed.items()]:
             lines.append(f"{counted(len(renamed), 'categories renamed')}: {name_first(renamed)}")
         return "\n".join([*lines, f"{self.unchanged:,} unchanged"])
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Number of cards, or of categories, of each kind of change that there is."""
+        kinds = ("added", "changed", "removed", "relabelled", "renamed")
+        return {kind: len(getattr(self, kind)) for kind in kinds if getattr(self, kind)}
 
     def check(
         self, *, max_removed: float | None = MAX_REMOVED, allow_new_categories: bool = True
@@ -204,6 +211,7 @@ def compare(
     }
     return replace(
         difference,
+        verb="sync" if removed else "add",
         changed_parts={
             part: tuple(compress(theirs.ids, mask)) for part, mask in both.items() if mask.any()
         },
@@ -226,7 +234,7 @@ def remove_cards(parts: IndexParts, ids: Iterable[object]) -> Difference:
     difference = _difference(parts, "the list of ids", Labelling.of(old), goes, old.select([]))
     gone = set(difference.removed)
     absent = [card for card in wanted if card not in gone]
-    return replace(difference, findings=name_findings({ABSENT: absent}))
+    return replace(difference, verb="remove", findings=name_findings({ABSENT: absent}))
 
 
 def relabel_cards(parts: IndexParts, mapping: Mapping[Any, Any]) -> Difference:
@@ -259,7 +267,7 @@ def relabel_cards(parts: IndexParts, mapping: Mapping[Any, Any]) -> Difference:
     labels.move(np.array(new, dtype=object))
     goes = np.zeros(len(old), dtype=bool)
     difference = _difference(parts, "the new categories", labels, goes, old.select([]))
-    return replace(difference, findings=name_findings({UNKNOWN_NAMES: absent}))
+    return replace(difference, verb="relabel", findings=name_findings({UNKNOWN_NAMES: absent}))
 
 
 def _difference(
@@ -320,9 +328,9 @@ def _completed(
                 missing = "" if any(isinstance(each, str) for each in known.values()) else None
                 column = pd.Series([known.get(place, missing) for place in range(len(cards))])
                 cards[name] = column.convert_dtypes() if missing is None else column
-    for part, values in zip(LABELLING, (labels.categories, labels.keys), strict=True):
+    for part, every in zip(LABELLING, (labels.categories, labels.keys), strict=True):
         own = np.array(fresh.values(part), dtype=object)
-        own[at] = values[sources[at]]
+        own[at] = every[sources[at]]
         cards[part] = own
     return replace(fresh, cards=cards)
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from prodcat_index.index.manifest import LEARNED, BlockDrift, DriftRecord, Manifest
+from prodcat_index.index.manifest import LEARNED, SCORES, BlockDrift, DriftRecord, Manifest
 
 # When to build again, measured: docs/decisions.md.
 MANY_ADDED = 0.2
 MANY_OF_NEW_CATEGORIES = 0.05
+# Of cards that came before the last fitting, but after the encoders were fitted.
+MANY_UNSEEN = 0.5
 # Fewer cards than this share change an index little, however unlike the others they are.
 FEW_ADDED = 0.05
 LARGE_DRIFT = 0.25
@@ -14,21 +16,36 @@ BEYOND_CHANCE = 2.0
 
 
 def rebuild_reason(manifest: Manifest) -> str:
-    """Return a sentence with the reasons to build an index again; empty where there are none."""
+    """Return a sentence with the reasons to fit or build an index again; empty without any."""
     drift, cards = manifest.drift, manifest.cards
     if drift is None:
         return ""
-    added = 1 - drift.fitted_cards / cards
+    came = 1 - drift.fitted_cards / cards
+    gone = drift.removed_cards + drift.changed_cards
+    moved = drift.relabelled_cards / cards
     reasons = []
-    if added > MANY_ADDED:
-        reasons.append(f"{added:.1%} were added since it was built")
+    if came > MANY_ADDED:
+        reasons.append(f"{came:.1%} of its cards came or changed since it was fitted")
+    if moved > MANY_ADDED:
+        reasons.append(f"{moved:.1%} got another category")
+    if drift.removed_cards > MANY_ADDED * (drift.fitted_cards + gone):
+        reasons.append(f"{drift.removed_cards:,} of the cards that it was fitted on are gone")
     if drift.new_category_cards > MANY_OF_NEW_CATEGORIES * cards:
         reasons.append(f"{drift.new_category_cards / cards:.1%} are of new categories")
     many = [block for block in drift.blocks if block.cards > FEW_ADDED * cards]
     drifted = [block.block for block in many if _has_drifted(block)]
     if drifted:
-        reasons.append(f"those that were added are unlike the others in {', '.join(drifted)}")
-    return f"Build the index again with all cards: {'; '.join(reasons)}." if reasons else ""
+        reasons.append(f"those that came are unlike the others in {', '.join(drifted)}")
+    unseen = 1 - (cards if drift.encoded_cards is None else drift.encoded_cards) / cards
+    if unseen > MANY_UNSEEN:
+        reasons.append(f"its encoders have not seen {unseen:.1%}")
+    if not reasons:
+        return ""
+    # Only what is fitted to labels can be fitted again without the texts and pictures.
+    is_foreign = unseen > MANY_UNSEEN or bool({*drifted} - {LEARNED, SCORES})
+    if manifest.learned and not is_foreign:
+        return f"Fit the index again (prodcat refit): {'; '.join(reasons)}."
+    return f"Build the index again with all cards (prodcat build-index): {'; '.join(reasons)}."
 
 
 def _has_drifted(block: BlockDrift) -> bool:
@@ -84,12 +101,20 @@ def _describe_drift(manifest: Manifest, drift: DriftRecord) -> str:
     rows = "".join(
         f"| {b.block} | {b.cards} | {b.shift:.3f} | {b.chance:.3f} |\n" for b in drift.blocks
     )
+    changes = {
+        "removed": drift.removed_cards,
+        "changed": drift.changed_cards,
+        "given another category": drift.relabelled_cards,
+    }
+    others = ", ".join(f"{count} {what}" for what, count in changes.items() if count)
+    if others:
+        new = f"Of the cards that it was fitted on: {others}. {new}"
     return f"""
-{added} cards ({added / manifest.cards:.1%}) were added since it was built; nothing was fitted on \
-them. {new}
+{added} cards ({added / manifest.cards:.1%}) came or changed since it was fitted; nothing was \
+fitted on them. {new}
 
-| block | added cards that have it | distance from the mean of the others | by chance |
+| block | such cards that have it | distance from the mean of the others | by chance |
 |---|---|---|---|
 {rows}
-{rebuild_reason(manifest) or "There is no need to build the index again."}
+{rebuild_reason(manifest) or "There is no need to fit or build the index again."}
 """

@@ -20,6 +20,7 @@ from prodcat_index.index.difference import (
     remove_cards,
 )
 from prodcat_index.index.parts import IndexParts
+from prodcat_index.index.refit import keep_tuning, refit, with_tuning
 from prodcat_index.index.tune import SAMPLE, check_tuning, tune
 from prodcat_index.voting.tuning import Objective, Setting, Tuning
 
@@ -302,13 +303,48 @@ class LivingIndex:
             If it is no tuning.
         """
         check_tuning(tuning, self.parts)
-        drift = self.parts.drift and replace(
-            self.parts.drift, tuned_cards=len(self.parts.catalogue)
-        )
-        calibration, stored = tuning.calibration, replace(tuning, calibration=None, tuned_on="")
-        return self._with_setting(
-            tuning.after.setting, tuning=stored, calibration=calibration, drift=drift
-        )
+        return type(self)(with_tuning(self.parts, tuning), self.findings)
+
+    def tuned_like(self, other: LivingIndex) -> Self:
+        """Return this index with the tuned weights and vote of another, calibrated anew.
+
+        Parameters
+        ----------
+        other
+            A tuned index of the same blocks, such as the one before it was built again.
+
+        Returns
+        -------
+        ProductIndex
+            The index; nothing is searched for again.
+
+        Raises
+        ------
+        QueryError
+            If the other index is not tuned, or has other blocks.
+        """
+        return type(self)(keep_tuning(self.parts, other.parts), self.findings)
+
+    def refit(self, *, tune: bool | None = None) -> Self:
+        """Return this index with all that is fitted to labels fitted to the cards as they are.
+
+        That is the projection and its head, the text scores, what each card's vote counts, weights
+        and vote unless they were given or tuned, and the calibration. The answers are those of an
+        index that is built of the same cards with the same encoders; these stay as they are, and
+        nothing is embedded.
+
+        Parameters
+        ----------
+        tune
+            Whether to tune again. By default a tuned index keeps its weights and vote, and is
+            tuned again where more than a fifth of its cards came since.
+
+        Returns
+        -------
+        ProductIndex
+            The index; its ``findings`` tell if the tuning had to be dropped.
+        """
+        return type(self)(*refit(self.parts, tune_again=tune))
 
     def restored(self) -> Self:
         """Return this index with the weights and the vote that it had before it was tuned.

@@ -275,10 +275,14 @@ class Manifest:
         added = self.cards - drift.fitted_cards
         if added < 0:
             raise ValueError("it was fitted on more cards than it has")
-        if not drift.fitted_cards <= drift.tuned_cards <= self.cards:
-            raise ValueError("tuning has seen fewer cards than were fitted on, or more than exist")
+        if max(drift.tuned_cards, drift.encoded_cards or 0) > self.cards:
+            raise ValueError("tuning or an encoder has seen more cards than exist")
+        if drift.relabelled_cards > drift.fitted_cards:
+            raise ValueError("more cards have another category than it was fitted on")
         if not drift.new_categories <= drift.new_category_cards <= added:
             raise ValueError("more cards are of new categories than were added")
+        encoded = drift.fitted_cards if drift.encoded_cards is None else drift.encoded_cards
+        added = self.cards - min(encoded, drift.fitted_cards)
         for block in drift.blocks:
             if block.block not in self.dims:
                 raise ValueError("a drift is of a block that is not there")

@@ -17,7 +17,14 @@ from prodcat_index.errors import QueryError
 from prodcat_index.index.block import Block, Values, has_any
 from prodcat_index.index.fusion import check_weights, weight_vector
 from prodcat_index.index.learned import FittedModel, LearnedBlock, head_log_proba
-from prodcat_index.index.manifest import LEARNED, SCORES, Choices, DriftRecord, Manifest
+from prodcat_index.index.manifest import (
+    LEARNED,
+    SCORES,
+    Choices,
+    DriftRecord,
+    JournalEntry,
+    Manifest,
+)
 from prodcat_index.index.search import FlatSearcher, SearchSpace
 from prodcat_index.learning.head import add_up, first_columns_of
 from prodcat_index.learning.text_scores import TextScoresEncoder, log_probabilities
@@ -103,6 +110,8 @@ class IndexParts:
     # Name that a category was fitted by -> its name now, where that is another one.
     aliases: Mapping[str, str] = field(default_factory=dict)
     choices: Choices = field(default_factory=Choices)
+    # What was done to the parts since they were read: one entry for all of it.
+    pending: JournalEntry | None = None
     opened: Manifest | None = None  # of the folder that the parts, or their origin, were read from
 
     @cached_property

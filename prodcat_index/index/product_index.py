@@ -24,12 +24,11 @@ from prodcat_index.findings import Finding, list_findings, name_first
 from prodcat_index.index import familiarity
 from prodcat_index.index.answers import Answers, LazyAnswers
 from prodcat_index.index.block import unusable_pictures
-from prodcat_index.index.build import EncoderChoice, build_parts, possible_blocks
-from prodcat_index.index.calibrate import calibrate
+from prodcat_index.index.build import EncoderChoice, build_parts, possible_blocks, settle
 from prodcat_index.index.fusion import check_weights, weight_vector
 from prodcat_index.index.learned import ProjectionKind
 from prodcat_index.index.living import LivingIndex
-from prodcat_index.index.manifest import SCORES
+from prodcat_index.index.manifest import SCORES, Choices
 from prodcat_index.index.own_cards import Voting, describe_own, find_own, vote_as_new
 from prodcat_index.index.parts import (
     IndexParts,
@@ -39,7 +38,6 @@ from prodcat_index.index.parts import (
     lacked_vectors,
 )
 from prodcat_index.index.search import find_neighbours
-from prodcat_index.index.search_weights import choose_search_weights
 from prodcat_index.index.storage import (
     find_moved,
     load_parts,
@@ -182,14 +180,10 @@ class ProductIndex(LivingIndex):
             # Before anything is embedded, which may take hours.
             weight_vector(weights, possible_blocks(read, encoders or {}, preset))
         parts, findings = build_parts(read, encoders or {}, preset, vote_parameters, projection)
-        if weights is not None:
-            vector = parts.weight_vector(weights)
-            parts = parts.weighed(dict(zip(parts.block_names, vector.tolist(), strict=True)))
-        if parts.learned:
-            parts = calibrate(parts, choose=weights is None and vote_parameters is None)
-        if weights is None:
-            parts = replace(parts, chosen_search_weights=choose_search_weights(parts))
-        return cls(parts.indexed(), (*noticed, *findings))
+        has_vote = vote_parameters is not None
+        parts = settle(parts, weights, has_vote=has_vote)
+        choices = Choices(projection, weights=weights is not None, vote=has_vote)
+        return cls(replace(parts, choices=choices).indexed(), (*noticed, *findings))
 
     @property
     def catalogue(self) -> Catalogue:

@@ -1,0 +1,116 @@
+"""What is fitted to labels, fitted again to the cards as they are now. Nothing is embedded."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from prodcat_index.errors import QueryError
+from prodcat_index.findings import Finding
+from prodcat_index.index.build import fit_labels, settle
+from prodcat_index.index.calibrate import calibrate
+from prodcat_index.index.changes import note_change, with_references
+from prodcat_index.index.drift import measure_drift
+from prodcat_index.index.leave_one_out import FEWEST_CARDS
+from prodcat_index.index.manifest import DriftRecord
+from prodcat_index.index.parts import IndexParts
+from prodcat_index.index.search_weights import choose_search_weights
+from prodcat_index.index.tune import tune
+from prodcat_index.voting.tuning import Tuning
+
+# A tuned index is tuned again where more of its cards came since. Why: docs/decisions/index.md.
+MANY_UNTUNED = 0.2
+DROPPED = "blocks are not those of before, so what was tuned or given is dropped (tune again)"
+
+
+def refit(parts: IndexParts, *, tune_again: bool | None = None) -> tuple[IndexParts, list[Finding]]:
+    """Fit again to all cards what is fitted to labels; the encoders stay as they are.
+
+    Documented at :meth:`~prodcat_index.index.living.LivingIndex.refit`.
+    """
+    before, choices = with_references(parts), parts.choices
+    fitted = fit_labels(
+        before.catalogue,
+        before.encoder_blocks,
+        before.vote if choices.vote else None,
+        choices.projection,
+    )
+    parts = replace(
+        before,
+        blocks=fitted.blocks,
+        learned=fitted.learned,
+        weights=fitted.weights,
+        vote=fitted.vote,
+        chosen_search_weights={},
+        aliases={},
+        tuning=None,
+        calibration=None,
+        drift=None,
+        searcher=None,
+        covered=(),
+        pending=note_change(before.pending, "refit", {}),
+    )
+    # Blocks that are fitted to labels come with the hundredth card, and go with it.
+    is_same = parts.block_names == before.block_names
+    untuned = 1 - before.drift.tuned_cards / len(before.catalogue) if before.drift else 0.0
+    if tune_again is None:
+        tune_again = before.tuning is not None and untuned > MANY_UNTUNED
+    if before.tuning and is_same and not tune_again:
+        parts = keep_tuning(parts, before, doubt=True)
+        if not choices.weights:
+            parts = replace(parts, chosen_search_weights=choose_search_weights(parts))
+    else:
+        given = before.weights if choices.weights and is_same else None
+        parts, untuned = settle(parts, given, has_vote=choices.vote), 0.0
+    if tune_again:
+        objective = before.tuning.objective if before.tuning else "weighted-f1"
+        parts = with_tuning(parts, tune(parts, objective=objective, label="tuning"))
+    is_dropped = not is_same and (choices.weights or (before.tuning and not tune_again))
+    findings = [Finding(DROPPED, tuple(parts.block_names))] if is_dropped else []
+    return replace(parts, drift=_drift(parts, before, untuned)).indexed(), findings
+
+
+def with_tuning(parts: IndexParts, tuning: Tuning) -> IndexParts:
+    """Return parts with the weights, the vote and the calibration that tuning found."""
+    setting, drift = tuning.after.setting, parts.drift
+    return replace(
+        parts.weighed(dict(zip(parts.block_names, setting.weights, strict=True))),
+        vote=setting.vote,
+        tuning=replace(tuning, calibration=None, tuned_on=""),
+        calibration=tuning.calibration,
+        drift=drift and replace(drift, tuned_cards=len(parts.catalogue)),
+    )
+
+
+def keep_tuning(parts: IndexParts, tuned: IndexParts, *, doubt: bool = False) -> IndexParts:
+    """Return parts with tuned weights and vote of others of the same blocks, calibrated anew.
+
+    With `doubt`, it is worked out again what the vote of each card counts.
+    """
+    if tuned.tuning is None or parts.block_names != tuned.block_names:
+        own, others = (", ".join(each.block_names) for each in (parts, tuned))
+        what = f"has other blocks ({others})" if tuned.tuning else "is not tuned"
+        raise QueryError(f"The tuning cannot be kept: the other index {what}; this one has {own}.")
+    parts = replace(parts.weighed(tuned.weights), vote=tuned.vote, tuning=tuned.tuning)
+    if (parts.voter_codes >= 0).sum() < FEWEST_CARDS:
+        return replace(parts, calibration=None)
+    return calibrate(parts, choose=False, doubt=doubt)
+
+
+def _drift(parts: IndexParts, before: IndexParts, untuned: float) -> DriftRecord | None:
+    """Return what is left: cards that the encoders were not fitted on, and the tuning."""
+    drift, count = before.drift, len(parts.catalogue)
+    if drift is None:
+        return None
+    encoded = drift.fitted_cards if drift.encoded_cards is None else drift.encoded_cards
+    tuned = drift.tuned_cards if parts.tuning and untuned else count
+    if encoded == tuned == count:
+        return None
+    record = DriftRecord(
+        fitted_cards=count,
+        tuned_cards=tuned,
+        new_categories=0,
+        new_category_cards=0,
+        blocks=(),
+        encoded_cards=encoded,
+    )
+    return measure_drift(parts, record)
