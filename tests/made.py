@@ -101,7 +101,7 @@ class Made:
     @property
     def space(self) -> SearchSpace:
         searcher = FlatSearcher.build(self.vectors, self.present) if self.is_stored else None
-        return SearchSpace(searcher, self.vectors, self.present, self.order)
+        return SearchSpace(searcher, self.vectors, self.present, self.order.__getitem__)
 
     def similarities(
         self,

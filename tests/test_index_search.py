@@ -22,6 +22,7 @@ from prodcat_index.index.search import (
     QUERY_CHUNK,
     SPARE,
     FlatSearcher,
+    HalfSearcher,
     Neighbours,
     SearchSpace,
     find_neighbours,
@@ -77,7 +78,7 @@ def test_a_made_index_scores_the_rows_as_they_are() -> None:
     """Its 16 bits are those of the blocks, so it may round no more than sums of float32 do."""
     rng = np.random.default_rng(11)
     cards = random_cards(rng, 9000, (40, 1, 7))
-    searcher = FlatSearcher.copy(cards.vectors, cards.present)
+    searcher = HalfSearcher.build(cards.vectors, cards.present)
     assert searcher.dim == 64 > 40 + 1 + 7 + 3
     query = rng.normal(size=(5, 51)).astype(np.float32)
     query /= np.linalg.norm(query, axis=1, keepdims=True)
@@ -85,16 +86,16 @@ def test_a_made_index_scores_the_rows_as_they_are() -> None:
     fused = np.concatenate([*cards.vectors, ~cards.present], axis=1, dtype=np.float64)
     exact = np.take_along_axis(query.astype(np.float64) @ fused.T, rows, axis=1)
     np.testing.assert_allclose(scores, exact, atol=1e-6)
-    one = FlatSearcher.copy([cards.vectors[1]], cards.present[:, 1:2]).faiss_index
+    one = HalfSearcher.build([cards.vectors[1]], cards.present[:, 1:2]).faiss_index
     assert one.ntotal == 9000 and one.sa_code_size() == 2 * 16
 
 
 def test_rows_of_32_bits_keep_them_in_a_made_index() -> None:
     """The classifier takes rows of any origin; narrow ones are not told apart in 16 bits."""
     rows = (1 + np.arange(50, dtype=np.float32)[:, None] * 1e-6) * [[0.6, 0.8]]
-    searcher = FlatSearcher.copy([rows.astype(np.float32)], np.ones((50, 1), bool))
-    scores, _ = searcher.faiss_index.search(np.array([[0.6, 0.8, 0]], np.float32), 50)
-    assert len(np.unique(scores)) > 25
+    space = SearchSpace(None, [rows.astype(np.float32)], np.ones((50, 1), bool), ids=np.asarray)
+    searcher, _ = space.searcher_of([0])
+    np.testing.assert_array_equal(searcher.rows[:, :2], rows.astype(np.float32))
 
 
 def everyone(cards: Made) -> Mask:
@@ -246,14 +247,15 @@ def test_the_cosine_of_a_missing_block_is_nan_and_its_expectation_counts() -> No
 
 
 def test_cosines_are_nan_where_a_side_is_missing() -> None:
-    query = [np.array([1.0, 0.0], np.float32), np.zeros(1, np.float32)]
+    queries = [np.array([[1.0, 0.0], [0.0, 1.0]], np.float32), np.array([[0.0], [1.0]], np.float32)]
     titles = np.array([[0.6, 0.8], [-1.0, 0.0], [0.0, 0.0]], np.float16)
     present = np.array([[True, True], [True, True], [False, True]])
-    space = SearchSpace(None, [titles, np.ones((3, 1), np.float16)], present, np.arange(3))
-    found = space.cosines(query, np.array([1, 2, 0]), np.arange(2))
-    np.testing.assert_allclose(found[:, 0], [-1.0, np.nan, 0.6], atol=1e-3)
-    assert np.isnan(found[:, 1]).all()
-    assert space.cosines(query, np.array([0]), np.array([1, 0]))[0, 1] == np.float16(0.6)
+    space = SearchSpace(None, [titles, np.ones((3, 1), np.float16)], present, ids=np.asarray)
+    found = space.compare(queries, np.array([[1, 2, 0], [0, -1, 1]]))
+    titles_found, ones_found = [[-1, np.nan, 0.6], [0.8, np.nan, 0]], [[np.nan] * 3, [1, np.nan, 1]]
+    np.testing.assert_allclose(found, np.stack([titles_found, ones_found], axis=2), atol=1e-3)
+    only = space.compare(queries, np.array([[0], [1]]), [1])
+    np.testing.assert_array_equal(only, [[[np.nan, np.nan]], [[np.nan, 1]]])
 
 
 def many_queries(n: int) -> tuple[Made, Rows, Mask, npt.NDArray[np.float64]]:
@@ -348,9 +350,8 @@ def test_scores_of_faiss_are_not_trusted_to_the_last_bit() -> None:
     query = unit_rows(np.ones((1, dim)))
     exact = np.vecdot(rows.astype(np.float32), query[0])
     expected = np.lexsort((cards.order, -exact.astype(np.float64)))[:k]
-    scores, proposed = cards.space.searcher.faiss_index.search(
-        np.concatenate([query, [[0]]], axis=1, dtype=np.float32), n
-    )
+    fused = np.concatenate([query, [[0]]], axis=1, dtype=np.float32)
+    scores, proposed = faiss.knn(fused, cards.space.searcher.rows, n, faiss.METRIC_INNER_PRODUCT)
     assert 0 < scores.max() - scores.min() < 1e-5
     assert not set(expected) <= set(proposed[0, : k + SPARE])
     found = find_neighbours(cards.space, [query], there[:1], np.ones(1), k)
@@ -396,7 +397,7 @@ def test_a_searcher_that_may_miss_cards_is_noted() -> None:
 
     class Nearly:
         def search(self, queries: Rows, k: int, eligible: Mask | None = None) -> object:
-            return [np.array([7, 3])] * len(queries), False
+            return np.tile([7, -1, 3], (len(queries), 1)), False
 
     cards, queries, present = of_two_blocks(10)
     vector = np.array([0.2, 0.3, 0.5])
@@ -417,10 +418,10 @@ from prodcat_index.index.search import FlatSearcher
 rows = np.random.default_rng(0).normal(size=(500, 8)).astype(np.float32)
 searcher = FlatSearcher.build([rows], np.ones((500, 1), dtype=bool))
 queries = np.pad(rows, ((0, 0), (0, 1)))
-found = [sorted(own.tolist()) for own in searcher.search(queries, 5)[0]]
+found = np.sort(searcher.search(queries, 5)[0]).tolist()
 if not (child := os.fork()):
     signal.alarm(60)
-    again = [sorted(own.tolist()) for own in searcher.search(queries, 5)[0]]
+    again = np.sort(searcher.search(queries, 5)[0]).tolist()
     os._exit(0 if again == found else 1)
 print(os.waitpid(child, 0)[1])
 """

@@ -212,7 +212,7 @@ def test_the_value_before_is_the_share_of_cards_that_the_others_answer_rightly(
             for w, v, block in zip(weights, vectors, planted.parts.blocks, strict=True)
         )
         similarity[n] = -np.inf
-        nearest = np.lexsort((space.order, -similarity))[:10]
+        nearest = np.lexsort((space.ids(np.arange(len(rows))), -similarity))[:10]
         votes = np.bincount(
             codes[nearest], np.exp((similarity[nearest] - similarity[nearest[0]]) / 0.1), 4
         )

@@ -51,17 +51,20 @@ def search_and_vote(
     weights: Float64Array,
     parameters: VoteParameters,
     eligible: BoolArray | None = None,
+    *,
+    by_block: bool = False,
 ) -> VoteResult:
     """Let the nearest labelled cards vote, together with the linear head where one is weighed.
 
     Of the cards only eligible ones vote, (N,), where some are not. The head counts in proportion
-    to the weight of the learned block and of the text scores.
+    to the weight of the learned block and of the text scores. The neighbours may be compared by
+    block as well.
     """
     labels = parts.labels
     k = min(parameters.k, len(parts.catalogue))
     voters = parts.voter_codes >= 0
     allowed = voters if eligible is None else voters & eligible
-    found = find_neighbours(parts.space, vectors, present, weights, k, allowed)
+    found = find_neighbours(parts.space, vectors, present, weights, k, allowed, by_block=by_block)
     codes = np.where(found.rows >= 0, labels.codes[found.rows], MISSING)
     log_proba = parts.head_log_proba(vectors, codes)
     reliability = np.where(codes >= 0, parts.log_reliability[found.rows], 0.0)
@@ -138,6 +141,12 @@ class Answers:
         """Return one query's neighbours; with shares, (n, k), of the vote if there was one."""
         rows = found.rows[query][found.rows[query] >= 0].tolist()
         own_parts = unit_parts([part[[query]] for part in queries.parts]) if queries.parts else []
+        own = [vectors[[query]] for vectors in queries.vectors]
+        by_block = (
+            self.parts.space.compare(own, found.rows[[query]])[0]
+            if found.by_block is None
+            else found.by_block[query]
+        )
         return [
             Neighbour(
                 id=self._columns["id"][row],
@@ -145,7 +154,7 @@ class Answers:
                 image=self._columns[IMAGE][row],
                 category=self._columns["category"][row],
                 similarity=float(found.similarities[query, place]),
-                by_block=self._cosines(found.by_block[query, place], found.weights[query]),
+                by_block=self._cosines(by_block[place], found.weights[query]),
                 contributions=self._contributions(found, own_parts, query, place),
                 vote_share=None if shares is None else float(shares[query, place]),
             )

@@ -66,8 +66,16 @@ def of_queries(
     """
     weights = _picture_weights(parts)
     shared = effective_weights(weights, present)
-    expected = parts.space.expected_similarities(vectors, weights > 0)
-    cosines = np.where(np.isnan(found.by_block), expected[:, None, :], found.by_block)
+    by_block = found.by_block
+    if by_block is None:
+        by_block = parts.space.compare(vectors, found.rows, np.flatnonzero(weights).tolist())
+    # What is expected of a card that lacks pictures, by the queries that have one near.
+    lacking = np.flatnonzero(np.isnan(by_block[:, :, weights > 0]).any(axis=(1, 2)))
+    expected = np.zeros(shared.shape)
+    expected[lacking] = parts.space.expected_similarities(
+        [rows[lacking] for rows in vectors], weights > 0
+    )
+    cosines = np.where(np.isnan(by_block), expected[:, None, :], by_block)
     similarities = np.einsum("nkb,nb->nk", cosines, shared)
     comparable = (found.rows >= 0) & np.any(shared, axis=1, keepdims=True)
     nearest = np.where(comparable, similarities, -np.inf).max(axis=1)

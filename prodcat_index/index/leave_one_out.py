@@ -23,7 +23,7 @@ from prodcat_index.index.learned import (
     project_cards,
 )
 from prodcat_index.index.parts import IndexParts
-from prodcat_index.index.search import SearchSpace
+from prodcat_index.index.search import SearchSpace, order_by_id
 from prodcat_index.learning.folds import assign_folds
 from prodcat_index.progress import progress_bar
 from prodcat_index.types import (
@@ -87,7 +87,7 @@ def collect_pool(
     """
     labelled = np.flatnonzero(codes >= 0)
     # Of equally near cards the first are taken: those of the first ids.
-    rows = labelled[np.argsort(space.order[labelled])]
+    rows = labelled[order_by_id(space.ids(labelled))]
     cards = [_single_precision(block, rows) for block in space.blocks]
     absent = ~space.present[rows]
     expected = space.expected_similarities(queries.vectors)

@@ -28,6 +28,7 @@ class Voting(NamedTuple):
     parameters: VoteParameters
     explained: Sequence[str] = ()  # modalities that the vote is repeated without
     voters: BoolArray | None = None  # (N,): the cards that may vote; None for all
+    by_block: bool = False  # whether the neighbours are compared by block at once
 
 
 def find_own(parts: IndexParts, row_of: Mapping[str, int], listings: Catalogue) -> Int64Array:
@@ -87,6 +88,8 @@ def vote_as_new(
     folds = np.unique(fold[own[rows]])
     fold = np.where(np.isin(fold, folds), np.searchsorted(folds, fold), MISSING)
     asked = LeaveOneOut.in_folds(parts, groups, own[rows], fold)
+    # Compared at once by block, for the blocks of a fold are not kept.
+    voting = voting._replace(by_block=True)
     places, found = [], []
     others = np.flatnonzero(own < 0)
     if len(others):
@@ -117,10 +120,13 @@ def _learned_without(asked: LeaveOneOut, fold: int) -> LearnedBlock | None:
 def _vote(
     parts: IndexParts, queries: Queries, voting: Voting, eligible: Any = None
 ) -> tuple[VoteResult, Reasons | None]:
-    weights, parameters, explained, voters = voting
+    weights, parameters, explained, voters, by_block = voting
     if voters is not None:
         parts = parts.voted_by(voters)
-    result = search_and_vote(parts, queries.vectors, queries.present, weights, parameters, eligible)
+    vectors, present = queries.vectors, queries.present
+    result = search_and_vote(
+        parts, vectors, present, weights, parameters, eligible, by_block=by_block
+    )
     if not explained:
         return result, None
     return result, find_reasons(parts, queries, result, weights, parameters, explained, eligible)

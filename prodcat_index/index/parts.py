@@ -134,14 +134,6 @@ class IndexParts:
         return np.where(self.found, self.labels.codes, MISSING)
 
     @cached_property
-    def order(self) -> Int64Array:
-        """Place of each card when they are sorted by id: (N,)."""
-        ids = self.catalogue.ids
-        order = np.empty(len(ids), dtype=np.int64)
-        order[sorted(range(len(ids)), key=ids.__getitem__)] = np.arange(len(ids))
-        return order
-
-    @cached_property
     def space(self) -> SearchSpace:
         """The arrays and the searcher that a search reads."""
         covered = [self.block_names.index(name) for name in self.covered]
@@ -151,7 +143,11 @@ class IndexParts:
         """Return other blocks of these cards as a space without a searcher."""
         present = np.stack([block.present for block in blocks], axis=1)
         vectors, references = zip(*((b.vectors, b.references) for b in blocks), strict=True)
-        return SearchSpace(None, vectors, present, self.order, references=references)
+        return SearchSpace(None, vectors, present, self._ids, references=references)
+
+    def _ids(self, rows: Int64Array) -> list[str]:
+        ids = self.catalogue.ids
+        return [ids[row] for row in rows]
 
     @property
     def all_blocks(self) -> list[Block | LearnedBlock]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import struct
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cache, cached_property, partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -15,12 +15,14 @@ import numpy as np
 
 from prodcat_index.files import Output, damaged_file
 from prodcat_index.index.fusion import (
+    SCORE_ERROR,
     effective_weights,
     expected_similarities,
     fuse_cards,
     fuse_queries,
     reference_rows,
 )
+from prodcat_index.index.rows import Rows, Selection, extend_rows, select_rows
 from prodcat_index.types import (
     MISSING,
     BoolArray,
@@ -32,14 +34,19 @@ from prodcat_index.types import (
     chunks,
 )
 
-# Cards that are fused at a time: fused as a whole they would be in memory twice.
+# Cards that are fused or gathered at a time: as a whole they would be in memory twice.
 ADD_CHUNK = 8192
-# FAISS adds up float32 products in an order of its own: its scores are trusted to this much.
-SCORE_ERROR = 1e-5
 # Cards fetched beyond k: ties at the cut seldom need a second search then.
-SPARE = 32
+SPARE = 16
+# Where fewer of the cards are eligible, these alone are compared: docs/decisions/index.md.
+SCANNED = 0.1
 # Queries of one call: bounds the scores that are in memory at a time.
 QUERY_CHUNK = 1024
+# From so many queries on, FAISS is told to multiply matrices: ten times faster for 64 of them.
+# By itself it does so from 128,000 numbers on, which are 880 queries of 146 dimensions.
+MATRIX_QUERIES = 4
+# Numbers of cards that are in single precision at a time, to be compared with their queries.
+NUMBERS_AT_ONCE = 2**20
 # Searchers made for other weights that are kept. Each is a float16 copy of its blocks: 330 MB
 # for 91,000 cards of 1,792 dimensions.
 MADE_SEARCHERS = 3
@@ -61,45 +68,102 @@ if hasattr(os, "register_at_fork"):  # not on Windows
 
 
 class Searcher(Protocol):
-    """A search index over the fused rows of N cards. FAISS objects live behind it only."""
+    """A search index over the fused rows of N cards. FAISS is called behind it only."""
 
     def search(
         self, queries: Float32Array, k: int, eligible: BoolArray | None = None
-    ) -> tuple[list[Int64Array], bool]:
+    ) -> tuple[Int64Array, bool]:
         """Propose candidates for each fused query, (n, d), among the eligible cards, (N,).
 
-        Returns each query's rows, in any order, and whether its k nearest and all that tie with
-        the last of these are certain to be among them.
+        Returns the rows of each query's candidates, (n, m) in any order and MISSING where there
+        is none, and whether its k nearest and all that tie with the last of these are certain to
+        be among them.
         """
         ...
 
 
+# (queries, how many) -> the highest scores, falling along a row, and the numbers of their rows.
+Scan = Callable[[Float32Array, int], tuple[Float32Array, Int64Array]]
+
+
 @dataclass(frozen=True)
 class FlatSearcher:
-    """An exhaustive search by FAISS."""
+    """An exhaustive search over fused rows of 32 bits."""
+
+    rows: RowsLike  # (N, d)
+
+    @classmethod
+    def build(cls, blocks: Sequence[RowsLike], present: BoolArray) -> FlatSearcher:
+        """Fuse the rows of some blocks: arrays of (N, dim), present (N, blocks)."""
+        dim = sum(block.shape[1] for block in blocks) + len(blocks)
+        fused = np.empty((len(present), dim), dtype=np.float32)
+        for part in chunks(len(present), ADD_CHUNK):
+            fused[part] = fuse_cards([block[part] for block in blocks], present[part])
+        return cls(fused)
+
+    @classmethod
+    def open(cls, path: Path, dim: int, n: int) -> FlatSearcher:
+        """Open a file of n vectors, which stay on disk."""
+        with path.open("rb") as file:
+            header = file.read(FLAT_HEADER.size)
+        if header != _flat_header(dim, n):
+            raise damaged_file(path, "it is not the flat inner-product index of the manifest")
+        if path.stat().st_size != FLAT_HEADER.size + 4 * dim * n:
+            raise damaged_file(path, "its length is not that of its vectors")
+        return cls(np.memmap(path, np.float32, "r", FLAT_HEADER.size, (n, dim)))
+
+    def write(self, file: Output) -> None:
+        """Write the index into a file."""
+        file.write(_flat_header(self.dim, len(self.rows)))
+        for part in chunks(len(self.rows), ADD_CHUNK):
+            file.write(self.rows[part].tobytes())
+
+    @property
+    def dim(self) -> int:
+        """Length of a fused row."""
+        return self.rows.shape[1]
+
+    def select(self, rows: Selection) -> FlatSearcher:
+        """Return the searcher of some of the cards; no row is copied."""
+        return FlatSearcher(select_rows(self.rows, rows))
+
+    def extended(self, blocks: Sequence[RowsLike], present: BoolArray) -> FlatSearcher:
+        """Return the searcher of these cards and others, given as for :meth:`build`."""
+        return FlatSearcher(extend_rows(self.rows, self.build(blocks, present).rows))
+
+    @cached_property
+    def _card_of(self) -> Int64Array | None:
+        """Card of each stored row, MISSING for one that is no more; None where all are cards."""
+        if not isinstance(self.rows, Rows) or self.rows.positions is None:
+            return None
+        cards = np.full(self.rows.edges[-1], MISSING, dtype=np.int64)
+        cards[self.rows.positions] = np.arange(len(self.rows))
+        return cards
+
+    def search(
+        self, queries: Float32Array, k: int, eligible: BoolArray | None = None
+    ) -> tuple[Int64Array, bool]:
+        """Fetch ever more rows until no other can be among the k nearest; always exact."""
+        pieces = self.rows.pieces if isinstance(self.rows, Rows) else (np.asarray(self.rows),)
+        stored = sum(map(len, pieces))
+        scan = partial(_scan, pieces)
+        return _fetch(scan, stored, queries, k, self._card_of, eligible), True
+
+
+@dataclass(frozen=True)
+class HalfSearcher:
+    """An exhaustive search over a copy of rows of 16 bits.
+
+    It is made at once, and faster than one of 32 bits for one query, though not for many.
+    """
 
     faiss_index: Any
 
     @classmethod
-    def build(cls, blocks: Sequence[RowsLike], present: BoolArray) -> FlatSearcher:
-        """Index the fused rows of some blocks: arrays of (N, dim), present (N, blocks)."""
+    def build(cls, blocks: Sequence[RowsLike], present: BoolArray) -> HalfSearcher:
+        """Copy float16 blocks side by side, arrays of (N, dim), present (N, blocks)."""
         import faiss
 
-        index = faiss.IndexFlatIP(sum(block.shape[1] for block in blocks) + len(blocks))
-        for part in chunks(len(present), ADD_CHUNK):
-            index.add(fuse_cards([block[part] for block in blocks], present[part]))
-        return cls(index)
-
-    @classmethod
-    def copy(cls, blocks: Sequence[RowsLike], present: BoolArray) -> FlatSearcher:
-        """Index float16 blocks as they are: made at once, and faster for one query than for many.
-
-        Rows of higher precision are indexed as by :meth:`build`.
-        """
-        import faiss
-
-        if any(block.dtype != np.float16 for block in blocks):
-            return cls.build(blocks, present)
         dim = sum(block.shape[1] for block in blocks) + len(blocks)
         padded = -(-dim // SIMD_COLUMNS) * SIMD_COLUMNS
         half = faiss.ScalarQuantizer.QT_fp16
@@ -109,31 +173,6 @@ class FlatSearcher:
             index.add_sa_codes(_padded(rows, padded).view(np.uint8))
         return cls(index)
 
-    @classmethod
-    def open(cls, path: Path, dim: int, n: int) -> FlatSearcher:
-        """Open a file of n vectors, which stay on disk.
-
-        FAISS believes what it reads, so a wrong header would crash the process: check it first.
-        """
-        import faiss
-
-        with path.open("rb") as file:
-            header = file.read(FLAT_HEADER.size)
-        fields = FLAT_HEADER.unpack(header) if len(header) == FLAT_HEADER.size else ()
-        promised = (FLAT_FOURCC, dim, n, True, faiss.METRIC_INNER_PRODUCT, dim * n)
-        if (*fields[:3], *fields[5:]) != promised:
-            raise damaged_file(path, "it is not the flat inner-product index of the manifest")
-        if path.stat().st_size != FLAT_HEADER.size + 4 * dim * n:
-            raise damaged_file(path, "its length is not that of its vectors")
-        return cls(faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC))
-
-    def write(self, file: Output) -> None:
-        """Write the index into a file."""
-        import faiss
-
-        writer: Any = vars(faiss)["PyCallbackIOWriter"](file.write)
-        faiss.write_index(self.faiss_index, writer)
-
     @property
     def dim(self) -> int:
         """Length of a fused row, and of what it is padded by."""
@@ -141,22 +180,15 @@ class FlatSearcher:
 
     def search(
         self, queries: Float32Array, k: int, eligible: BoolArray | None = None
-    ) -> tuple[list[Int64Array], bool]:
-        """Fetch ever more cards until none outside can be among the k nearest; always exact."""
-        total, queries = self.faiss_index.ntotal, _padded(queries, self.dim)
-        candidates = [np.empty(0, dtype=np.int64)] * len(queries)
-        waiting = np.arange(len(queries))
-        fetch = min(k + SPARE, total)
-        while len(waiting):
-            scores, rows = self.faiss_index.search(np.ascontiguousarray(queries[waiting]), fetch)
-            # FAISS fills up with -1, which to numpy is the last card.
-            allowed = (rows >= 0) if eligible is None else (rows >= 0) & eligible[rows]
-            complete = _is_complete(scores, allowed, k) | (fetch == total)
-            for place in np.flatnonzero(complete):
-                candidates[waiting[place]] = rows[place][allowed[place]]
-            waiting = waiting[~complete]
-            fetch = min(4 * fetch, total)
-        return candidates, True
+    ) -> tuple[Int64Array, bool]:
+        """Search as :meth:`FlatSearcher.search` does."""
+        index, padded = self.faiss_index, _padded(queries, self.dim)
+        return _fetch(index.search, index.ntotal, padded, k, None, eligible), True
+
+
+def _flat_header(dim: int, n: int) -> bytes:
+    unused = 2**20
+    return FLAT_HEADER.pack(FLAT_FOURCC, dim, n, unused, unused, True, 0, dim * n)
 
 
 def _padded(rows: FloatingArray, dim: int) -> FloatingArray:
@@ -164,14 +196,80 @@ def _padded(rows: FloatingArray, dim: int) -> FloatingArray:
     return np.pad(rows, ((0, 0), (0, missing))) if missing else rows
 
 
-def _is_complete(scores: Float32Array, allowed: BoolArray, k: int) -> BoolArray:
-    """Check for each query that no card beyond those fetched can reach the k-th allowed score."""
-    kth_place = np.cumsum(allowed, axis=1) == k
-    has_k = kth_place.any(axis=1)
-    kth_score = scores[np.arange(len(scores)), kth_place.argmax(axis=1)]
+@cache
+def _usual_threshold() -> int:
+    import faiss
+
+    return int(faiss.cvar.distance_compute_blas_threshold)
+
+
+def _scan(
+    pieces: Iterable[FloatingArray], queries: Float32Array, count: int
+) -> tuple[Float32Array, Int64Array]:
+    """Compare queries with all rows of some arrays, which are below one another."""
+    import faiss
+
+    usual, found, start = _usual_threshold(), [], 0
+    for piece in pieces:
+        # Of the whole process: other calls may meet it, and are only faster or slower by it.
+        faiss.cvar.distance_compute_blas_threshold = MATRIX_QUERIES * piece.shape[1]
+        try:
+            scores, rows = faiss.knn(
+                queries, piece, min(count, len(piece)), faiss.METRIC_INNER_PRODUCT
+            )
+        finally:
+            faiss.cvar.distance_compute_blas_threshold = usual
+        found.append((scores, np.where(rows >= 0, rows + start, MISSING) if start else rows))
+        start += len(piece)
+    if len(found) == 1:
+        return found[0]
+    scores, rows = (np.concatenate(columns, axis=1) for columns in zip(*found, strict=True))
+    best = np.argsort(-scores, axis=1, kind="stable")[:, :count]
+    return np.take_along_axis(scores, best, axis=1), np.take_along_axis(rows, best, axis=1)
+
+
+def _fetch(
+    scan: Scan,
+    stored: int,
+    queries: Float32Array,
+    k: int,
+    card_of: Int64Array | None,
+    eligible: BoolArray | None,
+) -> Int64Array:
+    """Return the cards that may be among the k nearest, and ties: (n, m), MISSING for none.
+
+    Of so many stored rows some may be of no card, and some cards may not be eligible.
+    """
+    cards = stored if card_of is None else int((card_of >= 0).sum())
+    allowed = cards if eligible is None else int(eligible.sum())
+    count = min(stored, (k + SPARE) * stored // max(1, allowed))
+    waiting, found = np.arange(len(queries)), []
+    while len(waiting) and count:
+        scores, rows = scan(np.ascontiguousarray(queries[waiting]), count)
+        # FAISS fills up with -1, which to numpy is the last card.
+        if card_of is not None:
+            rows = np.where(rows >= 0, card_of[rows], MISSING)
+        if eligible is not None:
+            rows = np.where((rows >= 0) & eligible[rows], rows, MISSING)
+        least = _least_score(scores, rows >= 0, k)
+        complete = (scores[:, -1] < least) | (count == stored)
+        near = np.where(scores >= least[:, None], rows, MISSING)[complete]
+        width = 1 + np.flatnonzero((near >= 0).any(axis=0)).max(initial=-1)
+        found.append((waiting[complete], near[:, :width]))
+        waiting = waiting[~complete]
+        count = min(4 * count, stored)
+    candidates = np.full((len(queries), max((n.shape[1] for _, n in found), default=0)), MISSING)
+    for places, near in found:
+        candidates[places, : near.shape[1]] = near
+    return candidates
+
+
+def _least_score(scores: Float32Array, allowed: BoolArray, k: int) -> Float32Array:
+    """Return the score below which no card is among the k nearest: (n,); -inf below k of them."""
+    has_k = np.cumsum(allowed, axis=1) >= k
+    kth = scores[np.arange(len(scores)), has_k.argmax(axis=1)]
     # Both scores may be wrong, in opposite directions.
-    complete: BoolArray = has_k & (scores[:, -1] < kth_score - 2 * SCORE_ERROR)
-    return complete
+    return np.where(has_k[:, -1], kth - np.float32(2 * SCORE_ERROR), np.float32(-np.inf))
 
 
 @dataclass(frozen=True)
@@ -180,9 +278,10 @@ class Neighbours:
 
     rows: Int64Array  # (n, k): row of each card, MISSING after the last
     similarities: Float64Array  # (n, k): from -1 to 1; NaN after the last
-    by_block: Float32Array  # (n, k, B): cosine from -1 to 1; NaN where either side lacks the block
     contributions: Float64Array  # (n, k, B): they sum to the similarity before it is clipped
     weights: Float64Array  # (n, B): effective weights
+    # (n, k, B): cosine from -1 to 1, NaN where either side lacks the block; None if not asked for
+    by_block: Float32Array | None = None
     is_exact: bool = True  # False if the searcher may have missed a near card
 
 
@@ -193,7 +292,7 @@ class SearchSpace:
     searcher: Searcher | None  # of the covered blocks
     blocks: Sequence[RowsLike]  # (N, dim of the block) each
     present: BoolArray  # (N, B)
-    order: Int64Array  # (N,): place of each card when sorted by id; settles ties
+    ids: Callable[[Int64Array], Sequence[Any]]  # ids of some rows; asked where cards are tied
     covered: Sequence[int] | None = None  # numbers of blocks; None for all
     # (R, dim) of each block: what an absent block counts as is taken of these; by default, and
     # where it is None, of some of the rows.
@@ -207,14 +306,41 @@ class SearchSpace:
             return self.searcher, covered
         # Weights do not count: rows are stored unweighted, so the blocks tell all.
         key = tuple(weighed)
-        searcher = self._made.pop(key, None) or FlatSearcher.copy(
-            [self.blocks[b] for b in key], self.present[:, key]
-        )
+        searcher = self._made.pop(key, None) or self._make(key)
         self._made[key] = searcher
         # The dictionary is in the order of use. Two threads may drop the same searcher.
         for unused in list(self._made)[:-MADE_SEARCHERS]:
             self._made.pop(unused, None)
         return searcher, key
+
+    def _make(self, key: tuple[int, ...]) -> Searcher:
+        blocks, present = [self.blocks[b] for b in key], self.present[:, key]
+        is_half = all(block.dtype == np.float16 for block in blocks)
+        return (HalfSearcher if is_half else FlatSearcher).build(blocks, present)
+
+    def candidates(
+        self, weighed: Sequence[int], eligible: BoolArray | None
+    ) -> tuple[Callable[[Float32Array, int], tuple[Int64Array, bool]], Sequence[int]]:
+        """Return a search among the eligible cards, (N,), and the blocks that it reads.
+
+        Where few are eligible, these are compared one by one whatever the searcher is.
+        """
+        every = len(self.present)
+        if eligible is None or (allowed := np.count_nonzero(eligible)) >= SCANNED * every:
+            searcher, covered = self.searcher_of(weighed)
+            some = None if eligible is None or allowed == every else eligible
+            return partial(searcher.search, eligible=some), covered
+        few, key = np.flatnonzero(eligible), np.array(weighed, dtype=np.int64)
+
+        def scan(queries: Float32Array, count: int) -> tuple[Float32Array, Int64Array]:
+            rows = (few[part] for part in chunks(len(few), ADD_CHUNK))
+            fused = (
+                fuse_cards([self.blocks[b][r] for b in key], self.present[np.ix_(r, key)])
+                for r in rows
+            )
+            return _scan(fused, queries, count)
+
+        return lambda queries, k: (_fetch(scan, len(few), queries, k, few, None), True), weighed
 
     def expected_similarities(
         self, queries: Sequence[Float32Array], weighed: BoolArray | None = None
@@ -225,15 +351,33 @@ class SearchSpace:
             samples = [rows if w else rows[:0] for rows, w in zip(samples, weighed, strict=True)]
         return expected_similarities(queries, samples)
 
-    def cosines(
-        self, query: Sequence[Float32Array], rows: Int64Array, blocks: Int64Array
+    def compare(
+        self, queries: Sequence[Float32Array], rows: Int64Array, blocks: Iterable[int] | None = None
     ) -> Float32Array:
-        """Compare one query with m cards in b blocks: (m, b), NaN where either lacks the block."""
-        cosines = np.full((len(rows), len(blocks)), np.nan, dtype=np.float32)
-        for place, b in enumerate(blocks):
-            if query[b].any():
-                cosines[:, place] = np.vecdot(self.blocks[b][rows].astype(np.float32), query[b])
-        cosines[~self.present[np.ix_(rows, blocks)]] = np.nan
+        """Compare queries with m cards each, (n, m), in some blocks, by default in all.
+
+        Returns cosines, (n, m, B), NaN where either side lacks the block or it is left out.
+        """
+        cosines = np.full((*rows.shape, len(self.blocks)), np.nan, dtype=np.float32)
+        query, place = np.nonzero(rows >= 0)
+        for b in range(len(self.blocks)) if blocks is None else blocks:
+            cosine = self.cosines(b, queries[b], query, rows[query, place])
+            there: BoolArray = np.any(queries[b], axis=1)
+            cosine[~there[query]] = np.nan
+            cosines[query, place, b] = np.clip(cosine, -1.0, 1.0)
+        return cosines
+
+    def cosines(
+        self, block: int, queries: Float32Array, query: Int64Array, rows: Int64Array
+    ) -> Float32Array:
+        """Compare P pairs of a query and a card, (P,) each; NaN where the card lacks the block."""
+        cards = self.blocks[block]
+        cosines = np.empty(len(rows), dtype=np.float32)
+        for part in chunks(len(rows), max(1, NUMBERS_AT_ONCE // max(1, cards.shape[1]))):
+            # Pair by pair: a product of matrices would round differently in each batch.
+            near = cards[rows[part]].astype(np.float32)
+            np.vecdot(near, queries[query[part]], out=cosines[part])
+        cosines[~self.present[rows, block]] = np.nan
         return cosines
 
     @cached_property
@@ -264,55 +408,88 @@ def find_neighbours(
     weights: Float64Array,
     k: int,
     eligible: BoolArray | None = None,
+    *,
+    by_block: bool = True,
 ) -> Neighbours:
     """Find the k nearest eligible cards, (N,), of each query.
 
-    Queries are arrays of (n, dim of the block), zeros where not present, (n, B).
+    Queries are arrays of (n, dim of the block), zeros where not present, (n, B). To compare the
+    nearest by block takes time, mostly for the blocks that weigh nothing.
     """
     shared = effective_weights(weights, present)
     weighed = weights > 0
     expected = space.expected_similarities(queries, weighed)
-    searcher, covered = space.searcher_of(np.flatnonzero(weighed).tolist())
+    search, covered = space.candidates(np.flatnonzero(weighed).tolist(), eligible)
     fused = fuse_queries([queries[b] for b in covered], shared[:, covered], expected[:, covered])
     n, blocks = shared.shape
     found = Neighbours(
         rows=np.full((n, k), MISSING, dtype=np.int64),
         similarities=np.full((n, k), np.nan),
-        by_block=np.full((n, k, blocks), np.nan, dtype=np.float32),
         contributions=np.zeros((n, k, blocks)),
         weights=shared,
     )
     answerable = np.flatnonzero(shared.any(axis=1))
     is_exact = True
     for part in chunks(len(answerable), QUERY_CHUNK):
-        positions = answerable[part]
-        candidates, is_certain = searcher.search(fused[positions], k, eligible)
+        candidates, is_certain = search(fused[answerable[part]], k)
         is_exact &= is_certain
-        for position, rows in zip(positions, candidates, strict=True):
-            query = [block[position] for block in queries]
-            _rescore(space, query, expected[position], rows, found, position)
-    return replace(found, is_exact=is_exact)
+        for some in chunks(len(candidates), max(1, NUMBERS_AT_ONCE // (1 + candidates.shape[1]))):
+            chosen = answerable[part][some]
+            _rescore(space, queries, expected, chosen, candidates[some], found)
+    compared = space.compare(queries, found.rows) if by_block else None
+    return replace(found, by_block=compared, is_exact=is_exact)
 
 
 def _rescore(
     space: SearchSpace,
-    query: Sequence[Float32Array],
+    queries: Sequence[Float32Array],
     expected: Float64Array,
+    chosen: Int64Array,
     candidates: Int64Array,
     found: Neighbours,
-    position: int,
 ) -> None:
-    """Rank the candidates of one query by their exact similarity and keep the k nearest."""
-    weighed = np.flatnonzero(found.weights[position])
-    weights = found.weights[position, weighed]
-    cosines = space.cosines(query, candidates, weighed).astype(np.float64)
-    cosines = np.where(np.isnan(cosines), expected[weighed], cosines)
-    similarity = np.einsum("mb,b->m", cosines, weights)
-    best = np.lexsort((space.order[candidates], -similarity))[: found.rows.shape[1]]
-    rows, kept = candidates[best], slice(len(best))
-    every = space.cosines(query, rows, np.arange(len(query)))
-    found.rows[position, kept] = rows
+    """Rank the candidates, (c, m), of the chosen queries, (c,), and keep the k nearest."""
+    place, column = np.nonzero(candidates >= 0)
+    query, rows = chosen[place], candidates[place, column]
+    added = np.zeros((*candidates.shape, len(queries)))
+    for b in np.flatnonzero(found.weights[chosen].any(axis=0)).tolist():
+        cosines = space.cosines(b, queries[b], query, rows).astype(np.float64)
+        cosines = np.where(np.isnan(cosines), expected[query, b], cosines)
+        added[place, column, b] = cosines * found.weights[query, b]
+    similarities = np.where(candidates >= 0, added.sum(axis=2), -np.inf)
+    best = _nearest_first(space, candidates, similarities, found.rows.shape[1])
+    rows, kept = np.take_along_axis(candidates, best, axis=1), slice(best.shape[1])
+    found.rows[chosen, kept] = rows
     # Clipped only once they are ranked: the searcher, which proposed them, does not clip.
-    found.similarities[position, kept] = np.clip(similarity[best], -1.0, 1.0)
-    found.by_block[position, kept] = np.clip(every, -1.0, 1.0)
-    found.contributions[position, kept, weighed] = (cosines[best] * weights).T
+    nearest = np.clip(np.take_along_axis(similarities, best, axis=1), -1.0, 1.0)
+    found.similarities[chosen, kept] = np.where(rows >= 0, nearest, np.nan)
+    found.contributions[chosen, kept] = np.take_along_axis(added, best[:, :, None], axis=1)
+
+
+def _nearest_first(
+    space: SearchSpace, candidates: Int64Array, similarities: Float64Array, k: int
+) -> Int64Array:
+    """Return the columns of the k nearest of the candidates, (c, m); equal ones by their ids."""
+    order = np.argsort(-similarities, axis=1, kind="stable")
+    falling = np.take_along_axis(similarities, order, axis=1)
+    is_equal = (falling[:, 1:] == falling[:, :-1]) & np.isfinite(falling[:, 1:])
+    # What is equal beyond the k-th and the first that is left out need not be settled.
+    tied = np.flatnonzero(is_equal[:, :k].any(axis=1))
+    if len(tied):
+        is_tied = np.zeros((len(tied), falling.shape[1]), dtype=bool)
+        is_tied[:, 1:] = is_equal[tied]
+        is_tied[:, :-1] |= is_equal[tied]
+        cards = np.take_along_axis(candidates[tied], order[tied], axis=1)[is_tied]
+        unique, number = np.unique(cards, return_inverse=True)
+        rank = np.empty(len(unique), dtype=np.int64)
+        rank[order_by_id(space.ids(unique))] = np.arange(len(unique))
+        ranks = np.zeros(is_tied.shape, dtype=np.int64)
+        ranks[is_tied] = rank[number]
+        settled = np.lexsort((ranks, -falling[tied]), axis=1)
+        order[tied] = np.take_along_axis(order[tied], settled, axis=1)
+    return order[:, :k]
+
+
+def order_by_id(ids: Sequence[Any]) -> Int64Array:
+    """Return the places of ids in their order."""
+    return np.array(sorted(range(len(ids)), key=ids.__getitem__), dtype=np.int64)
