@@ -161,7 +161,7 @@ class ProductKNNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
             rows = [*rows, np.asarray(self._learned.vectors)]
             present = np.column_stack([present, self._learned.present])
         searcher = FlatSearcher.build(rows, present)
-        self._space = SearchSpace(searcher, rows, present, ids=lambda rows: rows.tolist())
+        self._space = SearchSpace(searcher, rows, present, ids=np.ndarray.tolist)
         return self
 
     def _learn(self, rows: Sequence[Float32Array], present: BoolArray) -> LearnedBlock | None:
