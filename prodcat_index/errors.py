@@ -6,6 +6,9 @@ import operator
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+# Characters of a file's own words in an error.
+LONGEST = 300
+
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Return the question for the nearest name that is known, or nothing where none is near."""
@@ -14,6 +17,13 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     folded = {other.casefold(): other for other in known}
     near = get_close_matches(str(name).casefold(), folded, n=1)
     return "".join(f" Did you mean {folded[each]!r}?" for each in near)
+
+
+def one_line(text: object) -> str:
+    """Return what a damaged or hostile file made of a text or an error, so that it can be read."""
+    words = " ".join(str(text).split())
+    shown = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in words)
+    return shown if len(shown) <= LONGEST else f"{shown[:LONGEST]}\u2026"
 
 
 def check_named(what: str, values: object, example: str) -> None:

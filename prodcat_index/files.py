@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from prodcat_index.errors import IndexFolderError, ProdcatError
+from prodcat_index.errors import IndexFolderError, ProdcatError, one_line
 
 READ_AT_ONCE = 2**20
 LOCK = ".lock"
@@ -112,7 +112,8 @@ def _bytes_of(dtype: str, shape: tuple[int, ...]) -> int:
 def damaged_file(path: Path, what: str) -> IndexFolderError:
     """Return the error for a file of an index that is not as promised."""
     return IndexFolderError(
-        f"The file {path} of the index is damaged ({what}); copy the index again or build it again."
+        f"The file {path} of the index is damaged ({one_line(what)}); copy the index again or "
+        "build it again."
     )
 
 

@@ -31,7 +31,7 @@ def info(
     index_option: options.IndexOption = None,
     form: options.FormatOption = "table",
     verify: Annotated[
-        bool, typer.Option(help="Compare every file with its sha256 in the manifest.")
+        bool, typer.Option(help="Check every file, its digest and its content.")
     ] = True,
     log: Annotated[
         bool, typer.Option("--log", help="List all changes of the index instead, the oldest first.")
@@ -51,6 +51,7 @@ def info(
     """
     from prodcat_index.index.folder import read_manifest
     from prodcat_index.index.folder_card import index_card, rebuild_reason
+    from prodcat_index.index.integrity import verify_index
     from prodcat_index.index.journal import read_journal
     from prodcat_index.index.manifest import manifest_to_json
 
@@ -61,7 +62,7 @@ def info(
         return
     if image_root is not None:
         options.open_index(folder, image_root).save_image_root(folder)
-    manifest = read_manifest(folder, verify=verify)
+    manifest = verify_index(folder) if verify else read_manifest(folder, verify=False)
     if manifest.image_root and not Path(manifest.image_root).is_dir():
         note([f"its pictures are not in {manifest.image_root}; give their folder as --image-root"])
     if form == "table":

@@ -21,7 +21,7 @@ import numpy.typing as npt
 
 from prodcat_index.encoders.base import Encoded, Encoder, FittedPart, distinct, rows_of, unit_rows
 from prodcat_index.encoders.ngrams import chosen_ngrams, ngrams
-from prodcat_index.errors import EncoderError, NoWordError
+from prodcat_index.errors import EncoderError, NoWordError, one_line
 from prodcat_index.files import Contents, open_array
 from prodcat_index.progress import progress_bar
 from prodcat_index.types import Float32Array, Float64Array, evenly_spaced
@@ -176,7 +176,7 @@ class LexicalEncoder(Encoder):
             encoder._restore_arrays(stored, len(names))
         except (ValueError, RecursionError) as error:
             raise EncoderError(
-                f"The fitted parts of the lexical encoder cannot be read ({error}); "
+                f"The fitted parts of the lexical encoder cannot be read ({one_line(error)}); "
                 "build the index again."
             ) from error
         encoder._vocabulary = {str(name): row for row, name in enumerate(names)}

@@ -42,6 +42,8 @@ if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
 
+# One of them is in the folder of every model.
+DESCRIPTIONS = ("modules.json", "config.json")
 FILES = ("*.json", "*.txt", "*.model", "*.safetensors")
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 # Small batches stay in the cache of a CPU: measured in docs/decisions.md.
@@ -175,6 +177,12 @@ def _without_surrogates(text: str) -> str:
 def digest_of(folder: Path) -> str:
     """Digest names and contents of all the files that decide the embeddings."""
     _check_modules(folder)
+    # Before the folder is walked through, which may be that of the whole disk.
+    if not any((folder / name).is_file() for name in DESCRIPTIONS):
+        raise EncoderError(
+            f"The folder {folder} holds no model, as it has no {' or '.join(DESCRIPTIONS)}; name "
+            f"another, or {WAY_OUT}."
+        )
     if not any(folder.rglob("*.safetensors")):
         pickled = [path.name for path in sorted(folder.rglob("*")) if path.suffix in PICKLES]
         held = f"its weights as {pickled[0]}, which can run code" if pickled else "no weights"

@@ -14,7 +14,7 @@ from prodcat_index.encoders.cache import default_cache
 from prodcat_index.encoders.embedding import content_digests, embed
 from prodcat_index.encoders.given import GivenVectors
 from prodcat_index.encoders.registry import restore_encoder
-from prodcat_index.errors import EncoderError
+from prodcat_index.errors import EncoderError, one_line
 from prodcat_index.files import Contents
 from prodcat_index.findings import Finding
 from prodcat_index.index.fusion import centre, reference_rows, training_mean
@@ -37,10 +37,17 @@ class EncoderSlot:
         """Return the encoder that made the block."""
         if self.encoder is None:
             assert self.stored is not None, "a slot without an encoder has its stored parts"
-            encoder = restore_encoder(self.spec, self.stored)
+            spec = one_line(self.spec)
+            try:
+                encoder = restore_encoder(self.spec, self.stored)
+            except (OSError, ValueError) as error:  # of a spec that names a strange path
+                raise EncoderError(
+                    f"The encoder {spec} of this index cannot be loaded ({one_line(error)}); "
+                    "build the index again."
+                ) from error
             if encoder.fingerprint != self.fingerprint:
                 raise EncoderError(
-                    f"The encoder {self.spec} here is not the one that this index was built with "
+                    f"The encoder {spec} here is not the one that this index was built with "
                     "(another version, other weights or other preprocessing); build the index "
                     "again, or install the versions that `prodcat info` lists."
                 )

@@ -16,7 +16,7 @@ from typing import Any
 import numpy.typing as npt
 
 from prodcat_index import files
-from prodcat_index.errors import IndexFolderError
+from prodcat_index.errors import IndexFolderError, one_line
 from prodcat_index.index.manifest import FORMAT_VERSION, FileRecord, Manifest, manifest_from_json
 
 MANIFEST = "manifest.json"
@@ -117,7 +117,7 @@ def read_text(folder: Path, name: str = MANIFEST) -> tuple[str, int | None]:
 
 def _damaged(folder: Path, what: str) -> IndexFolderError:
     return IndexFolderError(
-        f"The index {folder} is damaged ({what}); copy it again or build it again."
+        f"The index {folder} is damaged ({one_line(what)}); copy it again or build it again."
     )
 
 

@@ -28,6 +28,8 @@ DIGEST_FORMAT = 5
 DIGEST = ',\n "digest": "'
 # Far more than the files of an index with hundreds of deliveries.
 MAX_FILES = 10_000
+# A hostile file of terabytes, which need not be on any disk, would be read for hours.
+MOST_BYTES, MOST_BYTES_OF_A_CARD = 2**30, 2**18
 LEARNED = "learned"
 # The block of text scores: the last one before the learned block.
 SCORES = "scores"
@@ -242,6 +244,9 @@ class Manifest:
         unlisted = sorted(self._paths_read() - set(self.files))
         if unlisted:
             raise ValueError(f"{unlisted[0]} is not among the files")
+        most = MOST_BYTES + self.cards * MOST_BYTES_OF_A_CARD
+        if any(record.bytes > most for record in self.files.values()):
+            raise ValueError("a file is larger than its cards can make it")
         # Where letter case does not count they would be one file.
         if len({name.casefold() for name in self.files}) < len(self.files):
             raise ValueError("two files differ in their letter case alone")

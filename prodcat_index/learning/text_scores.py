@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from prodcat_index.encoders.base import Encoded, Encoder, FittedPart
 from prodcat_index.encoders.ngrams import NgramVectorizer, SparseRows
-from prodcat_index.errors import EncoderError
+from prodcat_index.errors import EncoderError, one_line
 from prodcat_index.files import Contents, open_array
 from prodcat_index.learning.folds import assign_folds
 from prodcat_index.learning.one_vs_rest import fit_one_vs_rest
@@ -342,6 +342,7 @@ class TextScoresEncoder(Encoder):
             )
         except (ValueError, RecursionError) as error:
             raise EncoderError(
-                f"The text scores of this index cannot be read ({error}); build the index again."
+                f"The text scores of this index cannot be read ({one_line(error)}); build the "
+                "index again."
             ) from error
         return cls(vectorizer, model, names)
