@@ -41,6 +41,8 @@ class RowsLike(Protocol):
 
 # A category code or row number that stands for "none".
 MISSING: Final = -1
+# Of numbers that people read.
+DIGITS: Final = 4
 CATEGORY_SEPARATOR: Final = " > "
 
 
@@ -61,4 +63,4 @@ def rounded(value: Any) -> Any:
         return {name: rounded(each) for name, each in value.items()}
     if isinstance(value, list | tuple):
         return [rounded(each) for each in value]
-    return round(value, 4) if isinstance(value, float) else value
+    return round(value, DIGITS) if isinstance(value, float) else value

@@ -10,7 +10,7 @@ from prodcat_index.cli.output import INDENT, Format, emit, say, tell, wrap
 
 if TYPE_CHECKING:
     from prodcat_index.cards.card import Card
-    from prodcat_index.voting.prediction import Neighbour, Prediction
+    from prodcat_index.voting.prediction import Neighbour, Prediction, Predictions
 
 # Columns of the tables of answers; other formats have more, and so has an explained answer.
 NEIGHBOUR_COLUMNS = ("rank", "id", "similarity", "category", "title")
@@ -54,14 +54,13 @@ def _named(what: str, values: Mapping[str, float]) -> str:
 
 
 def predictions_as_records(
-    predictions: Sequence[Prediction], form: Format | Literal["xlsx"]
+    predictions: Predictions, form: Format | Literal["xlsx"]
 ) -> list[dict[str, Any]]:
     """Return predictions as records: nested for JSON, flat rows otherwise."""
-    nested = form in ("json", "jsonl")
-    return [each.as_dict() if nested else each.as_row() for each in predictions]
+    return predictions.to_records() if form in ("json", "jsonl") else predictions.to_rows()
 
 
-def emit_predictions(predictions: Sequence[Prediction], form: Format, explain: bool) -> None:
+def emit_predictions(predictions: Predictions, form: Format, explain: bool) -> None:
     """Print predictions; as tables, each explained one comes with its nearest neighbours."""
     if form == "table" and explain:
         for prediction in predictions:

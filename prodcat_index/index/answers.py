@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -15,12 +15,14 @@ from prodcat_index.index.manifest import LEARNED
 from prodcat_index.index.parts import IndexParts, Queries
 from prodcat_index.index.search import Neighbours, find_neighbours
 from prodcat_index.learning.projection import unit_parts
-from prodcat_index.types import MISSING, BoolArray, Float32Array, Float64Array, Int64Array
+from prodcat_index.types import DIGITS, MISSING, BoolArray, Float32Array, Float64Array, Int64Array
 from prodcat_index.voting.decision import Decision
 from prodcat_index.voting.evidence import TOO_LITTLE
 from prodcat_index.voting.prediction import (
     ACCEPT,
     REVIEW,
+    SET_SEPARATOR,
+    TOP,
     Explanation,
     Familiarity,
     Neighbour,
@@ -127,11 +129,6 @@ class Answers:
         return {card: row for row, card in enumerate(self.parts.catalogue.ids)}
 
     @cached_property
-    def _columns(self) -> dict[str, list[str]]:
-        catalogue = self.parts.catalogue
-        return {name: catalogue.values(name) for name in ("id", "title", IMAGE, "category")}
-
-    @cached_property
     def _blocks(self) -> list[str]:
         return self.parts.block_names
 
@@ -139,7 +136,9 @@ class Answers:
         self, found: Neighbours, queries: Queries, query: int, shares: Float64Array | None = None
     ) -> list[Neighbour]:
         """Return one query's neighbours; with shares, (n, k), of the vote if there was one."""
-        rows = found.rows[query][found.rows[query] >= 0].tolist()
+        rows = found.rows[query][found.rows[query] >= 0]
+        catalogue = self.parts.catalogue
+        fields = (catalogue.values_at(n, rows) for n in ("id", "title", IMAGE, "category"))
         own_parts = unit_parts([part[[query]] for part in queries.parts]) if queries.parts else []
         own = [vectors[[query]] for vectors in queries.vectors]
         by_block = (
@@ -149,16 +148,16 @@ class Answers:
         )
         return [
             Neighbour(
-                id=self._columns["id"][row],
-                title=self._columns["title"][row],
-                image=self._columns[IMAGE][row],
-                category=self._columns["category"][row],
+                id=card_id,
+                title=title,
+                image=image,
+                category=category,
                 similarity=float(found.similarities[query, place]),
                 by_block=self._cosines(by_block[place], found.weights[query]),
                 contributions=self._contributions(found, own_parts, query, place),
                 vote_share=None if shares is None else float(shares[query, place]),
             )
-            for place, row in enumerate(rows)
+            for place, (card_id, title, image, category) in enumerate(zip(*fields, strict=True))
         ]
 
     def _cosines(self, cosines: Float32Array, weights: Float64Array) -> dict[str, float]:
@@ -206,6 +205,10 @@ class Answers:
         return [(names[code], float(share)) for code, share in pairs if code >= 0]
 
 
+def _rounded(values: Float64Array) -> list[float]:
+    return [round(value, DIGITS) for value in values.tolist()]
+
+
 @dataclass(frozen=True)
 class LazyAnswers:
     """The predictions for n listings, each made when it is read: with neighbours they are large."""
@@ -217,7 +220,7 @@ class LazyAnswers:
     result: VoteResult
     decision: Decision
     reasons: Reasons | None  # None where no explanation was requested
-    nearest: Float64Array  # (n,): cosine of the nearest picture, or NaN
+    nearest: Float64Array | None  # (n,): cosine of the nearest picture, or NaN; None if unknown
 
     def __len__(self) -> int:
         """Return the number of listings."""
@@ -250,8 +253,96 @@ class LazyAnswers:
             **optional,
         )
 
+    def rows(self) -> list[dict[str, Any]]:
+        """Return :meth:`Prediction.as_row` of each, made of columns where none is explained."""
+        if self.reasons:
+            return [self[query].as_row() for query in range(len(self))]
+        vote, found = self.result.vote, self.result.found
+        catalogue = self.answers.parts.catalogue
+        second = vote.categories[:, 1:2].max(axis=1, initial=MISSING)
+        shares = np.where(second >= 0, vote.shares[:, 1:2].max(axis=1, initial=0.0), 0.0)
+        nearest = found.rows[:, 0]
+        ids = np.full(len(self), "", dtype=object)
+        ids[nearest >= 0] = catalogue.values_at("id", nearest[nearest >= 0])
+        columns = self._columns() | {
+            "second_category": self._names(second),
+            "second_share": _rounded(shares),
+            "nearest_id": ids.tolist(),
+        }
+        columns = {"id": columns.pop("id"), "title": self.titles} | columns | self._decisions()
+        sets = self._sets()
+        ending = [("category_set", map(SET_SEPARATOR.join, sets))] if sets is not None else []
+        return self._joined(columns, dict(ending))
+
+    def records(self) -> list[dict[str, Any]]:
+        """Return :meth:`Prediction.as_dict` of each, made of columns where none is explained."""
+        if self.reasons:
+            return [self[query].as_dict() for query in range(len(self))]
+        vote, names = self.result.vote, self.answers.parts.labels.names
+        codes, shares = vote.categories[:, 1:TOP].tolist(), vote.shares[:, 1:TOP].tolist()
+        others = [
+            [
+                {"category": names[code], "share": round(share, DIGITS)}
+                for code, share in zip(*own, strict=True)
+                if code >= 0
+            ]
+            for own in zip(codes, shares, strict=True)
+        ]
+        columns = self._columns() | {"alternatives": others} | self._decisions()
+        sets, ending = self._sets(), dict[str, Iterable[Any]]()
+        if sets is not None:
+            ending["category_set"] = sets
+        if self.decision.known is not None:
+            known = [self._familiarity(query) for query in range(len(self))]
+            ending["evidence"] = (each.as_dict() for each in known if each)
+        return self._joined(columns, ending)
+
+    def _columns(self) -> dict[str, Sequence[Any]]:
+        vote, keys = self.result.vote, self.answers.parts.labels.keys
+        first = vote.categories[:, 0]
+        return {
+            "id": self.ids,
+            "category": self._names(first),
+            "category_id": [keys[code] if code >= 0 else "" for code in first.tolist()],
+            "confidence": _rounded(self.decision.confidence),
+            "share": _rounded(vote.shares[:, 0]),
+        }
+
+    def _names(self, codes: Int64Array) -> list[str]:
+        names = self.answers.parts.labels.names
+        return [names[code] if code >= 0 else "" for code in codes.tolist()]
+
+    def _decisions(self) -> dict[str, Sequence[Any]]:
+        accepted, backed_off = self.decision.accepted, self.decision.backed_off
+        if accepted is None or backed_off is None:
+            return {}
+        decisions = [ACCEPT if each else REVIEW for each in accepted.tolist()]
+        return {"decision": decisions, "backed_off": backed_off}
+
+    def _sets(self) -> list[list[str]] | None:
+        in_set, names = self.decision.in_set, self.answers.parts.labels.names
+        if in_set is None:
+            return None
+        pairs = zip(self.result.vote.categories, in_set, strict=True)
+        return [[names[code] for code in codes[chosen]] for codes, chosen in pairs]
+
+    def _joined(
+        self, columns: Mapping[str, Iterable[Any]], ending: Mapping[str, Iterable[Any]]
+    ) -> list[dict[str, Any]]:
+        """Return the rows of columns: a note, where there is one, stands before the last ones."""
+        rows = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+        known = self.decision.known
+        doubtful = [] if known is None else np.flatnonzero(known < TOO_LITTLE).tolist()
+        for query in doubtful:
+            if familiarity := self._familiarity(query):
+                rows[query]["note"] = familiarity.note
+        for name, values in ending.items():
+            for row, value in zip(rows, values, strict=True):
+                row[name] = value
+        return rows
+
     def _familiarity(self, query: int) -> Familiarity | None:
-        if self.decision.known is None:
+        if self.decision.known is None or self.nearest is None:
             return None
         known, nearest = float(self.decision.known[query]), float(self.nearest[query])
         # Counting words takes time, and only who doubts the answer asks for it.

@@ -146,8 +146,7 @@ class IndexParts:
         return SearchSpace(None, vectors, present, self._ids, references=references)
 
     def _ids(self, rows: Int64Array) -> list[str]:
-        ids = self.catalogue.ids
-        return [ids[row] for row in rows]
+        return self.catalogue.values_at("id", rows)
 
     @property
     def all_blocks(self) -> list[Block | LearnedBlock]:

@@ -520,9 +520,11 @@ class ProductIndex(LivingIndex):
         voting = Voting(vector, parameters, explained, voters)
         result, reasons = vote_as_new(parts, queries, own_rows, voting)
         similarities, names = result.found.similarities, parts.labels.names
-        seen = familiarity.of_queries(
-            parts, queries.vectors, queries.present, result.found, result.vote.categories[:, 0]
-        )
+        seen = None
+        if not isinstance(trusted, str) and trusted.model.evidence:
+            seen = familiarity.of_queries(
+                parts, queries.vectors, queries.present, result.found, result.vote.categories[:, 0]
+            )
         decision = accept_or_review(
             trusted, result.vote, similarities, names, precision, coverage, per, seen
         )
@@ -534,7 +536,7 @@ class ProductIndex(LivingIndex):
             result,
             decision,
             reasons,
-            seen[:, familiarity.NEAREST],
+            None if seen is None else seen[:, familiarity.NEAREST],
         )
         blank = {BLANK: ~np.any(queries.present, axis=1)}
         unusable = (*list_findings(blank, read.ids), *unusable_pictures(read.ids, queries.problems))
@@ -611,12 +613,12 @@ class ProductIndex(LivingIndex):
         labels = self.parts.labels
         true = set(truths.values())
         by_key = len(true.intersection(labels.keys)) > len(true.intersection(labels.names))
-        known = [p for p in predictions if p.id in truths]
+        known = [row for row in predictions.to_rows() if row["id"] in truths]
         if not known:
             raise QueryError("No listing is among the true categories; compare the ids of both.")
         return score_predictions(
-            [truths[p.id] for p in known],
-            [p.category_id if by_key else p.category for p in known],
+            [truths[row["id"]] for row in known],
+            [row["category_id" if by_key else "category"] for row in known],
             labels.keys if by_key else labels.names,
         )
 

@@ -112,6 +112,20 @@ class Familiarity:
     nearest: float | None = None
     words: float | None = None
 
+    def as_dict(self) -> dict[str, float]:
+        """Return what is known of it, for JSON, rounded to 4 digits."""
+        evidence = {"known_category": self.known, "known_words": self.words}
+        evidence["nearest"] = self.nearest
+        return {name: rounded(value) for name, value in evidence.items() if value is not None}
+
+    @property
+    def note(self) -> str:
+        """What a person should know before they trust the answer; mostly empty."""
+        if self.known >= TOO_LITTLE:
+            return ""
+        evidence = self.describe()
+        return f"too little evidence: {evidence}" if evidence else "too little evidence"
+
     def describe(self) -> str:
         """Return the evidence in words.
 
@@ -176,10 +190,7 @@ class Prediction:
     @property
     def note(self) -> str:
         """What a person should know before they trust the answer; mostly empty."""
-        if self.familiarity is None or self.familiarity.known >= TOO_LITTLE:
-            return ""
-        evidence = self.familiarity.describe()
-        return f"too little evidence: {evidence}" if evidence else "too little evidence"
+        return self.familiarity.note if self.familiarity else ""
 
     @property
     def share(self) -> float:
@@ -192,10 +203,8 @@ class Prediction:
         record = self._fields(alternatives=others)
         if self.category_set is not None:
             record["category_set"] = list(self.category_set)
-        if known := self.familiarity:
-            evidence = {"known_category": known.known, "known_words": known.words}
-            evidence["nearest"] = known.nearest
-            record["evidence"] = {name: v for name, v in evidence.items() if v is not None}
+        if self.familiarity:
+            record["evidence"] = self.familiarity.as_dict()
         if why := self.explanation:
             record["decided_by"] = why.decided_by
             record["without"] = {
@@ -241,10 +250,28 @@ class Prediction:
 
 
 class Answers(Protocol):
-    """Predictions by position: a list, or an object that makes each one when it is read."""
+    """Predictions that are made when they are read, one by one or as plain records at once."""
 
     def __len__(self) -> int: ...
     def __getitem__(self, position: int, /) -> Prediction: ...
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Return :meth:`Prediction.as_row` of each."""
+        ...
+
+    def records(self) -> list[dict[str, Any]]:
+        """Return :meth:`Prediction.as_dict` of each."""
+        ...
+
+
+class _Made(list[Prediction]):
+    """Predictions that are there."""
+
+    def rows(self) -> list[dict[str, Any]]:
+        return [prediction.as_row() for prediction in self]
+
+    def records(self) -> list[dict[str, Any]]:
+        return [prediction.as_dict() for prediction in self]
 
 
 class Predictions(Sequence[Prediction]):
@@ -253,13 +280,13 @@ class Predictions(Sequence[Prediction]):
     Parameters
     ----------
     answers
-        A list, or an object that makes each prediction when it is read.
+        A sequence, or an object that makes each prediction when it is read.
     notes
         Remarks for people on the confidence and the decisions.
     """
 
-    def __init__(self, answers: Answers, notes: Sequence[str] = ()) -> None:
-        self._answers = answers
+    def __init__(self, answers: Answers | Sequence[Prediction], notes: Sequence[str] = ()) -> None:
+        self._answers: Answers = _Made(answers) if isinstance(answers, Sequence) else answers
         self.notes = tuple(notes)
 
     def __len__(self) -> int:
@@ -301,10 +328,18 @@ class Predictions(Sequence[Prediction]):
     @property
     def categories(self) -> list[str]:
         """The predicted category of each listing."""
-        return [prediction.category for prediction in self]
+        return [row["category"] for row in self.to_rows()]
+
+    def to_rows(self) -> list[dict[str, Any]]:
+        """Return :meth:`Prediction.as_row` of each; far faster than prediction by prediction."""
+        return self._answers.rows()
+
+    def to_records(self) -> list[dict[str, Any]]:
+        """Return :meth:`Prediction.as_dict` of each; far faster than prediction by prediction."""
+        return self._answers.records()
 
     def to_frame(self) -> pd.DataFrame:
         """Return one row a listing, with columns as in :meth:`Prediction.as_row`."""
         import pandas as pd
 
-        return pd.DataFrame([prediction.as_row() for prediction in self])
+        return pd.DataFrame(self.to_rows())
