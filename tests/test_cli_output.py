@@ -23,7 +23,7 @@ from prodcat_index.cli.output import (
     write_workbook,
 )
 from prodcat_index.reports.page import Table, write_percent
-from prodcat_index.voting.prediction import Explanation, Neighbour, Prediction
+from prodcat_index.voting.prediction import Explanation, Neighbour, Prediction, Predictions
 
 RECORDS = [
     {"id": "a", "similarity": 0.5, "by_modality": {"title": 0.25, "image": {"left": 1.0}}},
@@ -110,7 +110,7 @@ def test_an_explained_prediction_is_a_sentence_and_its_neighbours(
 ) -> None:
     """Reviewers would have to read JSON."""
     sure = prediction(decision="review", backed_off="Shoes")
-    emit_predictions([sure], "table", explain=True)
+    emit_predictions(Predictions([sure]), "table", explain=True)
     out = capsys.readouterr().out
     assert max(map(len, out.splitlines())) <= WIDTH
     sentence = (
@@ -134,7 +134,7 @@ def test_an_explained_prediction_shows_its_nearest_neighbours_alone(
     """The answer would scroll away above thirty neighbours that hardly count."""
     near = prediction().neighbours[0]
     many = [replace(near, id=f"n{place}") for place in range(1, 10)]
-    emit_predictions([prediction(neighbours=many)], "table", explain=True)
+    emit_predictions(Predictions([prediction(neighbours=many)]), "table", explain=True)
     shown = re.findall(r"^\d+\. (n\d):", capsys.readouterr().out, flags=re.MULTILINE)
     assert shown == ["n1", "n2", "n3", "n4", "n5"]
 
@@ -142,7 +142,7 @@ def test_an_explained_prediction_shows_its_nearest_neighbours_alone(
 def test_a_prediction_without_a_category_says_so(capsys: pytest.CaptureFixture[str]) -> None:
     """An empty line would look like a failure of the program."""
     empty = prediction(category="", ranked=[], neighbours=[])
-    emit_predictions([empty], "table", explain=True)
+    emit_predictions(Predictions([empty]), "table", explain=True)
     assert capsys.readouterr().out.startswith("p1: no category, because nothing of the listing")
 
 
@@ -150,11 +150,11 @@ def test_a_prediction_without_a_category_says_so(capsys: pytest.CaptureFixture[s
 def test_predictions_are_flat_rows_unless_explained_in_json(
     form: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    emit_predictions([prediction(explanation=None)], form, explain=False)  # type: ignore[arg-type]
+    emit_predictions(Predictions([prediction(explanation=None)]), form, explain=False)  # type: ignore[arg-type]
     out = capsys.readouterr().out
     assert ("second_category" in out and "Lamps" in out) == (form == "csv")
     assert "p1" in out and "Shoes > Boots" in out and "0.875" in out
-    emit_predictions([prediction()], "json", explain=False)
+    emit_predictions(Predictions([prediction()]), "json", explain=False)
     [record] = json.loads(capsys.readouterr().out)
     assert record["neighbours"][0]["vote_share"] == 0.75
 
