@@ -240,7 +240,7 @@ def read_cards(
     named = dict(columns)
     texts, named["like"] = named.pop("text_column") or (), index and index.catalogue
     if columns["like"] is not None:
-        named["like"] = open_index(columns["like"]).catalogue
+        named["like"] = open_index(columns["like"], verify=False).catalogue
     source = path if path != STDIN else _read_stdin(columns)
     catalogue = read_catalogue(source, text_columns=texts, **named)
     tell(f"{catalogue.source} ({catalogue.format}): {catalogue.describe_columns()}")
@@ -297,11 +297,16 @@ def choose_index(argument: Path | None, option: Path | None = None) -> Path:
     raise IndexFolderError(f"There are several indexes ({names}); choose one with --index.")
 
 
-def open_index(folder: Path | None, image_root: Path | None = None) -> ProductIndex:
-    """Load the index that is named, or the default one."""
+def open_index(
+    folder: Path | None, image_root: Path | None = None, *, verify: bool = True
+) -> ProductIndex:
+    """Load the index that is named, or the default one.
+
+    Digests take longer than an answer: commands that only answer leave them to ``info``.
+    """
     from prodcat_index.index.product_index import ProductIndex
 
-    index = ProductIndex.load(choose_index(folder), image_root=image_root)
+    index = ProductIndex.load(choose_index(folder), verify=verify, image_root=image_root)
     note(index.findings)
     return index
 

@@ -132,7 +132,7 @@ def predict(
     _check_call(new_catalogue, bool(title or description or image), given)
     asked = form if "form" in given else None
     written = None if output is None else _output_format(output, asked)
-    opened = options.open_index(index)
+    opened = options.open_index(index, verify=False)
     listings: Catalogue | list[Card]
     if new_catalogue is None:
         listings = [_listing(title, description, image)]

@@ -36,7 +36,7 @@ def query(
     if not (text or image or description):
         raise WrongCallError("Give --text, --image or --description to search for.")
     card = Card(id="query", title=text, description=description, image=str(image or ""))
-    opened = options.open_index(index, image_root)
+    opened = options.open_index(index, image_root, verify=False)
     neighbours = opened.search(card, k, weights=parse_weights(weights), where=where)
     options.note_matches(opened, where)
     emit_neighbours(neighbours, form, explain)
@@ -55,7 +55,7 @@ def similar(
     sheet: options.SheetOption = None,
 ) -> None:
     """Find cards similar to a card of the index."""
-    opened = options.open_index(index, image_root)
+    opened = options.open_index(index, image_root, verify=False)
     neighbours = opened.similar(card_id, k, weights=parse_weights(weights), where=where)
     options.note_matches(opened, where)
     emit_neighbours(neighbours, form, explain)
