@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -202,3 +203,10 @@ def forge(folder: Path, name: str, content: bytes) -> None:
     (folder / name).write_bytes(content)
     record = {"pieces": [[len(content), hashlib.sha256(content).hexdigest()]]}
     change_manifest(folder, lambda manifest: manifest["files"].update({name: record}))
+
+
+def forge_array(folder: Path, path: Path, array: npt.NDArray[Any]) -> None:
+    """Replace an array of an index folder as :func:`forge` does."""
+    file = BytesIO()
+    np.save(file, array)
+    forge(folder, path.relative_to(folder).as_posix(), file.getvalue())

@@ -22,7 +22,13 @@ from prodcat_index import files
 from prodcat_index.errors import IndexFolderError
 from prodcat_index.files import LOCK
 from prodcat_index.index import folder as folder_module
-from prodcat_index.index.folder import JOURNAL, MANIFEST, VERSIONS, check_index_folder
+from prodcat_index.index.folder import (
+    JOURNAL,
+    MANIFEST,
+    VERSIONS,
+    check_index_folder,
+    read_manifest,
+)
 from prodcat_index.index.product_index import ProductIndex
 from prodcat_index.voting.vote import VoteParameters
 
@@ -98,17 +104,30 @@ def test_the_names_above_are_files_of_the_index(saved: Path) -> None:
     }
 
 
+@pytest.mark.parametrize("verify", [True, False])
 @pytest.mark.parametrize("place", [0, -1], ids=["first", "last"])
 @pytest.mark.parametrize("name", NAMES)
-def test_one_flipped_bit_is_noticed(saved: Path, name: str, place: int) -> None:
+def test_one_flipped_bit_is_noticed(saved: Path, name: str, place: int, verify: bool) -> None:
     path = saved / VERSIONS / "0001" / name
     content = bytearray(path.read_bytes())
     content[place] ^= 1
     path.write_bytes(content)
-    assert refusal(saved) == (
+    assert refusal(saved, verify=verify) == (
         f"The index {saved} is damaged (the content of versions/0001/{name} has changed); "
         "copy it again or build it again."
     )
+
+
+def test_large_files_are_digested_only_if_that_is_asked_for(
+    saved: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One look-up would read a million rows twice."""
+    path = saved / VERSIONS / "0001" / "cards.parquet"
+    path.write_bytes(bytes([path.read_bytes()[0] ^ 1]) + path.read_bytes()[1:])
+    monkeypatch.setattr(folder_module, "SMALL_BYTES", path.stat().st_size - 1)
+    assert read_manifest(saved, verify=False).cards == len(made.CARDS)
+    with pytest.raises(IndexFolderError, match=r"cards.parquet has changed"):
+        read_manifest(saved)
 
 
 @pytest.mark.parametrize("verify", [True, False])

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from made import catalogue, change_manifest, row
+from made import catalogue, change_manifest, forge_array, row
 
 from prodcat_index.cards.card import Card, Catalogue
 from prodcat_index.errors import IndexFolderError
@@ -105,9 +105,9 @@ def test_a_learned_file_of_another_shape_is_refused(tmp_path: Path, name: str) -
     folder = built().save(tmp_path / "i")
     path = next(folder.glob(f"versions/*/learned.{name}.npy"))
     array = np.load(path)
-    np.save(path, array[:-1])
+    forge_array(folder, path, array[:-1])
     with pytest.raises(IndexFolderError, match=f"learned.{name}"):
-        ProductIndex.load(folder, verify=False)
+        ProductIndex.load(folder)
 
 
 @pytest.mark.parametrize(
@@ -123,9 +123,9 @@ def test_a_head_of_other_categories_is_refused(
     """It would read and write beyond its arrays, or speak for the wrong category."""
     folder = built().save(tmp_path / "i")
     path = next(folder.glob("versions/*/learned.head.categories.npy"))
-    np.save(path, np.array(categories, dtype=np.int64))
+    forge_array(folder, path, np.array(categories, dtype=np.int64))
     with pytest.raises(IndexFolderError, match=what):
-        ProductIndex.load(folder, verify=False)
+        ProductIndex.load(folder)
 
 
 @pytest.mark.parametrize(
@@ -138,10 +138,10 @@ def test_a_head_of_an_earlier_format_names_each_category_once(
     """Categories could not go or be merged, so such a file is damaged."""
     folder = built().save(tmp_path / "i")
     path = next(folder.glob("versions/*/learned.head.categories.npy"))
-    np.save(path, np.array(categories, dtype=np.int64))
+    forge_array(folder, path, np.array(categories, dtype=np.int64))
     change_manifest(folder, lambda content: content["learned"]["head"].pop("names"))
     with pytest.raises(IndexFolderError, match=what):
-        ProductIndex.load(folder, verify=False)
+        ProductIndex.load(folder)
 
 
 def test_an_index_without_a_head_votes_by_neighbours_alone(tmp_path: Path) -> None:
@@ -153,7 +153,7 @@ def test_an_index_without_a_head_votes_by_neighbours_alone(tmp_path: Path) -> No
 
     folder = built().save(tmp_path / "i")
     change_manifest(folder, age)
-    old = ProductIndex.load(folder, verify=False).predict(LISTINGS, explain=True)
+    old = ProductIndex.load(folder).predict(LISTINGS, explain=True)
     new = built().predict(LISTINGS, head_exponent=0.0, explain=True)
     assert [p.as_dict() for p in old] == [p.as_dict() for p in new]
 
@@ -272,7 +272,7 @@ def test_a_search_index_of_unknown_blocks_is_refused(tmp_path: Path) -> None:
     folder = built().save(tmp_path / "i")
     change_manifest(folder, lambda content: content["search"].update(blocks=["image"]))
     with pytest.raises(IndexFolderError, match="made of blocks that are not there"):
-        ProductIndex.load(folder, verify=False)
+        ProductIndex.load(folder)
 
 
 def test_a_listing_without_a_modality_is_explained_by_the_other() -> None:

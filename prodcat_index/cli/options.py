@@ -302,7 +302,8 @@ def open_index(
 ) -> ProductIndex:
     """Load the index that is named, or the default one.
 
-    Digests take longer than an answer: commands that only answer leave them to ``info``.
+    The digests of large files take longer than an answer: commands that only answer leave them
+    to ``info``.
     """
     from prodcat_index.index.product_index import ProductIndex
 

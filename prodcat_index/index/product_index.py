@@ -226,7 +226,8 @@ class ProductIndex(LivingIndex):
         folder
             Folder written by :meth:`save`.
         verify
-            Whether to compare the sha256 of every file with the manifest's.
+            Whether to compare the sha256 of every file with the manifest's. Without, those of
+            files above 4 MB are left out, which are the rows and large catalogues.
         image_root
             Folder of the pictures, if they moved since the index was built; for good with
             :meth:`save_image_root`.
