@@ -134,3 +134,29 @@ def test_tuned_settings_stand_side_by_side(shop: Path) -> None:
     rows = dict(re.split(r" {2,}", line, maxsplit=1) for line in lines[start + 1 :] if line)
     assert {"weighted-f1", "weight of title", "k", "temperature", "head exponent"} < set(rows)
     assert rows["weight of title"].split()[:2] == ["0.500", "0.500"]
+
+
+def test_an_index_that_is_built_again_keeps_its_tuning_or_says_that_it_is_gone(shop: Path) -> None:
+    """A shop that builds every week would lose each week, without a word, what tuning found."""
+    index = shop / "indexes" / "shop"
+    cards().to_csv(shop / "cards.csv", index=False)
+    build = ("build-index", "cards.csv", "-o", "indexes/shop", *PLAIN)
+
+    def tuned() -> object:
+        content = settings_of(index)
+        weights = [block["weight"] for block in content["blocks"]]
+        return content["vote"], content["tuning"], content["calibration"], weights
+
+    assert prodcat("tune", "--objective", "nll", cwd=shop).code == 0
+    before = tuned()
+    again = prodcat(*build, cwd=shop)
+    assert again.code == 0 and tuned() == before
+    assert "note: the tuned weights and vote of the index that is replaced are kept" in again.err
+    two = ("--encoder", "title=lexical:8", "--encoder", "title=lexical:16")
+    other = prodcat(*build, *two, "-o", "other", cwd=shop)
+    assert "tun" not in other.err
+    shutil.copytree(index, shop / "copy")
+    other = prodcat(*build, *two, "-o", "copy", cwd=shop)
+    assert other.code == 0 and "dropped: The tuning cannot be kept: the other index" in other.err
+    given = prodcat(*build, "--weights", "title=1", cwd=shop)
+    assert given.code == 0 and "dropped, since weights are given" in given.err

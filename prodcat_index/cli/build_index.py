@@ -10,6 +10,7 @@ import typer
 from prodcat_index.cli import options
 from prodcat_index.cli.output import note, say
 from prodcat_index.cli.values import output_option, parse_encoders, parse_weights, writable
+from prodcat_index.errors import ProdcatError
 from prodcat_index.findings import counted
 
 if TYPE_CHECKING:
@@ -26,6 +27,13 @@ def build_index(
     device: options.DeviceOption = None,
     weights: options.WeightsOption = None,
     split: options.SplitOption = None,
+    keep_tuning: Annotated[
+        bool,
+        typer.Option(
+            "--keep-tuning/--no-keep-tuning",
+            help="Keep the tuned weights and vote of the index that is replaced, if it has any.",
+        ),
+    ] = True,
     *,
     columns: options.Columns,
 ) -> None:
@@ -50,6 +58,8 @@ def build_index(
     note(index.findings)
     if len(names := index.parts.labels.names) == 1:
         note([f"all labelled cards are of one category, {names[0]}, and so is every answer"])
+    if keep_tuning:
+        index = _with_tuning_of(folder, index, is_weighed=weights is not None)
     index.save(folder)
     say(f"Built {folder}: {_size(index)}, embedded by {', '.join(index.parts.block_names)}.")
 
@@ -90,6 +100,28 @@ def add(
     say(f"Added {counted(count, 'cards')} to {folder}: {_size(grown)}.")
     if reason := rebuild_reason(read_manifest(folder, verify=False)):
         note([reason])
+
+
+def _with_tuning_of(folder: Path, index: ProductIndex, *, is_weighed: bool) -> ProductIndex:
+    """Return a new index with the tuning of the one that it replaces, and say so."""
+    from prodcat_index.index.folder import is_index
+    from prodcat_index.index.product_index import ProductIndex
+
+    if not is_index(folder):
+        return index
+    try:
+        old = ProductIndex.load(folder, verify=False)
+        if old.parts.tuning is None:
+            return index
+        if is_weighed:
+            note(["the tuning of the index that is replaced is dropped, since weights are given"])
+            return index
+        tuned = index.tuned_like(old)
+    except ProdcatError as error:
+        note([f"the tuning of the index that is replaced is dropped: {error}"])
+        return index
+    note(["the tuned weights and vote of the index that is replaced are kept, calibrated anew"])
+    return tuned
 
 
 def _size(index: ProductIndex) -> str:

@@ -113,8 +113,7 @@ def save_next(parts: IndexParts, folder: Path) -> None:
                 "to), and is left as it is; open it and add the cards again."
             )
 
-    added = len(parts.catalogue) - (parts.opened.cards if parts.opened else 0)
-    save_parts(parts, folder, check, JournalEntry("add", {"added": added}))
+    save_parts(parts, folder, check, parts.pending)
 
 
 def save_settings(parts: IndexParts, folder: Path) -> None:
