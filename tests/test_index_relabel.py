@@ -120,10 +120,9 @@ def test_a_new_name_changes_nothing_else() -> None:
     assert str(found) == "1 category renamed: boots -> Shoes > Boots\n160 unchanged"
     renamed = index.apply(found)
     assert np.array_equal(renamed.parts.log_reliability, index.parts.log_reliability)
-    assert [
-        b.vectors is a.vectors
-        for a, b in zip(index.parts.blocks, renamed.parts.blocks, strict=True)
-    ]
+    for before, after in zip(index.parts.all_blocks, renamed.parts.all_blocks, strict=True):
+        assert after.vectors is before.vectors
+    assert renamed.parts.searcher is index.parts.searcher
     back = renamed.relabel({"Shoes > Boots": "boots"})
     assert back.parts.aliases.get("boots") is None
     assert back.parts.calibration == index.parts.calibration

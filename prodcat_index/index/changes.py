@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import TypeVar
 
 import numpy as np
 
@@ -25,7 +26,10 @@ from prodcat_index.index.learned import LearnedBlock, project_cards
 from prodcat_index.index.manifest import SCORES, DriftRecord, JournalEntry
 from prodcat_index.index.parts import NOTHING, IndexParts, block_values
 from prodcat_index.index.rows import extend_rows, select_rows
+from prodcat_index.index.search import FlatSearcher
 from prodcat_index.types import MISSING, BoolArray
+
+AnyBlock = TypeVar("AnyBlock", Block, LearnedBlock)
 
 
 def with_references(parts: IndexParts) -> IndexParts:
@@ -68,15 +72,17 @@ def apply_difference(
         parts.calibration, parts.labels.names, difference.renamed
     )
     whole = with_references(parts)
-    learned = whole.learned and _joined_learned(whole.learned, blocks, update)
+    learned = whole.learned and _fresh_learned(whole.learned, blocks, update)
     changed = replace(
         whole,
         catalogue=_joined_cards(parts.catalogue, update, fresh),
         blocks=[_joined(*pair, update) for pair in zip(whole.blocks, blocks, strict=True)],
-        learned=learned and learned.recoded(code_of, aliases),
+        learned=whole.learned
+        and learned
+        and _joined_learned(whole.learned, learned, update).recoded(code_of, aliases),
         aliases=aliases,
         calibration=calibration,
-        searcher=None,
+        searcher=_searcher(parts, [*blocks, *([learned] if learned else [])], update),
         pending=note_change(parts.pending, difference.verb, difference.counts),
     )
     return replace(changed, drift=_drift(changed, update)).indexed(), tuple(findings)
@@ -105,7 +111,7 @@ def _notice(parts: IndexParts, difference: Difference, update: Update) -> list[F
 
 
 def _joined_cards(old: Catalogue, update: Update, fresh: Catalogue) -> Catalogue:
-    kept = old if len(update.kept) == len(old) else old.select(update.kept)
+    kept = old if update.keeps_all else old.select(update.kept)
     labels = [update.categories, update.keys]
     if [kept.coded_labels.values(part) for part in LABELLING] != labels:
         kept = kept.relabelled(*labels)
@@ -142,32 +148,47 @@ def _new_in(block: Block, update: Update) -> BoolArray:
     return is_new
 
 
-def _joined(old: Block, fresh: Block, update: Update) -> Block:
+def _fresh_learned(learned: LearnedBlock, blocks: Sequence[Block], update: Update) -> LearnedBlock:
+    """Return the learned block of the fresh cards: projected where they are new, else copied."""
+    projected = project_cards(learned.model, blocks)
+    is_new: BoolArray = np.any([_new_in(b, update) for b in blocks if b.name != SCORES], axis=0)
+    vectors, present, own = np.array(projected.vectors), projected.present.copy(), update.sources
+    vectors[~is_new] = learned.vectors[own[~is_new]]
+    present[~is_new] = learned.present[own[~is_new]]
+    return replace(projected, vectors=vectors, present=present)
+
+
+def _joined(old: AnyBlock, fresh: AnyBlock, update: Update) -> AnyBlock:
+    # Rows that all stay are not even looked at.
+    kept = old.vectors if update.keeps_all else select_rows(old.vectors, update.kept)
     return replace(
         old,
-        vectors=extend_rows(select_rows(old.vectors, update.kept), fresh.vectors),
+        vectors=extend_rows(kept, fresh.vectors) if len(update.sources) else kept,
         present=np.concatenate([old.present[update.kept], fresh.present]),
     )
 
 
-def _joined_learned(learned: LearnedBlock, fresh: Sequence[Block], update: Update) -> LearnedBlock:
-    kept, sources = update.kept, update.sources
-    is_new: BoolArray = np.any([_new_in(b, update) for b in fresh if b.name != SCORES], axis=0)
-    projected = project_cards(learned.model, fresh)
-    vectors, present = np.array(projected.vectors), projected.present.copy()
-    own = sources[~is_new]
-    vectors[~is_new], present[~is_new] = learned.vectors[own], learned.present[own]
+def _joined_learned(old: LearnedBlock, fresh: LearnedBlock, update: Update) -> LearnedBlock:
     reliability = None
-    if learned.log_reliability is not None:
+    if old.log_reliability is not None:
         # Nothing that has not seen them contradicts the labels of fresh cards, or other labels.
-        doubted = np.where(update.moved, 0, learned.log_reliability[kept])
-        reliability = np.concatenate([doubted, np.zeros(len(sources))]).astype(np.float16)
-    return replace(
-        learned,
-        vectors=extend_rows(select_rows(learned.vectors, kept), vectors),
-        present=np.concatenate([learned.present[kept], present]),
-        log_reliability=reliability,
-    )
+        kept = np.where(update.moved, 0, old.log_reliability[update.kept])
+        reliability = np.concatenate([kept, np.zeros(len(update.sources))]).astype(np.float16)
+    return replace(_joined(old, fresh, update), log_reliability=reliability)
+
+
+def _searcher(
+    parts: IndexParts, fresh: Sequence[Block | LearnedBlock], update: Update
+) -> FlatSearcher | None:
+    """Return the searcher of the rows that stay and of the fresh ones; none is fused again."""
+    if parts.searcher is None:
+        return None
+    kept = parts.searcher if update.keeps_all else parts.searcher.select(update.kept)
+    if not len(update.sources):
+        return kept
+    own = [block for block in fresh if block.name in parts.covered]
+    present = np.stack([block.present for block in own], axis=1)
+    return kept.extended([block.vectors for block in own], present)
 
 
 def _drift(changed: IndexParts, update: Update) -> DriftRecord:

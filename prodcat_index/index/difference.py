@@ -58,6 +58,11 @@ class Update:
     sources: Int64Array  # (n,): row of the card that each takes the place of, or MISSING
     embedded: Mapping[str, BoolArray]  # modality -> the fresh cards that are new in it, (n,)
 
+    @property
+    def keeps_all(self) -> bool:
+        """Whether all rows stay."""
+        return len(self.kept) == len(self.base.catalogue)
+
 
 @dataclass(frozen=True)
 class Difference:
