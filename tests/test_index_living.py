@@ -150,13 +150,11 @@ def check_same(index: ProductIndex, expected: ProductIndex) -> None:
     assert index.parts.labels.names == expected.parts.labels.names
     count = len(expected)
     for listing in LISTINGS:
-        assert near(index.search(listing, count)) == pytest.approx(
-            near(expected.search(listing, count)), abs=1e-6
-        )
-        for weights in ({"title": 0.5, "description": 0.5}, {"learned": 0.6, "scores": 0.4}):
-            assert near(index.search(listing, count, weights=weights)) == pytest.approx(
-                near(expected.search(listing, count, weights=weights)), abs=1e-6
-            )
+        found, wanted = (near(each.search(listing, count)) for each in (index, expected))
+        assert found == pytest.approx(wanted, abs=1e-6)
+    weights = {"title": 0.2, "description": 0.2, "learned": 0.3, "scores": 0.3}
+    found, wanted = (near(i.search(LISTINGS[0], count, weights=weights)) for i in (index, expected))
+    assert found == pytest.approx(wanted, abs=1e-6)
     some = min(expected.catalogue.ids)
     assert near(index.similar(some, 5)) == pytest.approx(near(expected.similar(some, 5)), abs=1e-6)
     for one, other in zip(index.predict(LISTINGS), expected.predict(LISTINGS), strict=True):
@@ -310,8 +308,8 @@ class LivingIndexMachine(RuleBasedStateMachine):
 
 
 LivingIndexMachine.TestCase.settings = settings(
-    max_examples=12,
-    stateful_step_count=8,
+    max_examples=8,
+    stateful_step_count=7,
     deadline=None,
     suppress_health_check=list(HealthCheck),
     derandomize=True,
