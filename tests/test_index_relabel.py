@@ -21,6 +21,7 @@ from prodcat_index.index.product_index import ProductIndex
 from prodcat_index.learning.head import LinearHead, add_up, first_columns_of
 from prodcat_index.voting.thresholds import CategoryThresholds, merge_thresholds
 
+SHOP = shop(110).cards.to_dict("records")
 LISTINGS = [
     Card(title="red boots mug", description="scarf in grey"),
     Card(title="pink lamp", description="kettle in blue"),
@@ -59,6 +60,21 @@ def test_removed_cards_are_gone_and_the_rest_is_as_it_was() -> None:
     found = [near.id for near in index.similar("c001", 199) if near.id not in some]
     assert [near.id for near in less.similar("c001", 199)] == found
     assert (len(index), len(less)) == (200, 171)
+
+
+def test_what_is_absent_counts_what_it_counted() -> None:
+    """The order of all answers would shift with every card that comes or goes."""
+    cards = [{**card, "description": ""} if card["id"] == "c003" else card for card in SHOP]
+    index = ProductIndex.build(catalogue(cards))
+    query = Card(title="red kettle", description="mug in pink")
+    mugs = [card["id"] for card in cards if card["category"] == "mug"]
+    more = index.add(catalogue([{**SHOP[4], "id": f"n{number}"} for number in range(50)]))
+    for changed in (index.remove(mugs), more):
+        before, after = (
+            {near.id: near.similarity for near in each.search(query, len(each))}
+            for each in (index, changed)
+        )
+        assert after["c003"] == before["c003"]
 
 
 def test_ids_of_no_card_are_counted_and_named() -> None:
