@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import io
+import json
 import mmap
 import os
 import stat
@@ -92,6 +93,16 @@ def open_array(content: memoryview, dtype: str, shape: tuple[int | None, ...]) -
     if is_fortran:
         return raw_array(content, dtype, found[::-1]).T
     return raw_array(content, dtype, found)
+
+
+def read_json(content: memoryview) -> Any:
+    """Return what a JSON file holds; raise ValueError if its texts are none."""
+    text = str(content, "utf-8")
+    read = json.loads(text)
+    if "\\u" in text:
+        # Half a surrogate pair, which JSON lets through, is no text.
+        json.dumps(read, ensure_ascii=False).encode("utf-8")
+    return read
 
 
 def raw_array(content: memoryview, dtype: str, shape: tuple[int, ...]) -> npt.NDArray[Any]:

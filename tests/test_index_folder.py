@@ -87,11 +87,11 @@ def test_nothing_else_is_in_the_folder(saved: Path) -> None:
 
 
 NAMES = [
-    "0-title.f16.npy",
+    "0-title.f16",
     "0-title.present.npy",
     "0-title.mean.npy",
     "cards.parquet",
-    "search.faiss",
+    "search.f32",
     "encoders/0-title/vocabulary.json",
     "encoders/0-title/projection.npy",
     "encoders/1-description/projection.npy",
@@ -224,7 +224,7 @@ def test_a_file_that_may_not_be_read_is_refused_in_words(
     monkeypatch.setattr(files, "open_content", forbidden)
     monkeypatch.setattr(folder_module, "read_text", lambda *_: ((saved / MANIFEST).read_text(), 5))
     assert refusal(saved) == (
-        f"The index {saved} is damaged (versions/0001/encoders/0-title/vocabulary.json cannot "
+        f"The index {saved} is damaged (versions/0001/0-title.present.npy cannot "
         "be read: [Errno 13] Permission denied); copy it again or build it again."
     )
 
@@ -462,7 +462,7 @@ def test_an_error_while_the_files_are_written_leaves_the_old_index_and_nothing_e
 
     before = content_of(saved)
     with monkeypatch.context() as patched:
-        patched.setattr("prodcat_index.index.search.FlatSearcher.write", failing)
+        patched.setattr("prodcat_index.index.writing.write_cards", failing)
         with pytest.raises(RuntimeError, match="the encoder cannot be saved"):
             new_index.save(saved)
     assert content_of(saved) == before

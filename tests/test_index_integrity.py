@@ -38,8 +38,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def problem(folder: Path, change: Callable[[IndexParts], IndexParts] = lambda parts: parts) -> str:
     parts = ProductIndex.load(folder).parts
-    assert parts.opened is not None
-    return next(find_problems(change(parts), parts.opened), "")
+    assert parts.opened.manifest is not None
+    return next(find_problems(change(parts), parts.opened.manifest), "")
 
 
 def with_rows(name: str, change: Callable[[Any], Any]) -> Callable[[IndexParts], IndexParts]:

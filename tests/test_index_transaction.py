@@ -59,7 +59,7 @@ def create(content: bytes, name: str = "rows.f16") -> Callable[[Transaction], No
 
 def append(*contents: bytes) -> Callable[[Transaction], None]:
     def act(transaction: Transaction) -> None:
-        (path,) = (path for path in transaction.records if path.endswith(".f16"))
+        (path,) = (path for path in transaction.records if path.endswith("/rows.f16"))
         del transaction.records[path]
         for content in contents:
             path = transaction.append(path, content)
@@ -68,7 +68,7 @@ def append(*contents: bytes) -> Callable[[Transaction], None]:
 
 
 def rows_of(index: OpenIndex) -> bytes:
-    (content,) = (content for path, content in index.contents.items() if path.endswith(".f16"))
+    (content,) = (content for path, content in index.contents.items() if path.endswith("/rows.f16"))
     return bytes(content)
 
 
@@ -91,7 +91,7 @@ def test_what_is_appended_is_in_the_same_file_and_no_reader_of_before_sees_it(ro
     after = open_index(rowed)
     assert (rows_of(before), rows_of(after)) == (b"first,", b"first,second,third,")
     assert [size for size, _ in after.manifest.files[ROWS].pieces] == [6, 7, 6]
-    assert not list((rowed / VERSIONS / "0003").glob("*.f16"))
+    assert not list((rowed / VERSIONS / "0003").glob("rows.f16"))
 
 
 @pytest.mark.parametrize("piece", [0, 1])

@@ -21,7 +21,6 @@ from prodcat_index.index import tune as tuning
 from prodcat_index.index.leave_one_out import LeaveOneOut, leave_out_groups
 from prodcat_index.index.parts import IndexParts
 from prodcat_index.index.product_index import ProductIndex
-from prodcat_index.index.search import FlatSearcher
 from prodcat_index.learning import folds as learning_folds
 from prodcat_index.types import Int64Array
 from prodcat_index.voting.pool import Pool, rank
@@ -387,7 +386,7 @@ def test_a_modality_that_is_not_weighed_any_more_leaves_the_search_index(
 ) -> None:
     """And is there again when the tuning is undone."""
     stored = planted.save(tmp_path / "index")
-    search = stored / "versions" / "0001" / "search.faiss"
+    search = stored / "versions" / "0001" / "search.f32"
     whole, asked = search.read_bytes(), Card(title="1 0", description="-1 0.2")
     before = ProductIndex.load(stored).predict([asked])[0]
     tuned = tune_in(stored)
@@ -395,7 +394,7 @@ def test_a_modality_that_is_not_weighed_any_more_leaves_the_search_index(
     loaded = ProductIndex.load(stored)
     assert loaded.predict([asked])[0] == tuned.predict([asked])[0]
     loaded.restored().save_settings(stored)
-    assert (stored / "versions" / "0003" / "search.faiss").read_bytes() == whole
+    assert (stored / "versions" / "0003" / "search.f32").read_bytes() == whole
     assert ProductIndex.load(stored).predict([asked])[0] == before
 
 
@@ -538,7 +537,7 @@ def test_no_array_is_read_to_write_settings(stored: Path, monkeypatch: pytest.Mo
     """Tuning a large index again and again must stay quick."""
     opened = ProductIndex.load(stored)
     monkeypatch.setattr(files, "open_array", None)
-    monkeypatch.setattr(FlatSearcher, "open", None)
+    monkeypatch.setattr(files, "raw_array", None)
     opened.tuned(opened.tune(objective="nll")).save_settings(stored)
 
 

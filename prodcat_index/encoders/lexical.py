@@ -11,7 +11,6 @@ one look-up starts quickly.
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -22,7 +21,7 @@ import numpy.typing as npt
 from prodcat_index.encoders.base import Encoded, Encoder, FittedPart, distinct, rows_of, unit_rows
 from prodcat_index.encoders.ngrams import chosen_ngrams, ngrams
 from prodcat_index.errors import EncoderError, NoWordError, one_line
-from prodcat_index.files import Contents, open_array
+from prodcat_index.files import Contents, open_array, read_json
 from prodcat_index.progress import progress_bar
 from prodcat_index.types import Float32Array, Float64Array, evenly_spaced
 
@@ -170,7 +169,7 @@ class LexicalEncoder(Encoder):
         """Make the encoder from its stored parts; the projection stays on disk."""
         encoder = cls.from_spec(argument)
         try:
-            names = json.loads(str(stored["vocabulary.json"], "utf-8"))
+            names = read_json(stored["vocabulary.json"])
             if not isinstance(names, list):
                 raise ValueError("the vocabulary is not a JSON list")
             encoder._restore_arrays(stored, len(names))

@@ -8,7 +8,6 @@ which little is known gets a short row. Only fitting needs scikit-learn; a query
 
 from __future__ import annotations
 
-import json
 import re
 import unicodedata
 from collections import Counter
@@ -19,7 +18,7 @@ from itertools import pairwise
 import numpy as np
 
 from prodcat_index.encoders.base import FittedPart
-from prodcat_index.files import Contents, open_array
+from prodcat_index.files import Contents, open_array, read_json
 from prodcat_index.types import Float32Array, Int64Array, evenly_spaced
 
 CHARACTER_SIZES = (2, 3, 4, 5)
@@ -172,7 +171,7 @@ class NgramVectorizer:
     @classmethod
     def restore(cls, stored: Contents) -> NgramVectorizer:
         """Read the stored parts; raise ValueError where they are damaged."""
-        read = json.loads(str(stored["vocabulary.json"], "utf-8"))
+        read = read_json(stored["vocabulary.json"])
         if not isinstance(read, dict) or not all(isinstance(v, list) for v in read.values()):
             raise ValueError("the vocabulary is not a list of n-grams for each field")
         size = sum(len(names) for names in read.values())

@@ -9,15 +9,18 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy.typing as npt
 
 from prodcat_index import files
 from prodcat_index.errors import IndexFolderError, one_line
 from prodcat_index.index.manifest import FORMAT_VERSION, FileRecord, Manifest, manifest_from_json
+
+T = TypeVar("T")
 
 MANIFEST = "manifest.json"
 VERSIONS = "versions"
@@ -39,13 +42,40 @@ class OpenIndex:
     folder: Path
     manifest: Manifest
     contents: files.Contents
+    # What was read, with its files, by its identity.
+    _read: dict[int, tuple[object, tuple[str, ...]]] = field(
+        default_factory=dict, repr=False, compare=False
+    )
 
     def array(self, name: str, dtype: str, shape: tuple[int | None, ...]) -> npt.NDArray[Any]:
         """Return the array of an ``.npy`` file; raises IndexFolderError if it is another."""
+        return self._array(files.open_array, name, dtype, shape)
+
+    def raw_array(self, name: str, dtype: str, shape: tuple[int, ...]) -> npt.NDArray[Any]:
+        """Return the array that is all of a file; raises IndexFolderError if it is another."""
+        return self._array(files.raw_array, name, dtype, shape)
+
+    def _array(self, read: Callable[..., Any], name: str, *expected: Any) -> npt.NDArray[Any]:
         try:
-            return files.open_array(self.contents[name], dtype, shape)
+            return self.remember(read(self.contents[name], *expected), name)
         except ValueError as error:
             raise self.damaged(name, str(error)) from error
+
+    def json(self, name: str) -> Any:
+        """Return what a JSON file holds; raises IndexFolderError if it cannot be read."""
+        try:
+            return files.read_json(self.contents[name])
+        except (ValueError, RecursionError) as error:
+            raise self.damaged(name, f"it cannot be read: {error}") from error
+
+    def remember(self, made: T, *names: str) -> T:
+        """Know what was made of some files, so that the next version can keep these."""
+        self._read[id(made)] = made, names
+        return made
+
+    def paths_of(self, made: object) -> tuple[str, ...] | None:
+        """Return the files that something was made of; None if it was not read here."""
+        return self._read.get(id(made), (None, None))[1]
 
     def within(self, folder: str) -> files.Contents:
         """Return the files below a folder by their names in it."""

@@ -48,14 +48,14 @@ def verify_index(folder: Path) -> Manifest:
     parts = load_parts(folder, verify=True)
     assert parts.opened is not None, "it was read from a folder"
     try:
-        problem = next(find_problems(parts, parts.opened), "")
+        problem = next(find_problems(parts, parts.opened.manifest), "")
     except EncoderError as error:
         problem = str(error).rstrip(".")
     if problem:
         raise IndexFolderError(
             f"The index {folder} is damaged ({problem}); copy it again or build it again."
         )
-    return parts.opened
+    return parts.opened.manifest
 
 
 def find_problems(parts: IndexParts, manifest: Manifest) -> Iterator[str]:

@@ -22,7 +22,7 @@ from prodcat_index.voting.vote import StoredVote
 # hubness correction (crowding) beside the projection. 3: a block of text scores; weights of the
 # blocks in a search; lexical encoders that hash n-grams beside their projection. 4: the columns
 # that cards were read from. 5: files in pieces, the change that made the version, a digest of the
-# manifest itself.
+# manifest itself; rows of cards that are gone, cards in several files, labels beside them.
 FORMAT_VERSION = 5
 DIGEST_FORMAT = 5
 DIGEST = ',\n "digest": "'
@@ -34,7 +34,8 @@ LEARNED = "learned"
 # The block of text scores: the last one before the learned block.
 SCORES = "scores"
 CARDS = "cards.parquet"
-SEARCH = "search.faiss"
+SEARCH = "search.f32"
+OLD_SEARCH = "search.faiss"  # in formats before 5
 
 
 def _inside(path: str) -> str:
@@ -187,11 +188,27 @@ class Choices:
 
 @dataclass(frozen=True)
 class SearchRecord:
-    """The FAISS index, and the blocks that it is made of."""
+    """The search index, and the blocks that it is made of."""
 
     kind: str
     dim: Annotated[int, Field(ge=1, le=2**20)]
     blocks: Annotated[tuple[str, ...], Field(min_length=1)]
+    rows: InsidePath | None = None  # None in formats before 5
+
+
+@dataclass(frozen=True)
+class StoredRecord:
+    """What the files hold of the cards: rows of some that are gone, and a file a delivery."""
+
+    rows: Count  # of each file of rows
+    cards: Annotated[tuple[tuple[InsidePath, Count], ...], Field(min_length=1, max_length=1000)]
+    codes: InsidePath  # of the labels of each card
+    categories: InsidePath  # each with the shop's own key of it
+    positions: InsidePath | None = None  # of the cards among the rows; None if there are no others
+
+    def __post_init__(self) -> None:
+        if sum(count for _, count in self.cards) != self.rows:
+            raise ValueError("the files of the cards do not hold as many as there are rows")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -222,6 +239,7 @@ class Manifest:
     aliases: dict[str, str] = field(default_factory=dict)  # fitted name of a category -> name now
     choices: Choices | None = None  # None in formats 1 to 4
     search: SearchRecord
+    stored: StoredRecord | None = None  # None in formats before 5
     change: JournalEntry | None = None  # None in formats before 5
     files: Annotated[dict[InsidePath, FileRecord], Field(max_length=MAX_FILES)]
 
@@ -231,6 +249,10 @@ class Manifest:
         if len(self.dims) < len(self.blocks) + bool(self.learned):
             raise ValueError("two blocks have the same name")
         self._check_search()
+        if self.stored and not self.cards <= self.stored.rows:
+            raise ValueError("there are more cards than rows")
+        if self.stored and self.stored.positions is None and self.stored.rows > self.cards:
+            raise ValueError("there are more rows than cards, and it is not said which are theirs")
         if not self.categories <= self.labelled <= self.cards:
             raise ValueError("more cards are labelled than there are, or in more categories")
         steps = self.tuning.steps if self.tuning else ()
@@ -269,6 +291,11 @@ class Manifest:
         chosen = {b.name: b.search_weight for b in self.blocks if b.name != SCORES}
         return {name: weight for name, weight in chosen.items() if weight is not None}
 
+    @property
+    def cards_files(self) -> tuple[tuple[str, int], ...]:
+        """The files of the cards, each with how many are in it."""
+        return self.stored.cards if self.stored else ((f"{self.data}/{CARDS}", self.cards),)
+
     def _check_search(self) -> None:
         dims, searched = self.dims, self.search.blocks
         if not set(searched) <= set(dims) or len(set(searched)) < len(searched):
@@ -295,7 +322,10 @@ class Manifest:
                 raise ValueError("more cards have drifted than were added")
 
     def _paths_read(self) -> set[str]:
-        paths = {f"{self.data}/{CARDS}", f"{self.data}/{SEARCH}"}
+        paths = {path for path, _ in self.cards_files}
+        if stored := self.stored:
+            paths |= {stored.codes, stored.categories, stored.positions or stored.codes}
+        paths.add(self.search.rows or f"{self.data}/{OLD_SEARCH}")
         for block in self.blocks:
             paths |= {block.vectors, block.present, block.mean}
             paths |= {block.references} if block.references else set()

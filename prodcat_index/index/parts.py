@@ -15,16 +15,10 @@ import numpy as np
 from prodcat_index.cards.card import Catalogue
 from prodcat_index.errors import QueryError
 from prodcat_index.index.block import Block, Values, has_any
+from prodcat_index.index.folder import OpenIndex
 from prodcat_index.index.fusion import check_weights, weight_vector
 from prodcat_index.index.learned import FittedModel, LearnedBlock, head_log_proba
-from prodcat_index.index.manifest import (
-    LEARNED,
-    SCORES,
-    Choices,
-    DriftRecord,
-    JournalEntry,
-    Manifest,
-)
+from prodcat_index.index.manifest import LEARNED, SCORES, Choices, DriftRecord, JournalEntry
 from prodcat_index.index.search import FlatSearcher, SearchSpace
 from prodcat_index.learning.head import add_up, first_columns_of
 from prodcat_index.learning.text_scores import TextScoresEncoder, log_probabilities
@@ -112,7 +106,7 @@ class IndexParts:
     choices: Choices = field(default_factory=Choices)
     # What was done to the parts since they were read: one entry for all of it.
     pending: JournalEntry | None = None
-    opened: Manifest | None = None  # of the folder that the parts, or their origin, were read from
+    opened: OpenIndex | None = None  # what the parts, or their origin, were read from
 
     @cached_property
     def labels(self) -> Labels:

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import os
-import struct
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache, cached_property, partial
-from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 
-from prodcat_index.files import Output, damaged_file
 from prodcat_index.index.fusion import (
     SCORE_ERROR,
     effective_weights,
@@ -52,9 +49,6 @@ NUMBERS_AT_ONCE = 2**20
 MADE_SEARCHERS = 3
 # Rows of 16 bits are compared this many columns at a time; of any other length, 10 times slower.
 SIMD_COLUMNS = 16
-# The letters, the dimension, the count, two unused numbers, is it trained, the metric, the length.
-FLAT_HEADER = struct.Struct("<4siqqq?iQ")
-FLAT_FOURCC = b"IxFI"
 
 
 def _use_one_thread() -> None:
@@ -100,23 +94,6 @@ class FlatSearcher:
         for part in chunks(len(present), ADD_CHUNK):
             fused[part] = fuse_cards([block[part] for block in blocks], present[part])
         return cls(fused)
-
-    @classmethod
-    def open(cls, path: Path, dim: int, n: int) -> FlatSearcher:
-        """Open a file of n vectors, which stay on disk."""
-        with path.open("rb") as file:
-            header = file.read(FLAT_HEADER.size)
-        if header != _flat_header(dim, n):
-            raise damaged_file(path, "it is not the flat inner-product index of the manifest")
-        if path.stat().st_size != FLAT_HEADER.size + 4 * dim * n:
-            raise damaged_file(path, "its length is not that of its vectors")
-        return cls(np.memmap(path, np.float32, "r", FLAT_HEADER.size, (n, dim)))
-
-    def write(self, file: Output) -> None:
-        """Write the index into a file."""
-        file.write(_flat_header(self.dim, len(self.rows)))
-        for part in chunks(len(self.rows), ADD_CHUNK):
-            file.write(self.rows[part].tobytes())
 
     @property
     def dim(self) -> int:
@@ -184,11 +161,6 @@ class HalfSearcher:
         """Search as :meth:`FlatSearcher.search` does."""
         index, padded = self.faiss_index, _padded(queries, self.dim)
         return _fetch(index.search, index.ntotal, padded, k, None, eligible), True
-
-
-def _flat_header(dim: int, n: int) -> bytes:
-    unused = 2**20
-    return FLAT_HEADER.pack(FLAT_FOURCC, dim, n, unused, unused, True, 0, dim * n)
 
 
 def _padded(rows: FloatingArray, dim: int) -> FloatingArray:

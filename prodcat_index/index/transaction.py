@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
@@ -68,7 +68,7 @@ class Transaction:
             yield output
         self.records[path] = FileRecord(((output.bytes, output.sha256),))
 
-    def write(self, name: str, content: FittedPart) -> str:
+    def write(self, name: str, content: FittedPart | Sequence[Sequence[str]]) -> str:
         """Write an array as ``.npy``, or else a value as JSON, and return the path."""
         with self.create(name) as output:
             if isinstance(content, np.ndarray):

@@ -21,7 +21,7 @@ import numpy.typing as npt
 from prodcat_index.encoders.base import Encoded, Encoder, FittedPart
 from prodcat_index.encoders.ngrams import NgramVectorizer, SparseRows
 from prodcat_index.errors import EncoderError, one_line
-from prodcat_index.files import Contents, open_array
+from prodcat_index.files import Contents, open_array, read_json
 from prodcat_index.learning.folds import assign_folds
 from prodcat_index.learning.one_vs_rest import fit_one_vs_rest
 from prodcat_index.progress import progress_bar
@@ -324,7 +324,7 @@ class TextScoresEncoder(Encoder):
         """Read the stored parts; the coefficients stay on disk."""
         try:
             vectorizer = NgramVectorizer.restore(stored)
-            names = json.loads(str(stored["categories.json"], "utf-8"))
+            names = read_json(stored["categories.json"])
             if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
                 raise ValueError("the categories are not a list of names")
             starts = open_array(stored["starts.npy"], "int64", (vectorizer.width + 1,))

@@ -12,7 +12,7 @@ from prodcat_index.cards.card import IMAGE
 from prodcat_index.evaluation.evaluate import evaluate
 from prodcat_index.evaluation.result import Evaluation, Row
 from prodcat_index.index.product_index import ProductIndex
-from prodcat_index.index.storage import package_versions
+from prodcat_index.index.writing import package_versions
 from prodcat_index.reports import evaluation as figures
 from prodcat_index.reports.page import (
     Table,

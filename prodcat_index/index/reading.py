@@ -1,0 +1,145 @@
+"""Reading an index folder into the parts of an index; what is large stays on disk."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from prodcat_index.index.block import Block, EncoderSlot
+from prodcat_index.index.build import MIN_CARDS_TO_LEARN
+from prodcat_index.index.folder import OpenIndex
+from prodcat_index.index.learned import FittedModel, LearnedBlock
+from prodcat_index.index.manifest import (
+    SCORES,
+    BlockRecord,
+    Choices,
+    HeadRecord,
+    LearnedRecord,
+    Manifest,
+)
+from prodcat_index.index.parts import IndexParts
+from prodcat_index.index.search import FlatSearcher
+from prodcat_index.index.stored_cards import read_cards
+from prodcat_index.index.stored_rows import read_positions, read_rows
+from prodcat_index.learning.head import LinearHead
+from prodcat_index.learning.projection import HubnessCorrection, Projection
+from prodcat_index.types import MISSING, BoolArray, FloatingArray, Int64Array
+
+
+def read_parts(index: OpenIndex, image_root: Path) -> IndexParts:
+    """Return the parts of an index, with its pictures below a folder."""
+    manifest, positions = index.manifest, read_positions(index)
+    learned = None
+    if manifest.learned:
+        learned = _read_learned(index, manifest.learned, positions)
+    searcher = _read_searcher(index, positions)
+    parts = IndexParts(
+        catalogue=read_cards(index, positions, image_root),
+        blocks=[_read_block(index, record, positions) for record in manifest.blocks],
+        learned=learned,
+        weights=manifest.weights,
+        chosen_search_weights=manifest.search_weights,
+        vote=manifest.vote,
+        searcher=searcher,
+        covered=manifest.search.blocks if searcher else (),
+        tuning=manifest.tuning,
+        calibration=manifest.calibration,
+        drift=manifest.drift,
+        aliases=manifest.aliases,
+        choices=manifest.choices or _guess_choices(manifest),
+        opened=index,
+    )
+    head = learned.model.head if learned else None
+    if learned is None or head is None or learned.categories:
+        return parts
+    fitted = tuple(parts.labels.names[code] for code in head.categories)
+    return replace(parts, learned=replace(learned, categories=fitted))
+
+
+def _read_searcher(index: OpenIndex, positions: Int64Array | None) -> FlatSearcher | None:
+    record = index.manifest.search
+    if record.rows is None:
+        return None  # of formats 1 to 4; one is made of the blocks when it is needed
+    return FlatSearcher(read_rows(index, record.rows, "float32", record.dim, positions))
+
+
+def _guess_choices(manifest: Manifest) -> Choices:
+    """Return what was chosen when an index of an earlier format was built, as far as it shows."""
+    is_plain = manifest.learned is None and manifest.labelled >= MIN_CARDS_TO_LEARN
+    return Choices(projection="none" if is_plain else "lda")
+
+
+def _read_block(index: OpenIndex, record: BlockRecord, positions: Int64Array | None) -> Block:
+    encoder = index.within(record.fitted)
+    slot = EncoderSlot(record.encoder, record.fingerprint, encoder)
+    return Block(
+        name=record.name,
+        modality=record.modality,
+        slot=index.remember(slot, *(f"{record.fitted}/{name}" for name in encoder)),
+        vectors=read_rows(index, record.vectors, "float16", record.dim, positions),
+        present=_read_present(index, record.present, record.cards),
+        mean=index.array(record.mean, "float32", (record.dim,)),
+        projected_dim=record.projected_dim,
+        references=_read_references(index, record.references, record.dim),
+    )
+
+
+def _read_present(index: OpenIndex, path: str, cards: int) -> BoolArray:
+    present: BoolArray = index.array(path, "bool", (index.manifest.cards,))
+    if np.any(present.view(np.uint8) > 1) or int(present.sum()) != cards:
+        raise index.damaged(path, "it is not true for as many cards as the manifest says")
+    return present
+
+
+def _read_references(index: OpenIndex, path: str | None, dim: int) -> FloatingArray | None:
+    return index.array(path, "float16", (None, dim)) if path else None
+
+
+def _read_learned(
+    index: OpenIndex, record: LearnedRecord, positions: Int64Array | None
+) -> LearnedBlock:
+    manifest, n = index.manifest, index.manifest.cards
+    dims = [b.projected_dim or b.dim for b in manifest.blocks if b.name != SCORES]
+    # A row of the learned block ends in the hubness of its card, which nothing is projected into.
+    dim = record.dim - (record.hubness is not None)
+    matrix = index.array(record.matrix, "float32", (sum(dims), dim))
+    offset = index.array(record.offset, "float32", (sum(dims),))
+    edges = np.cumsum(dims)[:-1]
+    head = hubness = None
+    if record.head:
+        head = _read_head(index, record.head, dim, manifest.categories)
+    if record.hubness:
+        references = index.array(record.hubness.references, "float32", (record.hubness.size, dim))
+        hubness = HubnessCorrection(references, record.hubness.near)
+    reliability = None
+    if record.reliability:
+        reliability = index.array(record.reliability, "float16", (n,))
+        if not np.all((reliability <= 0) & np.isfinite(reliability)):
+            raise index.damaged(record.reliability, "a reliability is no number of at most 0")
+    projection = Projection(np.split(matrix, edges), np.split(offset, edges))
+    index.remember(projection, record.matrix, record.offset)
+    return LearnedBlock(
+        FittedModel(projection, head, hubness),
+        vectors=read_rows(index, record.vectors, "float16", record.dim, positions),
+        present=_read_present(index, record.present, record.cards),
+        log_reliability=reliability,
+        references=_read_references(index, record.expected, record.dim),
+        categories=record.head.names if record.head else (),
+    )
+
+
+def _read_head(index: OpenIndex, record: HeadRecord, dim: int, known: int) -> LinearHead:
+    size, path = record.size, record.categories
+    categories = index.array(path, "int64", (size,))
+    # Categories that were fitted by their names may be gone or merged since.
+    if not np.all((categories >= (MISSING if record.names else 0)) & (categories < known)):
+        raise index.damaged(path, "it names categories that are not there")
+    if not record.names and len(np.unique(categories)) < size:
+        raise index.damaged(path, "it names a category twice")
+    return LinearHead(
+        coefficients=index.array(record.coefficients, "float32", (dim, size)),
+        intercepts=index.array(record.intercepts, "float32", (size,)),
+        categories=categories,
+    )

@@ -1,0 +1,222 @@
+"""The cards of an index in files: a Parquet file for each delivery, and their labels beside them.
+
+Of a file a few cards are read without the others.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from prodcat_index import files
+from prodcat_index.cards.card import IMAGE, Catalogue
+from prodcat_index.cards.pieces import LABELLING, CodedLabels, Pieces
+from prodcat_index.errors import IndexFolderError
+from prodcat_index.types import Int64Array
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from prodcat_index.index.folder import OpenIndex
+    from prodcat_index.index.manifest import Manifest
+
+# To read one card is to read its group: 0.4 ms a column for so many titles.
+ROWS_IN_GROUP = 1000
+
+
+@dataclass(frozen=True, eq=False)
+class StoredCards:
+    """The cards of one file, which is read when they are needed."""
+
+    content: memoryview
+    path: Path  # of the file, for people
+    count: int  # of cards
+    expected: frozenset[str]  # columns that must be there
+    image_root: Path
+
+    @cached_property
+    def _file(self) -> Any:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        with self._checked():
+            file = pq.ParquetFile(pa.BufferReader(self.content))
+            names = file.schema_arrow.names
+            if file.metadata.num_rows != self.count or not self.expected <= set(names):
+                raise self._damaged("its rows or columns are not those of the manifest")
+            if len(set(names)) < len(names):
+                raise self._damaged("two columns have the same name")
+            return file
+
+    @contextmanager
+    def _checked(self) -> Iterator[None]:
+        try:
+            yield
+        except IndexFolderError:
+            raise
+        except Exception as error:  # of almost any class, for a damaged or hostile file
+            raise self._damaged(f"it cannot be read: {error}") from error
+
+    def _damaged(self, what: str) -> IndexFolderError:
+        return files.damaged_file(self.path, what)
+
+    @property
+    def names(self) -> Sequence[str]:
+        """Columns, in their order."""
+        names: list[str] = self._file.schema_arrow.names
+        return names
+
+    def __len__(self) -> int:
+        """Return the number of cards, without a look at the file."""
+        return self.count
+
+    def read(self, name: str, rows: Int64Array | None = None) -> Sequence[Any]:
+        """Return a column of some cards, by default of all."""
+        with self._checked():
+            values = self._whole(name) if rows is None else self._some(name, rows)
+            if name == "id" and rows is None and len(set(values)) < len(values):
+                raise self._damaged("two cards have the same id")
+            if name == IMAGE:
+                return [_picture_path(self.image_root, str(value)) for value in values]
+            return values
+
+    def _whole(self, name: str) -> Sequence[Any]:
+        return _values(self._file.read([name]).column(0))
+
+    def _some(self, name: str, rows: Int64Array) -> Sequence[Any]:
+        sizes = [self._file.metadata.row_group(n).num_rows for n in range(self._groups)]
+        starts = np.cumsum([0, *sizes])
+        group = np.searchsorted(starts, rows, side="right") - 1
+        if 2 * len(np.unique(group)) > self._groups:
+            whole = self._whole(name)
+            return [whole[row] for row in rows.tolist()]
+        found: list[Any] = [None] * len(rows)
+        for number in np.unique(group).tolist():
+            column = self._file.read_row_group(number, [name], use_threads=False).column(0)
+            mine = np.flatnonzero(group == number)
+            values = _values(column.take(rows[mine] - starts[number]))
+            for place, value in zip(mine.tolist(), values, strict=True):
+                found[place] = value
+        return found
+
+    @property
+    def _groups(self) -> int:
+        groups: int = self._file.metadata.num_row_groups
+        return groups
+
+    def frame(self) -> pd.DataFrame:
+        """Return all columns of all cards."""
+        with self._checked():
+            table = self._file.read()
+            table.validate(full=True)
+            frame: pd.DataFrame = table.to_pandas()
+            pictures = [_picture_path(self.image_root, str(value)) for value in frame[IMAGE]]
+            return frame.assign(**{IMAGE: pictures})
+
+
+def _values(column: Any) -> Sequence[Any]:
+    """Return the values of a column of Arrow as pandas would, which is loaded only if need be."""
+    import pyarrow as pa
+
+    column.validate(full=True)
+    is_text = pa.types.is_string(column.type) or pa.types.is_large_string(column.type)
+    if is_text and not column.null_count:
+        texts: list[str] = column.to_pylist()
+        return texts
+    return list(column.to_pandas())
+
+
+def _picture_path(image_root: Path, picture: str) -> str:
+    # A relative root, such as none, would make the reader's own folder the root.
+    if not picture or not image_root.is_absolute():
+        return ""
+    path = os.path.normpath(image_root / picture)
+    return path if Path(path).is_relative_to(image_root) else ""
+
+
+def write_cards(catalogue: Catalogue, image_root: str, output: files.Output) -> None:
+    """Write cards without their labels; pictures by their paths from a root."""
+    pictures = catalogue.values(IMAGE)
+    if image_root:
+        pictures = [os.path.relpath(path, image_root) if path else "" for path in pictures]
+    cards = catalogue.cards.drop(columns=[*LABELLING], errors="ignore").assign(**{IMAGE: pictures})
+    # Parquet has one type a column; what the reader of a catalogue left as objects becomes text.
+    loose = [column for column in cards.columns if cards[column].dtype == object]
+    texts = {column: [as_text(value) for value in cards[column]] for column in loose}
+    cards.assign(**texts).to_parquet(
+        output, index=False, row_group_size=ROWS_IN_GROUP, compression="zstd"
+    )
+
+
+def as_text(value: Any) -> str:
+    """Return a value as a text that can be stored."""
+    text = value if isinstance(value, str) else json.dumps(value, default=str)
+    # Half a surrogate pair, which JSON lets through, is no text.
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
+def coded_labels(catalogue: Catalogue) -> CodedLabels:
+    """Return the labels of cards as they are stored."""
+    labels = catalogue.coded_labels.compacted()
+    pairs = [(as_text(category), as_text(key)) for category, key in labels.pairs]
+    return CodedLabels(tuple(pairs), labels.codes)
+
+
+def read_cards(index: OpenIndex, positions: Int64Array | None, image_root: Path) -> Catalogue:
+    """Return the cards of an index, to be read when they are needed."""
+    manifest = index.manifest
+    return Catalogue.of_pieces(
+        Pieces(_pieces(index, image_root), positions, _labels(index)),
+        manifest.text_modalities,
+        source=str(index.folder),
+        columns=manifest.columns,
+        category_separator=manifest.category_separator,
+    )
+
+
+def _pieces(index: OpenIndex, image_root: Path) -> tuple[StoredCards, ...]:
+    manifest = index.manifest
+    expected = frozenset({"id", "group", IMAGE, *manifest.text_modalities})
+    if manifest.stored is None:
+        expected |= frozenset(LABELLING)
+    return tuple(
+        StoredCards(index.contents[path], index.folder / path, count, expected, image_root)
+        for path, count in manifest.cards_files
+    )
+
+
+def _labels(index: OpenIndex) -> CodedLabels | None:
+    stored = index.manifest.stored
+    if stored is None:
+        return None
+    pairs = index.json(stored.categories)
+    is_right = isinstance(pairs, list) and all(
+        isinstance(pair, list) and len(pair) == 2 and all(isinstance(name, str) for name in pair)
+        for pair in pairs
+    )
+    if not is_right:
+        raise index.damaged(stored.categories, "it is no list of categories and their keys")
+    codes = index.array(stored.codes, "int32", (index.manifest.cards,))
+    if len(codes) and not 0 <= codes.min() <= codes.max() < len(pairs):
+        raise index.damaged(stored.codes, "it names categories that are not there")
+    labels = CodedLabels(tuple((category, key) for category, key in pairs), codes)
+    _check_counts(index.manifest, labels, index.damaged(stored.codes, "its categories are others"))
+    return labels
+
+
+def _check_counts(manifest: Manifest, labels: CodedLabels, error: IndexFolderError) -> None:
+    """Raise an error unless as many cards and categories are labelled as the manifest says."""
+    counts = np.bincount(labels.codes, minlength=len(labels.pairs))
+    used = [(category, n) for (category, _), n in zip(labels.pairs, counts.tolist(), strict=True)]
+    labelled = {category for category, n in used if category and n}
+    cards = sum(n for category, n in used if category)
+    if (len(labelled), cards) != (manifest.categories, manifest.labelled):
+        raise error
