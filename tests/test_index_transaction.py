@@ -240,6 +240,22 @@ def test_a_journal_whose_writer_died_is_made_good(saved: Path, tmp_path: Path) -
     assert behind, "some died between the switch and the journal"
 
 
+def test_two_writers_that_die_one_after_the_other_are_both_in_the_journal(
+    saved: Path, tmp_path: Path
+) -> None:
+    before = (saved / JOURNAL).read_bytes()
+    edit(saved, create(b"rows"), "first")
+    (saved / JOURNAL).write_bytes(before)
+    with failing_at(None) as counted:
+        edit(Path(shutil.copytree(saved, tmp_path / "counted")), create(b"rows"), "second")
+    for call in range(counted.calls):
+        folder = Path(shutil.copytree(saved, tmp_path / f"{call}"))
+        with failing_at(call, PowerCut()), suppress(PowerCut):
+            edit(folder, create(b"rows"), "second")
+        told = [entry.verb for entry in read_journal(folder)]
+        assert told == ["build", "first", "second"][: parse_manifest(folder).version]
+
+
 @pytest.mark.parametrize(
     "rest", [b'{"verb": "ad', b"\xff\xfe", b"[]\n{}\nnull\n", b'{"verb": 3}\n'], ids=range(4)
 )

@@ -6,7 +6,6 @@ to that version; if it died in between, readers and the next writer take it from
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
 
 import pydantic
@@ -32,18 +31,13 @@ def read_journal(folder: Path) -> list[JournalEntry]:
     return [entries[number] for number in sorted(entries) if number <= manifest.version]
 
 
-def write_journal(folder: Path, changes: Iterable[JournalEntry | None]) -> None:
-    """Add those changes that the journal lacks, in their order."""
+def write_journal(folder: Path, change: JournalEntry) -> None:
+    """Add a change, if the journal lacks it."""
     text = _text(folder)
-    known = _entries(text)
-    lines = [
-        _ADAPTER.dump_json(change).decode()
-        for change in changes
-        if change and known.get(change.version) != change
-    ]
-    if lines:
+    if _entries(text).get(change.version) != change:
         whole = text[: text.rfind("\n") + 1]
-        files.replace_text(folder / JOURNAL, whole + "".join(f"{line}\n" for line in lines))
+        line = _ADAPTER.dump_json(change).decode()
+        files.replace_text(folder / JOURNAL, f"{whole}{line}\n")
 
 
 def _text(folder: Path) -> str:

@@ -147,8 +147,7 @@ class Transaction:
         # From here on the new version is the current one, and the rest is made good by the next.
         with suppress(OSError):
             files.replace_text(self.folder / CARD, index_card(manifest))
-            before = self.current.change if self.current else None
-            write_journal(self.folder, [before, change])
+            write_journal(self.folder, change)
         return manifest
 
     def _own(self, version: int) -> Path:
@@ -184,6 +183,8 @@ def change(
         check()
         clean(folder)
         current = _current(folder)
+        if current and current.change:
+            write_journal(folder, current.change)  # its writer may have died before
         numbers = [int(version.name) for version in _versions(folder)]
         last = max([current.version if current else 0, *numbers])
         transaction = Transaction(folder, current, last + 1)
