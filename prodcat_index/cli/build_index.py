@@ -1,11 +1,9 @@
-"""Commands that make an index and let it grow: ``build-index`` and ``add``."""
+"""The command ``build-index``."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
-
-import typer
 
 from prodcat_index.cli import options
 from prodcat_index.cli.output import note, say
@@ -62,44 +60,6 @@ def build_index(
         index = _with_tuning_of(folder, index, is_weighed=weights is not None)
     index.save(folder)
     say(f"Built {folder}: {_size(index)}, embedded by {', '.join(index.parts.block_names)}.")
-
-
-@options.with_columns
-def add(
-    catalogue: options.CatalogueArgument,
-    index: options.IndexOption = None,
-    device: options.DeviceOption = None,
-    allow_new_categories: Annotated[
-        bool,
-        typer.Option(
-            "--allow-new-categories",
-            help="Add cards of any number of new categories, or read from other columns.",
-        ),
-    ] = False,
-    *,
-    columns: options.Columns,
-) -> None:
-    """Add cards to an index.
-
-    Nothing is fitted again, and the new cards are found at once.
-    """
-    from prodcat_index.cards.catalogue import ALONE
-    from prodcat_index.index.folder import read_manifest
-    from prodcat_index.index.folder_card import rebuild_reason
-
-    options.choose_device(device)
-    folder = options.choose_index(index)
-    opened = options.open_index(folder)
-    # A card that is alone with its category in the file may have others of it in the index.
-    cards = options.read_cards(catalogue, columns, index=opened, ignored={ALONE})
-    grown = opened.add(cards, allow_new_categories=allow_new_categories)
-    note(grown.findings)
-    if grown.parts is not opened.parts:
-        grown.save_next(folder)
-    count = len(grown) - len(opened)
-    say(f"Added {counted(count, 'cards')} to {folder}: {_size(grown)}.")
-    if reason := rebuild_reason(read_manifest(folder, verify=False)):
-        note([reason])
 
 
 def _with_tuning_of(folder: Path, index: ProductIndex, *, is_weighed: bool) -> ProductIndex:

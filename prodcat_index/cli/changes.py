@@ -2,21 +2,167 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from prodcat_index.cli import options
 from prodcat_index.cli.info import describe_change
-from prodcat_index.cli.output import say
+from prodcat_index.cli.output import Format, emit, note, say, tell
+from prodcat_index.cli.values import check_share, parse_share
+from prodcat_index.errors import EmptyCatalogueError, IndexFolderError
 from prodcat_index.findings import counted
 
+if TYPE_CHECKING:
+    from prodcat_index.cards.card import Catalogue
+    from prodcat_index.index.difference import Difference
+    from prodcat_index.index.product_index import ProductIndex
+
+DryRunOption = Annotated[
+    bool, typer.Option("--dry-run", help="Print what would change, and change nothing.")
+]
 WaitOption = Annotated[
     float,
     typer.Option(
         metavar="SECONDS", min=0, help="Wait so long for another command that writes the index."
     ),
 ]
+MaxRemovedOption = Annotated[
+    str,
+    typer.Option(
+        metavar="SHARE",
+        callback=check_share,
+        help="Largest share of the cards, or of their pictures or texts, that may go.",
+    ),
+]
+NewCategoriesOption = Annotated[
+    bool,
+    typer.Option(
+        "--allow-new-categories",
+        help="Take cards of any number of new categories, or read from other columns.",
+    ),
+]
+
+
+@options.with_columns
+def sync(
+    catalogue: options.CatalogueArgument,
+    index: options.IndexOption = None,
+    max_removed: MaxRemovedOption = "5%",
+    allow_new_categories: NewCategoriesOption = False,
+    dry_run: DryRunOption = False,
+    wait: WaitOption = 0.0,
+    device: options.DeviceOption = None,
+    form: options.FormatOption = "table",
+    *,
+    columns: options.Columns,
+) -> None:
+    """Make the cards of an index those of a whole export.
+
+    New and changed cards are embedded, and cards that the export lacks are removed.
+    """
+    options.choose_device(device)
+    with _writing(index, wait, dry_run) as (folder, opened):
+        cards = _read_delivery(catalogue, columns, opened)
+        difference = opened.compare(cards)
+        _print(difference, form)
+        difference.check(
+            max_removed=parse_share(max_removed), allow_new_categories=allow_new_categories
+        )
+        _carry_out(difference, opened, folder, form, dry_run)
+
+
+@options.with_columns
+def add(
+    catalogue: options.CatalogueArgument,
+    index: options.IndexOption = None,
+    only_new: Annotated[
+        bool, typer.Option("--only-new", help="Leave cards of the index as they are.")
+    ] = False,
+    max_removed: MaxRemovedOption = "5%",
+    allow_new_categories: NewCategoriesOption = False,
+    dry_run: DryRunOption = False,
+    wait: WaitOption = 0.0,
+    device: options.DeviceOption = None,
+    form: options.FormatOption = "table",
+    *,
+    columns: options.Columns,
+) -> None:
+    """Add new cards to an index, and take changed ones as they are now.
+
+    Nothing is fitted again, and the new cards are found at once.
+    """
+    from prodcat_index.index.difference import Difference
+
+    options.choose_device(device)
+    with _writing(index, wait, dry_run) as (folder, opened):
+        try:
+            cards = _read_delivery(catalogue, columns, opened)
+        except EmptyCatalogueError as error:
+            tell(str(error))
+            difference = Difference(str(catalogue), unchanged=len(opened))
+            _print(difference, form)
+        else:
+            difference = opened.compare(cards, removed=False, only_new=only_new)
+            _print(difference, form)
+            difference.check(
+                max_removed=parse_share(max_removed), allow_new_categories=allow_new_categories
+            )
+        _carry_out(difference, opened, folder, form, dry_run)
+
+
+def remove(
+    ids: Annotated[
+        list[str],
+        typer.Option(
+            "--ids",
+            metavar="IDS",
+            help="Ids with commas between them, or a file with an id a line or a column of ids; "
+            "repeat it for more.",
+        ),
+    ],
+    index: options.IndexOption = None,
+    dry_run: DryRunOption = False,
+    wait: WaitOption = 0.0,
+    encoding: options.EncodingOption = None,
+    form: options.FormatOption = "table",
+) -> None:
+    """Remove cards from an index."""
+    with _writing(index, wait, dry_run) as (folder, opened):
+        named = [card for each in ids for card in _ids_of(each, opened, encoding)]
+        difference = opened.removal(named)
+        _print(difference, form)
+        _carry_out(difference, opened, folder, form, dry_run)
+
+
+def relabel(
+    new_categories: Annotated[
+        Path,
+        typer.Argument(
+            metavar="MAP",
+            help="File of two columns: a category or the id of a card, and its new category.",
+        ),
+    ],
+    index: options.IndexOption = None,
+    dry_run: DryRunOption = False,
+    wait: WaitOption = 0.0,
+    encoding: options.EncodingOption = None,
+    form: options.FormatOption = "table",
+) -> None:
+    """Rename, merge or split categories of an index.
+
+    Nothing is embedded or fitted again.
+    """
+    from prodcat_index.cards.lists import read_new_categories
+
+    with _writing(index, wait, dry_run) as (folder, opened):
+        mapping = read_new_categories(new_categories, opened.catalogue, encoding)
+        difference = opened.relabelling(mapping)
+        _print(difference, form)
+        _carry_out(difference, opened, folder, form, dry_run)
 
 
 def rollback(
@@ -38,3 +184,77 @@ def rollback(
     what = f" ({describe_change(undone)})" if undone else ""
     size = f"{counted(now.cards, 'cards')} in {counted(now.categories, 'categories')}"
     say(f"Undid the last change of {folder}{what}: {size}.")
+
+
+@contextmanager
+def _writing(
+    index: Path | None, wait: float, dry_run: bool = False
+) -> Iterator[tuple[Path, ProductIndex]]:
+    """Open an index that no other process changes meanwhile, unless it is a dry run."""
+    from prodcat_index.files import exclusive_folder
+    from prodcat_index.index.folder import parse_manifest
+
+    folder = options.choose_index(index)
+    if dry_run:
+        yield folder, options.open_index(folder)
+        return
+    # Before the lock, which would make a folder where there is none.
+    parse_manifest(folder)
+    with exclusive_folder(folder, "index", IndexFolderError, wait):
+        yield folder, options.open_index(folder)
+
+
+def _read_delivery(catalogue: Path, columns: options.Columns, index: ProductIndex) -> Catalogue:
+    from prodcat_index.cards.catalogue import ALONE
+
+    # A card that is alone with its category in the file may have others of it in the index.
+    return options.read_cards(catalogue, columns, index=index, ignored={ALONE})
+
+
+def _ids_of(named: str, index: ProductIndex, encoding: str | None) -> list[str]:
+    """Return the ids in a file, or those that are named with commas between them."""
+    from prodcat_index.cards.lists import read_ids
+    from prodcat_index.cards.readers import is_catalogue_name
+
+    if Path(named).is_file() or (is_catalogue_name(named) and named not in index.catalogue.ids):
+        try:
+            return read_ids(Path(named), index.catalogue, encoding)
+        except EmptyCatalogueError as error:
+            tell(str(error))
+            return []
+    return [card.strip() for card in named.split(",") if card.strip()]
+
+
+def _print(difference: Difference, form: Format) -> None:
+    """Print what would change: in a table by kind, as CSV and JSON lines card by card."""
+    note(difference.findings)
+    record = difference.as_dict()
+    if form == "table":
+        say(str(difference))
+    elif form == "json":
+        emit(record, form)
+    else:
+        kinds = ("added", "changed", "removed", "relabelled")
+        rows = [{"change": kind, "id": card, "to": ""} for kind in kinds for card in record[kind]]
+        renamed = record["renamed"].items()
+        emit([*rows, *({"change": "renamed", "id": old, "to": new} for old, new in renamed)], form)
+
+
+def _carry_out(
+    difference: Difference, opened: ProductIndex, folder: Path, form: Format, dry_run: bool
+) -> None:
+    """Change an index, and print what was done and when to fit it again."""
+    from prodcat_index.index.folder import read_manifest
+    from prodcat_index.index.folder_card import rebuild_reason
+
+    done = say if form == "table" else tell
+    if dry_run or not difference:
+        done(f"{'Dry run: ' if dry_run else ''}{folder} stays as it is.")
+        return
+    changed = opened.apply(difference)
+    note(changed.findings)
+    changed.save_next(folder)
+    categories = counted(len(changed.parts.labels.names), "categories")
+    done(f"Changed {folder}: {counted(len(changed), 'cards')} in {categories}.")
+    if reason := rebuild_reason(read_manifest(folder, verify=False)):
+        note([reason])

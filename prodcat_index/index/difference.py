@@ -126,6 +126,23 @@ class Difference:
         kinds = ("added", "changed", "removed", "relabelled", "renamed")
         return {kind: len(getattr(self, kind)) for kind in kinds if getattr(self, kind)}
 
+    def as_dict(self) -> dict[str, Any]:
+        """Return all that changes, for JSON.
+
+        Returns
+        -------
+        dict
+            The attributes by their names, but for `lost` and `findings`.
+        """
+        of_ids = ("added", "changed", "removed", "relabelled")
+        return {
+            "source": self.source,
+            **{name: list(getattr(self, name)) for name in of_ids},
+            "changed_parts": {part: list(ids) for part, ids in self.changed_parts.items()},
+            "renamed": dict(self.renamed),
+            "unchanged": self.unchanged,
+        }
+
     def check(
         self, *, max_removed: float | None = MAX_REMOVED, allow_new_categories: bool = True
     ) -> None:
