@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -11,8 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pytest
 import typer
 
+from prodcat_index.cli import main
 from prodcat_index.cli.app import app
 
 ENVIRONMENT = {
@@ -45,6 +48,17 @@ def prodcat(*arguments: object, cwd: Path | None = None, stdin: str = "") -> Out
         timeout=300,
     )
     return Outcome(done.returncode, done.stdout, done.stderr)
+
+
+def call(
+    arguments: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> tuple[int, str, str]:
+    """Run the program in this process; return exit status, stdout and stderr."""
+    monkeypatch.setattr(sys, "argv", ["prodcat", *shlex.split(arguments)])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    out, err = capsys.readouterr()
+    return int(ended.value.code or 0), out, err
 
 
 def _walk(command: Any, name: str) -> Iterator[tuple[str, Any]]:

@@ -53,7 +53,7 @@ def test_new_cards_answer_and_old_ones_stay(shop: Path) -> None:
     done = prodcat("add", "delivery/new.csv", "--index", "indexes/shop", ANY, cwd=shop)
     assert (done.code, done.out) == (
         0,
-        "Added 2 cards to indexes/shop: 11 cards in 4 categories.\n",
+        "2 new: n1, n2\n9 unchanged\nChanged indexes/shop: 11 cards in 4 categories.\n",
     )
     query = ("query", "--text", "garden gnome", "-k", "2", "--format", "json")
     assert [n["id"] for n in prodcat(*query, cwd=shop).json] == ["n1", "n2"]
@@ -84,10 +84,7 @@ def test_the_same_file_twice_changes_nothing(shop: Path) -> None:
     prodcat("add", "delivery/new.csv", ANY, cwd=shop)
     before = content_of(shop / "indexes")
     again = prodcat("add", "delivery/new.csv", cwd=shop)
-    assert (again.code, again.out) == (
-        0,
-        "Added 0 cards to indexes/shop: 11 cards in 4 categories.\n",
-    )
+    assert (again.code, again.out) == (0, "11 unchanged\nindexes/shop stays as it is.\n")
     assert content_of(shop / "indexes") == before
 
 
@@ -106,7 +103,11 @@ def test_cards_that_changed_are_as_they_are_now(shop: Path) -> None:
     changed = {"id": "k3", "title": "glass kettle", "description": "", "material": "glass"}
     pd.DataFrame([changed]).to_csv(shop / "other.csv", index=False)
     done = prodcat("add", "other.csv", cwd=shop)
-    assert (done.code, done.out) == (0, "Added 0 cards to indexes/shop: 9 cards in 3 categories.\n")
+    assert (done.code, done.out) == (
+        0,
+        "1 changed (title 1, material 1): k3\n8 unchanged\n"
+        "Changed indexes/shop: 9 cards in 3 categories.\n",
+    )
     card = ProductIndex.load(shop / "indexes" / "shop").card("k3")
     # What the file has no column for stays.
     assert (card.title, card.category, bool(card.image)) == ("glass kettle", made.KETTLES, True)
@@ -118,7 +119,7 @@ def test_a_delivery_in_which_texts_are_lost_is_refused(shop: Path) -> None:
     rows = [{**card, "description": "", "material": "m"} for card in made.CARDS]
     pd.DataFrame(rows).to_csv(shop / "empty.csv", index=False)
     done = prodcat("add", "empty.csv", cwd=shop)
-    assert (done.code, done.out) == (1, "")
+    assert done.code == 1 and done.out.startswith("9 changed (description 8, material 9):")
     assert "empty.csv has no description for 8 of the 8 cards of the index that have" in done.err
     assert content_of(shop / "indexes") == before
 
@@ -138,7 +139,7 @@ def test_new_categories_are_named_and_many_of_them_refused(shop: Path) -> None:
     """A wrong column would fill the index with the names of colours, and nobody would know."""
     before = content_of(shop / "indexes")
     refused = prodcat("add", "delivery/new.csv", cwd=shop)
-    assert (refused.code, refused.out) == (1, "")
+    assert (refused.code, refused.out) == (1, "2 new: n1, n2\n9 unchanged\n")
     assert "has 1 new category: Garden > Gnomes; they are on 2 of its 2 labelled" in refused.err
     assert ANY in refused.err and content_of(shop / "indexes") == before
     old = [made.row(f"o{n}", "leather boots", category=made.BOOTS) for n in range(38)]

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import re
-import shlex
 import shutil
-import sys
 from pathlib import Path
 
 import made
 import pandas as pd
 import pytest
+from command import call
 
 from prodcat_index import ProductIndex
-from prodcat_index.cli import main
 from prodcat_index.cli.app import app
 from prodcat_index.encoders.registry import SCHEMES
 
@@ -45,17 +43,6 @@ def shop(_shop_once: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> P
     for toy in ("numbers", "names"):
         monkeypatch.delitem(SCHEMES, toy)
     return folder
-
-
-def call(
-    arguments: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> tuple[int, str, str]:
-    """Run the program in this process; return exit status, stdout and stderr."""
-    monkeypatch.setattr(sys, "argv", ["prodcat", *shlex.split(arguments)])
-    with pytest.raises(SystemExit) as ended:
-        main()
-    out, err = capsys.readouterr()
-    return int(ended.value.code or 0), out, err
 
 
 @pytest.mark.parametrize(("arguments", "status", "message"), CALLS, ids=[c[0] for c in CALLS])

@@ -9,7 +9,7 @@ import typer
 from prodcat_index import __version__
 from prodcat_index.cli.build_index import build_index
 from prodcat_index.cli.calls import Debug, Quiet, Verbose, as_command
-from prodcat_index.cli.changes import add, relabel, remove, rollback, sync
+from prodcat_index.cli.changes import add, refit, relabel, remove, rollback, sync
 from prodcat_index.cli.demo import demo, split
 from prodcat_index.cli.evaluate import evaluate
 from prodcat_index.cli.explore import explore, report
@@ -48,7 +48,7 @@ def _root(
 
 
 # The order of the command list: from a catalogue to an index, its answers and their quality.
-for command in (build_index, sync, add, remove, relabel, rollback):
+for command in (build_index, sync, add, remove, relabel, refit, rollback):
     app.command()(as_command(command))
 for command in (query, similar, predict, tune, evaluate, explore, report):
     app.command()(as_command(command))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -165,6 +165,26 @@ def relabel(
         _carry_out(difference, opened, folder, form, dry_run)
 
 
+def refit(
+    index: options.IndexArgument = None,
+    index_option: options.IndexOption = None,
+    tune: Annotated[
+        bool | None,
+        typer.Option(
+            help="Tune again, or keep weights and vote; by default a tuned index is tuned again "
+            "where more than a fifth of its cards came since."
+        ),
+    ] = None,
+    wait: WaitOption = 0.0,
+) -> None:
+    """Fit an index again to its cards as they are.
+
+    That is the projection, the text scores, the vote and the calibration. Nothing is embedded.
+    """
+    with _writing(options.choose_index(index, index_option), wait) as (folder, opened):
+        _save(opened.refit(tune=tune), folder, "Fitted", say)
+
+
 def rollback(
     index: options.IndexArgument = None,
     index_option: options.IndexOption = None,
@@ -243,18 +263,22 @@ def _print(difference: Difference, form: Format) -> None:
 def _carry_out(
     difference: Difference, opened: ProductIndex, folder: Path, form: Format, dry_run: bool
 ) -> None:
-    """Change an index, and print what was done and when to fit it again."""
-    from prodcat_index.index.folder import read_manifest
-    from prodcat_index.index.folder_card import rebuild_reason
-
+    """Change an index, unless it is a dry run."""
     done = say if form == "table" else tell
     if dry_run or not difference:
         done(f"{'Dry run: ' if dry_run else ''}{folder} stays as it is.")
-        return
-    changed = opened.apply(difference)
-    note(changed.findings)
-    changed.save_next(folder)
-    categories = counted(len(changed.parts.labels.names), "categories")
-    done(f"Changed {folder}: {counted(len(changed), 'cards')} in {categories}.")
-    if reason := rebuild_reason(read_manifest(folder, verify=False)):
+    else:
+        _save(opened.apply(difference), folder, "Changed", done)
+
+
+def _save(index: ProductIndex, folder: Path, verb: str, done: Callable[[str], None]) -> None:
+    """Write an index, and print what was done and when to fit or build it again."""
+    from prodcat_index.index.folder import parse_manifest
+    from prodcat_index.index.folder_card import rebuild_reason
+
+    note(index.findings)
+    index.save_next(folder)
+    categories = counted(len(index.parts.labels.names), "categories")
+    done(f"{verb} {folder}: {counted(len(index), 'cards')} in {categories}.")
+    if reason := rebuild_reason(parse_manifest(folder)):
         note([reason])

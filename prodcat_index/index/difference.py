@@ -57,6 +57,7 @@ class Update:
     fresh: Catalogue  # the n cards that follow
     sources: Int64Array  # (n,): row of the card that each takes the place of, or MISSING
     embedded: Mapping[str, BoolArray]  # modality -> the fresh cards that are new in it, (n,)
+    delivered: Sequence[str] = ()  # categories of all cards of a delivery, as they are from now on
 
     @property
     def keeps_all(self) -> bool:
@@ -165,9 +166,8 @@ class Difference:
         update = _update_of(self)
         base, fresh = update.base, update.fresh
         if not allow_new_categories:
-            labels = [*fresh.values("category"), *compress(update.categories, update.moved)]
-            known = {*base.labels.names, *self.renamed.values()}
-            check_new_categories(base.catalogue, fresh, labels, known)
+            # A new name of a whole category counts as well: a wrong column has them, too.
+            check_new_categories(base.catalogue, fresh, update.delivered, base.labels.names)
         shares = {"cards": (len(self.removed), len(base.catalogue)), **self.lost}
         for what, (gone, there) in shares.items():
             if max_removed is None or gone <= max_removed * there:
@@ -231,8 +231,10 @@ def compare(
         for part in (*old.text_modalities, IMAGE, "category")
         if part in differing
     }
+    same = labels.categories[known[~is_changed]].tolist()
     return replace(
         difference,
+        update=replace(_update_of(difference), delivered=[*fresh.values("category"), *same]),
         verb="sync" if removed else "add",
         changed_parts={
             part: tuple(compress(theirs.ids, mask)) for part, mask in both.items() if mask.any()
