@@ -60,7 +60,7 @@ def sync(
     *,
     columns: options.Columns,
 ) -> None:
-    """Make the cards of an index those of a whole export.
+    """Make an index equal to a whole export.
 
     New and changed cards are embedded, and cards that the export lacks are removed.
     """
@@ -91,7 +91,7 @@ def add(
     *,
     columns: options.Columns,
 ) -> None:
-    """Add new cards to an index, and take changed ones as they are now.
+    """Add new and changed cards to an index.
 
     Nothing is fitted again, and the new cards are found at once.
     """
@@ -152,7 +152,7 @@ def relabel(
     encoding: options.EncodingOption = None,
     form: options.FormatOption = "table",
 ) -> None:
-    """Rename, merge or split categories of an index.
+    """Rename, merge or split categories.
 
     Nothing is embedded or fitted again.
     """
