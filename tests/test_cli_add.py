@@ -189,7 +189,7 @@ def test_info_says_what_was_added_and_when_to_build_again(shop: Path) -> None:
     ]
     # 2 of 11 cards are 18.2 %: no more than a fifth, but all of a new category.
     assert shown["advice"].startswith(
-        "Build the index again with all cards: 18.2% are of new categories"
+        "Build the index again with all cards (prodcat build-index): 18.2% are of new categories"
     )
     assert f"note: {shown['advice']}" in added.err
     table = prodcat("info", cwd=shop).out

@@ -49,7 +49,9 @@ def test_column_options_are_the_parameters_of_reading() -> None:
     assert {*options.COLUMN_OPTIONS} == parameters | {"text_column"}
 
 
-READING = ["build-index", "add", "predict", "evaluate", "explore", "split", "finetune"]
+INDEXED = ["sync", "add", "remove", "relabel", "refit", "rollback"]
+INDEXED += ["query", "similar", "predict", "tune", "info", "report"]
+READING = ["build-index", "sync", "add", "predict", "evaluate", "explore", "split", "finetune"]
 
 
 @pytest.mark.parametrize("name", READING)
@@ -59,7 +61,7 @@ def test_every_command_that_reads_a_catalogue_has_all_column_options(name: str) 
     assert {*options.COLUMN_OPTIONS} <= names
 
 
-@pytest.mark.parametrize("name", ["add", "query", "similar", "predict", "tune", "info", "report"])
+@pytest.mark.parametrize("name", INDEXED)
 def test_every_command_on_an_index_takes_it_by_the_same_option(name: str) -> None:
     """Users would have to remember which command wants it where."""
     parameters = COMMANDS[f"prodcat {name}"].params
