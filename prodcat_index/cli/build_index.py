@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
+import typer
+
 from prodcat_index.cli import options
 from prodcat_index.cli.output import note, say
 from prodcat_index.cli.values import output_option, parse_encoders, parse_weights, writable
