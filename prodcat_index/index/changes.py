@@ -150,12 +150,17 @@ def _new_in(block: Block, update: Update) -> BoolArray:
 
 def _fresh_learned(learned: LearnedBlock, blocks: Sequence[Block], update: Update) -> LearnedBlock:
     """Return the learned block of the fresh cards: projected where they are new, else copied."""
-    projected = project_cards(learned.model, blocks)
-    is_new: BoolArray = np.any([_new_in(b, update) for b in blocks if b.name != SCORES], axis=0)
-    vectors, present, own = np.array(projected.vectors), projected.present.copy(), update.sources
-    vectors[~is_new] = learned.vectors[own[~is_new]]
-    present[~is_new] = learned.present[own[~is_new]]
-    return replace(projected, vectors=vectors, present=present)
+    sources, read = update.sources, [block for block in blocks if block.name != SCORES]
+    is_new: BoolArray = np.any([_new_in(block, update) for block in read], axis=0)
+    vectors = np.zeros((len(sources), learned.dim), dtype=np.float16)
+    present = np.zeros(len(sources), dtype=bool)
+    own = sources[~is_new]
+    vectors[~is_new], present[~is_new] = learned.vectors[own], learned.present[own]
+    if is_new.any():
+        new = [replace(b, vectors=b.vectors[is_new], present=b.present[is_new]) for b in read]
+        projected = project_cards(learned.model, new)
+        vectors[is_new], present[is_new] = projected.vectors, projected.present
+    return replace(learned, vectors=vectors, present=present)
 
 
 def _joined(old: AnyBlock, fresh: AnyBlock, update: Update) -> AnyBlock:

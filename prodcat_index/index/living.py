@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from prodcat_index.cards.catalogue import Vectors, as_catalogue
 from prodcat_index.cards.inputs import CardSource
-from prodcat_index.errors import QueryError, check_type
+from prodcat_index.errors import EmptyCatalogueError, QueryError, check_type
 from prodcat_index.findings import Finding
 from prodcat_index.index.calibrate import calibrate
 from prodcat_index.index.changes import apply_difference
@@ -74,7 +75,12 @@ class LivingIndex:
         QueryError
             If vectors are of another modality or dimension than those of the index.
         """
-        read = as_catalogue(catalogue, like=self.parts.catalogue, vectors=vectors)
+        try:
+            read = as_catalogue(catalogue, like=self.parts.catalogue, vectors=vectors)
+        except EmptyCatalogueError:
+            # A night without news is no error; that a whole export has no card is, to `check`.
+            source = str(catalogue) if isinstance(catalogue, (str, os.PathLike)) else "the delivery"
+            read = replace(self.parts.catalogue.select([]), source=source)
         noticed = () if catalogue is read else read.findings
         found = compare(self.parts, read, removed=removed, only_new=only_new)
         return replace(found, findings=(*noticed, *found.findings))

@@ -1,0 +1,221 @@
+"""What a delivery changes is named before anything is changed, and half an export is refused."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from made import BOOTS, CARDS, KETTLES, LAMPS, catalogue, row
+from test_index_changes import NEW, NUMBERS, OLD, plane
+
+from prodcat_index.cards.card import Card, Catalogue
+from prodcat_index.cards.catalogue import read_catalogue
+from prodcat_index.errors import CatalogueError
+from prodcat_index.index.block import Block
+from prodcat_index.index.product_index import ProductIndex
+
+TABLE = pd.DataFrame(
+    {
+        "sku": ["a", "b", "c", "d"],
+        "name": ["red boots", "blue boots", "steel kettle", "glass kettle"],
+        "text": ["warm", "cold", "large", "small"],
+        "shelf": [BOOTS, BOOTS, KETTLES, KETTLES],
+        "price": [10, 20, 30, 40],
+        "stock": ["x", None, "y", "z"],
+    }
+)
+
+
+def shop(table: pd.DataFrame = TABLE) -> ProductIndex:
+    columns = {"id_column": "sku", "category_column": "shelf", "description_column": "text"}
+    return ProductIndex.build(read_catalogue(table, **columns))  # type: ignore[arg-type]
+
+
+def test_the_lines_that_a_person_reads() -> None:
+    """Nobody would dare to let a job change thousands of cards at night."""
+    index = plane()
+    delivery = [
+        {**OLD[0], "title": "3 5", "description": "new"},
+        {**OLD[2], "category": LAMPS},
+        *NEW[:2],
+    ]
+    found = index.compare(catalogue(delivery))
+    assert str(found) == (
+        "2 new: e, f\n1 changed (title 1, description 1): a\n2 removed: b, d\n"
+        f"1 category renamed: {KETTLES} -> {LAMPS}\n0 unchanged"
+    )
+    assert found.counts == {"added": 2, "changed": 1, "removed": 2, "renamed": 1}
+    assert (found.verb, bool(found)) == ("sync", True)
+    told = index.compare(catalogue(delivery), removed=False)
+    assert str(told) == (
+        "2 new: e, f\n1 changed (title 1, description 1): a\n1 of another category: c\n2 unchanged"
+    )
+
+
+def test_only_what_differs_is_embedded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A corrected description would cost the picture's network a night."""
+    cards = [{**card, "attributes": f"1 {n}"} for n, card in enumerate(OLD, 1)]
+    texts = ("title", "attributes")
+    encoders = dict.fromkeys(texts, "numbers")
+    index = ProductIndex.build(catalogue(cards, texts), encoders=encoders)
+    embedded: list[tuple[str, list[str]]] = []
+    encode = Block.encode_queries
+
+    def spy(block: Block, values: list[str], label: str = "") -> object:
+        embedded.append((block.name, list(values)))
+        return encode(block, values, label)
+
+    monkeypatch.setattr(Block, "encode_queries", spy)
+    delivery = [{**cards[0], "title": "4 3"}, {**cards[1], "category": LAMPS}, *cards[2:]]
+    changed = index.sync(catalogue(delivery, texts))
+    assert embedded == [("title", ["4 3"])]
+    # The row that is not embedded is that of the card as it was.
+    old, new = index.parts.blocks[1].vectors, changed.parts.blocks[1].vectors
+    assert changed.parts.catalogue.ids == ["b", "c", "d", "a"]
+    assert np.array_equal(np.asarray(new), np.asarray(old)[[1, 2, 3, 0]])
+
+
+# Further columns.
+
+
+def test_further_columns_are_as_delivered_and_embed_nothing(tmp_path: Path) -> None:
+    """A filter by price would go on selling at the prices of the day of the build."""
+    index = ProductIndex.load(shop().save(tmp_path / "index"))
+    assert not index.compare(TABLE)
+    dearer = TABLE.assign(price=[10, 25, 30, 40])
+    found = index.compare(dearer)
+    assert found.changed_parts == {"price": ("b",)}
+    after = index.apply(found)
+    assert dict(zip(after.catalogue.ids, after.catalogue.values("price"), strict=True))["b"] == "25"
+    assert not after.compare(dearer)
+    assert after.search("blue boots", 1)[0].id == "b"
+
+
+def test_the_type_of_a_column_is_no_change(tmp_path: Path) -> None:
+    """Every card would be another one each night, as a file holds texts and a table numbers."""
+    index = shop()
+    TABLE.to_csv(tmp_path / "cards.csv", index=False)
+    assert not index.compare(tmp_path / "cards.csv")
+    assert not index.compare(TABLE.assign(price=TABLE["price"].astype(float)))
+    loaded = ProductIndex.load(index.save(tmp_path / "index"))
+    assert not loaded.compare(tmp_path / "cards.csv")
+    one = loaded.add(TABLE.assign(price=[None, 2.5, None, None]).iloc[:2])
+    assert one.compare(TABLE).changed_parts == {"price": ("a", "b")}
+
+
+def test_what_a_delivery_has_no_column_for_stays(tmp_path: Path) -> None:
+    """A list of prices would empty the cards of all else."""
+    index = ProductIndex.load(shop().save(tmp_path / "index"))
+    prices = pd.DataFrame({"sku": ["b", "d"], "name": TABLE["name"][[1, 3]], "price": [21, 41]})
+    found = index.compare(prices, removed=False)
+    assert found.changed_parts == {"price": ("b", "d")}
+    after = index.apply(found)
+    assert after.card("b") == index.card("b")
+    told = after.catalogue.to_frame().set_index("id").loc["d"]
+    assert (str(told["price"]), told["stock"], told["description"]) == ("41", "z", "small")
+
+
+# Half an export.
+
+
+def test_a_whole_export_that_lacks_a_column_is_refused() -> None:
+    """A failed join would take every description out of the index."""
+    index = shop()
+    with pytest.raises(CatalogueError) as caught:
+        index.sync(TABLE.drop(columns="text"))
+    assert str(caught.value) == (
+        "the table lacks description (column 'text'), which the cards of the index have, so it is "
+        "no whole export: choose the column with --title-column, --description-column, "
+        "--text-column or --image-column; or add its cards, which keep what is not in the file; or "
+        "build the index again without. Nothing was changed."
+    )
+
+
+def test_an_export_that_lacks_many_cards_is_refused_with_the_way_out() -> None:
+    """A job that was cut off would leave half a shop."""
+    index = ProductIndex.build(
+        catalogue([row(f"c{n}", f"1 {n}", category=BOOTS) for n in range(40)])
+    )
+    with pytest.raises(CatalogueError) as caught:
+        index.sync(index.catalogue.select(range(37)))
+    assert str(caught.value).endswith(
+        " lacks 3 of the 40 cards of the index, and at most 5% may go at once, for it may be half "
+        "an export. If it is right, allow it with --max-removed 8%. Nothing was changed."
+    )
+    assert len(index.sync(index.catalogue.select(range(38)))) == 38
+    assert len(index.sync(index.catalogue.select(range(37)), max_removed=0.08)) == 37
+    assert len(index.sync(index.catalogue.select(range(1)), max_removed=None)) == 1
+
+
+def test_an_empty_export_removes_nothing(tmp_path: Path) -> None:
+    """The night that the database was down would be the end of the index."""
+    index = shop()
+    for empty in (TABLE.head(0), []):
+        assert index.add(empty).parts is index.parts
+        assert not index.compare(empty, removed=False)
+        with pytest.raises(CatalogueError, match="the delivery lacks 4 of the 4 cards"):
+            index.sync(empty)
+        with pytest.raises(CatalogueError, match="After the delivery, no card with a category"):
+            index.sync(empty, max_removed=None)
+    (tmp_path / "empty.csv").write_text("sku,name,text,shelf,price,stock\n")
+    with pytest.raises(CatalogueError, match=r"empty.csv lacks 4 of the 4 cards .* 100%"):
+        index.sync(tmp_path / "empty.csv")
+
+
+def test_texts_and_labels_that_are_lost_are_counted_as_cards_are() -> None:
+    """A column that is there and empty empties the index as well."""
+    index = shop()
+    emptied = TABLE.assign(text=["", "", "large", "small"])
+    found = index.compare(emptied)
+    assert found.lost == {"description": (2, 4)}
+    with pytest.raises(CatalogueError) as caught:
+        index.sync(emptied)
+    assert str(caught.value).startswith(
+        "the table has no description for 2 of the 4 cards of the index that have one, and at "
+    )
+    assert index.sync(emptied, max_removed=0.5).card("a").description == ""
+    unlabelled = TABLE.assign(shelf=["", BOOTS, KETTLES, KETTLES])
+    with pytest.raises(CatalogueError, match="has no category for 1 of the 4 cards"):
+        index.add(unlabelled)
+
+
+def test_ids_that_occur_twice_are_refused() -> None:
+    """One of the two cards would be lost, whichever."""
+    with pytest.raises(CatalogueError, match=r"1 id occurs more than once in made-up cards \(x\)"):
+        plane().compare(catalogue([row("x", "1 0"), row("x", "0 1")]))
+
+
+def test_many_cards_of_new_categories_are_refused_and_new_names_are_not() -> None:
+    """A wrong column would make a category of each colour."""
+    index = ProductIndex.build(catalogue(CARDS))
+    gnomes = [{**card, "id": f"n{n}", "category": f"Gnomes {n}"} for n, card in enumerate(CARDS)]
+    found = index.compare(catalogue(gnomes), removed=False)
+    with pytest.raises(CatalogueError, match="they are on 9 of its 9 labelled cards"):
+        found.check(allow_new_categories=False)
+    found.check()
+    renamed = [
+        {**card, "category": card.get("category", "").replace("Shoes", "S")} for card in CARDS
+    ]
+    index.compare(catalogue(renamed)).check(allow_new_categories=False)
+    moved = [{**card, "category": "New"} if card["id"] == "b1" else card for card in CARDS]
+    with pytest.raises(CatalogueError, match="has 1 new category"):
+        index.compare(catalogue(moved)).check(allow_new_categories=False)
+
+
+def test_cards_of_a_program_are_whole() -> None:
+    """What a Card does not say it does not have."""
+    index = ProductIndex.build(catalogue(OLD), encoders=NUMBERS)
+    found = index.compare([Card(id="a", title="3 4", category=BOOTS)], removed=False)
+    assert not found
+    assert index.compare([Card(id="a", title="3 4")], removed=False).relabelled == ("a",)
+
+
+def test_a_catalogue_that_is_read_is_compared_as_it_is() -> None:
+    index = shop()
+    read = read_catalogue(TABLE, like=index.catalogue)
+    assert not index.compare(read)
+    other = Catalogue(read.cards.assign(title="kettle"), read.text_modalities, columns=read.columns)
+    assert len(index.compare(replace(other)).changed) == 4
