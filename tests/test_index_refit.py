@@ -107,6 +107,14 @@ def test_tuned_settings_are_kept_and_calibrated_anew(tmp_path: Path) -> None:
     assert read_manifest(folder).tuning == fitted.parts.tuning
 
 
+def test_doubts_are_worked_out_again_beside_a_tuning() -> None:
+    """Wrong labels would count in full from the first refit of a tuned index on."""
+    index = ProductIndex.build(wrong(shop(200)))
+    assert index.parts.log_reliability.min() < -1
+    tuned = index.tuned(index.tune(objective="nll"))
+    assert np.array_equal(tuned.refit().parts.log_reliability, index.parts.log_reliability)
+
+
 def test_where_many_cards_came_it_is_tuned_again() -> None:
     """Weights that were best for a fifth of the cards would be those of all."""
     cards = shop(200)
