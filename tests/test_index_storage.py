@@ -136,7 +136,7 @@ def test_an_index_of_an_old_format_can_be_written_as_one_of_today(
     assert set(written["tuning"]) == set(kept["tuning"]) | {"check"}
     assert written["blocks"][0].keys() >= kept["blocks"][0].keys()
     added = {"growth", "columns", "category_separator", "change", "digest"}
-    added |= {"aliases", "choices", "stored"}
+    added |= {"aliases", "choices", "stored", "similar", "asked"}
     assert set(written) == set(kept) | added
     # What an older index was read from is not known, and nothing is made up.
     assert written["columns"] == kept.get("columns", {})

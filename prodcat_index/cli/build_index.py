@@ -34,6 +34,9 @@ def build_index(
             help="Keep the tuned weights and vote of the index that is replaced, if it has any.",
         ),
     ] = True,
+    index_kind: options.KindOption = "auto",
+    memory: options.MemoryOption = None,
+    recall: options.RecallOption = 0.99,
     *,
     columns: options.Columns,
 ) -> None:
@@ -54,6 +57,9 @@ def build_index(
         preset=preset,
         weights=parse_weights(weights),
         projection=projection,
+        index=index_kind,
+        memory=memory,
+        recall=recall,
     )
     note(index.findings)
     if len(names := index.parts.labels.names) == 1:

@@ -33,6 +33,9 @@ def info(
     verify: Annotated[
         bool, typer.Option(help="Check every file, its digest and its content.")
     ] = True,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Show how cards are searched for, and why so.")
+    ] = False,
     log: Annotated[
         bool, typer.Option("--log", help="List all changes of the index instead, the oldest first.")
     ] = False,
@@ -50,14 +53,18 @@ def info(
     With --image-root, an index whose pictures have moved finds them again.
     """
     from prodcat_index.index.folder import read_manifest
-    from prodcat_index.index.folder_card import index_card, rebuild_reason
+    from prodcat_index.index.folder_card import explain_search, index_card, rebuild_reason
     from prodcat_index.index.integrity import verify_index
     from prodcat_index.index.journal import read_journal
     from prodcat_index.index.manifest import manifest_to_json
 
     folder = options.choose_index(index, index_option)
     if log:
-        refuse(given, ("verify", "image_root"), "Leave out {}: --log lists the changes alone.")
+        refuse(
+            given,
+            ("verify", "explain", "image_root"),
+            "Leave out {}: --log lists the changes alone.",
+        )
         emit(_changes(read_journal(folder), form), form)
         return
     if image_root is not None:
@@ -66,13 +73,17 @@ def info(
     if manifest.image_root and not Path(manifest.image_root).is_dir():
         note([f"its pictures are not in {manifest.image_root}; give their folder as --image-root"])
     if form == "table":
+        if explain:
+            print_markdown(explain_search(manifest))
+            return
         print_markdown(index_card(manifest))
         if changes := read_journal(folder)[-LAST_CHANGES:]:
             say("The last changes:\n")
             emit(_changes(changes, form), form)
     else:
         fields = json.loads(manifest_to_json(manifest))
-        emit({**fields, "advice": rebuild_reason(manifest)}, form)
+        words = {"advice": rebuild_reason(manifest)}
+        emit(fields | words | ({"explanation": explain_search(manifest)} if explain else {}), form)
 
 
 def _changes(entries: Sequence[JournalEntry], form: Format) -> list[dict[str, Any]]:

@@ -16,6 +16,7 @@ from prodcat_index.cli.output import Format, note, tell
 from prodcat_index.cli.values import (
     check_encoders,
     check_encoding,
+    check_memory,
     check_picture,
     check_weights,
     check_where,
@@ -38,6 +39,7 @@ Objective = Literal["weighted-f1", "macro-f1", "accuracy", "nll"]
 ProjectionKind = Literal["lda", "none"]
 TrainingPrecision = Literal["float32", "bfloat16", "float16"]
 Device = Literal["auto", "cpu", "cuda", "mps"]
+IndexKind = Literal["auto", "flat", "sq8", "ivf", "hnsw"]
 Part = Literal["train", "valid", "test"]
 Per = Literal["all", "category"]
 Preset = Literal["embedded", "original", "multilingual"]
@@ -99,6 +101,33 @@ ProjectionOption = Annotated[
     typer.Option(
         help="Learn from the labels, from 100 labelled cards on: a linear discriminant, as the "
         "block learned, and text scores, as the block scores."
+    ),
+]
+KindOption = Annotated[
+    IndexKind,
+    typer.Option(
+        "--index",
+        help="Kind of the search index, by default chosen by size and memory: flat compares all "
+        "cards; the others compare codes of 8 bits a value, of all cards (sq8), of those in near "
+        "cells (ivf) or along a graph (hnsw).",
+    ),
+]
+MemoryOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="SIZE",
+        callback=check_memory,
+        help="Memory that the search index may take, such as 2GB; by default any.",
+    ),
+]
+RecallOption = Annotated[
+    float,
+    typer.Option(
+        metavar="SHARE",
+        min=0.5,
+        max=1.0,
+        help="Share of the nearest cards that the search index is to find, measured on cards held "
+        "out.",
     ),
 ]
 DeviceOption = Annotated[

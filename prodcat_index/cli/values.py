@@ -96,13 +96,27 @@ def check_where(text: str | None) -> str | None:
     """Refuse a filter that cannot be read."""
     if text is not None:
         from prodcat_index.cards.where import parse
-        from prodcat_index.errors import QueryError
 
-        try:
-            parse(text)
-        except QueryError as error:
-            raise typer.BadParameter(str(error)) from None
+        _check_read(parse, text)
     return text
+
+
+def check_memory(text: str | None) -> str | None:
+    """Refuse a size that cannot be read."""
+    if text is not None:
+        from prodcat_index.index.kinds import parse_memory
+
+        _check_read(parse_memory, text)
+    return text
+
+
+def _check_read(parse: Callable[[str], Any], text: str) -> None:
+    from prodcat_index.errors import QueryError
+
+    try:
+        parse(text)
+    except QueryError as error:
+        raise typer.BadParameter(str(error)) from None
 
 
 def check_encoders(pairs: list[str] | None) -> list[str] | None:

@@ -24,7 +24,7 @@ from prodcat_index.index.drift import measure_drift
 from prodcat_index.index.labelling import follow_names, rename_thresholds
 from prodcat_index.index.learned import LearnedBlock, project_cards
 from prodcat_index.index.manifest import SCORES, DriftRecord, JournalEntry
-from prodcat_index.index.parts import NOTHING, IndexParts, block_values
+from prodcat_index.index.parts import NOTHING, AnySearcher, IndexParts, block_values
 from prodcat_index.index.rows import extend_rows, select_rows
 from prodcat_index.index.search import FlatSearcher
 from prodcat_index.types import MISSING, BoolArray
@@ -73,6 +73,10 @@ def apply_difference(
     )
     whole = with_references(parts)
     learned = whole.learned and _fresh_learned(whole.learned, blocks, update)
+    every: list[Block | LearnedBlock] = [*blocks, *([learned] if learned else [])]
+    searcher = _searcher(parts.searcher, parts.covered, every, update)
+    similar = _searcher(parts.similar, [b.name for b in parts.encoder_blocks], every, update)
+    assert not isinstance(similar, FlatSearcher), "a searcher keeps its kind"
     changed = replace(
         whole,
         catalogue=_joined_cards(parts.catalogue, update, fresh),
@@ -82,7 +86,8 @@ def apply_difference(
         and _joined_learned(whole.learned, learned, update).recoded(code_of, aliases),
         aliases=aliases,
         calibration=calibration,
-        searcher=_searcher(parts, [*blocks, *([learned] if learned else [])], update),
+        searcher=searcher,
+        similar=similar,
         pending=note_change(parts.pending, difference.verb, difference.counts),
     )
     return replace(changed, drift=_drift(changed, update)).indexed(), tuple(findings)
@@ -183,15 +188,18 @@ def _joined_learned(old: LearnedBlock, fresh: LearnedBlock, update: Update) -> L
 
 
 def _searcher(
-    parts: IndexParts, fresh: Sequence[Block | LearnedBlock], update: Update
-) -> FlatSearcher | None:
+    searcher: AnySearcher | None,
+    covered: Sequence[str],
+    fresh: Sequence[Block | LearnedBlock],
+    update: Update,
+) -> AnySearcher | None:
     """Return the searcher of the rows that stay and of the fresh ones; none is fused again."""
-    if parts.searcher is None:
+    if searcher is None:
         return None
-    kept = parts.searcher if update.keeps_all else parts.searcher.select(update.kept)
+    kept = searcher if update.keeps_all else searcher.select(update.kept)
     if not len(update.sources):
         return kept
-    own = [block for block in fresh if block.name in parts.covered]
+    own = [block for block in fresh if block.name in covered]
     present = np.stack([block.present for block in own], axis=1)
     return kept.extended([block.vectors for block in own], present)
 

@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from prodcat_index.index.manifest import LEARNED, SCORES, BlockDrift, DriftRecord, Manifest
+from prodcat_index.index.kinds import KINDS, MOST_EXACT_VALUES, RECALL_AT, readable_size
+from prodcat_index.index.manifest import (
+    LEARNED,
+    SCORES,
+    BlockDrift,
+    DriftRecord,
+    Manifest,
+    SearchRecord,
+)
 
 # When to build again, measured: docs/decisions.md.
 MANY_ADDED = 0.2
@@ -84,10 +92,47 @@ Version {manifest.version}, written {manifest.created} by \
 |---|---|---|---|---|---|
 {blocks}
 Vote of the nearest cards: {manifest.vote.describe()}. {tuned}
-Search: FAISS {manifest.search.kind} over {", ".join(manifest.search.blocks)}; \
-{manifest.search.dim} dimensions, one more per block than in the table.
+
+{explain_search(manifest)}
 The files and their sha256 are listed in `manifest.json`.
 """
+
+
+def explain_search(manifest: Manifest) -> str:
+    """Describe in words how cards are found, and why so."""
+    asked, searches = manifest.asked, {"Votes": manifest.search}
+    if manifest.similar:
+        searches["Similar products"] = manifest.similar
+    lines = [_explain(name, search, manifest) for name, search in searches.items()]
+    limit = f" within {readable_size(asked.memory)}" if asked.memory else ""
+    chosen = f"The kind was asked for: `--index {asked.kind}`."
+    if asked.kind == "auto":
+        values = f"{MOST_EXACT_VALUES // 10**6} million values"
+        chosen = (
+            f"Chosen by size{limit}: every card is compared where that is at most {values} a "
+            "query. Similarities and their order are exact in every kind."
+        )
+    return "\n".join([*lines, chosen])
+
+
+def _explain(name: str, search: SearchRecord, manifest: Manifest) -> str:
+    codes, n = search.codes, manifest.cards
+    kind = KINDS["flat" if codes is None else codes.kind]
+    size = readable_size(kind.size(n if codes is None else codes.size, search.dim))
+    text = (
+        f"{name}: {', '.join(search.blocks)} in {search.dim} columns, one a block for its absence. "
+        f"Kind {kind.name}: it {kind.description}; {size} in memory."
+    )
+    if codes is None:
+        return text
+    later = max(0, n - codes.size)
+    nearest = " and ".join(map(str, RECALL_AT))
+    return (
+        f"{text} It found {codes.recall:.1%} of the nearest {nearest} cards, of "
+        f"{manifest.asked.recall:.1%} asked for, measured on cards held out, under the weights of "
+        f"the index and under weights far from them. {later} cards came later and are compared one "
+        "by one."
+    )
 
 
 def _describe_drift(manifest: Manifest, drift: DriftRecord) -> str:

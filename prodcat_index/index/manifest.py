@@ -14,6 +14,8 @@ from typing import Annotated, Literal
 import pydantic
 from pydantic import AfterValidator, Field
 
+from prodcat_index.index.kinds import ApproximateKind, IndexChoice
+from prodcat_index.index.quantized import array_shapes
 from prodcat_index.voting.calibration import Calibration
 from prodcat_index.voting.tuning import Tuning
 from prodcat_index.voting.vote import StoredVote
@@ -187,13 +189,42 @@ class Choices:
 
 
 @dataclass(frozen=True)
+class CodesRecord:
+    """The codes of an approximate search: their shapes, their files, and how wide it is."""
+
+    kind: ApproximateKind
+    size: Annotated[int, Field(ge=1, lt=2**31)]  # cards that were coded
+    cells: Annotated[int, Field(ge=0, le=2**24)]
+    links: Annotated[int, Field(ge=0, le=2**36)]
+    files: Annotated[dict[str, InsidePath], Field(max_length=10)]  # by the names of the arrays
+    cards: InsidePath | None  # numbers of the coded cards; None if they are all, in order
+    fetch: Annotated[int, Field(ge=1, le=1000)]
+    margin: Annotated[float, Field(ge=0, le=10)]
+    walk: Annotated[int, Field(ge=0, le=2**24)]
+    recall: Annotated[float, Field(ge=0, le=1)]  # as measured when they were made
+
+
+@dataclass(frozen=True)
 class SearchRecord:
-    """The search index, and the blocks that it is made of."""
+    """A search index, and the blocks that it is made of."""
 
     kind: str
     dim: Annotated[int, Field(ge=1, le=2**20)]
     blocks: Annotated[tuple[str, ...], Field(min_length=1)]
-    rows: InsidePath | None = None  # None in formats before 5
+    rows: InsidePath | None = None  # None in formats before 5, and where there are codes
+    codes: CodesRecord | None = None  # None where all cards are compared exactly
+
+    def __post_init__(self) -> None:
+        if self.codes:
+            shapes = array_shapes(self.codes.kind, self.dim, 1, 0, 0)
+            if self.kind != self.codes.kind or shapes.keys() != self.codes.files.keys():
+                raise ValueError("the codes have other arrays than those of their kind")
+
+    @property
+    def paths(self) -> set[str]:
+        """Files of the codes."""
+        codes = self.codes
+        return {*codes.files.values(), *([codes.cards] if codes.cards else [])} if codes else set()
 
 
 @dataclass(frozen=True)
@@ -240,6 +271,8 @@ class Manifest:
     choices: Choices | None = None  # None in formats 1 to 4
     search: SearchRecord
     stored: StoredRecord | None = None  # None in formats before 5
+    similar: SearchRecord | None = None  # of the encoders' blocks, if they have codes of their own
+    asked: IndexChoice = field(default_factory=IndexChoice)
     change: JournalEntry | None = None  # None in formats before 5
     files: Annotated[dict[InsidePath, FileRecord], Field(max_length=MAX_FILES)]
 
@@ -297,11 +330,18 @@ class Manifest:
         return self.stored.cards if self.stored else ((f"{self.data}/{CARDS}", self.cards),)
 
     def _check_search(self) -> None:
-        dims, searched = self.dims, self.search.blocks
-        if not set(searched) <= set(dims) or len(set(searched)) < len(searched):
-            raise ValueError("the search index is made of blocks that are not there")
-        if self.search.dim != sum(dims[name] for name in searched) + len(searched):
-            raise ValueError("the search index has another dimension than its blocks together")
+        dims = self.dims
+        if self.similar and not self.similar.codes:
+            raise ValueError("a search for similar cards has no codes")
+        for search in filter(None, (self.search, self.similar)):
+            searched = search.blocks
+            if not set(searched) <= set(dims) or len(set(searched)) < len(searched):
+                raise ValueError("a search index is made of blocks that are not there")
+            if search.dim != sum(dims[name] for name in searched) + len(searched):
+                raise ValueError("a search index has another dimension than its blocks together")
+        encoders = tuple(block.name for block in self.blocks if block.name != SCORES)
+        if self.similar and self.similar.blocks != encoders:
+            raise ValueError("a search for similar cards is made of other blocks than theirs")
 
     def _check_drift(self, drift: DriftRecord) -> None:
         added = self.cards - drift.fitted_cards
@@ -325,7 +365,10 @@ class Manifest:
         paths = {path for path, _ in self.cards_files}
         if stored := self.stored:
             paths |= {stored.codes, stored.categories, stored.positions or stored.codes}
-        paths.add(self.search.rows or f"{self.data}/{OLD_SEARCH}")
+        if not self.search.codes:
+            paths.add(self.search.rows or f"{self.data}/{OLD_SEARCH}")
+        for search in filter(None, (self.search, self.similar)):
+            paths |= search.paths
         for block in self.blocks:
             paths |= {block.vectors, block.present, block.mean}
             paths |= {block.references} if block.references else set()

@@ -8,15 +8,17 @@ from copy import copy
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
 from prodcat_index.cards.card import Catalogue
 from prodcat_index.errors import QueryError
+from prodcat_index.index.approximate import ApproximateSearcher, build_searcher, is_due
 from prodcat_index.index.block import Block, Values, has_any
 from prodcat_index.index.folder import OpenIndex
 from prodcat_index.index.fusion import check_weights, weight_vector
+from prodcat_index.index.kinds import IndexChoice, Kind
 from prodcat_index.index.learned import FittedModel, LearnedBlock, head_log_proba
 from prodcat_index.index.manifest import LEARNED, SCORES, Choices, DriftRecord, JournalEntry
 from prodcat_index.index.search import FlatSearcher, SearchSpace
@@ -34,6 +36,7 @@ from prodcat_index.voting.calibration import Calibration
 from prodcat_index.voting.tuning import Tuning
 from prodcat_index.voting.vote import VoteParameters
 
+AnySearcher: TypeAlias = FlatSearcher | ApproximateSearcher
 NOTHING = "cards have nothing that this index can embed (not found, without a vote)"
 
 
@@ -93,8 +96,11 @@ class IndexParts:
     blocks: Sequence[Block]
     weights: Mapping[str, float]  # of all blocks by name in votes, summing to 1
     vote: VoteParameters
-    searcher: FlatSearcher | None = None  # None before it is built
+    searcher: AnySearcher | None = None  # None before it is built
     covered: Sequence[str] = ()  # names of the blocks that the searcher is made of
+    # Of all encoders' blocks, to find similar products; None where these are compared as they are.
+    similar: ApproximateSearcher | None = None
+    asked: IndexChoice = field(default_factory=IndexChoice)  # of the searchers
     learned: LearnedBlock | None = None
     tuning: Tuning | None = None  # None where weights and vote were given
     calibration: Calibration | None = None
@@ -131,7 +137,12 @@ class IndexParts:
     def space(self) -> SearchSpace:
         """The arrays and the searcher that a search reads."""
         covered = [self.block_names.index(name) for name in self.covered]
-        return replace(self.space_of(self.all_blocks), searcher=self.searcher, covered=covered)
+        similar = None
+        if self.similar:
+            names = [block.name for block in self.encoder_blocks]
+            similar = [self.block_names.index(name) for name in names], self.similar
+        every = self.space_of(self.all_blocks)
+        return replace(every, searcher=self.searcher, covered=covered, similar=similar)
 
     def space_of(self, blocks: Sequence[Block | LearnedBlock]) -> SearchSpace:
         """Return other blocks of these cards as a space without a searcher."""
@@ -309,14 +320,39 @@ class IndexParts:
         return [m for m in self.modalities if m in weighed or m in texts]
 
     def indexed(self) -> IndexParts:
-        """Return these parts with a searcher of the blocks that are weighed, and of no other."""
-        weighed = [name for name in self.block_names if self.weights[name] > 0]
-        if list(self.covered) == weighed and self.searcher is not None:
+        """Return these parts with a searcher of the blocks that are weighed, and of no other.
+
+        Where similar products are found by other blocks, and these are too many values to be
+        compared one by one, they have a searcher of their own.
+        """
+        weighed = [block for block in self.all_blocks if self.weights[block.name] > 0]
+        names = tuple(block.name for block in weighed)
+        searcher, similar, searched = self.searcher, self.similar, self.encoder_blocks
+        if searcher is None or tuple(self.covered) != names or is_due(searcher):
+            searcher = self._build_searcher(weighed, self.weights)
+        if {block.name for block in searched} <= set(names):
+            similar = None
+        elif (similar is None or is_due(similar)) and self.kind_of(searched).name != "flat":
+            built = self._build_searcher(searched, self.search_weights)
+            similar = built if isinstance(built, ApproximateSearcher) else None
+        if searcher is self.searcher and similar is self.similar:
             return self
-        chosen = [block for block in self.all_blocks if block.name in weighed]
-        present = np.stack([block.present for block in chosen], axis=1)
-        searcher = FlatSearcher.build([block.vectors for block in chosen], present)
-        return replace(self, searcher=searcher, covered=tuple(weighed))
+        return replace(self, searcher=searcher, covered=names, similar=similar)
+
+    def kind_of(self, blocks: Sequence[Block | LearnedBlock]) -> Kind:
+        """Return the kind of index that some blocks are to have, by their share of the memory."""
+        dim, total = (sum(b.dim + 1 for b in several) for several in (blocks, self.all_blocks))
+        return self.asked.choose(len(self.catalogue), dim, dim / total)
+
+    def _build_searcher(
+        self, blocks: Sequence[Block | LearnedBlock], weights: Mapping[str, float]
+    ) -> AnySearcher:
+        space, kind = self.space_of(blocks), self.kind_of(blocks).name
+        if kind == "flat":
+            return FlatSearcher.build(space.blocks, space.present)
+        named = {block.name: weights.get(block.name, 0.0) for block in blocks}
+        vector = weight_vector(named, list(named))
+        return build_searcher(kind, blocks, space, vector, self.asked.recall)
 
     def encode(self, listings: Catalogue, *, scored: bool = True) -> Queries:
         """Embed listings in all blocks; as absent in the text scores if they are not `scored`."""

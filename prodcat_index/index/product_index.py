@@ -26,6 +26,7 @@ from prodcat_index.index.answers import Answers, LazyAnswers
 from prodcat_index.index.block import unusable_pictures
 from prodcat_index.index.build import EncoderChoice, build_parts, possible_blocks, settle
 from prodcat_index.index.fusion import check_weights, weight_vector
+from prodcat_index.index.kinds import Asked, IndexChoice, parse_memory
 from prodcat_index.index.learned import ProjectionKind
 from prodcat_index.index.living import LivingIndex
 from prodcat_index.index.manifest import SCORES, Choices
@@ -126,6 +127,9 @@ class ProductIndex(LivingIndex):
         vote_parameters: VoteParameters | None = None,
         projection: ProjectionKind = "lda",
         vectors: Vectors | None = None,
+        index: Asked = "auto",
+        memory: int | str | None = None,
+        recall: float = 0.99,
     ) -> ProductIndex:
         """Embed a catalogue and index it.
 
@@ -154,6 +158,15 @@ class ProductIndex(LivingIndex):
         vectors
             Modality -> embeddings of your own, one row a card, zeros or NaN where a card has none.
             They take the place of an encoder; listings are compared by vectors of the same model.
+        index
+            Kind of the search index: ``"flat"`` compares every card, ``"sq8"`` 8 bits a value of
+            every card, ``"ivf"`` those of the cards in cells near the query, ``"hnsw"`` those on a
+            walk through a graph. By default chosen by size and memory. Similarities are exact
+            in all of them; those that are not flat may miss a card.
+        memory
+            Bytes, or a size such as ``"2GB"``, that the search index may keep in memory.
+        recall
+            Share of the nearest cards that a search index is to find, measured while building.
 
         Returns
         -------
@@ -174,6 +187,10 @@ class ProductIndex(LivingIndex):
         """
         what = "Parameters of the vote are VoteParameters, such as VoteParameters(k=5)"
         check_type(vote_parameters, (VoteParameters, NoneType), what)
+        # Before anything is embedded, as the weights below.
+        asked = IndexChoice(
+            index, parse_memory(memory) if isinstance(memory, str) else memory, recall
+        )
         read = as_catalogue(catalogue, vectors=vectors)
         noticed = () if catalogue is read else read.findings
         if weights is not None:
@@ -183,7 +200,7 @@ class ProductIndex(LivingIndex):
         has_vote = vote_parameters is not None
         parts = settle(parts, weights, has_vote=has_vote)
         choices = Choices(projection, weights=weights is not None, vote=has_vote)
-        return cls(replace(parts, choices=choices).indexed(), (*noticed, *findings))
+        return cls(replace(parts, choices=choices, asked=asked).indexed(), (*noticed, *findings))
 
     @property
     def catalogue(self) -> Catalogue:

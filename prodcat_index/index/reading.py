@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from prodcat_index.index.approximate import ApproximateSearcher
 from prodcat_index.index.block import Block, EncoderSlot
 from prodcat_index.index.build import MIN_CARDS_TO_LEARN
 from prodcat_index.index.folder import OpenIndex
@@ -18,8 +19,10 @@ from prodcat_index.index.manifest import (
     HeadRecord,
     LearnedRecord,
     Manifest,
+    SearchRecord,
 )
 from prodcat_index.index.parts import IndexParts
+from prodcat_index.index.quantized_files import read_codes
 from prodcat_index.index.search import FlatSearcher
 from prodcat_index.index.stored_cards import read_cards
 from prodcat_index.index.stored_rows import read_positions, read_rows
@@ -49,13 +52,24 @@ def read_parts(index: OpenIndex, image_root: Path) -> IndexParts:
         drift=manifest.drift,
         aliases=manifest.aliases,
         choices=manifest.choices or _guess_choices(manifest),
+        asked=manifest.asked,
         opened=index,
     )
+    if manifest.search.codes:
+        searching = _read_codes(index, manifest.search, parts)
+        parts = replace(parts, searcher=searching, covered=manifest.search.blocks)
+    if manifest.similar:
+        parts = replace(parts, similar=_read_codes(index, manifest.similar, parts))
     head = learned.model.head if learned else None
     if learned is None or head is None or learned.categories:
         return parts
     fitted = tuple(parts.labels.names[code] for code in head.categories)
     return replace(parts, learned=replace(learned, categories=fitted))
+
+
+def _read_codes(index: OpenIndex, record: SearchRecord, parts: IndexParts) -> ApproximateSearcher:
+    space = parts.space_of([block for block in parts.all_blocks if block.name in record.blocks])
+    return read_codes(index, record, space.blocks, space.present)
 
 
 def _read_searcher(index: OpenIndex, positions: Int64Array | None) -> FlatSearcher | None:

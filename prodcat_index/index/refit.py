@@ -46,6 +46,7 @@ def refit(parts: IndexParts, *, tune_again: bool | None = None) -> tuple[IndexPa
         calibration=None,
         drift=None,
         searcher=None,
+        similar=None,
         covered=(),
         pending=note_change(before.pending, "refit", {}),
     )

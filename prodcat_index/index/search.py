@@ -269,6 +269,7 @@ class SearchSpace:
     # (R, dim) of each block: what an absent block counts as is taken of these; by default, and
     # where it is None, of some of the rows.
     references: Sequence[FloatingArray | None] | None = None
+    similar: tuple[Sequence[int], Searcher] | None = None  # numbers of blocks, and their searcher
     _made: dict[tuple[int, ...], Searcher] = field(default_factory=dict, repr=False)
 
     def searcher_of(self, weighed: Sequence[int]) -> tuple[Searcher, Sequence[int]]:
@@ -276,6 +277,8 @@ class SearchSpace:
         covered = range(len(self.blocks)) if self.covered is None else self.covered
         if self.searcher is not None and set(weighed) <= set(covered):
             return self.searcher, covered
+        if self.similar is not None and set(weighed) <= set(self.similar[0]):
+            return self.similar[1], self.similar[0]
         # Weights do not count: rows are stored unweighted, so the blocks tell all.
         key = tuple(weighed)
         searcher = self._made.pop(key, None) or self._make(key)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import operator
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path, PurePosixPath
@@ -17,6 +17,7 @@ import numpy.typing as npt
 from prodcat_index import __version__
 from prodcat_index.cards.card import IMAGE
 from prodcat_index.cards.pieces import MOST_PIECES
+from prodcat_index.index.approximate import ApproximateSearcher
 from prodcat_index.index.block import Block
 from prodcat_index.index.folder import OpenIndex
 from prodcat_index.index.learned import LearnedBlock
@@ -34,6 +35,7 @@ from prodcat_index.index.manifest import (
     StoredRecord,
 )
 from prodcat_index.index.parts import IndexParts
+from prodcat_index.index.quantized_files import write_codes
 from prodcat_index.index.stored_cards import StoredCards, coded_labels, write_cards
 from prodcat_index.index.stored_rows import Layout, write_rows
 from prodcat_index.index.transaction import Transaction
@@ -41,7 +43,7 @@ from prodcat_index.types import MISSING, RowsLike
 
 # Embeddings or arrays may depend on these.
 PACKAGES = ("faiss-cpu", "numpy", "scikit-learn", "timm", "torch")
-SETTINGS = ("vote", "tuning", "calibration", "drift", "aliases", "choices")
+SETTINGS = ("vote", "tuning", "calibration", "drift", "aliases", "choices", "asked")
 
 
 def package_versions() -> dict[str, str]:
@@ -90,14 +92,11 @@ class _Writer:
 
     def write(self) -> Manifest:
         """Write everything but the manifest, and return that."""
-        parts, transaction, searcher = self.parts, self.transaction, self.parts.searcher
-        assert searcher is not None, "indexed parts have a searcher"
+        parts, transaction = self.parts, self.transaction
         learned = None
         if parts.learned:
             learned = self._learned(parts.learned, parts.weights[LEARNED])
         blocks = [self._block(place, block) for place, block in enumerate(parts.blocks)]
-        rows = self._rows(SEARCH, searcher.rows)
-        search = SearchRecord("Flat", searcher.dim, tuple(parts.covered), rows)
         return Manifest(
             format_version=FORMAT_VERSION,
             version=transaction.number,
@@ -113,11 +112,31 @@ class _Writer:
             category_separator=parts.catalogue.category_separator,
             blocks=tuple(blocks),
             learned=learned,
-            search=search,
+            search=self._search(),
+            similar=self._similar(),
             stored=self._stored(),
             files=transaction.records,
             **settings_of(parts),
         )
+
+    def _search(self) -> SearchRecord:
+        searcher, covered = self.parts.searcher, self.parts.covered
+        assert searcher is not None, "indexed parts have a searcher"
+        if isinstance(searcher, ApproximateSearcher):
+            return self._codes("search", searcher, covered)
+        rows = self._rows(SEARCH, searcher.rows)
+        return SearchRecord("Flat", searcher.dim, tuple(covered), rows)
+
+    def _similar(self) -> SearchRecord | None:
+        blocks = [block.name for block in self.parts.encoder_blocks]
+        similar = self.parts.similar
+        return None if similar is None else self._codes("similar", similar, blocks)
+
+    def _codes(
+        self, stem: str, searcher: ApproximateSearcher, blocks: Sequence[str]
+    ) -> SearchRecord:
+        kept = self._keep(searcher.codes)
+        return write_codes(searcher, blocks, kept, self.transaction, stem)
 
     def _stored(self) -> StoredRecord:
         """Write which rows are those of the cards, new cards, and the labels of all."""

@@ -7,13 +7,15 @@ import typer
 from scripts.benchmarks.answers import answers
 from scripts.benchmarks.encoders import encoders
 from scripts.benchmarks.faults import faults
+from scripts.benchmarks.kinds import kinds
 from scripts.benchmarks.memory import memory
 from scripts.benchmarks.mwpd import mwpd
+from scripts.benchmarks.scale import scale
 from scripts.benchmarks.search import search
 from scripts.benchmarks.tuning import tune
 
 app = typer.Typer(add_completion=False, help="Measure, and write docs/benchmarks.md.")
-for command in (answers, mwpd, encoders, tune, search, memory, faults):
+for command in (answers, mwpd, encoders, tune, search, kinds, scale, memory, faults):
     app.command()(command)
 
 if __name__ == "__main__":

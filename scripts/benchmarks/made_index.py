@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,10 +13,10 @@ from prodcat_index.cards.card import Catalogue
 from prodcat_index.encoders.base import Encoded, Encoder, unit_rows
 from prodcat_index.files import open_array, open_content
 from prodcat_index.index.block import Block, EncoderSlot
-from prodcat_index.index.learned import learn
+from prodcat_index.index.learned import LearnedBlock, fit_model, learn
 from prodcat_index.index.manifest import LEARNED
 from prodcat_index.index.parts import IndexParts
-from prodcat_index.types import Int64Array, chunks
+from prodcat_index.types import Float32Array, Int64Array, chunks
 from prodcat_index.voting.vote import VoteParameters
 
 DIMS = {"image": 1280, "title": 256, "description": 256}
@@ -27,6 +27,9 @@ CATEGORIES = 874
 MISLABELLED = 0.03
 LATENT = 48
 AT_ONCE = 4096
+VECTOR_DIM = 146
+# Cards that the projection is fitted to where only its rows are kept.
+FITTED = 20_000
 SEED = 0
 
 
@@ -65,29 +68,75 @@ def _draw_block(
     folder: Path, modality: str, dim: int, true: Int64Array, rng: np.random.Generator
 ) -> None:
     present = rng.random(len(true)) >= ABSENT[modality]
-    centres = DISTANCES[modality] * rng.normal(size=(true.max() + 1, LATENT))
-    spread = rng.normal(size=(LATENT, dim)).astype(np.float32)
+    drawn = _rows_of(modality, dim, true, rng)
     shape = (len(true), dim)
     vectors = np.lib.format.open_memmap(
         folder / f"{modality}.npy", mode="w+", dtype=np.float16, shape=shape
     )
     for chunk in chunks(len(true), AT_ONCE):
-        latent = centres[true[chunk]] + rng.normal(size=(len(true[chunk]), LATENT))
-        vectors[chunk] = unit_rows(latent.astype(np.float32) @ spread) * present[chunk, None]
+        vectors[chunk] = drawn(chunk) * present[chunk, None]
     vectors.flush()
     np.save(folder / f"{modality}.present.npy", present)
+
+
+def _rows_of(
+    modality: str, dim: int, true: Int64Array, rng: np.random.Generator
+) -> Callable[[slice], Float32Array]:
+    """Return what draws the rows of one modality, some cards after the other."""
+    centres = DISTANCES[modality] * rng.normal(size=(true.max() + 1, LATENT))
+    spread = rng.normal(size=(LATENT, dim)).astype(np.float32)
+
+    def drawn(chunk: slice) -> Float32Array:
+        latent = centres[true[chunk]] + rng.normal(size=(len(true[chunk]), LATENT))
+        return unit_rows(latent.astype(np.float32) @ spread)
+
+    return drawn
+
+
+def draw_vectors(folder: Path, cards: int) -> None:
+    """Write categories and rows of one modality, as vectors that come with the cards."""
+    rng = np.random.default_rng(SEED)
+    true = _categories(rng, cards)
+    np.save(folder / "codes.npy", true)
+    drawn, shape = _rows_of("title", VECTOR_DIM, true, rng), (cards, VECTOR_DIM)
+    rows = np.lib.format.open_memmap(
+        folder / "vectors.npy", mode="w+", dtype=np.float16, shape=shape
+    )
+    for chunk in chunks(cards, AT_ONCE):
+        rows[chunk] = drawn(chunk)
+    rows.flush()
+
+
+def draw_learned(path: Path, cards: int) -> LearnedBlock:
+    """Write and open the learned rows alone, of a projection that is fitted to the first cards."""
+    rng = np.random.default_rng(SEED)
+    true = _categories(rng, cards)
+    present = np.stack([rng.random(cards) >= ABSENT[modality] for modality in DIMS], axis=1)
+    drawn = [_rows_of(modality, dim, true, rng) for modality, dim in DIMS.items()]
+    model = rows = None
+    for chunk in chunks(cards, FITTED):
+        blocks = [draw(chunk) * p[:, None] for draw, p in zip(drawn, present[chunk].T, strict=True)]
+        if model is None or rows is None:
+            model = fit_model(blocks, present[chunk], true[chunk], [None] * len(DIMS))
+            assert model, "there are categories to tell apart"
+            shape = (cards, model.dim)
+            rows = np.lib.format.open_memmap(path, mode="w+", dtype=np.float16, shape=shape)
+        rows[chunk] = model.card_rows(blocks, present[chunk])[0]
+    assert model is not None and rows is not None, "there are cards"
+    rows.flush()
+    return LearnedBlock(model, rows, np.any(rows[:, :-1], axis=1))
 
 
 def open_cards(folder: Path) -> IndexParts:
     """Open what was drawn; the rows stay on disk until they are touched."""
     codes = np.load(folder / "codes.npy", allow_pickle=False)
-    blocks = [_open_block(folder, modality, len(codes)) for modality in DIMS]
+    blocks = [open_block(folder, modality, len(codes)) for modality in DIMS]
     weights = dict.fromkeys(DIMS, 1 / len(DIMS))
-    parts = IndexParts(_catalogue(codes), blocks, weights, VoteParameters())
+    parts = IndexParts(made_catalogue(codes), blocks, weights, VoteParameters())
     return replace(parts, learned=learn(blocks, codes)).weighed({LEARNED: 1.0})
 
 
-def _catalogue(codes: Int64Array) -> Catalogue:
+def made_catalogue(codes: Int64Array) -> Catalogue:
     cards = pd.DataFrame(
         {
             "id": [f"{n:07d}" for n in range(len(codes))],
@@ -98,7 +147,7 @@ def _catalogue(codes: Int64Array) -> Catalogue:
     return Catalogue(cards, ("title", "description"))
 
 
-def _open_block(folder: Path, modality: str, cards: int) -> Block:
+def open_block(folder: Path, modality: str, cards: int) -> Block:
     dim = DIMS[modality]
     return Block(
         name=modality,

@@ -1,0 +1,313 @@
+"""Searchers that compare codes of a quarter of the memory, or few of them, instead of all rows.
+
+They propose candidates, of which exact similarities decide. How widely they look is chosen at
+build time: as widely as it takes to find what an exact search finds of cards held out, under the
+weights of the index and under weights far from these.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from prodcat_index.index.block import Block
+from prodcat_index.index.fusion import SCORE_ERROR, effective_weights, fuse_cards, fuse_queries
+from prodcat_index.index.kinds import RECALL_AT, ApproximateKind
+from prodcat_index.index.learned import LearnedBlock, as_queries
+from prodcat_index.index.quantized import (
+    Codes,
+    Effort,
+    add_rows,
+    padded,
+    search_index,
+    trained_index,
+)
+from prodcat_index.index.rows import extend_rows, select_rows
+from prodcat_index.index.search import SPARE, FlatSearcher, SearchSpace
+from prodcat_index.types import (
+    MISSING,
+    BoolArray,
+    Float32Array,
+    Float64Array,
+    Int64Array,
+    RowsLike,
+    chunks,
+    evenly_spaced,
+)
+
+ROWS_AT_ONCE = 8192
+# Cells, for n rows, by the square root of n; and rows that each is trained on.
+CELLS_A_ROOT = 2
+ROWS_A_CELL = 32
+# Cards that recall is measured on, and neighbours that are kept of each, so that equal ones count.
+HELD_OUT = 200
+KEPT = 64
+# Candidates for each neighbour that is wanted: tried in turn.
+FETCHES = (1, 2, 8, 32)
+# Of centres whose scores are between -1 and 1; and powers of 2 of cards that a walk keeps.
+MARGIN_STEP, MARGINS = 0.02, 101
+LONGEST_WALK = 13
+# Of fewer eligible cards than this share, every one is compared.
+SMALL_SHARE = 0.1
+# More cards than this share that came after the coding, or coded ones that went: code them again.
+LARGE_TAIL = 0.1
+MANY_DEAD = 0.25
+
+
+@dataclass(frozen=True, eq=False)
+class ApproximateSearcher:
+    """An approximate search of N cards, of which m were coded when the index was built.
+
+    Cards that came later are compared one by one, and removed ones are passed over.
+    """
+
+    codes: Codes
+    cards: Int64Array  # (m,): row of each coded card, MISSING for one that was removed
+    blocks: Sequence[RowsLike]  # (N, dim of the block) each
+    present: BoolArray  # (N, blocks)
+    effort: Effort
+
+    @property
+    def dim(self) -> int:
+        """Length of a fused row."""
+        return sum(block.shape[1] for block in self.blocks) + len(self.blocks)
+
+    def select(self, rows: Int64Array | BoolArray) -> ApproximateSearcher:
+        """Return a searcher of some of the cards, which keep their order or take another."""
+        chosen = np.arange(len(self.present))[rows]
+        new_row = np.full(len(self.present) + 1, MISSING, dtype=np.int64)
+        new_row[chosen] = np.arange(len(chosen))
+        return replace(
+            self,
+            cards=new_row[self.cards],  # the last is MISSING
+            blocks=[select_rows(block, rows) for block in self.blocks],
+            present=self.present[rows],
+        )
+
+    def extended(self, blocks: Sequence[RowsLike], present: BoolArray) -> ApproximateSearcher:
+        """Return a searcher of these and further cards."""
+        joined = [extend_rows(*pair) for pair in zip(self.blocks, blocks, strict=True)]
+        present = np.concatenate([self.present, present])
+        return replace(self, blocks=joined, present=present)
+
+    def search(
+        self, queries: Float32Array, k: int, eligible: BoolArray | None = None
+    ) -> tuple[Int64Array, bool]:
+        """Propose candidates for fused queries, (n, d), among the eligible cards, (N,).
+
+        They are certain to hold the k nearest only where few cards are eligible.
+        """
+        allowed = len(self.present) if eligible is None else np.count_nonzero(eligible)
+        eligible = None if allowed == len(self.present) else eligible
+        if allowed <= max(SMALL_SHARE * len(self.present), k + SPARE):
+            chosen = np.arange(allowed) if eligible is None else np.flatnonzero(eligible)
+            return self._exact(queries, k, chosen)
+        found = [self._coded(queries, k, eligible, allowed / len(self.present))]
+        if len(self.tail):
+            own = None if eligible is None else eligible[self.tail]
+            rows, _ = self._tail_searcher.search(queries, k, own)
+            found.append(np.where(rows >= 0, self.tail[rows], MISSING))
+        return np.concatenate(found, axis=1), False
+
+    def _exact(self, queries: Float32Array, k: int, chosen: Int64Array) -> tuple[Int64Array, bool]:
+        if not len(chosen):
+            return np.full((len(queries), 0), MISSING, dtype=np.int64), True
+        rows, is_certain = self._flat(chosen).search(queries, min(k, len(chosen)))
+        return np.where(rows >= 0, chosen[rows], MISSING), is_certain
+
+    def _coded(
+        self, queries: Float32Array, k: int, eligible: BoolArray | None, share: float
+    ) -> Int64Array:
+        """Return the coded cards that are proposed."""
+        alive = self._alive
+        if eligible is not None:
+            own = eligible[self.cards]
+            alive = own if alive is None else own & alive
+        # The nearest of few cards are farther away, in more cells.
+        wider = 1 + np.log10(1 / share)
+        effort = replace(
+            self.effort,
+            margin=self.effort.margin * wider,
+            walk=int(np.ceil(self.effort.walk / share)),
+        )
+        numbers = self.codes.search(queries, k, effort, alive)
+        return np.where(numbers >= 0, self.cards[numbers], MISSING)
+
+    @cached_property
+    def _alive(self) -> BoolArray | None:
+        """Mask of the coded cards that are there, (m,); None for all."""
+        there = self.cards != MISSING
+        return None if there.all() else there
+
+    @cached_property
+    def tail(self) -> Int64Array:
+        """Rows of the cards that are not coded."""
+        is_coded = np.zeros(len(self.present) + 1, dtype=bool)
+        is_coded[self.cards] = True  # the last stands for MISSING
+        return np.flatnonzero(~is_coded[:-1])
+
+    @cached_property
+    def _tail_searcher(self) -> FlatSearcher:
+        return self._flat(self.tail)
+
+    def _flat(self, rows: Int64Array) -> FlatSearcher:
+        return FlatSearcher.build([block[rows] for block in self.blocks], self.present[rows])
+
+
+def is_due(searcher: FlatSearcher | ApproximateSearcher) -> bool:
+    """Check whether so many cards came or went that they should be coded again."""
+    if isinstance(searcher, FlatSearcher):
+        return False
+    dead, n = int((searcher.cards == MISSING).sum()), len(searcher.present)
+    return len(searcher.tail) > LARGE_TAIL * n or dead > MANY_DEAD * len(searcher.cards)
+
+
+def build_searcher(
+    kind: ApproximateKind,
+    blocks: Sequence[Block | LearnedBlock],
+    space: SearchSpace,
+    weights: Float64Array,
+    recall: float,
+) -> ApproximateSearcher:
+    """Code the cards of a space that is made of some blocks.
+
+    The recall, a share of the nearest 10 and 30, is reached under the weights, (B,), and under
+    weights far from them.
+    """
+    rows, present = space.blocks, space.present
+    held_out = evenly_spaced(len(present), min(HELD_OUT, len(present) // 10))
+    others = np.setdiff1d(np.arange(len(present)), held_out)
+    index = _trained(kind, rows, present, others)
+    for fused in _fused(rows, present, others):
+        add_rows(kind, index, fused)
+    vectors = [as_queries(block, held_out) for block in blocks]
+    queries = _weighed_queries(space, vectors, present[held_out], weights)
+    effort = _choose_effort(kind, index, rows, present, others, queries, recall)
+    for fused in _fused(rows, present, held_out):
+        add_rows(kind, index, fused)
+    cards = np.concatenate([others, held_out])
+    return ApproximateSearcher(Codes.from_index(kind, index), cards, rows, present, effort)
+
+
+def _fused(
+    blocks: Sequence[RowsLike], present: BoolArray, rows: Int64Array
+) -> Iterator[Float32Array]:
+    for part in chunks(len(rows), ROWS_AT_ONCE):
+        own = rows[part]
+        yield padded(fuse_cards([block[own] for block in blocks], present[own]))
+
+
+def _trained(
+    kind: ApproximateKind, blocks: Sequence[RowsLike], present: BoolArray, rows: Int64Array
+) -> Any:
+    """Return an empty FAISS index made for some cards."""
+    extremes = [(part.min(axis=0), part.max(axis=0)) for part in _fused(blocks, present, rows)]
+    low, high = (np.min([e[0] for e in extremes], axis=0), np.max([e[1] for e in extremes], axis=0))
+    cells = int(2 ** np.round(np.log2(CELLS_A_ROOT * np.sqrt(len(rows)))))
+    sample = rows[evenly_spaced(len(rows), ROWS_A_CELL * cells)] if kind == "ivf" else rows[:0]
+    chosen = np.concatenate(list(_fused(blocks, present, sample)))
+    return trained_index(kind, np.stack([low, high - low]), chosen, min(cells, len(chosen)))
+
+
+def far_weights(weights: Float64Array) -> Float64Array:
+    """Return weights to measure recall under, (S, B): the own, their opposite, each block alone."""
+    if len(weights) == 1:
+        return weights[None]
+    opposite = (1 - weights) / (len(weights) - 1)
+    return np.unique([weights, opposite, *np.eye(len(weights))], axis=0)
+
+
+def _weighed_queries(
+    space: SearchSpace, vectors: Sequence[Float32Array], present: BoolArray, weights: Float64Array
+) -> list[Float32Array]:
+    """Return queries fused by weights as they were given, and by weights far from these."""
+    expected = space.expected_similarities(vectors)
+    fused = []
+    for row in far_weights(weights):
+        shared = effective_weights(row, present)
+        asked = shared.any(axis=1)
+        fused.append(fuse_queries(vectors, shared, expected)[asked])
+    return [queries for queries in fused if len(queries)]
+
+
+def _choose_effort(
+    kind: ApproximateKind,
+    index: Any,
+    blocks: Sequence[RowsLike],
+    present: BoolArray,
+    rows: Int64Array,
+    queries: Sequence[Float32Array],
+    recall: float,
+) -> Effort:
+    """Find the least effort that reaches the recall: first wide enough, then no wider."""
+    truths = [_nearest(blocks, present, rows, own) for own in queries]
+
+    def measured(effort: Effort) -> Effort:
+        found = min(
+            _recall(search_index(kind, index, own, k, effort), *truth, k)
+            for own, truth in zip(queries, truths, strict=True)
+            for k in RECALL_AT
+        )
+        return replace(effort, recall=found)
+
+    steps = _widths(kind, index)
+    if not queries:
+        # Too few cards to hold some out are all compared.
+        return Effort(FETCHES[-1], **steps[-1])
+    for fetch in FETCHES:
+        # First by steps that double, for the widest costs a scan; then by halves.
+        low, high, best = 0, 0, measured(Effort(fetch, **steps[0]))
+        while best.recall < recall and high < len(steps) - 1:
+            low, high = high + 1, min(2 * high + 1, len(steps) - 1)
+            best = measured(Effort(fetch, **steps[high]))
+        if best.recall >= recall:
+            break
+    while low < high:
+        middle = (low + high) // 2
+        tried = measured(Effort(best.fetch, **steps[middle]))
+        if tried.recall >= recall:
+            best, high = tried, middle
+        else:
+            low = middle + 1
+    return best
+
+
+def _widths(kind: ApproximateKind, index: Any) -> list[dict[str, Any]]:
+    """Return what an effort may be of, in the order of what it costs."""
+    if kind == "ivf":
+        return [{"margin": round(step * MARGIN_STEP, 3)} for step in range(MARGINS)]
+    if kind == "hnsw":
+        return [{"walk": min(2**n, index.ntotal)} for n in range(3, LONGEST_WALK)]
+    return [{}]
+
+
+def _nearest(
+    blocks: Sequence[RowsLike], present: BoolArray, rows: Int64Array, queries: Float32Array
+) -> tuple[Float32Array, Int64Array]:
+    """Return the best scores, best first, and the places of their rows: (n, kept) each."""
+    import faiss
+
+    scores = np.full((len(queries), 0), -np.inf, dtype=np.float32)
+    places = np.full((len(queries), 0), MISSING, dtype=np.int64)
+    start = 0
+    for fused in _fused(blocks, present, rows):
+        own = padded(queries, fused.shape[1])
+        near = faiss.knn(own, fused, min(KEPT, len(fused)), metric=faiss.METRIC_INNER_PRODUCT)
+        scores, places = np.hstack([scores, near[0]]), np.hstack([places, start + near[1]])
+        best = np.argsort(-scores, axis=1, kind="stable")[:, :KEPT]
+        scores = np.take_along_axis(scores, best, axis=1)
+        places = np.take_along_axis(places, best, axis=1)
+        start += len(fused)
+    return scores, places
+
+
+def _recall(found: Int64Array, scores: Float32Array, places: Int64Array, k: int) -> float:
+    """Return which share of the k nearest, or of any as near as the last of them, was found."""
+    k = min(k, scores.shape[1])
+    near = np.where(scores >= scores[:, [k - 1]] - SCORE_ERROR, places, MISSING)
+    hits = [np.isin(own[own >= 0], rows).sum() for own, rows in zip(near, found, strict=True)]
+    return float(np.minimum(hits, k).mean()) / k

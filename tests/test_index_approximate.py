@@ -1,0 +1,381 @@
+"""Approximate searches: what they miss is bounded and known, and what they find is exact."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from made import catalogue, change_manifest, forge_array, row
+
+from prodcat_index.encoders.base import unit_rows
+from prodcat_index.errors import IndexFolderError, QueryError
+from prodcat_index.index.approximate import ApproximateSearcher, build_searcher, far_weights, is_due
+from prodcat_index.index.block import Block, EncoderSlot
+from prodcat_index.index.folder import parse_manifest
+from prodcat_index.index.folder_card import explain_search
+from prodcat_index.index.kinds import ApproximateKind, IndexChoice
+from prodcat_index.index.parts import IndexParts
+from prodcat_index.index.product_index import ProductIndex
+from prodcat_index.index.search import FlatSearcher, SearchSpace, find_neighbours
+from prodcat_index.voting.vote import VoteParameters
+
+KINDS: list[ApproximateKind] = ["sq8", "ivf", "hnsw"]
+N, DIMS, CLUSTERS = 3000, (24, 12), 40
+WEIGHTS = np.array([0.7, 0.3])
+ALL = np.ones(2, dtype=bool)
+
+
+def draw(n: int, seed: int) -> tuple[list[npt.NDArray[np.float16]], npt.NDArray[np.bool_]]:
+    """Draw cards in clusters that the blocks share; some lack the second block."""
+    rng = np.random.default_rng(seed)
+    fixed = np.random.default_rng(0)
+    cluster, present = rng.integers(0, CLUSTERS, n), np.ones((n, 2), dtype=bool)
+    present[:, 1] = rng.random(n) > 0.2
+    rows = [
+        unit_rows(fixed.normal(size=(CLUSTERS, dim))[cluster] + 0.7 * rng.normal(size=(n, dim)))
+        for dim in DIMS
+    ]
+    return [
+        (r * p[:, None]).astype(np.float16) for r, p in zip(rows, present.T, strict=True)
+    ], present
+
+
+def blocks_of(vectors: Any, present: npt.NDArray[np.bool_]) -> list[Block]:
+    slot = EncoderSlot("made up", "")
+    return [
+        Block(str(b), str(b), slot, vectors[b], present[:, b], np.zeros(dim, np.float32))
+        for b, dim in enumerate(DIMS)
+    ]
+
+
+def space_of(vectors: Any, present: npt.NDArray[np.bool_], searcher: Any) -> SearchSpace:
+    parts = IndexParts(
+        catalogue([row(f"{n:05d}") for n in range(len(present))]),
+        blocks_of(vectors, present),
+        {"0": 0.7, "1": 0.3},
+        VoteParameters(),
+        searcher=searcher,
+        covered=("0", "1"),
+    )
+    return parts.space
+
+
+VECTORS, PRESENT = draw(N, 1)
+QUERIES, ASKED = draw(200, 2)
+BUILT: dict[str, ApproximateSearcher] = {}
+
+
+def built(kind: ApproximateKind) -> ApproximateSearcher:
+    if kind not in BUILT:
+        space = space_of(VECTORS, PRESENT, None)
+        BUILT[kind] = build_searcher(kind, blocks_of(VECTORS, PRESENT), space, WEIGHTS, 0.99)
+    return BUILT[kind]
+
+
+def find(space: SearchSpace, weights: Any, k: int = 10, eligible: Any = None) -> Any:
+    queries = [rows.astype(np.float32) for rows in QUERIES]
+    return find_neighbours(space, queries, ASKED, np.array(weights), k, eligible)
+
+
+def recall_of(space: SearchSpace, weights: Any, k: int = 10, eligible: Any = None) -> float:
+    """Return the share of the neighbours that are as near as those of an exact search."""
+    flat = FlatSearcher.build(space.blocks, space.present)
+    truth = find(replace(space, searcher=flat), weights, k, eligible)
+    found = find(space, weights, k, eligible)
+    last = truth.similarities[:, [-1]] - 1e-9
+    some = truth.rows[:, -1] >= 0
+    return float((found.similarities >= last)[some].mean())
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("weights", [[0.7, 0.3], [0.3, 0.7], [1.0, 0.0], [0.0, 1.0], [0.5, 0.5]])
+def test_the_recall_holds_for_new_queries_and_any_weights(
+    kind: ApproximateKind, weights: list[float]
+) -> None:
+    searcher = built(kind)
+    assert 0.99 <= searcher.effort.recall <= 1
+    space = space_of(VECTORS, PRESENT, searcher)
+    for k in (10, 30):
+        assert recall_of(space, weights, k) >= 0.98
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_similarities_are_those_of_the_exact_search(kind: ApproximateKind) -> None:
+    # A user who changes the kind of the index must see the same numbers for the same card.
+    space = space_of(VECTORS, PRESENT, built(kind))
+    exact = find(space_of(VECTORS, PRESENT, FlatSearcher.build(VECTORS, PRESENT)), WEIGHTS, N)
+    found = find(space, WEIGHTS)
+    assert not found.is_exact
+    for own, similarities, rows, every in zip(
+        found.rows, found.similarities, exact.rows, exact.similarities, strict=True
+    ):
+        of_card = np.empty(N)
+        of_card[rows] = every
+        np.testing.assert_array_equal(similarities, of_card[own])
+
+
+def test_far_weights_are_the_own_their_opposite_and_each_block_alone() -> None:
+    weights = far_weights(np.array([0.6, 0.3, 0.1]))
+    expected = [[0, 0, 1], [0, 1, 0], [0.2, 0.35, 0.45], [0.6, 0.3, 0.1], [1, 0, 0]]
+    np.testing.assert_allclose(weights, expected)
+    np.testing.assert_array_equal(far_weights(np.array([1.0])), [[1.0]])
+    np.testing.assert_array_equal(far_weights(np.array([1.0, 0.0])), [[0.0, 1.0], [1.0, 0.0]])
+
+
+def test_a_higher_recall_takes_more_effort_and_a_lower_one_less() -> None:
+    vectors, present = [rows[:1000] for rows in VECTORS], PRESENT[:1000]
+    space, blocks = space_of(vectors, present, None), blocks_of(vectors, present)
+    margins = [
+        build_searcher("ivf", blocks, space, WEIGHTS, recall).effort.margin
+        for recall in (0.8, 0.95, 0.999)
+    ]
+    assert margins[0] < margins[1] < margins[2]
+
+
+def test_the_recall_is_measured_on_cards_that_the_cells_have_not_seen() -> None:
+    # Measured on the cards themselves, which are found among the codes, it would be too good.
+    searcher = built("ivf")
+    held_out = searcher.cards[-200:]
+    assert len(np.unique(searcher.cards)) == N
+    assert np.array_equal(np.sort(searcher.cards[:-200]), np.setdiff1d(np.arange(N), held_out))
+    assert (np.diff(held_out) > 5).all(), "evenly spaced"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_removed_cards_are_never_found_and_added_ones_are(kind: ApproximateKind) -> None:
+    new, there = draw(300, 3)
+    kept = np.random.default_rng(4).permutation(np.flatnonzero(np.arange(N) % 5))
+    changed = built(kind).select(kept).extended(new, there)
+    vectors = [np.concatenate([old[kept], added]) for old, added in zip(VECTORS, new, strict=True)]
+    present = np.concatenate([PRESENT[kept], there])
+    np.testing.assert_array_equal(changed.present, present)
+    space = space_of(vectors, present, changed)
+    assert recall_of(space, WEIGHTS) >= 0.98
+    # Every row stands for the card that it stands for in the other parts.
+    found = find(space, WEIGHTS)
+    assert (found.rows[found.rows >= 0] < len(present)).all()
+    own = find(replace(space, searcher=FlatSearcher.build(vectors, present)), WEIGHTS)
+    assert (found.rows[:, 0] == own.rows[:, 0]).mean() > 0.98
+    later = np.flatnonzero(own.rows[:, 0] >= len(kept))
+    assert len(later) > 5
+    np.testing.assert_array_equal(found.rows[later, 0], own.rows[later, 0])
+
+
+def test_cards_are_coded_again_when_many_came_or_went() -> None:
+    searcher = built("sq8")
+    new, there = draw(N, 3)
+    few, many = N // 10, N // 8
+    assert not is_due(searcher)
+    assert not is_due(searcher.extended([rows[:few] for rows in new], there[:few]))
+    assert is_due(searcher.extended([rows[:many] for rows in new], there[:many]))
+    assert not is_due(searcher.select(np.arange(3 * N // 4)))
+    assert is_due(searcher.select(np.arange(3 * N // 4 - 1)))
+    assert not is_due(FlatSearcher.build(VECTORS, PRESENT))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("share", [0.5, 0.2])
+def test_a_filter_is_kept_to_and_what_it_leaves_is_found(
+    kind: ApproximateKind, share: float
+) -> None:
+    eligible = np.random.default_rng(5).random(N) < share
+    space = space_of(VECTORS, PRESENT, built(kind))
+    found = find(space, WEIGHTS, eligible=eligible)
+    assert (found.rows >= 0).all()
+    assert eligible[found.rows].all()
+    assert recall_of(space, WEIGHTS, eligible=eligible) >= 0.98
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("count", [0, 1, 7, 200])
+def test_few_eligible_cards_are_all_compared(kind: ApproximateKind, count: int) -> None:
+    eligible = np.zeros(N, dtype=bool)
+    eligible[np.random.default_rng(6).choice(N, count, replace=False)] = True
+    space = space_of(VECTORS, PRESENT, built(kind))
+    found = find(space, WEIGHTS, eligible=eligible)
+    assert found.is_exact
+    assert recall_of(space, WEIGHTS, eligible=eligible) == 1 if count >= 10 else True
+    assert ((found.rows >= 0).sum(axis=1) == min(count, 10)).all()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_more_neighbours_than_cards_are_asked_for(kind: ApproximateKind) -> None:
+    few = built(kind).select(np.arange(20))
+    space = space_of([rows[:20] for rows in VECTORS], PRESENT[:20], few)
+    found = find(space, WEIGHTS, k=30)
+    assert ((found.rows >= 0).sum(axis=1) == 20).all()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_few_cards_can_be_coded(kind: ApproximateKind) -> None:
+    # --index ivf on a catalogue of a dozen cards.
+    for n in (1, 3, 12):
+        vectors, present = [rows[:n] for rows in VECTORS], PRESENT[:n]
+        space = space_of(vectors, present, None)
+        searcher = build_searcher(kind, blocks_of(vectors, present), space, WEIGHTS, 0.99)
+        found = find(space_of(vectors, present, searcher), WEIGHTS, k=3)
+        assert ((found.rows >= 0).sum(axis=1) == min(n, 3)).all()
+
+
+CATEGORIES = [f"category {n}" for n in range(8)]
+
+
+def made_index(kind: Any = "ivf", n: int = 400, **options: Any) -> ProductIndex:
+    rng = np.random.default_rng(0)
+    words = [f"word{n}" for n in range(300)]
+    rows = [
+        row(
+            f"{i:04d}",
+            " ".join([f"kind{i % 8}", *rng.choice(words, 4)]),
+            " ".join([f"sort{i % 8}", *rng.choice(words, 6)]),
+            category=CATEGORIES[i % 8],
+        )
+        for i in range(n)
+    ]
+    return ProductIndex.build(catalogue(rows), index=kind, **options)
+
+
+@pytest.fixture(scope="module")
+def exact_index() -> ProductIndex:
+    return made_index("auto")
+
+
+def indexed_as(index: ProductIndex, *asked: Any) -> ProductIndex:
+    choice = IndexChoice(*asked)
+    return ProductIndex(replace(index.parts, searcher=None, similar=None, asked=choice).indexed())
+
+
+@pytest.fixture(scope="module")
+def coded_index(exact_index: ProductIndex) -> ProductIndex:
+    return indexed_as(exact_index, "ivf")
+
+
+@pytest.fixture
+def saved(coded_index: ProductIndex, tmp_path: Path) -> Path:
+    return coded_index.save(tmp_path / "index")
+
+
+LISTINGS = ["kind3 word1 word7", "sort5 word9", "kind1 word2 word200 word17"]
+
+
+def answers_of(index: ProductIndex) -> list[Any]:
+    found = [[(n.id, n.similarity) for n in index.search(title)] for title in LISTINGS]
+    rows = [{"title": title} for title in LISTINGS]
+    return [*found, [(p.category, p.confidence) for p in index.predict(rows)]]
+
+
+def test_both_rankings_have_codes_and_answer_as_an_exact_index_does(
+    exact_index: ProductIndex,
+) -> None:
+    index = indexed_as(exact_index, "sq8")
+    assert isinstance(index.parts.searcher, ApproximateSearcher)
+    assert isinstance(index.parts.similar, ApproximateSearcher)
+    assert answers_of(index) == answers_of(exact_index)
+
+
+def test_an_index_of_codes_answers_the_same_when_it_is_opened(
+    coded_index: ProductIndex, saved: Path
+) -> None:
+    opened = ProductIndex.load(saved)
+    assert isinstance(opened.parts.searcher, ApproximateSearcher)
+    assert opened.parts.searcher.effort == coded_index.parts.searcher.effort
+    assert opened.parts.similar.effort == coded_index.parts.similar.effort
+    assert opened.parts.asked == IndexChoice("ivf")
+    assert answers_of(opened) == answers_of(coded_index)
+    # No row of 32 bits is kept beside the codes.
+    manifest = parse_manifest(saved)
+    assert not [name for name in manifest.files if name.endswith((".faiss", ".f32"))]
+
+
+def test_a_change_keeps_the_codes_and_answers_as_a_search_of_all_cards_does(saved: Path) -> None:
+    before = parse_manifest(saved)
+    opened = ProductIndex.load(saved)
+    new = [row("new", "kind3 word1 word7 fresh", "sort3", category=CATEGORIES[3])]
+    changed = opened.remove(["0000", "0003", "0017"]).add(catalogue(new))
+    changed.save_next(saved)
+    again, after = ProductIndex.load(saved), parse_manifest(saved)
+    assert after.search.codes.files == before.search.codes.files
+    assert after.similar.codes.files == before.similar.codes.files
+    assert (after.search.codes.size, after.cards) == (400, 398)
+    assert again.search("kind3 word1 word7 fresh")[0].id == "new"
+    assert answers_of(again) == answers_of(changed)
+    for own, exact in zip(answers_of(again), answers_of(indexed_as(again, "flat")), strict=True):
+        assert own[0] == exact[0]
+        assert len(set(own) & set(exact)) >= 0.8 * len(exact)
+
+
+def test_an_index_says_in_words_how_it_searches(saved: Path) -> None:
+    words = explain_search(parse_manifest(saved))
+    assert f"Votes: {', '.join(parse_manifest(saved).search.blocks)} in " in words
+    assert "Similar products: title, description" in words
+    assert "the cells near a query" in words
+    assert "--index ivf" in words
+    recall = parse_manifest(saved).search.codes.recall
+    assert recall >= 0.99
+    assert f"It found {recall:.1%} of the nearest 10 and 30 cards" in words
+
+
+def test_small_indexes_are_exact_unless_the_memory_is_short(exact_index: ProductIndex) -> None:
+    assert isinstance(exact_index.parts.searcher, FlatSearcher)
+    assert exact_index.parts.similar is None
+    tight = indexed_as(exact_index, "auto", 100_000)
+    assert isinstance(tight.parts.similar, ApproximateSearcher)
+    assert tight.parts.similar.codes.kind == "sq8"
+
+
+@pytest.mark.parametrize(
+    "options", [{"kind": "pq"}, {"memory": "many"}, {"memory": -1}, {"recall": 2.0}]
+)
+def test_impossible_wishes_are_refused_before_anything_is_embedded(
+    options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("prodcat_index.index.product_index.build_parts", None)
+    with pytest.raises(QueryError):
+        made_index(**options)
+
+
+def edit(field: str, value: Any) -> Any:
+    def change(manifest: dict[str, Any]) -> None:
+        manifest["search"]["codes"][field] = value
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("kind", "pq"),
+        ("kind", "hnsw"),
+        ("size", 399),
+        ("size", 2**40),
+        ("cells", 2),
+        ("fetch", 0),
+        ("margin", -0.1),
+        ("recall", 1.5),
+        ("files", {}),
+        ("cards", "versions/0001/other.npy"),
+    ],
+)
+def test_a_manifest_that_does_not_fit_its_codes_is_refused(
+    saved: Path, field: str, value: Any
+) -> None:
+    change_manifest(saved, edit(field, value))
+    with pytest.raises(IndexFolderError, match="damaged"):
+        ProductIndex.load(saved, verify=False)
+
+
+@pytest.mark.parametrize("value", [-2, 400, 5])
+def test_codes_of_cards_that_are_not_there_are_refused(saved: Path, value: int) -> None:
+    # The row of a card that is not there would be read beyond the end of every other part.
+    ProductIndex.load(saved).remove(["0003"]).save_next(saved)
+    path = saved / parse_manifest(saved).search.codes.cards
+    cards = np.load(path)
+    assert cards[6] != 5
+    cards[6] = value
+    forge_array(saved, path, cards)
+    with pytest.raises(IndexFolderError, match="names cards that are not there, or one twice"):
+        ProductIndex.load(saved, verify=False)
