@@ -188,7 +188,7 @@ def test_ids_that_occur_twice_are_refused() -> None:
         plane().compare(catalogue([row("x", "1 0"), row("x", "0 1")]))
 
 
-def test_many_cards_of_new_categories_are_refused_and_new_names_are_not() -> None:
+def test_many_cards_of_new_categories_are_refused() -> None:
     """A wrong column would make a category of each colour."""
     index = ProductIndex.build(catalogue(CARDS))
     gnomes = [{**card, "id": f"n{n}", "category": f"Gnomes {n}"} for n, card in enumerate(CARDS)]
@@ -196,10 +196,6 @@ def test_many_cards_of_new_categories_are_refused_and_new_names_are_not() -> Non
     with pytest.raises(CatalogueError, match="they are on 9 of its 9 labelled cards"):
         found.check(allow_new_categories=False)
     found.check()
-    renamed = [
-        {**card, "category": card.get("category", "").replace("Shoes", "S")} for card in CARDS
-    ]
-    index.compare(catalogue(renamed)).check(allow_new_categories=False)
     moved = [{**card, "category": "New"} if card["id"] == "b1" else card for card in CARDS]
     with pytest.raises(CatalogueError, match="has 1 new category"):
         index.compare(catalogue(moved)).check(allow_new_categories=False)

@@ -71,6 +71,15 @@ def test_an_index_that_is_fitted_already_stays_as_it_is() -> None:
     check_same(right().refit(), right())
 
 
+def test_new_names_are_fitted_by_themselves() -> None:
+    """A name that was given up and comes back would be taken for what it was once."""
+    cards = shop(200)
+    names = cards.cards.replace({"category": {"boots": "mug", "mug": "boots"}})
+    fitted = right().relabel({"boots": "mug", "mug": "boots"}).refit()
+    assert fitted.parts.aliases == {}
+    check_same(fitted, ProductIndex.build(Catalogue(names, source="renamed")))
+
+
 def test_cards_that_came_are_learned_from() -> None:
     """New categories would stay ones that nothing was fitted on."""
     sleds = [
