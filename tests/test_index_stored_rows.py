@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -11,12 +12,14 @@ from typing import Any
 import made
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from prodcat_index.errors import IndexFolderError
 from prodcat_index.index.folder import parse_manifest
+from prodcat_index.index.integrity import verify_index
 from prodcat_index.index.manifest import Manifest, StoredRecord
 from prodcat_index.index.product_index import ProductIndex
 from prodcat_index.index.rows import Rows
@@ -275,6 +278,54 @@ def test_pictures_elsewhere_are_stored_as_well(pictures: list[Path], tmp_path: P
     assert (manifest.image_root, len(stored(manifest).cards)) == (str(first.parent), 1)
     paths = ProductIndex.load(folder).parts.catalogue.values("image")
     assert paths == [card["image"] for card in [*rows, near, far]]
+
+
+def test_two_deliveries_of_one_id_are_found(folder: Path) -> None:
+    """`similar` would answer for whichever comes first."""
+    manifest = change(folder, lambda index: index.add(made.catalogue(cards(40, 1))))
+    path = stored(manifest).cards[1][0]
+    file = io.BytesIO()
+    pd.read_parquet(folder / path).assign(id="c003").to_parquet(file, index=False)
+    made.forge(folder, path, file.getvalue())
+    with pytest.raises(IndexFolderError, match="two cards have the same id"):
+        verify_index(folder)
+
+
+@pytest.mark.parametrize("wrong", [np.nan, np.inf])
+def test_rows_that_are_no_numbers_are_refused_when_they_are_read(
+    folder: Path, wrong: float
+) -> None:
+    """A card would count as if it lacked the block, or be nearer than all others."""
+    path = folder / "versions/0001/0-title.f16"
+    content = np.fromfile(path, dtype=np.float16)
+    content[6] = wrong
+    made.forge(folder, "versions/0001/0-title.f16", content.tobytes())
+    index = ProductIndex.load(folder)
+    with pytest.raises(IndexFolderError, match="rows of its cards hold values that are no numbers"):
+        index.search("1 0", 40)
+
+
+def test_damage_in_a_card_that_is_shown_is_noticed_without_the_digest_of_all(
+    tmp_path: Path,
+) -> None:
+    """A flipped bit would be another title, and nobody would know."""
+    index = ProductIndex.build(made.catalogue(cards(0, 40)), encoders=NUMBERS, projection="none")
+    folder = index.save(tmp_path / "index")
+    path = folder / "versions/0001/cards.parquet"
+    content = path.read_bytes()
+    group = pq.ParquetFile(path).metadata.row_group(0)
+    titles = next(c for c in map(group.column, range(8)) if c.path_in_schema == "title")
+    refused = 0
+    for place in range(titles.total_compressed_size):
+        changed = bytearray(content)
+        changed[titles.dictionary_page_offset + place] ^= 1
+        made.forge(folder, "versions/0001/cards.parquet", bytes(changed))
+        try:
+            found = ProductIndex.load(folder).parts.catalogue.values("title")
+            assert found == index.parts.catalogue.values("title")
+        except IndexFolderError:
+            refused += 1
+    assert refused > titles.total_compressed_size // 2
 
 
 def test_rows_are_read_as_they_lie(folder: Path) -> None:

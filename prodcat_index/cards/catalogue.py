@@ -259,8 +259,10 @@ def _lacks(catalogue: Catalogue, like: Catalogue, is_listed: bool) -> list[str]:
     notes = []
     lacking = [
         f"{part} (column {like.columns[part]!r})" if like.columns.get(part) else part
-        for part in like.modalities
-        if part not in (*catalogue.modalities, *like.vectors) and not catalogue.columns.get(part)
+        for part in (IMAGE, *like.text_modalities)
+        if part not in (*catalogue.modalities, *like.vectors)
+        and not catalogue.columns.get(part)
+        and like.has(part).any()
     ]
     if lacking:
         notes.append(

@@ -80,6 +80,8 @@ def _problems_of_cards(parts: IndexParts, manifest: Manifest) -> Iterator[str]:
                 value.encode("utf-8")
             except UnicodeEncodeError:
                 yield f"{column} of the card {card!r} is no text"
+    if len(set(catalogue.ids)) < len(catalogue):
+        yield "two cards have the same id"
     if "" in catalogue.ids:
         yield "a card has no id"
     counted = (int(labels.labelled.sum()), len(labels.names))

@@ -44,10 +44,10 @@ def find_own(parts: IndexParts, row_of: Mapping[str, int], listings: Catalogue) 
     if len(there):
         names = (*parts.catalogue.text_modalities, IMAGE)
         theirs = [listing_values(listings, name) for name in names]
-        ours = [parts.catalogue.values(name) for name in names]
-        for place in there:
+        ours = [parts.catalogue.values_at(name, rows[there]) for name in names]
+        for at, place in enumerate(there):
             pairs = zip(theirs, ours, strict=True)
-            values = [(their[place], our[rows[place]]) for their, our in pairs]
+            values = [(their[place], our[at]) for their, our in pairs]
             if not _are_same(values):
                 rows[place] = MISSING
     return rows

@@ -533,7 +533,8 @@ class ProductIndex(LivingIndex):
             what = f"no listing has vectors of {' or '.join(lacked)}, so only the rest is compared"
             noticed = (*noticed, f"{what}.{hint_vectors(lacked)}")
         queries = parts.encode(read)
-        own_rows = find_own(parts, self._answers.row_of, read)
+        # Cards without ids are none of the index, whose ids need not be read then.
+        own_rows = find_own(parts, self._answers.row_of if any(read.ids) else {}, read)
         explained = parts.weighed_modalities(weights) if explain else ()
         voting = Voting(vector, parameters, explained, voters)
         result, reasons = vote_as_new(parts, queries, own_rows, voting)

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from prodcat_index.errors import IndexFolderError
 from prodcat_index.index.fusion import (
     SCORE_ERROR,
     effective_weights,
@@ -345,13 +346,21 @@ class SearchSpace:
     def cosines(
         self, block: int, queries: Float32Array, query: Int64Array, rows: Int64Array
     ) -> Float32Array:
-        """Compare P pairs of a query and a card, (P,) each; NaN where the card lacks the block."""
+        """Compare P pairs of a query and a card, (P,) each; NaN where the card lacks the block.
+
+        Raises IndexFolderError for rows that are no numbers, which nothing has checked before.
+        """
         cards = self.blocks[block]
         cosines = np.empty(len(rows), dtype=np.float32)
         for part in chunks(len(rows), max(1, NUMBERS_AT_ONCE // max(1, cards.shape[1]))):
             # Pair by pair: a product of matrices would round differently in each batch.
             near = cards[rows[part]].astype(np.float32)
             np.vecdot(near, queries[query[part]], out=cosines[part])
+        if not np.isfinite(cosines).all():
+            raise IndexFolderError(
+                "The index is damaged (rows of its cards hold values that are no numbers); copy it "
+                "again or build it again."
+            )
         cosines[~self.present[rows, block]] = np.nan
         return cosines
 

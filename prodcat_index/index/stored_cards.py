@@ -48,7 +48,8 @@ class StoredCards:
         import pyarrow.parquet as pq
 
         with self._checked():
-            file = pq.ParquetFile(pa.BufferReader(self.content))
+            content = pa.BufferReader(self.content)
+            file = pq.ParquetFile(content, page_checksum_verification=True)
             names = file.schema_arrow.names
             if file.metadata.num_rows != self.count or not self.expected <= set(names):
                 raise self._damaged("its rows or columns are not those of the manifest")
@@ -89,7 +90,7 @@ class StoredCards:
             return values
 
     def _whole(self, name: str) -> Sequence[Any]:
-        return _values(self._file.read([name]).column(0))
+        return _values(self._file.read([name]).column(0), self.count)
 
     def _some(self, name: str, rows: Int64Array) -> Sequence[Any]:
         sizes = [self._file.metadata.row_group(n).num_rows for n in range(self._groups)]
@@ -102,7 +103,7 @@ class StoredCards:
         for number in np.unique(group).tolist():
             column = self._file.read_row_group(number, [name], use_threads=False).column(0)
             mine = np.flatnonzero(group == number)
-            values = _values(column.take(rows[mine] - starts[number]))
+            values = _values(column, sizes[number], rows[mine] - starts[number])
             for place, value in zip(mine.tolist(), values, strict=True):
                 found[place] = value
         return found
@@ -116,17 +117,23 @@ class StoredCards:
         """Return all columns of all cards."""
         with self._checked():
             table = self._file.read()
+            if len(table) != self.count:
+                raise self._damaged(f"it holds {len(table)} cards and not {self.count}")
             table.validate(full=True)
             frame: pd.DataFrame = table.to_pandas()
             pictures = [_picture_path(self.image_root, str(value)) for value in frame[IMAGE]]
             return frame.assign(**{IMAGE: pictures})
 
 
-def _values(column: Any) -> Sequence[Any]:
-    """Return the values of a column of Arrow as pandas would, which is loaded only if need be."""
+def _values(column: Any, count: int, rows: Int64Array | None = None) -> Sequence[Any]:
+    """Return values of a column of Arrow as pandas would, which is loaded only if need be."""
     import pyarrow as pa
 
+    # What damage to the counts in a file leaves is not always an error.
+    if len(column) != count:
+        raise ValueError(f"a column has {len(column)} values and not {count}")
     column.validate(full=True)
+    column = column if rows is None else column.take(rows)
     is_text = pa.types.is_string(column.type) or pa.types.is_large_string(column.type)
     if is_text and not column.null_count:
         texts: list[str] = column.to_pylist()
@@ -152,7 +159,12 @@ def write_cards(catalogue: Catalogue, image_root: str, output: files.Output) -> 
     loose = [column for column in cards.columns if cards[column].dtype == object]
     texts = {column: [as_text(value) for value in cards[column]] for column in loose}
     cards.assign(**texts).to_parquet(
-        output, index=False, row_group_size=ROWS_IN_GROUP, compression="zstd"
+        output,
+        index=False,
+        row_group_size=ROWS_IN_GROUP,
+        compression="zstd",
+        # A few cards are read without the digest of the whole file.
+        write_page_checksum=True,
     )
 
 
