@@ -12,6 +12,7 @@ from typing import Any
 import made
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
@@ -344,6 +345,26 @@ from prodcat_index.index.product_index import ProductIndex
 index = ProductIndex.load({str(saved)!r})
 assert index.search("leather boots", 2)[0].title
 assert index.predict(["leather boots"])[0].category
+assert "pandas" not in sys.modules
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_few_cards_of_many_are_read_without_the_library_of_tables(tmp_path: Path) -> None:
+    """It is half a second of every query, and a large index reads its cards another way."""
+    ids = [f"c{n}" for n in range(100)]
+    path = tmp_path / "cards.parquet"
+    pq.write_table(pa.table({"id": ids, "title": ids[::-1]}), path, row_group_size=4)
+    code = f"""
+import sys
+import numpy as np
+from pathlib import Path
+from prodcat_index.files import open_content
+from prodcat_index.index.stored_cards import StoredCards
+path = Path({str(path)!r})
+cards = StoredCards(open_content(path), path, 100, frozenset(["id", "title"]), Path(""))
+assert cards.read("title", np.array([99, 3, 3, 98])) == ["c0", "c96", "c96", "c1"]
+assert cards.read("id")[:2] == ["c0", "c1"]
 assert "pandas" not in sys.modules
 """
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -133,12 +133,12 @@ def _values(column: Any, count: int, rows: Int64Array | None = None) -> Sequence
     if len(column) != count:
         raise ValueError(f"a column has {len(column)} values and not {count}")
     column.validate(full=True)
-    column = column if rows is None else column.take(rows)
     is_text = pa.types.is_string(column.type) or pa.types.is_large_string(column.type)
     if is_text and not column.null_count:
         texts: list[str] = column.to_pylist()
-        return texts
-    return list(column.to_pandas())
+    else:
+        texts = list(column.to_pandas())
+    return texts if rows is None else [texts[row] for row in rows.tolist()]
 
 
 def _picture_path(image_root: Path, picture: str) -> str:
