@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import mmap
 import pickle
+import shutil
 import struct
 from collections.abc import Callable
 from dataclasses import replace
@@ -159,6 +160,25 @@ def test_an_index_of_an_old_format_takes_settings_and_can_be_rolled_back(
     rollback(folder)
     assert read_manifest(folder).format_version == FORMAT_VERSION
     check_old_answers(ProductIndex.load(folder), number)
+
+
+def test_an_index_of_an_old_format_can_be_changed(old: tuple[int, Path], tmp_path: Path) -> None:
+    """It would have to be built again only to lose a card or to call a category otherwise."""
+    number, folder = old
+    before = ProductIndex.load(shutil.copytree(folder, tmp_path / "index"))
+    expected = [(answer.category, answer.confidence) for answer in before.predict(OLD_LISTINGS)]
+    gone = [card.id for card in before.catalogue if card.category == "Shop > scarf"][:3]
+    changed = before.remove(gone).relabel({"Shop > lamp": "Lamps"})
+    changed.save_next(tmp_path / "index")
+    loaded = ProductIndex.load(tmp_path / "index")
+    assert (loaded.parts.drift is not None, len(loaded)) == (True, len(before) - len(gone))
+    for answer, (category, confidence) in zip(loaded.predict(OLD_LISTINGS), expected, strict=True):
+        assert answer.category == ("Lamps" if category == "Shop > lamp" else category)
+        assert answer.confidence == pytest.approx(confidence, abs=0.02)
+    if number > 2:
+        assert "Shop > lamp" in loaded.parts.text_scores.categories
+    fitted = loaded.refit(tune=False)
+    assert fitted.parts.aliases == {} and "Lamps" in fitted.parts.text_scores.categories
 
 
 def test_settings_that_could_not_be_read_again_are_not_written(
