@@ -98,6 +98,13 @@ def test_no_byte_of_a_manifest_can_change_unnoticed(saved: Path) -> None:
         check_damaged(saved, "its content is not that of its digest")
 
 
+@pytest.mark.parametrize("path", ["manifest.json", "card.md", "versions/0001/manifest.json", "a/b"])
+def test_what_is_no_data_of_a_version_is_not_taken_for_it(saved: Path, path: str) -> None:
+    """The next delivery would be written behind the manifest."""
+    change_manifest(saved, lambda manifest: manifest["blocks"][0].update(vectors=path))
+    check_damaged(saved, f"the path {path!r} is not one of a version's data")
+
+
 def test_files_whose_names_differ_in_letter_case_alone_are_refused(saved: Path) -> None:
     """On some systems they are one file, and on others two."""
     record = {"pieces": [[1, "0" * 64]]}
@@ -206,7 +213,10 @@ NAN, INFINITY = float("nan"), float("inf")
         (number_of("blocks", []), "blocks"),
         (number_of("text_modalities", [1]), "text_modalities.0"),
         (number_of("unheard_of", 1), "unheard_of"),
-        (number_of("files", {"a": {"pieces": [[1, "abc"]]}}), "files.a.pieces.0.1"),
+        (
+            number_of("files", {"versions/a": {"pieces": [[1, "abc"]]}}),
+            "files.versions/a.pieces.0.1",
+        ),
     ],
 )
 def test_a_wrong_field_is_refused_by_its_name(

@@ -44,6 +44,9 @@ def _inside(path: str) -> str:
     parts = path.split("/")
     if {"", ".", ".."} & set(parts) or "\\" in path or ":" in parts[0] or not path.isprintable():
         raise ValueError(f"the path {path!r} leaves the index folder")
+    # A writer would lengthen its own files.
+    if parts[0] != "versions" or parts[-1] == "manifest.json":
+        raise ValueError(f"the path {path!r} is not one of a version's data")
     return path
 
 
