@@ -268,6 +268,8 @@ def test_a_torn_or_foreign_line_of_the_journal_is_passed_over(
     assert [entry.version for entry in read_journal(saved)] == [1]
     new_index.save(saved)
     assert [entry.version for entry in read_journal(saved)] == [1, 2]
+    last = (saved / JOURNAL).read_bytes().splitlines()[-1]
+    assert json.loads(last)["version"] == 2
 
 
 def test_a_journal_that_is_gone_starts_again(saved: Path, new_index: ProductIndex) -> None:
