@@ -1,138 +1,217 @@
-"""Deciding by the learned block beside deciding by the blocks of the encoders."""
+"""Answers of an index beside a bare search by FAISS over the same rows."""
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import tempfile
+import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from statistics import median
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 import typer
 
-from scripts.benchmarks.measuring import cores, in_own_process, stopwatch
+from scripts.benchmarks.measuring import MB, cores, in_own_process, peak_bytes
 from scripts.benchmarks.page import PAGE, PageOption, table, write_section
 
-QUERIES = {"one at a time": (1, 60), "64 at a time": (64, 640)}
+# How many queries are asked at once -> how many times in a round.
+BATCHES = {2000: 1, 64: 10, 1: 100}
 NOISE = 0.01
 SEED = 1
+BARE = """
+import faiss, numpy as np, sys
+path, dim = sys.argv[1], int(sys.argv[2])
+rows = np.memmap(path, np.float32, "r").reshape(-1, dim)
+print(faiss.knn(np.asarray(rows[:1]), rows, 10, faiss.METRIC_INNER_PRODUCT)[1])
+"""
+FUSED = "fused.npy"
+WORDS = 6000
+SHELVES = 300
 
 
-@dataclass(frozen=True)
-class Way:
-    """What an index that is searched in one way needs."""
+class Ways(NamedTuple):
+    """Seconds a call of both ways: the median of each round by the size of the batch."""
 
-    dims: int
-    bytes_a_card: float
-    a_second: dict[str, float]
+    bare: dict[int, list[float]]
+    ours: dict[int, list[float]]
 
 
 def search(
-    cards: Annotated[int, typer.Option(min=1000, help="Cards of the made-up index.")] = 91_120,
-    rounds: Annotated[int, typer.Option(min=1, help="Times that each way is taken.")] = 5,
+    cards: Annotated[int, typer.Option(min=2000, help="Cards of the made-up index.")] = 91_120,
+    rounds: Annotated[int, typer.Option(min=1, help="Times that each way is taken.")] = 7,
     page: PageOption = PAGE,
 ) -> None:
-    """Compare an index of the learned block with one of the encoders' blocks."""
-    with tempfile.TemporaryDirectory() as folder:
-        in_own_process(_draw, Path(folder), cards)
-        blocks, learned, ratios = in_own_process(compare, Path(folder), rounds)
-    kinds = list(QUERIES)
-    header = ["searched", "dimensions", "bytes a card in search.faiss"]
-    header += [f"queries a second, {kind}" for kind in kinds]
-    rows = [
-        [name, f"{way.dims:,}", f"{way.bytes_a_card:,.0f}"]
-        + [f"{way.a_second[kind]:,.0f}" for kind in kinds]
-        for name, way in (("blocks of the encoders", blocks), ("learned block", learned))
-    ]
-    rows.append(
-        ["ratio", f"{blocks.dims / learned.dims:.1f}"]
-        + [f"{blocks.bytes_a_card / learned.bytes_a_card:.1f}"]
-        + [f"{ratios[kind]:.1f}" for kind in kinds]
-    )
+    """Compare predictions from embeddings, and a first query, with a bare search by FAISS."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        dim = in_own_process(_make, folder, cards)
+        ways = in_own_process(compare, folder, rounds)
+        peaks = [in_own_process(_peak, folder, is_ours) / MB for is_ours in (False, True)]
+        cold = _compare_cold(folder, cards, rounds)
+    rows = []
+    for size in BATCHES:
+        bare, ours = ways.bare[size], ways.ours[size]
+        ratio = median(b / a for a, b in zip(bare, ours, strict=True))
+        times = [f"{1000 * median(each):,.2f}" for each in (bare, ours)]
+        rows.append([f"{size:,} at once", *times, f"{ratio:.2f}"])
+    header = ["queries", "bare FAISS, ms a call", "answers, ms a call", "ratio"]
     write_section(
         page,
-        "Search before and after the projection",
-        f"`scripts/bench search --cards {cards} --rounds {rounds}`: the cards of the section on "
-        "tuning, the 10 nearest and their vote for queries that are embedded already, the "
-        f"projection and the linear head included; {cores()} cores; faiss "
-        f"{version('faiss-cpu')}; medians of {rounds} rounds in turns in one process, and of the "
-        "ratios within a round.\n\n"
+        "Answers beside bare FAISS",
+        f"`scripts/bench search --cards {cards} --rounds {rounds}`: listings that are embedded "
+        f"already, through `ProductIndex.predict(listings).to_rows()`, the projection, the linear "
+        f"head, the vote and the answers as rows included, beside `IndexFlatIP.search` for the "
+        f"same fused rows of {dim} numbers and as many neighbours; {cores()} cores, faiss "
+        f"{version('faiss-cpu')}; both in one process in turns, medians of {rounds} rounds (of one "
+        "query, of the medians of its calls) and of the ratios within a round.\n\n"
         f"{table(header, rows)}\n\n"
-        "The rows of the encoders, 16 bits a value, stay in the folder beside either, so that "
-        "weights can be changed without a rebuild.",
+        f"Peak memory of a process that answers 2,000: {peaks[1]:,.0f} MB, bare {peaks[0]:,.0f} MB "
+        "(mapped files included).\n\n"
+        "A first query, start of the process included: `prodcat query` for a title among "
+        f"{cards:,} titles by the default encoders takes {cold[1]:.2f} s; a script that imports "
+        "faiss and numpy, maps the rows of the same blocks and compares one with all takes "
+        f"{cold[0]:.2f} s; ratio {cold[1] / cold[0]:.2f} (medians of {rounds} in turns).",
     )
 
 
-def _draw(folder: Path, cards: int) -> None:
-    from scripts.benchmarks.made_index import draw_cards
+def _make(folder: Path, cards: int) -> int:
+    """Write an index of made-up vectors, and return the length of its fused rows."""
+    from prodcat_index.cards.catalogue import read_catalogue
+    from prodcat_index.encoders.given import GivenVectors
+    from prodcat_index.index.block import EncoderSlot
+    from prodcat_index.index.product_index import ProductIndex
+    from scripts.benchmarks.made_index import draw_cards, open_cards
 
     draw_cards(folder, cards)
+    parts = open_cards(folder)
+    encoders = [GivenVectors(block.dim) for block in parts.blocks]
+    slots = [EncoderSlot(each.spec, each.fingerprint, encoder=each) for each in encoders]
+    pairs = zip(parts.blocks, slots, strict=True)
+    blocks = [replace(block, slot=slot) for block, slot in pairs]
+    parts = replace(parts, blocks=blocks, catalogue=read_catalogue(parts.catalogue.cards))
+    ProductIndex(parts).save(folder / "index")
+    searcher = parts.indexed().searcher
+    assert searcher is not None, "indexed parts have a searcher"
+    np.save(folder / FUSED, np.asarray(searcher.rows))
+    return searcher.dim
 
 
-def compare(folder: Path, rounds: int) -> tuple[Way, Way, dict[str, float]]:
-    """Take both ways in turns."""
-    from prodcat_index.index.build import VOTE_OF_LEARNED
-    from prodcat_index.index.parts import equal_weights
-    from scripts.benchmarks.made_index import open_cards
+def _open(folder: Path) -> tuple[Any, Any]:
+    """Return the index, and listings near some of its cards."""
+    import pandas as pd
 
-    learned = open_cards(folder).indexed()
-    blocks = learned.weighed(equal_weights(learned.blocks)).indexed()
-    times: dict[tuple[int, str], list[float]] = {}
-    for _ in range(rounds):
-        for kind, (batch, count) in QUERIES.items():
-            queries = _near_cards(learned, count)
-            for way, (parts, vote) in enumerate(((blocks, None), (learned, VOTE_OF_LEARNED))):
-                ask = partial(_decide, parts, vote)
-                times.setdefault((way, kind), []).append(_a_second(ask, queries, batch, count))
-    ways = [
-        Way(
-            dims=parts.searcher.dim,
-            bytes_a_card=_stored_bytes(parts.searcher.faiss_index) / len(parts.catalogue),
-            a_second={kind: median(times[way, kind]) for kind in QUERIES},
-        )
-        for way, parts in enumerate((blocks, learned))
-    ]
-    ratios = {
-        kind: median(b / a for a, b in zip(times[0, kind], times[1, kind], strict=True))
-        for kind in QUERIES
-    }
-    return ways[0], ways[1], ratios
-
-
-def _near_cards(parts: Any, count: int) -> list[Any]:
-    """Return rows near those of some cards, as queries are."""
+    from prodcat_index.cards.catalogue import read_catalogue
     from prodcat_index.encoders.base import unit_rows
+    from prodcat_index.index.product_index import ProductIndex
 
+    index = ProductIndex.load(folder / "index")
     rng = np.random.default_rng(SEED)
-    rows = rng.choice(len(parts.catalogue), count, replace=False)
-    near = [block.vectors[rows].astype(np.float32) for block in parts.blocks]
-    return [
-        unit_rows(block + NOISE * rng.normal(size=block.shape).astype(np.float32)) for block in near
-    ]
+    rows = np.sort(rng.choice(len(index), max(BATCHES), replace=False))
+    near = {block.name: block.vectors[rows].astype(np.float32) for block in index.parts.blocks}
+    vectors = {
+        name: unit_rows(rows + NOISE * rng.normal(size=rows.shape).astype(np.float32))
+        for name, rows in near.items()
+    }
+    ids = [f"listing {number}" for number in range(len(rows))]
+    return index, read_catalogue(pd.DataFrame({"id": ids, "title": ids}), vectors=vectors)
 
 
-def _decide(parts: Any, vote: Any, queries: list[Any]) -> None:
-    from prodcat_index.index.answers import search_and_vote
-    from prodcat_index.voting.vote import VoteParameters
-
-    there = np.ones((len(queries[0]), len(queries)), dtype=bool)
-    weights = np.array([parts.weights[name] for name in parts.block_names])
-    asked = parts.with_learned(queries, there)
-    search_and_vote(parts, asked.vectors, asked.present, weights, vote or VoteParameters())
-
-
-def _a_second(ask: Callable[[list[Any]], None], queries: Any, batch: int, count: int) -> float:
-    with stopwatch() as spent:
-        for start in range(0, count, batch):
-            ask([block[start : start + batch] for block in queries])
-    return count / spent.wall
-
-
-def _stored_bytes(index: Any) -> int:
+def _bare(index: Any, listings: Any) -> tuple[Any, Any]:
+    """Return an index of FAISS over the rows that ours searches, and the listings as its rows."""
     import faiss
 
-    return len(faiss.serialize_index(index))
+    from prodcat_index.index.fusion import effective_weights, fuse_queries
+
+    parts = index.parts
+    flat = faiss.IndexFlatIP(parts.searcher.dim)
+    flat.add(np.ascontiguousarray(parts.searcher.rows))
+    queries = parts.encode(listings)
+    weights = effective_weights(parts.weight_vector(None), queries.present)
+    covered = [parts.block_names.index(name) for name in parts.covered]
+    vectors = [queries.vectors[b] for b in covered]
+    shared = weights[:, covered]
+    return flat, fuse_queries(vectors, shared, np.zeros_like(shared))
+
+
+def compare(folder: Path, rounds: int) -> Ways:
+    """Take both ways in turns."""
+    index, listings = _open(folder)
+    flat, fused = _bare(index, listings)
+    k = index.parts.vote.k
+    ways = Ways({size: [] for size in BATCHES}, {size: [] for size in BATCHES})
+    for turn in range(rounds + 1):
+        for size, count in BATCHES.items():
+            parts = [slice(size * n, size * (n + 1)) for n in range(count)]
+            chosen = [np.arange(part.start, part.stop) for part in parts]
+            batches = [(fused[rows], listings.select(rows)) for rows in chosen]
+            bare = [_seconds(lambda rows=rows: flat.search(rows, k)) for rows, _ in batches]
+            ours = [_seconds(lambda own=own: index.predict(own).to_rows()) for _, own in batches]
+            if turn:  # Not the first, which finds nothing in the caches.
+                ways.bare[size].append(median(bare))
+                ways.ours[size].append(median(ours))
+    return ways
+
+
+def _seconds(work: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
+
+
+def _peak(folder: Path, is_ours: bool) -> int:
+    if is_ours:
+        index, listings = _open(folder)
+        index.predict(listings).to_rows()
+        return peak_bytes()
+    import faiss
+
+    rows = np.load(folder / FUSED, allow_pickle=False)
+    flat = faiss.IndexFlatIP(rows.shape[1])
+    flat.add(rows)
+    flat.search(rows[: max(BATCHES)], 10)
+    return peak_bytes()
+
+
+def _compare_cold(folder: Path, cards: int, rounds: int) -> tuple[float, float]:
+    """Return the seconds of a process that compares one row with all, and of a first query."""
+    dim, title = in_own_process(_make_titles, folder, cards)
+    bare = [sys.executable, "-c", BARE, str(folder / "titles.f32"), str(dim)]
+    ours = [sys.executable, "-m", "prodcat_index", "query", "--text", title]
+    ours += ["--index", str(folder / "titles")]
+    times: tuple[list[float], list[float]] = [], []
+    for turn in range(rounds + 1):
+        for command, own in zip((bare, ours), times, strict=True):
+            spent = _seconds(lambda c=command: subprocess.run(c, check=True, capture_output=True))
+            if turn:
+                own.append(spent)
+    return median(times[0]), median(times[1])
+
+
+def _make_titles(folder: Path, cards: int) -> tuple[int, str]:
+    """Write an index of made-up titles, and the fused rows that a query of it is compared with."""
+    import pandas as pd
+
+    from prodcat_index.index.product_index import ProductIndex
+    from prodcat_index.index.search import FlatSearcher
+
+    rng = np.random.default_rng(SEED)
+    letters = np.array(list("abdegiklmnoprstu"))
+    words = np.array(["".join(rng.choice(letters, rng.integers(3, 9))) for _ in range(WORDS)])
+    shelf = rng.integers(0, SHELVES, cards)
+    own = rng.integers(0, WORDS, (SHELVES, 12))
+    named = np.take_along_axis(own[shelf], rng.integers(0, 12, (cards, 3)), axis=1)
+    texts = words[np.concatenate([named, rng.integers(0, WORDS, (cards, 4))], axis=1)]
+    titles = [" ".join(row) for row in texts.tolist()]
+    table = pd.DataFrame({"id": range(cards), "title": titles, "category": shelf.astype(str)})
+    index = ProductIndex.build(table)
+    index.save(folder / "titles")
+    blocks = index.parts.encoder_blocks
+    present = np.stack([block.present for block in blocks], axis=1)
+    rows = FlatSearcher.build([block.vectors for block in blocks], present).rows
+    np.asarray(rows).tofile(folder / "titles.f32")
+    return rows.shape[1], titles[0]
