@@ -188,3 +188,21 @@ def test_an_absent_block_counts_as_the_cosine_at_the_ninetieth_percentile() -> N
     queries = [np.array([[1.0, 0.0], [0.0, 0.0]], np.float32)] * 2
     expected = expected_similarities(queries, [sample, sample[:0]])
     np.testing.assert_allclose(expected, [[0.18, 0.0], [0.0, 0.0]], atol=1e-7)
+
+
+@settings(max_examples=40, deadline=None)
+@given(seed=st.integers(0, 2**32), n=st.integers(1, 40), references=st.integers(1, 300))
+def test_what_is_expected_is_the_percentile_of_cosines_bit_for_bit_in_any_batch(
+    seed: int, n: int, references: int
+) -> None:
+    """Products of matrices round by the batch: an answer would depend on its neighbours."""
+    rng = np.random.default_rng(seed)
+    # Few directions, so that many cosines are equal or nearly so.
+    sample = unit_rows(rng.integers(-1, 2, (references, 37)) + 1e-7 * rng.normal(size=(1, 37)))
+    queries = unit_rows(rng.normal(size=(n, 37)))
+    found = expected_similarities([queries], [sample])
+    cosines = [np.sort(np.vecdot(sample, query)) for query in queries]
+    place = int(0.9 * (references - 1))
+    np.testing.assert_array_equal(found[:, 0], [each[place] for each in cosines])
+    assert expected_similarities([queries[:0]], [sample]).shape == (0, 1)
+    assert expected_similarities([queries], [sample[:0]]).tolist() == [[0.0]] * n

@@ -410,6 +410,73 @@ def test_a_searcher_that_may_miss_cards_is_noted() -> None:
         np.testing.assert_allclose(found.similarities[query, :2], truth[query, rows[:2]], atol=1e-6)
 
 
+@settings(max_examples=40, deadline=None)
+@given(seed=st.integers(0, 2**32), share=st.sampled_from([0.02, 0.3, 1.0]), k=st.integers(1, 40))
+def test_rows_that_were_removed_and_added_are_searched_like_others(
+    seed: int, share: float, k: int
+) -> None:
+    """Cards that left the catalogue would be found, or those that came would not."""
+    rng = np.random.default_rng(seed)
+    old, new = lattice_cards(rng, 150), lattice_cards(rng, 40)
+    kept = np.flatnonzero(rng.random(150) < 0.7)
+    searcher = FlatSearcher.build(old.vectors, old.present)
+    searcher = searcher.select(kept).extended(new.vectors, new.present)
+    n = len(kept) + 40
+    cards = Made(
+        [np.concatenate([a[kept], b]) for a, b in zip(old.vectors, new.vectors, strict=True)],
+        np.concatenate([old.present[kept], new.present]),
+        rng.permutation(n),
+    )
+    np.testing.assert_array_equal(
+        np.asarray(searcher.rows), FlatSearcher.build(cards.vectors, cards.present).rows
+    )
+    present = rng.random((5, 2)) >= 0.2
+    queries = [lattice_rows(rng, present[:, b]) for b in range(2)]
+    weights, may = np.array([0.75, 0.25]), rng.random(n) < share
+    space = replace(cards.space, searcher=searcher)
+    found = find_neighbours(space, queries, present, weights, k, may)
+    rows, values = brute_force(cards, queries, present, weights, k, may)
+    assert found.rows.tolist() == rows
+    np.testing.assert_array_equal(found.similarities, values)
+
+
+def test_few_eligible_cards_are_compared_whatever_the_searcher_proposes() -> None:
+    """A filter that few cards match would find nothing in an approximate index."""
+    cards, queries, present = of_two_blocks(600)
+    may = np.zeros(600, bool)
+    may[[3, 77, 500]] = True
+    space = replace(cards.space, searcher=None)
+    found = find_neighbours(space, queries, present, np.array([0.2, 0.3, 0.5]), 5, may)
+    assert np.sort(found.rows).tolist() == [[-1, -1, 3, 77, 500]] * 4
+    assert found.is_exact and not space._made
+
+
+def test_ids_are_read_of_no_other_cards_than_those_that_tie() -> None:
+    """A first query would read the ids of a million cards."""
+    rows = np.array([[1, 0], [0.5, 0], [0.5, 0], [0, 0], [-1, 0], [-1, 0]], np.float16)
+    asked: list[int] = []
+
+    def ids(chosen: npt.NDArray[np.int64]) -> list[str]:
+        asked.extend(chosen.tolist())
+        return ["bcafed"[row] for row in chosen]
+
+    space = SearchSpace(None, [rows], np.ones((6, 1), bool), ids)
+    query, here = [np.array([[1.0, 0.0]], np.float32)], np.ones((1, 1), bool)
+    found = find_neighbours(space, query, here, np.ones(1), 1)
+    assert (found.rows.tolist(), asked) == ([[0]], [])
+    found = find_neighbours(space, query, here, np.ones(1), 4)
+    assert found.rows.tolist() == [[0, 2, 1, 3]]
+    assert set(asked) == {1, 2}
+
+
+def test_a_search_leaves_the_setting_of_faiss_as_it_was() -> None:
+    """Other indexes of the same process would be searched in another way, for better or worse."""
+    before = faiss.cvar.distance_compute_blas_threshold
+    cards, queries, present, weights = many_queries(64)
+    find_neighbours(cards.space, queries, present, weights, 10)
+    assert faiss.cvar.distance_compute_blas_threshold == before
+
+
 FORK = """
 import os, signal
 import numpy as np
