@@ -44,6 +44,9 @@ class Ways(NamedTuple):
 def search(
     cards: Annotated[int, typer.Option(min=2000, help="Cards of the made-up index.")] = 91_120,
     rounds: Annotated[int, typer.Option(min=1, help="Times that each way is taken.")] = 7,
+    titles: Annotated[
+        int, typer.Option(min=0, help="Titles of the index of a first query; 0 leaves it out.")
+    ] = 91_120,
     page: PageOption = PAGE,
 ) -> None:
     """Compare predictions from embeddings, and a first query, with a bare search by FAISS."""
@@ -52,7 +55,7 @@ def search(
         dim = in_own_process(_make, folder, cards)
         ways = in_own_process(compare, folder, rounds)
         peaks = [in_own_process(_peak, folder, is_ours) / MB for is_ours in (False, True)]
-        cold = _compare_cold(folder, cards, rounds)
+        cold = _compare_cold(folder, titles, rounds) if titles else ""
     rows = []
     for size in BATCHES:
         bare, ours = ways.bare[size], ways.ours[size]
@@ -63,19 +66,16 @@ def search(
     write_section(
         page,
         "Answers beside bare FAISS",
-        f"`scripts/bench search --cards {cards} --rounds {rounds}`: listings that are embedded "
-        f"already, through `ProductIndex.predict(listings).to_rows()`, the projection, the linear "
-        f"head, the vote and the answers as rows included, beside `IndexFlatIP.search` for the "
-        f"same fused rows of {dim} numbers and as many neighbours; {cores()} cores, faiss "
+        f"`scripts/bench search --cards {cards} --rounds {rounds} --titles {titles}`: listings "
+        f"that are embedded already, through `ProductIndex.predict(listings).to_rows()`, the "
+        f"projection, the linear head, the vote and the answers as rows included, beside "
+        f"`IndexFlatIP.search` for the same fused rows of {dim} numbers and as many neighbours; {cores()} cores, faiss "
         f"{version('faiss-cpu')}; both in one process in turns, medians of {rounds} rounds (of one "
         "query, of the medians of its calls) and of the ratios within a round.\n\n"
         f"{table(header, rows)}\n\n"
         f"Peak memory of a process that answers 2,000: {peaks[1]:,.0f} MB, bare {peaks[0]:,.0f} MB "
         "(mapped files included).\n\n"
-        "A first query, start of the process included: `prodcat query` for a title among "
-        f"{cards:,} titles by the default encoders takes {cold[1]:.2f} s; a script that imports "
-        "faiss and numpy, maps the rows of the same blocks and compares one with all takes "
-        f"{cold[0]:.2f} s; ratio {cold[1] / cold[0]:.2f} (medians of {rounds} in turns).",
+        f"{cold}",
     )
 
 
@@ -177,8 +177,8 @@ def _peak(folder: Path, is_ours: bool) -> int:
     return peak_bytes()
 
 
-def _compare_cold(folder: Path, cards: int, rounds: int) -> tuple[float, float]:
-    """Return the seconds of a process that compares one row with all, and of a first query."""
+def _compare_cold(folder: Path, cards: int, rounds: int) -> str:
+    """Compare a first query with a process that compares one row with all."""
     dim, title = in_own_process(_make_titles, folder, cards)
     bare = [sys.executable, "-c", BARE, str(folder / "titles.f32"), str(dim)]
     ours = [sys.executable, "-m", "prodcat_index", "query", "--text", title]
@@ -189,7 +189,13 @@ def _compare_cold(folder: Path, cards: int, rounds: int) -> tuple[float, float]:
             spent = _seconds(lambda c=command: subprocess.run(c, check=True, capture_output=True))
             if turn:
                 own.append(spent)
-    return median(times[0]), median(times[1])
+    bare_seconds, seconds = map(median, times)
+    return (
+        f"A first query, start of the process included: `prodcat query` for a title among "
+        f"{cards:,} by the default encoders takes {seconds:.2f} s; a script that imports "
+        "faiss and numpy, maps the rows of the same blocks and compares one with all takes "
+        f"{bare_seconds:.2f} s; ratio {seconds / bare_seconds:.2f} (medians of {rounds} in turns)."
+    )
 
 
 def _make_titles(folder: Path, cards: int) -> tuple[int, str]:
