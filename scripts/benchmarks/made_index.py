@@ -133,7 +133,8 @@ def open_cards(folder: Path) -> IndexParts:
     blocks = [open_block(folder, modality, len(codes)) for modality in DIMS]
     weights = dict.fromkeys(DIMS, 1 / len(DIMS))
     parts = IndexParts(made_catalogue(codes), blocks, weights, VoteParameters())
-    return replace(parts, learned=learn(blocks, codes)).weighed({LEARNED: 1.0})
+    learned = learn(blocks, parts.labels.codes, parts.labels.names)
+    return replace(parts, learned=learned).weighed({LEARNED: 1.0})
 
 
 def made_catalogue(codes: Int64Array) -> Catalogue:
