@@ -19,7 +19,8 @@ from prodcat_index.errors import CatalogueError, QueryError
 from prodcat_index.findings import Finding, list_findings
 from prodcat_index.index.block import Block, unusable_pictures, with_digests
 from prodcat_index.index.delivery import find_new_categories
-from prodcat_index.index.difference import Difference, Update, vectors_of
+from prodcat_index.index.difference import Difference, Update
+from prodcat_index.index.differing import vectors_of
 from prodcat_index.index.drift import measure_drift
 from prodcat_index.index.labelling import follow_names, rename_thresholds
 from prodcat_index.index.learned import LearnedBlock, project_cards
