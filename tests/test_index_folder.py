@@ -440,7 +440,7 @@ def test_a_writer_that_fails_anywhere_leaves_a_whole_index(
     count = changes(Path(shutil.copytree(saved, tmp_path / "counted")), new_index)
     assert count > 50
     # Around the switch every call, of the others some.
-    for call in [*range(0, count - 20, 7), *range(count - 20, count)]:
+    for call in [*range(0, count - 20, 20), *range(count - 20, count)]:
         folder = Path(shutil.copytree(saved, tmp_path / f"{call}"))
         with failing_at(call, error), suppress(PowerCut, IndexFolderError):
             new_index.save(folder)
