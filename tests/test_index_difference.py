@@ -215,3 +215,14 @@ def test_a_catalogue_that_is_read_is_compared_as_it_is() -> None:
     assert not index.compare(read)
     other = Catalogue(read.cards.assign(title="kettle"), read.text_modalities, columns=read.columns)
     assert len(index.compare(replace(other)).changed) == 4
+
+
+def test_a_card_without_its_key_is_of_the_same_category() -> None:
+    """Every card would be relabelled by a delivery that names categories and no keys."""
+    keyed = [{**card, "category_id": "7" if card["category"] == BOOTS else "8"} for card in OLD]
+    index = ProductIndex.build(catalogue(keyed), encoders=NUMBERS)
+    assert not index.compare(catalogue(OLD))
+    other = [{**keyed[0], "category_id": "9"}, *keyed[1:]]
+    found = index.compare(catalogue(other))
+    assert (found.relabelled, found.renamed, found.changed) == (("a",), {}, ())
+    assert index.apply(found).card("a").category_id == "9"
