@@ -85,6 +85,7 @@ def _make(folder: Path, cards: int) -> int:
     from prodcat_index.cards.catalogue import read_catalogue
     from prodcat_index.encoders.given import GivenVectors
     from prodcat_index.index.block import EncoderSlot
+    from prodcat_index.index.kinds import IndexChoice
     from prodcat_index.index.product_index import ProductIndex
     from scripts.benchmarks.made_index import draw_cards, open_cards
 
@@ -95,6 +96,7 @@ def _make(folder: Path, cards: int) -> int:
     pairs = zip(parts.blocks, slots, strict=True)
     blocks = [replace(block, slot=slot) for block, slot in pairs]
     parts = replace(parts, blocks=blocks, catalogue=read_catalogue(parts.catalogue.cards))
+    parts = replace(parts, asked=IndexChoice("flat"))
     ProductIndex(parts).save(folder / "index")
     searcher = parts.indexed().searcher
     assert searcher is not None, "indexed parts have a searcher"
