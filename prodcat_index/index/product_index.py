@@ -264,13 +264,15 @@ class ProductIndex(LivingIndex):
         parts = load_parts(folder, verify=verify, image_root=root)
         return cls(parts, find_moved(parts.catalogue, folder))
 
-    def save_next(self, folder: str | Path) -> Path:
+    def save_next(self, folder: str | Path, *, wait: float = 0.0) -> Path:
         """Write this index over the one that it was loaded as, if that is still there.
 
         Parameters
         ----------
         folder
-            Folder that the index was loaded from before cards were added to it.
+            Folder that the index was loaded from before it was changed.
+        wait
+            Seconds to wait for another process that writes the index.
 
         Returns
         -------
@@ -282,7 +284,7 @@ class ProductIndex(LivingIndex):
         IndexFolderError
             If the folder has changed since, or cannot be written. It is left as it is then.
         """
-        save_next(self.parts, _as_folder(folder))
+        save_next(self.parts, _as_folder(folder), wait)
         return Path(folder)
 
     @staticmethod
