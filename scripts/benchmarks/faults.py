@@ -18,7 +18,8 @@ from prodcat_index.cards.catalogue import read_catalogue
 from prodcat_index.cards.pictures import load_picture, read_header
 from prodcat_index.encoders.registry import make_encoder
 from prodcat_index.errors import CatalogueError, PictureError
-from prodcat_index.index.storage import _write_cards
+from prodcat_index.files import create
+from prodcat_index.index.stored_cards import write_cards
 from scripts.benchmarks.catalogue_samples import catalogue_files
 from scripts.benchmarks.measuring import MB, in_own_process, peak_bytes, stopwatch
 from scripts.benchmarks.page import PAGE, PageOption, table, write_section
@@ -133,7 +134,10 @@ def damage_catalogues(folder: Path, count: int) -> Outcome:
 def _read_and_store(path: Path, skip_bad_rows: bool = False) -> None:
     encoding = "cp1251" if path.name == "cp1251.csv" else None
     cards = read_catalogue(path, encoding=encoding, skip_bad_rows=skip_bad_rows)
-    _write_cards(cards, "", path.with_suffix(".stored"))
+    stored = path.with_suffix(".stored")
+    stored.unlink(missing_ok=True)
+    with create(stored) as output:
+        write_cards(cards, "", output)
 
 
 def damage_pictures(folder: Path, count: int) -> Outcome:
