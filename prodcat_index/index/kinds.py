@@ -12,7 +12,7 @@ ApproximateKind = Literal["sq8", "ivf", "hnsw"]
 Asked = Literal["auto", "flat", "sq8", "ivf", "hnsw"]
 
 # An exact search of more values than these takes more than about 20 ms a query, by one thread.
-MOST_EXACT_VALUES = 40_000_000
+MOST_EXACT_VALUES = 100_000_000
 # Of fewer cards, cells hold too few.
 FEWEST_FOR_CELLS = 10_000
 # Neighbours whose recall is measured.

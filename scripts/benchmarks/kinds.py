@@ -18,12 +18,9 @@ from prodcat_index.index.block import Block
 from prodcat_index.index.fusion import fuse_cards
 from prodcat_index.index.kinds import KINDS, RECALL_AT
 from prodcat_index.index.learned import LearnedBlock, as_queries
-from prodcat_index.index.parts import IndexParts
 from prodcat_index.index.quantized import padded
 from prodcat_index.index.search import FlatSearcher, Searcher, SearchSpace, find_neighbours
 from prodcat_index.types import BoolArray, Float32Array, Float64Array, Int64Array
-from prodcat_index.voting.vote import VoteParameters
-from scripts.benchmarks.made_index import made_catalogue
 from scripts.benchmarks.measuring import in_own_process, stopwatch
 from scripts.benchmarks.page import PAGE, PageOption, table, write_section
 
@@ -114,6 +111,12 @@ def measure_similar(folder: Path, cards: int) -> list[Measured]:
     return list(_own_kinds(Trial(some, others, present, np.full(len(DIMS), 1 / len(DIMS)))))
 
 
+def space_of(blocks: Sequence[Block | LearnedBlock]) -> SearchSpace:
+    """Return blocks of made-up cards as a space without a searcher."""
+    present = np.stack([block.present for block in blocks], axis=1)
+    return SearchSpace(None, [block.vectors for block in blocks], present, lambda rows: rows)
+
+
 @dataclass(frozen=True)
 class Trial:
     """Blocks of cards, and queries to find the nearest of them for."""
@@ -126,8 +129,7 @@ class Trial:
     @cached_property
     def space(self) -> SearchSpace:
         """The cards without a searcher."""
-        none = made_catalogue(np.zeros(len(self.blocks[0].vectors), dtype=np.int64))
-        return IndexParts(none, [], {}, VoteParameters()).space_of(self.blocks)
+        return space_of(self.blocks)
 
     @cached_property
     def truths(self) -> list[list[Float64Array]]:

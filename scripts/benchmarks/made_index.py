@@ -16,7 +16,7 @@ from prodcat_index.index.block import Block, EncoderSlot
 from prodcat_index.index.learned import LearnedBlock, fit_model, learn
 from prodcat_index.index.manifest import LEARNED
 from prodcat_index.index.parts import IndexParts
-from prodcat_index.types import Float32Array, Int64Array, chunks
+from prodcat_index.types import Float32Array, FloatingArray, Int64Array, chunks
 from prodcat_index.voting.vote import VoteParameters
 
 DIMS = {"image": 1280, "title": 256, "description": 256}
@@ -125,6 +125,12 @@ def draw_learned(path: Path, cards: int) -> LearnedBlock:
     assert model is not None and rows is not None, "there are cards"
     rows.flush()
     return LearnedBlock(model, rows, np.any(rows[:, :-1], axis=1))
+
+
+def as_block(rows: FloatingArray) -> Block:
+    """Return rows as the block of an encoder that no card lacks."""
+    present, mean = np.ones(len(rows), dtype=bool), np.zeros(rows.shape[1], dtype=np.float32)
+    return Block("rows", "text", EncoderSlot("made up", ""), rows, present, mean)
 
 
 def open_cards(folder: Path) -> IndexParts:
