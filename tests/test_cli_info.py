@@ -222,3 +222,24 @@ def test_pictures_that_moved_are_noted_and_found_again_for_good(
     again = prodcat("similar", "c0", "-i", index, "-f", "json")
     assert again.err == ""
     assert again.json[0]["image"] == str(tmp_path / "moved" / Path(quiet.json[0]["image"]).name)
+
+
+def test_an_index_is_built_as_asked_and_says_how_it_searches(
+    catalogue: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "index"
+    prodcat("build-index", catalogue, "-o", folder, "--index", "ivf", "--recall", "0.9")
+    words = prodcat("info", folder, "--explain").out
+    assert "Kind ivf" in words
+    assert "--index ivf" in words
+    record = prodcat("info", folder, "--explain", "--format", "json").json
+    assert record["search"]["kind"] == "ivf"
+    assert record["asked"] == {"kind": "ivf", "memory": None, "recall": 0.9}
+    assert "of 90.0% asked for" in record["explanation"]
+    assert prodcat("query", "--index", folder, "--text", "red boots", "-f", "json").json
+
+
+def test_a_size_of_memory_that_is_none_is_refused(catalogue: Path) -> None:
+    refused = prodcat("build-index", catalogue, "--memory", "many")
+    assert refused.code == 2
+    assert "such as 2GB or 500MB" in " ".join(refused.err.split())
