@@ -17,7 +17,6 @@ from prodcat_index.errors import EmptyCatalogueError, IndexFolderError
 from prodcat_index.findings import counted
 
 if TYPE_CHECKING:
-    from prodcat_index.cards.card import Catalogue
     from prodcat_index.index.difference import Difference
     from prodcat_index.index.product_index import ProductIndex
 
@@ -66,12 +65,11 @@ def sync(
     """
     options.choose_device(device)
     with _writing(index, wait, dry_run) as (folder, opened):
-        cards = _read_delivery(catalogue, columns, opened)
-        difference = opened.compare(cards)
-        _print(difference, form)
-        difference.check(
-            max_removed=parse_share(max_removed), allow_new_categories=allow_new_categories
-        )
+        difference = _compare(catalogue, columns, opened, form, removed=True)
+        if difference:
+            difference.check(
+                max_removed=parse_share(max_removed), allow_new_categories=allow_new_categories
+            )
         _carry_out(difference, opened, folder, form, dry_run)
 
 
@@ -95,19 +93,10 @@ def add(
 
     Nothing is fitted again, and the new cards are found at once.
     """
-    from prodcat_index.index.difference import Difference
-
     options.choose_device(device)
     with _writing(index, wait, dry_run) as (folder, opened):
-        try:
-            cards = _read_delivery(catalogue, columns, opened)
-        except EmptyCatalogueError as error:
-            tell(str(error))
-            difference = Difference(str(catalogue), unchanged=len(opened))
-            _print(difference, form)
-        else:
-            difference = opened.compare(cards, removed=False, only_new=only_new)
-            _print(difference, form)
+        difference = _compare(catalogue, columns, opened, form, removed=False, only_new=only_new)
+        if difference:
             difference.check(
                 max_removed=parse_share(max_removed), allow_new_categories=allow_new_categories
             )
@@ -224,11 +213,32 @@ def _writing(
         yield folder, options.open_index(folder)
 
 
-def _read_delivery(catalogue: Path, columns: options.Columns, index: ProductIndex) -> Catalogue:
-    from prodcat_index.cards.catalogue import ALONE
+def _compare(
+    catalogue: Path,
+    columns: options.Columns,
+    index: ProductIndex,
+    form: Format,
+    *,
+    removed: bool,
+    only_new: bool = False,
+) -> Difference:
+    """Compare a delivery with an index, and print the difference; none if it has no cards.
 
-    # A card that is alone with its category in the file may have others of it in the index.
-    return options.read_cards(catalogue, columns, index=index, ignored={ALONE})
+    No cards are rather a night without news, or a broken export, than the wish to remove all.
+    """
+    from prodcat_index.cards.catalogue import ALONE
+    from prodcat_index.index.difference import Difference
+
+    try:
+        # A card that is alone with its category in the file may have others of it in the index.
+        cards = options.read_cards(catalogue, columns, index=index, ignored={ALONE})
+    except EmptyCatalogueError as error:
+        tell(f"{error} Nothing is added or removed.")
+        difference = Difference(str(catalogue), unchanged=len(index))
+    else:
+        difference = index.compare(cards, removed=removed, only_new=only_new)
+    _print(difference, form)
+    return difference
 
 
 def _ids_of(named: str, index: ProductIndex, encoding: str | None) -> list[str]:
