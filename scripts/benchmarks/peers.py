@@ -207,8 +207,7 @@ def _lancedb(folder: Path, rows: Any) -> tuple[Finder, Iterable[int]]:
             found = []
             for query in queries:
                 asked = cards.search(query).distance_type("dot").nprobes(width).refine_factor(4)
-                rows = asked.limit(K).select(["id"]).to_arrow()
-                found.append(rows["id"].to_numpy())
+                found.append(asked.limit(K).select(["id", "_distance"]).to_arrow()["id"].to_numpy())
             return np.stack(found)
 
         return find
