@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,10 @@ from prodcat_index.errors import PictureError
 from scripts.benchmarks import faults
 from scripts.benchmarks.__main__ import app
 from scripts.benchmarks.faults import Outcome, damage_pictures, mutate
+from scripts.benchmarks.faults_index import Damage
+from scripts.benchmarks.faults_kills import Kills
+from scripts.benchmarks.faults_points import FAILURES, NEW, OLD, Points
+from scripts.benchmarks.faults_workers import REFUSED, RIGHT
 
 
 def test_damaged_pictures_are_read_or_refused(tmp_path: Path) -> None:
@@ -53,19 +58,36 @@ def test_another_error_and_a_long_time_are_failures(
 
 
 @pytest.mark.parametrize(
-    ("outcome", "code"),
+    ("outcome", "failures", "code"),
     [
-        (Outcome(read=3), 0),
-        (Outcome(failures=["a.jpg: KeyError()"]), 1),
-        (Outcome(memory=faults.MAX_MEMORY + 1), 1),
+        (Outcome(read=3), [], 0),
+        (Outcome(failures=["a.jpg: KeyError()"]), [], 1),
+        (Outcome(memory=faults.MAX_MEMORY + 1), [], 1),
+        (Outcome(read=3), ["crash: bytes, emptied, a.npy (7): KeyError"], 1),
     ],
 )
-def test_the_table_is_written_and_a_failure_is_the_exit_status(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, outcome: Outcome, code: int
+def test_the_tables_are_written_and_a_failure_is_the_exit_status(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    outcome: Outcome,
+    failures: list[str],
+    code: int,
 ) -> None:
-    monkeypatch.setattr(faults, "in_own_process", lambda *_: outcome)
+    """A failure among ten thousand mutations would be overlooked."""
+    points = Points({f"add, {each}": Counter({OLD: 7, NEW: 2}) for each in FAILURES}, failures)
+    kills = Kills({"sync": Counter({OLD: 4})}, reads=1234)
+    results = {faults._fail_disk: points, faults._kill_writers: kills}
+    monkeypatch.setattr(faults, "in_own_process", lambda work, *_: results.get(work, outcome))
+    monkeypatch.setattr(faults, "build_sample", lambda folder: folder)
+    monkeypatch.setattr(faults, "mutations", lambda *_: [])
+    damage = Damage({"bytes": Counter({REFUSED: 5, RIGHT: 1})})
+    monkeypatch.setattr(faults, "damage_index", lambda *_: damage)
     page = tmp_path / "page.md"
     done = CliRunner().invoke(app, ["faults", "--pictures", "3", "--page", str(page)])
     assert done.exit_code == code
-    assert "| pictures | " in page.read_text(encoding="utf-8")
-    assert ("KeyError" in done.stderr) == bool(outcome.failures)
+    written = page.read_text(encoding="utf-8")
+    assert "| pictures | " in written
+    assert "| bytes | 6 | 5 | 1 | 0 | 0 |" in written
+    assert f"| add | 36 | {' | '.join(['7 / 2'] * 4)} | 0 |" in written
+    assert "| sync | 4 | 4 |" in written and "1,234 times" in written
+    assert ("KeyError" in done.stderr) == bool(outcome.failures or failures)

@@ -15,10 +15,12 @@ import pytest
 from command import ENVIRONMENT, prodcat
 
 from prodcat_index import ProductIndex
+from scripts.benchmarks.faults_kills import kill_writers, usual_commands
+from scripts.benchmarks.faults_points import NEW, OLD
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="kill -9 is of POSIX systems")
 
-NEW = "--allow-new-categories"
+ANY_CATEGORY = "--allow-new-categories"
 
 
 def _catalogue(path: Path, cards: int, word: str) -> Path:
@@ -80,10 +82,26 @@ def test_killed_while_adding_the_old_index_is_whole_and_adding_can_be_repeated(
     ProductIndex.build(made.catalogue()).save(index)
     before = (index / "manifest.json").read_bytes()
     many = _catalogue(tmp_path / "many.csv", 3000, "lamp")
-    _killed("add", many, "-i", index, NEW, seen=index / "versions" / "0002")
+    _killed("add", many, "-i", index, ANY_CATEGORY, seen=index / "versions" / "0002")
     assert (index / "manifest.json").read_bytes() == before
     assert len(ProductIndex.load(index)) == 9
-    done = prodcat("add", many, "-i", index, NEW)
+    done = prodcat("add", many, "-i", index, ANY_CATEGORY)
     assert done.code == 0, done.err
     assert len(ProductIndex.load(index)) == 3009
     assert sorted(version.name for version in (index / "versions").iterdir()) == ["0001", "0002"]
+
+
+KILLS = 20
+
+
+def test_kills_at_random_moments_leave_the_old_index_or_the_new_one(tmp_path: Path) -> None:
+    """`scripts/bench faults` kills hundreds; a reader beside them must never notice."""
+    before = ProductIndex.build(made.catalogue())
+    folder = tmp_path / "index"
+    commands = usual_commands(before, folder, tmp_path, ["add", "remove"])
+    kills = kill_writers(before, folder, commands, KILLS)
+    assert kills.failures == []
+    outcomes = {name for counts in kills.counts.values() for name in counts}
+    assert outcomes <= {OLD, NEW, f"{OLD} (it had ended)", f"{NEW} (it had ended)"}
+    assert OLD in outcomes and sum(counts.total() for counts in kills.counts.values()) == KILLS
+    assert kills.reads

@@ -16,6 +16,7 @@ from prodcat_index.index.integrity import find_problems, verify_index
 from prodcat_index.index.learned import LearnedBlock
 from prodcat_index.index.parts import IndexParts
 from prodcat_index.index.product_index import ProductIndex
+from prodcat_index.index.search import FlatSearcher
 
 WORDS = ("boots", "kettle", "lamp")
 
@@ -53,9 +54,9 @@ def with_rows(name: str, change: Callable[[Any], Any]) -> Callable[[IndexParts],
 
         assert parts.learned is not None
         if name == "learned":
-            return replace(parts, learned=other(parts.learned))
+            return replace(parts, learned=other(parts.learned), searcher=None)
         blocks = [other(block) if block.name == name else block for block in parts.blocks]
-        return replace(parts, blocks=blocks)
+        return replace(parts, blocks=blocks, searcher=None)
 
     return changed
 
@@ -112,6 +113,18 @@ def test_an_impossible_hubness_is_found(folder: Path) -> None:
     """It would lift one card above all others, whatever is asked."""
     changed = with_rows("learned", _set(0, -1, 0.6))
     assert problem(folder, changed) == "rows of learned have a hubness that they cannot have"
+
+
+def test_a_search_of_other_rows_is_found(folder: Path) -> None:
+    """The nearest cards would never be looked at, and all that is shown would look right."""
+
+    def changed(parts: IndexParts) -> IndexParts:
+        assert isinstance(parts.searcher, FlatSearcher)
+        rows = np.array(parts.searcher.rows[:])
+        rows[0, 0] += 0.01
+        return replace(parts, searcher=FlatSearcher(rows))
+
+    assert problem(folder, changed) == "the rows that are searched are not those of the blocks"
 
 
 def _learned(parts: IndexParts) -> LearnedBlock:

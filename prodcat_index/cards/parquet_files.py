@@ -77,12 +77,13 @@ def _check_size(path: Path) -> None:
     with ParquetFile(path, read_dictionary=texts) as file:
         size = 0
         for batch in _batches(file, FEW_ROWS if is_nested else ROWS_AT_ONCE):
-            size += sum(map(_unpacked_bytes, batch.columns))
+            size += sum(map(unpacked_bytes, batch.columns))
             if size > limit:
                 raise too_much(path, limit)
 
 
-def _unpacked_bytes(array: pa.Array) -> int:
+def unpacked_bytes(array: pa.Array) -> int:
+    """Return how many bytes an array takes, a dictionary counted as often as it is named."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -91,7 +92,7 @@ def _unpacked_bytes(array: pa.Array) -> int:
         return pc.sum(lengths.take(array.indices)).as_py() or 0
     if pa.types.is_nested(array.type):
         parts = array.flatten()
-        return sum(map(_unpacked_bytes, parts if isinstance(parts, list) else [parts]))
+        return sum(map(unpacked_bytes, parts if isinstance(parts, list) else [parts]))
     return array.nbytes
 
 

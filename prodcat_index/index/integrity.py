@@ -14,9 +14,11 @@ import numpy.typing as npt
 
 from prodcat_index.errors import EncoderError, IndexFolderError
 from prodcat_index.index.block import Block
+from prodcat_index.index.fusion import fuse_cards
 from prodcat_index.index.learned import LearnedBlock
 from prodcat_index.index.manifest import SCORES, Manifest
 from prodcat_index.index.parts import IndexParts
+from prodcat_index.index.search import FlatSearcher
 from prodcat_index.index.storage import load_parts
 from prodcat_index.types import BoolArray, Float32Array, chunks
 
@@ -63,6 +65,8 @@ def find_problems(parts: IndexParts, manifest: Manifest) -> Iterator[str]:
     yield from _problems_of_cards(parts, manifest)
     for block in parts.all_blocks:
         yield from _problems_of_rows(block)
+    if isinstance(parts.searcher, FlatSearcher) and not _is_of_blocks(parts, parts.searcher):
+        yield "the rows that are searched are not those of the blocks"
     for name, array in _fitted_arrays(parts).items():
         if not np.isfinite(array).all():
             yield f"{name} holds values that are no numbers"
@@ -102,6 +106,20 @@ def _problems_of_rows(block: Block | LearnedBlock) -> Iterator[str]:
             yield f"rows of {block.name} are longer or shorter than they can be"
         if np.any(np.abs(rows[:, width:]) > MOST_HUBNESS + ROUNDING):
             yield f"rows of {block.name} have a hubness that they cannot have"
+
+
+def _is_of_blocks(parts: IndexParts, searcher: FlatSearcher) -> bool:
+    chosen = [block for block in parts.all_blocks if block.name in parts.covered]
+    return all(
+        np.array_equal(
+            searcher.rows[part],
+            fuse_cards(
+                [block.vectors[part] for block in chosen],
+                np.stack([block.present[part] for block in chosen], axis=1),
+            ),
+        )
+        for part in chunks(len(parts.catalogue), ROWS_AT_ONCE)
+    )
 
 
 def _have_length(block: Block | LearnedBlock, rows: Float32Array) -> BoolArray:

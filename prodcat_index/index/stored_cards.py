@@ -18,6 +18,7 @@ import numpy as np
 
 from prodcat_index import files
 from prodcat_index.cards.card import IMAGE, Catalogue
+from prodcat_index.cards.parquet_files import unpacked_bytes
 from prodcat_index.cards.pieces import LABELLING, CodedLabels, Pieces
 from prodcat_index.errors import IndexFolderError
 from prodcat_index.types import Int64Array
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 
 # To read one card is to read its group: 0.4 ms a column for so many titles.
 ROWS_IN_GROUP = 1000
+# What a column may unpack to, far above what 20,000 characters of every card are.
+MOST_BYTES, MOST_BYTES_OF_A_CARD = 2**28, 2**17
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,7 +93,35 @@ class StoredCards:
             return values
 
     def _whole(self, name: str) -> Sequence[Any]:
-        return _values(self._file.read([name]).column(0), self.count)
+        return _values(self._column(name), self.count)
+
+    def _column(self, name: str) -> Any:
+        import pyarrow as pa
+
+        # A file of one column without cards has no groups, and a type all the same.
+        parts, size = [self._file.schema_arrow.empty_table().column(name)], 0
+        for number in range(self._groups):
+            parts.append(self._group(name, number))
+            size += parts[-1].nbytes
+            if size > _most_bytes(self.count):
+                raise ValueError(f"{name} takes more memory than texts of so many cards")
+        return pa.chunked_array([chunk for part in parts for chunk in part.chunks], parts[0].type)
+
+    def _group(self, name: str, number: int) -> Any:
+        """Read a column of a group, unless a long text that many cards share fills the memory."""
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        group = self._file.metadata.row_group(number)
+        limit = _most_bytes(group.num_rows)
+        if pa.types.is_nested(self._file.schema_arrow.field(name).type):
+            raise ValueError(f"{name} is no column of texts or numbers")
+        if group.num_rows * group.total_byte_size > limit:
+            content = pa.BufferReader(self.content)
+            once = pq.ParquetFile(content, read_dictionary=[name]).read_row_group(number, [name])
+            if sum(map(unpacked_bytes, once.column(0).chunks)) > limit:
+                raise ValueError(f"{name} takes more memory than texts of so many cards")
+        return self._file.read_row_group(number, [name], use_threads=False).column(0)
 
     def _some(self, name: str, rows: Int64Array) -> Sequence[Any]:
         sizes = [self._file.metadata.row_group(n).num_rows for n in range(self._groups)]
@@ -101,7 +132,7 @@ class StoredCards:
             return [whole[row] for row in rows.tolist()]
         found: list[Any] = [None] * len(rows)
         for number in np.unique(group).tolist():
-            column = self._file.read_row_group(number, [name], use_threads=False).column(0)
+            column = self._group(name, number)
             mine = np.flatnonzero(group == number)
             values = _values(column, sizes[number], rows[mine] - starts[number])
             for place, value in zip(mine.tolist(), values, strict=True):
@@ -115,14 +146,21 @@ class StoredCards:
 
     def frame(self) -> pd.DataFrame:
         """Return all columns of all cards."""
+        import pyarrow as pa
+
         with self._checked():
-            table = self._file.read()
+            columns = {name: self._column(name) for name in self.names}
+            table = pa.table(columns).replace_schema_metadata(self._file.schema_arrow.metadata)
             if len(table) != self.count:
                 raise self._damaged(f"it holds {len(table)} cards and not {self.count}")
             table.validate(full=True)
             frame: pd.DataFrame = table.to_pandas()
             pictures = [_picture_path(self.image_root, str(value)) for value in frame[IMAGE]]
             return frame.assign(**{IMAGE: pictures})
+
+
+def _most_bytes(cards: int) -> int:
+    return MOST_BYTES + cards * MOST_BYTES_OF_A_CARD
 
 
 def _values(column: Any, count: int, rows: Int64Array | None = None) -> Sequence[Any]:

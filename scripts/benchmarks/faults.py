@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from io import BytesIO
@@ -14,6 +14,7 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 
+from prodcat_index import ProductIndex
 from prodcat_index.cards.catalogue import read_catalogue
 from prodcat_index.cards.pictures import load_picture, read_header
 from prodcat_index.encoders.registry import make_encoder
@@ -21,6 +22,18 @@ from prodcat_index.errors import CatalogueError, PictureError
 from prodcat_index.files import create
 from prodcat_index.index.stored_cards import write_cards
 from scripts.benchmarks.catalogue_samples import catalogue_files
+from scripts.benchmarks.faults_index import GOOD, Damage, damage_index
+from scripts.benchmarks.faults_kills import Kills, kill_writers, usual_commands
+from scripts.benchmarks.faults_mutations import mutations
+from scripts.benchmarks.faults_points import (
+    FAILURES,
+    NEW,
+    OLD,
+    Points,
+    fail_every_call,
+    usual_changes,
+)
+from scripts.benchmarks.faults_sample import build_sample
 from scripts.benchmarks.measuring import MB, in_own_process, peak_bytes, stopwatch
 from scripts.benchmarks.page import PAGE, PageOption, table, write_section
 
@@ -71,14 +84,58 @@ class Outcome:
 def faults(
     catalogues: Annotated[int, typer.Option(min=1, help="Damaged catalogues to read.")] = 1000,
     pictures: Annotated[int, typer.Option(min=1, help="Damaged pictures to read.")] = 400,
+    indexes: Annotated[int, typer.Option(min=1, help="Damaged indexes to open.")] = 10_000,
+    every: Annotated[int, typer.Option(min=1, help="Of the calls to the disk, fail each nth.")] = 1,
+    kills: Annotated[int, typer.Option(min=1, help="Processes to kill.")] = 300,
     page: PageOption = PAGE,
 ) -> None:
-    """Read damaged files: each is read or refused in words, within bounded memory and time."""
-    with tempfile.TemporaryDirectory() as folder:
-        outcomes = {
-            "catalogues": in_own_process(damage_catalogues, Path(folder), catalogues),
-            "pictures": in_own_process(damage_pictures, Path(folder), pictures),
+    """Read damaged files and indexes, fail the disk, and kill writers: nothing may be lost."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        files = {
+            "catalogues": in_own_process(damage_catalogues, folder, catalogues),
+            "pictures": in_own_process(damage_pictures, folder, pictures),
         }
+        work = folder / "work"
+        work.mkdir()
+        sample = build_sample(folder)
+        picture = folder / "pictures" / "3.png"
+        damage = damage_index(sample, picture, mutations(sample, indexes), work)
+        points = in_own_process(_fail_disk, sample, work, every)
+        killed = in_own_process(_kill_writers, sample, work, kills)
+    _write_files(page, files)
+    _write_indexes(page, damage)
+    _write_points(page, points, every)
+    _write_kills(page, killed)
+    failures = [f"{name}: {each}" for name, found in files.items() for each in found.failures]
+    failures += [*damage.failures, *points.failures, *killed.failures]
+    for failure in failures:
+        typer.echo(failure, err=True)
+    if failures or any(found.memory > MAX_MEMORY for found in files.values()):
+        raise typer.Exit(1)
+
+
+def _fail_disk(sample: Path, work: Path, every: int) -> Points:
+    """Fail the calls of all changes of an index."""
+    other = ProductIndex.load(sample)
+    more = other.catalogue.to_frame().head(3).assign(id=["new1", "new2", "new3"])
+    points = Points()
+    for change in usual_changes(work, other, more):
+        found = fail_every_call(change, work, every)
+        points.counts |= found.counts
+        points.failures += found.failures
+    return points
+
+
+def _kill_writers(sample: Path, work: Path, count: int) -> Kills:
+    """Kill all commands that change an index; without pictures, whose network loads for long."""
+    cards = ProductIndex.load(sample).catalogue.to_frame().assign(image="")
+    before = ProductIndex.build(cards)
+    folder = work / "killed"
+    return kill_writers(before, folder, usual_commands(before, folder, work), count)
+
+
+def _write_files(page: Path, outcomes: Mapping[str, Outcome]) -> None:
     rows = [
         [
             name,
@@ -102,11 +159,70 @@ def faults(
         f"{MAX_SECONDS:.0f} s. *Memory* is the peak above that of the process with whole files "
         "read and the network loaded.\n\n" + table(header, rows),
     )
-    for name, found in outcomes.items():
-        for failure in found.failures:
-            typer.echo(f"{name}: {failure}", err=True)
-    if any(found.failures or found.memory > MAX_MEMORY for found in outcomes.values()):
-        raise typer.Exit(1)
+
+
+def _write_indexes(page: Path, damage: Damage) -> None:
+    failed = sorted({name for counts in damage.counts.values() for name in counts} - {*GOOD})
+    columns = [*GOOD, *failed]
+    rows = [
+        [family, str(counts.total()), *(str(counts[name]) for name in columns)]
+        for family, counts in sorted(damage.counts.items())
+    ]
+    write_section(
+        page,
+        "Damaged indexes",
+        "`scripts/bench faults`: mutations of the files of an index of titles, descriptions and "
+        "pictures with everything that is fitted; of six in ten, the digests in the manifest are "
+        "made to fit. Each is opened, asked and verified as `prodcat query`, `predict`, `similar` "
+        "and `info` do, in a process that may take 1 GB more than before. *Another whole index* "
+        "has a right digest and nothing that is impossible: no check can tell it from one that "
+        f"was built so. The slowest took {damage.slowest:.1f} s; the most memory was "
+        f"{damage.memory / MB:.0f} MB.\n\n" + table(["changed", "tried", *columns], rows),
+    )
+
+
+def _write_points(page: Path, points: Points, every: int) -> None:
+    by_change: dict[str, dict[str, Counter[str]]] = {}
+    for name, counts in points.counts.items():
+        change, failure = name.split(", ", 1)
+        by_change.setdefault(change, {})[failure] = counts
+    rows = [
+        [
+            change,
+            str(sum(counts.total() for counts in by_failure.values())),
+            *(f"{by_failure[f][OLD]} / {by_failure[f][NEW]}" for f in FAILURES),
+            str(sum(name.startswith(f"{change}, ") for name in points.failures)),
+        ]
+        for change, by_failure in by_change.items()
+    ]
+    what = "every call" if every == 1 else f"each {every}th call"
+    write_section(
+        page,
+        "Failing disks",
+        f"`scripts/bench faults`: {what} to the disk that a change of an index makes fails once: "
+        "as an error (a full disk, or one that is broken), as the end of the process with half of "
+        "a write done, and as a power cut that takes the names, or the content, of all files that "
+        "were not flushed. In the columns: how often the old index was there afterwards, and the "
+        "new one, each with all its answers; the next change then worked and left no file behind. "
+        "*Failed* is anything else.\n\n"
+        + table(["change", "failed calls", *FAILURES, "failed"], rows),
+    )
+
+
+def _write_kills(page: Path, killed: Kills) -> None:
+    columns = sorted({name for counts in killed.counts.values() for name in counts})
+    rows = [
+        [name, str(counts.total()), *(str(counts[column]) for column in columns)]
+        for name, counts in killed.counts.items()
+    ]
+    write_section(
+        page,
+        "Killed writers",
+        "`scripts/bench faults`: `kill -9` at random moments of processes that change an index, "
+        f"while another process opened and asked it {killed.reads:,} times, of which "
+        f"{sum('reader' in each for each in killed.failures)} failed.\n\n"
+        + table(["command", "killed", *columns], rows),
+    )
 
 
 def damage_catalogues(folder: Path, count: int) -> Outcome:

@@ -1,4 +1,4 @@
-"""Changes of arrays: headers and values of npy files, headers and kinds of FAISS files."""
+"""Changes of arrays: headers and values of npy files, and files of rows."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-from scripts.benchmarks.faults_bytes import EXTREMES, Change, Rewrite, Rng, overwrite, replace
+from scripts.benchmarks.faults_bytes import Change, Rewrite, Rng, replace
 from scripts.benchmarks.faults_bytes import rewrite as _content
 
 # Made by what a damaged index must not run.
@@ -214,38 +215,28 @@ VALUES: dict[str, Change] = {
     "shuffled": _content(_shuffled),
 }
 
-# Headers of FAISS files.
-
-KINDS = (b"IxFI", b"IxF2", b"IxFl", b"IHNf", b"IwFl", b"IwSq", b"IxSQ", b"IxPT", b"IxMp", b"Iwrq")
+# Files of rows, which have no header.
 
 
-def _faiss_field(content: bytes, rng: Rng) -> bytes:
-    changed = bytearray(content)
-    place = int(rng.choice([0, 4, 8, 12, 20, 28, 36, 37, 41, 45, 49]))
-    if place == 0:
-        changed[:4] = KINDS[rng.integers(len(KINDS))]
-    else:
-        changed[place : place + 4] = EXTREMES[rng.integers(len(EXTREMES))]
-    return bytes(changed)
+def _rows(change: Callable[[npt.NDArray[Any], Rng], None]) -> Change:
+    def apply(folder: Path, name: str, rng: Rng) -> None:
+        content = (folder / name).read_bytes()
+        rows = np.frombuffer(content, "<f2" if name.endswith(".f16") else "<f4").copy()
+        with np.errstate(all="ignore"):
+            change(rows, rng)
+        replace(folder / name, rows.tobytes())
+
+    return apply
 
 
-def _other_faiss(content: bytes, rng: Rng) -> bytes:
-    """Store an index of another kind, with a wrong number somewhere."""
-    import faiss
-
-    dim, total = struct.unpack("<iq", content[4:16])
-    rows = np.frombuffer(content[-4 * dim * total :], dtype=np.float32).reshape(total, dim)
-    factory = ["HNSW8,Flat", "IVF4,Flat", "IVF4,SQ8", "SQ8", "PCA4,Flat", "IDMap,Flat", "PQ1x4"]
-    index = faiss.index_factory(
-        dim, factory[rng.integers(len(factory))], faiss.METRIC_INNER_PRODUCT
-    )
-    index.train(rows)
-    (index.add_with_ids(rows, np.arange(total)) if "IDMap" in str(type(index)) else index.add(rows))
-    made: bytes = faiss.serialize_index(index).tobytes()
-    return made if rng.random() < 0.3 else overwrite(made, rng)
+def _some(rows: npt.NDArray[Any], rng: Rng) -> npt.NDArray[np.int64]:
+    return rng.choice(rows.size, int(rng.choice([1, rows.size // 10, rows.size])), replace=False)
 
 
-FAISS: dict[str, Change] = {
-    "wrong field": _content(_faiss_field),
-    "other kind": _content(_other_faiss),
+ROWS: dict[str, Change] = {
+    "no numbers": _rows(lambda rows, rng: rows.put(_some(rows, rng), _no_number(rows, rng))),
+    "extremes": _rows(lambda rows, rng: rows.put(_some(rows, rng), _extreme(rows, rng))),
+    "scaled": _rows(lambda rows, rng: rows.__imul__(rng.choice([-1.0, 0.0, 0.5, 2.0]))),
+    "shuffled": _rows(lambda rows, rng: rng.shuffle(rows)),
+    "moved by one": _rows(lambda rows, rng: rows.put(range(rows.size), np.roll(rows, 1))),
 }

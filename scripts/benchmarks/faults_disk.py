@@ -31,7 +31,7 @@ class Disk:
         self.calls: list[str] = []
         self._folder = folder.absolute()
         self._failing, self._failure = failing, failure
-        self._is_over = False
+        self._is_quiet = False
         self._paths: dict[int, Path] = {}  # of open descriptors
         self._flushed: dict[Path, int] = {}  # bytes that are safe, of files that were written to
         self._undo: dict[Path, list[Callable[[], object]]] = {}  # of folders that are not flushed
@@ -60,7 +60,7 @@ class Disk:
                 setattr(os, name, function)
 
     def _is_inside(self, path: Path) -> bool:
-        return not self._is_over and path.absolute().is_relative_to(self._folder)
+        return not self._is_quiet and path.absolute().is_relative_to(self._folder)
 
     def _wrapped(self, name: str) -> Callable[..., Any]:
         original, note = self._original[name], getattr(self, f"_note_{name}", None)
@@ -70,12 +70,17 @@ class Disk:
             if path is None or not self._is_inside(path):
                 return original(target, *rest, **options)
             self._count(name, path, target, *rest)
-            after = note(path, *rest) if note else None
-            result = original(target, *rest, **options)
-            if name == "open":
-                self._paths[result] = path
-            if after:
-                after()
+            # What is read here to be undone later is no call of the writer.
+            self._is_quiet = True
+            try:
+                after = note(path, *rest) if note else None
+                result = original(target, *rest, **options)
+                if name == "open":
+                    self._paths[result] = path
+                if after:
+                    after()
+            finally:
+                self._is_quiet = False
             return result
 
         return call
@@ -90,7 +95,7 @@ class Disk:
         if name == "write":
             half = memoryview(arguments[1]).cast("B")
             self._original["write"](arguments[0], half[: len(half) // 2])
-        self._is_over = True
+        self._is_quiet = True
         if self._failure == "lost names":
             for changes in self._undo.values():
                 for undo in reversed(changes):
@@ -141,7 +146,7 @@ class Disk:
 
         def replaced() -> None:
             self._flushed[new] = self._flushed.pop(path, new.stat().st_size)
-            self._will_undo(new, lambda: _restore(new, content))
+            self._will_undo(new, lambda: (self._flushed.pop(new), _restore(new, content)))
 
         return replaced
 

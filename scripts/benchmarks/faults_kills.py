@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from prodcat_index import ProductIndex
-from scripts.benchmarks.faults_points import NEW, OLD, is_clean
+from scripts.benchmarks.faults_points import NEW, OLD, is_clean, version_of
 
 SEED = 0
 # The first part of a run imports the libraries: nothing is written yet.
@@ -74,12 +75,13 @@ def run(arguments: Sequence[object], **options: Any) -> subprocess.Popen[str]:
 def ask(folder: Path) -> Any:
     """Return what an index answers, in few questions."""
     index = ProductIndex.load(folder)
-    found = [(each.id, round(each.similarity, 6)) for each in index.search("red boots", 5)]
+    nearest = index.search("red boots", 5)
+    found = [(each.id, each.category, round(each.similarity, 6)) for each in nearest]
     predicted = index.predict(["electric kettle", "desk lamp", "zebra"])
     return [len(index), found, [(p.category, round(p.share, 6)) for p in predicted]]
 
 
-def measure(before: ProductIndex, folder: Path, arguments: Sequence[object]) -> Command:
+def _measure(before: ProductIndex, folder: Path, arguments: Sequence[object]) -> Command:
     """Run a command undisturbed, and note what it takes and changes."""
     before.save(folder)
     old, started = ask(folder), time.monotonic()
@@ -88,6 +90,37 @@ def measure(before: ProductIndex, folder: Path, arguments: Sequence[object]) -> 
     if process.returncode:
         raise RuntimeError(f"prodcat {arguments[0]} failed: {said}")
     return Command(arguments, old, ask(folder), time.monotonic() - started)
+
+
+def usual_commands(
+    before: ProductIndex, folder: Path, work: Path, names: Sequence[str] = ()
+) -> dict[str, Command]:
+    """Make one command of each kind, or those that are named, over an index in a folder."""
+    cards = before.catalogue.to_frame()
+    more = cards.head(5).assign(id=[f"new{n}" for n in range(5)])
+    export = cards.iloc[3:].assign(title=[f"{title}!" for title in cards["title"].iloc[3:]])
+    first = before.parts.labels.names[0]
+    tables = {
+        "cards.csv": export,
+        "more.csv": more,
+        "map.csv": pd.DataFrame({"old": [first], "new": [f"{first} and more"]}),
+    }
+    for name, table in tables.items():
+        table.to_csv(work / name, index=False)
+    named = ["-i", folder]
+    pictures = [Path(picture).parent for picture in cards["image"] if picture]
+    root = ["--image-root", pictures[0]] if pictures else []
+    arguments: dict[str, list[object]] = {
+        "build-index": ["build-index", work / "cards.csv", *root, "-o", folder],
+        "add": ["add", work / "more.csv", *root, *named],
+        "remove": ["remove", "--ids", ",".join(before.catalogue.ids[:3]), *named],
+        "relabel": ["relabel", work / "map.csv", *named],
+        "sync": ["sync", work / "cards.csv", "--max-removed", "50%", *root, *named],
+        "tune": ["tune", *named],
+        "refit": ["refit", *named],
+        "rollback": ["rollback", *named],
+    }
+    return {name: _measure(before, folder, arguments[name]) for name in names or arguments}
 
 
 def kill_writers(
@@ -123,15 +156,15 @@ def _kill(
     before.save(folder)
     if not is_clean(folder):
         return "garbage", "files of no version are left after the next change"
-    process = run(command.arguments)
+    version, process = version_of(folder), run(command.arguments)
     time.sleep(share * command.seconds)
     process.kill()
     said = process.communicate()[1]
     found = ask(folder)
     if process.returncode > 0:
         return "failed", said
-    is_new = found == command.new
-    if not is_new and found != command.old:
-        return "another index", "it answers neither as before nor as after"
+    is_new = version_of(folder) > version
+    if found != (command.new if is_new else command.old):
+        return "another index", "it does not answer as it did"
     ended = " (it had ended)" if process.returncode == 0 else ""
     return f"{NEW if is_new else OLD}{ended}", None

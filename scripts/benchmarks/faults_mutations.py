@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from collections.abc import Iterator
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from scripts.benchmarks.faults_arrays import FAISS, HEADERS, VALUES
+from scripts.benchmarks.faults_arrays import HEADERS, ROWS, VALUES
 from scripts.benchmarks.faults_bytes import BYTES, MANIFEST, PLACES, Change, data_files, seal
 from scripts.benchmarks.faults_fields import FIELDS
 from scripts.benchmarks.faults_tables import JSON, PARQUET
@@ -43,7 +44,8 @@ FAMILIES = (
     Family("kinds of files", PLACES, Allowed.NOTHING),
     Family("npy headers", HEADERS, Allowed.SAME, ".npy"),
     Family("values", VALUES, Allowed.OTHER, ".npy"),
-    Family("FAISS", FAISS, Allowed.SAME, ".faiss"),
+    Family("rows", ROWS, Allowed.OTHER, ".f16"),
+    Family("rows", ROWS, Allowed.OTHER, ".f32"),
     Family("Parquet", PARQUET, Allowed.OTHER, ".parquet"),
     Family("JSON", JSON, Allowed.OTHER, ".json"),
     Family("manifest", FIELDS, Allowed.OTHER),
@@ -76,6 +78,7 @@ class Mutation:
 def mutations(sample: Path, count: int, first: int = 0) -> Iterator[Mutation]:
     """Yield mutations of an index, families and changes in turn, files by chance."""
     files = data_files(sample)
+    read = {MANIFEST, *json.loads((sample / MANIFEST).read_text(encoding="utf-8"))["files"]}
     for seed in range(first, first + count):
         rng = np.random.default_rng(seed)
         family = FAMILIES[seed % len(FAMILIES)]
@@ -87,14 +90,10 @@ def mutations(sample: Path, count: int, first: int = 0) -> Iterator[Mutation]:
         target = targets[rng.integers(len(targets))]
         sealed = bool(rng.random() < 0.6) and (family.changes is not PLACES or target != MANIFEST)
         allowed = family.allowed if sealed else Allowed.SAME
-        # The manifest of another version and the journal are not read for answers.
-        if family.changes is PLACES and target not in UNREAD:
-            allowed = Allowed.NOTHING
+        # The manifest of the version before and the journal are not read for answers.
+        if family.changes is PLACES:
+            allowed = Allowed.NOTHING if target in read else Allowed.SAME
         yield Mutation(family.name, name, target, sealed, allowed, seed, family.changes[name])
-
-
-# Of every version its own manifest, and the journal.
-UNREAD = ("journal.jsonl", "versions/0001/manifest.json")
 
 
 def copy_index(sample: Path, folder: Path) -> None:

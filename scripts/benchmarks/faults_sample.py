@@ -65,13 +65,15 @@ def draw_cards(folder: Path, count: int, first: int = 0) -> list[dict[str, str]]
 
 
 def build_sample(folder: Path) -> Path:
-    """Write an index of titles, descriptions and pictures that is tuned and was added to."""
+    """Write an index of titles, descriptions and pictures that is tuned, and changed since."""
     import pandas as pd
 
     index = ProductIndex.build(pd.DataFrame(draw_cards(folder, CARDS)))
     index = index.tuned(index.tune(sample=100))
-    index = index.add(pd.DataFrame(draw_cards(folder, ADDED, CARDS)))
-    return index.save(folder / "index")
+    saved = index.save(folder / "index")
+    more = pd.DataFrame(draw_cards(folder, ADDED, CARDS))
+    ProductIndex.load(saved).add(more).save_next(saved)
+    return ProductIndex.load(saved).remove(["c5", "c7"]).save_next(saved)
 
 
 def answers(folder: Path, picture: Path | None = None) -> dict[str, Any]:

@@ -32,7 +32,7 @@ def _table(change: Callable[[Any, Rng], Any], **options: Any) -> Change:
 
 
 def _some(names: list[str], rng: Rng) -> int:
-    known = [n for n, name in enumerate(names) if name in ("id", "category", "title", "image")]
+    known = [n for n, name in enumerate(names) if name in ("id", "title", "image")]
     return int(rng.choice(known)) if known and rng.random() < 0.7 else int(rng.integers(len(names)))
 
 
@@ -105,24 +105,6 @@ def _repeated_ids(table: Any, rng: Rng) -> Any:
     return table.set_column(table.column_names.index("id"), "id", pa.array(ids))
 
 
-def _other_categories(table: Any, rng: Rng) -> Any:
-    """Let the categories be others than those that the index was made of, in number or name."""
-    import pyarrow as pa
-
-    values = table.column("category").to_pylist()
-    row = int(rng.integers(len(values)))
-    new = [
-        lambda: [*values[:row], "A category of its own", *values[row + 1 :]],
-        lambda: [""] * len(values),
-        lambda: [values[0]] * len(values),
-        lambda: [f"{value}!" if value else "" for value in values],
-        lambda: [str(n) for n in range(len(values))],
-        lambda: ["" if n % 2 else value for n, value in enumerate(values)],
-    ]
-    changed = pa.array(new[rng.integers(len(new))]())
-    return table.set_column(table.column_names.index("category"), "category", changed)
-
-
 def _moved_rows(table: Any, rng: Rng) -> Any:
     return table.take(rng.permutation(len(table)))
 
@@ -191,7 +173,6 @@ PARQUET: dict[str, Change] = {
         lambda table, rng: table.remove_column(_some(table.column_names, rng))
     ),
     "ids repeated": _table(_repeated_ids),
-    "other categories": _table(_other_categories),
     "rows in another order": _table(_moved_rows),
     "other number of rows": _table(_other_rows),
     "text of gigabytes": _table(_bomb, compression="zstd"),

@@ -53,13 +53,13 @@ class Worker:
         if self._process is None:
             self._start()
         assert self._process and self._connection
-        self._connection.send((folder, pictured))
-        if not self._connection.poll(MAX_SECONDS):
-            self.close()
-            return Tried(HANG, HANG, f"no answer within {MAX_SECONDS:.0f} s", MAX_SECONDS)
         try:
+            self._connection.send((folder, pictured))
+            if not self._connection.poll(MAX_SECONDS):
+                self.close()
+                return Tried(HANG, HANG, f"no answer within {MAX_SECONDS:.0f} s", MAX_SECONDS)
             tried: Tried = self._connection.recv()
-        except EOFError:
+        except (BrokenPipeError, EOFError):
             self._process.join()
             code = self._process.exitcode or 0
             name = signal.Signals(-code).name if code < 0 else f"exit status {code}"
