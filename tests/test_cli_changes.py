@@ -167,6 +167,17 @@ def test_add_takes_changed_cards_unless_only_new_ones_are_asked_for(shop: Path, 
     assert "Changed indexes/shop: 10 cards in 4 categories." in both.err
 
 
+def test_ids_that_are_no_file_are_ids_and_a_missing_file_is_named(shop: Path, run: Run) -> None:
+    """A long list of ids, or a wrong path, would be reported as a broken index."""
+    many = ",".join(f"old-{number}" for number in range(500))
+    done = run(f"remove --ids {many},l1 --format json")
+    assert (done.code, done.json["removed"]) == (0, ["l1"])
+    assert done.err.count("500 ids are of no card of the index (left out)") == 1
+    missing = run("remove --ids gone.txt")
+    assert missing.code == 1
+    assert missing.err == "prodcat: gone.txt cannot be read: No such file or directory.\n"
+
+
 def test_cards_are_removed_by_their_ids(shop: Path, run: Run) -> None:
     """Only a build from a new export would get rid of a recalled product."""
     (shop / "gone.txt").write_text("l1\nl2\nnever\n")

@@ -236,9 +236,41 @@ def test_a_card_that_changed_is_named_by_what_differs(change: dict[str, str], wh
     assert next(iter(found.changed_parts)) == what
     assert found.unchanged == 3
     grown = index.apply(found)
-    assert grown.parts.catalogue.ids == ["b", "c", "d", "a"]
+    # What the encoders read moves a card behind those that were fitted, and nothing else does.
+    assert grown.parts.catalogue.ids == list("bcda" if what == "title" else "abcd")
     assert grown.card("a").title == rows[0]["title"]
     assert grown.card("a").category == rows[0]["category"]
+
+
+def test_new_prices_leave_all_that_was_fitted_and_each_card_in_its_place(tmp_path: Path) -> None:
+    """A night of new prices would undo the doubts of an index, and ask to fit it again."""
+    parts = built().parts
+    doubts = np.full(len(parts.catalogue), -1, dtype=np.float16)
+    assert parts.learned is not None
+    learned = replace(parts.learned, log_reliability=doubts)
+    old = ProductIndex(replace(parts, learned=learned))
+    rows = [{**card, "price": "5"} for card in old.catalogue.to_frame().to_dict("records")]
+    rows[7]["category"] = THINGS[0] if rows[7]["category"] != THINGS[0] else THINGS[1]
+    new = old.sync(pd.DataFrame(rows))
+    assert new.catalogue.ids == old.catalogue.ids
+    assert set(new.catalogue.values("price")) == {"5"}
+    for before, after in zip(arrays(old), arrays(new), strict=True):
+        assert np.array_equal(before, after)
+    # Nothing is known of a new label.
+    assert new.parts.log_reliability.tolist() == [0 if n == 7 else -1 for n in range(len(old))]
+    drift = new.parts.drift
+    assert drift is not None and drift.fitted_cards == drift.tuned_cards == len(old)
+    assert (drift.changed_cards, drift.relabelled_cards, drift.new_category_cards) == (0, 1, 0)
+
+    new.save(tmp_path)
+    for price in ("6", "7"):
+        cards = [{**card, "price": price} for card in rows[:9]]
+        ProductIndex.load(tmp_path).add(pd.DataFrame(cards)).add(more(1)).save_next(tmp_path)
+    stored = ProductIndex.load(tmp_path)
+    assert stored.catalogue.ids == [*old.catalogue.ids, "n500"]
+    assert stored.catalogue.values("price")[:10] == [*"7777777775"]
+    for before, after in zip(arrays(old), arrays(stored), strict=True):
+        assert np.array_equal(before, after[:-1])
 
 
 def test_other_texts_than_those_of_the_index_are_refused() -> None:

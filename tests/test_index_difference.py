@@ -128,10 +128,11 @@ def test_a_whole_export_that_lacks_a_column_is_refused() -> None:
         index.sync(TABLE.drop(columns="text"))
     assert str(caught.value) == (
         "the table lacks description (column 'text'), which the cards of the index have, so it is "
-        "no whole export: choose the column with --title-column, --description-column, "
-        "--text-column or --image-column; or add its cards, which keep what is not in the file; or "
-        "build the index again without. Nothing was changed."
+        "no whole export: choose the column with --description-column; or add its cards, which "
+        "keep what is not in the file; or build the index again without. Nothing was changed."
     )
+    with pytest.raises(CatalogueError, match="choose the column with --category-column; or add"):
+        index.sync(TABLE.drop(columns="shelf"))
 
 
 def test_an_export_that_lacks_many_cards_is_refused_with_the_way_out() -> None:

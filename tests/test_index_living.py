@@ -258,6 +258,13 @@ class LivingIndexMachine(RuleBasedStateMachine):
             self.truth.put(own)
         self.truth.settle(before)
 
+    @rule(picks=st.lists(numbers, max_size=12), group=st.sampled_from(["", "g", "h"]))
+    def sync_what_is_not_embedded(self, picks: list[int], group: str) -> None:
+        """Of a card with another group, as with another price, nothing else is another."""
+        for card in self.chosen(picks):
+            self.truth.cards[card]["group"] = group
+        self.change(self.index.sync(catalogue(self.truth.cards.values())))
+
     @rule(picks=st.lists(numbers, min_size=1, max_size=12))
     def remove(self, picks: list[int]) -> None:
         gone = self.chosen(picks)

@@ -259,7 +259,6 @@ def test_a_drift_that_fits_is_read(saved: Path) -> None:
         ({"fitted_cards": 6.0}, "growth.fitted_cards"),
         ({"tuned_cards": 10}, "tuning or an encoder has seen more cards than exist"),
         ({"encoded_cards": 10}, "tuning or an encoder has seen more cards than exist"),
-        ({"relabelled_cards": 7}, "more cards have another category than it was fitted on"),
         ({"new_category_cards": 4}, "more cards are of new categories than were added"),
         ({"new_categories": 3}, "more cards are of new categories than were added"),
         ({"drift": {"block": "image"}}, "a drift is of a block that is not there"),

@@ -193,6 +193,17 @@ def test_part_of_a_category_that_moves_is_no_new_name() -> None:
     assert index.compare(delivered, removed=False).renamed == {}
 
 
+def test_the_same_cards_get_another_category_again_and_again(tmp_path: Path) -> None:
+    """An index whose labels were corrected twice could not be written any more."""
+    plane().save(tmp_path)
+    for category in (LAMPS, "", BOOTS):
+        ProductIndex.load(tmp_path).relabel({"b": category, "c": category}).save_next(tmp_path)
+    index = ProductIndex.load(tmp_path)
+    assert index.catalogue.values("category") == [BOOTS, BOOTS, BOOTS, KETTLES]
+    assert index.parts.drift is not None and index.parts.drift.relabelled_cards == 6
+    assert "got another category 6 times" in (tmp_path / "card.md").read_text()
+
+
 def test_names_follow_names() -> None:
     """After two renamings, scores would be those of what no longer is."""
     aliases = follow_names({}, {"a": "b"})

@@ -38,8 +38,11 @@ def read_ids(path: Path, like: Catalogue, encoding: str | None = None) -> list[s
         If the file cannot be read, or has several columns and none of ids.
     """
     if not is_catalogue_name(path.name) or path.suffix.lower() == ".txt":
-        lines = read_lines(file_source(path), encoding)
-        return [line.strip() for line in lines if line.strip()]
+        try:
+            lines = [line.strip() for line in read_lines(file_source(path), encoding)]
+        except OSError as error:
+            raise CatalogueError(f"{path} cannot be read: {error.strerror or error}.") from None
+        return [line for line in lines if line]
     frame = read_table(path, encoding).frame
     seen = list(frame.columns)
     column = like.columns.get("id")

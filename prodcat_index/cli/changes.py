@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -171,7 +172,9 @@ def refit(
     That is the projection, the text scores, the vote and the calibration. Nothing is embedded.
     """
     with _writing(options.choose_index(index, index_option), wait) as (folder, opened):
-        _save(opened.refit(tune=tune), folder, "Fitted", say)
+        fitted = opened.refit(tune=tune)
+        note(fitted.findings)
+        _save(fitted, folder, "Fitted", say)
 
 
 def rollback(
@@ -246,7 +249,9 @@ def _ids_of(named: str, index: ProductIndex, encoding: str | None) -> list[str]:
     from prodcat_index.cards.lists import read_ids
     from prodcat_index.cards.readers import is_catalogue_name
 
-    if Path(named).is_file() or (is_catalogue_name(named) and named not in index.catalogue.ids):
+    # Path.is_file raises an error where a long list of ids is no name of a file.
+    is_file = os.path.isfile(named)  # noqa: PTH113
+    if is_file or (is_catalogue_name(named) and named not in index.catalogue.ids):
         try:
             return read_ids(Path(named), index.catalogue, encoding)
         except EmptyCatalogueError as error:
@@ -278,7 +283,9 @@ def _carry_out(
     if dry_run or not difference:
         done(f"{'Dry run: ' if dry_run else ''}{folder} stays as it is.")
     else:
-        _save(opened.apply(difference), folder, "Changed", done)
+        changed = opened.apply(difference)
+        note([finding for finding in changed.findings if finding not in difference.findings])
+        _save(changed, folder, "Changed", done)
 
 
 def _save(index: ProductIndex, folder: Path, verb: str, done: Callable[[str], None]) -> None:
@@ -286,7 +293,6 @@ def _save(index: ProductIndex, folder: Path, verb: str, done: Callable[[str], No
     from prodcat_index.index.folder import parse_manifest
     from prodcat_index.index.folder_card import rebuild_reason
 
-    note(index.findings)
     index.save_next(folder)
     categories = counted(len(index.parts.labels.names), "categories")
     done(f"{verb} {folder}: {counted(len(index), 'cards')} in {categories}.")

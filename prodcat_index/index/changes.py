@@ -28,7 +28,7 @@ from prodcat_index.index.manifest import SCORES, DriftRecord, JournalEntry
 from prodcat_index.index.parts import NOTHING, AnySearcher, IndexParts, block_values
 from prodcat_index.index.rows import extend_rows, select_rows
 from prodcat_index.index.search import FlatSearcher
-from prodcat_index.types import MISSING, BoolArray
+from prodcat_index.types import MISSING, BoolArray, Int64Array
 
 AnyBlock = TypeVar("AnyBlock", Block, LearnedBlock)
 
@@ -72,7 +72,7 @@ def apply_difference(
     calibration = parts.calibration and rename_thresholds(
         parts.calibration, parts.labels.names, difference.renamed
     )
-    whole = with_references(parts)
+    whole, stays = with_references(parts), _keeps_place(parts, update)
     learned = whole.learned and _fresh_learned(whole.learned, blocks, update)
     every: list[Block | LearnedBlock] = [*blocks, *([learned] if learned else [])]
     searcher = _searcher(parts.searcher, parts.covered, every, update)
@@ -84,14 +84,18 @@ def apply_difference(
         blocks=[_joined(*pair, update) for pair in zip(whole.blocks, blocks, strict=True)],
         learned=whole.learned
         and learned
-        and _joined_learned(whole.learned, learned, update).recoded(code_of, aliases),
+        and _joined_learned(whole.learned, learned, update, stays).recoded(code_of, aliases),
         aliases=aliases,
         calibration=calibration,
         searcher=searcher,
         similar=similar,
         pending=note_change(parts.pending, difference.verb, difference.counts),
     )
-    return replace(changed, drift=_drift(changed, update)).indexed(), tuple(findings)
+    if stays.any():
+        after = len(parts.catalogue) + np.arange(len(stays))
+        places = np.concatenate([update.kept, np.where(stays, update.sources, after)])
+        changed = _ordered(changed, np.argsort(places))
+    return replace(changed, drift=_drift(changed, update, stays)).indexed(), tuple(findings)
 
 
 def note_change(pending: JournalEntry | None, verb: str, counts: Mapping[str, int]) -> JournalEntry:
@@ -169,6 +173,34 @@ def _fresh_learned(learned: LearnedBlock, blocks: Sequence[Block], update: Updat
     return replace(learned, vectors=vectors, present=present)
 
 
+def _keeps_place(parts: IndexParts, update: Update) -> BoolArray:
+    """Return the fresh cards that are the same as before to all encoders: (n,).
+
+    Others come after all that was fitted, and these, such as those with a new price, do not.
+    """
+    return ~np.any([_new_in(block, update) for block in parts.blocks], axis=0)
+
+
+def _ordered(parts: IndexParts, order: Int64Array) -> IndexParts:
+    """Return the parts with their cards in another order: (N,). No row is copied."""
+
+    def ordered(block: AnyBlock) -> AnyBlock:
+        rows = select_rows(block.vectors, order)
+        return replace(block, vectors=rows, present=block.present[order])
+
+    learned = parts.learned and ordered(parts.learned)
+    if learned and learned.log_reliability is not None:
+        learned = replace(learned, log_reliability=learned.log_reliability[order])
+    return replace(
+        parts,
+        catalogue=parts.catalogue.select(order),
+        blocks=[ordered(block) for block in parts.blocks],
+        learned=learned,
+        searcher=parts.searcher and parts.searcher.select(order),
+        similar=parts.similar and parts.similar.select(order),
+    )
+
+
 def _joined(old: AnyBlock, fresh: AnyBlock, update: Update) -> AnyBlock:
     # Rows that all stay are not even looked at.
     kept = old.vectors if update.keeps_all else select_rows(old.vectors, update.kept)
@@ -179,12 +211,15 @@ def _joined(old: AnyBlock, fresh: AnyBlock, update: Update) -> AnyBlock:
     )
 
 
-def _joined_learned(old: LearnedBlock, fresh: LearnedBlock, update: Update) -> LearnedBlock:
+def _joined_learned(
+    old: LearnedBlock, fresh: LearnedBlock, update: Update, stays: BoolArray
+) -> LearnedBlock:
     reliability = None
     if old.log_reliability is not None:
         # Nothing that has not seen them contradicts the labels of fresh cards, or other labels.
-        kept = np.where(update.moved, 0, old.log_reliability[update.kept])
-        reliability = np.concatenate([kept, np.zeros(len(update.sources))]).astype(np.float16)
+        own = np.where(update.moved, 0, old.log_reliability)
+        parts = [own[update.kept], np.where(stays, own[update.sources], 0)]
+        reliability = np.concatenate(parts).astype(np.float16)
     return replace(_joined(old, fresh, update), log_reliability=reliability)
 
 
@@ -205,9 +240,10 @@ def _searcher(
     return kept.extended([block.vectors for block in own], present)
 
 
-def _drift(changed: IndexParts, update: Update) -> DriftRecord:
+def _drift(changed: IndexParts, update: Update, stays: BoolArray) -> DriftRecord:
     """Count what changed since the index was fitted, and compare the cards that came later."""
-    base, kept, sources = update.base, update.kept, update.sources
+    base, sources = update.base, update.sources[~stays]
+    kept = np.concatenate([update.kept, update.sources[stays]])
     before = base.drift or DriftRecord(
         fitted_cards=len(base.catalogue),
         tuned_cards=len(base.catalogue),
@@ -230,6 +266,7 @@ def _drift(changed: IndexParts, update: Update) -> DriftRecord:
             encoded_cards=None if before.encoded_cards is None else left(before.encoded_cards),
             removed_cards=before.removed_cards + fitted - left(fitted) - replaced,
             changed_cards=before.changed_cards + replaced,
-            relabelled_cards=before.relabelled_cards + int(np.sum(update.moved & (kept < fitted))),
+            relabelled_cards=before.relabelled_cards
+            + int(np.sum(update.moved[kept] & (kept < fitted))),
         ),
     )

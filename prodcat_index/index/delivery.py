@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 
-from prodcat_index.cards.card import IMAGE, Catalogue
+from prodcat_index.cards.card import CORE_TEXTS, IMAGE, Catalogue
 from prodcat_index.cards.catalogue import find_unused_category, lacks_ids
 from prodcat_index.cards.categories import hint_match
-from prodcat_index.cards.roles import MAY_DIFFER, OPTIONS, find_repeated
+from prodcat_index.cards.roles import MAY_DIFFER, find_repeated
 from prodcat_index.errors import CatalogueError
 from prodcat_index.findings import Finding, counted, name_first
 from prodcat_index.index.parts import IndexParts, check_dims, hint_vectors, lacked_vectors
@@ -39,9 +39,13 @@ def check_delivery(parts: IndexParts, new: Catalogue, *, is_whole: bool) -> None
         )
     if is_whole and (lacking := lacked_parts(old, new)):
         named = [f"{part} (column {old.columns[part]!r})" for part in lacking]
+        option = {part: part for part in (*CORE_TEXTS, IMAGE, "category", "group")}
+        option["category_id"] = "category"
+        options = dict.fromkeys(option.get(part, "text") for part in lacking)
+        choose = " or ".join(f"--{option}-column" for option in options)
         raise CatalogueError(
             f"{new.source} lacks {name_first(named)}, which the cards of the index have, so it is "
-            f"no whole export: choose the column with {OPTIONS}; or add its cards, which keep what "
+            f"no whole export: choose the column with {choose}; or add its cards, which keep what "
             "is not in the file; or build the index again without. Nothing was changed."
         )
 

@@ -41,7 +41,7 @@ class Update:
     kept: Int64Array  # (M,): rows that stay, rising
     categories: Sequence[str]  # of these
     keys: Sequence[str]  # the shop's own keys of these categories
-    moved: BoolArray  # (M,): of another category from now on, and not by its new name
+    moved: BoolArray  # (N,) of the base: of another category from now on, not by its new name
     fresh: Catalogue  # the n cards that follow
     sources: Int64Array  # (n,): row of the card that each takes the place of, or MISSING
     embedded: Mapping[str, BoolArray]  # modality -> the fresh cards that are new in it, (n,)
@@ -316,7 +316,7 @@ def _difference(
             kept=kept,
             categories=labels.categories[kept].tolist(),
             keys=labels.keys[kept].tolist(),
-            moved=moved[kept],
+            moved=moved,
             fresh=fresh,
             sources=sources,
             embedded=embedded,

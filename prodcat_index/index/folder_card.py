@@ -35,7 +35,8 @@ def rebuild_reason(manifest: Manifest) -> str:
     if came > MANY_ADDED:
         reasons.append(f"{came:.1%} of its cards came or changed since it was fitted")
     if moved > MANY_ADDED:
-        reasons.append(f"{moved:.1%} got another category")
+        times = f"{drift.relabelled_cards:,} times"
+        reasons.append(f"its {cards:,} cards got another category {times}")
     if drift.removed_cards > MANY_ADDED * (drift.fitted_cards + gone):
         reasons.append(f"{drift.removed_cards:,} of the cards that it was fitted on are gone")
     if drift.new_category_cards > MANY_OF_NEW_CATEGORIES * cards:
@@ -146,12 +147,10 @@ def _describe_drift(manifest: Manifest, drift: DriftRecord) -> str:
     rows = "".join(
         f"| {b.block} | {b.cards} | {b.shift:.3f} | {b.chance:.3f} |\n" for b in drift.blocks
     )
-    changes = {
-        "removed": drift.removed_cards,
-        "changed": drift.changed_cards,
-        "given another category": drift.relabelled_cards,
-    }
+    changes = {"removed": drift.removed_cards, "changed": drift.changed_cards}
     others = ", ".join(f"{count} {what}" for what, count in changes.items() if count)
+    if drift.relabelled_cards:
+        new = f"Cards got another category {drift.relabelled_cards} times. {new}"
     if others:
         new = f"Of the cards that it was fitted on: {others}. {new}"
     return f"""
