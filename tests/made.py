@@ -20,7 +20,8 @@ from prodcat_index.encoders.base import Encoded, Encoder, unit_rows
 from prodcat_index.files import Contents, open_content
 from prodcat_index.index.fusion import reference_rows
 from prodcat_index.index.manifest import DIGEST_FORMAT, sealed
-from prodcat_index.index.search import FlatSearcher, SearchSpace
+from prodcat_index.index.search import SearchSpace
+from prodcat_index.index.searchers import FlatSearcher
 
 COLUMNS = ("id", "title", "description", "image", "category", "category_id", "group")
 BOOTS, KETTLES, LAMPS = "Shoes > Boots", "Kitchen > Kettles", "Home > Lamps"

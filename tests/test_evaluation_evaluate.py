@@ -83,7 +83,7 @@ def test_the_classifier_of_texts_sees_no_test_card(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(held_out, "classify_texts", spy)
     rows = arena.shop(24).cards.to_dict(orient="records")
     for place, row in enumerate(rows):
-        row["group"] = f"twins {place // 24} {place % 12}"
+        row["group"] = f"group {place // 24} {place % 12}"
     evaluation = judge(made.catalogue(rows), baselines=True, repeat=2)
     group_of = {row["id"]: row["group"] for row in rows}
     assert len(seen) == 2
@@ -124,20 +124,21 @@ def colours_of(products: int) -> Catalogue:
     )
 
 
-def test_near_twins_in_training_are_told() -> None:
+def test_near_duplicates_in_training_are_noted() -> None:
     """A perfect score on products that the index knows by heart would be believed."""
     found = judge(colours_of(30), encoders={"title": "lexical"})
     assert found.tuned.weighted_f1 == 1.0
     assert found.notes[0].endswith("joined with others: none.")
     assert found.notes[1] == (
-        "100% of 30 test cards have a near twin in training (cosine 0.8 or more of the TF-IDF of "
-        "their words): the tuned index is right about 100% of them. If they are variants of one "
-        "product, the scores are too good; name the column that joins them with --group-column."
+        "100% of 30 test cards have a near-duplicate in training (cosine 0.8 or more of the "
+        "TF-IDF of their words): the tuned index is right about 100% of them. If they are variants "
+        "of one product, the scores are too good; name the column that joins them with "
+        "--group-column."
     )
     assert found.settings["groups"] == {"count": 120, "joined": dict.fromkeys(RULES, 0)}
 
 
-def test_where_few_cards_have_a_near_twin_nothing_is_doubted() -> None:
+def test_where_few_cards_have_a_near_duplicate_nothing_is_noted() -> None:
     catalogue = colours_of(30)
     alone = catalogue.select([row for row in range(120) if row % 4 == 0 or row < 8])
     found = judge(alone, encoders={"title": "lexical"}, by="random")
@@ -167,10 +168,10 @@ def test_a_negative_seed_is_refused_in_words() -> None:
 
 
 def test_variants_stay_on_one_side() -> None:
-    """A card that is judged beside its twin is always right."""
+    """A card that is judged beside its near-duplicate is always right."""
     rows = arena.shop(24).cards.to_dict(orient="records")
     for place, row in enumerate(rows):
-        row["group"] = f"twins {place // 2}"
+        row["group"] = f"group {place // 2}"
     evaluation = judge(made.catalogue(rows))
     group_of = {row["id"]: row["group"] for row in rows}
     assert len(evaluation.cards) == 18

@@ -18,7 +18,8 @@ from prodcat_index.cards.catalogue import read_catalogue
 from prodcat_index.errors import CatalogueError, IndexFolderError
 from prodcat_index.index.fusion import fuse_cards
 from prodcat_index.index.product_index import ProductIndex
-from prodcat_index.index.search import HalfSearcher, find_neighbours
+from prodcat_index.index.search import find_neighbours
+from prodcat_index.index.searchers import HalfSearcher
 
 EAST, WEST, NORTH, SOUTH = "1 0", "-1 0", "0 1", "0 -1"
 COMPASS = [

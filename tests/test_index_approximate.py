@@ -20,7 +20,8 @@ from prodcat_index.index.folder_card import explain_search
 from prodcat_index.index.kinds import ApproximateKind, IndexChoice
 from prodcat_index.index.parts import IndexParts
 from prodcat_index.index.product_index import ProductIndex
-from prodcat_index.index.search import FlatSearcher, SearchSpace, find_neighbours
+from prodcat_index.index.search import SearchSpace, find_neighbours
+from prodcat_index.index.searchers import FlatSearcher
 from prodcat_index.voting.vote import VoteParameters
 
 KINDS: list[ApproximateKind] = ["sq8", "ivf", "hnsw"]

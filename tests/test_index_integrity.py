@@ -16,7 +16,7 @@ from prodcat_index.index.integrity import find_problems, verify_index
 from prodcat_index.index.learned import LearnedBlock
 from prodcat_index.index.parts import IndexParts
 from prodcat_index.index.product_index import ProductIndex
-from prodcat_index.index.search import FlatSearcher
+from prodcat_index.index.searchers import FlatSearcher
 
 WORDS = ("boots", "kettle", "lamp")
 

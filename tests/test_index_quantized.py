@@ -11,14 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from prodcat_index.index.kinds import ApproximateKind
-from prodcat_index.index.quantized import (
-    Codes,
-    Effort,
-    add_rows,
-    array_shapes,
-    padded,
-    trained_index,
-)
+from prodcat_index.index.quantized import Codes, Effort, add_rows, array_shapes, trained_index
+from prodcat_index.index.searchers import padded
 
 N, DIM, CELLS = 600, 20, 8
 KINDS: list[ApproximateKind] = ["sq8", "ivf", "hnsw"]

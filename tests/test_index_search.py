@@ -20,13 +20,11 @@ from prodcat_index.encoders.base import unit_rows
 from prodcat_index.index.search import (
     MADE_SEARCHERS,
     QUERY_CHUNK,
-    SPARE,
-    FlatSearcher,
-    HalfSearcher,
     Neighbours,
     SearchSpace,
     find_neighbours,
 )
+from prodcat_index.index.searchers import SPARE, FlatSearcher, HalfSearcher
 
 Rows = Sequence[npt.NDArray[np.float32]]
 Mask = npt.NDArray[np.bool_]
@@ -79,7 +77,7 @@ def test_a_made_index_scores_the_rows_as_they_are() -> None:
     rng = np.random.default_rng(11)
     cards = random_cards(rng, 9000, (40, 1, 7))
     searcher = HalfSearcher.build(cards.vectors, cards.present)
-    assert searcher.dim == 64 > 40 + 1 + 7 + 3
+    assert searcher.faiss_index.d == 64 > 40 + 1 + 7 + 3
     query = rng.normal(size=(5, 51)).astype(np.float32)
     query /= np.linalg.norm(query, axis=1, keepdims=True)
     scores, rows = searcher.faiss_index.search(np.pad(query, ((0, 0), (0, 13))), 9000)
@@ -389,7 +387,7 @@ def test_few_indexes_of_other_weights_are_kept_in_memory() -> None:
     space.searcher_of([0])
     # The least recently used one made room.
     assert list(space._made) == [(0, 1, 2), (0, 2), (0,)]
-    assert [searcher.dim for searcher in space._made.values()] == [32, 32, 16]
+    assert [searcher.faiss_index.d for searcher in space._made.values()] == [32, 32, 16]
 
 
 def test_a_searcher_that_may_miss_cards_is_noted() -> None:
@@ -480,7 +478,7 @@ def test_a_search_leaves_the_setting_of_faiss_as_it_was() -> None:
 FORK = """
 import os, signal
 import numpy as np
-from prodcat_index.index.search import FlatSearcher
+from prodcat_index.index.searchers import FlatSearcher
 
 rows = np.random.default_rng(0).normal(size=(500, 8)).astype(np.float32)
 searcher = FlatSearcher.build([rows], np.ones((500, 1), dtype=bool))

@@ -27,6 +27,11 @@ from prodcat_index.evaluation.held_out import (
     has_texts,
     list_methods,
 )
+from prodcat_index.evaluation.near_duplicates import (
+    NearDuplicates,
+    find_near_duplicates,
+    note_near_duplicates,
+)
 from prodcat_index.evaluation.result import (
     Evaluation,
     Run,
@@ -36,7 +41,6 @@ from prodcat_index.evaluation.result import (
     summarise_rows,
 )
 from prodcat_index.evaluation.text_classifier import TEXT_CLASSIFIER
-from prodcat_index.evaluation.twins import Twins, doubt_scores, find_twins
 from prodcat_index.findings import Finding, name_first
 from prodcat_index.index.build import EncoderChoice, check_encoders
 from prodcat_index.index.learned import ProjectionKind
@@ -155,11 +159,11 @@ def evaluate(
         leaks += found
     build = partial(ProductIndex.build, encoders=encoders, preset=preset, projection=projection)
     runs: list[Run] = []
-    twins: list[Twins] = []
+    near: list[NearDuplicates] = []
     for number, (chosen, rows) in enumerate(zip(splits, test_rows, strict=True), start=1):
         train, label = chosen.select(catalogue, "train"), f"split {number} of {len(splits)}"
         judged, kept = catalogue.select(rows), clusters[chosen.rows(catalogue, "train")]
-        twins.append(find_twins(train, judged))
+        near.append(find_near_duplicates(train, judged))
         # No name is bound to the index, so that two are never in memory at once.
         held_out = partial(
             HeldOutSplit.embed, test=judged, names=names, groups=kept, precision=precision
@@ -196,7 +200,7 @@ def evaluate(
         findings=(*groups.findings, *splits[0].findings, *leaks),
         notes=(
             groups.describe(),
-            *doubt_scores(twins, [outcome for outcome, _ in tuned]),
+            *note_near_duplicates(near, [outcome for outcome, _ in tuned]),
             *((NO_TEXTS,) if baselines and not has_texts(catalogue) else ()),
         ),
     )

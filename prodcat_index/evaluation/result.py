@@ -149,7 +149,7 @@ class Evaluation:
     findings
         Problems noticed in the cards while they were split.
     notes
-        Sentences on the groups of cards, on near twins of test cards in training, and on rows
+        Sentences on the groups of cards, on near-duplicates of test cards in training, and on rows
         that were left out.
     """
 

@@ -18,16 +18,10 @@ from prodcat_index.index.block import Block
 from prodcat_index.index.fusion import SCORE_ERROR, effective_weights, fuse_cards, fuse_queries
 from prodcat_index.index.kinds import RECALL_AT, ApproximateKind
 from prodcat_index.index.learned import LearnedBlock, as_queries
-from prodcat_index.index.quantized import (
-    Codes,
-    Effort,
-    add_rows,
-    padded,
-    search_index,
-    trained_index,
-)
+from prodcat_index.index.quantized import Codes, Effort, add_rows, search_index, trained_index
 from prodcat_index.index.rows import extend_rows, select_rows
-from prodcat_index.index.search import SPARE, FlatSearcher, SearchSpace
+from prodcat_index.index.search import SearchSpace
+from prodcat_index.index.searchers import ROWS_AT_ONCE, SPARE, FlatSearcher, padded, scan_rows
 from prodcat_index.types import (
     MISSING,
     BoolArray,
@@ -39,7 +33,6 @@ from prodcat_index.types import (
     evenly_spaced,
 )
 
-ROWS_AT_ONCE = 8192
 # Cells, for n rows, by the square root of n; and rows that each is trained on.
 CELLS_A_ROOT = 2
 ROWS_A_CELL = 32
@@ -51,8 +44,6 @@ FETCHES = (1, 2, 8, 32)
 # Of centres whose scores are between -1 and 1; and powers of 2 of cards that a walk keeps.
 MARGIN_STEP, MARGINS = 0.02, 101
 LONGEST_WALK = 13
-# Of fewer eligible cards than this share, every one is compared.
-SMALL_SHARE = 0.1
 # More cards than this share that came after the coding, or coded ones that went: code them again.
 LARGE_TAIL = 0.1
 MANY_DEAD = 0.25
@@ -99,11 +90,12 @@ class ApproximateSearcher:
     ) -> tuple[Int64Array, bool]:
         """Propose candidates for fused queries, (n, d), among the eligible cards, (N,).
 
-        They are certain to hold the k nearest only where few cards are eligible.
+        They are certain to hold the k nearest only where hardly more cards are eligible. Of a few
+        in a hundred, the search space compares every one and does not ask here.
         """
         allowed = len(self.present) if eligible is None else np.count_nonzero(eligible)
         eligible = None if allowed == len(self.present) else eligible
-        if allowed <= max(SMALL_SHARE * len(self.present), k + SPARE):
+        if allowed <= k + SPARE:
             chosen = np.arange(allowed) if eligible is None else np.flatnonzero(eligible)
             return self._exact(queries, k, chosen)
         found = [self._coded(queries, k, eligible, allowed / len(self.present))]
@@ -244,7 +236,7 @@ def _choose_effort(
     recall: float,
 ) -> Effort:
     """Find the least effort that reaches the recall: first wide enough, then no wider."""
-    truths = [_nearest(blocks, present, rows, own) for own in queries]
+    truths = [scan_rows(_fused(blocks, present, rows), padded(own), KEPT) for own in queries]
 
     def measured(effort: Effort) -> Effort:
         found = min(
@@ -283,26 +275,6 @@ def _widths(kind: ApproximateKind, index: Any) -> list[dict[str, Any]]:
     if kind == "hnsw":
         return [{"walk": min(2**n, index.ntotal)} for n in range(3, LONGEST_WALK)]
     return [{}]
-
-
-def _nearest(
-    blocks: Sequence[RowsLike], present: BoolArray, rows: Int64Array, queries: Float32Array
-) -> tuple[Float32Array, Int64Array]:
-    """Return the best scores, best first, and the places of their rows: (n, kept) each."""
-    import faiss
-
-    scores = np.full((len(queries), 0), -np.inf, dtype=np.float32)
-    places = np.full((len(queries), 0), MISSING, dtype=np.int64)
-    start = 0
-    for fused in _fused(blocks, present, rows):
-        own = padded(queries, fused.shape[1])
-        near = faiss.knn(own, fused, min(KEPT, len(fused)), metric=faiss.METRIC_INNER_PRODUCT)
-        scores, places = np.hstack([scores, near[0]]), np.hstack([places, start + near[1]])
-        best = np.argsort(-scores, axis=1, kind="stable")[:, :KEPT]
-        scores = np.take_along_axis(scores, best, axis=1)
-        places = np.take_along_axis(places, best, axis=1)
-        start += len(fused)
-    return scores, places
 
 
 def _recall(found: Int64Array, scores: Float32Array, places: Int64Array, k: int) -> float:

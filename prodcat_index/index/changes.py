@@ -27,7 +27,7 @@ from prodcat_index.index.learned import LearnedBlock, project_cards
 from prodcat_index.index.manifest import SCORES, DriftRecord, JournalEntry
 from prodcat_index.index.parts import NOTHING, AnySearcher, IndexParts, block_values
 from prodcat_index.index.rows import extend_rows, select_rows
-from prodcat_index.index.search import FlatSearcher
+from prodcat_index.index.searchers import FlatSearcher
 from prodcat_index.types import MISSING, BoolArray, Int64Array
 
 AnyBlock = TypeVar("AnyBlock", Block, LearnedBlock)

@@ -22,7 +22,8 @@ from prodcat_index.index.learned import (
     head_log_proba,
 )
 from prodcat_index.index.manifest import LEARNED
-from prodcat_index.index.search import FlatSearcher, SearchSpace, find_neighbours
+from prodcat_index.index.search import SearchSpace, find_neighbours
+from prodcat_index.index.searchers import FlatSearcher
 from prodcat_index.types import BoolArray, Float32Array, Float64Array, FloatingArray, Int64Array
 from prodcat_index.voting.vote import Vote, VoteParameters, check_k, vote
 

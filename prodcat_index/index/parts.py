@@ -21,7 +21,8 @@ from prodcat_index.index.fusion import check_weights, weight_vector
 from prodcat_index.index.kinds import IndexChoice, Kind
 from prodcat_index.index.learned import FittedModel, LearnedBlock, head_log_proba
 from prodcat_index.index.manifest import LEARNED, SCORES, Choices, DriftRecord, JournalEntry
-from prodcat_index.index.search import FlatSearcher, SearchSpace
+from prodcat_index.index.search import SearchSpace
+from prodcat_index.index.searchers import FlatSearcher
 from prodcat_index.learning.head import add_up, first_columns_of
 from prodcat_index.learning.text_scores import TextScoresEncoder, log_probabilities
 from prodcat_index.types import (

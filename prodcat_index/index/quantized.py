@@ -14,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from prodcat_index.index.kinds import ApproximateKind
-from prodcat_index.index.search import SIMD_COLUMNS, SPARE
-from prodcat_index.types import MISSING, BoolArray, Float32Array, FloatingArray, Int64Array
+from prodcat_index.index.searchers import SPARE, padded, padded_length
+from prodcat_index.types import MISSING, BoolArray, Float32Array, Int64Array
 
 ROUNDS = 6
 # Cells whose centres are ranked first; more where these are all near.
@@ -198,17 +198,6 @@ def _near_cells(
     used = max(1, int(is_near.sum(axis=1).max(initial=0)))
     cells = np.where(is_near, cells, MISSING)[:, :used]
     return np.ascontiguousarray(scores[:, :used]), np.ascontiguousarray(cells)
-
-
-def padded_length(dim: int) -> int:
-    """Return the length of rows that FAISS is fast at."""
-    return -(-dim // SIMD_COLUMNS) * SIMD_COLUMNS
-
-
-def padded(rows: FloatingArray, length: int | None = None) -> Float32Array:
-    """Return rows with columns of zeros to a length, by default the next that FAISS is fast at."""
-    missing = (length or padded_length(rows.shape[1])) - rows.shape[1]
-    return np.ascontiguousarray(np.pad(rows, ((0, 0), (0, missing))), dtype=np.float32)
 
 
 def _empty(kind: ApproximateKind, ranges: Float32Array, centres: Float32Array | None) -> Any:

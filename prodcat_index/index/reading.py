@@ -23,7 +23,7 @@ from prodcat_index.index.manifest import (
 )
 from prodcat_index.index.parts import IndexParts
 from prodcat_index.index.quantized_files import read_codes
-from prodcat_index.index.search import FlatSearcher
+from prodcat_index.index.searchers import FlatSearcher
 from prodcat_index.index.stored_cards import read_cards
 from prodcat_index.index.stored_rows import read_positions, read_rows
 from prodcat_index.learning.head import LinearHead

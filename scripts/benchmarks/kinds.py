@@ -18,8 +18,8 @@ from prodcat_index.index.block import Block
 from prodcat_index.index.fusion import fuse_cards
 from prodcat_index.index.kinds import KINDS, RECALL_AT
 from prodcat_index.index.learned import LearnedBlock, as_queries
-from prodcat_index.index.quantized import padded
-from prodcat_index.index.search import FlatSearcher, Searcher, SearchSpace, find_neighbours
+from prodcat_index.index.search import SearchSpace, find_neighbours
+from prodcat_index.index.searchers import FlatSearcher, Searcher, padded
 from prodcat_index.types import BoolArray, Float32Array, Float64Array, Int64Array
 from scripts.benchmarks.measuring import in_own_process, stopwatch
 from scripts.benchmarks.page import PAGE, PageOption, table, write_section

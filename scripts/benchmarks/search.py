@@ -206,7 +206,7 @@ def _make_titles(folder: Path, cards: int) -> tuple[int, str]:
     import pandas as pd
 
     from prodcat_index.index.product_index import ProductIndex
-    from prodcat_index.index.search import FlatSearcher
+    from prodcat_index.index.searchers import FlatSearcher
 
     rng = np.random.default_rng(SEED)
     letters = np.array(list("abdegiklmnoprstu"))

@@ -1,4 +1,4 @@
-"""Test cards that have a near twin in the training part, which no rule joined with them."""
+"""Test cards with a near-duplicate in the training part, which no rule joined with them."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from prodcat_index.cards.card import Catalogue
 from prodcat_index.types import BoolArray, Int64Array, chunks, evenly_spaced
 from prodcat_index.voting.metrics import Outcome
 
-# Cosine of the TF-IDF of all words from which two cards are near twins, and the share of test
-# cards with one from which the score is doubted; docs/decisions/evaluation.md says why.
+# Cosine of the TF-IDF of all words from which two cards are near-duplicates, and the share of test
+# cards with one from which a note is given; docs/decisions/evaluation.md says why.
 NEAR = 0.8
 MANY = 0.25
 # Test cards of a split that are compared, at most.
@@ -20,23 +20,23 @@ SAMPLE = 1000
 ROWS_AT_ONCE = 128
 
 
-class Twins(NamedTuple):
-    """Some test cards of a split, and which of them have a near twin in training."""
+class NearDuplicates(NamedTuple):
+    """Some test cards of a split, and which of them have a near-duplicate in training."""
 
     rows: Int64Array  # (m,): positions among the test cards
     have_one: BoolArray  # (m,)
 
 
-def find_twins(train: Catalogue, test: Catalogue) -> Twins:
+def find_near_duplicates(train: Catalogue, test: Catalogue) -> NearDuplicates:
     """Compare the words of some test cards with those of all training cards."""
     rows = evenly_spaced(len(test), SAMPLE)
     found = _weigh_words(_texts(train), _texts(test.select(rows.tolist())))
     nearest = np.zeros(len(rows))
     if found is not None:
-        known, asked = found
+        known, tested = found
         for part in chunks(len(rows), ROWS_AT_ONCE):
-            nearest[part] = (asked[part] @ known.T).max(axis=1).toarray().ravel()
-    return Twins(rows, nearest >= NEAR)
+            nearest[part] = (tested[part] @ known.T).max(axis=1).toarray().ravel()
+    return NearDuplicates(rows, nearest >= NEAR)
 
 
 def _texts(cards: Catalogue) -> list[str]:
@@ -44,29 +44,31 @@ def _texts(cards: Catalogue) -> list[str]:
     return [" ".join(texts) for texts in zip(*columns, strict=True)]
 
 
-def _weigh_words(known: list[str], asked: list[str]) -> tuple[Any, Any] | None:
+def _weigh_words(known: list[str], tested: list[str]) -> tuple[Any, Any] | None:
     """Return unit rows of both; None where there is no word."""
     from sklearn.feature_extraction.text import TfidfVectorizer
 
     vectorizer = TfidfVectorizer(token_pattern=r"\w+", dtype=np.float32)
     try:
-        rows = vectorizer.fit_transform(known + asked)
+        rows = vectorizer.fit_transform(known + tested)
     except ValueError:
         return None
     return rows[: len(known)], rows[len(known) :]
 
 
-def doubt_scores(twins: Sequence[Twins], outcomes: Sequence[Outcome]) -> tuple[str, ...]:
-    """Return a note on how right the answers of each split are, if many cards have a near twin."""
-    have_one = np.concatenate([each.have_one for each in twins])
+def note_near_duplicates(
+    found: Sequence[NearDuplicates], outcomes: Sequence[Outcome]
+) -> tuple[str, ...]:
+    """Return a note on the accuracy with and without a near-duplicate, if many cards have one."""
+    have_one = np.concatenate([each.have_one for each in found])
     if have_one.mean() < MANY:
         return ()
-    pairs = zip(twins, outcomes, strict=True)
+    pairs = zip(found, outcomes, strict=True)
     right = np.concatenate([(o.true == o.predicted)[each.rows] for each, o in pairs])
     others = f" and {right[~have_one].mean():.0%} of the others" if not have_one.all() else ""
     return (
-        f"{have_one.mean():.0%} of {len(have_one)} test cards have a near twin in training (cosine "
-        f"{NEAR:g} or more of the TF-IDF of their words): the tuned index is right about "
+        f"{have_one.mean():.0%} of {len(have_one)} test cards have a near-duplicate in training "
+        f"(cosine {NEAR:g} or more of the TF-IDF of their words): the tuned index is right about "
         f"{right[have_one].mean():.0%} of them{others}. If they are variants of one product, the "
         "scores are too good; name the column that joins them with --group-column.",
     )

@@ -1,0 +1,228 @@
+"""Searchers: what proposes the cards that may be nearest to a query. FAISS is called here only."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import cache, cached_property, partial
+from typing import Any, Protocol
+
+import numpy as np
+
+from prodcat_index.index.fusion import SCORE_ERROR, fuse_cards
+from prodcat_index.index.rows import Rows, Selection, extend_rows, select_rows
+from prodcat_index.types import (
+    MISSING,
+    BoolArray,
+    Float32Array,
+    FloatingArray,
+    Int64Array,
+    RowsLike,
+    chunks,
+)
+
+# Cards that are fused or gathered at a time: as a whole they would be in memory twice.
+ROWS_AT_ONCE = 8192
+# Cards fetched beyond k: ties at the cut seldom need a second search then.
+SPARE = 16
+# From so many queries on, FAISS is told to multiply matrices: ten times faster for 64 of them.
+# By itself it does so from 128,000 numbers on, which are 880 queries of 146 dimensions.
+MATRIX_QUERIES = 4
+# Rows of 8 or 16 bits are compared this many columns at a time; of another length, 10 times slower.
+SIMD_COLUMNS = 16
+
+
+def _use_one_thread() -> None:
+    """Search a forked process without the threads of FAISS, which stayed with its parent."""
+    if "faiss" in sys.modules:
+        sys.modules["faiss"].omp_set_num_threads(1)
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows
+    os.register_at_fork(after_in_child=_use_one_thread)
+
+
+class Searcher(Protocol):
+    """A search index over the fused rows of N cards. FAISS is called behind it only."""
+
+    def search(
+        self, queries: Float32Array, k: int, eligible: BoolArray | None = None
+    ) -> tuple[Int64Array, bool]:
+        """Propose candidates for each fused query, (n, d), among the eligible cards, (N,).
+
+        Returns the rows of each query's candidates, (n, m) in any order and MISSING where there
+        is none, and whether its k nearest and all that tie with the last of these are certain to
+        be among them.
+        """
+        ...
+
+
+# (queries, how many) -> the highest scores, falling along a row, and the numbers of their rows.
+Scan = Callable[[Float32Array, int], tuple[Float32Array, Int64Array]]
+
+
+@dataclass(frozen=True)
+class FlatSearcher:
+    """An exhaustive search over fused rows of 32 bits."""
+
+    rows: RowsLike  # (N, d)
+
+    @classmethod
+    def build(cls, blocks: Sequence[RowsLike], present: BoolArray) -> FlatSearcher:
+        """Fuse the rows of some blocks: arrays of (N, dim), present (N, blocks)."""
+        dim = sum(block.shape[1] for block in blocks) + len(blocks)
+        fused = np.empty((len(present), dim), dtype=np.float32)
+        for part in chunks(len(present), ROWS_AT_ONCE):
+            fused[part] = fuse_cards([block[part] for block in blocks], present[part])
+        return cls(fused)
+
+    @property
+    def dim(self) -> int:
+        """Length of a fused row."""
+        return self.rows.shape[1]
+
+    def select(self, rows: Selection) -> FlatSearcher:
+        """Return the searcher of some of the cards; no row is copied."""
+        return FlatSearcher(select_rows(self.rows, rows))
+
+    def extended(self, blocks: Sequence[RowsLike], present: BoolArray) -> FlatSearcher:
+        """Return the searcher of these cards and others, given as for :meth:`build`."""
+        return FlatSearcher(extend_rows(self.rows, self.build(blocks, present).rows))
+
+    @cached_property
+    def _card_of(self) -> Int64Array | None:
+        """Card of each stored row, MISSING for one that is no more; None where all are cards."""
+        if not isinstance(self.rows, Rows) or self.rows.positions is None:
+            return None
+        cards = np.full(self.rows.edges[-1], MISSING, dtype=np.int64)
+        cards[self.rows.positions] = np.arange(len(self.rows))
+        return cards
+
+    def search(
+        self, queries: Float32Array, k: int, eligible: BoolArray | None = None
+    ) -> tuple[Int64Array, bool]:
+        """Fetch ever more rows until no other can be among the k nearest; always exact."""
+        pieces = self.rows.pieces if isinstance(self.rows, Rows) else (np.asarray(self.rows),)
+        stored = sum(map(len, pieces))
+        scan = partial(scan_rows, pieces)
+        return fetch(scan, stored, queries, k, self._card_of, eligible), True
+
+
+@dataclass(frozen=True)
+class HalfSearcher:
+    """An exhaustive search over a copy of rows of 16 bits.
+
+    It is made at once, and faster than one of 32 bits for one query, though not for many.
+    """
+
+    faiss_index: Any
+
+    @classmethod
+    def build(cls, blocks: Sequence[RowsLike], present: BoolArray) -> HalfSearcher:
+        """Copy float16 blocks side by side, arrays of (N, dim), present (N, blocks)."""
+        import faiss
+
+        dim = sum(block.shape[1] for block in blocks) + len(blocks)
+        half, metric = faiss.ScalarQuantizer.QT_fp16, faiss.METRIC_INNER_PRODUCT
+        index = faiss.IndexScalarQuantizer(padded_length(dim), half, metric)
+        for part in chunks(len(present), ROWS_AT_ONCE):
+            rows = fuse_cards([block[part] for block in blocks], present[part], np.float16)
+            index.add_sa_codes(padded(rows).view(np.uint8))
+        return cls(index)
+
+    def search(
+        self, queries: Float32Array, k: int, eligible: BoolArray | None = None
+    ) -> tuple[Int64Array, bool]:
+        """Search as :meth:`FlatSearcher.search` does."""
+        index = self.faiss_index
+        rows = fetch(index.search, index.ntotal, padded(queries, index.d), k, None, eligible)
+        return rows, True
+
+
+def padded_length(dim: int) -> int:
+    """Return the length of rows that FAISS is fast at."""
+    return -(-dim // SIMD_COLUMNS) * SIMD_COLUMNS
+
+
+def padded(rows: FloatingArray, length: int | None = None) -> FloatingArray:
+    """Return rows with columns of zeros to a length, by default the next that FAISS is fast at."""
+    missing = (length or padded_length(rows.shape[1])) - rows.shape[1]
+    return np.ascontiguousarray(np.pad(rows, ((0, 0), (0, missing))) if missing else rows)
+
+
+@cache
+def _usual_threshold() -> int:
+    import faiss
+
+    return int(faiss.cvar.distance_compute_blas_threshold)
+
+
+def scan_rows(
+    pieces: Iterable[FloatingArray], queries: Float32Array, count: int
+) -> tuple[Float32Array, Int64Array]:
+    """Compare queries with all rows of some arrays, which are below one another."""
+    import faiss
+
+    usual, found, start = _usual_threshold(), [], 0
+    for piece in pieces:
+        # Of the whole process: other calls may meet it, and are only faster or slower by it.
+        faiss.cvar.distance_compute_blas_threshold = MATRIX_QUERIES * piece.shape[1]
+        try:
+            scores, rows = faiss.knn(
+                queries, piece, min(count, len(piece)), faiss.METRIC_INNER_PRODUCT
+            )
+        finally:
+            faiss.cvar.distance_compute_blas_threshold = usual
+        found.append((scores, np.where(rows >= 0, rows + start, MISSING) if start else rows))
+        start += len(piece)
+    if len(found) == 1:
+        return found[0]
+    scores, rows = (np.concatenate(columns, axis=1) for columns in zip(*found, strict=True))
+    best = np.argsort(-scores, axis=1, kind="stable")[:, :count]
+    return np.take_along_axis(scores, best, axis=1), np.take_along_axis(rows, best, axis=1)
+
+
+def fetch(
+    scan: Scan,
+    stored: int,
+    queries: Float32Array,
+    k: int,
+    card_of: Int64Array | None,
+    eligible: BoolArray | None,
+) -> Int64Array:
+    """Return the cards that may be among the k nearest, and ties: (n, m), MISSING for none.
+
+    Of so many stored rows some may be of no card, and some cards may not be eligible.
+    """
+    cards = stored if card_of is None else int((card_of >= 0).sum())
+    allowed = cards if eligible is None else int(eligible.sum())
+    count = min(stored, (k + SPARE) * stored // max(1, allowed))
+    waiting, found = np.arange(len(queries)), []
+    while len(waiting) and count:
+        scores, rows = scan(np.ascontiguousarray(queries[waiting]), count)
+        # FAISS fills up with -1, which to numpy is the last card.
+        if card_of is not None:
+            rows = np.where(rows >= 0, card_of[rows], MISSING)
+        if eligible is not None:
+            rows = np.where((rows >= 0) & eligible[rows], rows, MISSING)
+        least = _least_score(scores, rows >= 0, k)
+        complete = (scores[:, -1] < least) | (count == stored)
+        near = np.where(scores >= least[:, None], rows, MISSING)[complete]
+        width = 1 + np.flatnonzero((near >= 0).any(axis=0)).max(initial=-1)
+        found.append((waiting[complete], near[:, :width]))
+        waiting = waiting[~complete]
+        count = min(4 * count, stored)
+    candidates = np.full((len(queries), max((n.shape[1] for _, n in found), default=0)), MISSING)
+    for places, near in found:
+        candidates[places, : near.shape[1]] = near
+    return candidates
+
+
+def _least_score(scores: Float32Array, allowed: BoolArray, k: int) -> Float32Array:
+    """Return the score below which no card is among the k nearest: (n,); -inf below k of them."""
+    has_k = np.cumsum(allowed, axis=1) >= k
+    kth = scores[np.arange(len(scores)), has_k.argmax(axis=1)]
+    # Both scores may be wrong, in opposite directions.
+    return np.where(has_k[:, -1], kth - np.float32(2 * SCORE_ERROR), np.float32(-np.inf))
