@@ -183,7 +183,7 @@ def _no_number(array: np.ndarray[Any, Any], rng: Rng) -> Any:
     if array.dtype.kind == "f":
         return array.dtype.type([np.nan, np.inf, -np.inf][rng.integers(3)])
     info = np.iinfo(np.uint8 if array.dtype == bool else array.dtype)
-    return array.dtype.type([info.min, info.max, -1][rng.integers(3)])
+    return np.array([info.min, info.max, -1][rng.integers(3)]).astype(array.dtype)
 
 
 def _extreme(array: np.ndarray[Any, Any], rng: Rng) -> Any:
@@ -191,7 +191,7 @@ def _extreme(array: np.ndarray[Any, Any], rng: Rng) -> Any:
         info = np.finfo(array.dtype)
         return array.dtype.type([info.max, info.min, info.tiny, 0.0, -0.0, 1.0][rng.integers(6)])
     largest = int(np.abs(array.astype(np.int64)).max())
-    return array.dtype.type([0, 1, largest, largest + 1, -1][rng.integers(5)])
+    return np.array([0, 1, largest, largest + 1, -1][rng.integers(5)]).astype(array.dtype)
 
 
 def _odd_bools(content: bytes, rng: Rng) -> bytes:

@@ -87,6 +87,8 @@ def mutations(sample: Path, count: int, first: int = 0) -> Iterator[Mutation]:
         targets = [file for file in files if file.endswith(family.suffix)]
         if family.changes is FIELDS or (family.changes in (BYTES, PLACES) and rng.random() < 0.1):
             targets = [MANIFEST]
+        if not targets:
+            continue  # not every kind of search has rows of its own
         target = targets[rng.integers(len(targets))]
         sealed = bool(rng.random() < 0.6) and (family.changes is not PLACES or target != MANIFEST)
         allowed = family.allowed if sealed else Allowed.SAME
