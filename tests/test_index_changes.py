@@ -273,6 +273,19 @@ def test_new_prices_leave_all_that_was_fitted_and_each_card_in_its_place(tmp_pat
         assert np.array_equal(before, after[:-1])
 
 
+def test_a_category_whose_cards_all_changed_is_no_new_one() -> None:
+    """New titles for all cards would be reported as new categories for all cards."""
+    rows = [
+        {**card, "title": f"{card['title']} now"}
+        for card in built().catalogue.to_frame().to_dict("records")
+    ]
+    drift = built().sync(catalogue(rows)).relabel({"mug": "cup"}).parts.drift
+    assert drift is not None and (drift.fitted_cards, drift.new_category_cards) == (0, 0)
+    rows[0]["category"] = "Sledges"
+    drift = built().sync(catalogue(rows)).parts.drift
+    assert drift is not None and (drift.new_categories, drift.new_category_cards) == (1, 1)
+
+
 def test_other_texts_than_those_of_the_index_are_refused() -> None:
     """Attributes that are silently dropped would be missed only much later."""
     with_attributes = catalogue([row("x", "1 0", attributes="red")], ("title", "attributes"))

@@ -118,6 +118,22 @@ def test_what_a_delivery_has_no_column_for_stays(tmp_path: Path) -> None:
     assert (str(told["price"]), told["stock"], told["description"]) == ("41", "z", "small")
 
 
+def test_an_export_that_lacks_the_groups_is_refused() -> None:
+    """Another format of an export would undo in silence which cards are variants of one product."""
+    rows = [row(f"c{n}", f"1 {n}", category=BOOTS, group=f"g{n % 5}") for n in range(20)]
+    index = ProductIndex.build(catalogue(rows), encoders=NUMBERS)
+    found = index.compare(catalogue([{**card, "group": ""} for card in rows]))
+    with pytest.raises(CatalogueError, match="has no group for 20 of the 20 cards of the index"):
+        found.check()
+    assert set(index.apply(found).catalogue.values("group")) == {""}
+
+
+def test_one_card_is_not_alone_with_its_category() -> None:
+    """Each card that comes by itself would be reported as the only one of its kind."""
+    one = TABLE.iloc[:1].assign(sku="e")
+    assert shop().compare(one, removed=False).findings == ()
+
+
 # Half an export.
 
 

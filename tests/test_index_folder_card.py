@@ -159,6 +159,10 @@ def test_encoders_that_have_seen_few_of_the_cards_need_them(fitted: Manifest) ->
     assert rebuild_reason(half) == ""
     less = replace(fitted, drift=replace(drift, encoded_cards=499))
     assert rebuild_reason(less) == f"{BUILD}its encoders have not seen 50.1%."
+    # Else it would be advised right after the refit.
+    came = "of its cards came or changed since it was fitted."
+    assert rebuild_reason(grown(fitted, 500)) == f"{REFIT}50.0% {came}"
+    assert rebuild_reason(grown(fitted, 501)) == f"{BUILD}50.1% {came}"
 
 
 def test_the_page_counts_what_was_done_to_fitted_cards(fitted: Manifest) -> None:

@@ -140,8 +140,8 @@ class Difference:
         Parameters
         ----------
         max_removed
-            Largest share of the cards, and of their texts, pictures and labels of one kind, that
-            may go; None for any.
+            Largest share of the cards, and of their texts, pictures, labels or groups, that may go;
+            None for any.
         allow_new_categories
             Whether more than one labelled card in twenty may be of categories that the index does
             not have, or any card if the columns differ from those of the index.
@@ -216,7 +216,7 @@ def compare(
     both = {part: mask & is_changed for part, mask in differing.items()}
     lost = {
         part: differing[part] & ~np.fromiter(map(bool, theirs.values(part)), dtype=bool)
-        for part in (*old.text_modalities, IMAGE, "category")
+        for part in (*old.text_modalities, IMAGE, "category", "group")
         if part in differing
     }
     same = labels.categories[known[~is_changed]].tolist()

@@ -20,7 +20,10 @@ def measure_drift(parts: IndexParts, record: DriftRecord) -> DriftRecord:
     encoded = fitted if record.encoded_cards is None else record.encoded_cards
     codes = parts.labels.codes
     added = codes[fitted:]
-    new = added[(added != MISSING) & ~np.isin(added, codes[:fitted])]
+    head = parts.learned.model.head if parts.learned else None
+    # What is fitted to a category stays, also when all cards of it have other texts since.
+    known = codes[:fitted] if head is None else np.append(codes[:fitted], head.categories)
+    new = added[(added != MISSING) & ~np.isin(added, known)]
     first = dict.fromkeys((LEARNED, SCORES), fitted)
     drifts = [block_drift(block, first.get(block.name, encoded)) for block in parts.all_blocks]
     return replace(

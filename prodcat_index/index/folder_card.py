@@ -15,7 +15,7 @@ from prodcat_index.index.manifest import (
 # When to build again, measured: docs/decisions.md.
 MANY_ADDED = 0.2
 MANY_OF_NEW_CATEGORIES = 0.05
-# Of cards that came before the last fitting, but after the encoders were fitted.
+# Of cards that came after the encoders were fitted.
 MANY_UNSEEN = 0.5
 # Fewer cards than this share change an index little, however unlike the others they are.
 FEW_ADDED = 0.05
@@ -45,8 +45,9 @@ def rebuild_reason(manifest: Manifest) -> str:
     drifted = [block.block for block in many if _has_drifted(block)]
     if drifted:
         reasons.append(f"those that came are unlike the others in {', '.join(drifted)}")
-    unseen = 1 - (cards if drift.encoded_cards is None else drift.encoded_cards) / cards
-    if unseen > MANY_UNSEEN:
+    encoded = drift.fitted_cards if drift.encoded_cards is None else drift.encoded_cards
+    unseen = 1 - encoded / cards
+    if unseen > MANY_UNSEEN and encoded < drift.fitted_cards:
         reasons.append(f"its encoders have not seen {unseen:.1%}")
     if not reasons:
         return ""

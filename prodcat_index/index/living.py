@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from prodcat_index.cards.catalogue import Vectors, as_catalogue
+from prodcat_index.cards.catalogue import ALONE, Vectors, as_catalogue
 from prodcat_index.cards.inputs import CardSource
 from prodcat_index.errors import EmptyCatalogueError, QueryError, check_type
 from prodcat_index.findings import Finding
@@ -81,7 +81,9 @@ class LivingIndex:
             # A night without news is no error; that a whole export has no card is, to `check`.
             source = str(catalogue) if isinstance(catalogue, (str, os.PathLike)) else "the delivery"
             read = replace(self.parts.catalogue.select([]), source=source)
-        noticed = () if catalogue is read else read.findings
+        # A card that is alone with its category here may have others of it in the index.
+        own = () if catalogue is read else read.findings
+        noticed = [finding for finding in own if finding.what != ALONE]
         found = compare(self.parts, read, removed=removed, only_new=only_new)
         return replace(found, findings=(*noticed, *found.findings))
 
