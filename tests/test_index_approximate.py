@@ -13,6 +13,7 @@ from made import catalogue, change_manifest, forge_array, row
 
 from prodcat_index.encoders.base import unit_rows
 from prodcat_index.errors import IndexFolderError, QueryError
+from prodcat_index.index import kinds
 from prodcat_index.index.approximate import ApproximateSearcher, build_searcher, far_weights, is_due
 from prodcat_index.index.block import Block, EncoderSlot
 from prodcat_index.index.folder import parse_manifest
@@ -176,6 +177,7 @@ def test_cards_are_coded_again_when_many_came_or_went() -> None:
     assert not is_due(searcher.select(np.arange(3 * N // 4)))
     assert is_due(searcher.select(np.arange(3 * N // 4 - 1)))
     assert not is_due(FlatSearcher.build(VECTORS, PRESENT))
+    assert is_due(None)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -189,6 +191,30 @@ def test_a_filter_is_kept_to_and_what_it_leaves_is_found(
     assert (found.rows >= 0).all()
     assert eligible[found.rows].all()
     assert recall_of(space, WEIGHTS, eligible=eligible) >= 0.98
+
+
+@pytest.mark.parametrize("where", ["price < 50", "price < 85", "price < 100"])
+def test_a_filter_is_exact_whatever_the_kind_and_however_many_match(
+    exact_index: ProductIndex, where: str
+) -> None:
+    """Some of the best offers of a shop would not be shown, though each was asked for."""
+    cards = exact_index.catalogue
+    prices = [f"{7 * n % 100}" for n in range(len(cards))]
+    priced = replace(cards, cards=cards.cards.assign(price=prices))
+    exact = ProductIndex(replace(exact_index.parts, catalogue=priced))
+    index = indexed_as(exact, "ivf", None, 0.1)  # a tenth of the nearest is enough for it
+    blind = replace(index.parts.searcher.effort, margin=0.0, fetch=1)
+    index = ProductIndex(
+        replace(
+            index.parts,
+            searcher=replace(index.parts.searcher, effort=blind),
+            similar=replace(index.parts.similar, effort=blind),
+        )
+    )
+    assert answers_of(index) != answers_of(exact), "the codes alone miss cards"
+    assert answers_of(index, where) == answers_of(exact, where)
+    for card in exact.catalogue.ids[:10]:
+        assert index.similar(card, where=where) == exact.similar(card, where=where)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -247,7 +273,9 @@ def exact_index() -> ProductIndex:
 
 def indexed_as(index: ProductIndex, *asked: Any) -> ProductIndex:
     choice = IndexChoice(*asked)
-    return ProductIndex(replace(index.parts, searcher=None, similar=None, asked=choice).indexed())
+    return ProductIndex(
+        replace(index.parts, searcher=None, similar=None, asked=choice).indexed(is_fitted=True)
+    )
 
 
 @pytest.fixture(scope="module")
@@ -263,10 +291,11 @@ def saved(coded_index: ProductIndex, tmp_path: Path) -> Path:
 LISTINGS = ["kind3 word1 word7", "sort5 word9", "kind1 word2 word200 word17"]
 
 
-def answers_of(index: ProductIndex) -> list[Any]:
-    found = [[(n.id, n.similarity) for n in index.search(title)] for title in LISTINGS]
-    rows = [{"title": title} for title in LISTINGS]
-    return [*found, [(p.category, p.confidence) for p in index.predict(rows)]]
+def answers_of(index: ProductIndex, where: str | None = None) -> list[Any]:
+    answers = [index.search(title, where=where) for title in LISTINGS]
+    found = [[(n.id, n.similarity) for n in each] for each in answers]
+    predicted = index.predict([{"title": title} for title in LISTINGS], where=where)
+    return [*found, [(p.category, p.confidence) for p in predicted]]
 
 
 def test_both_rankings_have_codes_and_answer_as_an_exact_index_does(
@@ -307,6 +336,24 @@ def test_a_change_keeps_the_codes_and_answers_as_a_search_of_all_cards_does(save
     for own, exact in zip(answers_of(again), answers_of(indexed_as(again, "flat")), strict=True):
         assert own[0] == exact[0]
         assert len(set(own) & set(exact)) >= 0.8 * len(exact)
+
+
+def test_a_change_of_an_index_without_codes_makes_none(
+    exact_index: ProductIndex, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # 1,000 cards that came to 100,000 took 80 seconds of processor time instead of 5.
+    index = ProductIndex.load(exact_index.save(tmp_path / "index"))
+    monkeypatch.setattr(kinds, "MOST_EXACT_VALUES", 100)
+    monkeypatch.setattr(kinds, "FEWEST_FOR_CELLS", 100)
+    new = [row("new", "kind3 word1 word7 fresh", "sort3", category=CATEGORIES[3])]
+    changed = index.add(catalogue(new)).remove(["0001"]).relabel({CATEGORIES[0]: "Other"})
+    changed.save_next(tmp_path / "index")
+    again = ProductIndex.load(tmp_path / "index")
+    for each in (changed, again):
+        assert isinstance(each.parts.searcher, FlatSearcher)
+        assert each.parts.similar is None
+    # What takes long anyway chooses anew.
+    assert isinstance(again.refit().parts.searcher, ApproximateSearcher)
 
 
 def test_an_index_says_in_words_how_it_searches(saved: Path) -> None:

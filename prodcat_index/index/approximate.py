@@ -150,10 +150,10 @@ class ApproximateSearcher:
         return FlatSearcher.build([block[rows] for block in self.blocks], self.present[rows])
 
 
-def is_due(searcher: FlatSearcher | ApproximateSearcher) -> bool:
-    """Check whether so many cards came or went that they should be coded again."""
-    if isinstance(searcher, FlatSearcher):
-        return False
+def is_due(searcher: FlatSearcher | ApproximateSearcher | None) -> bool:
+    """Check whether a searcher is missing, or was coded before many cards came or went."""
+    if not isinstance(searcher, ApproximateSearcher):
+        return searcher is None
     dead, n = int((searcher.cards == MISSING).sum()), len(searcher.present)
     return len(searcher.tail) > LARGE_TAIL * n or dead > MANY_DEAD * len(searcher.cards)
 

@@ -286,10 +286,14 @@ class IndexParts:
         return logarithms, np.any(rows, axis=1)
 
     def voted_by(self, voters: BoolArray) -> IndexParts:
-        """Return these parts with all cards but some, (N,), as if they had no category."""
+        """Return these parts with all cards but some, (N,), as if they had no category.
+
+        The nearest of these are exact.
+        """
         other = copy(self)
         codes = np.where(voters, self.labels.codes, MISSING)
         vars(other)["labels"] = replace(self.labels, codes=codes)
+        vars(other)["space"] = replace(self.space, is_exact=True)
         vars(other).pop("voter_codes", None)
         return other
 
@@ -320,20 +324,22 @@ class IndexParts:
         texts = self.catalogue.text_modalities if SCORES in weighed else ()
         return [m for m in self.modalities if m in weighed or m in texts]
 
-    def indexed(self) -> IndexParts:
+    def indexed(self, *, is_fitted: bool = False) -> IndexParts:
         """Return these parts with a searcher of the blocks that are weighed, and of no other.
 
         Where similar products are found by other blocks, and these are too many values to be
-        compared one by one, they have a searcher of their own.
+        compared one by one, they have a searcher of their own. Codes take long to make: only
+        parts that were just fitted get them, and those that have some already.
         """
+        coded = is_fitted or self.similar or isinstance(self.searcher, ApproximateSearcher)
         weighed = [block for block in self.all_blocks if self.weights[block.name] > 0]
         names = tuple(block.name for block in weighed)
         searcher, similar, searched = self.searcher, self.similar, self.encoder_blocks
-        if searcher is None or tuple(self.covered) != names or is_due(searcher):
-            searcher = self._build_searcher(weighed, self.weights)
+        if tuple(self.covered) != names or is_due(searcher):
+            searcher = self._build_searcher(weighed, self.weights, is_flat=not coded)
         if {block.name for block in searched} <= set(names):
             similar = None
-        elif (similar is None or is_due(similar)) and self.kind_of(searched).name != "flat":
+        elif coded and is_due(similar) and self.kind_of(searched).name != "flat":
             built = self._build_searcher(searched, self.search_weights)
             similar = built if isinstance(built, ApproximateSearcher) else None
         if searcher is self.searcher and similar is self.similar:
@@ -346,10 +352,14 @@ class IndexParts:
         return self.asked.choose(len(self.catalogue), dim, dim / total)
 
     def _build_searcher(
-        self, blocks: Sequence[Block | LearnedBlock], weights: Mapping[str, float]
+        self,
+        blocks: Sequence[Block | LearnedBlock],
+        weights: Mapping[str, float],
+        *,
+        is_flat: bool = False,
     ) -> AnySearcher:
         space, kind = self.space_of(blocks), self.kind_of(blocks).name
-        if kind == "flat":
+        if is_flat or kind == "flat":
             return FlatSearcher.build(space.blocks, space.present)
         named = {block.name: weights.get(block.name, 0.0) for block in blocks}
         vector = weight_vector(named, list(named))

@@ -200,7 +200,8 @@ class ProductIndex(LivingIndex):
         has_vote = vote_parameters is not None
         parts = settle(parts, weights, has_vote=has_vote)
         choices = Choices(projection, weights=weights is not None, vote=has_vote)
-        return cls(replace(parts, choices=choices, asked=asked).indexed(), (*noticed, *findings))
+        parts = replace(parts, choices=choices, asked=asked).indexed(is_fitted=True)
+        return cls(parts, (*noticed, *findings))
 
     @property
     def catalogue(self) -> Catalogue:
@@ -364,7 +365,7 @@ class ProductIndex(LivingIndex):
         queries = self.parts.encode(listing, scored=is_scored)
         for reason in queries.problems:
             raise QueryError(f"The picture {card.image} of the query cannot be used: {reason}.")
-        return self._nearest(queries, k, weights, eligible)
+        return self._nearest(queries, k, weights, eligible, is_exact=where is not None)
 
     def similar(
         self,
@@ -399,7 +400,8 @@ class ProductIndex(LivingIndex):
         queries = self.parts.with_learned(vectors, np.array([[b.present[row] for b in blocks]]))
         others = self._eligible(where) & (np.arange(len(self)) != row)
         weights = self.parts.search_weights if weights is None else weights
-        return self._nearest(queries, k, weights, others, f"The card {card_id!r}")
+        what, is_exact = f"The card {card_id!r}", where is not None
+        return self._nearest(queries, k, weights, others, is_exact=is_exact, what=what)
 
     def matches(self, where: str | Filter) -> Matches:
         """Return the cards of the index that match a filter.
@@ -649,13 +651,16 @@ class ProductIndex(LivingIndex):
         k: int,
         weights: Weights,
         eligible: BoolArray,
+        *,
+        is_exact: bool,
         what: str = "This query",
     ) -> list[Neighbour]:
         """Return the neighbours of the only query, which is called `what` in an error."""
         parts, k = self.parts, min(k, len(self))
         # Blocks that the query lacks need no searcher; their weights would be shared out anyway.
         vector = np.where(queries.present.any(axis=0), parts.weight_vector(weights), 0.0)
-        found = find_neighbours(parts.space, queries.vectors, queries.present, vector, k, eligible)
+        space = replace(parts.space, is_exact=is_exact)
+        found = find_neighbours(space, queries.vectors, queries.present, vector, k, eligible)
         if not found.weights.any():
             weighed = parts.weighed_modalities(weights)
             dims = {name: dim for name, dim in parts.vector_dims.items() if name in weighed}

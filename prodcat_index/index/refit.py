@@ -67,7 +67,7 @@ def refit(parts: IndexParts, *, tune_again: bool | None = None) -> tuple[IndexPa
         parts = with_tuning(parts, tune(parts, objective=objective, label="tuning"))
     is_dropped = not is_same and (choices.weights or (before.tuning and not tune_again))
     findings = [Finding(DROPPED, tuple(parts.block_names))] if is_dropped else []
-    return replace(parts, drift=_drift(parts, before, untuned)).indexed(), findings
+    return replace(parts, drift=_drift(parts, before, untuned)).indexed(is_fitted=True), findings
 
 
 def with_tuning(parts: IndexParts, tuning: Tuning) -> IndexParts:

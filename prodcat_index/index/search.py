@@ -73,6 +73,7 @@ class SearchSpace:
     # where it is None, of some of the rows.
     references: Sequence[FloatingArray | None] | None = None
     similar: tuple[Sequence[int], Searcher] | None = None  # numbers of blocks, and their searcher
+    is_exact: bool = False  # whether every eligible card is compared, whatever the searchers are
     _made: dict[tuple[int, ...], Searcher] = field(default_factory=dict, repr=False)
 
     def searcher_of(self, weighed: Sequence[int]) -> tuple[Searcher, Sequence[int]]:
@@ -101,24 +102,30 @@ class SearchSpace:
     ) -> tuple[Callable[[Float32Array, int], tuple[Int64Array, bool]], Sequence[int]]:
         """Return a search among the eligible cards, (N,), and the blocks that it reads.
 
-        Where few are eligible, these are compared one by one whatever the searcher is.
+        Where few are eligible, or the space is exact, these are compared one by one whatever the
+        searcher is.
         """
         every = len(self.present)
-        if eligible is None or (allowed := np.count_nonzero(eligible)) >= SCANNED * every:
+        allowed = every if eligible is None else int(eligible.sum())
+        if allowed >= SCANNED * every:
             searcher, covered = self.searcher_of(weighed)
-            some = None if eligible is None or allowed == every else eligible
-            return partial(searcher.search, eligible=some), covered
-        few, key = np.flatnonzero(eligible), np.array(weighed, dtype=np.int64)
+            if not self.is_exact or isinstance(searcher, (FlatSearcher, HalfSearcher)):
+                some = None if allowed == every else eligible
+                return partial(searcher.search, eligible=some), covered
+        compared = np.arange(every) if eligible is None else np.flatnonzero(eligible)
+        key = np.array(weighed, dtype=np.int64)
 
         def scan(queries: Float32Array, count: int) -> tuple[Float32Array, Int64Array]:
-            rows = (few[part] for part in chunks(len(few), ROWS_AT_ONCE))
+            rows = (compared[part] for part in chunks(allowed, ROWS_AT_ONCE))
             fused = (
                 fuse_cards([self.blocks[b][r] for b in key], self.present[np.ix_(r, key)])
                 for r in rows
             )
             return scan_rows(fused, queries, count)
 
-        return lambda queries, k: (fetch(scan, len(few), queries, k, few, None), True), weighed
+        return (
+            lambda queries, k: (fetch(scan, allowed, queries, k, compared, None), True)
+        ), weighed
 
     def expected_similarities(
         self, queries: Sequence[Float32Array], weighed: BoolArray | None = None

@@ -16,7 +16,7 @@ from typing import Annotated, Any, NamedTuple
 import numpy as np
 import typer
 
-from scripts.benchmarks.measuring import MB, cores, in_own_process, peak_bytes
+from scripts.benchmarks.measuring import MB, in_own_process, peak_bytes, stopwatch
 from scripts.benchmarks.page import PAGE, PageOption, table, write_section
 
 # How many queries are asked at once -> how many times in a round.
@@ -70,8 +70,8 @@ def search(
         f"that are embedded already, through `ProductIndex.predict(listings).to_rows()`, the "
         f"projection, the linear head, the vote and the answers as rows included, beside "
         f"`IndexFlatIP.search` for the same fused rows of {dim} numbers and as many "
-        f"neighbours; {cores()} cores, faiss {version('faiss-cpu')}; both in one process "
-        f"in turns, medians of {rounds} rounds (of one "
+        f"neighbours; one thread, processor time, faiss {version('faiss-cpu')}; both in one "
+        f"process in turns, medians of {rounds} rounds (of one "
         "query, of the medians of its calls) and of the ratios within a round.\n\n"
         f"{table(header, rows)}\n\n"
         f"Peak memory of a process that answers 2,000: {peaks[1]:,.0f} MB, bare {peaks[0]:,.0f} MB "
@@ -143,6 +143,9 @@ def _bare(index: Any, listings: Any) -> tuple[Any, Any]:
 
 def compare(folder: Path, rounds: int) -> Ways:
     """Take both ways in turns."""
+    import faiss
+
+    faiss.omp_set_num_threads(1)
     index, listings = _open(folder)
     flat, fused = _bare(index, listings)
     k = index.parts.vote.k
@@ -152,12 +155,18 @@ def compare(folder: Path, rounds: int) -> Ways:
             parts = [slice(size * n, size * (n + 1)) for n in range(count)]
             chosen = [np.arange(part.start, part.stop) for part in parts]
             batches = [(fused[rows], listings.select(rows)) for rows in chosen]
-            bare = [_seconds(lambda rows=rows: flat.search(rows, k)) for rows, _ in batches]
-            ours = [_seconds(lambda own=own: index.predict(own).to_rows()) for _, own in batches]
+            bare = [_cpu(lambda rows=rows: flat.search(rows, k)) for rows, _ in batches]
+            ours = [_cpu(lambda own=own: index.predict(own).to_rows()) for _, own in batches]
             if turn:  # Not the first, which finds nothing in the caches.
                 ways.bare[size].append(median(bare))
                 ways.ours[size].append(median(ours))
     return ways
+
+
+def _cpu(work: Callable[[], object]) -> float:
+    with stopwatch() as spent:
+        work()
+    return spent.cpu
 
 
 def _seconds(work: Callable[[], object]) -> float:
