@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from prodcat_index.cards.card import Catalogue
 from prodcat_index.cards.catalogue import read_catalogue
 from prodcat_index.cards.numbers import read_numbers
-from prodcat_index.cards.where import MOST_CHARACTERS, Filter, parse, quote
+from prodcat_index.cards.where import MOST_CHARACTERS, Filter, parse
 from prodcat_index.errors import QueryError
 
 TABLE = pd.DataFrame(
@@ -30,6 +30,10 @@ TABLE = pd.DataFrame(
     }
 )
 CARDS = read_catalogue(TABLE)
+
+
+def quote(text: object) -> str:
+    return '"' + str(text).replace('"', '""') + '"'
 
 
 def found(where: str, cards: Catalogue = CARDS) -> str:

@@ -17,7 +17,7 @@ MAX_TEXT = 20_000
 MAX_RAW_TEXT = 200_000
 
 # What other programs write for a missing value, perhaps between brackets or quotes.
-NOTHING = {
+MISSING_WORDS = {
     *("", "nan", "NaN", "NaT", "None", "null", "Null", "NULL", "N/A", "n/a", "#N/A", "<NA>", "\\N"),
     *("-", "--", "–", "—", "#REF!", "#VALUE!", "#NAME?", "#NULL!", "#DIV/0!", "#NUM!"),
 }
@@ -68,7 +68,7 @@ def clean_text(text: str) -> str:
 
 def is_nothing(text: str) -> bool:
     """Check whether a text is empty, or a word that other programs write for nothing."""
-    return text.strip(ENCLOSING) in NOTHING
+    return text.strip(ENCLOSING) in MISSING_WORDS
 
 
 def was_cut(raw: str, cleaned: str) -> bool:

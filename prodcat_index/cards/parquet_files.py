@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from prodcat_index.cards.sources import max_unpacked, too_much
+from prodcat_index.cards.sources import max_unpacked, unpacks_to_too_much
 from prodcat_index.cards.table import Table, name_rows
 from prodcat_index.errors import CatalogueError
 from prodcat_index.findings import Finding, name_findings
@@ -73,13 +73,13 @@ def _check_size(path: Path) -> None:
     is_nested = any(leaf.max_repetition_level for leaf in leaves)
     stored = sum(group.total_byte_size for group in groups)
     if max(fixed * sum(group.num_rows for group in groups), stored) > limit:
-        raise too_much(path, limit)
+        raise unpacks_to_too_much(path, limit)
     with ParquetFile(path, read_dictionary=texts) as file:
         size = 0
         for batch in _batches(file, FEW_ROWS if is_nested else ROWS_AT_ONCE):
             size += sum(map(unpacked_bytes, batch.columns))
             if size > limit:
-                raise too_much(path, limit)
+                raise unpacks_to_too_much(path, limit)
 
 
 def unpacked_bytes(array: pa.Array) -> int:

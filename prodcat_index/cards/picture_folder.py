@@ -113,10 +113,10 @@ class PictureFiles:
         return path or "", NO_SUCH_FILE if path is None else "" if path else OUTSIDE
 
     def _find_loosely(self, value: str) -> tuple[str, str] | None:
-        spellings = list(_spell(value))
-        most = max(map(len, spellings), default=0)
+        variants = list(_path_variants(value))
+        most = max(map(len, variants), default=0)
         for dropped, base in product(range(most), ((), (PICTURE_FOLDER,))):
-            for parts in spellings:
+            for parts in variants:
                 found = self._walk((*base, *parts[dropped:])) if dropped < len(parts) else None
                 if found and found[0] and (dropped or base):
                     return found[0], OTHER_FOLDER if dropped else NO_FOLDER
@@ -200,12 +200,12 @@ def _names_like(entry: os.DirEntry[str], listed: _Folder) -> dict[str, str] | No
         return None
 
 
-def _spell(value: str) -> Iterator[tuple[str, ...]]:
+def _path_variants(value: str) -> Iterator[tuple[str, ...]]:
     """Yield the parts of a path as it is and without a query or escapes, if it stays inside."""
     path = value.strip(WRAPPING).replace("\\", "/") if len(value) <= MAX_LENGTH else ""
     plain = QUERY.sub("", path)
-    for spelled in dict.fromkeys((path, plain, unquote(path), unquote(plain))):
-        parts = PurePosixPath(os.path.normpath(spelled.replace("\\", "/")).lstrip("/")).parts
+    for variant in dict.fromkeys((path, plain, unquote(path), unquote(plain))):
+        parts = PurePosixPath(os.path.normpath(variant.replace("\\", "/")).lstrip("/")).parts
         if parts and ".." not in parts and len(parts) <= MAX_DEPTH:
             yield parts
 

@@ -5,7 +5,7 @@ To open an index, to find some of its cards, and to add or remove a few need not
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol
@@ -186,14 +186,7 @@ class Pieces:
             return [value for column in columns for value in column]
         every = np.arange(len(self)) if self.positions is None else self.positions
         places = every if rows is None else every[rows]
-        number = np.searchsorted(self.edges, places, side="right") - 1
-        found: list[Any] = [None] * len(places)
-        for piece in np.unique(number).tolist():
-            mine = np.flatnonzero(number == piece)
-            values = self._of_piece(piece, name, places[mine] - self.edges[piece])
-            for place, value in zip(mine.tolist(), values, strict=True):
-                found[place] = value
-        return found
+        return gather(self.edges, places, lambda piece, own: self._of_piece(piece, name, own))
 
     def _of_piece(self, number: int, name: str, rows: Int64Array | None = None) -> Sequence[Any]:
         piece = self.stacked[number]
@@ -242,6 +235,24 @@ class Pieces:
         labels = {name: self.labels.values(name) for name in LABELLING}
         coded = pd.DataFrame(labels, dtype=object, index=joined.index)
         return pd.concat([joined, coded], axis=1)[[*self.names]]
+
+
+def gather(
+    edges: Sequence[int] | Int64Array,
+    places: Int64Array,
+    read: Callable[[int, Int64Array], Sequence[Any]],
+) -> list[Any]:
+    """Read values at places of a stack, whose pieces lie between edges, piece by piece."""
+    import numpy as np
+
+    number = np.searchsorted(edges, places, side="right") - 1
+    found: list[Any] = [None] * len(places)
+    for piece in np.unique(number).tolist():
+        mine = np.flatnonzero(number == piece)
+        values = read(piece, places[mine] - edges[piece])
+        for place, value in zip(mine.tolist(), values, strict=True):
+            found[place] = value
+    return found
 
 
 def join_tables(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:

@@ -33,7 +33,7 @@ KNOWN = (
     f"give one of {', '.join((*TEXT_READERS, *FILE_READERS))}; a text file may be packed with gzip "
     "(.csv.gz)"
 )
-WAYS_OUT = {
+INSTEAD = {
     **dict.fromkeys((".xls", ".xlsm", ".xlsb", ".ods", ".numbers"), "save it as .xlsx"),
     **dict.fromkeys((".zip", ".zst", ".bz2", ".xz", ".7z", ".rar", ".tar", ".tgz"), "unpack it"),
 }
@@ -56,7 +56,7 @@ def read_table(path: Path, encoding: str | None = None, *, skip_bad_rows: bool =
                 raise CatalogueError(f"{path} is no text file and has no encoding: leave it out.")
             table = FILE_READERS[form](path)
         else:
-            raise CatalogueError(f"{path} is of no known format: {WAYS_OUT.get(form, KNOWN)}.")
+            raise CatalogueError(f"{path} is of no known format: {INSTEAD.get(form, KNOWN)}.")
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise CatalogueError(f"{path} cannot be unpacked: {error}.") from None
     except OSError as error:

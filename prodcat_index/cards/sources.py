@@ -24,8 +24,8 @@ BYTE_ORDER_MARKS = {
 }
 LATIN = re.compile("[a-zA-Z]")
 CYRILLIC_ENCODINGS = ["cp1251", "koi8_r", "cp866"]
-# What a file is, whatever its name says.
-MAGIC = {
+# What a file that begins so is, whatever its name says.
+FIRST_BYTES = {
     b"PK\x03\x04": "an Excel workbook or another zip file",
     b"\xd0\xcf\x11\xe0": "an old Excel workbook",
     b"\x1f\x8b": "a gzip file",
@@ -76,7 +76,7 @@ def max_unpacked(path: Path) -> int:
     return max(MIN_LIMIT, MAX_RATIO * path.stat().st_size)
 
 
-def too_much(path: Path | str, limit: int) -> CatalogueError:
+def unpacks_to_too_much(path: Path | str, limit: int) -> CatalogueError:
     """Return the error for a file that unpacks to more than it may."""
     return CatalogueError(
         f"{path} unpacks to more than {limit // 2**20:,} MB, which no catalogue of its size does. "
@@ -98,7 +98,7 @@ class _Limited(io.RawIOBase):
         buffer[: len(part)] = part
         self._count += len(part)
         if self._count > self._limit:
-            raise too_much(self._path, self._limit)
+            raise unpacks_to_too_much(self._path, self._limit)
         return len(part)
 
     def close(self) -> None:
@@ -163,8 +163,8 @@ def _find_encoding(head: bytes) -> str:
 
 
 def _check_text(head: bytes, encoding: str, name: str) -> None:
-    for magic, what in MAGIC.items():
-        if head.startswith(magic):
+    for beginning, what in FIRST_BYTES.items():
+        if head.startswith(beginning):
             raise CatalogueError(f"{name} is {what}: give it the ending of its format.")
     try:
         text = head.decode(encoding, "ignore")

@@ -35,8 +35,8 @@ ADVICE = (
 SKIPPED = "rows have another number of fields than the header (left out)"
 EMPTY = "rows are empty (left out)"
 ABOVE = "rows are above the header (not read)"
-BARE = "rows have quotes that are never closed or not doubled (read as characters)"
-DOUBTED = "rows have lines inside quotes that look like rows (is a quote left open?)"
+STRAY_QUOTES = "rows have quotes that are never closed or not doubled (read as characters)"
+UNSURE_QUOTES = "rows have lines inside quotes that look like rows (is a quote left open?)"
 POINT_ZERO = "columns have whole numbers written as 1.0 (read as 1)"
 FORMULA = re.compile(r'^="([^"]*)"$')
 ESCAPED_QUOTE, ESCAPED = '\\"', re.compile(r'\\(["\\])')
@@ -77,8 +77,8 @@ def read_delimited(source: Source, encoding: str | None, skip_bad_rows: bool) ->
         SKIPPED: [line for line, _ in rows.ragged],
         EMPTY: rows.empty,
         DAMAGED: damaged,
-        BARE: records.bare,
-        DOUBTED: records.doubted,
+        STRAY_QUOTES: records.stray_quotes,
+        UNSURE_QUOTES: records.unsure_quotes,
         POINT_ZERO: converted,
     }
     return Table(frame, findings=name_findings(found), format=FORMATS.get(delimiter, "text"))
@@ -94,8 +94,8 @@ class Records(Iterator[list[str]]):
     def __init__(self, lines: Iterator[str], delimiter: str) -> None:
         self.width: int | None = None
         self.line = 1
-        self.bare: list[str] = []
-        self.doubted: list[str] = []
+        self.stray_quotes: list[str] = []
+        self.unsure_quotes: list[str] = []
         self._lines = lines
         self._delimiter = delimiter
         self._returned: deque[str] = deque()
@@ -130,16 +130,16 @@ class Records(Iterator[list[str]]):
         swallows = self._fits(alone) and further and len(whole) == len(further)
         if swallows and self._delimiter != "\t":
             swallows = all(_shape(fields[0]) == _shape(alone[0]) for fields in whole)
-        is_doubtful = len(whole) > 1 and 2 * len(whole) >= len(further)
+        is_unsure = len(whole) > 1 and 2 * len(whole) >= len(further)
         if record and self._fits(record) and not swallows:
-            if is_doubtful:
-                self.doubted.append(f"line {self.line}")
+            if is_unsure:
+                self.unsure_quotes.append(f"line {self.line}")
             return record
         # Of a record that cannot be read as it stands, only the first line is taken.
-        if record is None or swallows or is_doubtful or self._fits(alone):
+        if record is None or swallows or is_unsure or self._fits(alone):
             self._returned.extendleft(reversed(self._taken[1:]))
             del self._taken[1:]
-            self.bare += [f"line {self.line}"] if self._fits(alone) else []
+            self.stray_quotes += [f"line {self.line}"] if self._fits(alone) else []
             return alone
         return record
 
@@ -217,7 +217,7 @@ def _has_escapes(sample: Sequence[str], delimiter: str, above: int) -> bool:
         records = Records(lines, delimiter)
         records.width = len(list(islice(records, above + 1))[-1])
         fitting = sum(len(record) == records.width for record in records)
-        return fitting, -len(records.bare)
+        return fitting, -len(records.stray_quotes)
 
     if not any(ESCAPED_QUOTE in line for line in sample):
         return False

@@ -119,11 +119,11 @@ class Filter:
         numeric = dict.fromkeys(t.column for t in tests if columns[t.column].is_by_number(t))
         left_out = [columns[name].left_out(~(yes | no)) for name in numeric]
         if yes.any():
-            told = f"{yes.sum():,} of {counted(len(yes), 'cards match')} {self.text}"
+            summary = f"{yes.sum():,} of {counted(len(yes), 'cards match')} {self.text}"
         else:
             hints = dict.fromkeys(columns[test.column].nearest(test) for test in tests)
-            told = f"no card matches {self.text}.{''.join(hints)}"
-        return Matches(yes, (told, *(str(finding) for finding in left_out if finding.ids)))
+            summary = f"no card matches {self.text}.{''.join(hints)}"
+        return Matches(yes, (summary, *(str(finding) for finding in left_out if finding.ids)))
 
 
 def parse(text: str) -> Filter:
@@ -150,11 +150,6 @@ def parse(text: str) -> Filter:
         elif isinstance(error, UnexpectedCharacters):
             could_be = error.allowed or set()
         raise _unreadable(text, place, could_be) from None
-
-
-def quote(text: object) -> str:
-    """Return a text as a filter has it, in quotes, whatever is in it."""
-    return '"' + str(text).replace('"', '""') + '"'
 
 
 def _unreadable(text: str, place: int, could_be: Iterable[str]) -> QueryError:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from prodcat_index.cards.roles import is_usual_name
-from prodcat_index.cards.sources import max_unpacked, too_much
+from prodcat_index.cards.sources import max_unpacked, unpacks_to_too_much
 from prodcat_index.cards.table import Table, frame_of_rows
 from prodcat_index.cards.text_files import ABOVE, SAMPLE_LINES, find_header
 from prodcat_index.errors import CatalogueError
@@ -53,7 +53,7 @@ def read_workbook(path: Path) -> Table:
         limit = max_unpacked(path) // CELL_SIZE
         with zipfile.ZipFile(path) as packed:
             if sum(part.file_size for part in packed.infolist()) > limit:
-                raise too_much(path, limit)
+                raise unpacks_to_too_much(path, limit)
         with warnings.catch_warnings():
             # About styles and checks of values that are not read.
             warnings.simplefilter("ignore")

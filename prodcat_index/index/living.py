@@ -23,7 +23,7 @@ from prodcat_index.index.difference import (
 from prodcat_index.index.parts import IndexParts
 from prodcat_index.index.refit import keep_tuning, refit, with_tuning
 from prodcat_index.index.tune import SAMPLE, check_tuning, tune
-from prodcat_index.voting.tuning import Objective, Setting, Tuning
+from prodcat_index.voting.tuning import Objective, Tuning
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -127,8 +127,8 @@ class LivingIndex:
 
         Only what is new is embedded, by what was fitted when the index was built; rows of cards
         that stay, weights, vote and calibration stay as they are. New categories take part at
-        once. Fitted scores of a renamed category speak for it under its new name, and those of
-        merged categories add up.
+        once. Scores that were fitted for a renamed category count for its new name, and those
+        of merged categories add up.
 
         Parameters
         ----------
@@ -369,13 +369,8 @@ class LivingIndex:
         """
         if self.parts.tuning is None:
             raise QueryError("This index is not tuned, so there is nothing to restore.")
-        before = self.parts.tuning.before.setting
-        restored = self._with_setting(before, tuning=None, calibration=None)
-        if restored.parts.learned is None:
-            return restored
-        return type(self)(calibrate(restored.parts, choose=False, doubt=False), self.findings)
-
-    def _with_setting(self, setting: Setting, **changes: Any) -> Self:
-        weights = dict(zip(self.parts.block_names, setting.weights, strict=True))
-        parts = replace(self.parts, weights=weights, vote=setting.vote, **changes)
-        return type(self)(parts, self.findings)
+        restored = self.parts.with_setting(self.parts.tuning.before.setting)
+        restored = replace(restored, tuning=None, calibration=None)
+        if restored.learned:
+            restored = calibrate(restored, choose=False, doubt=False)
+        return type(self)(restored, self.findings)

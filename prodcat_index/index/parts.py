@@ -34,7 +34,7 @@ from prodcat_index.types import (
     Int64Array,
 )
 from prodcat_index.voting.calibration import Calibration
-from prodcat_index.voting.tuning import Tuning
+from prodcat_index.voting.tuning import Setting, Tuning
 from prodcat_index.voting.vote import VoteParameters
 
 AnySearcher: TypeAlias = FlatSearcher | ApproximateSearcher
@@ -216,7 +216,7 @@ class IndexParts:
     def score_words(self, text: str, category: str) -> list[tuple[str, float]]:
         """Return the words of a text and what they add to a category's score, largest first.
 
-        Of merged categories, it is the one that they speak for most.
+        Of merged categories, it is the one that they add most to.
         """
         names = [n for n in self.text_scores.categories if self.aliases.get(n, n) == category]
         found = [self.text_scores.words(text, name) for name in names]
@@ -301,6 +301,11 @@ class IndexParts:
         """Return these parts with other weights of their blocks; those not named weigh nothing."""
         named = {name: float(weights.get(name, 0.0)) for name in self.block_names}
         return replace(self, weights=named)
+
+    def with_setting(self, setting: Setting) -> IndexParts:
+        """Return these parts with the weights and the vote of a setting."""
+        weights = dict(zip(self.block_names, setting.weights, strict=True))
+        return replace(self.weighed(weights), vote=setting.vote)
 
     def weight_vector(self, weights: Mapping[str, float] | None) -> Float64Array:
         """Return weights of modalities or blocks, by default the index's own, as an array: (B,).

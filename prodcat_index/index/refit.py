@@ -72,10 +72,9 @@ def refit(parts: IndexParts, *, tune_again: bool | None = None) -> tuple[IndexPa
 
 def with_tuning(parts: IndexParts, tuning: Tuning) -> IndexParts:
     """Return parts with the weights, the vote and the calibration that tuning found."""
-    setting, drift = tuning.after.setting, parts.drift
+    drift = parts.drift
     return replace(
-        parts.weighed(dict(zip(parts.block_names, setting.weights, strict=True))),
-        vote=setting.vote,
+        parts.with_setting(tuning.after.setting),
         tuning=replace(tuning, calibration=None, tuned_on=""),
         calibration=tuning.calibration,
         drift=drift and replace(drift, tuned_cards=len(parts.catalogue)),

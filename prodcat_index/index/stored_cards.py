@@ -18,8 +18,7 @@ import numpy as np
 
 from prodcat_index import files
 from prodcat_index.cards.card import IMAGE, Catalogue
-from prodcat_index.cards.parquet_files import unpacked_bytes
-from prodcat_index.cards.pieces import LABELLING, CodedLabels, Pieces
+from prodcat_index.cards.pieces import LABELLING, CodedLabels, Pieces, gather
 from prodcat_index.errors import IndexFolderError
 from prodcat_index.types import Int64Array
 
@@ -98,14 +97,16 @@ class StoredCards:
     def _column(self, name: str) -> Any:
         import pyarrow as pa
 
-        # A file of one column without cards has no groups, and a type all the same.
-        parts, size = [self._file.schema_arrow.empty_table().column(name)], 0
+        chunks: list[Any] = []
+        size = 0
         for number in range(self._groups):
-            parts.append(self._group(name, number))
-            size += parts[-1].nbytes
+            part = self._group(name, number)
+            chunks += part.chunks
+            size += part.nbytes
             if size > _most_bytes(self.count):
                 raise ValueError(f"{name} takes more memory than texts of so many cards")
-        return pa.chunked_array([chunk for part in parts for chunk in part.chunks], parts[0].type)
+        # Without cards there are no groups, and the column has a type all the same.
+        return pa.chunked_array(chunks, self._file.schema_arrow.field(name).type)
 
     def _group(self, name: str, number: int) -> Any:
         """Read a column of a group, unless a long text that many cards share fills the memory."""
@@ -117,6 +118,9 @@ class StoredCards:
         if pa.types.is_nested(self._file.schema_arrow.field(name).type):
             raise ValueError(f"{name} is no column of texts or numbers")
         if group.num_rows * group.total_byte_size > limit:
+            # With this comes the library of tables, which is not needed otherwise.
+            from prodcat_index.cards.parquet_files import unpacked_bytes
+
             content = pa.BufferReader(self.content)
             once = pq.ParquetFile(content, read_dictionary=[name]).read_row_group(number, [name])
             if sum(map(unpacked_bytes, once.column(0).chunks)) > limit:
@@ -125,19 +129,15 @@ class StoredCards:
 
     def _some(self, name: str, rows: Int64Array) -> Sequence[Any]:
         sizes = [self._file.metadata.row_group(n).num_rows for n in range(self._groups)]
-        starts = np.cumsum([0, *sizes])
-        group = np.searchsorted(starts, rows, side="right") - 1
-        if 2 * len(np.unique(group)) > self._groups:
+        edges = np.cumsum([0, *sizes])
+        if 2 * len(np.unique(np.searchsorted(edges, rows, side="right"))) > self._groups:
             whole = self._whole(name)
             return [whole[row] for row in rows.tolist()]
-        found: list[Any] = [None] * len(rows)
-        for number in np.unique(group).tolist():
-            column = self._group(name, number)
-            mine = np.flatnonzero(group == number)
-            values = _values(column, sizes[number], rows[mine] - starts[number])
-            for place, value in zip(mine.tolist(), values, strict=True):
-                found[place] = value
-        return found
+
+        def read(number: int, own: Int64Array) -> Sequence[Any]:
+            return _values(self._group(name, number), sizes[number], own)
+
+        return gather(edges, rows, read)
 
     @property
     def _groups(self) -> int:
