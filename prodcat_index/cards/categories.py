@@ -124,8 +124,8 @@ def _take_deepest(
         cards = counted(sum(name in deepest for name in raw), "cards have several categories")
         if not is_clear:
             return list(raw), [f"{cards}, it seems ({shown!r} is between them), taken for one each"]
-        told = f"{cards} ({shown!r} is between them): the one with the most levels is taken"
-        return [deepest.get(name, name) for name in raw], [f"{told}, the first where equal"]
+        rule = f"{cards} ({shown!r} is between them): the one with the most levels is taken"
+        return [deepest.get(name, name) for name in raw], [f"{rule}, the first where equal"]
     return list(raw), []
 
 

@@ -167,12 +167,12 @@ def find_columns(
         if column not in (columns["title"], columns["description"]):
             columns[free_name(column, columns)] = column
     texts = [column for name, column in columns.items() if name not in NO_TEXTS]
-    told = {part: columns[part] for part in ("category", "category_id", "image")}
+    reserved = {part: columns[part] for part in ("category", "category_id", "image")}
     first = "".join(usual_columns("category", seen)[:1])
     if "category" not in named and first in texts:
-        # A title that is the category by its name would tell the labels.
-        told["category"] = first
-    for part, column in told.items():
+        # A title that is the category by its name would give the labels away.
+        reserved["category"] = first
+    for part, column in reserved.items():
         if column and column in texts:
             raise CatalogueError(
                 f"The column {column!r} is the {part} of the cards, and cannot be one of "

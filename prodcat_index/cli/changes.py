@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -66,12 +66,16 @@ def sync(
     """
     options.choose_device(device)
     with _writing(index, wait, dry_run) as (folder, opened):
-        difference = _compare(catalogue, columns, opened, form, removed=True)
-        if difference:
-            difference.check(
-                max_removed=parse_share(max_removed), allow_new_categories=allow_new_categories
-            )
-        _carry_out(difference, opened, folder, form, dry_run)
+        difference = _compare(catalogue, columns, opened, removed=True)
+        _carry_out(
+            difference,
+            opened,
+            folder,
+            form,
+            dry_run,
+            max_removed=parse_share(max_removed),
+            allow_new_categories=allow_new_categories,
+        )
 
 
 @options.with_columns
@@ -96,12 +100,16 @@ def add(
     """
     options.choose_device(device)
     with _writing(index, wait, dry_run) as (folder, opened):
-        difference = _compare(catalogue, columns, opened, form, removed=False, only_new=only_new)
-        if difference:
-            difference.check(
-                max_removed=parse_share(max_removed), allow_new_categories=allow_new_categories
-            )
-        _carry_out(difference, opened, folder, form, dry_run)
+        difference = _compare(catalogue, columns, opened, removed=False, only_new=only_new)
+        _carry_out(
+            difference,
+            opened,
+            folder,
+            form,
+            dry_run,
+            max_removed=parse_share(max_removed),
+            allow_new_categories=allow_new_categories,
+        )
 
 
 def remove(
@@ -124,7 +132,6 @@ def remove(
     with _writing(index, wait, dry_run) as (folder, opened):
         named = [card for each in ids for card in _ids_of(each, opened, encoding)]
         difference = opened.removal(named)
-        _print(difference, form)
         _carry_out(difference, opened, folder, form, dry_run)
 
 
@@ -151,7 +158,6 @@ def relabel(
     with _writing(index, wait, dry_run) as (folder, opened):
         mapping = read_new_categories(new_categories, opened.catalogue, encoding)
         difference = opened.relabelling(mapping)
-        _print(difference, form)
         _carry_out(difference, opened, folder, form, dry_run)
 
 
@@ -220,12 +226,11 @@ def _compare(
     catalogue: Path,
     columns: options.Columns,
     index: ProductIndex,
-    form: Format,
     *,
     removed: bool,
     only_new: bool = False,
 ) -> Difference:
-    """Compare a delivery with an index, and print the difference; none if it has no cards.
+    """Compare a delivery with an index; nothing differs if it has no cards.
 
     No cards are rather a night without news, or a broken export, than the wish to remove all.
     """
@@ -237,11 +242,8 @@ def _compare(
         cards = options.read_cards(catalogue, columns, index=index, ignored={ALONE})
     except EmptyCatalogueError as error:
         tell(f"{error} Nothing is added or removed.")
-        difference = Difference(str(catalogue), unchanged=len(index))
-    else:
-        difference = index.compare(cards, removed=removed, only_new=only_new)
-    _print(difference, form)
-    return difference
+        return Difference(str(catalogue), unchanged=len(index))
+    return index.compare(cards, removed=removed, only_new=only_new)
 
 
 def _ids_of(named: str, index: ProductIndex, encoding: str | None) -> list[str]:
@@ -276,9 +278,17 @@ def _print(difference: Difference, form: Format) -> None:
 
 
 def _carry_out(
-    difference: Difference, opened: ProductIndex, folder: Path, form: Format, dry_run: bool
+    difference: Difference,
+    opened: ProductIndex,
+    folder: Path,
+    form: Format,
+    dry_run: bool,
+    **limits: Any,
 ) -> None:
-    """Change an index, unless it is a dry run."""
+    """Print what would change, check it, and change an index unless it is a dry run."""
+    _print(difference, form)
+    if difference and limits:
+        difference.check(**limits)
     done = say if form == "table" else tell
     if dry_run or not difference:
         done(f"{'Dry run: ' if dry_run else ''}{folder} stays as it is.")

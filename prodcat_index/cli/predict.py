@@ -162,12 +162,12 @@ def predict(
         source = f"; true categories from the column {column!r}" if column and not labels else ""
         if score.unreachable_share > MOST:
             unknown = f"{score.unreachable:,} of {counted(score.cards, 'cards')}"
-            told = f"none, because the index does not have the categories of {unknown}"
+            result = f"none, because the index does not have the categories of {unknown}"
         else:
-            told = str(score)
+            result = str(score)
         if labels:
             note(note_unknown([*truths.values()], opened.parts.labels.names))
-        write_line(f"score: {told}{source}", sys.stderr)
+        write_line(f"score: {result}{source}", sys.stderr)
     if output is not None and written is not None:
         records = predictions_as_records(predictions, written)
         if written == "xlsx":

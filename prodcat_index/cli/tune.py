@@ -79,11 +79,11 @@ def tune(
 
 def _side_by_side(rows: list[dict[str, Any]], objective: str) -> list[dict[str, Any]]:
     """Return a record of each number of the settings; in a table, one below another is read."""
-    told = ("setting", "weight", "objective", "cards", "categories")
+    shown = ("setting", "weight", "objective", "cards", "categories")
     numbers = [
         {objective: row["value"]}
         | {f"weight of {block}": weight for block, weight in row["weight"].items()}
-        | {name.replace("_", " "): row[name] for name in row if name not in (*told, "value")}
+        | {name.replace("_", " "): row[name] for name in row if name not in (*shown, "value")}
         for row in rows
     ]
     return [

@@ -35,7 +35,7 @@ from prodcat_index.index.calibrate import calibrate
 from prodcat_index.index.learned import LearnedBlock, ProjectionKind, learn
 from prodcat_index.index.leave_one_out import leave_out_groups
 from prodcat_index.index.manifest import LEARNED, SCORES
-from prodcat_index.index.parts import NOTHING, IndexParts, Labels, equal_weights
+from prodcat_index.index.parts import NOT_EMBEDDED, IndexParts, Labels, equal_weights
 from prodcat_index.index.search_weights import choose_search_weights
 from prodcat_index.learning.text_scores import TextScoresEncoder
 from prodcat_index.types import BoolArray
@@ -81,7 +81,7 @@ def build_parts(
     if any(block.kind == "picture" for block in blocks):
         catalogue = with_digests(catalogue)
     parts = fit_labels(catalogue, blocks, vote, projection)
-    findings += list_findings({NOTHING: ~parts.found}, catalogue.ids)
+    findings += list_findings({NOT_EMBEDDED: ~parts.found}, catalogue.ids)
     return parts, findings
 
 

@@ -18,6 +18,7 @@ from prodcat_index.cards.pieces import LABELLING
 from prodcat_index.errors import CatalogueError, QueryError
 from prodcat_index.findings import Finding, list_findings
 from prodcat_index.index.block import Block, unusable_pictures, with_digests
+from prodcat_index.index.comparable import block_values
 from prodcat_index.index.delivery import find_new_categories
 from prodcat_index.index.difference import Difference, Update
 from prodcat_index.index.differing import vectors_of
@@ -25,7 +26,7 @@ from prodcat_index.index.drift import measure_drift
 from prodcat_index.index.labelling import follow_names, rename_thresholds
 from prodcat_index.index.learned import LearnedBlock, project_cards
 from prodcat_index.index.manifest import SCORES, DriftRecord, JournalEntry
-from prodcat_index.index.parts import NOTHING, AnySearcher, IndexParts, block_values
+from prodcat_index.index.parts import NOT_EMBEDDED, AnySearcher, IndexParts
 from prodcat_index.index.rows import extend_rows, select_rows
 from prodcat_index.index.searchers import FlatSearcher
 from prodcat_index.types import MISSING, BoolArray, Int64Array
@@ -65,7 +66,7 @@ def apply_difference(
     blocks = [_fresh_block(block, update, findings) for block in parts.blocks]
     if len(fresh):
         present = np.any([block.present for block in blocks], axis=0)
-        findings += list_findings({NOTHING: ~present}, fresh.ids)
+        findings += list_findings({NOT_EMBEDDED: ~present}, fresh.ids)
     aliases = follow_names(parts.aliases, difference.renamed)
     names = sorted({*update.categories, *fresh.values("category")} - {""})
     code_of = {name: code for code, name in enumerate(names)}

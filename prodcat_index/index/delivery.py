@@ -10,7 +10,8 @@ from prodcat_index.cards.categories import hint_match
 from prodcat_index.cards.roles import MAY_DIFFER, find_repeated
 from prodcat_index.errors import CatalogueError
 from prodcat_index.findings import Finding, counted, name_first
-from prodcat_index.index.parts import IndexParts, check_dims, hint_vectors, lacked_vectors
+from prodcat_index.index.comparable import check_dims, hint_vectors, lacked_vectors
+from prodcat_index.index.parts import IndexParts
 
 # A delivery of more cards in new categories than this is rather a wrong column than new goods.
 FEW_NEW = 0.05

@@ -13,8 +13,9 @@ from prodcat_index.cards.cleaning import raw_text
 from prodcat_index.cards.pieces import LABELLING
 from prodcat_index.encoders.embedding import content_digests
 from prodcat_index.errors import CatalogueError
+from prodcat_index.index.comparable import block_values
 from prodcat_index.index.delivery import lacked_parts
-from prodcat_index.index.parts import IndexParts, block_values
+from prodcat_index.index.parts import IndexParts
 from prodcat_index.types import BoolArray, Int64Array
 
 # The rows of the index have 16 bits a number: by this much, they differ from what they were.

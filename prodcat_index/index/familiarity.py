@@ -13,10 +13,11 @@ from dataclasses import replace
 import numpy as np
 
 from prodcat_index.cards.card import ModalityKind
+from prodcat_index.index.comparable import listing_values
 from prodcat_index.index.fusion import effective_weights
 from prodcat_index.index.leave_one_out import LeaveOneOut
 from prodcat_index.index.manifest import SCORES
-from prodcat_index.index.parts import IndexParts, listing_values
+from prodcat_index.index.parts import IndexParts
 from prodcat_index.index.search import Neighbours
 from prodcat_index.learning.text_scores import largest_score
 from prodcat_index.types import (

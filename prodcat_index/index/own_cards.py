@@ -12,9 +12,10 @@ import numpy as np
 from prodcat_index.cards.card import IMAGE, Catalogue
 from prodcat_index.cards.variants import words_of
 from prodcat_index.index.answers import Reasons, VoteResult, find_reasons, search_and_vote
+from prodcat_index.index.comparable import listing_values
 from prodcat_index.index.learned import LearnedBlock, as_queries
 from prodcat_index.index.leave_one_out import LeaveOneOut, leave_out_groups
-from prodcat_index.index.parts import IndexParts, Queries, listing_values
+from prodcat_index.index.parts import IndexParts, Queries
 from prodcat_index.learning.folds import assign_folds
 from prodcat_index.progress import progress_bar
 from prodcat_index.types import MISSING, BoolArray, Float64Array, Int64Array

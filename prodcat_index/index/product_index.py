@@ -25,19 +25,14 @@ from prodcat_index.index import familiarity
 from prodcat_index.index.answers import Answers, LazyAnswers
 from prodcat_index.index.block import unusable_pictures
 from prodcat_index.index.build import EncoderChoice, build_parts, possible_blocks, settle
+from prodcat_index.index.comparable import check_comparable, hint_vectors, lacked_vectors
 from prodcat_index.index.fusion import check_weights, weight_vector
 from prodcat_index.index.kinds import Asked, IndexChoice, parse_memory
 from prodcat_index.index.learned import ProjectionKind
 from prodcat_index.index.living import LivingIndex
 from prodcat_index.index.manifest import SCORES, Choices
 from prodcat_index.index.own_cards import Voting, describe_own, find_own, vote_as_new
-from prodcat_index.index.parts import (
-    IndexParts,
-    Queries,
-    check_comparable,
-    hint_vectors,
-    lacked_vectors,
-)
+from prodcat_index.index.parts import IndexParts, Queries
 from prodcat_index.index.search import find_neighbours
 from prodcat_index.index.storage import (
     find_moved,
