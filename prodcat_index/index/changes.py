@@ -29,7 +29,7 @@ from prodcat_index.index.manifest import SCORES, DriftRecord, JournalEntry
 from prodcat_index.index.parts import NOT_EMBEDDED, AnySearcher, IndexParts
 from prodcat_index.index.rows import extend_rows, select_rows
 from prodcat_index.index.searchers import FlatSearcher
-from prodcat_index.types import MISSING, BoolArray, Int64Array
+from prodcat_index.types import MISSING, BoolArray, FloatingArray, Int64Array
 
 AnyBlock = TypeVar("AnyBlock", Block, LearnedBlock)
 
@@ -133,17 +133,28 @@ def _joined_cards(old: Catalogue, update: Update, fresh: Catalogue) -> Catalogue
 
 def _fresh_block(block: Block, update: Update, findings: list[Finding]) -> Block:
     """Return the block of the fresh cards alone: embedded where they are new in it, else copied."""
-    fresh, sources, is_new = update.fresh, update.sources, _new_in(block, update)
-    vectors = np.zeros((len(sources), block.dim), dtype=np.float16)
-    present = np.zeros(len(sources), dtype=bool)
-    own = sources[~is_new]
-    vectors[~is_new], present[~is_new] = block.vectors[own], block.present[own]
+    is_new = _new_in(block, update)
+    vectors, present = _copied_rows(block, update.sources, is_new)
     if is_new.any():
-        cards = fresh.select(is_new)
+        cards = update.fresh.select(is_new)
         encoded = block.encode_queries(block_values(cards, block), block.name)
         findings.extend(unusable_pictures(cards.ids, encoded.problems))
         vectors[is_new], present[is_new] = encoded.vectors.astype(np.float16), encoded.present
     return replace(block, vectors=vectors, present=present)
+
+
+def _copied_rows(
+    block: Block | LearnedBlock, sources: Int64Array, is_new: BoolArray
+) -> tuple[FloatingArray, BoolArray]:
+    """Return the rows that fresh cards have already, zeros where they are new, and which are there.
+
+    Arrays of (n, dim) and (n,).
+    """
+    vectors = np.zeros((len(sources), block.dim), dtype=np.float16)
+    present = np.zeros(len(sources), dtype=bool)
+    own = sources[~is_new]
+    vectors[~is_new], present[~is_new] = block.vectors[own], block.present[own]
+    return vectors, present
 
 
 def _new_in(block: Block, update: Update) -> BoolArray:
@@ -161,12 +172,9 @@ def _new_in(block: Block, update: Update) -> BoolArray:
 
 def _fresh_learned(learned: LearnedBlock, blocks: Sequence[Block], update: Update) -> LearnedBlock:
     """Return the learned block of the fresh cards: projected where they are new, else copied."""
-    sources, read = update.sources, [block for block in blocks if block.name != SCORES]
+    read = [block for block in blocks if block.name != SCORES]
     is_new: BoolArray = np.any([_new_in(block, update) for block in read], axis=0)
-    vectors = np.zeros((len(sources), learned.dim), dtype=np.float16)
-    present = np.zeros(len(sources), dtype=bool)
-    own = sources[~is_new]
-    vectors[~is_new], present[~is_new] = learned.vectors[own], learned.present[own]
+    vectors, present = _copied_rows(learned, update.sources, is_new)
     if is_new.any():
         new = [replace(b, vectors=b.vectors[is_new], present=b.present[is_new]) for b in read]
         projected = project_cards(learned.model, new)

@@ -48,16 +48,6 @@ class Rows:
         """Type of a number."""
         return self.pieces[0].dtype
 
-    @property
-    def ndim(self) -> int:
-        """Number of axes."""
-        return 2
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes of the N rows, wherever they lie."""
-        return len(self) * self.pieces[0].shape[1] * self.dtype.itemsize
-
     def __len__(self) -> int:
         """Return the number of rows."""
         return int(self.edges[-1]) if self.positions is None else len(self.positions)
