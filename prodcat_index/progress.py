@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 import time
@@ -72,13 +73,13 @@ class _Phase:
 def progress_bar(total: int, what: str, unit: str = "card") -> Any:
     """Open a progress bar with rate and time left: on a terminal; elsewhere a line names it."""
     hidden = not what or verbosity.quiet
-    in_lines = verbosity.verbose or not (sys.stderr and sys.stderr.isatty())
-    if in_lines and not hidden and verbosity.lines_after is not None:
+    if hidden or verbosity.verbose or not (sys.stderr and sys.stderr.isatty()):
+        after = None if hidden else verbosity.lines_after
         line = f"{what}: {counted(total, f'{unit}s')}"
-        return _Phase(what, line, verbosity.lines_after)
+        return _Phase(what, line, math.inf if after is None else after)
     from tqdm import tqdm
 
-    return tqdm(total=total, desc=what, unit=unit, file=sys.stderr, disable=hidden or in_lines)
+    return tqdm(total=total, desc=what, unit=unit, file=sys.stderr)
 
 
 def map_in_threads(

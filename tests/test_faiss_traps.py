@@ -19,7 +19,7 @@ from prodcat_index.errors import CatalogueError, IndexFolderError
 from prodcat_index.index.fusion import fuse_cards
 from prodcat_index.index.product_index import ProductIndex
 from prodcat_index.index.search import find_neighbours
-from prodcat_index.index.searchers import HalfSearcher
+from prodcat_index.index.searchers import HalfSearcher, padded
 
 EAST, WEST, NORTH, SOUTH = "1 0", "-1 0", "0 1", "0 -1"
 COMPASS = [
@@ -160,15 +160,18 @@ def test_8_a_refined_index_refines_nothing_unless_it_is_told_to() -> None:
     rows = index.parts.searcher.rows
     truth = [n.similarity for n in index.search("0.6 0.8", k=4)]
     assert truth == pytest.approx([0.8, 0.6, -0.6, -0.8])
+    coded = padded(rows + np.float32(0.01) * np.eye(*rows.shape)).astype(np.float32)
     compressed = faiss.IndexScalarQuantizer(
-        rows.shape[1], faiss.ScalarQuantizer.QT_4bit, faiss.METRIC_INNER_PRODUCT
+        coded.shape[1], faiss.ScalarQuantizer.QT_4bit, faiss.METRIC_INNER_PRODUCT
     )
-    rows = rows + np.float32(0.01) * np.eye(*rows.shape)
-    compressed.train(rows.astype(np.float32))
-    compressed.add(rows.astype(np.float32))
-    object.__setattr__(index.parts, "searcher", HalfSearcher(compressed))
+    compressed.train(coded)
+    compressed.add(coded)
+    other = HalfSearcher([rows[:, :2]], np.ones((4, 1), bool), _is_used=True)
+    vars(other)["faiss_index"] = compressed
+    object.__setattr__(index.parts, "searcher", other)
     index.parts.__dict__.pop("space", None)
-    assert compressed.search(np.array([[0.6, 0.8, 0]], np.float32), 4)[0].tolist() != [truth]
+    query = padded(np.array([[0.6, 0.8]], np.float32))
+    assert compressed.search(query, 4)[0].tolist() != [truth]
     assert [n.similarity for n in index.search("0.6 0.8", k=4)] == truth
 
 

@@ -76,7 +76,7 @@ def test_a_made_index_scores_the_rows_as_they_are() -> None:
     """Its 16 bits are those of the blocks, so it may round no more than sums of float32 do."""
     rng = np.random.default_rng(11)
     cards = random_cards(rng, 9000, (40, 1, 7))
-    searcher = HalfSearcher.build(cards.vectors, cards.present)
+    searcher = HalfSearcher(cards.vectors, cards.present)
     assert searcher.faiss_index.d == 64 > 40 + 1 + 7 + 3
     query = rng.normal(size=(5, 51)).astype(np.float32)
     query /= np.linalg.norm(query, axis=1, keepdims=True)
@@ -84,8 +84,25 @@ def test_a_made_index_scores_the_rows_as_they_are() -> None:
     fused = np.concatenate([*cards.vectors, ~cards.present], axis=1, dtype=np.float64)
     exact = np.take_along_axis(query.astype(np.float64) @ fused.T, rows, axis=1)
     np.testing.assert_allclose(scores, exact, atol=1e-6)
-    one = HalfSearcher.build([cards.vectors[1]], cards.present[:, 1:2]).faiss_index
+    one = HalfSearcher([cards.vectors[1]], cards.present[:, 1:2]).faiss_index
     assert one.ntotal == 9000 and one.sa_code_size() == 2 * 16
+
+
+@pytest.mark.parametrize("share", [1.0, 0.3])
+def test_a_first_query_needs_no_copy_and_finds_the_same(share: float) -> None:
+    """A copy of all rows takes longer than all else of a query from the command line."""
+    rng = np.random.default_rng(12)
+    cards = random_cards(rng, 2500, (40, 1))
+    may = rng.random(2500) < share
+    query = rng.normal(size=(1, 43)).astype(np.float32)
+    searcher = HalfSearcher(cards.vectors, cards.present)
+    first = searcher.search(query, 10, may)[0]
+    assert "faiss_index" not in vars(searcher)
+    np.testing.assert_array_equal(searcher.search(query, 10, may)[0], first)
+    assert searcher.faiss_index.ntotal == 2500
+    several = HalfSearcher(cards.vectors, cards.present)
+    several.search(np.repeat(query, 2, axis=0), 10)
+    assert "faiss_index" in vars(several)
 
 
 def test_rows_of_32_bits_keep_them_in_a_made_index() -> None:

@@ -337,6 +337,27 @@ def test_rows_are_read_as_they_lie(folder: Path) -> None:
     assert (len(vectors.pieces), len(vectors.pieces[0]), len(vectors)) == (1, 40, 39)
 
 
+def test_a_query_from_the_command_line_loads_nothing_that_it_does_not_need(saved: Path) -> None:
+    """Any of them takes longer than the answer."""
+    code = f"""
+import sys
+from prodcat_index.cli import main
+sys.argv = ["prodcat", "query", "--text", "leather boots", "--index", {str(saved)!r}]
+try:
+    main()
+except SystemExit as ended:
+    assert not ended.code
+libraries = "pandas sklearn scipy torch timm PIL matplotlib tqdm tokenizers".split()
+own = "build calibrate changes leave_one_out refit storage transaction tune writing".split()
+own = ["prodcat_index.index." + name for name in own]
+print([name for name in (*libraries, *own) if name in sys.modules])
+"""
+    command = [sys.executable, "-c", code]
+    ended = subprocess.run(command, check=True, capture_output=True, text=True)
+    assert ended.stdout.splitlines()[-1] == "[]"
+    assert "boots" in ended.stdout
+
+
 def test_a_search_loads_neither_the_library_of_tables_nor_all_cards(saved: Path) -> None:
     """Half a second of every query from the command line."""
     code = f"""

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import sys
 from typing import Any
 
 # Exit status after Ctrl-C, as shells have it.
 STOPPED = 130
+# Objects that are made before Python looks for garbage. Nearly all that a command makes at first
+# are modules, among which 700 at a time find none: a tenth of a query.
+GARBAGE_THRESHOLD = 100_000
 
 
 def main() -> None:
     """Run ``prodcat``: exit status 0 when done, 1 when it failed, 2 when called wrongly."""
+    gc.set_threshold(GARBAGE_THRESHOLD)
     import typer
 
     from prodcat_index.cli.app import app
@@ -38,4 +43,5 @@ def main() -> None:
         status = 1
     if status == STOPPED:
         write_line("prodcat: stopped.", sys.stderr)
+    gc.freeze()  # Or Python would look through all modules once more: a fifth of a query.
     raise SystemExit(status)

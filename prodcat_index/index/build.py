@@ -32,7 +32,7 @@ from prodcat_index.index.block import (
     with_digests,
 )
 from prodcat_index.index.calibrate import calibrate
-from prodcat_index.index.learned import LearnedBlock, ProjectionKind, learn
+from prodcat_index.index.learned import MIN_CARDS_TO_LEARN, LearnedBlock, ProjectionKind, learn
 from prodcat_index.index.leave_one_out import leave_out_groups
 from prodcat_index.index.manifest import LEARNED, SCORES
 from prodcat_index.index.parts import NOT_EMBEDDED, IndexParts, Labels, equal_weights
@@ -41,8 +41,6 @@ from prodcat_index.learning.text_scores import TextScoresEncoder
 from prodcat_index.types import BoolArray
 from prodcat_index.voting.vote import VoteParameters
 
-# A dozen cards fit any projection.
-MIN_CARDS_TO_LEARN = 100
 # Why these weights and votes: docs/decisions/learning.md.
 VOTE_OF_LEARNED = VoteParameters(temperature=0.02, head_exponent=0.75)
 VOTE_OF_SCORES = VoteParameters(temperature=0.05, head_exponent=1.0)

@@ -18,8 +18,8 @@ from prodcat_index.index.fusion import fuse_cards
 from prodcat_index.index.learned import LearnedBlock
 from prodcat_index.index.manifest import SCORES, Manifest
 from prodcat_index.index.parts import IndexParts
+from prodcat_index.index.reading import load_parts
 from prodcat_index.index.searchers import FlatSearcher
-from prodcat_index.index.storage import load_parts
 from prodcat_index.types import BoolArray, Float32Array, chunks
 
 ROWS_AT_ONCE = 8192

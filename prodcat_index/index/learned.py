@@ -30,6 +30,8 @@ from prodcat_index.types import (
 )
 
 ProjectionKind = Literal["lda", "none"]
+# A dozen cards fit any projection.
+MIN_CARDS_TO_LEARN = 100
 # Rows whose probabilities of all categories are in memory at a time.
 ROWS_AT_ONCE = 4096
 

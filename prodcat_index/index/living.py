@@ -11,8 +11,6 @@ from prodcat_index.cards.catalogue import ALONE, Vectors, as_catalogue
 from prodcat_index.cards.inputs import CardSource
 from prodcat_index.errors import EmptyCatalogueError, QueryError, check_type
 from prodcat_index.findings import Finding
-from prodcat_index.index.calibrate import calibrate
-from prodcat_index.index.changes import apply_difference
 from prodcat_index.index.difference import (
     MAX_REMOVED,
     Difference,
@@ -21,9 +19,7 @@ from prodcat_index.index.difference import (
     remove_cards,
 )
 from prodcat_index.index.parts import IndexParts
-from prodcat_index.index.refit import keep_tuning, refit, with_tuning
-from prodcat_index.index.tune import SAMPLE, check_tuning, tune
-from prodcat_index.voting.tuning import Objective, Tuning
+from prodcat_index.voting.tuning import SAMPLE, Objective, Tuning
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -149,6 +145,8 @@ class LivingIndex:
         EncoderError
             If an encoder cannot be loaded, or is not the one of build time.
         """
+        from prodcat_index.index.changes import apply_difference
+
         check_type(difference, Difference, "An index is changed by the result of compare()")
         return type(self)(*apply_difference(self.parts, difference))
 
@@ -288,6 +286,8 @@ class LivingIndex:
         QueryError
             If the objective is unknown, or there are too few labelled cards.
         """
+        from prodcat_index.index.tune import tune
+
         return tune(self.parts, objective=objective, sample=sample, seed=seed, label="tuning")
 
     def tuned(self, tuning: Tuning) -> Self:
@@ -310,6 +310,9 @@ class LivingIndex:
         TypeError
             If it is no tuning.
         """
+        from prodcat_index.index.refit import with_tuning
+        from prodcat_index.index.tune import check_tuning
+
         check_tuning(tuning, self.parts)
         return type(self)(with_tuning(self.parts, tuning), self.findings)
 
@@ -331,6 +334,8 @@ class LivingIndex:
         QueryError
             If the other index is not tuned, or has other blocks.
         """
+        from prodcat_index.index.refit import keep_tuning
+
         return type(self)(keep_tuning(self.parts, other.parts), self.findings)
 
     def refit(self, *, tune: bool | None = None) -> Self:
@@ -352,6 +357,8 @@ class LivingIndex:
         ProductIndex
             The index; its ``findings`` tell if the tuning had to be dropped.
         """
+        from prodcat_index.index.refit import refit
+
         return type(self)(*refit(self.parts, tune_again=tune))
 
     def restored(self) -> Self:
@@ -367,6 +374,8 @@ class LivingIndex:
         QueryError
             If it is not tuned.
         """
+        from prodcat_index.index.calibrate import calibrate
+
         if self.parts.tuning is None:
             raise QueryError("This index is not tuned, so there is nothing to restore.")
         restored = self.parts.with_setting(self.parts.tuning.before.setting)

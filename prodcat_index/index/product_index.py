@@ -8,7 +8,7 @@ from dataclasses import replace
 from html import escape
 from pathlib import Path
 from types import NoneType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -21,33 +21,25 @@ from prodcat_index.cards.where import Filter, Matches, parse
 from prodcat_index.encoders.registry import DEFAULT_PRESET
 from prodcat_index.errors import QueryError, check_named, check_type
 from prodcat_index.findings import Finding, list_findings, name_first
-from prodcat_index.index import familiarity
 from prodcat_index.index.answers import Answers, LazyAnswers
 from prodcat_index.index.block import unusable_pictures
-from prodcat_index.index.build import EncoderChoice, build_parts, possible_blocks, settle
 from prodcat_index.index.comparable import check_comparable, hint_vectors, lacked_vectors
 from prodcat_index.index.fusion import check_weights, weight_vector
 from prodcat_index.index.kinds import Asked, IndexChoice, parse_memory
 from prodcat_index.index.learned import ProjectionKind
 from prodcat_index.index.living import LivingIndex
 from prodcat_index.index.manifest import SCORES, Choices
-from prodcat_index.index.own_cards import Voting, describe_own, find_own, vote_as_new
 from prodcat_index.index.parts import IndexParts, Queries
+from prodcat_index.index.reading import find_moved, load_parts
 from prodcat_index.index.search import find_neighbours
-from prodcat_index.index.storage import (
-    find_moved,
-    load_parts,
-    save_image_root,
-    save_next,
-    save_parts,
-    save_settings,
-)
-from prodcat_index.index.transaction import rollback
 from prodcat_index.types import BoolArray
 from prodcat_index.voting.decision import Per, accept_or_review, check_targets, trusted_calibration
 from prodcat_index.voting.metrics import Score, score_predictions
 from prodcat_index.voting.prediction import Neighbour, Predictions
 from prodcat_index.voting.vote import VoteParameters, check_k
+
+if TYPE_CHECKING:
+    from prodcat_index.index.build import EncoderChoice
 
 Weights = Mapping[str, float]
 
@@ -180,6 +172,8 @@ class ProductIndex(LivingIndex):
         TypeError
             If something is of the wrong type.
         """
+        from prodcat_index.index.build import build_parts, possible_blocks, settle
+
         what = "Parameters of the vote are VoteParameters, such as VoteParameters(k=5)"
         check_type(vote_parameters, (VoteParameters, NoneType), what)
         # Before anything is embedded, as the weights below.
@@ -225,6 +219,8 @@ class ProductIndex(LivingIndex):
         IndexFolderError
             If the folder cannot be written. What was there before is unchanged then.
         """
+        from prodcat_index.index.storage import save_parts
+
         save_parts(self.parts, _as_folder(folder))
         return Path(folder)
 
@@ -280,6 +276,8 @@ class ProductIndex(LivingIndex):
         IndexFolderError
             If the folder has changed since, or cannot be written. It is left as it is then.
         """
+        from prodcat_index.index.storage import save_next
+
         save_next(self.parts, _as_folder(folder), wait)
         return Path(folder)
 
@@ -304,6 +302,8 @@ class ProductIndex(LivingIndex):
         IndexFolderError
             If there is no version before, or the folder cannot be written.
         """
+        from prodcat_index.index.transaction import rollback
+
         rollback(_as_folder(folder), wait)
         return Path(folder)
 
@@ -510,6 +510,9 @@ class ProductIndex(LivingIndex):
         TypeError
             If something is of the wrong type.
         """
+        from prodcat_index.index import familiarity
+        from prodcat_index.index.own_cards import Voting, describe_own, find_own, vote_as_new
+
         parts, own = self.parts, self.parts.vote
         parameters = VoteParameters(
             own.k if k is None else k,
@@ -579,6 +582,8 @@ class ProductIndex(LivingIndex):
         IndexFolderError
             If the folder holds another index by now, or cannot be written.
         """
+        from prodcat_index.index.storage import save_settings
+
         save_settings(self.parts, _as_folder(folder))
         return Path(folder)
 
@@ -601,6 +606,8 @@ class ProductIndex(LivingIndex):
             If the pictures are not there, if the folder holds another index by now, or if it
             cannot be written.
         """
+        from prodcat_index.index.storage import save_image_root
+
         save_image_root(self.parts, _as_folder(folder))
         return Path(folder)
 

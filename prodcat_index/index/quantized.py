@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -50,7 +51,6 @@ class Codes:
     """
 
     kind: ApproximateKind
-    faiss_index: Any = field(repr=False)
     arrays: Arrays = field(repr=False)
 
     def __len__(self) -> int:
@@ -59,21 +59,31 @@ class Codes:
 
     @classmethod
     def from_arrays(cls, kind: ApproximateKind, arrays: Arrays) -> Codes:
-        """Make the FAISS index of arrays; raise ValueError if they do not fit together."""
-        codes, ranges = arrays["codes"], arrays["ranges"]
+        """Take arrays; raise ValueError if they do not fit together."""
+        ranges = arrays["ranges"]
         if not (np.isfinite(ranges).all() and (ranges[1] >= 0).all()):
             raise ValueError("its ranges are no numbers")
         if not np.isfinite(arrays.get("centres", ranges)).all():
             raise ValueError("its centres are no numbers")
-        index = _empty(kind, ranges, arrays.get("centres"))
+        codes = cls(kind, arrays)
         if kind == "ivf":
-            _fill_cells(index, arrays)
-        else:
-            _flat_part(index).add_sa_codes(np.ascontiguousarray(codes))
+            _check_cells(arrays)
         if kind == "hnsw":
-            _link(index, arrays)
-        index.ntotal = len(codes)
-        return cls(kind, index, arrays)
+            _ = codes.faiss_index  # A graph is checked by what FAISS knows of levels.
+        return codes
+
+    @cached_property
+    def faiss_index(self) -> Any:
+        """The index of FAISS, into which the arrays are copied when they are first searched."""
+        index = _empty(self.kind, self.arrays["ranges"], self.arrays.get("centres"))
+        if self.kind == "ivf":
+            _fill_cells(index, self.arrays)
+        else:
+            _flat_part(index).add_sa_codes(np.ascontiguousarray(self.arrays["codes"]))
+        if self.kind == "hnsw":
+            _link(index, self.arrays)
+        index.ntotal = len(self)
+        return index
 
     @classmethod
     def from_index(cls, kind: ApproximateKind, index: Any) -> Codes:
@@ -90,7 +100,9 @@ class Codes:
         if kind == "hnsw":
             arrays["levels"] = faiss.vector_to_array(index.hnsw.levels)
             arrays["links"] = faiss.vector_to_array(index.hnsw.neighbors)
-        return cls(kind, index, arrays)
+        codes = cls(kind, arrays)
+        vars(codes)["faiss_index"] = index
+        return codes
 
     def search(
         self, queries: Float32Array, k: int, effort: Effort, alive: BoolArray | None = None
@@ -271,15 +283,28 @@ def _cells_of(index: Any) -> Arrays:
     return {"codes": codes, "centres": centres, "sizes": sizes, "numbers": numbers}
 
 
+def are_distinct(numbers: Int64Array, end: int) -> bool:
+    """Check whether numbers are below an end, none negative, and none there twice."""
+    if len(numbers) and not 0 <= numbers.min() <= numbers.max() < end:
+        return False
+    there = np.zeros(end, dtype=bool)
+    there[numbers] = True
+    return np.count_nonzero(there) == len(numbers)
+
+
+def _check_cells(arrays: Arrays) -> None:
+    sizes, numbers, n = arrays["sizes"], arrays["numbers"], len(arrays["codes"])
+    # First that none is negative or huge: the sum may overflow.
+    if not (((sizes >= 0) & (sizes <= n)).all() and sizes.sum() == n):
+        raise ValueError("its cells do not hold the rows")
+    if not are_distinct(numbers, n):
+        raise ValueError("a row is in no cell, or in two")
+
+
 def _fill_cells(index: Any, arrays: Arrays) -> None:
     faiss = _faiss()
 
     sizes, numbers, codes = (arrays[name] for name in ("sizes", "numbers", "codes"))
-    # First that none is negative or huge: the sum may overflow.
-    if not (((sizes >= 0) & (sizes <= len(codes))).all() and sizes.sum() == len(codes)):
-        raise ValueError("its cells do not hold the rows")
-    if not np.array_equal(np.sort(numbers), np.arange(len(codes))):
-        raise ValueError("a row is in no cell, or in two")
     codes, numbers = np.ascontiguousarray(codes), np.ascontiguousarray(numbers)
     for cell, (start, size) in enumerate(zip(np.cumsum(sizes) - sizes, sizes, strict=True)):
         if size:

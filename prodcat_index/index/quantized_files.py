@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from prodcat_index.index.approximate import ApproximateSearcher
 from prodcat_index.index.folder import OpenIndex
 from prodcat_index.index.manifest import CodesRecord, SearchRecord
-from prodcat_index.index.quantized import Codes, Effort, array_shapes
-from prodcat_index.index.transaction import Transaction
+from prodcat_index.index.quantized import Codes, Effort, are_distinct, array_shapes
 from prodcat_index.types import MISSING, BoolArray, RowsLike
+
+if TYPE_CHECKING:
+    from prodcat_index.index.transaction import Transaction
 
 
 def write_codes(
@@ -65,8 +68,7 @@ def read_codes(
     cards = np.arange(record.size)
     if record.cards:
         cards = index.array(record.cards, "int64", (record.size,))
-        here = cards[cards != MISSING]
-        if not ((here >= 0) & (here < len(present))).all() or len(np.unique(here)) < len(here):
+        if not are_distinct(cards[cards != MISSING], len(present)):
             raise index.damaged(record.cards, "it names cards that are not there, or one twice")
     elif record.size != len(present):
         raise index.damaged(record.files["codes"], "there are more or fewer codes than cards")

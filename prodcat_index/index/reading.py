@@ -7,11 +7,13 @@ from pathlib import Path
 
 import numpy as np
 
+from prodcat_index.cards.card import IMAGE, Catalogue
+from prodcat_index.errors import IndexFolderError
+from prodcat_index.findings import Finding, list_findings
 from prodcat_index.index.approximate import ApproximateSearcher
 from prodcat_index.index.block import Block, EncoderSlot
-from prodcat_index.index.build import MIN_CARDS_TO_LEARN
-from prodcat_index.index.folder import OpenIndex
-from prodcat_index.index.learned import FittedModel, LearnedBlock
+from prodcat_index.index.folder import OpenIndex, open_index
+from prodcat_index.index.learned import MIN_CARDS_TO_LEARN, FittedModel, LearnedBlock
 from prodcat_index.index.manifest import (
     SCORES,
     BlockRecord,
@@ -24,14 +26,67 @@ from prodcat_index.index.manifest import (
 from prodcat_index.index.parts import IndexParts
 from prodcat_index.index.quantized_files import read_codes
 from prodcat_index.index.searchers import FlatSearcher
-from prodcat_index.index.stored_cards import read_cards
+from prodcat_index.index.stored_cards import StoredCards, common_folder, read_cards
 from prodcat_index.index.stored_rows import read_positions, read_rows
 from prodcat_index.learning.head import LinearHead
 from prodcat_index.learning.projection import HubnessCorrection, Projection
-from prodcat_index.types import MISSING, BoolArray, FloatingArray, Int64Array
+from prodcat_index.types import MISSING, BoolArray, FloatingArray, Int64Array, evenly_spaced
+
+MAX_OPEN_ATTEMPTS = 3
+# Whether an index was moved without its pictures shows in any of them.
+PICTURES_LOOKED_FOR = 20
 
 
-def read_parts(index: OpenIndex, image_root: Path) -> IndexParts:
+def load_parts(folder: Path, *, verify: bool = True, image_root: Path | None = None) -> IndexParts:
+    """Read the parts of an index folder; arrays stay on disk until they are touched."""
+    for _ in range(MAX_OPEN_ATTEMPTS):
+        index = open_index(folder, verify=verify)
+        stored_root = Path(index.manifest.image_root)
+        try:
+            parts = _read_parts(index, image_root or stored_root)
+            if image_root and not has_pictures_there(parts.catalogue):
+                # Of pictures that a catalogue names images/1.jpg, the folder above may be given.
+                catalogue = read_cards(index, read_positions(index), image_root / stored_root.name)
+                if has_pictures_there(catalogue):
+                    return replace(parts, catalogue=catalogue)
+            return parts
+        except FileNotFoundError:
+            continue  # A writer switched to a new version while this one was being opened.
+    raise IndexFolderError(f"The index {folder} is being rewritten all the time; try again later.")
+
+
+def find_moved(catalogue: Catalogue, folder: Path) -> tuple[Finding, ...]:
+    """Return a finding where the pictures of an index folder are not where they were."""
+    if has_pictures_there(catalogue):
+        return ()
+    pictures = catalogue.values(IMAGE)
+    what = (
+        f"cards have pictures that are not in {common_folder(pictures)} (name their folder once: "
+        f"prodcat info {folder} --image-root FOLDER)"
+    )
+    return list_findings({what: map(bool, pictures)}, catalogue.ids)
+
+
+def has_pictures_there(catalogue: Catalogue) -> bool:
+    """Check whether any of some pictures of an index is a file, or there are none at all."""
+    pictures = _some_pictures(catalogue)
+    return not pictures or any(Path(picture).is_file() for picture in pictures)
+
+
+def _some_pictures(catalogue: Catalogue) -> list[str]:
+    """Return some of the pictures of an index, without reading all if that can be."""
+    first = catalogue.pieces.stacked[0]
+    if isinstance(first, StoredCards) and not first.image_root.is_absolute():
+        return []  # there are none
+    rows = evenly_spaced(len(catalogue), PICTURES_LOOKED_FOR)
+    named = [picture for picture in catalogue.values_at(IMAGE, rows) if picture]
+    if named:
+        return named
+    named = [picture for picture in catalogue.values(IMAGE) if picture]
+    return [named[place] for place in evenly_spaced(len(named), PICTURES_LOOKED_FOR)]
+
+
+def _read_parts(index: OpenIndex, image_root: Path) -> IndexParts:
     """Return the parts of an index, with its pictures below a folder."""
     manifest, positions = index.manifest, read_positions(index)
     learned = None

@@ -95,7 +95,7 @@ class SearchSpace:
     def _make(self, key: tuple[int, ...]) -> Searcher:
         blocks, present = [self.blocks[b] for b in key], self.present[:, key]
         is_half = all(block.dtype == np.float16 for block in blocks)
-        return (HalfSearcher if is_half else FlatSearcher).build(blocks, present)
+        return HalfSearcher(blocks, present) if is_half else FlatSearcher.build(blocks, present)
 
     def candidates(
         self, weighed: Sequence[int], eligible: BoolArray | None

@@ -25,6 +25,8 @@ from prodcat_index.types import (
 
 # Cards that are fused or gathered at a time: as a whole they would be in memory twice.
 ROWS_AT_ONCE = 8192
+# Cards that a first query is compared with at a time: they stay in the cache of the processor.
+SCANNED_AT_ONCE = 1024
 # Cards fetched beyond k: ties at the cut seldom need a second search then.
 SPARE = 16
 # From so many queries on, FAISS is told to multiply matrices: ten times faster for 64 of them.
@@ -110,35 +112,56 @@ class FlatSearcher:
         return fetch(scan, stored, queries, k, self._card_of, eligible), True
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class HalfSearcher:
-    """An exhaustive search over a copy of rows of 16 bits.
+    """An exhaustive search over rows of 16 bits.
 
-    It is made at once, and faster than one of 32 bits for one query, though not for many.
+    A first query, if it comes alone, is compared with the rows where they are. For others they are
+    copied into an index, which takes as long as five such queries.
     """
 
-    faiss_index: Any
+    blocks: Sequence[RowsLike]  # float16, (N, dim of the block) each
+    present: BoolArray  # (N, blocks)
+    _is_used: bool = False
 
-    @classmethod
-    def build(cls, blocks: Sequence[RowsLike], present: BoolArray) -> HalfSearcher:
-        """Copy float16 blocks side by side, arrays of (N, dim), present (N, blocks)."""
+    @cached_property
+    def faiss_index(self) -> Any:
+        """The rows side by side."""
+        index = self._empty_index()
+        for part in chunks(len(self.present), ROWS_AT_ONCE):
+            self._add(index, part)
+        return index
+
+    def _empty_index(self) -> Any:
         import faiss
 
-        dim = sum(block.shape[1] for block in blocks) + len(blocks)
+        dim = sum(block.shape[1] for block in self.blocks) + len(self.blocks)
         half, metric = faiss.ScalarQuantizer.QT_fp16, faiss.METRIC_INNER_PRODUCT
-        index = faiss.IndexScalarQuantizer(padded_length(dim), half, metric)
-        for part in chunks(len(present), ROWS_AT_ONCE):
-            rows = fuse_cards([block[part] for block in blocks], present[part], np.float16)
-            index.add_sa_codes(padded(rows).view(np.uint8))
-        return cls(index)
+        return faiss.IndexScalarQuantizer(padded_length(dim), half, metric)
+
+    def _add(self, index: Any, part: slice) -> None:
+        blocks = [block[part] for block in self.blocks]
+        index.add_sa_codes(
+            padded(fuse_cards(blocks, self.present[part], np.float16)).view(np.uint8)
+        )
 
     def search(
         self, queries: Float32Array, k: int, eligible: BoolArray | None = None
     ) -> tuple[Int64Array, bool]:
         """Search as :meth:`FlatSearcher.search` does."""
-        index = self.faiss_index
-        rows = fetch(index.search, index.ntotal, padded(queries, index.d), k, None, eligible)
-        return rows, True
+        is_first, self._is_used = not self._is_used, True
+        scan = self._scan if is_first and len(queries) == 1 else self.faiss_index.search
+        return fetch(scan, len(self.present), padded(queries), k, None, eligible), True
+
+    def _scan(self, queries: Float32Array, count: int) -> tuple[Float32Array, Int64Array]:
+        """Compare queries with the rows of one chunk after another."""
+        index, found = self._empty_index(), []
+        for part in chunks(len(self.present), SCANNED_AT_ONCE):
+            index.reset()  # The memory is used again.
+            self._add(index, part)
+            scores, rows = index.search(queries, min(count, index.ntotal))
+            found.append((scores, rows + part.start))
+        return _highest(found, count)
 
 
 def padded_length(dim: int) -> int:
@@ -177,8 +200,13 @@ def scan_rows(
             faiss.cvar.distance_compute_blas_threshold = usual
         found.append((scores, np.where(rows >= 0, rows + start, MISSING) if start else rows))
         start += len(piece)
-    if len(found) == 1:
-        return found[0]
+    return found[0] if len(found) == 1 else _highest(found, count)
+
+
+def _highest(
+    found: Iterable[tuple[Float32Array, Int64Array]], count: int
+) -> tuple[Float32Array, Int64Array]:
+    """Return so many of the highest scores that were found in several arrays, and their rows."""
     scores, rows = (np.concatenate(columns, axis=1) for columns in zip(*found, strict=True))
     best = np.argsort(-scores, axis=1, kind="stable")[:, :count]
     return np.take_along_axis(scores, best, axis=1), np.take_along_axis(rows, best, axis=1)

@@ -1,27 +1,21 @@
-"""The parts of an index to files and back. Nothing that is read is ever executed."""
+"""Saving an index: its parts as the next version of a folder, or its settings alone."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from prodcat_index.cards.card import IMAGE, Catalogue
+from prodcat_index.cards.card import IMAGE
 from prodcat_index.errors import IndexFolderError
-from prodcat_index.findings import Finding, list_findings
 from prodcat_index.index.folder import open_index, parse_manifest
 from prodcat_index.index.manifest import LEARNED, JournalEntry, Manifest
 from prodcat_index.index.parts import IndexParts
-from prodcat_index.index.reading import read_parts
-from prodcat_index.index.stored_cards import StoredCards, as_text, read_cards
+from prodcat_index.index.reading import has_pictures_there
+from prodcat_index.index.stored_cards import as_text, common_folder, read_cards
 from prodcat_index.index.stored_rows import read_positions
 from prodcat_index.index.transaction import change
-from prodcat_index.index.writing import common_folder, settings_of, weights_of, write_parts
-from prodcat_index.types import evenly_spaced
-
-MAX_OPEN_ATTEMPTS = 3
-# Whether an index was moved without its pictures shows in any of them.
-PICTURES_LOOKED_FOR = 20
+from prodcat_index.index.writing import settings_of, weights_of, write_parts
 
 
 def save_parts(
@@ -99,7 +93,7 @@ def save_image_root(parts: IndexParts, folder: Path) -> None:
     pictures = parts.catalogue.values(IMAGE)
     if not any(pictures):
         raise IndexFolderError(f"The index {folder} has no pictures, so they are in no folder.")
-    if not _are_there(_some_pictures(parts.catalogue)):
+    if not has_pictures_there(parts.catalogue):
         raise IndexFolderError(
             f"The pictures of {folder} are not in {common_folder(pictures)}; name the folder that "
             "they are in now."
@@ -108,51 +102,3 @@ def save_image_root(parts: IndexParts, folder: Path) -> None:
     with change(folder) as transaction:
         manifest = replace(_check_same(folder, parts), image_root=common_folder(pictures))
         transaction.commit(manifest, JournalEntry("image-root"))
-
-
-def find_moved(catalogue: Catalogue, folder: Path) -> tuple[Finding, ...]:
-    """Return a finding where the pictures of an index folder are not where they were."""
-    if _are_there(_some_pictures(catalogue)):
-        return ()
-    pictures = catalogue.values(IMAGE)
-    what = (
-        f"cards have pictures that are not in {common_folder(pictures)} (name their folder once: "
-        f"prodcat info {folder} --image-root FOLDER)"
-    )
-    return list_findings({what: map(bool, pictures)}, catalogue.ids)
-
-
-def _some_pictures(catalogue: Catalogue) -> list[str]:
-    """Return some of the pictures of an index, without reading all if that can be."""
-    first = catalogue.pieces.stacked[0]
-    if isinstance(first, StoredCards) and not first.image_root.is_absolute():
-        return []  # there are none
-    rows = evenly_spaced(len(catalogue), PICTURES_LOOKED_FOR)
-    named = [picture for picture in catalogue.values_at(IMAGE, rows) if picture]
-    if named:
-        return named
-    named = [picture for picture in catalogue.values(IMAGE) if picture]
-    return [named[place] for place in evenly_spaced(len(named), PICTURES_LOOKED_FOR)]
-
-
-def _are_there(pictures: Sequence[str]) -> bool:
-    """Check whether any of some pictures is a file, or there are none at all."""
-    return not pictures or any(Path(picture).is_file() for picture in pictures)
-
-
-def load_parts(folder: Path, *, verify: bool = True, image_root: Path | None = None) -> IndexParts:
-    """Read the parts of an index folder; arrays stay on disk until they are touched."""
-    for _ in range(MAX_OPEN_ATTEMPTS):
-        index = open_index(folder, verify=verify)
-        stored_root = Path(index.manifest.image_root)
-        try:
-            parts = read_parts(index, image_root or stored_root)
-            if image_root and not _are_there(_some_pictures(parts.catalogue)):
-                # Of pictures that a catalogue names images/1.jpg, the folder above may be given.
-                catalogue = read_cards(index, read_positions(index), image_root / stored_root.name)
-                if _are_there(_some_pictures(catalogue)):
-                    return replace(parts, catalogue=catalogue)
-            return parts
-        except FileNotFoundError:
-            continue  # A writer switched to a new version while this one was being opened.
-    raise IndexFolderError(f"The index {folder} is being rewritten all the time; try again later.")

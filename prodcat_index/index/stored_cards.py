@@ -187,6 +187,15 @@ def _picture_path(image_root: Path, picture: str) -> str:
     return path if Path(path).is_relative_to(image_root) else ""
 
 
+def common_folder(pictures: list[str]) -> str:
+    """Return the folder that all pictures lie under; empty where there is none."""
+    folders = {str(Path(picture).parent) for picture in pictures if picture}
+    try:
+        return os.path.commonpath(folders) if folders else ""
+    except ValueError:  # two drives, or relative and absolute paths
+        return ""
+
+
 def write_cards(catalogue: Catalogue, image_root: str, output: files.Output) -> None:
     """Write cards without their labels; pictures by their paths from a root."""
     pictures = catalogue.values(IMAGE)

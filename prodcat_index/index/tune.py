@@ -18,6 +18,7 @@ from prodcat_index.types import BoolArray, Int64Array
 from prodcat_index.voting.pool import Pool, rank
 from prodcat_index.voting.tuning import (
     OBJECTIVES,
+    SAMPLE,
     VOTE_SURFACE,
     Objective,
     Search,
@@ -28,7 +29,6 @@ from prodcat_index.voting.tuning import (
     vary_weights,
 )
 
-SAMPLE = 10_000
 # Candidates for each of the weights that a pool is collected under, at first and at most.
 DEPTH, MAX_DEPTH = 100, 400
 RECALL_SAMPLE = 500

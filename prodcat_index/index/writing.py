@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import operator
-import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -36,7 +35,7 @@ from prodcat_index.index.manifest import (
 )
 from prodcat_index.index.parts import IndexParts
 from prodcat_index.index.quantized_files import write_codes
-from prodcat_index.index.stored_cards import StoredCards, coded_labels, write_cards
+from prodcat_index.index.stored_cards import StoredCards, coded_labels, common_folder, write_cards
 from prodcat_index.index.stored_rows import Layout, write_rows
 from prodcat_index.index.transaction import Transaction
 from prodcat_index.types import MISSING, RowsLike
@@ -265,12 +264,3 @@ def _root_with(parts: IndexParts, layout: Layout) -> str | None:
     if not pictures:
         return root
     return root if root and common_folder([f"{root}/any", *pictures]) == root else None
-
-
-def common_folder(pictures: list[str]) -> str:
-    """Return the folder that all pictures lie under; empty where there is none."""
-    folders = {str(Path(picture).parent) for picture in pictures if picture}
-    try:
-        return os.path.commonpath(folders) if folders else ""
-    except ValueError:  # two drives, or relative and absolute paths
-        return ""

@@ -22,6 +22,8 @@ from prodcat_index.voting.vote import StoredVote, VoteParameters, category_total
 Objective = Literal["weighted-f1", "macro-f1", "accuracy", "nll"]
 OBJECTIVES: tuple[str, ...] = get_args(Objective)
 
+# Cards that are queries, at most.
+SAMPLE = 10_000
 # Grids that are about even on a logarithmic scale.
 NEIGHBOURS = (1, 2, 3, 5, 7, 10, 15, 20, 30, 50)
 TEMPERATURES = (0.01, 0.02, 0.03, 0.05, 0.07, 0.1, 0.15, 0.2, 0.3, 0.5)
