@@ -381,7 +381,7 @@ def test_small_indexes_are_exact_unless_the_memory_is_short(exact_index: Product
 def test_impossible_wishes_are_refused_before_anything_is_embedded(
     options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("prodcat_index.index.product_index.build_parts", None)
+    monkeypatch.setattr("prodcat_index.index.build.build_parts", None)
     with pytest.raises(QueryError):
         made_index(**options)
 

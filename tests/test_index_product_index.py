@@ -452,6 +452,6 @@ def test_a_weight_of_no_block_is_refused_before_anything_is_embedded(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Hours of embedding would be lost to a slip of the keyboard."""
-    monkeypatch.setattr("prodcat_index.index.product_index.build_parts", None)
+    monkeypatch.setattr("prodcat_index.index.build.build_parts", None)
     with pytest.raises(QueryError, match=r"no block 'titel'.* Did you mean 'title'"):
         ProductIndex.build(catalogue(), weights={"titel": 1.0})
