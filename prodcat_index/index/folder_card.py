@@ -12,10 +12,10 @@ from prodcat_index.index.manifest import (
     SearchRecord,
 )
 
-# When to build again, measured: docs/decisions.md.
+# When to fit or build again, and which of these shares are measured: docs/decisions/index.md.
 MANY_ADDED = 0.2
 MANY_OF_NEW_CATEGORIES = 0.05
-# Of cards that came after the encoders were fitted.
+# Of cards that came after the encoders were fitted; not measured.
 MANY_UNSEEN = 0.5
 # Fewer cards than this share change an index little, however unlike the others they are.
 FEW_ADDED = 0.05

@@ -17,7 +17,7 @@ from prodcat_index.index.search_weights import choose_search_weights
 from prodcat_index.index.tune import tune
 from prodcat_index.voting.tuning import Tuning
 
-# A tuned index is tuned again where more of its cards came since. Why: docs/decisions/index.md.
+# A tuned index is tuned again where more of its cards came since; not measured.
 MANY_UNTUNED = 0.2
 DROPPED = "blocks are not those of before, so what was tuned or given is dropped (tune again)"
 
