@@ -15,7 +15,7 @@ from prodcat_index.index.calibrate import (
     CONTRADICTED,
     ENOUGH_CARDS,
     LEAST_LOG_RELIABILITY,
-    MOST_DOUBTED,
+    MOST_CONTRADICTED,
     _log_reliability,
 )
 from prodcat_index.index.leave_one_out import LeaveOneOut
@@ -79,7 +79,7 @@ def test_a_card_is_compared_by_heads_that_have_not_seen_it() -> None:
         mean = (learned + text / text.sum()) / 2
         expected = np.log(mean[codes[card]] / mean.max())
         assert odds[card] == pytest.approx(expected, abs=2e-3)
-    assert np.quantile(odds, MOST_DOUBTED) > np.log(CONTRADICTED)
+    assert np.quantile(odds, MOST_CONTRADICTED) > np.log(CONTRADICTED)
     others = parts.labels.sizes[codes] - 1
     doubted = np.clip(odds - np.log(CONTRADICTED), LEAST_LOG_RELIABILITY, 0)
     expected_all = doubted * others / (others + ENOUGH_CARDS)
@@ -90,7 +90,7 @@ def test_where_many_cards_are_hard_only_the_least_probable_labels_are_doubted() 
     """In a shop of vague categories, right cards of all of them would count less."""
     parts = mislabelled().parts
     odds = np.linspace(-5, 0, len(parts.catalogue)).astype(np.float32)
-    assert np.mean(_log_reliability(parts, odds) < 0) == pytest.approx(MOST_DOUBTED, abs=0.01)
+    assert np.mean(_log_reliability(parts, odds) < 0) == pytest.approx(MOST_CONTRADICTED, abs=0.01)
     sure = np.where(np.arange(len(odds)) < 5, -3, 0).astype(np.float32)
     others = parts.labels.sizes[parts.labels.codes[:5]] - 1
     expected = (-3 - np.log(CONTRADICTED)) * others / (others + ENOUGH_CARDS)

@@ -232,7 +232,7 @@ def _compare(
 ) -> Difference:
     """Compare a delivery with an index; nothing differs if it has no cards.
 
-    No cards are rather a night without news, or a broken export, than the wish to remove all.
+    An empty file means no news or a broken export, not that all cards are to be removed.
     """
     from prodcat_index.cards.catalogue import ALONE
     from prodcat_index.index.difference import Difference

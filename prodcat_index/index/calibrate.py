@@ -29,22 +29,23 @@ NEIGHBOURS = (10, 30)
 # Sharper votes believe the nearest card, even with a wrong label.
 TEMPERATURES = (0.05, 0.1)
 HEAD_EXPONENTS = (0.0, 0.25, 0.5, 1.0, 2.0, 4.0)
-# A card's label is doubted where it is less probable than this, beside the likeliest one, to what
-# has not seen the card; but where many are, cards are hard, and only the least probable ones.
+# The label of a card is contradicted where models that have not seen the card give it less than
+# this share of the probability of the likeliest one. Where that holds for many cards, it is the
+# cards that are hard, and only the least probable labels count.
 CONTRADICTED = 0.5
-MOST_DOUBTED = 0.1
+MOST_CONTRADICTED = 0.1
 LEAST_LOG_RELIABILITY = -6.0
 ENOUGH_CARDS = 5
 
 
-def calibrate(parts: IndexParts, *, choose: bool, doubt: bool = True) -> IndexParts:
+def calibrate(parts: IndexParts, *, choose: bool, reweigh: bool = True) -> IndexParts:
     """Return the parts with a calibrated confidence; `choose` how texts and neighbours count first.
 
-    With `doubt`, cards whose labels are contradicted count less from now on. Every card is
-    answered for by what is fitted without its group, so nothing is held out.
+    With `reweigh`, cards whose labels are contradicted count less from now on. Every card is
+    answered by what is fitted without its group, so nothing is held out.
     """
     queries = LeaveOneOut.from_index(parts, SAMPLE, np.random.default_rng(0), every_fold=True)
-    if parts.learned and doubt:
+    if parts.learned and reweigh:
         reliability = _log_reliability(parts, queries.own_log_odds())
         learned = replace(parts.learned, log_reliability=reliability.astype(np.float16))
         parts = replace(parts, learned=learned)
@@ -72,7 +73,7 @@ def calibrate(parts: IndexParts, *, choose: bool, doubt: bool = True) -> IndexPa
 def _log_reliability(parts: IndexParts, log_odds: Float32Array) -> Float64Array:
     """Return the logarithm of what each card's vote counts: (N,)."""
     labels = parts.labels
-    usual = np.quantile(log_odds[labels.labelled], MOST_DOUBTED)
+    usual = np.quantile(log_odds[labels.labelled], MOST_CONTRADICTED)
     least = min(np.log(CONTRADICTED), float(usual))
     contradicted = np.clip(log_odds - least, LEAST_LOG_RELIABILITY, 0.0)
     # What has seen few cards of a category contradicts the right ones too.

@@ -13,7 +13,7 @@ from prodcat_index.findings import Finding, counted, name_first
 from prodcat_index.index.comparable import check_dims, hint_vectors, lacked_vectors
 from prodcat_index.index.parts import IndexParts
 
-# A delivery of more cards in new categories than this is rather a wrong column than new goods.
+# More cards in new categories than this share of a delivery suggest a wrong column.
 FEW_NEW = 0.05
 
 
@@ -104,7 +104,7 @@ def find_new_categories(labels: Iterable[str], known: Collection[str]) -> tuple[
 def check_new_categories(
     old: Catalogue, new: Catalogue, labels: Iterable[str], known: Collection[str]
 ) -> None:
-    """Raise CatalogueError if new categories rather come from a wrong column."""
+    """Raise CatalogueError for new categories that suggest a wrong column."""
     labels = [label for label in labels if label]
     cards = [label for label in labels if label not in known]
     if not cards:

@@ -25,7 +25,7 @@ from prodcat_index.index.labelling import Labelling, find_renamed
 from prodcat_index.index.parts import IndexParts
 from prodcat_index.types import MISSING, BoolArray, Int64Array
 
-# Of an export that lacks more cards of the index than this, the rest is rather missing.
+# An export that lacks more of the cards of an index than this is probably incomplete.
 MAX_REMOVED = 0.05
 KNOWN = "cards are in the index already (skipped)"
 ABSENT = "ids are of no card of the index (left out)"
@@ -135,7 +135,7 @@ class Difference:
     def check(
         self, *, max_removed: float | None = MAX_REMOVED, allow_new_categories: bool = True
     ) -> None:
-        """Raise an error for what rather comes from half an export or from a wrong column.
+        """Raise an error for changes that suggest half an export or a wrong column.
 
         Parameters
         ----------

@@ -74,7 +74,7 @@ class LivingIndex:
         try:
             read = as_catalogue(catalogue, like=self.parts.catalogue, vectors=vectors)
         except EmptyCatalogueError:
-            # A night without news is no error; that a whole export has no card is, to `check`.
+            # An empty delivery is no error here; `check` refuses it where it is a whole export.
             source = str(catalogue) if isinstance(catalogue, (str, os.PathLike)) else "the delivery"
             read = replace(self.parts.catalogue.select([]), source=source)
         # A card that is alone with its category here may have others of it in the index.
@@ -381,5 +381,5 @@ class LivingIndex:
         restored = self.parts.with_setting(self.parts.tuning.before.setting)
         restored = replace(restored, tuning=None, calibration=None)
         if restored.learned:
-            restored = calibrate(restored, choose=False, doubt=False)
+            restored = calibrate(restored, choose=False, reweigh=False)
         return type(self)(restored, self.findings)

@@ -314,7 +314,7 @@ def _fill_cells(index: Any, arrays: Arrays) -> None:
 
 
 def _link(index: Any, arrays: Arrays) -> None:
-    """Give a graph its links; raise ValueError if one leads astray."""
+    """Give a graph its links; raise ValueError if one is invalid."""
     faiss = _faiss()
 
     graph, levels, links = index.hnsw, arrays["levels"], arrays["links"]

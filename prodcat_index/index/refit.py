@@ -56,7 +56,7 @@ def refit(parts: IndexParts, *, tune_again: bool | None = None) -> tuple[IndexPa
     if tune_again is None:
         tune_again = before.tuning is not None and untuned > MANY_UNTUNED
     if before.tuning and is_same and not tune_again:
-        parts = keep_tuning(parts, before, doubt=True)
+        parts = keep_tuning(parts, before, reweigh=True)
         if not choices.weights:
             parts = replace(parts, chosen_search_weights=choose_search_weights(parts))
     else:
@@ -81,10 +81,10 @@ def with_tuning(parts: IndexParts, tuning: Tuning) -> IndexParts:
     )
 
 
-def keep_tuning(parts: IndexParts, tuned: IndexParts, *, doubt: bool = False) -> IndexParts:
+def keep_tuning(parts: IndexParts, tuned: IndexParts, *, reweigh: bool = False) -> IndexParts:
     """Return parts with tuned weights and vote of others of the same blocks, calibrated anew.
 
-    With `doubt`, it is worked out again what the vote of each card counts.
+    With `reweigh`, it is worked out again what the vote of each card counts.
     """
     if tuned.tuning is None or parts.block_names != tuned.block_names:
         own, others = (", ".join(each.block_names) for each in (parts, tuned))
@@ -93,7 +93,7 @@ def keep_tuning(parts: IndexParts, tuned: IndexParts, *, doubt: bool = False) ->
     parts = replace(parts.weighed(tuned.weights), vote=tuned.vote, tuning=tuned.tuning)
     if (parts.voter_codes >= 0).sum() < FEWEST_CARDS:
         return replace(parts, calibration=None)
-    return calibrate(parts, choose=False, doubt=doubt)
+    return calibrate(parts, choose=False, reweigh=reweigh)
 
 
 def _drift(parts: IndexParts, before: IndexParts, untuned: float) -> DriftRecord | None:

@@ -200,22 +200,7 @@ def change(
 def rollback(folder: Path, wait: float = 0.0) -> Manifest:
     """Go back to the version before the current one, as a new version; twice is back again.
 
-    Parameters
-    ----------
-    folder
-        Folder of an index.
-    wait
-        Seconds to wait for another process that writes the index.
-
-    Returns
-    -------
-    Manifest
-        The manifest as it is now.
-
-    Raises
-    ------
-    IndexFolderError
-        If there is no version before, or the folder is no index or cannot be written.
+    Raises IndexFolderError if there is none, or the folder is no index or cannot be written.
     """
     parse_manifest(folder)  # before the lock, which would make a folder where there is none
     with change(folder, wait=wait) as transaction:
