@@ -104,8 +104,9 @@ def has_any(values: Values) -> bool:
 
 
 def _embed(encoder: Encoder, values: Values, label: str) -> Encoded:
+    cache = default_cache() if encoder.cached else None
     # Only the encoder of vectors reads an array.
-    return embed(encoder, cast("Sequence[str]", values), label=label, cache=default_cache())
+    return embed(encoder, cast("Sequence[str]", values), label=label, cache=cache)
 
 
 def build_block(
