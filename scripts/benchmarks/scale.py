@@ -186,9 +186,10 @@ def draw_growth(figure: Figure, counts: list[int], seconds: dict[str, list[float
     axes.set_xscale("log")
     axes.set_yscale("log")
     show_counts(axes.xaxis)
+    axes.yaxis.set_major_formatter("{x:g}")
     axes.set_xlabel("cards")
     axes.set_ylabel("CPU seconds")
-    axes.legend(frameon=False)
+    axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
     ends = ", ".join(
         f"{name} {values[-1] / values[0]:,.1f} times" for name, values in seconds.items()
     )
