@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+
+import made
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from prodcat_index import ProductIndex
 from prodcat_index.errors import QueryError
+from prodcat_index.index.folder import parse_manifest
+from prodcat_index.index.folder_card import explain_search, memory_warning
 from prodcat_index.index.kinds import KINDS, IndexChoice, choose_index, parse_memory, readable_size
 
 SIZES = st.integers(1, 5_000_000)
@@ -99,3 +106,37 @@ def test_sizes_are_shown_with_their_unit() -> None:
 def test_an_impossible_choice_is_refused(options: dict[str, object]) -> None:
     with pytest.raises(QueryError):
         IndexChoice(**options)  # type: ignore[arg-type]
+
+
+def test_a_memory_that_nothing_fits_into_is_told_with_what_is_taken(tmp_path: Path) -> None:
+    """A machine would be sized by a figure that the index does not keep to."""
+    for memory, is_kept in (("1KB", False), ("1GB", True)):
+        index = ProductIndex.build(
+            made.catalogue(), encoders={"title": "lexical:64"}, memory=memory
+        )
+        index.save(tmp_path / memory)
+        manifest = parse_manifest(tmp_path / memory)
+        warning, explained = memory_warning(manifest), explain_search(manifest)
+        assert ("Chosen by size within 1 GB" in explained) == is_kept
+        assert (warning == "") == is_kept
+        if not is_kept:
+            assert warning.startswith("no kind of search index fits into 1 KB: the smallest")
+            assert warning[1:] in explained
+
+
+def test_votes_and_similar_products_share_the_memory() -> None:
+    """Each would take all of it where they are found by different blocks."""
+    index = ProductIndex.build(made.catalogue(), weights={"title": 1})
+    parts = index.parts
+    votes = [block for block in parts.all_blocks if parts.weights[block.name] > 0]
+    both = [sum(b.dim + 1 for b in blocks) for blocks in (votes, parts.encoder_blocks)]
+    flat = 4 * len(index) * sum(both)
+    for memory, kinds in ((flat, {"flat"}), (flat // 3, {"sq8"})):
+        shared = replace(parts, asked=IndexChoice(memory=memory))
+        assert {shared.kind_of(blocks).name for blocks in (votes, parts.encoder_blocks)} == kinds
+
+
+def test_a_memory_beside_a_kind_is_refused() -> None:
+    """It would be ignored in silence."""
+    with pytest.raises(QueryError, match="Leave out memory, or index='hnsw'"):
+        ProductIndex.build(made.catalogue(), index="hnsw", memory="1KB")

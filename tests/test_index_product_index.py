@@ -214,13 +214,13 @@ def test_a_query_of_weightless_modalities_is_told_what_weighs(index: ProductInde
     with pytest.raises(QueryError) as caught:
         index.search(Card(title="boots"), weights={"description": 1})
     assert str(caught.value) == (
-        "This query has nothing that the index can compare: it weighs description, and none of "
-        "these is there that can be read and is known; give other weights."
+        "This query has no description that can be compared (a text needs words that the index "
+        "knows), and nothing else is weighed; give other weights."
     )
 
 
 def test_an_unknown_text_is_told_apart_from_an_empty_one(index: ProductIndex) -> None:
-    with pytest.raises(QueryError, match="nothing that the index can compare"):
+    with pytest.raises(QueryError, match="no title or description that can be compared"):
         index.search("漢字")
 
 
@@ -315,8 +315,8 @@ def test_a_card_without_what_is_weighed_has_nothing_similar(index: ProductIndex)
     with pytest.raises(QueryError) as caught:
         index.similar("k3", weights={"description": 1})
     assert str(caught.value) == (
-        "The card 'k3' has nothing that the index can compare: it weighs description, and none of "
-        "these is there that can be read and is known; give other weights."
+        "The card 'k3' has no description that can be compared (a text needs words that the index "
+        "knows), and nothing else is weighed; give other weights."
     )
 
 

@@ -156,8 +156,8 @@ def test_what_no_vector_is_given_for_is_said() -> None:
     with pytest.raises(QueryError) as caught:
         shop().search("red boots", weights={"clip": 1})
     assert str(caught.value) == (
-        "This query has nothing that the index can compare: it weighs clip, and none of these is "
-        f"there that can be read and is known; give other weights.{HINT}"
+        "This query has no clip that can be compared, and nothing else is weighed; give other "
+        f"weights.{HINT}"
     )
     index = ProductIndex.build(cards(), vectors={"title": rows()})
     with pytest.raises(QueryError) as caught:

@@ -125,8 +125,10 @@ def test_a_filter_that_nothing_matches_leaves_nothing_to_find(index: ProductInde
     predictions = index.predict(["boots"], where="id = u1")
     assert predictions[0].category == "" and predictions[0].neighbours == []
     assert predictions.notes[0] == "1 of 9 cards match id = u1"
-    assert index.predict(["boots"], where="category = 'Shoes > Bots'").notes[0] == (
-        "no card matches category = 'Shoes > Bots'. Did you mean 'Shoes > Boots'?"
+    with pytest.raises(QueryError) as caught:
+        index.predict(["boots"], where="category = 'Shoes > Bots'")
+    assert str(caught.value) == (
+        "No card matches category = 'Shoes > Bots'. Did you mean 'Shoes > Boots'?"
     )
 
 

@@ -82,7 +82,9 @@ def is_catalogue_name(text: str) -> bool:
 
 def _checked(table: Table, name: str) -> Table:
     if not len(table):
-        raise EmptyCatalogueError(f"There are no cards in {name}: at most the names of columns.")
+        what = "a header and no rows" if len(table.frame.columns) else "no cards"
+        left = " that can be read" if table.findings else ""
+        raise EmptyCatalogueError(f"{name} has {what}{left}.")
     return recognise(table, name)
 
 

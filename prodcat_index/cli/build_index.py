@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from prodcat_index.cli import options
+from prodcat_index.cli.calls import Given, refuse
 from prodcat_index.cli.output import note, say
 from prodcat_index.cli.values import output_option, parse_encoders, parse_weights, writable
 from prodcat_index.errors import ProdcatError
@@ -39,14 +40,20 @@ def build_index(
     recall: options.RecallOption = 0.99,
     *,
     columns: options.Columns,
+    given: Given,
 ) -> None:
     """Build an index from a catalogue.
 
     With --split, only the cards of the train part are indexed.
     """
-    from prodcat_index.index.folder import check_index_folder
+    from prodcat_index.index.folder import check_index_folder, parse_manifest
+    from prodcat_index.index.folder_card import memory_warning
     from prodcat_index.index.product_index import ProductIndex
 
+    if index_kind != "auto":
+        refuse(given, ["memory"], f"Leave out {{}}, or --index {index_kind}: each says the kind.")
+    if index_kind == "flat":
+        refuse(given, ["recall"], "Leave out {}: an index of the kind flat misses no card.")
     options.choose_device(device)
     folder = output or writable(options.DEFAULT_ROOT / catalogue.stem)
     # Before anything is embedded, which may take hours.
@@ -67,6 +74,8 @@ def build_index(
     if keep_tuning:
         index = _with_tuning_of(folder, index, is_weighed=weights is not None)
     index.save(folder)
+    if warning := memory_warning(parse_manifest(folder)):
+        note([warning])
     say(f"Built {folder}: {_size(index)}, embedded by {', '.join(index.parts.block_names)}.")
 
 

@@ -13,7 +13,7 @@ import typer
 from prodcat_index.cli import options
 from prodcat_index.cli.info import describe_change
 from prodcat_index.cli.output import Format, emit, note, say, tell
-from prodcat_index.cli.values import check_share, parse_share
+from prodcat_index.cli.values import share_option
 from prodcat_index.errors import EmptyCatalogueError, IndexFolderError
 from prodcat_index.findings import counted
 
@@ -31,11 +31,9 @@ WaitOption = Annotated[
     ),
 ]
 MaxRemovedOption = Annotated[
-    str,
-    typer.Option(
-        metavar="SHARE",
-        callback=check_share,
-        help="Largest share of the cards, or of their pictures or texts, that may go.",
+    float,
+    share_option(
+        "Largest share of the cards, or of their pictures or texts, that may go.", least=0
     ),
 ]
 NewCategoriesOption = Annotated[
@@ -51,7 +49,7 @@ NewCategoriesOption = Annotated[
 def sync(
     catalogue: options.CatalogueArgument,
     index: options.IndexOption = None,
-    max_removed: MaxRemovedOption = "5%",
+    max_removed: MaxRemovedOption = 0.05,
     allow_new_categories: NewCategoriesOption = False,
     dry_run: DryRunOption = False,
     wait: WaitOption = 0.0,
@@ -73,7 +71,7 @@ def sync(
             folder,
             form,
             dry_run,
-            max_removed=parse_share(max_removed),
+            max_removed=max_removed,
             allow_new_categories=allow_new_categories,
         )
 
@@ -85,7 +83,7 @@ def add(
     only_new: Annotated[
         bool, typer.Option("--only-new", help="Leave cards of the index as they are.")
     ] = False,
-    max_removed: MaxRemovedOption = "5%",
+    max_removed: MaxRemovedOption = 0.05,
     allow_new_categories: NewCategoriesOption = False,
     dry_run: DryRunOption = False,
     wait: WaitOption = 0.0,
@@ -107,7 +105,7 @@ def add(
             folder,
             form,
             dry_run,
-            max_removed=parse_share(max_removed),
+            max_removed=max_removed,
             allow_new_categories=allow_new_categories,
         )
 

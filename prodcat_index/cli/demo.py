@@ -10,7 +10,7 @@ import typer
 
 from prodcat_index.cli import options
 from prodcat_index.cli.output import emit, note, say, tell
-from prodcat_index.cli.values import output_folder, output_option
+from prodcat_index.cli.values import output_folder, output_option, share_option
 
 
 def demo(
@@ -34,10 +34,7 @@ def split(
     catalogue: options.CatalogueArgument,
     output: Annotated[Path, output_option("CSV file of ids and parts.", ".csv")],
     valid: Annotated[
-        float,
-        typer.Option(
-            metavar="SHARE", min=0, help="Share of labelled cards in the valid part, to tune on."
-        ),
+        float, share_option("Share of labelled cards in the valid part, to tune on.", least=0)
     ] = 0.0,
     test: options.TestOption = 0.25,
     by: options.ByOption = "group",

@@ -67,12 +67,10 @@ def finetune(
     ] = False,
     freeze: Annotated[
         float | None,
-        typer.Option(
-            metavar="SHARE",
-            min=0,
-            max=1,
-            help="Share of the network, from its input, that is not trained; by default 0.9 for "
+        share_option(
+            "Share of the network, from its input, that is not trained; by default 0.9 for "
             "pictures, 0 for texts.",
+            least=0,
         ),
     ] = None,
     input_size: Annotated[

@@ -122,12 +122,9 @@ MemoryOption = Annotated[
 ]
 RecallOption = Annotated[
     float,
-    typer.Option(
-        metavar="SHARE",
-        min=0.5,
-        max=1.0,
-        help="Share of the nearest cards that the search index is to find, measured on cards held "
-        "out.",
+    share_option(
+        "Share of the nearest cards that the search index is to find, measured on cards held out.",
+        least=0.5,
     ),
 ]
 DeviceOption = Annotated[

@@ -71,19 +71,18 @@ def parse_encoders(pairs: Iterable[str] | None) -> dict[str, list[str]]:
     return chosen
 
 
-def parse_share(text: str) -> float:
+def parse_share(value: str | float) -> float:
     """Read ``5%`` or ``0.05``, up to the whole."""
+    text = str(value).strip()
     found = SHARE.fullmatch(text)
-    share = float(found[1]) / (100 if found[2] else 1) if found else inf
-    if share > 1:
-        raise typer.BadParameter(f"{text!r} is no share; write for example 5% or 0.05")
-    return share
-
-
-def check_share(text: str) -> str:
-    """Refuse what is no share."""
-    parse_share(text)
-    return text
+    number = float(found[1]) if found else inf
+    share = number / 100 if found and found[2] else number
+    if share <= 1:
+        return share
+    meant = "write for example 5% or 0.05"
+    if share == number <= 100:
+        meant = f"give {number / 100:g} or {number:g}%"
+    raise typer.BadParameter(f"{text!r} is no share; {meant}")
 
 
 def check_weights(text: str | None) -> str | None:
@@ -180,9 +179,18 @@ def output_file(*endings: str) -> Callable[[Path | None], Path | None]:
     return check
 
 
-def share_option(help_line: str, *names: str) -> Any:
-    """Return an option that takes a share between 0 and 1."""
-    return typer.Option(*names, metavar="SHARE", callback=between(0, 1), help=help_line)
+def share_option(help_line: str, *names: str, least: float | None = None) -> Any:
+    """Return an option that takes a share: from `least` to the whole, or between 0 and 1."""
+
+    def parse(text: str | float) -> float:
+        share = parse_share(text)
+        if least is None:
+            between(0, 1)(share)
+        elif share < least:
+            raise typer.BadParameter(f"{share:g} is below {least:g}")
+        return share
+
+    return typer.Option(*names, metavar="SHARE", parser=parse, help=help_line)
 
 
 def output_option(help_line: str, *endings: str) -> Any:

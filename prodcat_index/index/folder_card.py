@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from prodcat_index.index.kinds import KINDS, MOST_EXACT_VALUES, RECALL_AT, readable_size
+from prodcat_index.index.kinds import KINDS, MOST_EXACT_VALUES, RECALL_AT, Kind, readable_size
 from prodcat_index.index.manifest import (
     LEARNED,
     SCORES,
@@ -72,15 +72,16 @@ def index_card(manifest: Manifest) -> str:
         searched = 0.0 if manifest.search_weights else None
         rows.append((LEARNED, projected, learned.dim, learned.cards, learned.weight, searched))
     blocks = "".join(
-        f"| {b} | {e} | {d} | {n} | {voting:.3f} | {'-' if search is None else f'{search:.3f}'} |\n"
+        f"| {b} | {e} | {d:,} | {n:,} | {voting:.3f} | "
+        f"{'-' if search is None else f'{search:.3f}'} |\n"
         for b, e, d, n, voting, search in rows
     )
     tuning = manifest.tuning
     tuned = "Not tuned; `prodcat tune` looks for better weights and a better vote."
     if tuning:
         tuned = (
-            f"Tuned by leave-one-out over {tuning.cards} cards of {tuning.categories} categories: "
-            f"{tuning.objective} {tuning.after.value:.3f}, with equal weights "
+            f"Tuned by leave-one-out over {tuning.cards:,} cards of {tuning.categories:,} "
+            f"categories: {tuning.objective} {tuning.after.value:.3f}, with equal weights "
             f"{tuning.equal.value:.3f}."
         )
     return f"""# Product index
@@ -88,9 +89,10 @@ def index_card(manifest: Manifest) -> str:
 Version {manifest.version}, written {manifest.created} by \
 {", ".join(" ".join(package) for package in manifest.packages.items())}.
 
-{manifest.cards} cards, {manifest.labelled} of them labelled, in {manifest.categories} categories.
+{manifest.cards:,} cards, {manifest.labelled:,} of them labelled, in \
+{manifest.categories:,} categories.
 {_describe_drift(manifest, manifest.drift) if manifest.drift else ""}
-| block | encoder | dimensions | cards that have it | weight in votes | weight in a search |
+| block | encoder | dimensions | cards | weight in votes | weight in a search |
 |---|---|---|---|---|---|
 {blocks}
 Vote of the nearest cards: {manifest.vote.describe()}. {tuned}
@@ -108,7 +110,9 @@ def explain_search(manifest: Manifest) -> str:
     lines = [_explain(name, search, manifest) for name, search in searches.items()]
     limit = f" within {readable_size(asked.memory)}" if asked.memory else ""
     chosen = f"The kind was asked for: `--index {asked.kind}`."
-    if asked.kind == "auto":
+    if warning := memory_warning(manifest):
+        chosen = f"{warning[0].upper()}{warning[1:]}."
+    elif asked.kind == "auto":
         values = f"{MOST_EXACT_VALUES // 10**6} million values"
         chosen = (
             f"Chosen by size{limit}: every card is compared where that is at most {values} a "
@@ -117,12 +121,33 @@ def explain_search(manifest: Manifest) -> str:
     return "\n".join([*lines, chosen])
 
 
+def memory_warning(manifest: Manifest) -> str:
+    """Return what the smallest search index takes where that is more memory than was allowed."""
+    allowed = manifest.asked.memory
+    size = sum(_size(search, manifest) for search in (manifest.search, manifest.similar) if search)
+    if allowed is None or size <= allowed or manifest.asked.kind != "auto":
+        return ""
+    return (
+        f"no kind of search index fits into {readable_size(allowed)}: the smallest, which was "
+        f"chosen, takes {readable_size(size)}"
+    )
+
+
+def _kind(search: SearchRecord) -> Kind:
+    return KINDS["flat" if search.codes is None else search.codes.kind]
+
+
+def _size(search: SearchRecord, manifest: Manifest) -> int:
+    """Return the bytes that a search takes."""
+    n = manifest.cards if search.codes is None else search.codes.size
+    return _kind(search).size(n, search.dim)
+
+
 def _explain(name: str, search: SearchRecord, manifest: Manifest) -> str:
     codes, n = search.codes, manifest.cards
-    kind = KINDS["flat" if codes is None else codes.kind]
-    size = readable_size(kind.size(n if codes is None else codes.size, search.dim))
+    kind, size = _kind(search), readable_size(_size(search, manifest))
     text = (
-        f"{name}: {', '.join(search.blocks)} in {search.dim} columns, one a block for its absence. "
+        f"{name}: found by {', '.join(search.blocks)}. "
         f"Kind {kind.name}: it {kind.description}; {size} in memory."
     )
     if codes is None:
@@ -132,8 +157,8 @@ def _explain(name: str, search: SearchRecord, manifest: Manifest) -> str:
     return (
         f"{text} It found {codes.recall:.1%} of the nearest {nearest} cards, of "
         f"{manifest.asked.recall:.1%} asked for, measured on cards held out, under the weights of "
-        f"the index and under weights far from them. {later} cards came later and are compared one "
-        "by one."
+        f"the index and under weights far from them. {later:,} cards came later and are "
+        "compared one by one."
     )
 
 
@@ -141,24 +166,24 @@ def _describe_drift(manifest: Manifest, drift: DriftRecord) -> str:
     added, since = manifest.cards - drift.fitted_cards, manifest.cards - drift.tuned_cards
     new = "None is of a new category."
     if drift.new_categories:
-        new = f"Of new categories ({drift.new_categories}): {drift.new_category_cards} cards."
+        new = f"Of new categories ({drift.new_categories:,}): {drift.new_category_cards:,} cards."
     if manifest.tuning and since:
         tuned = "tuned and calibrated" if manifest.calibration else "tuned"
-        new += f" {since} cards came since it was {tuned}."
+        new += f" {since:,} cards came since it was {tuned}."
     rows = "".join(
-        f"| {b.block} | {b.cards} | {b.shift:.3f} | {b.chance:.3f} |\n" for b in drift.blocks
+        f"| {b.block} | {b.cards:,} | {b.shift:.3f} | {b.chance:.3f} |\n" for b in drift.blocks
     )
     changes = {"removed": drift.removed_cards, "changed": drift.changed_cards}
-    others = ", ".join(f"{count} {what}" for what, count in changes.items() if count)
+    others = ", ".join(f"{count:,} {what}" for what, count in changes.items() if count)
     if drift.relabelled_cards:
-        new = f"Cards got another category {drift.relabelled_cards} times. {new}"
+        new = f"Cards got another category {drift.relabelled_cards:,} times. {new}"
     if others:
         new = f"Of the cards that it was fitted on: {others}. {new}"
     return f"""
-{added} cards ({added / manifest.cards:.1%}) came or changed since it was fitted; nothing was \
+{added:,} cards ({added / manifest.cards:.1%}) came or changed since it was fitted; nothing was \
 fitted on them. {new}
 
-| block | such cards that have it | distance from the mean of the others | by chance |
+| block | such cards | distance from the mean of the others | by chance |
 |---|---|---|---|
 {rows}
 {rebuild_reason(manifest) or "There is no need to fit or build the index again."}

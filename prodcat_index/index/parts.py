@@ -352,8 +352,14 @@ class IndexParts:
         return replace(self, searcher=searcher, covered=names, similar=similar)
 
     def kind_of(self, blocks: Sequence[Block | LearnedBlock]) -> Kind:
-        """Return the kind of index that some blocks are to have, by their share of the memory."""
-        dim, total = (sum(b.dim + 1 for b in several) for several in (blocks, self.all_blocks))
+        """Return the kind of index that some blocks are to have, by their share of the memory.
+
+        Votes and similar products share it, unless one search serves both.
+        """
+        searched = [block for block in self.all_blocks if self.weights[block.name] > 0]
+        if not {b.name for b in self.encoder_blocks} <= {b.name for b in searched}:
+            searched = [*searched, *self.encoder_blocks]
+        dim, total = (sum(b.dim + 1 for b in several) for several in (blocks, searched))
         return self.asked.choose(len(self.catalogue), dim, dim / total)
 
     def _build_searcher(

@@ -177,6 +177,8 @@ class ProductIndex(LivingIndex):
         what = "Parameters of the vote are VoteParameters, such as VoteParameters(k=5)"
         check_type(vote_parameters, (VoteParameters, NoneType), what)
         # Before anything is embedded, as the weights below.
+        if memory is not None and index != "auto":
+            raise QueryError(f"Leave out memory, or index={index!r}: each says the kind.")
         asked = IndexChoice(
             index, parse_memory(memory) if isinstance(memory, str) else memory, recall
         )
@@ -504,7 +506,7 @@ class ProductIndex(LivingIndex):
         QueryError
             If a parameter is impossible, if the listings and the index have no modality in
             common, if a target is given and the index is not calibrated for this vote, or if the
-            filter is none of these cards.
+            filter is none of these cards or matches none of them.
         CatalogueError
             If the listings are not a catalogue yet and cannot be read as one.
         TypeError
@@ -524,6 +526,9 @@ class ProductIndex(LivingIndex):
         is_own = parameters == own and np.allclose(vector, parts.weight_vector(None))
         matched = None if where is None else self.matches(where)
         voters = matched and matched.mask
+        if matched and not matched.mask.any():
+            summary = matched.notes[0]
+            raise QueryError(f"{summary[0].upper()}{summary[1:]}")
         trusted = trusted_calibration(parts.calibration, is_own, is_filtered=voters is not None)
         # Before anything is embedded, which may take hours.
         check_targets(trusted, precision, coverage, per)
@@ -666,10 +671,11 @@ class ProductIndex(LivingIndex):
         if not found.weights.any():
             weighed = parts.weighed_modalities(weights)
             dims = {name: dim for name, dim in parts.vector_dims.items() if name in weighed}
+            are_texts = not {*parts.catalogue.text_modalities}.isdisjoint(weighed)
+            known = " (a text needs words that the index knows)" if are_texts else ""
             raise QueryError(
-                f"{what} has nothing that the index can compare: it weighs {', '.join(weighed)}, "
-                "and none of these is there that can be read and is known; give other weights."
-                f"{hint_vectors(dims)}"
+                f"{what} has no {' or '.join(weighed)} that can be compared{known}, and nothing "
+                f"else is weighed; give other weights.{hint_vectors(dims)}"
             )
         return self._answers.neighbours(found, queries, 0)
 
