@@ -27,9 +27,9 @@ def test_a_blank_file_is_empty(tmp_path: Path, content: str) -> None:
 
 
 def test_a_header_alone_is_named(tmp_path: Path) -> None:
-    assert "a header and no rows" in refusal(written(tmp_path, "a.csv", "id,title\n"))
+    assert "a header (id, title) and no rows" in refusal(written(tmp_path, "a.csv", "id,title\n"))
     pd.DataFrame({"id": [], "title": []}).to_parquet(tmp_path / "a.parquet")
-    assert "a header and no rows" in refusal(tmp_path / "a.parquet")
+    assert "a header (id, title) and no rows" in refusal(tmp_path / "a.parquet")
 
 
 def test_a_missing_file_is_answered_with_the_nearest(tmp_path: Path) -> None:

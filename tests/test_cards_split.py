@@ -56,7 +56,7 @@ def test_cards_of_another_catalogue_are_refused() -> None:
 
 FILES = {
     "": "is empty",
-    "id,part\n": "header and no rows",
+    "id,part\n": r"a header \(id, part\) and no rows",
     "id,group\na,1\n": "no column 'part'",
     "part,group\ntest,1\n": "no column 'id'",
     "id,part\na,train\na,test\n": r"more than once \(a\)",

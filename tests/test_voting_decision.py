@@ -62,7 +62,7 @@ def test_a_precision_out_of_reach_leaves_everything_to_people_and_says_so() -> N
     assert decision.backed_off == [""] * 4
     assert decision.notes == (
         "precision 0.999 (with 90% certainty) cannot be shown on the 400 calibration cards: all 4 "
-        "go to review; about 12000 more labelled cards like these may show it",
+        "go to review; about 12,000 more labelled cards like these may show it",
     )
 
 
@@ -84,9 +84,9 @@ def test_per_category_each_has_a_threshold_of_its_own() -> None:
     assert decision.notes == (
         "precision 0.95 (with 90% certainty) for each category by itself: accepted 1 of 3 "
         "(expected acceptance 20%)",
-        "1 of 2 categories cannot show it on their calibration cards; answers that go to review "
-        "for it: 1; each takes 45 products that it is the right answer for, and more with "
-        "mistakes: label more, or ask for less",
+        "1 of 2 categories have too few calibration cards for this precision. Answers for review "
+        "because of it: 1. A category needs 45 cards that are all answered correctly, and "
+        "more if some are not: label more cards, or ask for a lower precision",
     )
 
 

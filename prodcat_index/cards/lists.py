@@ -10,7 +10,7 @@ from prodcat_index.cards.readers import is_catalogue_name, read_table
 from prodcat_index.cards.roles import find_columns, list_columns
 from prodcat_index.cards.sources import file_source, read_lines
 from prodcat_index.cards.table import texts_of
-from prodcat_index.errors import CatalogueError
+from prodcat_index.errors import CatalogueError, EmptyCatalogueError
 from prodcat_index.findings import name_first
 
 
@@ -43,7 +43,11 @@ def read_ids(path: Path, like: Catalogue, encoding: str | None = None) -> list[s
         except OSError as error:
             raise CatalogueError(f"{path} cannot be read: {error.strerror or error}.") from None
         return [line for line in lines if line]
-    frame = read_table(path, encoding).frame
+    try:
+        frame = read_table(path, encoding).frame
+    except EmptyCatalogueError as error:
+        what = f"{error} A line such as id is needed before the first id, and each id in its line."
+        raise EmptyCatalogueError(what) from None
     seen = list(frame.columns)
     column = like.columns.get("id")
     if column not in seen:
@@ -79,7 +83,11 @@ def read_new_categories(path: Path, like: Catalogue, encoding: str | None = None
         If the file cannot be read, has other columns or no line of their names, lacks a value, or
         gives one name several new categories.
     """
-    frame = read_table(path, encoding).frame
+    try:
+        frame = read_table(path, encoding).frame
+    except EmptyCatalogueError as error:
+        what = f"{error} A line such as old,new is needed before the first category."
+        raise CatalogueError(what) from None
     seen = list(frame.columns)
     if len(seen) != 2:
         raise CatalogueError(

@@ -16,6 +16,7 @@ from prodcat_index.cards.table import Table
 from prodcat_index.cards.text_files import read_delimited
 from prodcat_index.cards.workbooks import read_workbook
 from prodcat_index.errors import CatalogueError, EmptyCatalogueError, did_you_mean
+from prodcat_index.findings import name_first
 
 # From a source, its encoding, and whether bad rows are left out.
 TEXT_READERS: dict[str, Callable[[Source, str | None, bool], Table]] = {
@@ -82,7 +83,8 @@ def is_catalogue_name(text: str) -> bool:
 
 def _checked(table: Table, name: str) -> Table:
     if not len(table):
-        what = "a header and no rows" if len(table.frame.columns) else "no cards"
+        header = name_first([str(column) for column in table.frame.columns])
+        what = f"a header ({header}) and no rows" if header else "no cards"
         left = " that can be read" if table.findings else ""
         raise EmptyCatalogueError(f"{name} has {what}{left}.")
     return recognise(table, name)

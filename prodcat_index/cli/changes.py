@@ -27,20 +27,24 @@ DryRunOption = Annotated[
 WaitOption = Annotated[
     float,
     typer.Option(
-        metavar="SECONDS", min=0, help="Wait so long for another command that writes the index."
+        metavar="SECONDS",
+        min=0,
+        show_default=False,
+        help="Wait so long for another command that writes the index.",
     ),
 ]
 MaxRemovedOption = Annotated[
     float,
     share_option(
-        "Largest share of the cards, or of their pictures or texts, that may go.", least=0
+        "Largest share of the cards that may be removed, or lose their pictures or texts.", least=0
     ),
 ]
 NewCategoriesOption = Annotated[
     bool,
     typer.Option(
         "--allow-new-categories",
-        help="Take cards of any number of new categories, or read from other columns.",
+        help="Take cards of any number of new categories, or that are read from other columns than "
+        "those of the index.",
     ),
 ]
 

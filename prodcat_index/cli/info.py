@@ -91,7 +91,7 @@ def _changes(entries: Sequence[JournalEntry], form: Format) -> list[dict[str, An
     if form != "table":
         return [asdict(entry) for entry in entries]
     return [
-        {"version": e.version, "when": e.when, "change": describe_change(e), "by": e.package}
+        {"version": e.version, "when": e.when, "change": describe_change(e), "prodcat": e.package}
         for e in entries
     ]
 
@@ -171,7 +171,7 @@ def cache_info(form: options.FormatOption = "table") -> None:
         emit(encoders, form)
     else:
         say(
-            f"{summary.path}: {summary.entries} embeddings in {_readable(summary.bytes)} "
+            f"{summary.path}: {summary.entries:,} embeddings in {_readable(summary.bytes)} "
             f"of at most {_readable(summary.limit)}"
         )
         short = [{**e, "fingerprint": e["fingerprint"][:SHOWN_FINGERPRINT]} for e in encoders]
@@ -184,7 +184,7 @@ def cache_info(form: options.FormatOption = "table") -> None:
 def cache_clear() -> None:
     """Remove all embeddings from the cache."""
     opened = _open_cache()
-    say(f"Removed {opened.clear()} embeddings from {opened.path}.")
+    say(f"Removed {opened.clear():,} embeddings from {opened.path}.")
 
 
 def _open_cache() -> EmbeddingCache:

@@ -234,8 +234,8 @@ COLUMN_OPTIONS: dict[str, Any] = {
         Path | None,
         typer.Option(
             metavar="INDEX",
-            help="Index whose columns are used where none is named; in predict and add, by "
-            "default the own index.",
+            help="Index whose columns are used where none is named; predict, add and sync use "
+            "those of their own index.",
         ),
     ],
 }

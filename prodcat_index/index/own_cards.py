@@ -71,8 +71,8 @@ def describe_own(own: Int64Array) -> tuple[str, ...]:
     if not count:
         return ()
     return (
-        f"labelled cards of this index among the listings: {count} of {len(own)}; each is answered "
-        "as a new one, without itself, its group and what was learned from them",
+        f"labelled cards of this index among the listings: {count:,} of {len(own):,}; "
+        "each is answered as a new one, without itself, its group and what was learned from them",
     )
 
 

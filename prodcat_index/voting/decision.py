@@ -9,6 +9,7 @@ from typing import Literal, get_args
 import numpy as np
 
 from prodcat_index.errors import QueryError
+from prodcat_index.findings import counted
 from prodcat_index.types import MISSING, BoolArray, Float64Array, Int64Array
 from prodcat_index.voting.calibration import MINIMUM_CARDS, Calibration, ProbabilityModel
 from prodcat_index.voting.evidence import TOO_LITTLE
@@ -127,10 +128,10 @@ def _accept(plain: Decision, curve: PrecisionCurve, precision: float) -> Decisio
     n, promise = len(accepted), _promise(precision)
     if found:
         expected = f"(expected acceptance {found.coverage:.0%})"
-        note = f"{promise}: accepted {accepted.sum()} of {n} {expected}"
+        note = f"{promise}: accepted {accepted.sum():,} of {n:,} {expected}"
     else:
         note = (
-            f"{promise} cannot be shown on the {curve.cards} calibration cards: all {n} go to "
+            f"{promise} cannot be shown on the {curve.cards:,} calibration cards: all {n:,} go to "
             f"review; {_way_out(curve, precision)}"
         )
     return replace(plain, accepted=accepted, backed_off=[""] * n, notes=(note, *plain.notes))
@@ -146,7 +147,7 @@ def _way_out(curve: PrecisionCurve, precision: float) -> str:
         return "more cards like these would not show it either, ask for less or check their labels"
     digits = max(0, len(str(lacking)) - 2)
     rounded = -(-lacking // 10**digits) * 10**digits
-    return f"about {rounded} more labelled cards like these may show it"
+    return f"about {rounded:,} more labelled cards like these may show it"
 
 
 def _back_off(
@@ -168,7 +169,7 @@ def _back_off(
     left = np.where(np.asarray(whole.accepted, dtype=bool), MISSING, sure)
     backed_off = [prefixes[code] for code in left]
     count = sum(map(bool, backed_off))
-    note = f"{count} of the others reach it with the shorter category in backed_off"
+    note = f"{count:,} of the others reach it with the shorter category in backed_off"
     return replace(whole, backed_off=backed_off, notes=(*whole.notes, note))
 
 
@@ -187,16 +188,16 @@ def _accept_by_category(
     seen = [name for name in predicted if name]
     others = [name for name in seen if name not in shown]
     notes = [
-        f"{_promise(precision)} for each category by itself: accepted {accepted.sum()} of "
-        f"{len(accepted)} (expected acceptance {expected:.0%})"
+        f"{_promise(precision)} for each category by itself: accepted {accepted.sum():,} of "
+        f"{len(accepted):,} (expected acceptance {expected:.0%})"
     ]
     if others:
         fewest = int(np.ceil(np.log(1 - CERTAINTY) / np.log(precision)))
         notes.append(
-            f"{len(set(others))} of {len(set(seen))} categories cannot show it on their "
-            f"calibration cards; answers that go to review for it: {len(others)}; each takes "
-            f"{fewest} products that it is the right answer for, and more with mistakes: label "
-            "more, or ask for less"
+            f"{len(set(others)):,} of {counted(len(set(seen)), 'categories')} have too few "
+            f"calibration cards for this precision. Answers for review because of it: "
+            f"{len(others):,}. A category needs {fewest:,} cards that are all answered "
+            "correctly, and more if some are not: label more cards, or ask for a lower precision"
         )
     notes += plain.notes
     return replace(plain, accepted=accepted, backed_off=[""] * len(accepted), notes=tuple(notes))
@@ -210,5 +211,7 @@ def _known(
         return None, ()
     known = model.evidence.known(evidence)
     few = int((known < TOO_LITTLE).sum())
-    note = f"too little evidence for {few} of {len(known)}: they are like no category of the index"
+    note = (
+        f"too little evidence for {few:,} of {len(known):,}: they are like no category of the index"
+    )
     return known, (note,) if few else ()
