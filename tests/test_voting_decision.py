@@ -47,6 +47,14 @@ def test_answers_are_accepted_backed_off_or_left_to_a_person() -> None:
     )
 
 
+def test_what_is_expected_of_new_listings_is_not_said_of_cards_of_the_index() -> None:
+    """The expectation is of cards that the index has not seen, and would look wrong."""
+    for per, votes, near in (("all", VOTE, NEAR), ("category", BOTH, NEAR[:3])):
+        decision = accept_or_review(PLAIN, votes, near, NAMES, 0.9, per=per, is_new=False)  # type: ignore[arg-type]
+        assert "accepted 1 of" in decision.notes[0]
+        assert "expected" not in decision.notes[0]
+
+
 def test_an_accepted_answer_is_not_backed_off() -> None:
     """A shop would be given half of a category that is sure as a whole."""
     sure = Vote(SHARES[:1], CODES[1:2], SHARES[:1])

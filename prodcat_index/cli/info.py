@@ -14,7 +14,7 @@ from prodcat_index.cli import options
 from prodcat_index.cli.calls import Given, as_command, refuse
 from prodcat_index.cli.output import Format, emit, note, print_markdown, say
 from prodcat_index.cli.values import check_specs
-from prodcat_index.errors import EncoderError
+from prodcat_index.errors import EncoderError, IndexFolderError
 
 if TYPE_CHECKING:
     from prodcat_index.encoders.cache import EmbeddingCache
@@ -68,6 +68,8 @@ def info(
         emit(_changes(read_journal(folder), form), form)
         return
     if image_root is not None:
+        if not image_root.is_dir():
+            raise IndexFolderError(f"There is no picture folder {image_root}.")
         options.open_index(folder, image_root).save_image_root(folder)
     manifest = verify_index(folder) if verify else read_manifest(folder, verify=False)
     if manifest.image_root and not Path(manifest.image_root).is_dir():

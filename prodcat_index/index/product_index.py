@@ -552,7 +552,15 @@ class ProductIndex(LivingIndex):
                 parts, queries.vectors, queries.present, result.found, result.vote.categories[:, 0]
             )
         decision = accept_or_review(
-            trusted, result.vote, similarities, names, precision, coverage, per, seen
+            trusted,
+            result.vote,
+            similarities,
+            names,
+            precision,
+            coverage,
+            per,
+            seen,
+            is_new=not (own_rows >= 0).any(),
         )
         answers = LazyAnswers(
             self._answers,

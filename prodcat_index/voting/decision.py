@@ -101,8 +101,12 @@ def accept_or_review(
     coverage: float | None = None,
     per: Per = "all",
     evidence: Float64Array | None = None,
+    is_new: bool = True,
 ) -> Decision:
-    """Decide on n votes, for targets that :func:`check_targets` accepts."""
+    """Decide on n votes, for targets that :func:`check_targets` accepts.
+
+    How many are expected to be accepted is said of new listings.
+    """
     if isinstance(trusted, str):
         # Shares may sum to slightly more than 1.
         shares = np.minimum(vote.shares[:, 0], 1.0)
@@ -117,18 +121,18 @@ def accept_or_review(
         return plain
     if per == "category":
         predicted = [names[code] if code >= 0 else "" for code in vote.categories[:, 0]]
-        return _accept_by_category(plain, trusted, predicted, precision)
-    whole = _accept(plain, trusted.precision, precision)
+        return _accept_by_category(plain, trusted, predicted, precision, is_new=is_new)
+    whole = _accept(plain, trusted.precision, precision, is_new=is_new)
     return _back_off(whole, trusted, probabilities, vote.categories, names, precision)
 
 
-def _accept(plain: Decision, curve: PrecisionCurve, precision: float) -> Decision:
+def _accept(plain: Decision, curve: PrecisionCurve, precision: float, *, is_new: bool) -> Decision:
     found = curve.accept_at(precision)
     accepted = plain.confidence >= (found.threshold if found else np.inf)
     n, promise = len(accepted), _promise(precision)
     if found:
-        expected = f"(expected acceptance {found.coverage:.0%})"
-        note = f"{promise}: accepted {accepted.sum():,} of {n:,} {expected}"
+        expected = f" (expected acceptance {found.coverage:.0%})" if is_new else ""
+        note = f"{promise}: accepted {accepted.sum():,} of {n:,}{expected}"
     else:
         note = (
             f"{promise} cannot be shown on the {curve.cards:,} calibration cards: all {n:,} go to "
@@ -174,7 +178,12 @@ def _back_off(
 
 
 def _accept_by_category(
-    plain: Decision, trusted: Calibration, predicted: Sequence[str], precision: float
+    plain: Decision,
+    trusted: Calibration,
+    predicted: Sequence[str],
+    precision: float,
+    *,
+    is_new: bool,
 ) -> Decision:
     """Accept by the threshold of each category; nothing backs off, since no precision is known."""
     shown = {
@@ -184,12 +193,13 @@ def _accept_by_category(
     }
     least = np.array([shown[name][0] if name in shown else np.inf for name in predicted])
     accepted = plain.confidence >= least
-    expected = sum(cards for _, cards in shown.values()) / trusted.cards
+    share = sum(cards for _, cards in shown.values()) / trusted.cards
+    expected = f" (expected acceptance {share:.0%})" if is_new else ""
     seen = [name for name in predicted if name]
     others = [name for name in seen if name not in shown]
     notes = [
         f"{_promise(precision)} for each category by itself: accepted {accepted.sum():,} of "
-        f"{len(accepted):,} (expected acceptance {expected:.0%})"
+        f"{len(accepted):,}{expected}"
     ]
     if others:
         fewest = int(np.ceil(np.log(1 - CERTAINTY) / np.log(precision)))
