@@ -72,3 +72,13 @@ def test_new_categories_that_are_not_clear_are_refused(
     (tmp_path / "map.csv").write_text(content)
     with pytest.raises(CatalogueError, match=said):
         read_new_categories(tmp_path / "map.csv", CARDS)
+
+
+def test_a_map_and_a_list_of_one_line_are_told_that_a_header_is_needed(tmp_path: Path) -> None:
+    """The only line would be taken for a header, and nothing be changed without a reason."""
+    path = tmp_path / "map.csv"
+    path.write_text("A,B\n")
+    with pytest.raises(CatalogueError, match=r"a header \(A, B\) and no rows. .*old,new is needed"):
+        read_new_categories(path, CARDS)
+    with pytest.raises(CatalogueError, match=r"a header \(A, B\) and no rows. .*id is needed"):
+        read_ids(path, CARDS)
