@@ -14,6 +14,8 @@ from prodcat_index.index.product_index import ProductIndex
 
 # Tests neither read nor fill the cache of whoever runs them.
 os.environ["PRODCAT_CACHE"] = "off"
+# Commands that run in processes of their own would compile the package each time.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
 

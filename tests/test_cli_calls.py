@@ -21,7 +21,9 @@ SHORT |= {"-f": "--format", "-i": "--index", "-k": "--k", "-o": "--output"}
 # One meaning, with a word more about it in some commands.
 VARIED = {
     "--encoder": "an encoder of a modality; finetune trains one",
+    "--explain": "why an answer is as it is; in info, why cards are searched as they are",
     "--image-root": "where pictures are; info stores it in the index",
+    "--index": "an index folder; in build-index the kind of its search",
     "--k": "how many neighbours; in predict they vote",
     "--output": "where the result is written; its kind depends on the command",
     "--precision": "a target precision; predict keeps it, report marks it",
