@@ -123,14 +123,16 @@ def _anonymous_bytes() -> int:
 
 
 def _opened_bytes(folder: Path, kind: str) -> int:
-    """Return the memory of codes that are opened."""
+    """Return the memory of codes that are opened and ready for a search."""
+    import faiss  # noqa: F401
+
     from prodcat_index.index.quantized import Codes
 
     stored = (folder / kind).glob("*.npy")
     arrays = {path.stem: np.load(path, mmap_mode="r", allow_pickle=False) for path in stored}
     before = _anonymous_bytes()
     codes = Codes.from_arrays(kind, arrays)  # type: ignore[arg-type]
-    return _anonymous_bytes() - before if len(codes) else 0
+    return _anonymous_bytes() - before if codes.faiss_index.ntotal else 0
 
 
 def _prodcat(kind: str) -> Callable[[Path, Any], tuple[Finder, Iterable[int]]]:
