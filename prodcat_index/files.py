@@ -12,7 +12,7 @@ import json
 import mmap
 import os
 import stat
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -242,11 +242,16 @@ def check_output_folder(
 
 @contextmanager
 def exclusive_folder(
-    folder: Path, what: str, error: type[ProdcatError], wait: float = 0.0
+    folder: Path,
+    what: str,
+    error: type[ProdcatError],
+    wait: float = 0.0,
+    waits: Callable[[], object] | None = None,
 ) -> Iterator[None]:
     """Create `folder` and hold its lock, which is waited for so many seconds.
 
-    A thread that holds it already goes on. Raises `error` if it is not to be had, or if writing
+    A thread that holds it already goes on. `waits` is called before waiting, by a command that has
+    the option --wait. Raises `error` if it is not to be had, or if writing
     fails meanwhile.
     """
     from filelock import FileLock, Timeout
@@ -257,13 +262,23 @@ def exclusive_folder(
         lock = folder.resolve() / LOCK
         if os.path.lexists(lock):
             _check_regular(lock.lstat())
-        with FileLock(lock, is_singleton=True).acquire(timeout=wait):
+        own = FileLock(lock, is_singleton=True)
+        try:
+            held = own.acquire(timeout=0)
+        except Timeout:
+            if not wait:
+                raise
+            if waits:
+                waits()
+            held = own.acquire(timeout=wait)
+        with held:
             yield
     except Timeout:
         waited = f" and did not end in {wait:g} s" if wait else ""
+        option = " (--wait SECONDS waits for it)" if waits and not wait else ""
         raise error(
             f"Another process is writing the {what} {folder}{waited}; wait until it ends and try "
-            "again."
+            f"again{option}."
         ) from None
     except OSError as cause:
         raise error(

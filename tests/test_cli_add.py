@@ -132,7 +132,7 @@ def test_a_delivery_in_which_texts_are_lost_is_refused(shop: Path, prodcat: Run)
     pd.DataFrame(rows).to_csv(shop / "empty.csv", index=False)
     done = prodcat("add", "empty.csv")
     assert done.code == 1 and done.out.startswith("9 changed (description 8, material 9):")
-    assert "empty.csv has no description for 8 of the 8 cards of the index that have" in done.err
+    assert "empty.csv has no description for 8 of the 8 cards that stay and have" in done.err
     assert content_of(shop / "indexes") == before
 
 
@@ -150,9 +150,12 @@ def test_a_file_that_repeats_an_id_or_lacks_a_column_is_refused(shop: Path, prod
 def test_new_categories_are_named_and_many_of_them_refused(shop: Path, prodcat: Run) -> None:
     """A wrong column would fill the index with the names of colours, and nobody would know."""
     before = content_of(shop / "indexes")
-    refused = prodcat("add", "delivery/new.csv")
-    assert (refused.code, refused.out) == (1, "2 new: n1, n2\n9 unchanged\n")
-    assert "has 1 new category: Garden > Gnomes; they are on 2 of its 2 labelled" in refused.err
+    gnomes = [{**NEW[0], "id": f"n{n}"} for n in range(3)]
+    pd.DataFrame(gnomes).assign(material="clay").to_csv(shop / "gnomes.csv", index=False)
+    refused = prodcat("add", "gnomes.csv")
+    assert (refused.code, refused.out) == (1, "3 new: n0, n1, n2\n9 unchanged\n")
+    assert "has 1 new category: Garden > Gnomes; they are on 3 of its 3 labelled" in refused.err
+    assert "choose the column with --category-column" in refused.err
     assert ANY in refused.err and content_of(shop / "indexes") == before
     old = [made.row(f"o{n}", "leather boots", category=made.BOOTS) for n in range(38)]
     pd.DataFrame([*NEW, *old]).assign(material="clay").to_csv(shop / "few.csv", index=False)
@@ -168,6 +171,8 @@ def test_one_new_category_from_another_column_is_refused(shop: Path, prodcat: Ru
     done = prodcat("add", "shelf.csv", "--category-column", "shelf")
     assert done.code == 1
     assert "columns differ from those of the index (category from 'shelf' and not" in done.err
+    assert "--category-column" not in done.err
+    assert "if not, 'shelf' is not the column of the categories." in done.err
 
 
 def test_columns_are_named_as_for_building(shop: Path, prodcat: Run) -> None:

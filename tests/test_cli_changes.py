@@ -77,7 +77,7 @@ def test_sync_makes_the_index_equal_to_the_export(shop: Path, run: Run) -> None:
         "1 changed (title 1): b1",
         "1 of another category: k1",
         "1 removed: u1",
-        "1 category renamed: Home > Lamps -> Light > Lamps",
+        "1 category renamed: Home > Lamps -> Light > Lamps (2 cards)",
         "4 unchanged",
     ]
     before = content_of(shop / "indexes")
@@ -109,7 +109,7 @@ def test_half_an_export_removes_nothing(shop: Path, run: Run) -> None:
     for command in ("sync export.csv", "sync export.csv --max-removed 0.3 --dry-run"):
         refused = run(command)
         assert (refused.code, refused.out) == (1, "4 removed: k3, l1, l2, u1\n5 unchanged\n")
-        assert "export.csv lacks 4 of the 9 cards of the index, and at most" in refused.err
+        assert "export.csv lacks 4 of the 9 cards of the index (45%); at most" in refused.err
         assert "allow it with --max-removed 45%. Nothing was changed." in refused.err
     assert content_of(shop / "indexes") == before
     write(shop / "export.csv", *made.CARDS[:5])
@@ -162,7 +162,7 @@ def test_add_takes_changed_cards_unless_only_new_ones_are_asked_for(shop: Path, 
     assert "note: 1 card is in the index already (skipped): b1" in only.err
     assert index_of(shop).card("b1").title == "red leather boots"
     both = run("add new.csv --format csv")
-    assert both.out == "change,id,to\nchanged,b1,\n"
+    assert both.out == "change,id,to,cards\nchanged,b1,,1\n"
     assert index_of(shop).card("b1").title == "red suede boots"
     assert "Changed indexes/shop: 10 cards in 4 categories." in both.err
 
@@ -235,14 +235,18 @@ def test_differences_are_data(shop: Path, run: Run) -> None:
         "source": "export.csv",
         **{"added": [], "changed": ["b1"], "removed": ["u1"], "relabelled": ["k1"]},
         **{"changed_parts": {"title": ["b1"]}, "renamed": {made.LAMPS: "Light"}, "unchanged": 4},
+        "renamed_cards": {made.LAMPS: 2},
     }
     rows = list(csv.DictReader(io.StringIO(run(f"{asked} csv").out)))
     assert [tuple(row.values()) for row in rows] == [
-        *[(kind, card, "") for kind in CHANGES for card in whole[kind]],
-        ("renamed", made.LAMPS, "Light"),
+        *[(kind, card, "", "1") for kind in CHANGES for card in whole[kind]],
+        ("renamed", made.LAMPS, "Light", "2"),
     ]
     lines = run(f"{asked} jsonl")
-    assert [json.loads(line) for line in lines.out.splitlines()] == rows
+    assert [
+        {name: str(value) for name, value in json.loads(line).items()}
+        for line in lines.out.splitlines()
+    ] == rows
     assert lines.err.endswith("Dry run: indexes/shop stays as it is.\n")
 
 
@@ -319,7 +323,10 @@ def test_a_second_writer_is_told_at_once(
     told = run(command)
     assert (told.code, told.out) == (1, "")
     assert told.err.startswith("prodcat: Another process is writing the index indexes/shop; wait")
-    assert "and did not end in 0.1 s" in run(f"{command} --wait 0.1").err
+    assert told.err.endswith("try again (--wait SECONDS waits for it).\n")
+    waited = run(f"{command} --wait 0.1").err
+    assert waited.startswith("Another process is writing indexes/shop; waiting up to 0.1 s until")
+    assert "and did not end in 0.1 s" in waited
     assert content_of(shop / "indexes") == before
 
 

@@ -169,5 +169,18 @@ def test_the_page_counts_what_was_done_to_fitted_cards(fitted: Manifest) -> None
     drift = grown(fitted, 10).drift
     assert drift is not None
     counts = replace(drift, removed_cards=3, changed_cards=2, relabelled_cards=1)
-    said = "3 removed, 2 changed. Cards got another category 1 times."
+    said = "3 removed, 2 changed. Cards got another category 1 times; nothing was fitted on"
     assert said in index_card(replace(fitted, drift=counts))
+
+
+def test_a_page_of_new_labels_alone_has_no_empty_table(manifest: Manifest) -> None:
+    """It said that none is of a new category, of 0 cards, though a label was new."""
+    drift = grown(manifest, 10).drift
+    assert drift is not None
+    labels = replace(drift, fitted_cards=manifest.cards, relabelled_cards=3, blocks=())
+    page = index_card(replace(manifest, drift=labels))
+    assert (
+        "\n\nNo card came or changed since it was fitted. Cards got another category 3 times; "
+        "nothing was fitted on these labels.\n\nThere is no need"
+    ) in page
+    assert "such cards" not in page

@@ -133,7 +133,7 @@ def test_a_new_name_changes_nothing_else() -> None:
     index = built()
     found = index.relabelling({"boots": "Shoes > Boots"})
     assert (found.renamed, found.relabelled) == ({"boots": "Shoes > Boots"}, ())
-    assert str(found) == "1 category renamed: boots -> Shoes > Boots\n160 unchanged"
+    assert str(found) == "1 category renamed: boots -> Shoes > Boots (40 cards)\n160 unchanged"
     renamed = index.apply(found)
     assert np.array_equal(renamed.parts.log_reliability, index.parts.log_reliability)
     for before, after in zip(index.parts.all_blocks, renamed.parts.all_blocks, strict=True):
@@ -280,6 +280,20 @@ def test_keys_follow_categories() -> None:
     assert keys(index.relabel({BOOTS: KETTLES})) == ["8", "8", "8", "8"]
     assert keys(index.relabel({"a": KETTLES, "c": LAMPS})) == ["8", "7", "", "8"]
     assert keys(index.relabel({BOOTS: KETTLES, KETTLES: BOOTS})) == ["8", "8", "7", "7"]
+
+
+def test_a_map_renames_a_category_of_which_some_cards_go_elsewhere() -> None:
+    """The scores of the category would be lost for one card that was said to be another thing."""
+    boots = [card.id for card in built().catalogue if card.category == "boots"]
+    found = built().relabelling({"boots": "shoes", boots[0]: "lamp"})
+    assert (found.renamed, found.relabelled) == ({"boots": "shoes"}, (boots[0],))
+    assert found.renamed_cards == {"boots": len(boots) - 1}
+    index = built().apply(found)
+    assert index.parts.aliases == {"boots": "shoes"}
+    # A category that keeps a card, or of which none follows, is not renamed by it.
+    assert built().relabelling({"boots": "shoes", boots[0]: "boots"}).renamed == {}
+    others = dict.fromkeys(boots, "lamp")
+    assert built().relabelling({"boots": "shoes", **others}).renamed == {"boots": "lamp"}
 
 
 def test_what_is_neither_a_card_nor_a_category_is_named() -> None:

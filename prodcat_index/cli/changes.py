@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -36,7 +36,8 @@ WaitOption = Annotated[
 MaxRemovedOption = Annotated[
     float,
     share_option(
-        "Largest share of the cards that may be removed, or lose their pictures or texts.", least=0
+        "Largest share of the cards, or of the pictures or texts of those that stay, that may go.",
+        least=0,
     ),
 ]
 NewCategoriesOption = Annotated[
@@ -198,8 +199,9 @@ def rollback(
     from prodcat_index.index.product_index import ProductIndex
 
     folder = options.choose_index(index, index_option)
-    undone = parse_manifest(folder).change
-    ProductIndex.rollback(folder, wait=wait)
+    with _locked(folder, wait):
+        undone = parse_manifest(folder).change
+        ProductIndex.rollback(folder)
     now = parse_manifest(folder)
     what = f" ({describe_change(undone)})" if undone else ""
     size = f"{counted(now.cards, 'cards')} in {counted(now.categories, 'categories')}"
@@ -211,17 +213,23 @@ def _writing(
     index: Path | None, wait: float, dry_run: bool = False
 ) -> Iterator[tuple[Path, ProductIndex]]:
     """Open an index that no other process changes meanwhile, unless it is a dry run."""
-    from prodcat_index.files import exclusive_folder
-    from prodcat_index.index.folder import parse_manifest
-
     folder = options.choose_index(index)
     if dry_run:
         yield folder, options.open_index(folder)
         return
+    with _locked(folder, wait):
+        yield folder, options.open_index(folder)
+
+
+def _locked(folder: Path, wait: float) -> AbstractContextManager[None]:
+    """Hold the lock of an index, and say so if it is waited for."""
+    from prodcat_index.files import exclusive_folder
+    from prodcat_index.index.folder import parse_manifest
+
     # Before the lock, which would make a folder where there is none.
     parse_manifest(folder)
-    with exclusive_folder(folder, "index", IndexFolderError, wait):
-        yield folder, options.open_index(folder)
+    sentence = f"Another process is writing {folder}; waiting up to {wait:g} s until it ends."
+    return exclusive_folder(folder, "index", IndexFolderError, wait, lambda: tell(sentence))
 
 
 def _compare(
@@ -274,9 +282,16 @@ def _print(difference: Difference, form: Format) -> None:
         emit(record, form)
     else:
         kinds = ("added", "changed", "removed", "relabelled")
-        rows = [{"change": kind, "id": card, "to": ""} for kind in kinds for card in record[kind]]
-        renamed = record["renamed"].items()
-        emit([*rows, *({"change": "renamed", "id": old, "to": new} for old, new in renamed)], form)
+        rows = [
+            {"change": kind, "id": card, "to": "", "cards": 1}
+            for kind in kinds
+            for card in record[kind]
+        ]
+        rows += [
+            {"change": "renamed", "id": old, "to": new, "cards": record["renamed_cards"][old]}
+            for old, new in record["renamed"].items()
+        ]
+        emit(rows, form)
 
 
 def _carry_out(
@@ -291,16 +306,21 @@ def _carry_out(
     _print(difference, form)
     if difference and limits:
         difference.check(**limits)
+    from prodcat_index.index.delivery import NEW_CATEGORIES
+
     done = say if form == "table" else tell
     if dry_run or not difference:
         done(f"{'Dry run: ' if dry_run else ''}{folder} stays as it is.")
     else:
         changed = opened.apply(difference)
-        note([finding for finding in changed.findings if finding not in difference.findings])
-        _save(changed, folder, "Changed", done)
+        new = [finding for finding in changed.findings if finding not in difference.findings]
+        note(new)
+        _save(changed, folder, "Changed", done, any(each.what == NEW_CATEGORIES for each in new))
 
 
-def _save(index: ProductIndex, folder: Path, verb: str, done: Callable[[str], None]) -> None:
+def _save(
+    index: ProductIndex, folder: Path, verb: str, done: Callable[[str], None], has_new: bool = False
+) -> None:
     """Write an index, and print what was done and when to fit or build it again."""
     from prodcat_index.index.folder import parse_manifest
     from prodcat_index.index.folder_card import rebuild_reason
@@ -310,3 +330,5 @@ def _save(index: ProductIndex, folder: Path, verb: str, done: Callable[[str], No
     done(f"{verb} {folder}: {counted(len(index), 'cards')} in {categories}.")
     if reason := rebuild_reason(parse_manifest(folder)):
         note([reason])
+    elif has_new and index.parts.learned:
+        note(["Nothing is fitted to the new categories yet; prodcat refit learns them."])

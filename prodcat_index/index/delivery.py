@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping
 
-from prodcat_index.cards.card import CORE_TEXTS, IMAGE, Catalogue
+from prodcat_index.cards.card import CORE_TEXTS, DIGEST, IMAGE, LABELS, Catalogue
 from prodcat_index.cards.catalogue import find_unused_category, lacks_ids
 from prodcat_index.cards.categories import hint_match
 from prodcat_index.cards.roles import MAY_DIFFER, find_repeated
@@ -13,8 +14,11 @@ from prodcat_index.findings import Finding, counted, name_first
 from prodcat_index.index.comparable import check_dims, hint_vectors, lacked_vectors
 from prodcat_index.index.parts import IndexParts
 
+NEW_CATEGORIES = "new categories"
 # More cards in new categories than this share of a delivery suggest a wrong column.
 FEW_NEW = 0.05
+# Of a small delivery, fewer cards in new categories say nothing about its column.
+SEVERAL_NEW = 3
 
 
 def check_delivery(parts: IndexParts, new: Catalogue, *, is_whole: bool) -> None:
@@ -65,6 +69,17 @@ def lacked_parts(old: Catalogue, new: Catalogue) -> list[str]:
     ]
 
 
+def lacked_columns(old: Catalogue, new: Catalogue) -> list[str]:
+    """Return the columns of an index that a delivery lacks, by the names in the file."""
+    if not (old.columns and new.columns):
+        return []
+    own = {*old.text_modalities, *LABELS, "id", IMAGE, DIGEST}
+    further = [name for name in old.pieces.names if name not in own]
+    there = {*new.pieces.names}
+    parts = [str(old.columns[part]) for part in lacked_parts(old, new)]
+    return [*parts, *(name for name in further if name not in there)]
+
+
 def _check_texts(old: Catalogue, new: Catalogue) -> None:
     missing = [name for name in old.text_modalities if name not in new.text_modalities]
     foreign = [name for name in new.text_modalities if name not in old.text_modalities]
@@ -98,16 +113,22 @@ def _check_columns(old: Catalogue, new: Catalogue) -> None:
 def find_new_categories(labels: Iterable[str], known: Collection[str]) -> tuple[Finding, ...]:
     """Return a finding with the categories that are not known, if there are any."""
     new = tuple(sorted(set(labels) - {"", *known}))
-    return (Finding("new categories", new),) if new else ()
+    return (Finding(NEW_CATEGORIES, new),) if new else ()
 
 
 def check_new_categories(
-    old: Catalogue, new: Catalogue, labels: Iterable[str], known: Collection[str]
+    old: Catalogue,
+    new: Catalogue,
+    labels: Iterable[str],
+    known: Collection[str],
+    renamed: Mapping[str, str],
 ) -> None:
-    """Raise CatalogueError for new categories that suggest a wrong column."""
+    """Raise CatalogueError for new categories that suggest a wrong column.
+
+    A few categories that are renamed, each to a name of its own, are no new ones.
+    """
     labels = [label for label in labels if label]
-    cards = [label for label in labels if label not in known]
-    if not cards:
+    if all(label in known for label in labels):
         return
     differing = [
         f"{part} from {new.columns.get(part) or 'nowhere'!r} and not from {column!r}"
@@ -116,16 +137,32 @@ def check_new_categories(
         and part not in (*MAY_DIFFER, IMAGE)
         and (new.columns.get(part) or "").casefold() != column.casefold()
     ]
-    if not (differing or len(cards) > FEW_NEW * len(labels)):
+    own = {name: renamed[name] for name in renamed if renamed[name] not in known}
+    is_own_name = Counter(own.values())
+    few = len(renamed) < len(known) / 2 and all(count == 1 for count in is_own_name.values())
+    expected = {*known, *(own.values() if few and not differing else ())}
+    cards = [label for label in labels if label not in expected]
+    hint = hint_match(labels, known)
+    is_many = len(cards) >= SEVERAL_NEW or bool(hint)
+    if not (differing or (is_many and len(cards) > FEW_NEW * len(labels))):
         return
     reasons = [f"they are on {len(cards)} of its {len(labels)} labelled cards"]
     if differing:
         reasons.append(f"its columns differ from those of the index ({name_first(differing)})")
-    if hint := hint_match(labels, known):
+    if hint:
         reasons.append(hint)
     [found] = find_new_categories(cards, ())
+    rename = ""
+    if own:
+        names = name_first([f"{old} -> {name}" for old, name in own.items()])
+        rename = f", or rename categories first with prodcat relabel ({names})"
+    # A column that was chosen is not to be chosen once more.
+    column = new.columns.get("category")
+    chosen = (column or "").casefold() != (old.columns.get("category") or "").casefold()
+    wrong = "choose the column with --category-column"
+    if chosen and column:
+        wrong = f"{column!r} is not the column of the categories"
     raise CatalogueError(
         f"{new.source} has {found}; {', and '.join(reasons)}. If they are right, add "
-        "--allow-new-categories; if not, choose the column with --category-column. Nothing was "
-        "changed."
+        f"--allow-new-categories{rename}; if not, {wrong}. Nothing was changed."
     )

@@ -5,6 +5,7 @@ Nothing is embedded here. :mod:`prodcat_index.index.changes` puts a difference i
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import compress
@@ -16,10 +17,16 @@ import numpy as np
 from prodcat_index.cards.card import IMAGE, Catalogue
 from prodcat_index.cards.categories import clean_category
 from prodcat_index.cards.cleaning import raw_text
+from prodcat_index.cards.picture_folder import NO_SUCH_FILE, OUTSIDE
 from prodcat_index.cards.pieces import LABELLING
 from prodcat_index.errors import CatalogueError, QueryError, check_named
 from prodcat_index.findings import Finding, counted, list_findings, name_findings, name_first
-from prodcat_index.index.delivery import check_delivery, check_new_categories, lacked_parts
+from prodcat_index.index.delivery import (
+    check_delivery,
+    check_new_categories,
+    lacked_columns,
+    lacked_parts,
+)
 from prodcat_index.index.differing import differing_parts
 from prodcat_index.index.labelling import Labelling, find_renamed
 from prodcat_index.index.parts import IndexParts
@@ -27,8 +34,11 @@ from prodcat_index.types import MISSING, BoolArray, Int64Array
 
 # An export that lacks more of the cards of an index than this is probably incomplete.
 MAX_REMOVED = 0.05
+# Where more of the pictures, and at least so many, are not found, their folder is rather another.
+MANY_UNFOUND, SEVERAL_UNFOUND = 0.9, 3
 KNOWN = "cards are in the index already (skipped)"
 ABSENT = "ids are of no card of the index (left out)"
+LACKED = "columns are in the index and not in the delivery (cards keep what they had)"
 UNKNOWN_NAMES = "names are of no card and no category of the index (left out)"
 UNREADABLE = "cards have a picture that cannot be read now (kept as it was)"
 
@@ -46,6 +56,7 @@ class Update:
     sources: Int64Array  # (n,): row of the card that each takes the place of, or MISSING
     embedded: Mapping[str, BoolArray]  # modality -> the fresh cards that are new in it, (n,)
     delivered: Sequence[str] = ()  # categories of all cards of a delivery, as they are from now on
+    unfound: tuple[int, int] = (0, 0)  # delivered cards without the file they name, of how many
 
     @property
     def keeps_all(self) -> bool:
@@ -70,10 +81,12 @@ class Difference:
         Part of a card, or column -> ids of the changed cards that differ in it.
     renamed
         Category -> the one that all its cards are of from now on.
+    renamed_cards
+        Number of cards of each of these that are not among the cards of the other kinds.
     unchanged
         Number of cards that stay as they are.
     lost
-        Part of a card -> how many cards lose it, and how many have it in the index.
+        Part of a card -> how many cards lose it, and how many of those that stay have it.
     findings
         What was noticed about single cards.
     """
@@ -84,6 +97,7 @@ class Difference:
     changed_parts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     removed: tuple[str, ...] = ()
     renamed: Mapping[str, str] = field(default_factory=dict)
+    renamed_cards: Mapping[str, int] = field(default_factory=dict)
     relabelled: tuple[str, ...] = ()
     unchanged: int = 0
     lost: Mapping[str, tuple[int, int]] = field(default_factory=dict)
@@ -105,7 +119,10 @@ class Difference:
             "removed": self.removed,
         }
         lines = [f"{len(ids):,} {kind}: {name_first(ids)}" for kind, ids in kinds.items() if ids]
-        if renamed := [f"{old} -> {new}" for old, new in self.renamed.items()]:
+        if renamed := [
+            f"{old} -> {new} ({counted(self.renamed_cards.get(old, 0), 'cards')})"
+            for old, new in self.renamed.items()
+        ]:
             lines.append(f"{counted(len(renamed), 'categories renamed')}: {name_first(renamed)}")
         return "\n".join([*lines, f"{self.unchanged:,} unchanged"])
 
@@ -129,6 +146,7 @@ class Difference:
             **{name: list(getattr(self, name)) for name in of_ids},
             "changed_parts": {part: list(ids) for part, ids in self.changed_parts.items()},
             "renamed": dict(self.renamed),
+            "renamed_cards": dict(self.renamed_cards),
             "unchanged": self.unchanged,
         }
 
@@ -140,32 +158,58 @@ class Difference:
         Parameters
         ----------
         max_removed
-            Largest share of the cards, and of their texts, pictures, labels or groups, that may go;
-            None for any.
+            Largest share of the cards, and of the texts, pictures, labels or groups of those that
+            stay, that may go; None for any.
         allow_new_categories
-            Whether more than one labelled card in twenty may be of categories that the index does
-            not have, or any card if the columns differ from those of the index.
+            Whether more than one labelled card in twenty, and more than two, may be of categories
+            that the index does not have, or any card if the columns differ from those of the index.
 
         Raises
         ------
         CatalogueError
-            If too much goes, or too many cards are of new categories. It names the way out.
+            If too much goes, nearly no picture file is found, or too many cards are of new
+            categories. It names the reasons, and the way out.
         """
         update = _update_of(self)
         base, fresh = update.base, update.fresh
         if not allow_new_categories:
             # A new name of a whole category counts as well: a wrong column has them, too.
-            check_new_categories(base.catalogue, fresh, update.delivered, base.labels.names)
+            check_new_categories(
+                base.catalogue, fresh, update.delivered, base.labels.names, self.renamed
+            )
+        if max_removed is None:
+            return
         shares = {"cards": (len(self.removed), len(base.catalogue)), **self.lost}
-        for what, (gone, there) in shares.items():
-            if max_removed is None or gone <= max_removed * there:
-                continue
-            does = "lacks" if what == "cards" else f"has no {what} for"
-            of = "cards of the index" if what == "cards" else "cards of the index that have one"
+        over = {what: share for what, share in shares.items() if share[0] > max_removed * share[1]}
+        unfound, pictured = update.unfound
+        is_elsewhere = unfound >= SEVERAL_UNFOUND and unfound > MANY_UNFOUND * pictured
+        reasons = [
+            f"lacks {gone:,} of the {there:,} cards of the index ({_percent(gone, there)}%)"
+            if what == "cards"
+            else f"has no {what} for {gone:,} of the {there:,} cards that stay and have one "
+            f"({_percent(gone, there)}%)"
+            for what, (gone, there) in over.items()
+        ]
+        if over:
+            reasons = [
+                f"{', and '.join(reasons)}; at most {max_removed:.0%} may go at once, for it may "
+                "be half an export"
+            ]
+        if is_elsewhere:
+            reasons.append(
+                f"names picture files that are not there for {unfound:,} of its {pictured:,} cards "
+                "that have a picture in the index"
+            )
+            way = (
+                "Name the folder of the pictures with --image-root, or leave their names out if "
+                "they are gone."
+            )
+        elif over:
+            most = max(_percent(*share) for share in over.values())
+            way = f"If it is right, allow it with --max-removed {most}%."
+        if reasons:
             raise CatalogueError(
-                f"{self.source} {does} {gone:,} of the {there:,} {of}, and at most "
-                f"{max_removed:.0%} may go at once, for it may be half an export. If it is right, "
-                f"allow it with --max-removed {_percent(gone, there)}%. Nothing was changed."
+                f"{self.source} {'; it '.join(reasons)}. {way} Nothing was changed."
             )
 
 
@@ -199,6 +243,7 @@ def compare(
     ours, theirs = old.select(known), new.select(is_known)
     differing, unreadable = differing_parts(parts, ours, theirs, known)
     findings += list_findings({UNREADABLE: unreadable}, theirs.ids)
+    findings += name_findings({LACKED: lacked_columns(old, new) if len(theirs) else ()})
     content = [mask for part, mask in differing.items() if part not in LABELLING]
     is_changed: BoolArray = np.any([np.zeros(len(ours), dtype=bool), *content], axis=0)
 
@@ -220,20 +265,32 @@ def compare(
         if part in differing
     }
     same = labels.categories[known[~is_changed]].tolist()
+    had_picture = {card for card, path in zip(ours.ids, ours.values(IMAGE), strict=True) if path}
+    unfound = had_picture & _without_file(new)
     return replace(
         difference,
-        update=replace(_update_of(difference), delivered=[*fresh.values("category"), *same]),
+        update=replace(
+            _update_of(difference),
+            delivered=[*fresh.values("category"), *same],
+            unfound=(len(unfound), len(had_picture)),
+        ),
         verb="sync" if removed else "add",
         changed_parts={
             part: tuple(compress(theirs.ids, mask)) for part, mask in both.items() if mask.any()
         },
         lost={
-            part: (int(mask.sum()), int(np.sum([bool(value) for value in old.values(part)])))
+            part: (int(mask.sum()), sum(map(bool, compress(old.values(part), ~goes))))
             for part, mask in lost.items()
             if mask.any()
         },
         findings=tuple(findings),
     )
+
+
+def _without_file(new: Catalogue) -> set[str]:
+    """Return the ids of the cards that name a picture file that was not found."""
+    kinds = (NO_SUCH_FILE, OUTSIDE)
+    return {card for found in new.findings if found.what.startswith(kinds) for card in found.ids}
 
 
 def remove_cards(parts: IndexParts, ids: Iterable[object]) -> Difference:
@@ -276,9 +333,20 @@ def relabel_cards(parts: IndexParts, mapping: Mapping[Any, Any]) -> Difference:
     new = [
         of_card.get(row, of_category.get(name, name)) for row, name in enumerate(labels.categories)
     ]
-    labels.move(np.array(new, dtype=object))
+    after = np.array(new, dtype=object)
+    # What is said of a category holds for its scores, also if some of its cards go elsewhere.
+    went = set(zip(labels.categories.tolist(), new, strict=True))
+    whole = {
+        name: category
+        for name, category in of_category.items()
+        if category and (name, category) in went and (name, name) not in went
+    }
+    renamed = {**find_renamed(labels.categories, after), **whole}
+    labels.move(after, renamed)
     goes = np.zeros(len(old), dtype=bool)
-    difference = _difference(parts, "the new categories", labels, goes, old.select([]))
+    difference = _difference(
+        parts, "the new categories", labels, goes, old.select([]), renamed=renamed
+    )
     return replace(difference, verb="relabel", findings=name_findings({UNKNOWN_NAMES: absent}))
 
 
@@ -290,12 +358,14 @@ def _difference(
     fresh: Catalogue,
     sources: Int64Array | None = None,
     embedded: Mapping[str, BoolArray] = MappingProxyType({}),
+    renamed: Mapping[str, str] | None = None,
 ) -> Difference:
     """Put together what all changes have in common: rows that stay or go, and what is renamed."""
     old = parts.catalogue
     sources = np.empty(0, dtype=np.int64) if sources is None else sources
     before = Labelling.of(old)
-    renamed = find_renamed(before.categories[~goes], labels.categories[~goes])
+    if renamed is None:
+        renamed = find_renamed(before.categories[~goes], labels.categories[~goes])
     stays = ~goes
     stays[sources[sources >= 0]] = False
     expected = np.array([renamed.get(name, name) for name in before.categories], dtype=object)
@@ -303,12 +373,14 @@ def _difference(
     is_new_key = (labels.keys != before.keys) & (expected == before.categories)
     relabelled = stays & (moved | is_new_key).astype(bool)
     kept = np.flatnonzero(stays)
+    follows = Counter(before.categories[stays & ~relabelled].tolist())
     return Difference(
         source=source,
         added=tuple(compress(fresh.ids, sources == MISSING)),
         changed=tuple(compress(fresh.ids, sources != MISSING)),
         removed=tuple(compress(old.ids, goes)),
-        renamed=renamed,
+        renamed=dict(sorted(renamed.items())),
+        renamed_cards={name: follows[name] for name in sorted(renamed)},
         relabelled=tuple(compress(old.ids, relabelled)),
         unchanged=int(np.sum(stays & (expected == before.categories) & ~relabelled)),
         update=Update(

@@ -164,7 +164,8 @@ def _explain(name: str, search: SearchRecord, manifest: Manifest) -> str:
 
 def _describe_drift(manifest: Manifest, drift: DriftRecord) -> str:
     added, since = manifest.cards - drift.fitted_cards, manifest.cards - drift.tuned_cards
-    new = "None is of a new category."
+    # Cards that got a new category by a new label alone are not counted.
+    new = "" if drift.relabelled_cards or not added else "None is of a new category."
     if drift.new_categories:
         new = f"Of new categories ({drift.new_categories:,}): {drift.new_category_cards:,} cards."
     if manifest.tuning and since:
@@ -176,15 +177,22 @@ def _describe_drift(manifest: Manifest, drift: DriftRecord) -> str:
     changes = {"removed": drift.removed_cards, "changed": drift.changed_cards}
     others = ", ".join(f"{count:,} {what}" for what, count in changes.items() if count)
     if drift.relabelled_cards:
-        new = f"Cards got another category {drift.relabelled_cards:,} times. {new}"
+        times = f"{drift.relabelled_cards:,} times"
+        new = f"Cards got another category {times}; nothing was fitted on these labels. {new}"
     if others:
         new = f"Of the cards that it was fitted on: {others}. {new}"
-    return f"""
-{added:,} cards ({added / manifest.cards:.1%}) came or changed since it was fitted; nothing was \
-fitted on them. {new}
-
+    came = "No card came or changed since it was fitted."
+    if added:
+        share = f"{added / manifest.cards:.1%}"
+        came = f"{added:,} cards ({share}) came or changed since it was fitted; "
+        came += "nothing was fitted on them."
+    if rows:
+        rows = f"""
 | block | such cards | distance from the mean of the others | by chance |
 |---|---|---|---|
+{rows}"""
+    return f"""
+{f"{came} {new}".rstrip()}
 {rows}
 {rebuild_reason(manifest) or "There is no need to fit or build the index again."}
 """

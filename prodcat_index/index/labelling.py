@@ -33,9 +33,8 @@ class Labelling:
         named = zip(categories.tolist(), keys.tolist(), strict=True)
         return cls(categories, keys, {category: key for category, key in named if key})
 
-    def move(self, new: ObjectArray) -> None:
+    def move(self, new: ObjectArray, renamed: Mapping[str, str]) -> None:
         """Give cards other categories, (N,). A category that gets a new name keeps its key."""
-        renamed = find_renamed(self.categories, new)
         before, there = self.categories.copy(), set(self.categories)
         for row in np.flatnonzero(before != new):
             if new[row] in there or renamed.get(before[row]) != new[row]:
@@ -51,7 +50,7 @@ class Labelling:
         categories, keys = (np.array(cards.values(part), dtype=object) for part in LABELLING)
         new = self.categories.copy()
         new[rows[is_moved]] = categories[is_moved]
-        self.move(new)
+        self.move(new, find_renamed(self.categories, new))
         self.keys[rows[has_key]] = keys[has_key]
 
 
