@@ -309,7 +309,7 @@ def test_the_only_index_is_found_by_itself(shop: Path, tmp_path: Path) -> None:
         (["build-index", "nothing.csv", "-o", "."], 1, "holds other files"),
         (["query", "--text", "x", "-i", "nowhere"], 1, "There is no index at nowhere"),
         (["query", "-i", "indexes/shop"], 2, "Give --text"),
-        (["query", "--text", "щъ", "-i", "indexes/shop"], 1, "can compare"),
+        (["query", "--text", "щъ", "-i", "indexes/shop"], 1, "can be compared"),
         (["similar", "zz", "-i", "indexes/shop"], 1, "There is no card 'zz'"),
         (["query", "--text", "x", "--weights", "colour=1", "-i", "indexes/shop"], 1, "no block"),
         (["query", "--text", "x", "--weights", "title", "-i", "indexes/shop"], 2, "NAME=NUMBER"),

@@ -120,10 +120,11 @@ def built_files(shop: Path, split: Split, to: str) -> dict[str, Any]:
     cards = split.select(read_catalogue(shop / "cards.csv"), "train")
     folder = ProductIndex.build(cards).save(shop / to)
     manifest = made.read_json(folder / "manifest.json")
-    del manifest["created"]
-    arrays = {p.relative_to(folder): p.read_bytes() for p in folder.rglob("*.*") if p.is_file()}
-    kept = {path: content for path, content in arrays.items() if "versions" in path.parts}
-    assert {path.suffix for path in kept} >= {".npy", ".faiss", ".parquet"}
+    for name in ("created", "change", "digest"):
+        del manifest[name]
+    found = [path.relative_to(folder) for path in folder.glob("versions/**/*.*") if path.is_file()]
+    kept = {p: (folder / p).read_bytes() for p in found if p.name != "manifest.json"}
+    assert {path.suffix for path in kept} >= {".npy", ".f16", ".f32", ".parquet"}
     return {"manifest": manifest, **{str(path): content for path, content in kept.items()}}
 
 

@@ -97,7 +97,7 @@ def test_it_is_saved_whole(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "name",
     [
-        *("matrix", "offset", "vectors", "present"),
+        *("matrix", "offset", "present"),
         *("head.coefficients", "head.intercepts", "head.categories", "references"),
     ],
 )

@@ -75,23 +75,24 @@ class Truth:
         self.first_texts.discard(card_id)
         self.first_labels.discard(card_id)
 
-    def settle(self, before: Mapping[str, str]) -> None:
-        """Tell new names from other labels, given the category of each card before."""
+    def settle(self, before: Mapping[str, str], said: Mapping[str, str] | None = None) -> None:
+        """Tell new names from other labels, given the category of each card before.
+
+        `said` has new names of whole categories: they hold if some card has the new name and none
+        has the old one, wherever else single cards went.
+        """
         there = [card for card in before if card in self.cards]
-        for name in {before[card] for card in there} - {""}:
-            after = {self.cards[card]["category"] for card in there if before[card] == name}
-            if len(after) == 1 and after != {name} and after != {""}:
-                continue
-            moved = [c for c in there if before[c] == name and self.cards[c]["category"] != name]
-            self.first_labels -= set(moved)
-        for card in there:
-            if before[card] == "" and self.cards[card]["category"]:
-                self.first_labels.discard(card)
         renamed = {}
         for name in {before[card] for card in there} - {""}:
             after = {self.cards[card]["category"] for card in there if before[card] == name}
+            new = (said or {}).get(name, "")
             if len(after) == 1 and "" not in after:
-                renamed[name] = after.pop()
+                renamed[name] = next(iter(after))
+            elif new in after - {""} and name not in after:
+                renamed[name] = new
+        for card in there:
+            if self.cards[card]["category"] != renamed.get(before[card], before[card]):
+                self.first_labels.discard(card)
         self.names = {first: renamed.get(now, now) for first, now in self.names.items()}
 
 
@@ -263,7 +264,7 @@ class LivingIndexMachine(RuleBasedStateMachine):
         """Of a card with another group, as with another price, nothing else is another."""
         for card in self.chosen(picks):
             self.truth.cards[card]["group"] = group
-        self.change(self.index.sync(catalogue(self.truth.cards.values())))
+        self.change(self.index.sync(catalogue(self.truth.cards.values()), max_removed=None))
 
     @rule(picks=st.lists(numbers, min_size=1, max_size=12))
     def remove(self, picks: list[int]) -> None:
@@ -289,7 +290,7 @@ class LivingIndexMachine(RuleBasedStateMachine):
             self.change(self.index.relabel(mapping))
             for card, category in after.items():
                 self.truth.cards[card]["category"] = category
-            self.truth.settle(before)
+            self.truth.settle(before, {name: mapping[name] for name in names if name in mapping})
 
     @precondition(lambda self: not self.is_stored)
     @rule()
