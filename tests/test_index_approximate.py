@@ -359,7 +359,7 @@ def test_a_change_of_an_index_without_codes_makes_none(
 def test_an_index_says_in_words_how_it_searches(saved: Path) -> None:
     words = explain_search(parse_manifest(saved))
     assert f"Votes: found by {', '.join(parse_manifest(saved).search.blocks)}." in words
-    assert "Similar products: title, description" in words
+    assert "Similar products: found by title, description." in words
     assert "the cells near a query" in words
     assert "--index ivf" in words
     recall = parse_manifest(saved).search.codes.recall
