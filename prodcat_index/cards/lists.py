@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from prodcat_index.cards.card import Catalogue
 from prodcat_index.cards.categories import clean_category
@@ -12,6 +13,9 @@ from prodcat_index.cards.sources import file_source, read_lines
 from prodcat_index.cards.table import texts_of
 from prodcat_index.errors import CatalogueError, EmptyCatalogueError
 from prodcat_index.findings import name_first
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def read_ids(path: Path, like: Catalogue, encoding: str | None = None) -> list[str]:
@@ -43,11 +47,8 @@ def read_ids(path: Path, like: Catalogue, encoding: str | None = None) -> list[s
         except OSError as error:
             raise CatalogueError(f"{path} cannot be read: {error.strerror or error}.") from None
         return [line for line in lines if line]
-    try:
-        frame = read_table(path, encoding).frame
-    except EmptyCatalogueError as error:
-        what = f"{error} A line such as id is needed before the first id, and each id in its line."
-        raise EmptyCatalogueError(what) from None
+    needed = "A line such as id is needed before the first id, and each id in its line."
+    frame = _read_frame(path, encoding, needed)
     seen = list(frame.columns)
     column = like.columns.get("id")
     if column not in seen:
@@ -83,11 +84,8 @@ def read_new_categories(path: Path, like: Catalogue, encoding: str | None = None
         If the file cannot be read, has other columns or no line of their names, lacks a value, or
         gives one name several new categories.
     """
-    try:
-        frame = read_table(path, encoding).frame
-    except EmptyCatalogueError as error:
-        what = f"{error} A line such as old,new is needed before the first category."
-        raise CatalogueError(what) from None
+    needed = "A line such as old,new is needed before the first category."
+    frame = _read_frame(path, encoding, needed)
     seen = list(frame.columns)
     if len(seen) != 2:
         raise CatalogueError(
@@ -114,3 +112,11 @@ def read_new_categories(path: Path, like: Catalogue, encoding: str | None = None
             f"{path} has several new categories for {name_first(several)}; leave one of each."
         )
     return new
+
+
+def _read_frame(path: Path, encoding: str | None, needed: str) -> pd.DataFrame:
+    """Read a table; where it has no rows, its only line may be taken for the names of columns."""
+    try:
+        return read_table(path, encoding).frame
+    except EmptyCatalogueError as error:
+        raise EmptyCatalogueError(f"{error} {needed}") from None

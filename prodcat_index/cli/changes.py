@@ -303,11 +303,11 @@ def _carry_out(
     **limits: Any,
 ) -> None:
     """Print what would change, check it, and change an index unless it is a dry run."""
+    from prodcat_index.index.delivery import NEW_CATEGORIES
+
     _print(difference, form)
     if difference and limits:
         difference.check(**limits)
-    from prodcat_index.index.delivery import NEW_CATEGORIES
-
     done = say if form == "table" else tell
     if dry_run or not difference:
         done(f"{'Dry run: ' if dry_run else ''}{folder} stays as it is.")

@@ -19,10 +19,9 @@ from prodcat_index.index.learned import LearnedBlock
 from prodcat_index.index.manifest import SCORES, Manifest
 from prodcat_index.index.parts import IndexParts
 from prodcat_index.index.reading import load_parts
-from prodcat_index.index.searchers import FlatSearcher
+from prodcat_index.index.searchers import ROWS_AT_ONCE, FlatSearcher
 from prodcat_index.types import BoolArray, Float32Array, chunks
 
-ROWS_AT_ONCE = 8192
 # Rows are rounded to float16, which changes their length by less than this.
 ROUNDING = 1e-2
 # Half of the mean of cosines that are at least -1 and at most 1.
