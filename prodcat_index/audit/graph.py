@@ -6,12 +6,30 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+import numpy as np
+
 from prodcat_index.cards.card import Catalogue
-from prodcat_index.index.answers import VoteResult
+from prodcat_index.cards.catalogue import Vectors, as_listings
+from prodcat_index.cards.inputs import CardSource
+from prodcat_index.index import familiarity
+from prodcat_index.index.answers import LazyAnswers, VoteResult
+from prodcat_index.index.learned import as_queries
+from prodcat_index.index.leave_one_out import FEWEST_CARDS, LeaveOneOut, leave_out_groups
+from prodcat_index.index.own_cards import Voting, vote_as_new
 from prodcat_index.index.parts import IndexParts, Queries
 from prodcat_index.index.product_index import ProductIndex
-from prodcat_index.types import Float32Array, Float64Array, Int64Array
-from prodcat_index.voting.decision import Decision
+from prodcat_index.index.search import find_neighbours
+from prodcat_index.learning.folds import assign_folds
+from prodcat_index.progress import progress_bar
+from prodcat_index.types import MISSING, Float32Array, Float64Array, Int64Array, chunks
+from prodcat_index.voting.decision import Decision, accept_or_review, trusted_calibration
+from prodcat_index.voting.vote import Vote
+
+NEIGHBOURS = 30
+# Cards that look for their neighbours at a time.
+CARDS_AT_ONCE = 1024
+# A share of a vote counts as no less than this where its logarithm is taken.
+LEAST_SHARE = 1e-3
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,10 +41,11 @@ class AuditGraph:
     neighbours: Int64Array  # (N, K): rows of the most similar cards, the card itself left out; -1
     similarities: Float32Array  # (N, K): under the weights of a search; NaN after the last
     # Out of fold, by what has not seen the group of the card:
-    predicted: Int64Array  # (N,): the best category; -1 where nothing is known
-    confidence: Float64Array  # (N,): calibrated probability of it
+    ranked: Int64Array  # (N, R): categories that got a vote, the likeliest first; -1
+    shares: Float64Array  # (N, R): of the vote; 0 after the last
+    confidence: Float64Array  # (N,): calibrated probability of the best category; 0 where none is
     own_log_odds: Float32Array  # (N,): log of own category's probability over the likeliest one's
-    own_rank: Int64Array  # (N,): place of the own category among the ranked ones, from 0; -1
+    notes: tuple[str, ...] = ()  # what the answers rest on less than was given
 
     @property
     def parts(self) -> IndexParts:
@@ -38,6 +57,18 @@ class AuditGraph:
         """The ids of the cards."""
         return self.parts.catalogue.ids
 
+    @property
+    def predicted(self) -> Int64Array:
+        """The best category of each card, -1 where nothing is known: (N,)."""
+        return self.ranked[:, 0]
+
+    @cached_property
+    def own_rank(self) -> Int64Array:
+        """Place of the own category among the ranked ones, from 0; -1 where it is not: (N,)."""
+        own = self.parts.labels.codes[:, None]
+        is_own = (self.ranked == own) & (own >= 0)
+        return np.where(is_own.any(axis=1), is_own.argmax(axis=1), MISSING)
+
 
 @dataclass(frozen=True, eq=False)
 class NewCards:
@@ -48,4 +79,175 @@ class NewCards:
     result: VoteResult
     decision: Decision
     neighbours: Int64Array  # (m, K): rows of the most similar cards of the index; -1
-    similarities: Float32Array  # (m, K): under the weights of a search
+    similarities: Float32Array  # (m, K): under the weights of a search; NaN after the last
+    notes: tuple[str, ...] = ()  # what was noticed while answering
+
+
+def build_graph(index: ProductIndex, *, neighbours: int = NEIGHBOURS) -> AuditGraph:
+    """Find the nearest cards of each card of an index, and answer each labelled one out of fold.
+
+    The neighbours are the nearest under the weights of a search, of equal ones the first ids,
+    found by the searcher that the index has. The answers are those of ``index.predict`` for its
+    own cards: by votes, projection and text scores that have not seen the card's group.
+
+    Parameters
+    ----------
+    index
+        Any index. Cards without a category, or with nothing that is embedded, get neighbours if
+        they can, and no answer.
+    neighbours
+        Number K of neighbours of each card.
+
+    Returns
+    -------
+    AuditGraph
+        The cards in the order of the index. Its ``notes`` say what was left out.
+    """
+    parts, count = index.parts, len(index)
+    groups = leave_out_groups(parts.catalogue)
+    rows = np.flatnonzero(parts.voter_codes >= 0)
+    near, similarities = _neighbours_of_cards(parts, neighbours)
+    notes = _left_out(parts)
+    ranked = np.full((count, max(1, parts.vote.k)), MISSING, dtype=np.int64)
+    shares = np.zeros(ranked.shape)
+    confidence, log_odds = np.zeros(count), np.zeros(count, dtype=np.float32)
+    if len(rows) >= FEWEST_CARDS and len(parts.labels.names) > 1:
+        asked = LeaveOneOut.in_folds(parts, groups, rows, assign_folds(groups))
+        vote, decision = _answer(asked)
+        ranked[rows, : vote.categories.shape[1]] = vote.categories
+        shares[rows, : vote.shares.shape[1]] = vote.shares
+        confidence[rows] = decision.confidence
+        log_odds[rows] = _own_log_odds(asked, ranked[rows], shares[rows])
+        if parts.calibration is None:
+            notes += decision.notes
+    return AuditGraph(
+        index, groups, near, similarities, ranked, shares, confidence, log_odds, notes
+    )
+
+
+def _left_out(parts: IndexParts) -> tuple[str, ...]:
+    """Say which cards get no answer, and why."""
+    labels, notes = parts.labels, []
+    voters = int((parts.voter_codes >= 0).sum())
+    if unlabelled := int((~labels.labelled).sum()):
+        notes.append(f"cards without a category, which have no answer to compare: {unlabelled:,}")
+    if blank := int((labels.labelled & ~parts.found).sum()):
+        notes.append(f"labelled cards with nothing that is embedded, left out: {blank:,}")
+    if voters < FEWEST_CARDS:
+        notes.append(
+            f"no card is answered by the others: that takes {FEWEST_CARDS} labelled cards, and "
+            f"this index has {voters}"
+        )
+    elif len(labels.names) < 2:
+        notes.append("no card is answered by the others: all are of one category")
+    return tuple(notes)
+
+
+def _neighbours_of_cards(parts: IndexParts, k: int) -> tuple[Int64Array, Float32Array]:
+    count = len(parts.catalogue)
+    k = max(1, min(k, count - 1))
+    weights = parts.weight_vector(parts.search_weights)
+    neighbours = np.full((count, k), MISSING, dtype=np.int64)
+    similarities = np.full((count, k), np.nan, dtype=np.float32)
+    with progress_bar(count, "finding the nearest cards of each card") as bar:
+        for part in chunks(count, CARDS_AT_ONCE):
+            rows = np.arange(part.start, part.stop)
+            queries = _as_queries(parts, rows)
+            found = find_neighbours(
+                parts.space,
+                queries.vectors,
+                queries.present,
+                weights,
+                k + 1,
+                parts.found,
+                by_block=False,
+            )
+            # The card itself goes; where k others tie before it, the last of them.
+            is_own = found.rows == rows[:, None]
+            is_own[~is_own.any(axis=1), -1] = True
+            neighbours[part] = found.rows[~is_own].reshape(len(rows), k)
+            similarities[part] = found.similarities[~is_own].reshape(len(rows), k)
+            bar.update(len(rows))
+    return neighbours, similarities
+
+
+def _as_queries(parts: IndexParts, rows: Int64Array) -> Queries:
+    blocks = parts.all_blocks
+    present = np.stack([block.present[rows] for block in blocks], axis=1)
+    return Queries([as_queries(block, rows) for block in blocks], present)
+
+
+def _answer(asked: LeaveOneOut) -> tuple[Vote, Decision]:
+    """Vote on labelled cards by the setting of the index, as on new ones."""
+    parts, rows = asked.parts, asked.rows
+    queries, voting = _as_queries(parts, rows), Voting(parts.weight_vector(None), parts.vote)
+    result, _ = vote_as_new(parts, queries, rows, voting, asked)
+    found, seen = result.found, None
+    if parts.calibration and parts.calibration.model.evidence:
+        best = result.vote.categories[:, 0]
+        seen = familiarity.of_queries(parts, queries.vectors, queries.present, found, best)
+    trusted = trusted_calibration(parts.calibration, is_own=True)
+    names = parts.labels.names
+    return result.vote, accept_or_review(
+        trusted, result.vote, found.similarities, names, evidence=seen, is_new=False
+    )
+
+
+def _own_log_odds(asked: LeaveOneOut, graph_rows: Int64Array, shares: Float64Array) -> Float32Array:
+    """Compare the own category with the likeliest one by the heads; by shares without a head."""
+    if asked.models:
+        return asked.own_log_odds()[asked.rows]
+    own = asked.parts.labels.codes[asked.rows, None]
+    of_own = np.where(graph_rows == own, shares, 0.0).sum(axis=1)
+    odds = np.maximum(of_own, LEAST_SHARE) / np.maximum(shares[:, 0], LEAST_SHARE)
+    return np.log(odds).astype(np.float32)
+
+
+def answer_new(
+    index: ProductIndex, catalogue: CardSource, graph: AuditGraph, *, vectors: Vectors | None = None
+) -> NewCards:
+    """Answer the cards of a new catalogue as ``index.predict`` does, and find their nearest cards.
+
+    Parameters
+    ----------
+    index
+        The index of the graph.
+    catalogue
+        What :meth:`~prodcat_index.index.product_index.ProductIndex.predict` takes. Categories of
+        its cards are kept, and are not looked at.
+    graph
+        Says how many neighbours to find.
+    vectors
+        Modality -> array of one row a card, where the index has vectors of a modality.
+
+    Returns
+    -------
+    NewCards
+        The cards in the order of the catalogue.
+
+    Raises
+    ------
+    QueryError
+        If the cards and the index have no modality in common.
+    CatalogueError
+        If the catalogue cannot be read.
+    """
+    parts = index.parts
+    read = as_listings(catalogue, parts.catalogue, vectors)
+    predictions = index.predict(read)
+    answers = predictions.answers
+    assert isinstance(answers, LazyAnswers), "they were just made"
+    queries = answers.queries
+    weights, k = parts.weight_vector(parts.search_weights), graph.neighbours.shape[1]
+    found = find_neighbours(
+        parts.space, queries.vectors, queries.present, weights, k, parts.found, by_block=False
+    )
+    return NewCards(
+        read,
+        queries,
+        answers.result,
+        answers.decision,
+        found.rows,
+        found.similarities.astype(np.float32),
+        (*read.notes, *map(str, read.findings), *predictions.notes),
+    )

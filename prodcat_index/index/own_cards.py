@@ -77,18 +77,21 @@ def describe_own(own: Int64Array) -> tuple[str, ...]:
 
 
 def vote_as_new(
-    parts: IndexParts, queries: Queries, own: Int64Array, voting: Voting
+    parts: IndexParts,
+    queries: Queries,
+    own: Int64Array,
+    voting: Voting,
+    asked: LeaveOneOut | None = None,
 ) -> tuple[VoteResult, Reasons | None]:
-    """Vote on n listings, of which some are cards, (n,); also the reasons if they are explained."""
+    """Vote on n listings, of which some are cards, (n,); also the reasons if they are explained.
+
+    What is fitted without these cards may be given.
+    """
     if np.all(own < 0):
         return _vote(parts, queries, voting)
-    groups = leave_out_groups(parts.catalogue)
     rows = np.flatnonzero(own >= 0)
-    # The folds are the same whatever the other listings are; only those of these cards are fitted.
-    fold = assign_folds(groups)
-    folds = np.unique(fold[own[rows]])
-    fold = np.where(np.isin(fold, folds), np.searchsorted(folds, fold), MISSING)
-    asked = LeaveOneOut.in_folds(parts, groups, own[rows], fold)
+    asked = asked or _fit_without(parts, own[rows])
+    fold = asked.fold
     # Compared at once by block, for the blocks of a fold are not kept.
     voting = voting._replace(by_block=True)
     places, found = [], []
@@ -97,7 +100,7 @@ def vote_as_new(
         places.append(others)
         found.append(_vote(parts, _select(queries, others), voting))
     with progress_bar(len(rows), "answering cards of the index without themselves") as bar:
-        for number in range(len(folds)):
+        for number in np.unique(fold[own[rows]]).tolist():
             place = rows[fold[own[rows]] == number]
             learned = _learned_without(asked, number)
             rest = replace(parts, learned=learned, searcher=None, covered=())
@@ -108,6 +111,16 @@ def vote_as_new(
     order = np.argsort(np.concatenate(places))
     results, reasons = zip(*found, strict=True)
     return _join(results, order), _join(reasons, order) if voting.explained else None
+
+
+def _fit_without(parts: IndexParts, rows: Int64Array) -> LeaveOneOut:
+    """Fit what is learned without each fold of some cards, which are queries."""
+    groups = leave_out_groups(parts.catalogue)
+    # The folds are the same whatever the other listings are; only those of these cards are fitted.
+    fold = assign_folds(groups)
+    folds = np.unique(fold[rows])
+    fold = np.where(np.isin(fold, folds), np.searchsorted(folds, fold), MISSING)
+    return LeaveOneOut.in_folds(parts, groups, rows, fold)
 
 
 def _learned_without(asked: LeaveOneOut, fold: int) -> LearnedBlock | None:

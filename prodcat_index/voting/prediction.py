@@ -286,12 +286,12 @@ class Predictions(Sequence[Prediction]):
     """
 
     def __init__(self, answers: Answers | Sequence[Prediction], notes: Sequence[str] = ()) -> None:
-        self._answers: Answers = _Made(answers) if isinstance(answers, Sequence) else answers
+        self.answers: Answers = _Made(answers) if isinstance(answers, Sequence) else answers
         self.notes = tuple(notes)
 
     def __len__(self) -> int:
         """Return the number of listings."""
-        return len(self._answers)
+        return len(self.answers)
 
     @overload
     def __getitem__(self, position: int) -> Prediction: ...
@@ -303,8 +303,8 @@ class Predictions(Sequence[Prediction]):
         """Return the prediction for one listing, or for several."""
         chosen = range(len(self))[position]
         if isinstance(chosen, range):
-            return [self._answers[i] for i in chosen]
-        return self._answers[chosen]
+            return [self.answers[i] for i in chosen]
+        return self.answers[chosen]
 
     def __reduce__(self) -> tuple[type[Predictions], tuple[list[Prediction], tuple[str, ...]]]:
         """Return what a pickle holds: every prediction, and no index."""
@@ -332,11 +332,11 @@ class Predictions(Sequence[Prediction]):
 
     def to_rows(self) -> list[dict[str, Any]]:
         """Return :meth:`Prediction.as_row` of each; far faster than prediction by prediction."""
-        return self._answers.rows()
+        return self.answers.rows()
 
     def to_records(self) -> list[dict[str, Any]]:
         """Return :meth:`Prediction.as_dict` of each; far faster than prediction by prediction."""
-        return self._answers.records()
+        return self.answers.records()
 
     def to_frame(self) -> pd.DataFrame:
         """Return one row a listing, with columns as in :meth:`Prediction.as_row`."""
