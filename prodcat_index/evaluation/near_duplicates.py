@@ -30,7 +30,7 @@ class NearDuplicates(NamedTuple):
 def find_near_duplicates(train: Catalogue, test: Catalogue) -> NearDuplicates:
     """Compare the words of some test cards with those of all training cards."""
     rows = evenly_spaced(len(test), SAMPLE)
-    found = _weigh_words(_texts(train), _texts(test.select(rows.tolist())))
+    found = weigh_words(texts_of(train), texts_of(test.select(rows.tolist())))
     nearest = np.zeros(len(rows))
     if found is not None:
         known, tested = found
@@ -39,13 +39,14 @@ def find_near_duplicates(train: Catalogue, test: Catalogue) -> NearDuplicates:
     return NearDuplicates(rows, nearest >= NEAR)
 
 
-def _texts(cards: Catalogue) -> list[str]:
+def texts_of(cards: Catalogue) -> list[str]:
+    """Return all texts of each card as one."""
     columns = [cards.values(name) for name in cards.text_modalities]
     return [" ".join(texts) for texts in zip(*columns, strict=True)]
 
 
-def _weigh_words(known: list[str], tested: list[str]) -> tuple[Any, Any] | None:
-    """Return unit rows of both; None where there is no word."""
+def weigh_words(known: list[str], tested: list[str]) -> tuple[Any, Any] | None:
+    """Return the TF-IDF of the words of both, unit rows; None where there is no word."""
     from sklearn.feature_extraction.text import TfidfVectorizer
 
     vectorizer = TfidfVectorizer(token_pattern=r"\w+", dtype=np.float32)

@@ -25,8 +25,7 @@ from prodcat_index.voting.vote import StoredVote
 # blocks in a search; lexical encoders that hash n-grams beside their projection. 4: the columns
 # that cards were read from. 5: files in pieces, the change that made the version, a digest of the
 # manifest itself; rows of cards that are gone, cards in several files, labels beside them.
-# 6: what people decided about the items of an audit.
-FORMAT_VERSION = 6
+FORMAT_VERSION = 5
 DIGEST_FORMAT = 5
 DIGEST = ',\n "digest": "'
 # Far more than the files of an index with hundreds of deliveries.
@@ -37,7 +36,6 @@ LEARNED = "learned"
 # The block of text scores: the last one before the learned block.
 SCORES = "scores"
 CARDS = "cards.parquet"
-KEEP, REMOVE = "keep", "remove"  # decisions that are no category
 SEARCH = "search.f32"
 OLD_SEARCH = "search.faiss"  # in formats before 5
 
@@ -185,19 +183,6 @@ class DriftRecord:
 
 
 @dataclass(frozen=True)
-class Decided:
-    """What a person decided about an item of an audit, so that it is not asked again."""
-
-    check: str
-    kind: str
-    decision: str  # KEEP, REMOVE, or the category that was chosen
-    subject: str = ""  # of an item that is about no card
-    proposal: str = ""  # likewise
-    # Id of a card, its category from then on, and a digest of its texts, empty where not known.
-    cards: tuple[tuple[str, str, str], ...] = ()
-
-
-@dataclass(frozen=True)
 class Choices:
     """What was given when an index was built, and is kept when it is fitted again."""
 
@@ -287,7 +272,6 @@ class Manifest:
     drift: Annotated[DriftRecord | None, Field(alias="growth")] = None
     aliases: dict[str, str] = field(default_factory=dict)  # fitted name of a category -> name now
     choices: Choices | None = None  # None in formats 1 to 4
-    decided: tuple[Decided, ...] = ()
     search: SearchRecord
     stored: StoredRecord | None = None  # None in formats before 5
     similar: SearchRecord | None = None  # of the encoders' blocks, if they have codes of their own

@@ -1,0 +1,167 @@
+"""How well a clue alone, such as the values of a column, tells the category."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from prodcat_index.cards.codes import category_counts, encode
+from prodcat_index.cards.numbers import read_numbers
+from prodcat_index.learning.folds import assign_folds
+from prodcat_index.types import MISSING, BoolArray, Float64Array, Int64Array
+
+# Known values next to one that is asked for, on a scale.
+NEAREST = 5
+# Standard errors to each side of a 95 % interval.
+STANDARD_ERRORS = 1.96
+# A category is told where at least this part of its cards is found, and where, at the lower limit,
+# the clue is right by this part of the way from chance to certainty.
+FOUND, RIGHT = 0.5, 0.8
+# Of values such as addresses, the beginnings of so many words are clues.
+MOST_WORDS = 6
+# Share of the values of a column from which they count as numbers.
+ARE_NUMBERS = 0.95
+WORDS = re.compile(r"\d+|[^\W\d_]+")
+NUMBER_IN_ID = re.compile(r"\D*(\d{1,15})\D*")
+
+# (categories, MISSING for the cards that are asked for; mask of these) -> their categories.
+Predictor = Callable[[Int64Array, BoolArray], Int64Array]
+
+
+@dataclass(frozen=True, eq=False)
+class Telling:
+    """How well a clue tells the categories of n cards, each by cards of other groups only."""
+
+    cards: int  # that have the clue, and a category that cards of other folds have
+    accuracy: float
+    baseline: float  # accuracy of the answer that is always the largest category
+    gain: float  # of the way from the baseline to 1
+    low: float  # 95 % interval of the gain, over groups
+    high: float
+    told: tuple[int, ...]  # the categories that the clue tells, most cards first
+
+
+def tell_by_value(values: Int64Array, categories: Int64Array, groups: Int64Array) -> Telling:
+    """Predict the most frequent category among cards of equal value.
+
+    Values, categories and groups are codes, (n,), MISSING for a card without one.
+    """
+
+    def predict(known: Int64Array, asked: BoolArray) -> Int64Array:
+        counts = category_counts(values, known)
+        best = np.asarray(counts.argmax(axis=1)).ravel()
+        best[np.asarray(counts.sum(axis=1)).ravel() == 0] = MISSING
+        return best[values[asked]].astype(np.int64)
+
+    return _tell(predict, values != MISSING, categories, groups)
+
+
+def tell_by_order(numbers: Float64Array, categories: Int64Array, groups: Int64Array) -> Telling:
+    """Predict the most frequent category among the cards nearest on a scale, (n,), NaN for none."""
+
+    def predict(known: Int64Array, asked: BoolArray) -> Int64Array:
+        rows = np.flatnonzero((known != MISSING) & np.isfinite(numbers))
+        rows = rows[np.argsort(numbers[rows], kind="stable")]
+        places = np.searchsorted(numbers[rows], numbers[asked])[:, None]
+        around = places + np.arange(-NEAREST, NEAREST)
+        inside = (around >= 0) & (around < len(rows))
+        near = rows[np.clip(around, 0, len(rows) - 1)]
+        distances = np.where(inside, np.abs(numbers[near] - numbers[asked, None]), np.inf)
+        nearest = np.argsort(distances, axis=1, kind="stable")[:, :NEAREST]
+        found = np.where(inside, known[near], MISSING)
+        return most_frequent(np.take_along_axis(found, nearest, axis=1))
+
+    return _tell(predict, np.isfinite(numbers), categories, groups)
+
+
+def most_frequent(codes: Int64Array) -> Int64Array:
+    """Return the most frequent code of each row, of equally frequent ones the first: (n,)."""
+    votes = (codes[:, :, None] == codes[:, None, :]).sum(axis=2) * (codes != MISSING)
+    return np.take_along_axis(codes, votes.argmax(axis=1)[:, None], axis=1)[:, 0]
+
+
+def _tell(
+    predict: Predictor, has_clue: BoolArray, categories: Int64Array, groups: Int64Array
+) -> Telling:
+    fold = assign_folds(groups)
+    given = np.where(has_clue, categories, MISSING)
+    predicted, largest, true = (np.full(len(given), MISSING, dtype=np.int64) for _ in range(3))
+    for each in range(int(fold.max(initial=MISSING)) + 1):
+        known = np.where(fold == each, MISSING, given)
+        sizes = np.bincount(known[known != MISSING], minlength=int(given.max(initial=0)) + 1)
+        # A category that no card of another fold has would be missed by any clue.
+        asked = (fold == each) & (given != MISSING)
+        asked[asked] = sizes[given[asked]] > 0
+        if asked.any():
+            largest[asked], true[asked] = sizes.argmax(), given[asked]
+            found = predict(known, asked)
+            predicted[asked] = np.where(found == MISSING, largest[asked], found)
+    scored = true != MISSING
+    right, base = (answer[scored] == true[scored] for answer in (predicted, largest))
+    room = int((~base).sum())
+    if not room:
+        return Telling(int(scored.sum()), float(base.all()), float(base.all()), 0.0, -1.0, 1.0, ())
+    gained = right.astype(np.float64) - base
+    gain = float(gained.sum() / room)
+    # The error of a ratio of sums over groups: the cards of a group are told alike.
+    _, group = np.unique(groups[scored], return_inverse=True)
+    error = float(np.sqrt(np.square(np.bincount(group, gained - gain * ~base)).sum()) / room)
+    reach = STANDARD_ERRORS * error
+    told = told_categories(predicted, true, groups)
+    return Telling(
+        len(base),
+        float(right.mean()),
+        float(base.mean()),
+        gain,
+        gain - reach,
+        min(1.0, gain + reach),
+        told,
+    )
+
+
+def told_categories(predicted: Int64Array, true: Int64Array, groups: Int64Array) -> tuple[int, ...]:
+    """Return the categories that are found, and rightly: codes, those of most cards first.
+
+    How often a prediction is right is the lower limit of Wilson's interval, a group counting once.
+    """
+    most = int(max(predicted.max(initial=0), true.max(initial=0)))
+    sizes, told = np.bincount(true[true != MISSING], minlength=most + 1), []
+    for category in np.unique(predicted[(predicted != MISSING) & (true != MISSING)]).tolist():
+        said = (predicted == category) & (true != MISSING)
+        right = int((true[said] == category).sum())
+        share, base = right / said.sum(), sizes[category] / sizes.sum()
+        n, z = len(np.unique(groups[said])), STANDARD_ERRORS
+        spread = z * np.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
+        low = (share + z**2 / (2 * n) - spread) / (1 + z**2 / n)
+        if right >= FOUND * sizes[category] > 0 and low >= base + RIGHT * (1 - base):
+            told.append(category)
+    return tuple(sorted(told, key=lambda category: (-sizes[category], category)))
+
+
+def tell_by_column(
+    values: Sequence[str], categories: Int64Array, groups: Int64Array
+) -> tuple[str, Telling]:
+    """Return the clue in a column that tells the most, and what it tells.
+
+    Clues are its values, the beginnings of these, and the order of its numbers.
+    """
+    found = {"its value": tell_by_value(encode(values), categories, groups)}
+    words = [list(WORDS.finditer(value)) for value in values]
+    # The whole value is a clue already.
+    for count in range(1, min(MOST_WORDS + 1, max(map(len, words), default=0))):
+        ends = [each[min(count, len(each)) - 1].end() if each else 0 for each in words]
+        starts = encode([value[:end] for value, end in zip(values, ends, strict=True)])
+        name = f"its first {'word' if count == 1 else f'{count} words'}"
+        found[name] = tell_by_value(starts, categories, groups)
+    least = max(1, ARE_NUMBERS * sum(map(bool, values)))
+    numbers = read_numbers(values)
+    if np.isfinite(numbers).sum() < least:
+        matches = (NUMBER_IN_ID.fullmatch(value) for value in values)
+        numbers = np.array([float(each[1]) if each else np.nan for each in matches])
+    if np.isfinite(numbers).sum() >= least:
+        found["the order of its numbers"] = tell_by_order(numbers, categories, groups)
+    best = max(found, key=lambda name: found[name].low)
+    return best, found[best]

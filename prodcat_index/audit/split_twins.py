@@ -1,0 +1,161 @@
+"""Held-out cards that have a near twin among the training cards of a split."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from prodcat_index.audit.check import Item
+from prodcat_index.audit.clues import most_frequent
+from prodcat_index.audit.graph import AuditGraph
+from prodcat_index.cards.card import modality_kind
+from prodcat_index.cards.split import Split
+from prodcat_index.errors import QueryError
+from prodcat_index.evaluation.near_duplicates import NEAR, texts_of, weigh_words
+from prodcat_index.findings import counted
+from prodcat_index.index.leave_one_out import PLACEHOLDER_CATEGORIES, SAME_PICTURE
+from prodcat_index.types import MISSING, BoolArray, Float32Array, Int64Array, chunks
+
+# Training cards that vote on a held-out one, to show how much twins flatter.
+VOTERS = 5
+PAIRS_AT_ONCE = 8192
+SHOWN = 3
+SAME_GROUP, SAME_PICTURES, SAME_WORDS = "one group", "equal pictures", "nearly equal words"
+
+
+@dataclass(frozen=True, eq=False)
+class SplitTwins:
+    """The held-out cards of a split with a near twin in training, and what that does to a score."""
+
+    held_out: int
+    pairs: Sequence[tuple[int, int, str]]  # rows of the held-out and the training card; why
+    scored: int  # held-out cards that training cards vote on, with twins and without
+    accuracy: float  # by the nearest training cards
+    accuracy_without: float  # by these but for twins
+
+    def describe(self) -> str:
+        """Return what was found as a clause."""
+        flattered = (
+            f"; the nearest training cards are right about {self.accuracy:.1%} of "
+            f"{counted(self.scored, 'cards')}, and without the twins about "
+            f"{self.accuracy_without:.1%}"
+            if self.pairs and self.scored
+            else ""
+        )
+        share = len(self.pairs) / self.held_out
+        return (
+            f"{len(self.pairs):,} of {counted(self.held_out, 'held-out cards')} ({share:.1%}) have "
+            f"a near twin in training{flattered}"
+        )
+
+    def item(self, ids: Sequence[str]) -> Item:
+        """Return the one thing to do about them."""
+        share = len(self.pairs) / self.held_out
+        reasons = ", ".join(f"{n:,} {why}" for why, n in Counter(w for *_, w in self.pairs).items())
+        shown = "; ".join(f"{ids[a]} and {ids[b]}" for a, b, _ in self.pairs[:SHOWN])
+        why = f"{self.describe()} ({reasons}), such as {shown}."
+        return Item(
+            "leaks", "twins across the split", 1 - share, (), "split", "split by group", why=why
+        )
+
+    def as_dict(self, ids: Sequence[str]) -> dict[str, Any]:
+        """Return the numbers, and the pairs as a table."""
+        table = [{"held out": ids[a], "in training": ids[b], "why": w} for a, b, w in self.pairs]
+        return {
+            "held_out": self.held_out,
+            "twins": len(self.pairs),
+            "accuracy": self.accuracy,
+            "accuracy_without_twins": self.accuracy_without,
+            "tables": {"Twins across the split": table},
+        }
+
+
+def find_twins(graph: AuditGraph, groups: Int64Array, split: Split) -> SplitTwins:
+    """Find the nearest training twin of each held-out card.
+
+    Twins are of one group, (N,); or among the nearest cards, with a picture of nearly the same
+    embedding, or a cosine of the TF-IDF of their words from which cards are near-duplicates.
+    Raises CatalogueError if a card is not in the split.
+    """
+    catalogue = graph.parts.catalogue
+    in_training = np.zeros(len(groups), dtype=bool)
+    in_training[split.rows(catalogue, "train")] = True
+    rows = np.flatnonzero(~in_training)
+    if not len(rows):
+        raise QueryError("All cards of the index are in train, so no twin can be across the split.")
+    near = graph.neighbours[rows]
+    known = (near != MISSING) & in_training[near]
+    of_group = known & (groups[near] == groups[rows, None])
+    same_picture = known & (_picture_cosines(graph, rows, near, known) >= SAME_PICTURE)
+    codes = graph.parts.labels.codes
+    for each in np.flatnonzero(same_picture.sum(axis=1) > PLACEHOLDER_CATEGORIES):
+        # A placeholder says nothing.
+        if len(np.unique(codes[near[each, same_picture[each]]])) > PLACEHOLDER_CATEGORIES:
+            same_picture[each] = False
+    same_words = known & (_word_cosines(graph, rows, near, known) >= NEAR)
+    twins = of_group | same_picture | same_words
+    first_of_group = dict(
+        zip(
+            groups[in_training][::-1].tolist(),
+            np.flatnonzero(in_training)[::-1].tolist(),
+            strict=True,
+        )
+    )
+    pairs = []
+    for place, row in enumerate(rows.tolist()):
+        if twins[place].any():
+            first = int(twins[place].argmax())
+            why = SAME_PICTURES if same_picture[place, first] else SAME_WORDS
+            why = SAME_GROUP if of_group[place, first] else why
+            pairs.append((row, int(near[place, first]), why))
+        elif (own := int(groups[row])) in first_of_group:
+            pairs.append((row, first_of_group[own], SAME_GROUP))
+    votes = known & (codes[near] != MISSING)
+    scored = (codes[rows] != MISSING) & (votes & ~twins).any(axis=1)
+    accuracies = [
+        float(np.mean(_vote(codes[near], voters)[scored] == codes[rows][scored]))
+        if scored.any()
+        else 0.0
+        for voters in (votes, votes & ~twins)
+    ]
+    return SplitTwins(len(rows), pairs, int(scored.sum()), *accuracies)
+
+
+def _vote(codes: Int64Array, voters: BoolArray) -> Int64Array:
+    """Return the most frequent category of the first voters of each row: (n,)."""
+    first = np.argsort(~voters, axis=1, kind="stable")[:, :VOTERS]
+    return most_frequent(np.take_along_axis(np.where(voters, codes, MISSING), first, axis=1))
+
+
+def _word_cosines(
+    graph: AuditGraph, rows: Int64Array, near: Int64Array, known: BoolArray
+) -> Float32Array:
+    cosines = np.zeros(near.shape, dtype=np.float32)
+    weighed = weigh_words(texts_of(graph.parts.catalogue), [])
+    places, columns = np.nonzero(known)
+    if weighed is not None:
+        words, _ = weighed
+        for part in chunks(len(places), PAIRS_AT_ONCE):
+            own, others = rows[places[part]], near[places[part], columns[part]]
+            products = words[own].multiply(words[others]).sum(axis=1)
+            cosines[places[part], columns[part]] = np.asarray(products).ravel()
+    return cosines
+
+
+def _picture_cosines(
+    graph: AuditGraph, rows: Int64Array, near: Int64Array, known: BoolArray
+) -> Float32Array:
+    cosines = np.zeros(near.shape, dtype=np.float32)
+    places, columns = np.nonzero(known)
+    blocks = [b for b in graph.parts.blocks if modality_kind(b.modality) == "picture"]
+    for block in blocks[:1]:
+        for part in chunks(len(places), PAIRS_AT_ONCE):
+            own, others = rows[places[part]], near[places[part], columns[part]]
+            pairs = (np.asarray(block.vectors[each], dtype=np.float32) for each in (own, others))
+            found = block.present[own] & block.present[others]
+            cosines[places[part], columns[part]] = np.einsum("nd,nd->n", *pairs) * found
+    return cosines
