@@ -10,6 +10,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from prodcat_index.audit.audit import Audit as Audit
+    from prodcat_index.audit.audit import audit_catalogue as audit_catalogue
+    from prodcat_index.audit.check import CheckResult as CheckResult
+    from prodcat_index.audit.check import Item as Item
     from prodcat_index.cards.card import Card as Card
     from prodcat_index.cards.card import Catalogue as Catalogue
     from prodcat_index.cards.catalogue import read_catalogue as read_catalogue
@@ -39,6 +43,7 @@ if TYPE_CHECKING:
     from prodcat_index.learning.finetune import Finetuned as Finetuned
     from prodcat_index.learning.finetune import FinetuneSettings as FinetuneSettings
     from prodcat_index.learning.finetune import finetune as finetune
+    from prodcat_index.reports.audit_page import write_audit as write_audit
     from prodcat_index.reports.explore import Exploration as Exploration
     from prodcat_index.reports.explore import explore as explore
     from prodcat_index.reports.explore_page import write_exploration as write_exploration
@@ -77,6 +82,9 @@ _PUBLIC = {
     "index.product_index": ("ProductIndex",),
     "evaluation.evaluate": ("evaluate",),
     "evaluation.result": ("Evaluation",),
+    "audit.audit": ("Audit", "audit_catalogue"),
+    "audit.check": ("CheckResult", "Item"),
+    "reports.audit_page": ("write_audit",),
     "reports.explore": ("Exploration", "explore"),
     "reports.explore_page": ("write_exploration",),
     "reports.report": ("Report", "report", "write_report"),

@@ -236,6 +236,7 @@ def test_differences_are_data(shop: Path, run: Run) -> None:
         **{"added": [], "changed": ["b1"], "removed": ["u1"], "relabelled": ["k1"]},
         **{"changed_parts": {"title": ["b1"]}, "renamed": {made.LAMPS: "Light"}, "unchanged": 4},
         "renamed_cards": {made.LAMPS: 2},
+        "decided": 0,
     }
     rows = list(csv.DictReader(io.StringIO(run(f"{asked} csv").out)))
     assert [tuple(row.values()) for row in rows] == [

@@ -10,12 +10,15 @@ from prodcat_index.cards.categories import clean_category
 from prodcat_index.cards.readers import is_catalogue_name, read_table
 from prodcat_index.cards.roles import find_columns, list_columns
 from prodcat_index.cards.sources import file_source, read_lines
-from prodcat_index.cards.table import texts_of
+from prodcat_index.cards.table import Table, texts_of
 from prodcat_index.errors import CatalogueError, EmptyCatalogueError
 from prodcat_index.findings import name_first
 
 if TYPE_CHECKING:
     import pandas as pd
+
+# Columns of the table of an audit that a decision is read with.
+REVIEW = ("item", "check", "kind", "id", "category", "proposal", "decision")
 
 
 def read_ids(path: Path, like: Catalogue, encoding: str | None = None) -> list[str]:
@@ -112,6 +115,47 @@ def read_new_categories(path: Path, like: Catalogue, encoding: str | None = None
             f"{path} has several new categories for {name_first(several)}; leave one of each."
         )
     return new
+
+
+def read_review(
+    review: str | Path | pd.DataFrame, encoding: str | None = None
+) -> list[dict[str, str]] | None:
+    """Read the table of an audit, in which a person has filled in the column ``decision``.
+
+    Parameters
+    ----------
+    review
+        The table, or its file as ``prodcat audit --output`` writes it, or a spreadsheet saves it.
+    encoding
+        Encoding of a text file, by default UTF-8.
+
+    Returns
+    -------
+    list of dict, or None
+        The columns of :data:`REVIEW` of each row, and its ``line``; None if it is another file.
+
+    Raises
+    ------
+    CatalogueError
+        If the file cannot be read, or lacks one of the columns.
+    """
+    name = "This"
+    if isinstance(review, (str, Path)):
+        name, table = str(review), read_table(Path(review), encoding)
+    else:
+        table = Table(review)
+    seen = {str(column).strip().lower(): str(column) for column in table.frame.columns}
+    if not {"item", "check", "decision"} <= seen.keys():
+        return None
+    if lacking := [name for name in REVIEW if name not in seen]:
+        raise CatalogueError(
+            f"{name} is the table of an audit without {name_first(lacking)}; keep all "
+            "its columns, and fill in the column decision alone."
+        )
+    lines = map(str, table.rows or range(2, len(table) + 2))
+    columns = [texts_of(table.frame, seen[name]) for name in REVIEW]
+    names = (*REVIEW, "line")
+    return [dict(zip(names, row, strict=True)) for row in zip(*columns, lines, strict=True)]
 
 
 def _read_frame(path: Path, encoding: str | None, needed: str) -> pd.DataFrame:

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from prodcat_index import __version__
+from prodcat_index.cli.audit import audit
 from prodcat_index.cli.build_index import build_index
 from prodcat_index.cli.calls import Debug, Quiet, Verbose, as_command
 from prodcat_index.cli.changes import add, refit, relabel, remove, rollback, sync
@@ -50,7 +51,7 @@ def _root(
 # The order of the command list: from a catalogue to an index, its answers and their quality.
 for command in (build_index, sync, add, remove, relabel, refit, rollback):
     app.command()(as_command(command))
-for command in (query, similar, predict, tune, evaluate, explore, report):
+for command in (query, similar, predict, tune, evaluate, explore, report, audit):
     app.command()(as_command(command))
 for command in (split, finetune, info, demo, encoders):
     app.command()(as_command(command))

@@ -143,24 +143,37 @@ def relabel(
         Path,
         typer.Argument(
             metavar="MAP",
-            help="File of two columns: a category or the id of a card, and its new category.",
+            help="File of two columns: a category or the id of a card, and its new category; or "
+            "the table of prodcat audit with its column decision filled in.",
         ),
     ],
     index: options.IndexOption = None,
+    allow_new_categories: Annotated[
+        bool,
+        typer.Option(
+            "--allow-new-categories",
+            help="Take decisions in the table of an audit for categories of new names.",
+        ),
+    ] = False,
     dry_run: DryRunOption = False,
     wait: WaitOption = 0.0,
     encoding: options.EncodingOption = None,
     form: options.FormatOption = "table",
 ) -> None:
-    """Rename, merge or split categories.
+    """Rename, merge or split categories, or carry out what was decided about an audit.
 
     Nothing is embedded or fitted again.
     """
-    from prodcat_index.cards.lists import read_new_categories
+    from prodcat_index.cards.lists import read_new_categories, read_review
 
     with _writing(index, wait, dry_run) as (folder, opened):
-        mapping = read_new_categories(new_categories, opened.catalogue, encoding)
-        difference = opened.relabelling(mapping)
+        if read_review(new_categories, encoding) is not None:
+            difference = opened.reviewing(
+                new_categories, encoding=encoding, allow_new_categories=allow_new_categories
+            )
+        else:
+            mapping = read_new_categories(new_categories, opened.catalogue, encoding)
+            difference = opened.relabelling(mapping)
         _carry_out(difference, opened, folder, form, dry_run)
 
 

@@ -27,6 +27,7 @@ from prodcat_index.index.labelling import follow_names, rename_thresholds
 from prodcat_index.index.learned import LearnedBlock, project_cards
 from prodcat_index.index.manifest import SCORES, DriftRecord, JournalEntry
 from prodcat_index.index.parts import NOT_EMBEDDED, AnySearcher, IndexParts
+from prodcat_index.index.review import follow_decided
 from prodcat_index.index.rows import extend_rows, select_rows
 from prodcat_index.index.searchers import FlatSearcher
 from prodcat_index.types import MISSING, BoolArray, FloatingArray, Int64Array
@@ -88,6 +89,7 @@ def apply_difference(
         and _joined_learned(whole.learned, learned, update, stays).recoded(code_of, aliases),
         aliases=aliases,
         calibration=calibration,
+        decided=follow_decided(parts.decided, difference),
         searcher=searcher,
         similar=similar,
         pending=note_change(parts.pending, difference.verb, difference.counts),

@@ -6,7 +6,7 @@ Nothing is embedded here. :mod:`prodcat_index.index.changes` puts a difference i
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import compress
 from types import MappingProxyType
@@ -29,6 +29,7 @@ from prodcat_index.index.delivery import (
 )
 from prodcat_index.index.differing import differing_parts
 from prodcat_index.index.labelling import Labelling, find_renamed
+from prodcat_index.index.manifest import KEEP, Decided
 from prodcat_index.index.parts import IndexParts
 from prodcat_index.types import MISSING, BoolArray, Int64Array
 
@@ -89,6 +90,8 @@ class Difference:
         Part of a card -> how many cards lose it, and how many of those that stay have it.
     findings
         What was noticed about single cards.
+    decided
+        What a person decided about items of an audit, to be remembered.
     """
 
     source: str
@@ -102,12 +105,14 @@ class Difference:
     unchanged: int = 0
     lost: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     findings: tuple[Finding, ...] = ()
+    decided: tuple[Decided, ...] = ()
     verb: str = "change"  # of the journal
     update: Update | None = field(default=None, repr=False, compare=False)
 
     def __bool__(self) -> bool:
         """Check whether anything changes."""
-        return any((self.added, self.changed, self.removed, self.renamed, self.relabelled))
+        kinds = (self.added, self.changed, self.removed, self.renamed, self.relabelled)
+        return any((*kinds, self.decided))
 
     def __str__(self) -> str:
         """Return a line for each kind of change, with its number and the first few ids."""
@@ -124,12 +129,15 @@ class Difference:
             for old, new in self.renamed.items()
         ]:
             lines.append(f"{counted(len(renamed), 'categories renamed')}: {name_first(renamed)}")
+        if self.decided:
+            kept = sum(each.decision == KEEP for each in self.decided)
+            lines.append(f"{counted(len(self.decided), 'items decided')}, {kept:,} of them kept")
         return "\n".join([*lines, f"{self.unchanged:,} unchanged"])
 
     @property
     def counts(self) -> dict[str, int]:
         """Number of cards, or of categories, of each kind of change that there is."""
-        kinds = ("added", "changed", "removed", "relabelled", "renamed")
+        kinds = ("added", "changed", "removed", "relabelled", "renamed", "decided")
         return {kind: len(getattr(self, kind)) for kind in kinds if getattr(self, kind)}
 
     def as_dict(self) -> dict[str, Any]:
@@ -138,7 +146,7 @@ class Difference:
         Returns
         -------
         dict
-            The attributes by their names, but for `lost` and `findings`.
+            The attributes by their names, but for `lost` and `findings`; of `decided` the number.
         """
         of_ids = ("added", "changed", "removed", "relabelled")
         return {
@@ -148,6 +156,7 @@ class Difference:
             "renamed": dict(self.renamed),
             "renamed_cards": dict(self.renamed_cards),
             "unchanged": self.unchanged,
+            "decided": len(self.decided),
         }
 
     def check(
@@ -306,8 +315,13 @@ def remove_cards(parts: IndexParts, ids: Iterable[object]) -> Difference:
     return replace(difference, verb="remove", findings=name_findings({ABSENT: absent}))
 
 
-def relabel_cards(parts: IndexParts, mapping: Mapping[Any, Any]) -> Difference:
-    """Return what it changes to give categories, or single cards by their ids, other categories."""
+def relabel_cards(
+    parts: IndexParts, mapping: Mapping[Any, Any], removed: Container[str] = ()
+) -> Difference:
+    """Return what it changes to give categories, or single cards by their ids, other categories.
+
+    Cards may be removed in the same change.
+    """
     check_named("New categories", mapping, "{'Shoes > Boots': 'Boots', 'P1': 'Lamps'}")
     old, labels = parts.catalogue, Labelling.of(parts.catalogue)
     row_of = {card: row for row, card in enumerate(old.ids)}
@@ -343,7 +357,7 @@ def relabel_cards(parts: IndexParts, mapping: Mapping[Any, Any]) -> Difference:
     }
     renamed = {**find_renamed(labels.categories, after), **whole}
     labels.move(after, renamed)
-    goes = np.zeros(len(old), dtype=bool)
+    goes = np.fromiter((card in removed for card in old.ids), dtype=bool, count=len(old))
     difference = _difference(
         parts, "the new categories", labels, goes, old.select([]), renamed=renamed
     )

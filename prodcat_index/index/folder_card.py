@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from prodcat_index.findings import counted
 from prodcat_index.index.kinds import KINDS, MOST_EXACT_VALUES, RECALL_AT, Kind, readable_size
 from prodcat_index.index.manifest import (
     LEARNED,
@@ -92,6 +93,7 @@ Version {manifest.version}, written {manifest.created} by \
 {manifest.cards:,} cards, {manifest.labelled:,} of them labelled, in \
 {manifest.categories:,} categories.
 {_describe_drift(manifest, manifest.drift) if manifest.drift else ""}
+{_describe_decided(manifest)}\
 | block | encoder | dimensions | cards | weight in votes | weight in a search |
 |---|---|---|---|---|---|
 {blocks}
@@ -100,6 +102,13 @@ Vote of the nearest cards: {manifest.vote.describe()}. {tuned}
 {explain_search(manifest)}
 The files and their sha256 are listed in `manifest.json`.
 """
+
+
+def _describe_decided(manifest: Manifest) -> str:
+    """Return a paragraph about what people decided, if they did."""
+    decided = len(manifest.decided)
+    what = counted(decided, "items of audits are decided")
+    return f"{what}, and prodcat audit does not ask for them again.\n\n" if decided else ""
 
 
 def explain_search(manifest: Manifest) -> str:

@@ -22,6 +22,9 @@ from prodcat_index.index.parts import IndexParts
 from prodcat_index.voting.tuning import SAMPLE, Objective, Tuning
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    import pandas as pd
     from typing_extensions import Self
 
 
@@ -255,6 +258,83 @@ class LivingIndex:
             If no card with a category would be left.
         """
         return self.apply(self.relabelling(mapping))
+
+    def reviewing(
+        self,
+        review: str | Path | pd.DataFrame,
+        *,
+        encoding: str | None = None,
+        allow_new_categories: bool = False,
+    ) -> Difference:
+        """Work out what :meth:`review` would change.
+
+        Parameters
+        ----------
+        review, encoding, allow_new_categories
+            As for :meth:`review`.
+
+        Returns
+        -------
+        Difference
+            The cards that get another category or go, and the decisions that are remembered.
+
+        Raises
+        ------
+        CatalogueError
+            If the table cannot be read or lacks a column.
+        QueryError
+            If a decision is none, or two contradict each other.
+        """
+        from prodcat_index.cards.lists import read_review
+        from prodcat_index.index.review import review_cards
+
+        rows = read_review(review, encoding)
+        if rows is None:
+            raise QueryError(
+                "This is not the table of an audit: it needs the columns item, check and decision."
+            )
+        return review_cards(self.parts, rows, allow_new_categories=allow_new_categories)
+
+    def review(
+        self,
+        review: str | Path | pd.DataFrame,
+        *,
+        encoding: str | None = None,
+        allow_new_categories: bool = False,
+    ) -> Self:
+        """Return this index after what a person decided about the items of an audit.
+
+        Nothing is embedded or fitted again. The decisions are remembered, so that the next audit
+        does not ask for them.
+
+        Parameters
+        ----------
+        review
+            The table of an audit, or a file of it, with the column ``decision`` filled in:
+            ``yes`` for what is proposed, ``keep`` or ``no`` where it is right as it is,
+            ``remove``, or a category. What is empty is not decided. A decision in any row of an
+            item counts for all its cards.
+        encoding
+            Encoding of a text file, by default UTF-8.
+        allow_new_categories
+            Whether a decision may be a category that the index does not have.
+
+        Returns
+        -------
+        ProductIndex
+            As from :meth:`apply`; its ``findings`` name cards that are not there, or are of
+            another category by now.
+
+        Raises
+        ------
+        CatalogueError
+            As from :meth:`reviewing`; and if no card with a category would be left.
+        QueryError
+            As from :meth:`reviewing`.
+        """
+        return self.apply(
+            self.reviewing(review, encoding=encoding, allow_new_categories=allow_new_categories)
+        )
 
     def tune(
         self, *, objective: Objective = "weighted-f1", sample: int = SAMPLE, seed: int = 0

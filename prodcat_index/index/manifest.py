@@ -25,7 +25,8 @@ from prodcat_index.voting.vote import StoredVote
 # blocks in a search; lexical encoders that hash n-grams beside their projection. 4: the columns
 # that cards were read from. 5: files in pieces, the change that made the version, a digest of the
 # manifest itself; rows of cards that are gone, cards in several files, labels beside them.
-FORMAT_VERSION = 5
+# 6: what people decided about the items of an audit.
+FORMAT_VERSION = 6
 DIGEST_FORMAT = 5
 DIGEST = ',\n "digest": "'
 # Far more than the files of an index with hundreds of deliveries.
@@ -36,6 +37,7 @@ LEARNED = "learned"
 # The block of text scores: the last one before the learned block.
 SCORES = "scores"
 CARDS = "cards.parquet"
+KEEP, REMOVE = "keep", "remove"  # decisions that are no category
 SEARCH = "search.f32"
 OLD_SEARCH = "search.faiss"  # in formats before 5
 
@@ -183,6 +185,19 @@ class DriftRecord:
 
 
 @dataclass(frozen=True)
+class Decided:
+    """What a person decided about an item of an audit, so that it is not asked again."""
+
+    check: str
+    kind: str
+    decision: str  # KEEP, REMOVE, or the category that was chosen
+    subject: str = ""  # of an item that is about no card
+    proposal: str = ""  # likewise
+    # Id of a card, its category from then on, and a digest of its texts, empty where not known.
+    cards: tuple[tuple[str, str, str], ...] = ()
+
+
+@dataclass(frozen=True)
 class Choices:
     """What was given when an index was built, and is kept when it is fitted again."""
 
@@ -272,6 +287,7 @@ class Manifest:
     drift: Annotated[DriftRecord | None, Field(alias="growth")] = None
     aliases: dict[str, str] = field(default_factory=dict)  # fitted name of a category -> name now
     choices: Choices | None = None  # None in formats 1 to 4
+    decided: tuple[Decided, ...] = ()
     search: SearchRecord
     stored: StoredRecord | None = None  # None in formats before 5
     similar: SearchRecord | None = None  # of the encoders' blocks, if they have codes of their own

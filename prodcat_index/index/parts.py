@@ -20,7 +20,14 @@ from prodcat_index.index.folder import OpenIndex
 from prodcat_index.index.fusion import check_weights, weight_vector
 from prodcat_index.index.kinds import IndexChoice, Kind
 from prodcat_index.index.learned import FittedModel, LearnedBlock, head_log_proba
-from prodcat_index.index.manifest import LEARNED, SCORES, Choices, DriftRecord, JournalEntry
+from prodcat_index.index.manifest import (
+    LEARNED,
+    SCORES,
+    Choices,
+    Decided,
+    DriftRecord,
+    JournalEntry,
+)
 from prodcat_index.index.search import SearchSpace
 from prodcat_index.index.searchers import FlatSearcher
 from prodcat_index.learning.head import add_up, first_columns_of
@@ -111,6 +118,7 @@ class IndexParts:
     # Name that a category was fitted by -> its name now, where that is another one.
     aliases: Mapping[str, str] = field(default_factory=dict)
     choices: Choices = field(default_factory=Choices)
+    decided: Sequence[Decided] = ()  # about items of audits, in the order of the decisions
     # What was done to the parts since they were read: one entry for all of it.
     pending: JournalEntry | None = None
     opened: OpenIndex | None = None  # what the parts, or their origin, were read from

@@ -107,6 +107,7 @@ def _read_parts(index: OpenIndex, image_root: Path) -> IndexParts:
         drift=manifest.drift,
         aliases=manifest.aliases,
         choices=manifest.choices or _guess_choices(manifest),
+        decided=manifest.decided,
         asked=manifest.asked,
         opened=index,
     )

@@ -42,7 +42,7 @@ from prodcat_index.types import MISSING, RowsLike
 
 # Embeddings or arrays may depend on these.
 PACKAGES = ("faiss-cpu", "numpy", "scikit-learn", "timm", "torch")
-SETTINGS = ("vote", "tuning", "calibration", "drift", "aliases", "choices", "asked")
+SETTINGS = ("vote", "tuning", "calibration", "drift", "aliases", "choices", "asked", "decided")
 
 
 def package_versions() -> dict[str, str]:

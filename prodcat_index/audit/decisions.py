@@ -1,0 +1,68 @@
+"""What people decided about items of earlier audits, so that they are not asked again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from prodcat_index.audit.check import Item
+from prodcat_index.cards.card import Catalogue
+from prodcat_index.index.manifest import Decided
+from prodcat_index.index.review import digest_texts
+
+_Key = tuple[str, str, str]  # check, kind, and the id of a card
+_Known = dict[str, tuple[str, str]]  # id -> category and digest of the texts, decided together
+
+
+@dataclass(frozen=True)
+class Memory:
+    """The decisions that an index remembers, found by the cards that they are about."""
+
+    _subjects: set[tuple[str, str, str, str]] = field(default_factory=set)
+    _cards: dict[_Key, list[_Known]] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, decided: Iterable[Decided]) -> Memory:
+        """Return what is remembered."""
+        memory = cls()
+        for each in decided:
+            if not each.cards:
+                memory._subjects.add((each.check, each.kind, each.subject, each.proposal))
+            known = {card: (category, texts) for card, category, texts in each.cards}
+            for card in known:
+                memory._cards.setdefault((each.check, each.kind, card), []).append(known)
+        return memory
+
+    def undecided(self, items: Sequence[Item], catalogue: Catalogue) -> list[Item]:
+        """Return the items, about cards of a catalogue, that a person has to decide.
+
+        An item is decided if all its cards were decided together by the same check, and have the
+        categories and texts that they had then.
+        """
+        left = [item for item in items if not item.cards or self._has_cards(item)]
+        asked = {card for item in left for card in item.cards}
+        rows = [row for row, card in enumerate(catalogue.ids) if card in asked] if asked else []
+        ids, categories = catalogue.ids, catalogue.values("category")
+        digests = digest_texts(catalogue, rows)
+        now = {ids[r]: (categories[r], text) for r, text in zip(rows, digests, strict=True)}
+        decided = {id(item) for item in left if self._is_decided(item, now)}
+        return [item for item in items if id(item) not in decided]
+
+    def _has_cards(self, item: Item) -> bool:
+        return (item.check, item.kind, item.cards[0]) in self._cards
+
+    def _is_decided(self, item: Item, now: _Known) -> bool:
+        if not item.cards:
+            about = (item.check, item.kind, item.subject, item.proposal)
+            return about in self._subjects
+        return any(
+            all(_is_same(known.get(card), now.get(card)) for card in item.cards)
+            for known in self._cards[item.check, item.kind, item.cards[0]]
+        )
+
+
+def _is_same(then: tuple[str, str] | None, now: tuple[str, str] | None) -> bool:
+    """Check whether a card is as it was; no digest is known of one that the index lacked."""
+    if then is None or now is None:
+        return False
+    return then[0] == now[0] and then[1] in ("", now[1])

@@ -1,0 +1,174 @@
+"""The command ``audit``: what is wrong with a catalogue, and what to fix first."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from prodcat_index.cli import options
+from prodcat_index.cli.calls import Given, refuse
+from prodcat_index.cli.output import command_line, emit, note, say, tell, wrap
+from prodcat_index.cli.output import write_workbook as make_workbook
+from prodcat_index.cli.values import output_file, output_option
+from prodcat_index.findings import counted, name_first
+
+if TYPE_CHECKING:
+    from prodcat_index.audit.audit import Audit
+
+# Items of a table on a terminal.
+SHOWN = 20
+CARDS_NAMED = 2
+
+
+@options.with_columns
+def audit(
+    index: options.IndexArgument = None,
+    new_catalogue: Annotated[
+        Path | None,
+        typer.Argument(metavar="NEW_CATALOGUE", help="File of new cards, such as a delivery."),
+    ] = None,
+    index_option: options.IndexOption = None,
+    check: Annotated[
+        list[str],
+        typer.Option(
+            metavar="NAME",
+            help="Check to run: all, or labels, duplicates, novelty, drift, coverage or leaks; "
+            "with commas between them, or repeated.",
+        ),
+    ] = ["all"],  # noqa: B006
+    split: options.SplitOption = None,
+    against: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Earlier delivery that the new one is compared with."),
+    ] = None,
+    again: Annotated[
+        bool, typer.Option("--again", help="Show what was decided before as well.")
+    ] = False,
+    output: Annotated[
+        Path | None,
+        output_option(
+            "Write all items, a row for each card, into this file, to decide on them.",
+            *(".csv", ".xlsx", ".parquet"),
+        ),
+    ] = None,
+    page: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            callback=output_file(".html", ".htm"),
+            help="Write a page with the pictures into this HTML file.",
+        ),
+    ] = None,
+    device: options.DeviceOption = None,
+    form: options.FormatOption = "table",
+    *,
+    columns: options.Columns,
+    given: Given,
+) -> None:
+    """Check a catalogue, or new cards, and list what to fix first.
+
+    Fill in the column decision of the written table, and hand it to prodcat relabel.
+    """
+    from prodcat_index.audit.audit import ALL, audit_catalogue
+    from prodcat_index.cards.split import read_split
+    from prodcat_index.reports.audit_page import write_audit
+
+    # With --index, the only argument is the new catalogue.
+    if index and index_option and new_catalogue is None:
+        index, new_catalogue = None, index
+    if new_catalogue is None:
+        refuse(
+            given,
+            (*options.COLUMN_OPTIONS, "against"),
+            "{} is about a file of new cards; name the file after the index.",
+        )
+    folder = options.choose_index(index, index_option)
+    options.choose_device(device)
+    opened = options.open_index(folder)
+    names = [name.strip() for each in check for name in each.split(",") if name.strip()]
+    read = options.read_cards
+    found = audit_catalogue(
+        opened,
+        None if new_catalogue is None else read(new_catalogue, columns, index=opened),
+        checks=ALL if ALL in names else names,
+        split=read_split(split) if split else None,
+        against=None if against is None else read(against, columns, index=opened),
+        again=again,
+    )
+    for name, result in found.results.items():
+        note(f"{name}: {each}" for each in result.notes)
+    note(f"{name} was not checked: {why}" for name, why in found.skipped.items())
+    if found.decided:
+        note([f"{counted(found.decided, 'items were')} decided before; --again shows them"])
+    if output is not None:
+        _write_table(found, output)
+        tell(f"Wrote {output}: {counted(len(found.items), 'items')}.")
+    if page is not None:
+        tell(f"Wrote {write_audit(found, page, command=command_line())}")
+    if form == "json":
+        emit(found.as_dict(), form)
+    elif form != "table":
+        emit(list(found.rows()), form)
+    else:
+        _print_audit(found, folder, output)
+
+
+def _write_table(found: Audit, output: Path) -> None:
+    from prodcat_index.reports.page import write_file
+
+    frame = found.to_frame()
+    ending = output.suffix.lower()
+    if ending == ".parquet":
+        write_file(output, frame.to_parquet(index=False))
+    elif ending == ".xlsx":
+        write_file(output, make_workbook(list(found.rows())))
+    else:
+        write_file(output, frame.to_csv(index=False))
+
+
+def _print_audit(found: Audit, folder: Path, output: Path | None) -> None:
+    """Print a sentence for each check, the first items, and what to do next."""
+    for name, result in found.results.items():
+        say(wrap(f"{name}: {result.summary}"))
+    if not found.items:
+        say("There is nothing to decide.")
+        return
+    say("")
+    emit(list(_first_items(found)), "table")
+    if (rest := len(found.items) - SHOWN) > 0:
+        say(f"{counted(rest, 'items')} more.")
+    named = shlex.quote(str(folder))
+    table = shlex.quote(str(output or "review.xlsx"))
+    steps = [] if output else [f"prodcat audit {named} -o {table} --page audit.html"]
+    steps.append(f"prodcat relabel {table} --index {named}")
+    say(
+        wrap(
+            "Next: fill in the column decision of the table (yes, keep, remove or a category) "
+            "and carry it out:"
+        )
+    )
+    say("\n".join(f"  {step}" for step in steps))
+
+
+def _first_items(found: Audit) -> Iterator[dict[str, Any]]:
+    rows: dict[int, list[dict[str, Any]]] = {}
+    for row in found.rows():
+        if row["item"] > SHOWN:
+            break
+        rows.setdefault(row["item"], []).append(row)
+    for number, own in rows.items():
+        first = own[0]
+        sure = first["confidence"]
+        yield {
+            "item": number,
+            "kind": first["kind"],
+            "cards": name_first([row["id"] for row in own if row["id"]], CARDS_NAMED),
+            "title": first["title"],
+            "category": name_first(list(dict.fromkeys(row["category"] for row in own)), 2),
+            "proposal": first["proposal"],
+            "confidence": "" if sure is None else f"{sure:.0%}",
+        }

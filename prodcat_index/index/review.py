@@ -1,0 +1,217 @@
+"""Decisions of a person about the items of an audit: what they change, and what is remembered."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from hashlib import sha256
+
+import numpy as np
+
+from prodcat_index.cards.card import Catalogue
+from prodcat_index.cards.categories import clean_category
+from prodcat_index.errors import QueryError, did_you_mean
+from prodcat_index.findings import name_findings, name_first
+from prodcat_index.index.difference import ABSENT, Difference, relabel_cards
+from prodcat_index.index.manifest import KEEP, REMOVE, Decided
+from prodcat_index.index.parts import IndexParts
+from prodcat_index.types import CATEGORY_SEPARATOR
+
+YES = "yes"
+WORDS = {YES: YES, "y": YES, "no": KEEP, "n": KEEP, KEEP: KEEP, REMOVE: REMOVE}
+MERGE = "merge into "
+STALE = "cards have another category by now than in the review (skipped)"
+# Hexadecimal digits of a digest of texts: chance finds an equal one in 2**64.
+DIGITS = 16
+
+Row = Mapping[str, str]  # of a review: its columns, and the number of its line
+
+
+@dataclass(frozen=True)
+class _Item:
+    """The rows of one item, and what was decided about it."""
+
+    rows: Sequence[Row]
+    decision: str  # KEEP, REMOVE, or a category
+    line: str  # that says so
+
+    @property
+    def first(self) -> Row:
+        return self.rows[0]
+
+    @property
+    def merged(self) -> str:
+        """The category that becomes another one as a whole, if that is what was accepted."""
+        is_merge = self.first["proposal"].startswith(MERGE) and self.decision not in (KEEP, REMOVE)
+        return self.first["category"] if is_merge else ""
+
+
+def review_cards(
+    parts: IndexParts, rows: Sequence[Row], *, allow_new_categories: bool = False
+) -> Difference:
+    """Return what the decisions in the table of an audit change, and what is to be remembered.
+
+    Documented at :meth:`~prodcat_index.index.living.LivingIndex.reviewing`.
+    """
+    items = _read_items(parts, rows, allow_new_categories)
+    cards = parts.catalogue
+    row_of = {card: row for row, card in enumerate(cards.ids)}
+    now = dict(zip(cards.ids, cards.values("category"), strict=True))
+    wanted: dict[str, tuple[str, str]] = {}  # of a card or a category: what is decided, and where
+    stale: list[str] = []
+    absent: dict[str, None] = {}
+    remembered: list[Decided] = []
+    for item in items:
+        if merged := item.merged:
+            _want(wanted, merged, item)
+        kept: list[tuple[str, str, str]] = []
+        for row in item.rows if not merged else ():
+            card, before = row["id"], clean_category(row["category"], cards.category_separator)
+            if not card:
+                continue
+            if card not in row_of:
+                # Of a delivery: what is right there can be remembered, and nothing changed.
+                if item.decision == KEEP:
+                    kept.append((card, before, ""))
+                else:
+                    absent[card] = None
+            elif before != now[card] != item.decision:
+                stale.append(card)
+            elif item.decision == REMOVE:
+                _want(wanted, card, item)
+            else:
+                if item.decision != KEEP:
+                    _want(wanted, card, item)
+                label = now[card] if item.decision == KEEP else item.decision
+                kept.append((card, label, digest_texts(cards, [row_of[card]])[0]))
+        first = item.first
+        if kept:
+            of_cards = Decided(first["check"], first["kind"], item.decision, cards=tuple(kept))
+            remembered.append(of_cards)
+        elif not first["id"]:
+            about = (item.decision, first["category"], first["proposal"])
+            remembered.append(Decided(first["check"], first["kind"], *about))
+    mapping = {name: to for name, (to, _) in wanted.items() if to != REMOVE}
+    removed = {name for name, (to, _) in wanted.items() if to == REMOVE}
+    difference = relabel_cards(parts, mapping, removed)
+    known = set(parts.decided)
+    return replace(
+        difference,
+        source="the review",
+        verb="review",
+        decided=tuple(each for each in dict.fromkeys(remembered) if each not in known),
+        findings=(*difference.findings, *name_findings({ABSENT: absent, STALE: stale})),
+    )
+
+
+def _read_items(parts: IndexParts, rows: Sequence[Row], allow_new_categories: bool) -> list[_Item]:
+    """Return the items that are decided; raise QueryError for what cannot be carried out."""
+    by_item: dict[str, list[Row]] = {}
+    for row in rows:
+        by_item.setdefault(row["item"], []).append(row)
+    categories = _Categories(parts, allow_new_categories)
+    items, wrong = [], []
+    for number, own in by_item.items():
+        if len({(row["check"], row["kind"]) for row in own}) > 1:
+            raise QueryError(
+                f"Item {number} is of two checks or kinds in lines "
+                f"{name_first([row['line'] for row in own])}: this looks like two reviews in one "
+                "file; relabel with one after the other."
+            )
+        said: dict[str, str] = {}  # decision -> line
+        for row in own:
+            if row["decision"]:
+                try:
+                    said.setdefault(categories.resolve(row), row["line"])
+                except QueryError as error:
+                    wrong.append(str(error))
+        if len(said) > 1:
+            (one, line), (other, second) = list(said.items())[:2]
+            raise QueryError(
+                f"Item {number} is decided twice: {one!r} in line {line} and {other!r} in line "
+                f"{second}; leave one of them. Nothing was changed."
+            )
+        items += [_Item(own, decision, line) for decision, line in said.items()]
+    if wrong:
+        more = f" ({len(wrong) - 5} more)" if len(wrong) > 5 else ""
+        raise QueryError(f"{' '.join(wrong[:5])}{more} Nothing was changed.")
+    return items
+
+
+@dataclass(frozen=True)
+class _Categories:
+    """Reads decisions as categories of an index."""
+
+    parts: IndexParts
+    allow_new: bool
+
+    def resolve(self, row: Row) -> str:
+        """Return what a row decides: KEEP, REMOVE or a category; raise QueryError for a typo."""
+        text, line = row["decision"], row["line"]
+        word = WORDS.get(text.casefold(), text)
+        if word != YES:
+            return word if word in (KEEP, REMOVE) else self._category(text, line)
+        proposal = row["proposal"]
+        if not proposal:
+            raise QueryError(
+                f"Line {line} says {text!r} and has no proposal; write a category, keep or remove."
+            )
+        if proposal == REMOVE or not (row["id"] or proposal.startswith(MERGE)):
+            return proposal  # advice is only remembered
+        return self._clean(proposal.removeprefix(MERGE))
+
+    def _clean(self, category: str) -> str:
+        return clean_category(category, self.parts.catalogue.category_separator)
+
+    def _category(self, text: str, line: str) -> str:
+        """Return the category of a name, of its last level alone, or of the shop's own key."""
+        labels, name = self.parts.labels, self._clean(text)
+        if name in labels.code_of or self.allow_new:
+            return name
+        if text in labels.keys:
+            return labels.names[labels.keys.index(text)]
+        ends = [full for full in labels.names if full.endswith(f"{CATEGORY_SEPARATOR}{name}")]
+        if len(ends) == 1:
+            return ends[0]
+        several = f" Is it {' or '.join(ends[:3])}?" if ends else ""
+        raise QueryError(
+            f"Line {line} decides {text!r}, which is no category of this index."
+            f"{several or did_you_mean(text, [*labels.names, *WORDS])} Write yes, keep, remove or "
+            "a category, or allow new ones with --allow-new-categories."
+        )
+
+
+def _want(wanted: dict[str, tuple[str, str]], name: str, item: _Item) -> None:
+    """Note what is to become of a card or category; raise QueryError if it is two things."""
+    before, line = wanted.setdefault(name, (item.decision, item.line))
+    if before != item.decision:
+        raise QueryError(
+            f"{name!r} is to become {before!r} by line {line} and {item.decision!r} by line "
+            f"{item.line}; leave one of them. Nothing was changed."
+        )
+
+
+def digest_texts(cards: Catalogue, rows: Sequence[int]) -> list[str]:
+    """Return a digest of the texts of each of some cards."""
+    places = np.asarray(rows, dtype=np.int64)
+    texts = [cards.values_at(name, places) for name in cards.text_modalities]
+    return [
+        sha256(json.dumps(own).encode()).hexdigest()[:DIGITS] for own in zip(*texts, strict=True)
+    ]
+
+
+def follow_decided(before: Sequence[Decided], difference: Difference) -> tuple[Decided, ...]:
+    """Return what is remembered after a change; a new name of a category is no new label."""
+    renamed = difference.renamed
+    followed = (
+        before
+        if not renamed
+        else [
+            replace(
+                each, cards=tuple((id, renamed.get(of, of), text) for id, of, text in each.cards)
+            )
+            for each in before
+        ]
+    )
+    return (*followed, *difference.decided)

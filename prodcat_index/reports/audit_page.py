@@ -1,0 +1,185 @@
+"""The page of an audit: what to fix first with its pictures, and each check by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from prodcat_index.audit.audit import Audit
+from prodcat_index.audit.check import CheckResult, Item
+from prodcat_index.cards.card import IMAGE, Catalogue
+from prodcat_index.findings import name_first
+from prodcat_index.reports.page import (
+    Cell,
+    Link,
+    Table,
+    Tile,
+    render_page,
+    write_counted,
+    write_figure,
+    write_file,
+    write_percent,
+)
+
+PAGE = "audit.html"
+HEADINGS = {
+    "labels": "Labels",
+    "duplicates": "Duplicates",
+    "novelty": "New categories",
+    "drift": "The delivery",
+    "coverage": "Categories",
+    "leaks": "Leaks",
+}
+# Items with pictures: on top, and of each check those that are not there already; rows of a table.
+FIRST, OWN, LISTED = 24, 12, 50
+# Cards of an item, and its neighbours: six fill a line, of which a single card takes one.
+CARDS, NEIGHBOURS, NEIGHBOURS_OF_SEVERAL = 12, 5, 6
+NAMED = 2
+# A column of this name is drawn as bars.
+BARS = "share"
+
+
+@dataclass(frozen=True)
+class ShownItem:
+    """An item with the cards that are shown of it."""
+
+    number: int
+    item: Item
+    cards: Sequence[Tile]
+    neighbours: Sequence[Tile]
+
+    @property
+    def place(self) -> str:
+        """Id of the element, for links."""
+        return f"item-{self.number}"
+
+    @property
+    def rest(self) -> int:
+        """Number of cards that are not shown."""
+        return len(self.item.cards) - len(self.cards)
+
+    @property
+    def has_pictures(self) -> bool:
+        """Whether any of the cards has one."""
+        return any(tile.image for tile in (*self.cards, *self.neighbours))
+
+
+def write_audit(audit: Audit, file: str | Path, *, command: str = "") -> Path:
+    """Write the page of an audit, which needs nothing beside it.
+
+    The page bears the date of today, or of ``SOURCE_DATE_EPOCH`` where that is set.
+
+    Parameters
+    ----------
+    audit
+        The audit.
+    file
+        HTML file to write.
+    command
+        The command that made the page, for its foot.
+
+    Returns
+    -------
+    pathlib.Path
+        The file.
+
+    Raises
+    ------
+    ProdcatError
+        If the file cannot be written.
+    """
+    first, by_check = _show_items(audit)
+    shown = {each.number for own in (first, *by_check.values()) for each in own}
+    contents = {"first": "Fix these first"}
+    contents |= {name: HEADINGS[name] for name in audit.results}
+    page = render_page(
+        PAGE,
+        command,
+        title=f"Audit of {Path(audit.index.parts.catalogue.source).name}",
+        contents=contents,
+        audit=audit,
+        first=first,
+        by_check=by_check,
+        listed={name: _tabulate_items(audit, name, shown) for name in audit.results},
+        tables={name: tabulate_details(result) for name, result in audit.results.items()},
+    )
+    write_file(Path(file), page)
+    return Path(file)
+
+
+def tabulate_details(result: CheckResult) -> list[Table]:
+    """Make tables of the records in the details of a check, by their captions."""
+    found: Mapping[str, Sequence[Mapping[str, Any]]] = result.details.get("tables", {})
+    tables = []
+    for caption, records in found.items():
+        heads = list(dict.fromkeys(name for record in records for name in record))
+        rows = [[_as_cell(record.get(head)) for head in heads] for record in records]
+        bars = heads.index(BARS) if BARS in heads else None
+        heads = [head.replace("_", " ") for head in heads]
+        tables.append(Table(caption, heads, rows, write_figure, bars))
+    return [table for table in tables if table.rows]
+
+
+def _as_cell(value: Any) -> Cell:
+    if isinstance(value, (list, tuple)):
+        return name_first([str(each) for each in value])
+    return value if isinstance(value, (str, int, float)) or value is None else str(value)
+
+
+def _show_items(audit: Audit) -> tuple[list[ShownItem], dict[str, list[ShownItem]]]:
+    """Return the first items, and the next of each check, with their cards."""
+    numbered = list(enumerate(audit.items, start=1))
+    own_cards = {name: _Cards(audit.catalogue_of(name)) for name in audit.results}
+    indexed = _Cards(audit.index.parts.catalogue)
+
+    def show(number: int, item: Item) -> ShownItem:
+        near = NEIGHBOURS if len(item.cards) == 1 else NEIGHBOURS_OF_SEVERAL
+        return ShownItem(
+            number,
+            item,
+            own_cards[item.check].tiles(item.cards[:CARDS]),
+            indexed.tiles(item.neighbours[:near]),
+        )
+
+    with_cards = [each for each in numbered if each[1].cards or each[1].neighbours]
+    first = [show(*each) for each in with_cards[:FIRST]]
+    by_check = {
+        name: [show(*each) for each in with_cards[FIRST:] if each[1].check == name][:OWN]
+        for name in audit.results
+    }
+    return first, by_check
+
+
+class _Cards:
+    """The cards of a catalogue by their ids."""
+
+    def __init__(self, catalogue: Catalogue) -> None:
+        self._columns = [catalogue.values(name) for name in ("id", "title", IMAGE, "category")]
+        self._row_of = {card: row for row, card in enumerate(catalogue.ids)}
+
+    def tiles(self, ids: Sequence[str]) -> list[Tile]:
+        rows = [self._row_of[card] for card in ids if card in self._row_of]
+        return [Tile(*(column[row] for column in self._columns)) for row in rows]
+
+
+def _tabulate_items(audit: Audit, check: str, shown: set[int]) -> Table:
+    """Make a table of the items of a check, with links to those that are shown with pictures."""
+    own = [(number, item) for number, item in enumerate(audit.items, 1) if item.check == check]
+    rows = [
+        (
+            Link(item.kind, f"item-{number}") if number in shown else item.kind,
+            name_first(item.cards, NAMED),
+            item.subject,
+            item.proposal,
+            "" if item.confidence is None else write_percent(item.confidence),
+            item.why,
+        )
+        for number, item in own[:LISTED]
+    ]
+    caption = "The worst first"
+    if len(own) > LISTED:
+        caption += f": {LISTED} of {write_counted(len(own), 'items')}"
+    heads = ("what", "cards", "category", "proposal", "confidence", "why")
+    return Table(caption, heads, rows, write_figure)
