@@ -167,7 +167,7 @@ def test_the_command_writes_decisions_and_sets(folder: Path, tmp_path: Path) -> 
     assert "note: precision 0.9 (with 90% certainty): accepted" in done.err
     with out.open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
-    assert {row["decision"] for row in rows} <= {"accept", "review"}
+    assert {row["decision"] for row in rows} <= {"accept", "new", "review"}
     assert all(row["category_set"].split(" | ")[0] == row["category"] for row in rows)
     assert all("backed_off" in row and "share" in row for row in rows)
     told = prodcat("predict", new, "--index", folder, *asked, "--format", "json").json

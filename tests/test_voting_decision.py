@@ -176,8 +176,21 @@ def test_listings_without_evidence_are_counted_in_a_note() -> None:
     decision = accept_or_review(trusted, VOTE, NEAR, NAMES, evidence=evidence)
     assert decision.known is not None
     assert decision.known.tolist() == pytest.approx([0.9975, 0.0180, 0.5, 0.00005], abs=1e-4)
-    assert decision.notes == (
-        "too little evidence for 2 of 4: they are like no category of the index",
-    )
+    assert decision.notes == ("new, like no category of the index: 2 of 4",)
     precise = accept_or_review(trusted, VOTE, NEAR, NAMES, precision=0.9, evidence=evidence)
     assert decision.notes[0] in precise.notes and precise.known is not None
+
+
+def test_a_listing_is_new_below_the_threshold_unless_it_is_accepted() -> None:
+    """A new product would be among the hundreds that a person has to look at for another reason."""
+    model = EvidenceModel(0.0, (2.0,), (0.0,), new_below=0.5)
+    trusted = replace(PLAIN, model=replace(PLAIN.model, evidence=model))
+    evidence = np.array([[3.0], [-2.0], [np.nan], [-0.01]])
+    plain = accept_or_review(trusted, VOTE, NEAR, NAMES, evidence=evidence)
+    assert plain.words is None and plain.of_none is not None
+    # Exactly at the threshold, as without any evidence, it is not.
+    assert plain.of_none.tolist() == [False, True, False, True]
+    decision = replace(plain, accepted=np.array([True, False, False, True]))
+    assert decision.words == ["accept", "new", "review", "accept"]
+    without = replace(decision, of_none=None)
+    assert without.words == ["accept", "review", "review", "accept"]

@@ -11,7 +11,13 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 from sklearn.metrics import roc_auc_score
 
-from prodcat_index.voting.evidence import FEWEST_UNSEEN, EvidenceModel, fit_evidence
+from prodcat_index.voting.evidence import (
+    FALSE_ALARMS,
+    FEWEST_UNSEEN,
+    TOO_LITTLE,
+    EvidenceModel,
+    fit_evidence,
+)
 
 MODEL = EvidenceModel(intercept=0.5, weights=(2.0, 1.0), usual=(0.4, 0.7))
 
@@ -67,6 +73,39 @@ def test_known_and_hidden_cards_count_the_same_however_many_they_are() -> None:
     assert model is not None
     # Maximum likelihood with a free intercept: as much is expected as there is.
     assert model.known(known).mean() + model.known(unseen).mean() == pytest.approx(1, abs=1e-3)
+
+
+def test_no_more_listings_of_known_categories_are_called_new_than_promised() -> None:
+    """A person would search the new listings for those of old categories.
+
+    Over many draws of few cards, the mean of what is promised is kept, and not far undercut.
+    """
+    rng, shares = np.random.default_rng(0), []
+    for _ in range(200):
+        model = fit_evidence(rng.normal(1, 1, (39, 1)), rng.normal(0, 1, (40, 1)))
+        assert model is not None and model.new_below < 0.5
+        shares.append((model.known(rng.normal(1, 1, (2000, 1))) < model.new_below).mean())
+    # The second lowest of 39: 2 / 40.
+    assert np.mean(shares) == pytest.approx(FALSE_ALARMS, abs=0.007)
+
+
+def test_what_is_likely_to_be_known_is_not_new() -> None:
+    """Where the two are far apart, one of twenty good listings would be called new."""
+    rng = np.random.default_rng(0)
+    model = fit_evidence(rng.normal(20, 1, (400, 1)), rng.normal(0, 1, (400, 1)))
+    assert model is not None and model.new_below == 0.5
+    few = fit_evidence(rng.normal(1, 1, (FEWEST_UNSEEN, 1)), rng.normal(0, 1, (40, 1)))
+    assert few is not None and few.new_below < 0.5
+
+
+def test_kinds_of_evidence_that_a_model_does_not_know_are_left_out() -> None:
+    """An index of an earlier version would not load, or answer otherwise."""
+    rows = np.array([[0.1, 0.9], [0.4, 0.0]])
+    found = MODEL.known(np.column_stack([rows, [[-9.0], [9.0]]]))
+    assert found.tolist() == MODEL.known(rows).tolist()
+    record = {"intercept": 0.5, "weights": [2.0, 1.0], "usual": [0.4, 0.7]}
+    assert TypeAdapter(EvidenceModel).validate_python(record) == MODEL
+    assert MODEL.new_below == TOO_LITTLE
 
 
 def test_evidence_that_speaks_the_wrong_way_is_not_used() -> None:

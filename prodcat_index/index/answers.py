@@ -17,10 +17,7 @@ from prodcat_index.index.search import Neighbours, find_neighbours
 from prodcat_index.learning.projection import unit_parts
 from prodcat_index.types import DIGITS, MISSING, BoolArray, Float32Array, Float64Array, Int64Array
 from prodcat_index.voting.decision import Decision
-from prodcat_index.voting.evidence import TOO_LITTLE
 from prodcat_index.voting.prediction import (
-    ACCEPT,
-    REVIEW,
     SET_SEPARATOR,
     TOP,
     Explanation,
@@ -232,8 +229,8 @@ class LazyAnswers:
         labels = self.answers.parts.labels
         ranked = self.answers.ranked(vote, query)
         optional: dict[str, Any] = {}
-        if decision.accepted is not None and decision.backed_off is not None:
-            optional["decision"] = ACCEPT if decision.accepted[query] else REVIEW
+        if decision.words is not None and decision.backed_off is not None:
+            optional["decision"] = decision.words[query]
             optional["backed_off"] = decision.backed_off[query]
         if decision.in_set is not None:
             chosen = vote.categories[query][decision.in_set[query]]
@@ -313,11 +310,10 @@ class LazyAnswers:
         return [names[code] if code >= 0 else "" for code in codes.tolist()]
 
     def _decisions(self) -> dict[str, Sequence[Any]]:
-        accepted, backed_off = self.decision.accepted, self.decision.backed_off
-        if accepted is None or backed_off is None:
+        words, backed_off = self.decision.words, self.decision.backed_off
+        if words is None or backed_off is None:
             return {}
-        decisions = [ACCEPT if each else REVIEW for each in accepted.tolist()]
-        return {"decision": decisions, "backed_off": backed_off}
+        return {"decision": words, "backed_off": backed_off}
 
     def _sets(self) -> list[list[str]] | None:
         in_set, names = self.decision.in_set, self.answers.parts.labels.names
@@ -331,9 +327,8 @@ class LazyAnswers:
     ) -> list[dict[str, Any]]:
         """Return the rows of columns: a note, where there is one, stands before the last ones."""
         rows = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
-        known = self.decision.known
-        doubtful = [] if known is None else np.flatnonzero(known < TOO_LITTLE).tolist()
-        for query in doubtful:
+        of_none = self.decision.of_none
+        for query in [] if of_none is None else np.flatnonzero(of_none).tolist():
             if familiarity := self._familiarity(query):
                 rows[query]["note"] = familiarity.note
         for name, values in ending.items():
@@ -342,12 +337,14 @@ class LazyAnswers:
         return rows
 
     def _familiarity(self, query: int) -> Familiarity | None:
-        if self.decision.known is None or self.nearest is None:
+        decision = self.decision
+        if decision.known is None or decision.of_none is None or self.nearest is None:
             return None
-        known, nearest = float(self.decision.known[query]), float(self.nearest[query])
+        known, nearest = float(decision.known[query]), float(self.nearest[query])
+        is_new = bool(decision.of_none[query])
         # Counting words takes time, and only who doubts the answer asks for it.
-        words = self._known_words(query) if self.reasons or known < TOO_LITTLE else None
-        return Familiarity(known, None if np.isnan(nearest) else nearest, words)
+        words = self._known_words(query) if self.reasons or is_new else None
+        return Familiarity(known, None if np.isnan(nearest) else nearest, words, is_new)
 
     def _known_words(self, query: int) -> float | None:
         texts = self.queries.texts

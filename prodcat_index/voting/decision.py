@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Literal, get_args
 
 import numpy as np
@@ -12,7 +13,7 @@ from prodcat_index.errors import QueryError
 from prodcat_index.findings import counted
 from prodcat_index.types import MISSING, BoolArray, Float64Array, Int64Array
 from prodcat_index.voting.calibration import MINIMUM_CARDS, Calibration, ProbabilityModel
-from prodcat_index.voting.evidence import TOO_LITTLE
+from prodcat_index.voting.prediction import ACCEPT, NEW, REVIEW
 from prodcat_index.voting.prefixes import CategoryTree, likeliest_prefixes
 from prodcat_index.voting.sets import category_sets
 from prodcat_index.voting.thresholds import CERTAINTY, PrecisionCurve, check_share
@@ -32,7 +33,17 @@ class Decision:
     backed_off: Sequence[str] | None = None  # prefix of those not accepted, or empty; None likewise
     in_set: BoolArray | None = None  # (n, k): categories in the set, None without a coverage
     known: Float64Array | None = None  # (n,): probability of a known category, None without a model
+    of_none: BoolArray | None = None  # (n,): so improbable that the listing is new; None likewise
     notes: tuple[str, ...] = ()
+
+    @cached_property
+    def words(self) -> list[str] | None:
+        """``accept``, ``new`` or ``review`` for each; None without a target precision."""
+        if self.accepted is None:
+            return None
+        of_none = np.zeros(len(self.accepted), dtype=bool) if self.of_none is None else self.of_none
+        words: list[str] = np.select([self.accepted, of_none], [ACCEPT, NEW], REVIEW).tolist()
+        return words
 
 
 # Reasons why no calibration holds for a vote.
@@ -113,10 +124,10 @@ def accept_or_review(
         return Decision(shares, notes=(f"confidence is the raw share of the vote: {trusted}",))
     probabilities = trusted.model.probabilities(vote, similarities, evidence)
     confidence = trusted.model.confidence(probabilities)
-    known, warnings = _known(trusted.model, evidence)
+    known, of_none, warnings = _known(trusted.model, evidence)
     least = None if coverage is None else trusted.sets.least_probability(coverage)
     in_set = None if least is None else category_sets(probabilities, vote.categories, least)
-    plain = Decision(confidence, in_set=in_set, known=known, notes=warnings)
+    plain = Decision(confidence, in_set=in_set, known=known, of_none=of_none, notes=warnings)
     if precision is None:
         return plain
     if per == "category":
@@ -215,13 +226,12 @@ def _accept_by_category(
 
 def _known(
     model: ProbabilityModel, evidence: Float64Array | None
-) -> tuple[Float64Array | None, tuple[str, ...]]:
-    """Return how likely listings are to be of a known category, and a note where some are not."""
+) -> tuple[Float64Array | None, BoolArray | None, tuple[str, ...]]:
+    """Return how likely listings are to be of a known category, which are not, and how many."""
     if model.evidence is None or evidence is None:
-        return None, ()
+        return None, None, ()
     known = model.evidence.known(evidence)
-    few = int((known < TOO_LITTLE).sum())
-    note = (
-        f"too little evidence for {few:,} of {len(known):,}: they are like no category of the index"
-    )
-    return known, (note,) if few else ()
+    of_none: BoolArray = known < model.evidence.new_below
+    count = int(of_none.sum())
+    note = f"new, like no category of the index: {count:,} of {len(known):,}"
+    return known, of_none, (note,) if count else ()

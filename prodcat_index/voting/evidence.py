@@ -7,7 +7,7 @@ category. It is fitted to cards of known categories and to cards whose whole cat
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, NamedTuple
 
 import numpy as np
@@ -17,7 +17,11 @@ from prodcat_index.types import BoolArray, Float64Array
 from prodcat_index.voting.logistic import SMALLEST_SPREAD, fit_logistic, logistic
 
 FEWEST_UNSEEN = 20
-# Below this probability of a known category, too little speaks for any answer.
+# Of the listings of known categories, at most this share is called new.
+FALSE_ALARMS = 0.05
+# A listing that is likelier than this to be of a known category is not called new.
+MOST_LIKELY_NEW = 0.5
+# Probability of a known category below which calibrations by earlier versions warn.
 TOO_LITTLE = 0.05
 # Of the weights of scaled evidence: around 0 with this variance.
 PRIOR_VARIANCE = 1.0
@@ -32,14 +36,19 @@ class EvidenceModel:
     intercept: float
     weights: Annotated[tuple[NonNegative, ...], Field(max_length=10)]  # of each kind of evidence
     usual: Annotated[tuple[float, ...], Field(max_length=10)]  # its mean among known cards
+    # Probability below which a listing is new: of no category of the index.
+    new_below: Annotated[float, Field(ge=0, le=1)] = TOO_LITTLE
 
     def __post_init__(self) -> None:
         if len(self.weights) != len(self.usual):
             raise ValueError("every kind of evidence must have a weight and a usual value")
 
     def known(self, evidence: Float64Array) -> Float64Array:
-        """Return the probability, (n,), from evidence, (n, F); what is NaN counts as usual."""
-        away = np.nan_to_num(evidence - np.array(self.usual))
+        """Return the probability, (n,), from evidence, (n, F); what is NaN counts as usual.
+
+        Kinds that are not weighed, which came after the model was fitted, are left out.
+        """
+        away = np.nan_to_num(evidence[:, : len(self.usual)] - np.array(self.usual))
         return logistic(self.intercept + away @ np.array(self.weights))
 
 
@@ -58,6 +67,10 @@ def fit_evidence(known: Float64Array, unseen: Float64Array) -> EvidenceModel | N
     """Fit to evidence, (n, F), of known cards and of cards of hidden categories, NaN where missing.
 
     Both count the same in sum, however many they are. None where either are too few.
+
+    Of known cards, at most FALSE_ALARMS are called new: with the threshold at the r-th lowest of n
+    probabilities, a further card is below it with a probability of r / (n + 1) (split conformal
+    prediction, V. Vovk and others, 2005).
     """
     fewest, there = min(len(known), len(unseen)), ~np.isnan(known)
     if fewest < FEWEST_UNSEEN or not there.any():
@@ -72,4 +85,7 @@ def fit_evidence(known: Float64Array, unseen: Float64Array) -> EvidenceModel | N
     strength = np.append(0.0, np.full(rows.shape[1], 1 / PRIOR_VARIANCE))
     intercept, *scaled = fit_logistic(rows, truth, weight, np.zeros(len(strength)), strength)
     weights = np.array(scaled) / spread
-    return EvidenceModel(intercept, tuple(weights.tolist()), tuple(usual.tolist()))
+    model = EvidenceModel(intercept, tuple(weights.tolist()), tuple(usual.tolist()))
+    place = int(FALSE_ALARMS * (len(known) + 1)) - 1
+    lowest = float(np.sort(model.known(known))[place]) if place >= 0 else 0.0
+    return replace(model, new_below=min(lowest, MOST_LIKELY_NEW))

@@ -8,13 +8,12 @@ from html import escape
 from typing import TYPE_CHECKING, Any, Protocol, overload
 
 from prodcat_index.types import rounded
-from prodcat_index.voting.evidence import TOO_LITTLE
 
 if TYPE_CHECKING:
     import pandas as pd
 
 TOP = 5
-ACCEPT, REVIEW = "accept", "review"
+ACCEPT, NEW, REVIEW = "accept", "new", "review"
 SET_SEPARATOR = " | "
 # Predictions that a repr and a notebook show.
 SHOWN, SHOWN_ROWS = 3, 10
@@ -106,11 +105,15 @@ class Familiarity:
     words
         Share of the listing's words and runs of characters that the index knows, rare ones
         counting more; None where it was not asked for, or the index has no text scores.
+    is_new
+        Whether ``known`` is so low that the listing counts as one of no category. Of the listings
+        of known categories, at most 5 % are expected to be counted so.
     """
 
     known: float
     nearest: float | None = None
     words: float | None = None
+    is_new: bool = False
 
     def as_dict(self) -> dict[str, float]:
         """Return what is known of it, for JSON, rounded to 4 digits."""
@@ -121,10 +124,10 @@ class Familiarity:
     @property
     def note(self) -> str:
         """What a person should know before they trust the answer; mostly empty."""
-        if self.known >= TOO_LITTLE:
+        if not self.is_new:
             return ""
-        evidence = self.describe()
-        return f"too little evidence: {evidence}" if evidence else "too little evidence"
+        evidence, note = self.describe(), "new, like no category of the index"
+        return f"{note}: {evidence}" if evidence else note
 
     def describe(self) -> str:
         """Return the evidence in words.
@@ -162,7 +165,8 @@ class Prediction:
     explanation
         The modality that decided, when requested.
     decision
-        ``"accept"`` or ``"review"`` by the target precision; empty where none was given.
+        ``"accept"`` by the target precision; ``"new"`` for a listing that seems to be of no
+        category of the index, ``"review"`` for another one; empty where no precision was given.
     backed_off
         The longest prefix that keeps the target precision where the category does not, such as
         ``"Shoes"``; empty where there is none.
