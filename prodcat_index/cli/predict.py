@@ -116,6 +116,13 @@ def predict(
         float | None,
         share_option("List categories that hold the true one this often, such as 0.9.", "--set"),
     ] = None,
+    adjust_prior: Annotated[
+        bool,
+        typer.Option(
+            "--adjust-prior",
+            help="Estimate how often each category comes in this file, and weigh answers by it.",
+        ),
+    ] = False,
     sheet: options.SheetOption = None,
     *,
     columns: options.Columns,
@@ -154,6 +161,7 @@ def predict(
         per=per,
         coverage=coverage,
         where=where,
+        adjust_prior=adjust_prior,
     )
     note(predictions.notes)
     if truths:
@@ -198,7 +206,7 @@ def _check_call(listings: Path | None, is_listing: bool, given: Given) -> None:
     else:
         refuse(
             given,
-            (*options.COLUMN_OPTIONS, "labels", "ids"),
+            (*options.COLUMN_OPTIONS, "labels", "ids", "adjust_prior"),
             "{} is about a file of listings; name the file.",
         )
     if listings in (None, options.STDIN):
@@ -207,11 +215,12 @@ def _check_call(listings: Path | None, is_listing: bool, given: Given) -> None:
         refuse(given, ("part",), "{} is a part of a split; name its file with --split.")
     if "precision" not in given:
         refuse(given, ("per",), "{} says what a precision is kept for; give --precision as well.")
-    if "precision" in given or "coverage" in given:
+    if given.keys() & {"precision", "coverage", "adjust_prior"}:
         refuse(
             given,
             ("k", "temperature", "prior_exponent", "head_exponent", "weights", "where"),
-            "Leave out {}: --precision and --set hold for the vote of the index as it is.",
+            "Leave out {}: --precision, --set and --adjust-prior hold for the vote of the index "
+            "as it is.",
         )
 
 

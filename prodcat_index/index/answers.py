@@ -17,6 +17,7 @@ from prodcat_index.index.search import Neighbours, find_neighbours
 from prodcat_index.learning.projection import unit_parts
 from prodcat_index.types import DIGITS, MISSING, BoolArray, Float32Array, Float64Array, Int64Array
 from prodcat_index.voting.decision import Decision
+from prodcat_index.voting.label_shift import LabelShift, reweigh
 from prodcat_index.voting.prediction import (
     SET_SEPARATOR,
     TOP,
@@ -31,6 +32,9 @@ HUBNESS = "hubness"
 # Words named as reasons, at most, and the least part of all that speaks for a category.
 MOST_WORDS = 5
 LEAST_PART = 0.1
+# Categories named as those that come more or less often, at most, and the least change of a share.
+MOST_MOVED = 5
+LEAST_MOVED = 0.005
 
 
 class VoteResult(NamedTuple):
@@ -111,6 +115,39 @@ def find_reasons(
             no_head,
             log_reliability=result.log_reliability,
         ),
+    )
+
+
+def follow_shift(
+    result: VoteResult, reasons: Reasons | None, shift: LabelShift, sharpness: float
+) -> tuple[VoteResult, Reasons | None]:
+    """Weigh all votes by how much more often categories come among the listings."""
+
+    def weighed(other: Vote) -> Vote:
+        return reweigh(other, shift.factors, sharpness)
+
+    vote = reweigh(result.vote, shift.factors, sharpness, result.codes)
+    # What the head said is known of the first answer only.
+    same = vote.categories[:, 0] == result.vote.categories[:, 0]
+    result = result._replace(vote=vote, head=np.where(same, result.head, np.nan))
+    without = reasons and {name: weighed(other) for name, other in reasons.without.items()}
+    return result, reasons and Reasons(without or {}, weighed(reasons.without_head))
+
+
+def describe_shift(shift: LabelShift, names: Sequence[str], listings: int) -> str:
+    """Say how the shares of the categories differ, and name those that moved most."""
+    moved = shift.estimated - shift.source
+    most = np.argsort(-np.abs(moved), kind="stable")[:MOST_MOVED]
+    named = [
+        f"{names[code]} {shift.source[code]:.1%} to {shift.estimated[code]:.1%}"
+        for code in most.tolist()
+        if abs(moved[code]) >= LEAST_MOVED
+    ]
+    examples = f": {', '.join(named)}" if named else ""
+    return (
+        f"answers are weighed by the shares of the categories as estimated from these {listings:,} "
+        f"listings; {shift.distance:.0%} of them are of other categories than in the "
+        f"index{examples}"
     )
 
 

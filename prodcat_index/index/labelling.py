@@ -81,10 +81,16 @@ def follow_names(aliases: Mapping[str, str], renamed: Mapping[str, str]) -> dict
 def rename_thresholds(
     calibration: Calibration, names: Collection[str], renamed: Mapping[str, str]
 ) -> Calibration:
-    """Return a calibration with the thresholds of the categories, `names`, once they are renamed.
+    """Return a calibration with the figures of the categories, `names`, once they are renamed.
 
     Merged categories need all their thresholds: what one cannot show, they cannot show together.
     """
+    if calibration.answered is not None and renamed:
+        answered: dict[str, float] = {}
+        for name, share in calibration.answered.items():
+            now = renamed.get(name, name)
+            answered[now] = min(answered.get(now, 0.0) + share, 1.0)
+        calibration = replace(calibration, answered=answered)
     if calibration.categories is None or not renamed:
         return calibration
     merged: dict[str, list[CategoryThresholds | None]] = {}

@@ -21,7 +21,7 @@ from prodcat_index.cards.where import Filter, Matches, parse
 from prodcat_index.encoders.registry import DEFAULT_PRESET
 from prodcat_index.errors import QueryError, check_named, check_type
 from prodcat_index.findings import Finding, list_findings, name_first
-from prodcat_index.index.answers import Answers, LazyAnswers
+from prodcat_index.index.answers import Answers, LazyAnswers, describe_shift, follow_shift
 from prodcat_index.index.block import unusable_pictures
 from prodcat_index.index.comparable import check_comparable, hint_vectors, lacked_vectors
 from prodcat_index.index.fusion import check_weights, weight_vector
@@ -34,6 +34,7 @@ from prodcat_index.index.reading import find_moved, load_parts
 from prodcat_index.index.search import find_neighbours
 from prodcat_index.types import BoolArray
 from prodcat_index.voting.decision import Per, accept_or_review, check_targets, trusted_calibration
+from prodcat_index.voting.label_shift import check_adjustable, estimate_for
 from prodcat_index.voting.metrics import Score, score_predictions
 from prodcat_index.voting.prediction import Neighbour, Predictions
 from prodcat_index.voting.vote import VoteParameters, check_k
@@ -462,6 +463,7 @@ class ProductIndex(LivingIndex):
         coverage: float | None = None,
         where: str | Filter | None = None,
         vectors: Vectors | None = None,
+        adjust_prior: bool = False,
     ) -> Predictions:
         """Predict the categories of listings.
 
@@ -494,6 +496,11 @@ class ProductIndex(LivingIndex):
             calibrated then.
         vectors
             Modality -> array of one row a listing, where the index has vectors of a modality.
+        adjust_prior
+            Whether to estimate how often each category comes among these listings, by expectation
+            maximization (Saerens et al., 2002), and to weigh the answers by it: for a delivery
+            whose categories are mixed otherwise than in the index. A note says what changed.
+            Fewer than 30 listings are answered as they are.
 
         Returns
         -------
@@ -505,8 +512,8 @@ class ProductIndex(LivingIndex):
         ------
         QueryError
             If a parameter is impossible, if the listings and the index have no modality in
-            common, if a target is given and the index is not calibrated for this vote, or if the
-            filter is none of these cards or matches none of them.
+            common, if a target or `adjust_prior` is given and the index is not calibrated for this
+            vote, or if the filter is none of these cards or matches none of them.
         CatalogueError
             If the listings are not a catalogue yet and cannot be read as one.
         TypeError
@@ -532,6 +539,8 @@ class ProductIndex(LivingIndex):
         trusted = trusted_calibration(parts.calibration, is_own, is_filtered=voters is not None)
         # Before anything is embedded, which may take hours.
         check_targets(trusted, precision, coverage, per)
+        if adjust_prior:
+            check_adjustable(trusted)
         read = as_listings(listings, parts.catalogue, vectors)
         noticed = () if listings is read else (*read.notes, *map(str, read.findings))
         noticed = (*(matched.notes if matched else ()), *noticed)
@@ -546,6 +555,10 @@ class ProductIndex(LivingIndex):
         voting = Voting(vector, parameters, explained, voters)
         result, reasons = vote_as_new(parts, queries, own_rows, voting)
         similarities, names = result.found.similarities, parts.labels.names
+        if adjust_prior and not isinstance(trusted, str):
+            shift = estimate_for(trusted, names, parts.labels.sizes, result.vote)
+            result, reasons = follow_shift(result, reasons, shift, trusted.model.sharpness)
+            noticed = (*noticed, describe_shift(shift, names, len(read)))
         seen = None
         if not isinstance(trusted, str) and trusted.model.evidence:
             seen = familiarity.of_queries(

@@ -43,6 +43,7 @@ PRIOR_WITH_EVIDENCE = 1.0
 # An answer that is less sure than this is for a person, though the others may be so sure that they
 # would pay for it: most listings of unknown categories are among these.
 LEAST_CONFIDENCE = 0.7
+Share = Annotated[float, Field(ge=0, le=1)]
 # Probabilities are kept this far from 0 and 1 where their logarithm is taken.
 LEAST_DOUBT = 1e-6
 
@@ -75,7 +76,7 @@ class ProbabilityModel:
         found = logistic(self.intercept + _features(vote, similarities) @ weights)
         if self.evidence is not None and evidence is not None:
             found = found * self.evidence.known(evidence)
-        return found[:, None] * _sharpened(vote.shares, self.sharpness)
+        return found[:, None] * sharpened(vote.shares, self.sharpness)
 
     def confidence(self, probabilities: Float64Array) -> Float64Array:
         """Return the probability that the first category is the true one, shape (n,)."""
@@ -95,6 +96,8 @@ class Calibration:
     sets: SetCurve  # sets of categories for a target coverage
     # Of each category by itself; None in calibrations by earlier versions.
     categories: Annotated[Mapping[str, CategoryThresholds], Field(max_length=2**20)] | None = None
+    # Mean probability of each category over the cards, by which label shift is told; None likewise.
+    answered: Annotated[Mapping[str, Share], Field(max_length=2**20)] | None = None
 
 
 def fit_calibration(
@@ -129,7 +132,9 @@ def fit_calibration(
     prefixes = back_off_curve(curve, confidence, likeliest, true_codes, groups, tree)
     sets = set_curve(probabilities, vote.categories, true_codes)
     categories = category_thresholds(confidence, right, predicted, groups, names, least)
-    return Calibration(len(true_codes), model, curve, prefixes, sets, categories)
+    means = mean_posterior(sharpened(some.shares, model.sharpness), some.categories, len(names))
+    answered = {name: mean for name, mean in zip(names, means.tolist(), strict=True) if mean > 0}
+    return Calibration(len(true_codes), model, curve, prefixes, sets, categories, answered)
 
 
 def _check(vote: Vote, similarities: Float64Array, true_codes: Int64Array, names: int) -> None:
@@ -167,7 +172,7 @@ def _fit_sharpness(shares: Float64Array, first_is_true: BoolArray) -> float:
     from scipy.optimize import minimize_scalar
 
     def loss(log_sharpness: float) -> float:
-        first = _sharpened(shares, np.exp(log_sharpness))[:, 0]
+        first = sharpened(shares, np.exp(log_sharpness))[:, 0]
         likelihood = np.where(first_is_true, first, 1 - first)
         return float(-np.log(np.maximum(likelihood, LEAST_DOUBT)).sum() + log_sharpness**2 / 2)
 
@@ -192,12 +197,21 @@ def _features(vote: Vote, similarities: Float64Array) -> Float64Array:
     return np.stack([np.nan_to_num(similarities[:, 0]), vote.shares[:, 0]], axis=1)
 
 
+def mean_posterior(posterior: Float64Array, categories: Int64Array, count: int) -> Float64Array:
+    """Return the mean probability of `count` categories over listings that got a vote: (C,)."""
+    voted = categories >= 0
+    totals = np.bincount(categories[voted], posterior[voted], minlength=count)
+    mean: Float64Array = totals / max(1, int(voted.any(axis=1).sum()))
+    return np.minimum(mean, 1.0)
+
+
 def _log_odds(probability: Float64Array) -> Float64Array:
     bounded = np.clip(probability, LEAST_DOUBT, 1 - LEAST_DOUBT)
     return np.log(bounded) - np.log1p(-bounded)
 
 
-def _sharpened(shares: Float64Array, sharpness: float) -> Float64Array:
+def sharpened(shares: Float64Array, sharpness: float) -> Float64Array:
+    """Return shares to the power of the sharpness, each row summing to 1 where any is above 0."""
     voted = shares > 0
     logs = np.log(np.where(voted, shares, 1.0))
     powers = np.where(voted, np.exp(sharpness * (logs - logs[:, :1])), 0.0)
