@@ -88,7 +88,10 @@ class CheckResult:
 class Check(Protocol):
     """A check of the cards of an index, or of a new catalogue against them."""
 
-    name: CheckName
+    @property
+    def name(self) -> CheckName:
+        """The name that it is asked for by."""
+        ...
 
     def run(self, graph: AuditGraph, new: NewCards | None = None) -> CheckResult:
         """Check the cards of the graph, or the new ones where the check is about these."""
