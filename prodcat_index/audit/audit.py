@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from prodcat_index.audit.check import Check, CheckName, CheckResult, Item
 from prodcat_index.audit.decisions import Memory
+from prodcat_index.audit.duplicate_cards import DuplicateCards
 from prodcat_index.audit.graph import answer_new, build_graph
-from prodcat_index.audit.leaks import Leaks
 from prodcat_index.cards.card import Catalogue
 from prodcat_index.cards.catalogue import as_listings
 from prodcat_index.cards.inputs import CardSource
@@ -47,7 +47,7 @@ class _Given:
     against: Catalogue | None
 
 
-CHECKS: dict[CheckName, Callable[[_Given], Check]] = {"leaks": lambda given: Leaks(given.split)}
+CHECKS: dict[CheckName, Callable[[_Given], Check]] = {"duplicates": lambda given: DuplicateCards()}
 
 
 @dataclass(frozen=True, eq=False)

@@ -90,7 +90,7 @@ class Check(Protocol):
 
     @property
     def name(self) -> CheckName:
-        """The name that it is asked for by."""
+        """Name of the check."""
         ...
 
     def run(self, graph: AuditGraph, new: NewCards | None = None) -> CheckResult:

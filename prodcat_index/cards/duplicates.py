@@ -154,7 +154,7 @@ def _holds_most(codes: Int64Array) -> bool:
 
 def _join_texts(catalogue: Catalogue, categories: Int64Array) -> tuple[Rules, Noticed]:
     groups, departments = read_group_column(catalogue)
-    texts, shared_texts = without_placeholders(encode(_normalised_texts(catalogue)), categories)
+    texts, shared_texts = without_placeholders(encode(normalised_texts(catalogue)), categories)
     words = [product_words(title) for title in catalogue.values("title")]
     titles, shared_titles = join_titles(words, categories)
     descriptions, shared_descriptions = join_descriptions(
@@ -215,7 +215,8 @@ def _are_departments(codes: Int64Array, categories: Int64Array) -> bool:
     return squares > len(codes) * (DEPARTMENT if are_mixed else MOST_IN_GROUP)
 
 
-def _normalised_texts(catalogue: Catalogue) -> list[str]:
+def normalised_texts(catalogue: Catalogue) -> list[str]:
+    """Return all texts of each card without case and punctuation; empty where there is none."""
     columns = [
         [" ".join(words_of(text)) for text in catalogue.values(name)]
         for name in catalogue.text_modalities
