@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -28,8 +28,9 @@ from prodcat_index.voting.vote import Vote
 NEIGHBOURS = 30
 # Cards that look for their neighbours at a time.
 CARDS_AT_ONCE = 1024
-# A share of a vote counts as no less than this where its logarithm is taken.
-LEAST_SHARE = 1e-3
+# Categories whose probabilities are kept of each card, and the least that counts of one.
+LIKELY = 10
+LEAST_PROBABILITY = 1e-4
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,7 +45,11 @@ class AuditGraph:
     ranked: Int64Array  # (N, R): categories that got a vote, the likeliest first; -1
     shares: Float64Array  # (N, R): of the vote; 0 after the last
     confidence: Float64Array  # (N,): calibrated probability of the best category; 0 where none is
-    own_log_odds: Float32Array  # (N,): log of own category's probability over the likeliest one's
+    # (N, R): the likeliest categories by the mean log probability of both heads, where there are
+    # any, else by the vote; -1 after the last.
+    likely: Int64Array
+    log_likely: Float32Array  # (N, R): natural logarithms of their probabilities; -inf after them
+    own_log_likely: Float32Array  # (N,): that of the own category; 0 without an answer
     notes: tuple[str, ...] = ()  # what the answers rest on less than was given
 
     @property
@@ -61,6 +66,12 @@ class AuditGraph:
     def predicted(self) -> Int64Array:
         """The best category of each card, -1 where nothing is known: (N,)."""
         return self.ranked[:, 0]
+
+    @property
+    def own_log_odds(self) -> Float32Array:
+        """Log of the own category's probability over the likeliest one's: (N,)."""
+        odds = self.own_log_likely - self.log_likely[:, 0]
+        return np.where(self.likely[:, 0] >= 0, odds, np.float32(0))
 
     @cached_property
     def own_rank(self) -> Int64Array:
@@ -110,19 +121,24 @@ def build_graph(index: ProductIndex, *, neighbours: int = NEIGHBOURS) -> AuditGr
     notes = _left_out(parts)
     ranked = np.full((count, max(1, parts.vote.k)), MISSING, dtype=np.int64)
     shares = np.zeros(ranked.shape)
-    confidence, log_odds = np.zeros(count), np.zeros(count, dtype=np.float32)
+    confidence, own = np.zeros(count), np.zeros(count, dtype=np.float32)
+    likely = np.full((count, min(LIKELY, max(1, len(parts.labels.names)))), MISSING, dtype=np.int64)
+    log_likely = np.full(likely.shape, -np.inf, dtype=np.float32)
     if len(rows) >= FEWEST_CARDS and len(parts.labels.names) > 1:
         asked = LeaveOneOut.in_folds(parts, groups, rows, assign_folds(groups))
         vote, decision = _answer(asked)
         ranked[rows, : vote.categories.shape[1]] = vote.categories
         shares[rows, : vote.shares.shape[1]] = vote.shares
         confidence[rows] = decision.confidence
-        log_odds[rows] = _own_log_odds(asked, ranked[rows], shares[rows])
+        codes = parts.labels.codes
+        for some, log_proba in _log_probabilities(asked, ranked, shares):
+            best = np.argsort(-log_proba, axis=1, kind="stable")[:, : likely.shape[1]]
+            likely[some], log_likely[some] = best, np.take_along_axis(log_proba, best, axis=1)
+            own[some] = np.take_along_axis(log_proba, codes[some, None], axis=1)[:, 0]
         if parts.calibration is None:
             notes += decision.notes
-    return AuditGraph(
-        index, groups, near, similarities, ranked, shares, confidence, log_odds, notes
-    )
+    answers = (ranked, shares, confidence, likely, log_likely, own)
+    return AuditGraph(index, groups, near, similarities, *answers, notes)
 
 
 def _left_out(parts: IndexParts) -> tuple[str, ...]:
@@ -193,14 +209,27 @@ def _answer(asked: LeaveOneOut) -> tuple[Vote, Decision]:
     )
 
 
-def _own_log_odds(asked: LeaveOneOut, graph_rows: Int64Array, shares: Float64Array) -> Float32Array:
-    """Compare the own category with the likeliest one by the heads; by shares without a head."""
+def _log_probabilities(
+    asked: LeaveOneOut, ranked: Int64Array, shares: Float64Array
+) -> Iterator[tuple[Int64Array, Float32Array]]:
+    """Yield labelled cards, some at a time, and the log probabilities of all categories, (n, C)."""
+    least = float(np.log(LEAST_PROBABILITY))
     if asked.models:
-        return asked.own_log_odds()[asked.rows]
-    own = asked.parts.labels.codes[asked.rows, None]
-    of_own = np.where(graph_rows == own, shares, 0.0).sum(axis=1)
-    odds = np.maximum(of_own, LEAST_SHARE) / np.maximum(shares[:, 0], LEAST_SHARE)
-    return np.log(odds).astype(np.float32)
+        yield from ((rows, _normalised(each, least)) for rows, each in asked.head_log_proba(least))
+        return
+    count = len(asked.parts.labels.names)
+    for part in chunks(len(asked.rows), CARDS_AT_ONCE):
+        rows = asked.rows[part]
+        proba = np.zeros((len(rows), count + 1), dtype=np.float32)
+        # What is no category, -1, falls into the last column.
+        np.put_along_axis(proba, ranked[rows], shares[rows].astype(np.float32), axis=1)
+        with np.errstate(divide="ignore"):
+            yield rows, _normalised(np.log(proba[:, :-1]), least)
+
+
+def _normalised(log_proba: Float32Array, least: float) -> Float32Array:
+    bounded = np.maximum(log_proba, np.float32(least))
+    return bounded - np.log(np.exp(bounded).sum(axis=1, keepdims=True))
 
 
 def answer_new(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TypeVar
@@ -252,23 +252,35 @@ class LeaveOneOut:
         group; 0 for a card without a category or a fold.
         """
         log_odds = np.zeros(len(self.fold), dtype=np.float32)
-        for fold in self._folds:
-            rows = np.flatnonzero((self.fold == fold) & self.parts.labels.labelled)
-            for part in chunks(len(rows), HEAD_ROWS_AT_ONCE):
-                log_odds[rows[part]] = self._own_log_odds(rows[part], self.models[fold])
+        for rows, log_proba in self.head_log_proba():
+            own = np.take_along_axis(log_proba, self.parts.labels.codes[rows, None], axis=1)
+            log_odds[rows] = own[:, 0] - log_proba.max(axis=1)
         return log_odds
 
-    def _own_log_odds(self, rows: Int64Array, model: FittedModel | None) -> Float32Array:
-        parts, labels = self.parts, self.parts.labels
+    def head_log_proba(
+        self, least: float | None = None
+    ) -> Iterator[tuple[Int64Array, Float32Array]]:
+        """Yield labelled cards, some at a time, and their log probabilities by both heads, (n, C).
+
+        The heads have not seen the groups of the cards. `least` is as for `mean_log_proba`.
+        """
+        for fold in self._folds:
+            chosen = np.flatnonzero((self.fold == fold) & self.parts.labels.labelled)
+            for part in chunks(len(chosen), HEAD_ROWS_AT_ONCE):
+                rows = chosen[part]
+                yield rows, self._head_log_proba(rows, self.models[fold], least)
+
+    def _head_log_proba(
+        self, rows: Int64Array, model: FittedModel | None, least: float | None
+    ) -> Float32Array:
+        parts, count = self.parts, len(self.parts.labels.names)
         vectors = [as_queries(block, rows) for block in parts.blocks]
         if model is not None:
             chosen = [block.vectors[rows] for block in parts.encoder_blocks]
             present = np.stack([block.present[rows] for block in parts.encoder_blocks], axis=1)
             vectors.append(model.projection.project(chosen, present)[0])
-        every = np.broadcast_to(np.arange(len(labels.names)), (len(rows), len(labels.names)))
-        log_proba = parts.mean_log_proba(vectors, every, model)
-        own = np.take_along_axis(log_proba, labels.codes[rows, None], axis=1)[:, 0]
-        return own - log_proba.max(axis=1)
+        every = np.broadcast_to(np.arange(count), (len(rows), count))
+        return parts.mean_log_proba(vectors, every, model, least)
 
     def _queries(self, rows: Int64Array, blocks: Sequence[Block | LearnedBlock]) -> LabelledQueries:
         codes, groups = self.parts.labels.codes, self.groups

@@ -274,15 +274,25 @@ class IndexParts:
         return log_proba
 
     def mean_log_proba(
-        self, vectors: Sequence[Float32Array], codes: Int64Array, model: FittedModel | None
+        self,
+        vectors: Sequence[Float32Array],
+        codes: Int64Array,
+        model: FittedModel | None,
+        least: float | None = None,
     ) -> Float32Array:
-        """Return the logarithm of the mean probability by both heads, where a query has both."""
+        """Return the logarithm of the mean probability by both heads, where a query has both.
+
+        With a `least` logarithm, it is the mean of the logarithms, none of which counts as less.
+        """
         if not self.scores or model is None or model.head is None:
             return self.head_log_proba(vectors, codes, model)
         learned = head_log_proba(model, vectors, codes)
         text, known = self._text_log_proba(vectors, codes)
         both = known & np.any(vectors[-1], axis=1)
-        mean = np.logaddexp(text, learned) - np.float32(np.log(2))
+        if least is None:
+            mean = np.logaddexp(text, learned) - np.float32(np.log(2))
+        else:
+            mean = (np.maximum(text, least) + np.maximum(learned, least)) / 2
         # A query without one of them has zeros there.
         return np.where(both[:, None] & (codes >= 0), mean, text + learned)
 

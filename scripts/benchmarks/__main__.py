@@ -8,6 +8,7 @@ from scripts.benchmarks.answers import answers
 from scripts.benchmarks.encoders import encoders
 from scripts.benchmarks.faults import faults
 from scripts.benchmarks.kinds import kinds
+from scripts.benchmarks.label_errors import labels
 from scripts.benchmarks.memory import memory
 from scripts.benchmarks.mwpd import mwpd
 from scripts.benchmarks.peers import peers
@@ -16,7 +17,7 @@ from scripts.benchmarks.search import search
 from scripts.benchmarks.tuning import tune
 
 app = typer.Typer(add_completion=False, help="Measure, and write docs/benchmarks.md.")
-for command in (answers, mwpd, encoders, tune, search, kinds, peers, scale, memory, faults):
+for command in (answers, mwpd, encoders, tune, search, kinds, peers, scale, memory, faults, labels):
     app.command()(command)
 
 if __name__ == "__main__":

@@ -1,0 +1,205 @@
+"""Wrong labels: cards whose category what has not seen them contradicts, with another proposed."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from prodcat_index.audit.check import CheckName, CheckResult, Item
+from prodcat_index.audit.graph import AuditGraph, NewCards
+from prodcat_index.findings import counted
+from prodcat_index.index.answers import LEAST_PART, MOST_WORDS
+from prodcat_index.index.comparable import listing_values
+from prodcat_index.index.manifest import SCORES
+from prodcat_index.types import MISSING, Float64Array, Int64Array, chunks
+from prodcat_index.voting.logistic import logistic
+
+# Neighbours whose labels count, and the difference in similarity to the nearest one at which a
+# label counts 1/e.
+NEAREST = 10
+TEMPERATURE = 0.2
+LEAST_VOTE = 0.01
+CARDS_AT_ONCE = 4096
+# Examples of the proposed category and of the own one.
+SHOWN, SHOWN_OF_OWN = 4, 2
+MOST_PAIRS = 20
+
+
+@dataclass(frozen=True)
+class LabelErrors:
+    """Find labelled cards that seem to be in the wrong category.
+
+    The own category of a card is compared with the likeliest other one by the logarithm of the
+    ratio of two probabilities: those of the heads, which have not seen the card's group, and those
+    of the labels of its nearest cards of other groups. The label of a neighbour counts as probable
+    as it is itself; the rest of its vote goes to the category that is likeliest for it, so that
+    wrong labels do not confirm each other. Choices and figures: docs/decisions/audit.md.
+
+    Parameters
+    ----------
+    odds
+        A card is flagged where another category is so many times as likely as its own.
+    few
+        Cards that halve the logarithm of these odds for a category that has no more than them
+        beside the card: what has seen few cards of a category contradicts the right ones, too.
+    neighbour_weight
+        Weight of the nearest cards' labels beside the heads, from 0 to 1.
+    """
+
+    odds: float = 7.5
+    few: float = 2.0
+    neighbour_weight: float = 0.3
+    name: CheckName = field(default="labels", init=False)
+
+    def run(self, graph: AuditGraph, new: NewCards | None = None) -> CheckResult:
+        """Check the labels of the cards of an index.
+
+        Parameters
+        ----------
+        graph
+            The cards; those without an answer cannot be checked.
+        new
+            Is not looked at: the check is of the index.
+
+        Returns
+        -------
+        CheckResult
+            The score of a card is the probability of its own category against the proposed one.
+            Cards of one group with the same label and proposal are one item.
+        """
+        labels, count = graph.parts.labels, len(graph.ids)
+        rows = np.flatnonzero(graph.likely[:, 0] >= 0)
+        log_odds, proposals = np.full(count, np.nan), np.full(count, MISSING, dtype=np.int64)
+        # An empty graph has no odds of neighbours.
+        trust = np.exp(np.minimum(graph.own_log_odds, 0))
+        for part in chunks(len(rows), CARDS_AT_ONCE):
+            some = rows[part]
+            log_odds[some], proposals[some] = self._compare(graph, some, trust)
+        others = np.where(labels.labelled, labels.sizes[labels.codes] - 1, 0)
+        flagged = log_odds * others / (others + self.few) < -np.log(self.odds)
+        flagged &= proposals >= 0
+        scores = logistic(log_odds)
+        items = _items(graph, np.flatnonzero(flagged), scores, proposals)
+        found, checked = int(flagged.sum()), len(rows)
+        summary = (
+            f"No labelled card was checked: {graph.notes[-1]}."
+            if not checked
+            else (
+                f"{counted(found, 'cards')} of {checked:,} seem to be in the wrong category "
+                f"({found / checked:.1%}), in {counted(len(items), 'items')}."
+            )
+        )
+        pairs = Counter((item.subject, item.proposal) for item in items for _ in item.cards)
+        table = [
+            {"category": own, "proposed": other, "cards": cards}
+            for (own, other), cards in sorted(pairs.items(), key=lambda p: (-p[1], p[0]))
+        ]
+        details = {
+            "checked": checked,
+            "flagged": found,
+            "tables": {"Categories that are mixed up most": table[:MOST_PAIRS]} if table else {},
+        }
+        return CheckResult(
+            self.name, graph.ids, scores, flagged, items, summary, details, graph.notes
+        )
+
+    def _compare(
+        self, graph: AuditGraph, rows: Int64Array, trust: Float64Array
+    ) -> tuple[Float64Array, Int64Array]:
+        """Return the log odds of the own category of n cards, and the likeliest other one."""
+        own = graph.parts.labels.codes[rows, None]
+        categories = np.concatenate([own, graph.likely[rows]], axis=1)
+        heads = np.concatenate([graph.own_log_likely[rows, None], graph.log_likely[rows]], axis=1)
+        votes = np.log(np.maximum(_neighbour_votes(graph, rows, categories, trust), LEAST_VOTE))
+        weight = self.neighbour_weight
+        total = (1 - weight) * heads + weight * votes
+        total[:, 1:][(categories[:, 1:] == own) | (categories[:, 1:] < 0)] = -np.inf
+        best = 1 + total[:, 1:].argmax(axis=1)[:, None]
+        there = np.isfinite(np.take_along_axis(total, best, axis=1)[:, 0])
+        odds = total[:, 0] - np.take_along_axis(total, best, axis=1)[:, 0]
+        proposals = np.take_along_axis(categories, best, axis=1)[:, 0]
+        return np.where(there, odds, np.inf), np.where(there, proposals, MISSING)
+
+
+def _neighbour_votes(
+    graph: AuditGraph, rows: Int64Array, categories: Int64Array, trust: Float64Array
+) -> Float64Array:
+    """Return the shares of some categories, (n, m), in the labels of n cards' nearest ones."""
+    codes, near = graph.parts.labels.codes, graph.neighbours[rows]
+    counts = (near >= 0) & (codes[near] >= 0) & (graph.groups[near] != graph.groups[rows, None])
+    counts &= np.cumsum(counts, axis=1) <= NEAREST
+    similarities = np.where(counts, graph.similarities[rows], -np.inf)
+    nearest = similarities.max(axis=1, keepdims=True)
+    nearest[~np.isfinite(nearest)] = 0.0
+    weights = np.exp((similarities - nearest) / TEMPERATURE).astype(np.float64)
+    weights /= np.maximum(weights.sum(axis=1, keepdims=True), 1e-12)
+    kept = np.where(graph.likely[near, 0] >= 0, trust[near], 1.0)
+    votes = np.zeros(categories.shape)
+    for k in range(near.shape[1]):
+        card = near[:, k]
+        own, other = codes[card, None] == categories, graph.likely[card, :1] == categories
+        votes += weights[:, k, None] * (kept[:, k, None] * own + (1 - kept[:, k, None]) * other)
+    return votes
+
+
+def _items(
+    graph: AuditGraph, rows: Int64Array, scores: Float64Array, proposals: Int64Array
+) -> list[Item]:
+    """Return an item for the cards of each group with the same label and proposal, worst first."""
+    codes = graph.parts.labels.codes
+    together: dict[tuple[int, int, int], list[int]] = {}
+    for row in rows.tolist():
+        key = int(graph.groups[row]), int(codes[row]), int(proposals[row])
+        together.setdefault(key, []).append(row)
+    texts = listing_values(graph.parts.catalogue, SCORES) if graph.parts.scores else []
+    items = [
+        _item(graph, cards, float(scores[cards].mean()), proposal, texts)
+        for (_, _, proposal), cards in together.items()
+    ]
+    return sorted(items, key=lambda item: (item.score, item.cards))
+
+
+def _item(
+    graph: AuditGraph, cards: list[int], score: float, proposal: int, texts: Sequence[str]
+) -> Item:
+    names, codes = graph.parts.labels.names, graph.parts.labels.codes
+    cards = sorted(cards, key=graph.ids.__getitem__)
+    first = min(cards, key=lambda row: (-graph.confidence[row], graph.ids[row]))
+    own = int(codes[first])
+    near = graph.neighbours[first]
+    near = near[(near >= 0) & (graph.groups[near] != graph.groups[first])]
+    theirs, ours = (near[codes[near] == code] for code in (proposal, own))
+    of_nearest = Counter(codes[near[:NEAREST]].tolist())
+    why = (
+        f"of the {min(len(near), NEAREST)} most similar cards, {of_nearest[proposal]} are in the "
+        f"proposed category and {of_nearest[own]} in its own"
+    )
+    shown = [*theirs[:SHOWN], *ours[:SHOWN_OF_OWN]]
+    is_answer = graph.predicted[first] == proposal and graph.parts.calibration is not None
+    return Item(
+        check="labels",
+        kind="wrong label",
+        score=score,
+        cards=tuple(graph.ids[row] for row in cards),
+        subject=names[own],
+        proposal=names[proposal],
+        confidence=float(graph.confidence[first]) if is_answer else None,
+        why=why,
+        neighbours=tuple(graph.ids[row] for row in shown),
+        words=_words(graph, texts[first], names[own], names[proposal]) if texts else (),
+    )
+
+
+def _words(graph: AuditGraph, text: str, own: str, proposal: str) -> tuple[str, ...]:
+    """Return the words that speak for the proposal more than for the own category."""
+    against = dict(graph.parts.score_words(text, own))
+    added = {
+        word: value - max(against.get(word, 0.0), 0.0)
+        for word, value in graph.parts.score_words(text, proposal)
+    }
+    least = LEAST_PART * sum(value for value in added.values() if value > 0)
+    best = sorted((-value, word) for word, value in added.items() if value > least > 0)
+    return tuple(word for _, word in best[:MOST_WORDS])
