@@ -12,6 +12,8 @@ from prodcat_index.audit.check import Check, CheckName, CheckResult, Item
 from prodcat_index.audit.decisions import Memory
 from prodcat_index.audit.duplicate_cards import DuplicateCards
 from prodcat_index.audit.graph import answer_new, build_graph
+from prodcat_index.audit.label_errors import LabelErrors
+from prodcat_index.audit.leaks import Leaks
 from prodcat_index.cards.card import Catalogue
 from prodcat_index.cards.catalogue import as_listings
 from prodcat_index.cards.inputs import CardSource
@@ -47,7 +49,11 @@ class _Given:
     against: Catalogue | None
 
 
-CHECKS: dict[CheckName, Callable[[_Given], Check]] = {"duplicates": lambda given: DuplicateCards()}
+CHECKS: dict[CheckName, Callable[[_Given], Check]] = {
+    "labels": lambda given: LabelErrors(),
+    "duplicates": lambda given: DuplicateCards(),
+    "leaks": lambda given: Leaks(given.split),
+}
 
 
 @dataclass(frozen=True, eq=False)
