@@ -90,7 +90,7 @@ class Check(Protocol):
 
     @property
     def name(self) -> CheckName:
-        """Name of the check."""
+        """The name that it is asked for by."""
         ...
 
     def run(self, graph: AuditGraph, new: NewCards | None = None) -> CheckResult:

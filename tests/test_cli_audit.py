@@ -1,0 +1,139 @@
+"""``prodcat audit``: the list on a terminal, its files, and the way back into the index."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import made
+import pandas as pd
+import pytest
+from auditing import MadeCheck, item
+from command import call
+from made import BOOTS, KETTLES, LAMPS
+
+from prodcat_index.index.product_index import ProductIndex
+
+SURE = item("labels", "b1", subject=BOOTS, proposal=LAMPS, confidence=0.9, neighbours=("l1",))
+TWINS = item("duplicates", "k2", "k3", subject=KETTLES, proposal="remove", neighbours=("k1",))
+STRANGE = item("novelty", "n1", proposal="Shoes > Clogs", words=("clog",))
+Run = Callable[[str], tuple[int, str, str]]
+
+
+@pytest.fixture
+def run(
+    saved: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Run:
+    """Run commands beside an index, with checks that find what is made up."""
+    checks = {
+        "labels": MadeCheck("labels", [SURE]),
+        "duplicates": MadeCheck("duplicates", [TWINS]),
+        "novelty": MadeCheck("novelty", [STRANGE], needs_new=True),
+    }
+    monkeypatch.setattr(
+        "prodcat_index.audit.audit.CHECKS",
+        {name: lambda _, check=check: check for name, check in checks.items()},
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "120")
+    shutil.move(saved, "shop")
+    return lambda arguments: call(arguments, monkeypatch, capsys)
+
+
+def labels() -> dict[str, str]:
+    cards = ProductIndex.load("shop").catalogue
+    return dict(zip(cards.ids, cards.values("category"), strict=True))
+
+
+def test_a_terminal_shows_what_each_check_found_and_what_to_do(run: Run) -> None:
+    """A first user would not know how to go on."""
+    code, out, err = run("audit shop")
+    assert code == 0
+    assert out.startswith("labels: 1 made items.\nduplicates: 1 made items.\n")
+    rows = [line.split() for line in out.splitlines() if line[:1].isdigit()]
+    assert [row[:5] for row in rows] == [
+        ["1", "wrong", "label", "b1", "red"],
+        ["2", "same", "product", "k2,", "k3"],
+    ]
+    assert "90%" in out and LAMPS in out
+    assert out.endswith("  prodcat audit shop -o review.xlsx --page audit.html\n"
+                        "  prodcat relabel review.xlsx --index shop\n")  # fmt: skip
+    assert "note: labels: made by hand" in err
+    assert "note: novelty was not checked: The check needs new cards" in err
+
+
+@pytest.mark.parametrize("ending", ["csv", "xlsx", "parquet"])
+def test_the_table_is_written_decided_on_and_carried_out(ending: str, run: Run) -> None:
+    """The loop that the audit is for."""
+    file = f"review.{ending}"
+    code, out, err = run(f"audit shop -o {file}")
+    assert code == 0 and f"Wrote {file}: 2 items." in err and f"prodcat relabel {file}" in out
+    readers = {"csv": pd.read_csv, "xlsx": pd.read_excel, "parquet": pd.read_parquet}
+    table = readers[ending](file).astype({"decision": object})
+    assert table["item"].tolist() == [1, 2, 2]
+    table.loc[table["id"] == "b1", "decision"] = "yes"
+    table.loc[table["id"] == "k3", "decision"] = "keep"
+    table.to_csv("review.csv", index=False, sep=";", encoding="utf-8-sig")
+    before = labels()
+    code, out, _ = run("relabel review.csv --index shop --dry-run")
+    assert out == (
+        "1 of another category: b1\n2 items decided, 1 of them kept\n8 unchanged\n"
+        "Dry run: shop stays as it is.\n"
+    )
+    assert labels() == before
+    code, out, _ = run("relabel review.csv --index shop")
+    assert code == 0 and "1 of another category: b1" in out
+    assert labels() == before | {"b1": LAMPS}
+    code, out, err = run("audit shop")
+    assert "There is nothing to decide." in out
+    assert "note: 2 items were decided before; --again shows them" in err
+    assert json.loads(run("info shop --format json")[1])["decided"][0]["decision"] == LAMPS
+    assert "relabelled, 2 decided" in run("info shop --log")[1].replace("review: 1 ", "")
+    code, out, _ = run("audit shop --again --format csv")
+    assert len(list(csv.DictReader(io.StringIO(out)))) == 3
+
+
+def test_a_wrong_decision_changes_nothing(run: Run) -> None:
+    run("audit shop -o review.csv")
+    table = pd.read_csv("review.csv").astype({"decision": object})
+    table["decision"] = ["yes", "remvoe", ""]
+    table.to_csv("review.csv", index=False)
+    before = labels()
+    code, _out, err = run("relabel review.csv --index shop")
+    assert code == 1 and "Line 3 decides 'remvoe'" in err and "Did you mean 'remove'?" in err
+    assert labels() == before
+
+
+def test_new_cards_are_checked_with_their_own_columns(run: Run) -> None:
+    """The columns of a supplier have other names than those of the shop."""
+    rows = [{"art": "n1", "name": "wooden clogs"}, {"art": "n2", "name": "red boots"}]
+    Path("new.json").write_text(json.dumps(rows))
+    options = "--id-column art --title-column name --check novelty --format jsonl"
+    for call_ in (f"audit shop new.json {options}", f"audit new.json --index shop {options}"):
+        code, out, _ = run(call_)
+        assert code == 0
+        assert [json.loads(line)["title"] for line in out.splitlines()] == ["wooden clogs"]
+    code, _, err = run("audit shop --check labels,novelty")
+    assert code == 1 and "The check needs new cards" in err
+    code, _, err = run("audit shop --id-column art")
+    assert code == 2 and "--id-column is about a file of new cards" in err
+    code, _, err = run("audit shop --check lables")
+    assert code == 1 and "Did you mean 'labels'?" in err
+
+
+def test_json_holds_the_checks_and_the_items(run: Run) -> None:
+    _code, out, _ = run("audit shop --check labels --check duplicates --format json")
+    found = json.loads(out)
+    assert [*found["checks"]] == ["labels", "duplicates"]
+    assert [each["cards"] for each in found["items"]] == [["b1"], ["k2", "k3"]]
+
+
+def test_a_page_is_written_with_the_command_at_its_foot(run: Run) -> None:
+    code, _, err = run("audit shop --page audit.html")
+    page = Path("audit.html").read_text(encoding="utf-8")
+    assert code == 0 and "Wrote audit.html" in err
+    assert "prodcat audit shop --page audit.html" in page and made.CARDS[0]["title"] in page
