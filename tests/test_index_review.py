@@ -6,9 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import made
+import numpy as np
 import pandas as pd
 import pytest
 from made import BOOTS, KETTLES, LAMPS
+from test_index_learned import shop
 
 from prodcat_index.cards.lists import REVIEW, read_review
 from prodcat_index.errors import CatalogueError, QueryError
@@ -180,3 +182,22 @@ def test_a_review_is_known_by_its_columns(tmp_path: Path) -> None:
     ]
     with pytest.raises(CatalogueError, match="the table of an audit without kind, proposal; keep"):
         read_review(frame.drop(columns=["kind", "proposal"]))
+
+
+def test_a_label_that_a_person_kept_votes_in_full() -> None:
+    """Whoever said that a label is right would be overruled by the others again."""
+    plain = ProductIndex.build(shop(200))
+    first, *_, other_name = plain.parts.labels.names
+    index = plain.relabel(
+        {plain.parts.catalogue.ids[0]: other_name, plain.parts.catalogue.ids[1]: first}
+    ).refit()
+    doubted = int(np.argmin(index.parts.log_reliability))
+    assert index.parts.log_reliability[doubted] < -0.1
+    card, own = index.parts.catalogue.ids[doubted], index.parts.labels.codes[doubted]
+    keep = line(1, card, "keep", category=index.parts.labels.names[own])
+    fitted = review(index, keep).refit()
+    assert fitted.parts.log_reliability[doubted] == 0
+    assert np.count_nonzero(fitted.parts.log_reliability != index.parts.log_reliability) == 1
+    # Kept by a check of something else, the label is as doubtful as before.
+    other = review(index, {**keep, "check": "duplicates"}).refit()
+    assert np.array_equal(other.parts.log_reliability, index.parts.log_reliability)

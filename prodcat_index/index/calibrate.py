@@ -12,6 +12,7 @@ from prodcat_index.index import familiarity
 from prodcat_index.index.leave_one_out import LeaveOneOut
 from prodcat_index.index.manifest import LEARNED, SCORES
 from prodcat_index.index.parts import IndexParts
+from prodcat_index.index.review import confirmed
 from prodcat_index.types import Float32Array, Float64Array
 from prodcat_index.voting.calibration import Calibration, fit_calibration
 from prodcat_index.voting.evidence import Evidence, EvidenceModel
@@ -78,7 +79,8 @@ def _log_reliability(parts: IndexParts, log_odds: Float32Array) -> Float64Array:
     contradicted = np.clip(log_odds - least, LEAST_LOG_RELIABILITY, 0.0)
     # What has seen few cards of a category contradicts the right ones too.
     others = labels.sizes[labels.codes] - 1
-    return np.where(labels.labelled, contradicted * others / (others + ENOUGH_CARDS), 0.0)
+    doubted = labels.labelled & ~confirmed(parts)
+    return np.where(doubted, contradicted * others / (others + ENOUGH_CARDS), 0.0)
 
 
 def _best(

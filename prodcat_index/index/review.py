@@ -16,7 +16,7 @@ from prodcat_index.findings import name_findings, name_first
 from prodcat_index.index.difference import ABSENT, Difference, relabel_cards
 from prodcat_index.index.manifest import KEEP, REMOVE, Decided
 from prodcat_index.index.parts import IndexParts
-from prodcat_index.types import CATEGORY_SEPARATOR
+from prodcat_index.types import CATEGORY_SEPARATOR, BoolArray
 
 YES = "yes"
 WORDS = {YES: YES, "y": YES, "no": KEEP, "n": KEEP, KEEP: KEEP, REMOVE: REMOVE}
@@ -190,6 +190,22 @@ def _want(wanted: dict[str, tuple[str, str]], name: str, item: _Item) -> None:
             f"{name!r} is to become {before!r} by line {line} and {item.decision!r} by line "
             f"{item.line}; leave one of them. Nothing was changed."
         )
+
+
+def confirmed(parts: IndexParts) -> BoolArray:
+    """Return the cards whose label a person chose or kept, and that still have it: (N,)."""
+    cards = parts.catalogue
+    known = {
+        card: category
+        for each in parts.decided
+        if each.check == "labels" or each.decision != KEEP
+        for card, category, _ in each.cards
+    }
+    mask = np.zeros(len(cards), dtype=bool)
+    if known:
+        named = zip(cards.ids, cards.values("category"), strict=True)
+        mask[:] = [bool(label) and known.get(card) == label for card, label in named]
+    return mask
 
 
 def digest_texts(cards: Catalogue, rows: Sequence[int]) -> list[str]:

@@ -12,12 +12,15 @@ from scripts.benchmarks.label_errors import labels
 from scripts.benchmarks.memory import memory
 from scripts.benchmarks.mwpd import mwpd
 from scripts.benchmarks.peers import peers
+from scripts.benchmarks.review import review
 from scripts.benchmarks.scale import scale
 from scripts.benchmarks.search import search
 from scripts.benchmarks.tuning import tune
 
 app = typer.Typer(add_completion=False, help="Measure, and write docs/benchmarks.md.")
-for command in (answers, mwpd, encoders, tune, search, kinds, peers, scale, memory, faults, labels):
+for command in (answers, mwpd, encoders, tune, search, kinds, peers, scale, memory, faults):
+    app.command()(command)
+for command in (labels, review):
     app.command()(command)
 
 if __name__ == "__main__":
