@@ -89,6 +89,8 @@ def test_an_audit_is_data(audit: Audit) -> None:
     }
     assert (found["checks"]["labels"]["cards"], found["checks"]["labels"]["flagged"]) == (9, 2)
     assert found["items"][0]["neighbours"] == ["l1", "l2"] and found["decided"] == 0
+    # One of the cards has no category.
+    assert any("without a category" in note for note in found["notes"])
 
 
 def test_a_notebook_shows_hostile_texts_as_texts(index: ProductIndex) -> None:

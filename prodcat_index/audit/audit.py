@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from html import escape
 from typing import TYPE_CHECKING, Any, Literal, get_args
@@ -78,6 +78,8 @@ class Audit:
         that is not known; then by the number of cards.
     decided
         Number of items that are left out because they were decided before.
+    notes
+        What all checks rest on less than was given, and what was noticed about the new cards.
     """
 
     index: ProductIndex
@@ -86,6 +88,7 @@ class Audit:
     skipped: Mapping[str, str] = field(default_factory=dict)
     items: Sequence[Item] = ()
     decided: int = 0
+    notes: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         """Return the number of items, and of those of each check, in one line."""
@@ -181,7 +184,7 @@ class Audit:
         -------
         dict
             ``checks``, each with its summary, notes, numbers and details; ``skipped``;
-            ``decided``; and the ``items``.
+            ``decided``; ``notes``; and the ``items``.
         """
         return {
             "checks": {
@@ -196,6 +199,7 @@ class Audit:
             },
             "skipped": dict(self.skipped),
             "decided": self.decided,
+            "notes": list(self.notes),
             "items": [
                 {name: list(v) if isinstance(v, tuple) else v for name, v in vars(item).items()}
                 for item in self.items
@@ -262,7 +266,8 @@ def audit_catalogue(
                     raise
                 skipped[check.name] = str(error)
             bar.update()
-    found = Audit(index, delivery, results, skipped)
+    notes = (*graph.notes, *(answered.notes if answered else ()))
+    found = Audit(index, delivery, results, skipped, notes=notes)
     memory = Memory.of(() if again else index.parts.decided)
     items = [
         item
@@ -270,7 +275,7 @@ def audit_catalogue(
         for item in memory.undecided(result.items, found.catalogue_of(name))
     ]
     decided = sum(len(result.items) for result in results.values()) - len(items)
-    return Audit(index, delivery, results, skipped, _rank(items, index), decided)
+    return replace(found, items=_rank(items, index), decided=decided)
 
 
 def _read(index: ProductIndex, cards: CardSource | None) -> Catalogue | None:

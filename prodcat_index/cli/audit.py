@@ -99,6 +99,7 @@ def audit(
         against=None if against is None else read(against, columns, index=opened),
         again=again,
     )
+    note(found.notes)
     for name, result in found.results.items():
         note(f"{name}: {each}" for each in result.notes)
     note(f"{name} was not checked: {why}" for name, why in found.skipped.items())
