@@ -49,7 +49,7 @@ def review(
     cards: Annotated[int, typer.Option(help="Cards of a catalogue, drawn at random.")] = 1500,
     page: PageOption = PAGE,
 ) -> None:
-    """Plant wrong labels, review as many cards as were planted, and compare the answers."""
+    """Plant wrong labels, review what the audit lists, and compare the answers."""
     columns = read_pairs(category)
     runs = [
         measure(data / name / CARDS, columns.get(name, "category"), seed, cards)
@@ -90,7 +90,7 @@ def measure(file: Path, column: str, seed: int, most: int) -> Reviewed:
     decided = [true[card] if card in chosen else "" for card in found["id"]]
     alone = found.assign(item=range(1, len(found) + 1))
     reviewed = index.review(alone.assign(decision=decided), allow_new_categories=True).refit()
-    drawn = rng.choice(train.ids, len(planted), replace=False).tolist()
+    drawn = rng.choice(train.ids, len(chosen), replace=False).tolist()
     return Reviewed(
         file.parent.name,
         seed,
@@ -124,8 +124,8 @@ def describe(runs: Sequence[Reviewed], called: str) -> str:
     return (
         f"`{called}`, texts alone: of the cards (groups whole) a quarter is held out with true "
         f"labels, and {RATE:.0%} of the others get another label at random. A person who knows "
-        "the truth decides on as many cards as were planted: those that `audit` lists first by "
-        "its check *labels*, through its table and `relabel`; or cards at random. Then the index "
+        "the truth decides on the cards that `audit` lists first by its check *labels*, as many as "
+        "were planted at most, through its table and `relabel`; or on as many at random. Then the index "
         "is fitted again. Weighted F1 on the held-out cards; *wrong among them* counts the "
         "planted among the cards reviewed (audit / at random).\n\n"
         + table(header, [_row(run) for run in runs])
