@@ -124,10 +124,10 @@ def describe(runs: Sequence[Reviewed], called: str) -> str:
     return (
         f"`{called}`, texts alone: of the cards (groups whole) a quarter is held out with true "
         f"labels, and {RATE:.0%} of the others get another label at random. A person who knows "
-        "the truth decides on the cards that `audit` lists first by its check *labels*, as many as "
-        "were planted at most, through its table and `relabel`; or on as many at random. Then the index "
-        "is fitted again. Weighted F1 on the held-out cards; *wrong among them* counts the "
-        "planted among the cards reviewed (audit / at random).\n\n"
+        "the truth decides on the cards that `audit` lists first by its check *labels*, as many "
+        "as were planted at most, through its table and `relabel`; or on as many at random. Then "
+        "the index is fitted again. Weighted F1 on the held-out cards; *wrong among them* counts "
+        "the planted among the cards reviewed (audit / at random).\n\n"
         + table(header, [_row(run) for run in runs])
     )
 
