@@ -61,6 +61,19 @@ def test_of_equally_urgent_items_the_surest_and_largest_come_first(index: Produc
     assert audited(index, MadeCheck("novelty", [one, two, sure])).items == [sure, two, one]
 
 
+def test_what_two_checks_ask_alike_is_one_item_with_the_evidence_of_both(
+    index: ProductIndex,
+) -> None:
+    """A person would decide on the same card twice, and might contradict themselves."""
+    label = replace(SURE, why="Lamps are near.")
+    twin = replace(SURE, check="duplicates", why="It is k1.", neighbours=("k1", "l1"), score=0.3)
+    pair = item("duplicates", "b1", "b2", proposal=LAMPS, confidence=0.2, neighbours=("k1",))
+    found = audited(index, MadeCheck("labels", [label]), MadeCheck("duplicates", [twin, pair]))
+    both = replace(label, why="Lamps are near. It is k1.", neighbours=("l1", "l2", "k1"))
+    # A pair of which one card is not asked about yet is an item of its own.
+    assert found.items == [both, pair] and found.decided == 0
+
+
 def test_the_table_has_a_row_for_each_card(audit: Audit) -> None:
     """Whoever decides in a spreadsheet would not see which product it is."""
     frame = audit.to_frame()
@@ -142,9 +155,10 @@ def test_what_was_decided_is_not_asked_again_until_the_card_changes(index: Produ
     assert left.items == [UNSURE] and left.decided == 2
     assert len(audited(reviewed, *checks, again=True).items) == 3
     assert left.results["labels"].items == [SURE, UNSURE]
-    # Another check asks another question.
-    others = MadeCheck("duplicates", [replace(SURE, check="duplicates")])
-    assert len(audited(reviewed, others).items) == 1
+    # Another check that doubts the label asks the same question, and whether it goes is another.
+    same_label = replace(SURE, check="duplicates", kind="same product, different category")
+    goes = replace(same_label, kind="same product", proposal="remove")
+    assert audited(reviewed, MadeCheck("duplicates", [same_label, goes])).items == [goes]
     # Another category, or other texts, make another card of it; a picture or a price does not.
     moved = reviewed.relabel({"b1": KETTLES})
     assert audited(moved, *checks).items == [SURE, UNSURE]

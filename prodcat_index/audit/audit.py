@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from html import escape
@@ -21,6 +21,7 @@ from prodcat_index.cards.split import Split
 from prodcat_index.errors import QueryError, did_you_mean
 from prodcat_index.findings import counted
 from prodcat_index.index.product_index import ProductIndex
+from prodcat_index.index.review import is_of_labels
 from prodcat_index.progress import progress_bar
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ class Audit:
         different categories and labels that are more likely wrong than not; then cards that belong
         to no category; other doubtful labels; leaks; duplicates; categories; and the delivery.
         Among these, by the probability that the proposal is right, or one minus the score where
-        that is not known; then by the number of cards.
+        that is not known; then by the number of cards. What two checks ask alike is one item.
     decided
         Number of items that are left out because they were decided before.
     notes
@@ -319,4 +320,20 @@ def _rank(items: Sequence[Item], index: ProductIndex) -> list[Item]:
         certainty = 1.0 - item.score if item.confidence is None else item.confidence
         return urgency(item), -certainty, -len(item.cards), item.score
 
-    return sorted(items, key=key)
+    return _joined(sorted(items, key=key))
+
+
+def _joined(items: Iterable[Item]) -> list[Item]:
+    """Leave out items that ask for what earlier ones ask for, and give these their evidence."""
+    joined: list[Item] = []
+    place: dict[tuple[str, str], int] = {}
+    for item in items:
+        asked = [(card, item.proposal) for card in item.cards]
+        if not is_of_labels(item.check, item.proposal) or not all(each in place for each in asked):
+            place |= dict.fromkeys(asked, len(joined))
+            joined.append(item)
+        elif asked and item.cards == (first := joined[place[asked[0]]]).cards:
+            near = dict.fromkeys((*first.neighbours, *item.neighbours))
+            why = f"{first.why} {item.why}".strip()
+            joined[place[asked[0]]] = replace(first, why=why, neighbours=tuple(near))
+    return joined

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from prodcat_index.audit.check import Item
 from prodcat_index.cards.card import Catalogue
 from prodcat_index.index.manifest import Decided
-from prodcat_index.index.review import digest_texts
+from prodcat_index.index.review import digest_texts, is_of_labels
 
-_Key = tuple[str, str, str]  # check, kind, and the id of a card
+_Key = tuple[str, str, str]  # check and kind, or that it is about labels, and the id of a card
 _Known = dict[str, tuple[str, str]]  # id -> category and digest of the texts, decided together
 
 
@@ -30,16 +30,16 @@ class Memory:
                 memory._subjects.add((each.check, each.kind, each.subject, each.proposal))
             known = {card: (category, texts) for card, category, texts in each.cards}
             for card in known:
-                memory._cards.setdefault((each.check, each.kind, card), []).append(known)
+                memory._cards.setdefault(_key(each, card), []).append(known)
         return memory
 
     def undecided(self, items: Sequence[Item], catalogue: Catalogue) -> list[Item]:
         """Return the items, about cards of a catalogue, that a person has to decide.
 
-        An item is decided if all its cards were decided together by the same check, and have the
-        categories and texts that they had then.
+        An item is decided if all its cards were decided together about the same question, and have
+        the categories and texts that they had then.
         """
-        left = [item for item in items if not item.cards or self._has_cards(item)]
+        left = [i for i in items if not i.cards or _key(i, i.cards[0]) in self._cards]
         asked = {card for item in left for card in item.cards}
         rows = [row for row, card in enumerate(catalogue.ids) if card in asked] if asked else []
         ids, categories = catalogue.ids, catalogue.values("category")
@@ -48,17 +48,21 @@ class Memory:
         decided = {id(item) for item in left if self._is_decided(item, now)}
         return [item for item in items if id(item) not in decided]
 
-    def _has_cards(self, item: Item) -> bool:
-        return (item.check, item.kind, item.cards[0]) in self._cards
-
     def _is_decided(self, item: Item, now: _Known) -> bool:
         if not item.cards:
             about = (item.check, item.kind, item.subject, item.proposal)
             return about in self._subjects
         return any(
             all(_is_same(known.get(card), now.get(card)) for card in item.cards)
-            for known in self._cards[item.check, item.kind, item.cards[0]]
+            for known in self._cards[_key(item, item.cards[0])]
         )
+
+
+def _key(item: Item | Decided, card: str) -> _Key:
+    """Return what a card is found by: which check doubts a label does not matter."""
+    if is_of_labels(item.check, item.proposal):
+        return "label", "", card
+    return item.check, item.kind, card
 
 
 def _is_same(then: tuple[str, str] | None, now: tuple[str, str] | None) -> bool:

@@ -166,10 +166,10 @@ def _first_items(found: Audit) -> Iterator[dict[str, Any]]:
         sure = first["confidence"]
         yield {
             "item": number,
-            "kind": first["kind"],
             "cards": name_first([row["id"] for row in own if row["id"]], CARDS_NAMED),
             "title": first["title"],
             "category": name_first(list(dict.fromkeys(row["category"] for row in own)), 2),
             "proposal": first["proposal"],
+            "what": first["kind"],
             "confidence": "" if sure is None else f"{sure:.0%}",
         }

@@ -192,7 +192,7 @@ class Decided:
     kind: str
     decision: str  # KEEP, REMOVE, or the category that was chosen
     subject: str = ""  # of an item that is about no card
-    proposal: str = ""  # likewise
+    proposal: str = ""
     # Id of a card, its category from then on, and a digest of its texts, empty where not known.
     cards: tuple[tuple[str, str, str], ...] = ()
 

@@ -87,8 +87,8 @@ def review_cards(
                 kept.append((card, label, digest_texts(cards, [row_of[card]])[0]))
         first = item.first
         if kept:
-            of_cards = Decided(first["check"], first["kind"], item.decision, cards=tuple(kept))
-            remembered.append(of_cards)
+            about = (item.decision, "", first["proposal"])
+            remembered.append(Decided(first["check"], first["kind"], *about, cards=tuple(kept)))
         elif not first["id"]:
             about = (item.decision, first["category"], first["proposal"])
             remembered.append(Decided(first["check"], first["kind"], *about))
@@ -192,13 +192,19 @@ def _want(wanted: dict[str, tuple[str, str]], name: str, item: _Item) -> None:
         )
 
 
+def is_of_labels(check: str, proposal: str) -> bool:
+    """Check whether an item asks which category its cards are of."""
+    is_other = proposal in ("", REMOVE) or proposal.startswith(MERGE)
+    return check == "labels" or (check == "duplicates" and not is_other)
+
+
 def confirmed(parts: IndexParts) -> BoolArray:
     """Return the cards whose label a person chose or kept, and that still have it: (N,)."""
     cards = parts.catalogue
     known = {
         card: category
         for each in parts.decided
-        if each.check == "labels" or each.decision != KEEP
+        if is_of_labels(each.check, each.proposal) or each.decision != KEEP
         for card, category, _ in each.cards
     }
     mask = np.zeros(len(cards), dtype=bool)
