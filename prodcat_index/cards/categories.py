@@ -188,7 +188,7 @@ def _name(value: Any) -> str:
     Of a list of paths, it is the first.
     """
     is_list = isinstance(value, (list, tuple)) or getattr(value, "ndim", None)
-    items = list(value) if is_list else _listed(raw_text(value))
+    items = list(value) if is_list else listed(raw_text(value))
     if items is None:
         return raw_text(value)
     paths = [item for item in items if not isinstance(item, str) and hasattr(item, "__len__")]
@@ -199,7 +199,7 @@ def _name(value: Any) -> str:
     return names[0] if is_path else PATH_SEPARATOR.join(names)
 
 
-def _listed(text: str) -> list[Any] | None:
+def listed(text: str) -> list[Any] | None:
     """Return the items of a text such as ``["A", "B"]`` or ``['A', 'B']``; None for another."""
     if not (text.startswith("[") and text.endswith("]")):
         return None

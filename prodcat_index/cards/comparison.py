@@ -43,6 +43,20 @@ class Comparison:
     levels: int = 1
 
 
+def find_column(catalogue: Catalogue, name: str, purpose: str) -> str:
+    """Find a column by its name among the cards, then in their source, then in other case."""
+    table = [column for column in catalogue.pieces.names if column != DIGEST]
+    known = {column: part for part, column in catalogue.columns.items() if column}
+    known |= {column: column for column in table}
+    part = known.get(name) or {k.casefold(): v for k, v in known.items()}.get(name.casefold())
+    if part is None:
+        raise QueryError(
+            f"There is no column {name!r} to {purpose}.{did_you_mean(name, known)} "
+            f"The columns are {', '.join(table)}."
+        )
+    return part
+
+
 @dataclass(frozen=True)
 class Column:
     """The values of a column, each once: u of N cards."""
@@ -56,16 +70,8 @@ class Column:
 
     @classmethod
     def of(cls, catalogue: Catalogue, name: str) -> Column:
-        """Find a column by its name among the cards, then in their source, then in other case."""
-        table = [column for column in catalogue.pieces.names if column != DIGEST]
-        known = {column: part for part, column in catalogue.columns.items() if column}
-        known |= {column: column for column in table}
-        part = known.get(name) or {k.casefold(): v for k, v in known.items()}.get(name.casefold())
-        if part is None:
-            raise QueryError(
-                f"There is no column {name!r} to filter by.{did_you_mean(name, known)} "
-                f"The columns are {', '.join(table)}."
-            )
+        """Read a column that is found by its name; raise QueryError if there is none."""
+        part = find_column(catalogue, name, "filter by")
         is_text = part in ("id", *catalogue.text_modalities, IMAGE, *LABELS)
         values = catalogue.values(part) if is_text else map(raw_text, catalogue.pieces.read(part))
         number: dict[str, int] = {}

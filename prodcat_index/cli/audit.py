@@ -40,6 +40,7 @@ def audit(
             "with commas between them, or repeated.",
         ),
     ] = ["all"],  # noqa: B006
+    target: options.TargetOption = None,
     split: options.SplitOption = None,
     against: Annotated[
         Path | None,
@@ -86,9 +87,16 @@ def audit(
             (*options.COLUMN_OPTIONS, "against"),
             "{} is about a file of new cards; name the file after the index.",
         )
+    if target is not None:
+        refuse(
+            given,
+            ("output",),
+            "Leave out {}: prodcat relabel would take the values for categories of the index. "
+            "Audit the index that prodcat refit --target writes.",
+        )
     folder = options.choose_index(index, index_option)
     options.choose_device(device)
-    opened = options.open_index(folder)
+    opened = options.for_target(options.open_index(folder), target)
     names = [name.strip() for each in check for name in each.split(",") if name.strip()]
     read = options.read_cards
     found = audit_catalogue(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from prodcat_index.cli import options
+from prodcat_index.cli.calls import Given, WrongCallError, refuse
 from prodcat_index.cli.info import describe_change
 from prodcat_index.cli.output import Format, emit, note, say, tell
 from prodcat_index.cli.values import share_option
@@ -187,12 +188,37 @@ def refit(
             "where more than a fifth of its cards came since."
         ),
     ] = None,
+    target: options.TargetOption = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output", "-o", metavar="FOLDER", help="Folder of an index of its own, for --target."
+        ),
+    ] = None,
     wait: WaitOption = 0.0,
+    *,
+    given: Given,
 ) -> None:
-    """Fit an index again to its cards as they are.
+    """Fit an index again to its cards as they are, or another one to another column.
 
     That is the projection, the text scores, the vote and the calibration. Nothing is embedded.
     """
+    if (target is None) != (output is None):
+        raise WrongCallError("Give both --target and --output: the column, and its own index.")
+    if target is not None and output is not None:
+        from prodcat_index.index.folder import check_index_folder
+
+        refuse(given, ("tune",), "Leave out {}: prodcat tune tunes the index of the target.")
+        folder = options.choose_index(index, index_option)
+        if os.path.realpath(folder) == os.path.realpath(output):
+            raise WrongCallError(f"{output} is the index itself; name another folder.")
+        check_index_folder(output)
+        fitted = options.open_index(folder).for_target(target)
+        note(fitted.catalogue.notes)
+        fitted.save(output)
+        values = counted(len(fitted.parts.labels.names), "values")
+        say(f"Fitted {output}: {counted(len(fitted), 'cards')}, {values} of {target}.")
+        return
     with _writing(options.choose_index(index, index_option), wait) as (folder, opened):
         fitted = opened.refit(tune=tune)
         note(fitted.findings)

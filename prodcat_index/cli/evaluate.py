@@ -33,6 +33,7 @@ oracle: share with a neighbour of the true category, the most a vote can get.
 @options.with_columns
 def evaluate(
     catalogue: options.CatalogueArgument,
+    target: options.TargetOption = None,
     split: options.SplitOption = None,
     by: options.ByOption = "group",
     test: options.TestOption = 0.25,
@@ -70,12 +71,17 @@ def evaluate(
     if repeat > 1:
         refuse(given, ["save_split"], "{} is about one split; leave out --repeat.")
     from prodcat_index.cards.split import read_split
+    from prodcat_index.cards.target import with_target
     from prodcat_index.evaluation.evaluate import evaluate as evaluate_catalogue
     from prodcat_index.reports.page import write_file
 
     options.choose_device(device)
+    cards = options.read_cards(catalogue, columns)
+    if target is not None:
+        cards = with_target(cards, target)
+        note(cards.notes)
     evaluation = evaluate_catalogue(
-        options.read_cards(catalogue, columns),
+        cards,
         split=read_split(split) if split else None,
         by=by,
         test=test,

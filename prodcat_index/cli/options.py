@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import Callable, Container, Mapping
 from functools import wraps
 from pathlib import Path
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
 DEFAULT_ROOT = Path("indexes")
 INDEX_VARIABLE = "PRODCAT_INDEX"
 DEVICE_VARIABLE = "PRODCAT_DEVICE"
+# Seconds of fitting after which it is said how to keep what was fitted.
+LONG_FIT = 5.0
 
 # The library has the same types, in modules that import numpy, which --help must not wait for.
 Objective = Literal["weighted-f1", "macro-f1", "accuracy", "nll"]
@@ -82,6 +85,13 @@ WhereOption = Annotated[
         callback=check_where,
         help="Compare with cards that match, such as 'brand = Bosch and price < 5000', with =, !=, "
         '<, in (a, b), contains, under "A > B" and so on.',
+    ),
+]
+TargetOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="COLUMN",
+        help="Predict the values of this column, such as brand, in place of the category.",
     ),
 ]
 EncoderOption = Annotated[
@@ -336,6 +346,25 @@ def open_index(
     index = ProductIndex.load(choose_index(folder), verify=verify, image_root=image_root)
     note(index.findings)
     return index
+
+
+def for_target(index: ProductIndex, column: str | None) -> ProductIndex:
+    """Return an index that predicts another column, if one is named; say what was done."""
+    if column is None:
+        return index
+    started = time.monotonic()
+    fitted = index.for_target(column)
+    if fitted is index:
+        return index
+    note(fitted.catalogue.notes)
+    if (seconds := time.monotonic() - started) > LONG_FIT:
+        note(
+            [
+                f"fitting to {column!r} took {seconds:.0f} s, and each call does it again; to keep "
+                f'it: prodcat refit --target "{column}" -o FOLDER, then --index FOLDER'
+            ]
+        )
+    return fitted
 
 
 def note_matches(index: ProductIndex, where: str | None) -> None:

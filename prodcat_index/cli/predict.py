@@ -103,6 +103,7 @@ def predict(
     weights: options.WeightsOption = None,
     where: options.WhereOption = None,
     index: options.IndexOption = None,
+    target: options.TargetOption = None,
     form: options.FormatOption = "table",
     explain: options.ExplainOption = False,
     precision: Annotated[
@@ -139,7 +140,7 @@ def predict(
     _check_call(new_catalogue, bool(title or description or image), given)
     asked = form if "form" in given else None
     written = None if output is None else _output_format(output, asked)
-    opened = options.open_index(index, verify=False)
+    opened = options.for_target(options.open_index(index, verify=False), target)
     listings: Catalogue | list[Card]
     if new_catalogue is None:
         listings = [_listing(title, description, image)]

@@ -77,6 +77,8 @@ def index_card(manifest: Manifest) -> str:
         f"{'-' if search is None else f'{search:.3f}'} |\n"
         for b, e, d, n, voting, search in rows
     )
+    predicted = manifest.choices.target if manifest.choices else ""
+    target = f", which are the values of the column {predicted}" if predicted else ""
     tuning = manifest.tuning
     tuned = "Not tuned; `prodcat tune` looks for better weights and a better vote."
     if tuning:
@@ -91,7 +93,7 @@ Version {manifest.version}, written {manifest.created} by \
 {", ".join(" ".join(package) for package in manifest.packages.items())}.
 
 {manifest.cards:,} cards, {manifest.labelled:,} of them labelled, in \
-{manifest.categories:,} categories.
+{manifest.categories:,} categories{target}.
 {_describe_drift(manifest, manifest.drift) if manifest.drift else ""}
 {_describe_decided(manifest)}\
 | block | encoder | dimensions | cards | weight in votes | weight in a search |

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from prodcat_index.cards.catalogue import ALONE, Vectors, as_catalogue
 from prodcat_index.cards.inputs import CardSource
+from prodcat_index.cards.target import unify
 from prodcat_index.errors import EmptyCatalogueError, QueryError, check_type
 from prodcat_index.findings import Finding
 from prodcat_index.index.difference import (
@@ -80,6 +81,10 @@ class LivingIndex:
             # An empty delivery is no error here; `check` refuses it where it is a whole export.
             source = str(catalogue) if isinstance(catalogue, (str, os.PathLike)) else "the delivery"
             read = replace(self.parts.catalogue.select([]), source=source)
+        if self.parts.choices.target:
+            meant = unify(read.values("category"), self.parts.labels.names)
+            labels = [meant[label] for label in read.values("category")]
+            read = read.relabelled(labels, read.values("category_id"))
         # A card that is alone with its category here may have others of it in the index.
         own = () if catalogue is read else read.findings
         noticed = [finding for finding in own if finding.what != ALONE]
@@ -440,6 +445,39 @@ class LivingIndex:
         from prodcat_index.index.refit import refit
 
         return type(self)(*refit(self.parts, tune_again=tune))
+
+    def for_target(self, column: str) -> Self:
+        """Return an index of the same cards that predicts another column than the category.
+
+        Everything that is fitted to labels is fitted to the values of the column: the projection
+        and its head, the text scores, weights and vote, and the calibration. Nothing is embedded.
+        The values take the place of the categories, so all that there is for an index is there
+        for this one: precision, explanation, tuning, evaluation, audit; and it can be saved.
+        The column is no evidence for itself: blocks of it are left out, and so are those of a
+        further text that names the value in at least half of the cards that have both.
+
+        Parameters
+        ----------
+        column
+            A column of the cards, by its name among them or in their source. Values that differ
+            in letter case alone are one; cards without a value do not vote.
+
+        Returns
+        -------
+        ProductIndex
+            The index; its ``catalogue.notes`` tell what was done. For the column of the
+            categories, it is the same index.
+
+        Raises
+        ------
+        QueryError
+            If there is no such column, if hardly any of its values recur, or if nothing is left
+            to predict it from.
+        """
+        from prodcat_index.index.refit import fit_target
+
+        parts = fit_target(self.parts, column)
+        return self if parts is self.parts else type(self)(parts)
 
     def restored(self) -> Self:
         """Return this index with the weights and the vote that it had before it was tuned.

@@ -204,6 +204,7 @@ class Choices:
     projection: Literal["lda", "none"] = "lda"
     weights: bool = False  # weights in votes
     vote: bool = False  # parameters of the vote
+    target: str = ""  # column whose values are predicted; empty for the categories
 
 
 @dataclass(frozen=True)

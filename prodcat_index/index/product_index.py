@@ -17,6 +17,7 @@ from prodcat_index.cards.catalogue import Vectors, as_catalogue, as_listings
 from prodcat_index.cards.cleaning import raw_text, tidy
 from prodcat_index.cards.comparison import Column
 from prodcat_index.cards.inputs import CardSource
+from prodcat_index.cards.target import unify
 from prodcat_index.cards.where import Filter, Matches, parse
 from prodcat_index.encoders.registry import DEFAULT_PRESET
 from prodcat_index.errors import QueryError, check_named, check_type
@@ -662,6 +663,9 @@ class ProductIndex(LivingIndex):
         named = {raw_text(card): tidy(raw_text(true)) for card, true in truths.items()}
         truths = {card: true for card, true in named.items() if true}
         labels = self.parts.labels
+        if self.parts.choices.target:
+            meant = unify([*truths.values()], labels.names)
+            truths = {card: meant[true] for card, true in truths.items()}
         true = set(truths.values())
         by_key = len(true.intersection(labels.keys)) > len(true.intersection(labels.names))
         known = [row for row in predictions.to_rows() if row["id"] in truths]

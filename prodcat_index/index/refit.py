@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from prodcat_index.cards.target import with_target
 from prodcat_index.errors import QueryError
 from prodcat_index.findings import Finding
 from prodcat_index.index.build import fit_labels, settle
@@ -11,7 +12,7 @@ from prodcat_index.index.calibrate import calibrate
 from prodcat_index.index.changes import note_change, with_references
 from prodcat_index.index.drift import measure_drift
 from prodcat_index.index.leave_one_out import FEWEST_CARDS
-from prodcat_index.index.manifest import DriftRecord
+from prodcat_index.index.manifest import Choices, DriftRecord
 from prodcat_index.index.parts import IndexParts
 from prodcat_index.index.search_weights import choose_search_weights
 from prodcat_index.index.tune import tune
@@ -68,6 +69,27 @@ def refit(parts: IndexParts, *, tune_again: bool | None = None) -> tuple[IndexPa
     is_dropped = not is_same and (choices.weights or (before.tuning and not tune_again))
     findings = [Finding(DROPPED, tuple(parts.block_names))] if is_dropped else []
     return replace(parts, drift=_drift(parts, before, untuned)).indexed(is_fitted=True), findings
+
+
+def fit_target(parts: IndexParts, column: str) -> IndexParts:
+    """Fit to the values of a column, as they are now, what is else fitted to the categories.
+
+    Documented at :meth:`~prodcat_index.index.living.LivingIndex.for_target`.
+    """
+    catalogue = with_target(parts.catalogue, column)
+    if catalogue is parts.catalogue:
+        return parts
+    left_out = {*parts.catalogue.text_modalities} - {*catalogue.text_modalities}
+    blocks = [b for b in with_references(parts).encoder_blocks if b.modality not in left_out]
+    if not blocks:
+        raise QueryError(
+            f"Without {', '.join(sorted(left_out))}, this index has nothing to predict {column!r} "
+            "from; build it with a title, a description or pictures."
+        )
+    projection = parts.choices.projection
+    fitted = settle(fit_labels(catalogue, blocks, None, projection), None, has_vote=False)
+    choices = Choices(projection, target=catalogue.columns.get("category") or column)
+    return replace(fitted, choices=choices, asked=parts.asked).indexed(is_fitted=True)
 
 
 def with_tuning(parts: IndexParts, tuning: Tuning) -> IndexParts:

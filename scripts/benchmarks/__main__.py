@@ -15,10 +15,23 @@ from scripts.benchmarks.peers import peers
 from scripts.benchmarks.review import review
 from scripts.benchmarks.scale import scale
 from scripts.benchmarks.search import search
+from scripts.benchmarks.targets import targets
 from scripts.benchmarks.tuning import tune
 
 app = typer.Typer(add_completion=False, help="Measure, and write docs/benchmarks.md.")
-for command in (answers, mwpd, encoders, tune, search, kinds, peers, scale, memory, faults):
+for command in (
+    answers,
+    targets,
+    mwpd,
+    encoders,
+    tune,
+    search,
+    kinds,
+    peers,
+    scale,
+    memory,
+    faults,
+):
     app.command()(command)
 for command in (labels, review):
     app.command()(command)
