@@ -210,6 +210,15 @@ def test_columns_that_cannot_be_predicted_are_refused(
         with_target(cards, column)
 
 
+def test_values_of_one_card_are_counted_in_a_note() -> None:
+    """A long tail of brands would look as predictable as the frequent ones."""
+    for alone, is_said in ((2, False), (3, True), (8, True)):
+        brands = [f"only {n}" if n < alone else "Acme" for n in range(10)] + ["Zeta"] * 2
+        cards = read([{"sku": str(n), "name": "x", "brand": b} for n, b in enumerate(brands)])
+        said = f"{alone} of these cards have a value that no other card has"
+        assert (said in " ".join(with_target(cards, "brand").notes)) is is_said
+
+
 def test_an_unknown_column_is_named_with_those_that_are_there() -> None:
     """A typing error would cost a look into the file."""
     with pytest.raises(QueryError, match=r"no column 'brnad' to predict.*brand.*id, title"):

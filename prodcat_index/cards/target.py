@@ -17,8 +17,10 @@ from prodcat_index.cards.variants import words_of
 from prodcat_index.errors import QueryError
 from prodcat_index.findings import counted, name_first
 
-# Where more of the cards have a value that no other card has, hardly any can be answered.
-MOST_ALONE = 0.5
+# Where more of the cards have a value that no other card has, they are ids or free text.
+MOST_ALONE = 0.8
+# From this share on, it is said: new listings of such values cannot be answered.
+MANY_ALONE = 0.2
 # A further text that names the value of so many cards gives it away.
 GIVEN_AWAY = 0.5
 # So many different numbers are measured, not named.
@@ -151,6 +153,11 @@ def _read_values(raw: Sequence[Any], column: str) -> tuple[list[str], list[str]]
         notes.append(
             f"{counted(len(merged), 'values differ')} from another in letter case alone and count "
             f"as it: {name_first([f'{v} = {meant[v]}' for v in merged])}"
+        )
+    if alone > MANY_ALONE * labelled:
+        notes.append(
+            f"{alone:,} of these cards have a value that no other card has; where that is the true "
+            "one of a listing, it is not found"
         )
     if len(sizes) > MANY_NUMBERS and all(map(NUMBER.fullmatch, sizes)):
         notes.append(
