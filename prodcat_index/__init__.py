@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from prodcat_index.cards.split import Split as Split
     from prodcat_index.cards.split import read_split as read_split
     from prodcat_index.cards.splitting import split_catalogue as split_catalogue
+    from prodcat_index.cards.target import with_target as with_target
     from prodcat_index.demo.shop import make_demo_catalogue as make_demo_catalogue
     from prodcat_index.encoders.base import Encoded as Encoded
     from prodcat_index.encoders.base import Encoder as Encoder
@@ -70,6 +71,7 @@ _PUBLIC = {
     "cards.duplicates": ("Groups", "find_groups"),
     "cards.split": ("Split", "read_split"),
     "cards.splitting": ("split_catalogue",),
+    "cards.target": ("with_target",),
     "encoders.base": ("Encoded", "Encoder"),
     "encoders.cache": ("EmbeddingCache",),
     "encoders.registry": ("list_encoders", "make_encoder"),

@@ -17,6 +17,7 @@ import typer
 from prodcat_index.cards.card import Catalogue
 from prodcat_index.cards.catalogue import read_catalogue
 from prodcat_index.cards.target import with_target
+from prodcat_index.types import Int64Array
 from scripts.benchmarks.answers import CARDS, TEST, group_column, read_pairs, split
 from scripts.benchmarks.judging import (
     NOTHING,
@@ -60,6 +61,7 @@ def targets(
     data: Annotated[Path, typer.Argument(help=f"Folder of folders that hold {CARDS}.")],
     target: Annotated[list[str], typer.Option(help=f"NAME=COLUMN; {FIRST_WORD} is none of them.")],
     seeds: Annotated[str, typer.Option(help="Seeds of the splits.")] = "0,1",
+    cards: Annotated[int, typer.Option(help="Cards of each catalogue, at most.")] = 1500,
     precision: PrecisionOption = 0.95,
     page: PageOption = PAGE,
 ) -> None:
@@ -67,30 +69,34 @@ def targets(
     chosen = [int(seed) for seed in seeds.split(",")]
     scores, confidences = [], []
     for name, column in read_pairs(target).items():
-        catalogue = read(data / name / CARDS, column)
+        catalogue = read(data / name / CARDS, column, cards)
         runs = []
         for seed in chosen:
             start = time.perf_counter()
             runs.append(in_own_process(judge_target, catalogue, column, seed, precision))
             seconds = time.perf_counter() - start
             typer.echo(f"{name}, seed {seed}: {runs[-1]}; {seconds:.0f} s", err=True)
-        cards = with_target(catalogue, column).labelled()
-        values = len(set(cards.values("category")))
-        scores.append([name, column, f"{len(cards):,}", f"{values:,}", *score_row(runs)])
+        known = with_target(catalogue, column).labelled()
+        values = len(set(known.values("category")))
+        scores.append([name, column, f"{len(known):,}", f"{values:,}", *score_row(runs)])
         confidences += [[f"{name}, {way}", *way_row(runs, way)] for way in (ENCODERS, FITTED)]
     given = " ".join(f'--target "{pair}"' for pair in target)
-    body = describe(scores, confidences, f"scripts/bench targets DATA --seeds {seeds} {given}")
+    body = describe(
+        scores, confidences, f"scripts/bench targets DATA --seeds {seeds} --cards {cards} {given}"
+    )
     typer.echo(body)
     write_section(page, "Other columns as targets", body)
 
 
-def read(file: Path, column: str) -> Catalogue:
-    """Read a catalogue; take the first word out of titles where that is the column."""
+def read(file: Path, column: str, most: int) -> Catalogue:
+    """Read some cards; take the first word out of titles where that is the column."""
     from prodcat_index.cards.readers import read_table
 
     if column != FIRST_WORD:
-        return read_catalogue(file, group_column=group_column(file))
+        catalogue = read_catalogue(file, group_column=group_column(file))
+        return catalogue.select(_some(len(catalogue), most))
     frame = read_table(file).frame
+    frame = frame.iloc[_some(len(frame), most)].reset_index(drop=True)
     words = [re.match(r"\S+", str(title)) for title in frame["title"]]
     first = [word[0] if word else "" for word in words]
     usual = {word for word, count in Counter(first).items() if count >= LEAST_TITLES}
@@ -99,6 +105,11 @@ def read(file: Path, column: str) -> Catalogue:
         str(title)[len(word) :].strip() for title, word in zip(frame["title"], maker, strict=True)
     ]
     return read_catalogue(frame.assign(**{"title": rest, FIRST_WORD: maker}))
+
+
+def _some(count: int, most: int) -> Int64Array:
+    drawn: Int64Array = np.random.default_rng(0).permutation(count)[:most]
+    return np.sort(drawn)
 
 
 def judge_target(catalogue: Catalogue, column: str, seed: int, precision: float) -> Targeted:
