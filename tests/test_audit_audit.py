@@ -69,7 +69,7 @@ def test_what_two_checks_ask_alike_is_one_item_with_the_evidence_of_both(
     twin = replace(SURE, check="duplicates", why="It is k1.", neighbours=("k1", "l1"), score=0.3)
     pair = item("duplicates", "b1", "b2", proposal=LAMPS, confidence=0.2, neighbours=("k1",))
     found = audited(index, MadeCheck("labels", [label]), MadeCheck("duplicates", [twin, pair]))
-    both = replace(label, why="Lamps are near. It is k1.", neighbours=("l1", "l2", "k1"))
+    both = replace(label, why="Lamps are near; It is k1.", neighbours=("l1", "l2", "k1"))
     # A pair of which one card is not asked about yet is an item of its own.
     assert found.items == [both, pair] and found.decided == 0
 

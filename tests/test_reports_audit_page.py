@@ -93,7 +93,7 @@ def test_the_details_of_a_check_are_tables_with_bars(index: ProductIndex, tmp_pa
 def test_many_items_and_cards_are_cut_and_counted(index: ProductIndex, tmp_path: Path) -> None:
     """A page of a hundred thousand pictures opens nowhere."""
     ids = index.parts.catalogue.ids
-    many = [replace(SURE, score=0.1 + n / 1000) for n in range(LISTED + 5)]
+    many = [replace(SURE, proposal=f"{LAMPS} {n}") for n in range(LISTED + 5)]
     page = write(audit_catalogue(index, checks=[MadeCheck("labels", many)]), tmp_path)
     assert page.count("<article") == FIRST + 12
     assert f"{LISTED} of {LISTED + 5}" in page.replace("\N{NO-BREAK SPACE}", " ")

@@ -334,6 +334,6 @@ def _joined(items: Iterable[Item]) -> list[Item]:
             joined.append(item)
         elif asked and item.cards == (first := joined[place[asked[0]]]).cards:
             near = dict.fromkeys((*first.neighbours, *item.neighbours))
-            why = f"{first.why} {item.why}".strip()
+            why = "; ".join(filter(None, (first.why.rstrip("."), item.why)))
             joined[place[asked[0]]] = replace(first, why=why, neighbours=tuple(near))
     return joined
