@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from scripts.benchmarks.answers import answers
+from scripts.benchmarks.drift import drift
 from scripts.benchmarks.encoders import encoders
 from scripts.benchmarks.faults import faults
 from scripts.benchmarks.kinds import kinds
@@ -33,7 +34,7 @@ for command in (
     faults,
 ):
     app.command()(command)
-for command in (labels, review):
+for command in (labels, review, drift):
     app.command()(command)
 
 if __name__ == "__main__":

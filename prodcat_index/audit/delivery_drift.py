@@ -1,0 +1,469 @@
+"""How a delivery differs from the catalogue, or from an earlier delivery.
+
+Old and new cards are compared by what encodes both alike. Rows of an encoder that was fitted to the
+cards of the index know these better than any new card, so that texts are compared by their words;
+pictures, and texts that a network embeds, by their rows as well.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from prodcat_index.audit.check import CheckName, CheckResult, Item
+from prodcat_index.audit.expected_quality import ExpectedQuality, expect_quality
+from prodcat_index.audit.graph import AuditGraph, NewCards, answer_new
+from prodcat_index.audit.two_samples import (
+    SEED,
+    CategoryShift,
+    Difference,
+    compare_categories,
+    share_difference,
+    tell_apart,
+)
+from prodcat_index.cards.card import Catalogue, join_catalogues
+from prodcat_index.cards.duplicates import find_groups
+from prodcat_index.cards.variants import words_of
+from prodcat_index.errors import QueryError
+from prodcat_index.findings import name_first
+from prodcat_index.index.leave_one_out import leave_out_groups
+from prodcat_index.index.parts import IndexParts
+from prodcat_index.types import MISSING, BoolArray, Float64Array, FloatingArray, Int64Array, rounded
+from prodcat_index.voting.calibration import sharpened
+from prodcat_index.voting.label_shift import LabelShift, estimate_for
+from prodcat_index.voting.vote import Vote
+
+# Cards of each side that are told apart, at most; fewer than the least number tell nothing.
+SAMPLE, FEWEST = 2_000, 20
+# Once in so many comparisons without any drift, one is reported.
+ALPHA = 0.05
+# A new card is flagged if fewer old ones look as new as it does.
+FLAGGED = 0.01
+# Begins the specs of encoders that are fitted to the cards of the index.
+FITTED = "lexical"
+# Characters of a text that are read, and words and categories that are named.
+MAX_CHARACTERS = 500
+MOST_WORDS, MOST_CATEGORIES = 5, 20
+
+
+@dataclass(frozen=True)
+class DeliveryDrift:
+    """Compare a delivery with the index, or with an earlier delivery.
+
+    Each modality is told apart by a logistic regression, whose AUC is 0.5 where nothing differs
+    (D. Lopez-Paz and M. Oquab, "Revisiting Classifier Two-Sample Tests", 2017); the predicted
+    categories are compared by permutation; their shares are estimated as for
+    ``predict(adjust_prior=True)``; and the accuracy is what the confidence says.
+
+    Parameters
+    ----------
+    against
+        An earlier delivery to compare with; by default the cards of the index, answered out of
+        fold.
+    sample
+        Cards of each side that are told apart, at most.
+    """
+
+    against: Catalogue | None = None
+    sample: int = SAMPLE
+    name: CheckName = field(default="drift", init=False)
+
+    def run(self, graph: AuditGraph, new: NewCards | None = None) -> CheckResult:
+        """Check a delivery.
+
+        The score of a card is how likely it is of the old cards, by what has not seen its group;
+        NaN where it has nothing to compare. Raises QueryError without a delivery, or with too few
+        cards.
+        """
+        if new is None:
+            raise QueryError("Drift is between an index and a delivery; name the new catalogue.")
+        parts = graph.parts
+        late = _Side.of_new(parts, new)
+        early = (
+            _Side.of_index(graph)
+            if self.against is None
+            else _Side.of_new(parts, answer_new(graph.index, self.against, graph))
+        )
+        for side in (early, late):
+            if len(side.catalogue) < FEWEST:
+                raise QueryError(
+                    f"Drift needs {FEWEST} cards on each side; one has {len(side.catalogue)}."
+                )
+        what = "the index" if self.against is None else "the earlier delivery"
+        return _Comparison(parts, early, late, self.sample, what).result()
+
+
+class _Side(NamedTuple):
+    """Some cards, embedded and answered."""
+
+    catalogue: Catalogue
+    rows: Sequence[Any]  # of each encoder's block, (n, dim)
+    groups: Int64Array
+    categories: Int64Array  # (n, k)
+    shares: Float64Array  # (n, k): of the vote
+    confidence: Float64Array
+
+    @classmethod
+    def of_index(cls, graph: AuditGraph) -> _Side:
+        blocks, catalogue = graph.parts.encoder_blocks, graph.parts.catalogue
+        rows = [block.vectors for block in blocks]
+        answers = graph.ranked, graph.shares, graph.confidence
+        return cls(catalogue, rows, graph.groups, *answers)
+
+    @classmethod
+    def of_new(cls, parts: IndexParts, new: NewCards) -> _Side:
+        # Rounded as those of the index are.
+        rows = [new.queries.vectors[b].astype(np.float16) for b in range(len(parts.encoder_blocks))]
+        vote = new.result.vote
+        answers = vote.categories, vote.shares, new.decision.confidence
+        return cls(new.catalogue, rows, leave_out_groups(new.catalogue), *answers)
+
+
+class _Told(NamedTuple):
+    """What a modality tells apart."""
+
+    auc: Difference
+    lacking: Difference  # of the shares of cards without it
+    cards: Int64Array  # new cards that were looked at
+    scores: Float64Array  # probability that each is no old one
+    usual: float  # that few old cards exceed
+    words: tuple[str, ...]  # that come more often in the new ones
+
+
+@dataclass(frozen=True, eq=False)
+class _Comparison:
+    """All that is compared between two sides."""
+
+    parts: IndexParts
+    early: _Side
+    late: _Side
+    limit: int
+    what: str  # name of the early side
+
+    def result(self) -> CheckResult:
+        told = self._tell_apart()
+        categories = self._categories()
+        unseen, words = _unseen_words(self.early, self.late)
+        shift, expected = self._label_shift(), self._expected()
+        tests = [test.p for each in told.values() for test in (each.auc, each.lacking)]
+        level = ALPHA / (len(tests) + 2)  # Bonferroni
+        items = [
+            *(item for name, each in told.items() for item in self._modality(name, each, level)),
+            *(self._changed_categories(categories) if categories.p < level else ()),
+            *(_new_words(unseen, words) if unseen.p < level and unseen.value > 0 else ()),
+        ]
+        scores = np.full(len(self.late.catalogue), np.nan)
+        flagged = np.zeros(len(scores), dtype=bool)
+        for each in told.values():
+            scores[each.cards] = np.fmin(scores[each.cards], 1 - each.scores)
+            if each.auc.p < level:
+                flagged[each.cards] |= each.scores > each.usual
+        sizes = len(self.early.catalogue), len(self.late.catalogue)
+        notes = []
+        if max(sizes) > self.limit:
+            notes.append(
+                f"at most {self.limit:,} cards of each side were told apart; the others have no "
+                "score"
+            )
+        if expected is None:
+            notes.append("the index is not calibrated: no accuracy of the answers can be expected")
+        return CheckResult(
+            name="drift",
+            ids=self.late.catalogue.ids,
+            scores=scores,
+            flagged=flagged,
+            items=sorted(items, key=lambda item: item.score),
+            summary=self._summary(items, told, expected),
+            details=self._details(told, categories, unseen, words, shift, expected),
+            notes=tuple(notes),
+        )
+
+    def _tell_apart(self) -> dict[str, _Told]:
+        """Compare each modality, on whole groups of both sides together."""
+        sides = self.early, self.late
+        chosen = [_whole_groups(side.groups, self.limit) for side in sides]
+        some = [s.catalogue.select(rows.tolist()) for s, rows in zip(sides, chosen, strict=True)]
+        is_new = np.repeat([False, True], [len(rows) for rows in chosen])
+        # A product that is on both sides is one group, which no model is fitted to and judged on.
+        groups = find_groups(join_catalogues(*some), pictures=False).codes
+        cards = np.concatenate(chosen)
+        # In the order of the ids: the result does not depend on that of the cards.
+        order = np.lexsort([is_new, np.array([*some[0].ids, *some[1].ids], dtype=object)])
+        told = {}
+        for modality in self.parts.modalities:
+            blocks = [
+                place
+                for place, block in enumerate(self.parts.encoder_blocks)
+                if block.modality == modality
+            ]
+            embedded = [
+                np.concatenate([s.rows[b][r] for s, r in zip(sides, chosen, strict=True)])
+                for b in blocks
+            ]
+            has = np.any([rows.any(axis=1) for rows in embedded], axis=0)
+            kept = order[has[order]]
+            if np.bincount(is_new[kept], minlength=2).min() < FEWEST:
+                continue
+            texts = [text for each in some for text in each.values(modality)]
+            steady = [
+                rows
+                for rows, b in zip(embedded, blocks, strict=True)
+                if not self.parts.encoder_blocks[b].slot.spec.startswith(FITTED)
+            ]
+            is_text = modality in self.parts.catalogue.text_modalities
+            names, rows = _comparable(texts if is_text else [], steady, kept)
+            found = tell_apart(rows, is_new[kept], groups[kept])
+            old = found.scores[~is_new[kept]]
+            weights = _added(rows, is_new[kept], found.coefficients)[: len(names)]
+            telling = np.argsort(-weights, kind="stable")[:MOST_WORDS]
+            told[modality] = _Told(
+                auc=found.auc,
+                lacking=share_difference((~has).astype(np.float64), is_new, groups),
+                cards=cards[kept][is_new[kept]],
+                scores=found.scores[is_new[kept]],
+                usual=float(np.quantile(old, 1 - FLAGGED)),
+                words=tuple(names[place] for place in telling if weights[place] > 0),
+            )
+        return told
+
+    def _categories(self) -> CategoryShift:
+        sides = self.early, self.late
+        codes = np.concatenate([side.categories[:, 0] for side in sides])
+        is_new = np.repeat([False, True], [len(side.catalogue) for side in sides])
+        groups = _apart(self.early.groups, self.late.groups)
+        return compare_categories(codes, is_new, groups, len(self.parts.labels.names))
+
+    def _label_shift(self) -> LabelShift | None:
+        calibration, labels = self.parts.calibration, self.parts.labels
+        if calibration is None or calibration.answered is None:
+            return None
+        votes = (Vote(s.shares, s.categories, s.shares) for s in (self.early, self.late))
+        early, late = (estimate_for(calibration, labels.names, labels.sizes, v) for v in votes)
+        return LabelShift(early.estimated, late.estimated)
+
+    def _expected(self) -> ExpectedQuality | None:
+        if self.parts.calibration is None:
+            return None
+        late, sharpness = self.late, self.parts.calibration.model.sharpness
+        posterior = sharpened(late.shares, sharpness)
+        return expect_quality(
+            late.confidence,
+            posterior,
+            late.categories,
+            late.groups,
+            len(self.parts.labels.names),
+            1 / np.sqrt(self.parts.calibration.cards),
+        )
+
+    def _modality(self, name: str, told: _Told, level: float) -> list[Item]:
+        auc, lacking, found = told.auc, told.lacking, []
+        if auc.p < level:
+            words = f", above all by {name_first(told.words)}" if told.words else ""
+            why = (
+                f"By {name} alone, a card of the delivery is told from one of {self.what} in "
+                f"{auc.value:.0%} of all pairs ({auc.low:.0%} to {auc.high:.0%}; 50 % is no "
+                f"difference){words}."
+            )
+            kind, score = f"other values of {name}", 2 * (1 - auc.value)
+            found.append(Item("drift", kind, score, (), name, why=why, words=told.words))
+        if lacking.p < level:
+            more = "more" if lacking.value > 0 else "fewer"
+            why = (
+                f"{abs(lacking.value):.1%} {more} of the cards lack {name} than in {self.what} "
+                f"(interval {lacking.low:+.1%} to {lacking.high:+.1%})."
+            )
+            score = 1 - abs(lacking.value)
+            found.append(Item("drift", f"{more} cards without {name}", score, (), name, why=why))
+        return found
+
+    def _changed_categories(self, shift: CategoryShift) -> list[Item]:
+        found = []
+        for code in np.flatnonzero(shift.changed).tolist():
+            old, new = float(shift.old[code]), float(shift.new[code])
+            why = (
+                f"Predicted for {new:.1%} of the delivery, and for {old:.1%} of the cards of "
+                f"{self.what}."
+            )
+            kind = "more of a category" if new > old else "less of a category"
+            score = min(old, new) / max(old, new)
+            subject = self.parts.labels.names[code]
+            found.append(Item("drift", kind, score, (), subject, why=why))
+        return found
+
+    def _summary(
+        self, items: Sequence[Item], told: Mapping[str, _Told], expected: ExpectedQuality | None
+    ) -> str:
+        """Say in one sentence what changed, and what is expected of the answers."""
+        changes = [item.kind for item in items if "category" not in item.kind]
+        for kind in ("more of a category", "less of a category"):
+            of_kind = [item for item in items if item.kind == kind]
+            names = [item.subject for item in sorted(of_kind, key=lambda item: item.score)]
+            if names:
+                changes.append(f"{kind.split()[0]} of {name_first(names)}")
+        aucs = ", ".join(f"{name} {each.auc.value:.2f}" for name, each in told.items())
+        told_by = f" (AUC by {aucs}; 0.5 is no difference)" if aucs else ""
+        sentence = (
+            f"The delivery differs from {self.what}: {'; '.join(changes)}{told_by}"
+            if changes
+            else f"No drift was found: the delivery is like {self.what}{told_by}"
+        )
+        if expected is None:
+            return f"{sentence}."
+        low, high = expected.accuracy_interval.low, expected.accuracy_interval.high
+        return (
+            f"{sentence}; {expected.accuracy:.0%} of the answers are expected to be right "
+            f"({low:.0%} to {high:.0%}; weighted F1 {expected.weighted_f1:.2f})."
+        )
+
+    def _details(
+        self,
+        told: Mapping[str, _Told],
+        categories: CategoryShift,
+        unseen: Difference,
+        words: Sequence[tuple[str, int]],
+        shift: LabelShift | None,
+        expected: ExpectedQuality | None,
+    ) -> dict[str, Any]:
+        modalities = [
+            {
+                "modality": name,
+                "AUC": each.auc.value,
+                "low": each.auc.low,
+                "high": each.auc.high,
+                "p": each.auc.p,
+                "lacking, more by": each.lacking.value,
+                "telling words": ", ".join(each.words),
+            }
+            for name, each in told.items()
+        ]
+        moved = np.argsort(-np.abs(categories.new - categories.old), kind="stable")
+        table = [
+            {
+                "category": self.parts.labels.names[code],
+                "predicted before": float(categories.old[code]),
+                "predicted now": float(categories.new[code]),
+                "changed": bool(categories.changed[code]),
+            }
+            | ({} if shift is None else {"estimated now": float(shift.estimated[code])})
+            for code in moved[:MOST_CATEGORIES].tolist()
+        ]
+        tables = {
+            "How well the delivery is told apart": modalities,
+            "Categories": table,
+            "Words that were never seen": [{"word": w, "cards": n} for w, n in words],
+        }
+        numbers: dict[str, Any] = {
+            "category_distance": categories.distance,
+            "category_distance_by_chance": categories.by_chance,
+            "category_p": categories.p,
+            "label_shift": None if shift is None else shift.distance,
+            "unseen_words_more_by": vars(unseen),
+        }
+        if expected is not None:
+            intervals = expected.accuracy_interval, expected.f1_interval
+            accuracy, f1 = ([interval.low, interval.high] for interval in intervals)
+            numbers |= {"expected_accuracy": expected.accuracy, "accuracy_interval": accuracy}
+            numbers |= {"expected_f1": expected.weighted_f1, "f1_interval": f1}
+        details: dict[str, Any] = rounded(numbers | {"tables": tables})
+        return details
+
+
+def _whole_groups(groups: Int64Array, limit: int) -> Int64Array:
+    """Draw cards of whole groups, at most `limit`: their rows, rising."""
+    _, codes = np.unique(groups, return_inverse=True)
+    place = np.random.default_rng(SEED).permutation(int(codes.max()) + 1)[codes]
+    order = np.argsort(place, kind="stable")
+    if len(order) <= limit:
+        return np.arange(len(order))
+    # The last group is left out where it does not fit.
+    whole = order[:limit][place[order[:limit]] < place[order[limit]]]
+    return np.sort(whole if len(whole) else order[:limit])
+
+
+def _comparable(
+    texts: Sequence[str], steady: Sequence[FloatingArray], kept: Int64Array
+) -> tuple[list[str], Any]:
+    """Return the words of texts, and rows, (n, dim), that encode the cards kept of both sides.
+
+    Beside the words, the lengths of the texts count: words that are left out leave no trace.
+    """
+    from scipy.sparse import csr_array, hstack
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
+    dense = [rows[kept].astype(np.float64) for rows in steady]
+    if not texts:
+        return [], np.concatenate(dense, axis=1)
+    own = [texts[row] for row in kept.tolist()]
+    lengths = np.log1p([[len(text), len(text.split())] for text in own])
+    dense.append((lengths - lengths.mean(axis=0)) / np.maximum(lengths.std(axis=0), 1e-9))
+    vectorizer = TfidfVectorizer(analyzer=_terms, min_df=2, sublinear_tf=True)
+    try:
+        words = vectorizer.fit_transform(own)
+    except ValueError:  # no word comes twice
+        return [], np.concatenate(dense, axis=1)
+    names = vectorizer.get_feature_names_out().tolist()
+    return names, hstack([words, *map(csr_array, dense)], format="csr")
+
+
+def _added(rows: Any, is_new: BoolArray, coefficients: Float64Array) -> Float64Array:
+    """Return what each column adds to how new the new cards look, by mean, on top of the old."""
+    new, old = (np.asarray(rows[np.flatnonzero(side)].mean(axis=0)) for side in (is_new, ~is_new))
+    added: Float64Array = coefficients * (new - old).ravel()
+    # A word that comes less often speaks for the old cards.
+    return np.where((new > old).ravel(), added, 0.0)
+
+
+def _terms(text: str) -> list[str]:
+    """Return the words of a text and the pairs of neighbouring words."""
+    words = words_of(text[:MAX_CHARACTERS])
+    return [*words, *map(" ".join, pairwise(words))]
+
+
+def _unseen_words(early: _Side, late: _Side) -> tuple[Difference, list[tuple[str, int]]]:
+    """Compare the shares of words that no other group of the early side has.
+
+    Also the words that are on the late side alone, each with the number of its cards.
+    """
+    before, after = (_words_of_cards(side.catalogue) for side in (early, late))
+    groups_of: dict[str, int] = {}
+    for words, group in zip(before, early.groups.tolist(), strict=True):
+        for word in words:
+            # Of several groups: no card of the early side is alone in having it.
+            groups_of[word] = group if groups_of.get(word, group) == group else MISSING
+    new = Counter(word for words in after for word in words if word not in groups_of)
+    shares = [
+        sum(groups_of[word] == group for word in words) / len(words) if words else 0.0
+        for words, group in zip(before, early.groups.tolist(), strict=True)
+    ]
+    shares += [
+        sum(w not in groups_of for w in words) / len(words) if words else 0.0 for words in after
+    ]
+    is_new = np.repeat([False, True], [len(before), len(after)])
+    found = share_difference(np.array(shares), is_new, _apart(early.groups, late.groups))
+    return found, sorted(new.items(), key=lambda pair: (-pair[1], pair[0]))[:MOST_CATEGORIES]
+
+
+def _words_of_cards(catalogue: Catalogue) -> list[set[str]]:
+    columns = [catalogue.values(name) for name in catalogue.text_modalities]
+    texts = zip(*columns, strict=True) if columns else [()] * len(catalogue)
+    return [{word for text in own for word in words_of(text[:MAX_CHARACTERS])} for own in texts]
+
+
+def _apart(early: Int64Array, late: Int64Array) -> Int64Array:
+    """Put the groups of both sides below each other, as groups of their own."""
+    return np.concatenate([early, late + int(early.max()) + 1])
+
+
+def _new_words(unseen: Difference, words: Sequence[tuple[str, int]]) -> list[Item]:
+    first = tuple(word for word, _ in words[:MOST_WORDS])
+    why = (
+        f"{unseen.value:.1%} more of the words of a card were never seen than of a card that was "
+        f"there before (interval {unseen.low:+.1%} to {unseen.high:+.1%}); most often "
+        f"{name_first(first)}."
+    )
+    return [Item("drift", "words never seen", 1 - unseen.value, (), "texts", why=why, words=first)]

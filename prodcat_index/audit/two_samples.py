@@ -1,0 +1,173 @@
+"""Whether two samples of cards differ: by a classifier, in a share, and in their categories. Pure.
+
+Cards of one group, such as variants, are one observation, and are never divided between what is
+fitted and what it is judged on.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import erfc, sqrt
+from typing import Any
+
+import numpy as np
+
+from prodcat_index.learning.folds import assign_folds
+from prodcat_index.types import BoolArray, Float64Array, Int64Array
+from prodcat_index.voting.metrics import LEVEL
+
+DRAWS = 999
+# Standard errors that an interval holds at each side.
+DEVIATIONS = 1.96
+SEED = 0
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A number, its 95 % interval, and how likely it is to be so large where nothing differs."""
+
+    value: float
+    low: float
+    high: float
+    p: float
+
+
+def grouped_auc(
+    scores: Float64Array, is_new: BoolArray, groups: Int64Array, folds: Int64Array
+) -> Difference:
+    """Return how often a new card scores above an old one of its fold: 0.5 where nothing differs.
+
+    The area under the ROC curve is the mean over the folds, whose scores are of several models.
+    Its error is DeLong's (1988), with whole groups as observations (N. Obuchowski, 1997).
+    """
+    parts = []
+    for fold in np.unique(folds):
+        own = np.flatnonzero(folds == fold)
+        new, old = own[is_new[own]], own[~is_new[own]]
+        if len(new) and len(old):
+            # The share of the others that each card is right beside; ties count half.
+            above = _share_below(scores[new], scores[old])
+            below = 1 - _share_below(scores[old], scores[new])
+            area = float(above.mean())
+            influence = np.zeros(len(scores))
+            influence[new] = (above - area) / len(new)
+            influence[old] = (below - area) / len(old)
+            _, group = np.unique(groups[own], return_inverse=True)
+            sums = np.bincount(group, influence[own])
+            parts.append((area, float(sums @ sums), len(own)))
+    if not parts:
+        return Difference(0.5, 0.0, 1.0, 1.0)
+    areas, variances, sizes = np.array(parts).T
+    weights = sizes / sizes.sum()
+    area = float(weights @ areas)
+    error = sqrt(float(weights**2 @ variances))
+    # Only an area above that of no difference speaks for one.
+    away = area - 0.5
+    p = erfc(away / error / sqrt(2)) / 2 if error > 0 else float(away <= 0)
+    spread = DEVIATIONS * error
+    return Difference(area, max(0.0, area - spread), min(1.0, area + spread), p)
+
+
+def _share_below(scores: Float64Array, others: Float64Array) -> Float64Array:
+    ordered = np.sort(others)
+    below, up_to = (np.searchsorted(ordered, scores, side) for side in ("left", "right"))
+    return (below + up_to) / (2 * len(others))
+
+
+def share_difference(values: Float64Array, is_new: BoolArray, groups: Int64Array) -> Difference:
+    """Return how much the mean of the new cards is above that of the old ones."""
+    means, variance = [], 0.0
+    for side in (is_new, ~is_new):
+        _, group = np.unique(groups[side], return_inverse=True)
+        mean = float(values[side].mean())
+        sums = np.bincount(group, (values[side] - mean) / side.sum())
+        means.append(mean)
+        variance += float(sums @ sums)
+    away, error = means[0] - means[1], sqrt(variance)
+    p = erfc(abs(away) / error / sqrt(2)) if error > 0 else float(away == 0)
+    return Difference(away, away - DEVIATIONS * error, away + DEVIATIONS * error, p)
+
+
+@dataclass(frozen=True, eq=False)
+class Typicality:
+    """How well n cards can be told apart as old and new ones."""
+
+    auc: Difference
+    scores: Float64Array  # (n,): probability of a new card, by what has not seen its group
+    coefficients: Float64Array  # (dim,): of a logistic regression over all cards
+
+
+def tell_apart(rows: Any, is_new: BoolArray, groups: Int64Array) -> Typicality:
+    """Fit a logistic regression to rows, (n, dim), dense or sparse, and judge it by folds.
+
+    Old and new cards weigh the same in sum, whatever their numbers.
+    """
+    from sklearn.linear_model import LogisticRegression
+
+    folds = assign_folds(groups)
+    scores = np.full(len(is_new), 0.5)
+
+    def fit(chosen: BoolArray) -> Any:
+        model = LogisticRegression(solver="liblinear", class_weight="balanced", random_state=SEED)
+        return model.fit(rows[np.flatnonzero(chosen)], is_new[chosen])
+
+    for fold in np.unique(folds):
+        others = folds != fold
+        if len(np.unique(is_new[others])) == 2:
+            scores[~others] = fit(others).predict_proba(rows[np.flatnonzero(~others)])[:, 1]
+    whole = fit(np.ones(len(is_new), dtype=bool)).coef_[0]
+    return Typicality(grouped_auc(scores, is_new, groups, folds), scores, whole)
+
+
+@dataclass(frozen=True, eq=False)
+class CategoryShift:
+    """How the shares of C categories differ between old and new cards."""
+
+    old: Float64Array  # (C,): shares among the old cards
+    new: Float64Array  # (C,)
+    distance: float  # total variation, from 0 to 1
+    by_chance: float  # that chance alone exceeds 5 times in 100
+    p: float  # how likely such a distance is by chance
+    changed: BoolArray  # (C,): so much that chance changes any category so once in 20 times
+
+
+def compare_categories(
+    codes: Int64Array, is_new: BoolArray, groups: Int64Array, count: int
+) -> CategoryShift:
+    """Compare the categories, (n,), of old and new cards by drawing anew which groups are new.
+
+    A category is held to have changed by the largest change of any in each draw (P. Westfall and
+    S. Young, 1993), of the roots of its cards, whose chance is the same for large and small ones.
+    """
+    from scipy.sparse import csr_array
+
+    known = codes >= 0
+    codes, is_new = codes[known], is_new[known]
+    _, group = np.unique(np.stack([groups[known], is_new]), axis=1, return_inverse=True)
+    group = group.ravel()
+    ones = np.ones(len(codes))
+    cards = csr_array((ones, (group, codes)), shape=(int(group.max(initial=-1)) + 1, count))
+    side = np.zeros(cards.shape[0], dtype=bool)
+    side[group[is_new]] = True
+    if not side.any() or side.all():
+        nothing = np.zeros(count)
+        return CategoryShift(nothing, nothing, 0.0, 1.0, 1.0, nothing > 0)
+    total = np.asarray(cards.sum(axis=0))
+    rng = np.random.default_rng(SEED)
+    drawn = np.stack([side, *(rng.permutation(side) for _ in range(DRAWS))])
+    new = (cards.T @ drawn.T.astype(np.float64)).T
+    old = total - new
+    sizes = new.sum(axis=1, keepdims=True), old.sum(axis=1, keepdims=True)
+    shares = new / np.maximum(sizes[0], 1), old / np.maximum(sizes[1], 1)
+    distances = np.abs(shares[0] - shares[1]).sum(axis=1) / 2
+    expected = total / total.sum()
+    change = np.abs(np.sqrt(new) - np.sqrt(sizes[0] * expected))
+    limit = np.quantile(change[1:].max(axis=1), LEVEL)
+    return CategoryShift(
+        old=shares[1][0],
+        new=shares[0][0],
+        distance=float(distances[0]),
+        by_chance=float(np.quantile(distances[1:], LEVEL)),
+        p=float(np.mean(distances >= distances[0])),
+        changed=change[0] > limit,
+    )
