@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from prodcat_index.audit.check import Check, CheckName, CheckResult, Item
 from prodcat_index.audit.decisions import Memory
+from prodcat_index.audit.delivery_drift import DeliveryDrift
 from prodcat_index.audit.duplicate_cards import DuplicateCards
 from prodcat_index.audit.graph import answer_new, build_graph
 from prodcat_index.audit.label_errors import LabelErrors
@@ -53,6 +54,7 @@ class _Given:
 CHECKS: dict[CheckName, Callable[[_Given], Check]] = {
     "labels": lambda given: LabelErrors(),
     "duplicates": lambda given: DuplicateCards(),
+    "drift": lambda given: DeliveryDrift(given.against),
     "leaks": lambda given: Leaks(given.split),
 }
 
