@@ -8,6 +8,7 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import get_args
 
 import made
 import pandas as pd
@@ -16,6 +17,8 @@ from auditing import MadeCheck, item
 from command import call
 from made import BOOTS, KETTLES, LAMPS
 
+from prodcat_index.audit.check import CheckName
+from prodcat_index.cli.audit import ALL, NAMES
 from prodcat_index.index.product_index import ProductIndex
 
 SURE = item("labels", "b1", subject=BOOTS, proposal=LAMPS, confidence=0.9, neighbours=("l1",))
@@ -122,7 +125,8 @@ def test_new_cards_are_checked_with_their_own_columns(run: Run) -> None:
     code, _, err = run("audit shop --id-column art")
     assert code == 2 and "--id-column is about a file of new cards" in err
     code, _, err = run("audit shop --check lables")
-    assert code == 1 and "Did you mean 'labels'?" in err
+    assert code == 2 and "Did you mean 'labels'?" in err
+    assert set(NAMES) == {ALL, *get_args(CheckName)}
 
 
 def test_json_holds_the_checks_and_the_items(run: Run) -> None:

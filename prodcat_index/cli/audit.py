@@ -10,18 +10,34 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from prodcat_index.cli import options
-from prodcat_index.cli.calls import Given, refuse
+from prodcat_index.cli.calls import Given, WrongCallError, refuse
 from prodcat_index.cli.output import command_line, emit, note, say, tell, wrap
 from prodcat_index.cli.output import write_workbook as make_workbook
 from prodcat_index.cli.values import output_file, output_option
+from prodcat_index.errors import did_you_mean
 from prodcat_index.findings import counted, name_first
 
 if TYPE_CHECKING:
     from prodcat_index.audit.audit import Audit
 
+# The library has the same names, in a module that imports numpy, which --help must not wait for.
+ALL = "all"
+NAMES = (ALL, "labels", "duplicates", "novelty", "drift", "coverage", "leaks")
 # Items of a table on a terminal.
 SHOWN = 20
 CARDS_NAMED = 2
+
+
+def parse_checks(given: list[str]) -> list[str]:
+    """Return the names of checks that are given with commas between them, or one by one."""
+    names = [name.strip() for each in given for name in each.split(",") if name.strip()]
+    for name in names:
+        if name not in NAMES:
+            raise WrongCallError(
+                f"There is no check {name!r}; there are {', '.join(NAMES)}."
+                f"{did_you_mean(name, NAMES)}"
+            )
+    return names
 
 
 @options.with_columns
@@ -36,10 +52,11 @@ def audit(
         list[str],
         typer.Option(
             metavar="NAME",
+            callback=parse_checks,
             help="Check to run: all, or labels, duplicates, novelty, drift, coverage or leaks; "
             "with commas between them, or repeated.",
         ),
-    ] = ["all"],  # noqa: B006
+    ] = [ALL],  # noqa: B006
     target: options.TargetOption = None,
     split: options.SplitOption = None,
     against: Annotated[
@@ -74,7 +91,7 @@ def audit(
 
     Fill in the column decision of the written table, and hand it to prodcat relabel.
     """
-    from prodcat_index.audit.audit import ALL, audit_catalogue
+    from prodcat_index.audit.audit import audit_catalogue
     from prodcat_index.cards.split import read_split
     from prodcat_index.reports.audit_page import write_audit
 
@@ -97,12 +114,11 @@ def audit(
     folder = options.choose_index(index, index_option)
     options.choose_device(device)
     opened = options.for_target(options.open_index(folder), target)
-    names = [name.strip() for each in check for name in each.split(",") if name.strip()]
     read = options.read_cards
     found = audit_catalogue(
         opened,
         None if new_catalogue is None else read(new_catalogue, columns, index=opened),
-        checks=ALL if ALL in names else names,
+        checks=ALL if ALL in check else check,
         split=read_split(split) if split else None,
         against=None if against is None else read(against, columns, index=opened),
         again=again,

@@ -29,7 +29,7 @@ Verbose = Annotated[
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 COMMON_OPTIONS = {"quiet": Quiet, "verbose": Verbose, "debug": Debug}
 # Parameters that name a file or folder to write.
-OUTPUTS = ("output", "sheet", "plot", "save_split")
+OUTPUTS = ("output", "page", "sheet", "plot", "save_split")
 
 
 class WrongCallError(typer.BadParameter):
