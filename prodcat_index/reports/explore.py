@@ -14,13 +14,12 @@ from prodcat_index.cards.card import DIGEST, IMAGE, Catalogue
 from prodcat_index.cards.catalogue import as_catalogue
 from prodcat_index.cards.cleaning import column_texts
 from prodcat_index.cards.inputs import CardSource
+from prodcat_index.cards.label_names import LabelIssues, find_label_issues
 from prodcat_index.reports.measurements import (
-    LabelIssues,
     Languages,
     Pictures,
     TextLengths,
     detect_languages,
-    find_label_issues,
     measure_pictures,
     measure_texts,
 )
