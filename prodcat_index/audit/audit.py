@@ -9,6 +9,7 @@ from html import escape
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from prodcat_index.audit.check import Check, CheckName, CheckResult, Item
+from prodcat_index.audit.coverage import Coverage
 from prodcat_index.audit.decisions import Memory
 from prodcat_index.audit.delivery_drift import DeliveryDrift
 from prodcat_index.audit.duplicate_cards import DuplicateCards
@@ -55,6 +56,7 @@ CHECKS: dict[CheckName, Callable[[_Given], Check]] = {
     "labels": lambda given: LabelErrors(),
     "duplicates": lambda given: DuplicateCards(),
     "drift": lambda given: DeliveryDrift(given.against),
+    "coverage": lambda given: Coverage(),
     "leaks": lambda given: Leaks(given.split),
 }
 

@@ -82,7 +82,8 @@ class Standing:
         ratio = np.exp(self.graph.own_log_odds[self.answered].astype(np.float64))
         doubt = NOISE / (NOISE + (1 - NOISE) * ratio)
         doubt[ratio >= 1] = 0.0
-        return np.bincount(self.codes[self.answered], doubt, len(self.sizes))
+        codes = self.codes[self.answered]
+        return np.bincount(codes, doubt, len(self.sizes)).astype(np.float64)
 
     @cached_property
     def confused(self) -> Mapping[tuple[int, int], int]:
