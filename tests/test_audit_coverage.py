@@ -53,6 +53,8 @@ def graph_of(
         ranked,
         shares,
         shares[:, 0],
+        ranked,
+        np.zeros((n, width), dtype=np.float32),
         odds,
     )
 

@@ -96,6 +96,11 @@ def test_a_category_that_no_other_group_has_is_not_held_against_a_clue() -> None
     categories = np.concatenate([np.repeat(np.arange(4), 10), np.arange(4, 40)])
     telling = tell_by_value(categories + 7, categories, np.arange(len(categories)))
     assert (telling.gain, telling.cards) == (1.0, 40)
+    # Nor is a category that says nothing of an upper level, where one is looked for.
+    upper = categories % 2
+    back = tell_by_value(categories, upper, np.arange(len(categories)), seen_only=True)
+    assert (back.gain, back.cards) == (1.0, 40)
+    assert tell_by_value(categories, upper, np.arange(len(categories))).gain < 1
 
 
 @pytest.mark.parametrize("values", [2, 12, 100, 1000])
@@ -169,7 +174,9 @@ def graph_of(frame: pd.DataFrame, encoders: dict[str, str]) -> AuditGraph:
     near, nothing = np.full(shape, MISSING), np.zeros(len(frame))
     cosines = np.full(shape, np.nan, dtype=np.float32)
     odds = nothing.astype(np.float32)
-    return AuditGraph(index, alone, near, cosines, near, np.zeros(shape), nothing, odds)
+    return AuditGraph(
+        index, alone, near, cosines, near, np.zeros(shape), nothing, near, cosines, odds
+    )
 
 
 def planted_frame(folder: Path) -> pd.DataFrame:

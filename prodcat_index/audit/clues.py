@@ -44,10 +44,13 @@ class Telling:
     told: tuple[int, ...]  # the categories that the clue tells, most cards first
 
 
-def tell_by_value(values: Int64Array, categories: Int64Array, groups: Int64Array) -> Telling:
+def tell_by_value(
+    values: Int64Array, categories: Int64Array, groups: Int64Array, *, seen_only: bool = False
+) -> Telling:
     """Predict the most frequent category among cards of equal value.
 
-    Values, categories and groups are codes, (n,), MISSING for a card without one.
+    Values, categories and groups are codes, (n,), MISSING for a card without one. Cards whose
+    value no other group has are told nothing, or left out with `seen_only`.
     """
 
     def predict(known: Int64Array, asked: BoolArray) -> Int64Array:
@@ -56,7 +59,7 @@ def tell_by_value(values: Int64Array, categories: Int64Array, groups: Int64Array
         best[np.asarray(counts.sum(axis=1)).ravel() == 0] = MISSING
         return best[values[asked]].astype(np.int64)
 
-    return _tell(predict, values != MISSING, categories, groups)
+    return _tell(predict, values != MISSING, categories, groups, seen_only)
 
 
 def tell_by_order(numbers: Float64Array, categories: Int64Array, groups: Int64Array) -> Telling:
@@ -84,7 +87,11 @@ def most_frequent(codes: Int64Array) -> Int64Array:
 
 
 def _tell(
-    predict: Predictor, has_clue: BoolArray, categories: Int64Array, groups: Int64Array
+    predict: Predictor,
+    has_clue: BoolArray,
+    categories: Int64Array,
+    groups: Int64Array,
+    seen_only: bool = False,
 ) -> Telling:
     fold = assign_folds(groups)
     given = np.where(has_clue, categories, MISSING)
@@ -99,6 +106,8 @@ def _tell(
             largest[asked], true[asked] = sizes.argmax(), given[asked]
             found = predict(known, asked)
             predicted[asked] = np.where(found == MISSING, largest[asked], found)
+            if seen_only:
+                true[asked] = np.where(found == MISSING, MISSING, given[asked])
     scored = true != MISSING
     right, base = (answer[scored] == true[scored] for answer in (predicted, largest))
     room = int((~base).sum())

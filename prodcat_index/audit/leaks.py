@@ -137,7 +137,7 @@ def _columns(sample: _Sample) -> Iterator[Found]:
             continue
         values = sample.values(column)
         clue, telling = tell_by_column(values, sample.codes, sample.groups)
-        back = tell_by_value(sample.codes, encode(values), sample.groups)
+        back = tell_by_value(sample.codes, encode(values), sample.groups, seen_only=True)
         is_determined = back.low >= DETERMINED
         if telling.low >= GIVES_AWAY:
             kind = "category under another name" if is_determined else "column tells the category"
