@@ -125,6 +125,8 @@ def tabulate_details(result: CheckResult) -> list[Table]:
 def _as_cell(value: Any) -> Cell:
     if isinstance(value, (list, tuple)):
         return name_first([str(each) for each in value])
+    if isinstance(value, bool):
+        return "yes" if value else ""
     return value if isinstance(value, (str, int, float)) or value is None else str(value)
 
 
