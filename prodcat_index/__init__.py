@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from prodcat_index.audit.audit import audit_catalogue as audit_catalogue
     from prodcat_index.audit.check import CheckResult as CheckResult
     from prodcat_index.audit.check import Item as Item
+    from prodcat_index.audit.matching import Matcher as Matcher
+    from prodcat_index.audit.matching import Matches as Matches
+    from prodcat_index.audit.matching import match as match
+    from prodcat_index.audit.matching import pair_probabilities as pair_probabilities
     from prodcat_index.cards.card import Card as Card
     from prodcat_index.cards.card import Catalogue as Catalogue
     from prodcat_index.cards.catalogue import read_catalogue as read_catalogue
@@ -86,6 +90,7 @@ _PUBLIC = {
     "evaluation.result": ("Evaluation",),
     "audit.audit": ("Audit", "audit_catalogue"),
     "audit.check": ("CheckResult", "Item"),
+    "audit.matching": ("Matcher", "Matches", "match", "pair_probabilities"),
     "reports.audit_page": ("write_audit",),
     "reports.explore": ("Exploration", "explore"),
     "reports.explore_page": ("write_exploration",),

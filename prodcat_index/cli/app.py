@@ -16,6 +16,7 @@ from prodcat_index.cli.evaluate import evaluate
 from prodcat_index.cli.explore import explore, report
 from prodcat_index.cli.finetune import finetune
 from prodcat_index.cli.info import cache, encoders, info
+from prodcat_index.cli.match import match
 from prodcat_index.cli.predict import predict
 from prodcat_index.cli.query import query, similar
 from prodcat_index.cli.tune import tune
@@ -51,7 +52,7 @@ def _root(
 # The order of the command list: from a catalogue to an index, its answers and their quality.
 for command in (build_index, sync, add, remove, relabel, refit, rollback):
     app.command()(as_command(command))
-for command in (query, similar, predict, tune, evaluate, explore, report, audit):
+for command in (query, similar, predict, tune, evaluate, explore, report, audit, match):
     app.command()(as_command(command))
 for command in (split, finetune, info, demo, encoders):
     app.command()(as_command(command))

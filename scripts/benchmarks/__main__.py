@@ -10,6 +10,7 @@ from scripts.benchmarks.encoders import encoders
 from scripts.benchmarks.faults import faults
 from scripts.benchmarks.kinds import kinds
 from scripts.benchmarks.label_errors import labels
+from scripts.benchmarks.matching import match
 from scripts.benchmarks.memory import memory
 from scripts.benchmarks.mwpd import mwpd
 from scripts.benchmarks.peers import peers
@@ -34,7 +35,7 @@ for command in (
     faults,
 ):
     app.command()(command)
-for command in (labels, review, drift):
+for command in (labels, review, drift, match):
     app.command()(command)
 
 if __name__ == "__main__":

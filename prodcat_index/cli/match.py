@@ -1,0 +1,86 @@
+"""The command ``match``: which cards of two catalogues are the same product."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from prodcat_index.cli import options
+from prodcat_index.cli.output import emit, note, tell, write_records, write_workbook
+from prodcat_index.cli.values import output_option, share_option
+from prodcat_index.findings import counted
+
+# Pairs of a table on a terminal.
+SHOWN = 20
+
+
+@options.with_columns
+def match(
+    left: Annotated[
+        Path, typer.Argument(metavar="A", help="File of cards, as CATALOGUE elsewhere.")
+    ],
+    right: Annotated[Path, typer.Argument(metavar="B", help="File of the other cards.")],
+    pairs: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Labelled pairs to learn from, with the columns left_id, right_id and label "
+            "(1 for the same product, 0 for another).",
+        ),
+    ] = None,
+    k: Annotated[
+        int,
+        typer.Option(
+            "--k", "-k", metavar="NUMBER", min=1, help="Nearest cards that each is compared with."
+        ),
+    ] = 20,
+    one_to_one: Annotated[
+        bool, typer.Option("--one-to-one", help="Give each card at most one partner.")
+    ] = False,
+    threshold: Annotated[
+        float | None,
+        share_option("Smallest probability of a pair; by default that of the largest expected F1."),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        output_option("Write the pairs into this file.", ".csv", ".jsonl", ".xlsx", ".parquet"),
+    ] = None,
+    form: options.FormatOption = "table",
+    *,
+    columns: options.Columns,
+) -> None:
+    """Link two catalogues: find the cards that are the same product.
+
+    Columns that are named are those of both files.
+    """
+    from prodcat_index.audit.matching import match as find_matches
+    from prodcat_index.cards.catalogue import UNLABELLED
+    from prodcat_index.reports.page import write_file
+    from prodcat_index.types import DIGITS
+
+    ignored = (UNLABELLED,)
+    catalogues = [options.read_cards(path, columns, ignored=ignored) for path in (left, right)]
+    found = find_matches(*catalogues, pairs=pairs, k=k, one_to_one=one_to_one, threshold=threshold)
+    note(found.notes)
+    tell(
+        f"{counted(len(found), 'pairs')} of a probability of {found.threshold:.2f} or more, among "
+        f"{found.compared:,} candidates"
+    )
+    frame = found.to_frame().round({"probability": DIGITS})
+    records = frame.to_dict("records")
+    if output is None:
+        shown = records[:SHOWN] if form == "table" else records
+        emit(shown, form)
+        if len(shown) < len(records):
+            note([f"{len(records) - len(shown):,} more pairs; -o FILE writes all"])
+        return
+    ending = output.suffix.lower()
+    if ending == ".parquet":
+        write_file(output, frame.to_parquet(index=False))
+    elif ending == ".xlsx":
+        write_file(output, write_workbook(records))
+    else:
+        write_file(output, write_records(records, "jsonl" if ending == ".jsonl" else "csv") + "\n")
+    tell(f"Wrote {output}: {counted(len(found), 'pairs')}.")
