@@ -16,6 +16,7 @@ from prodcat_index.audit.duplicate_cards import DuplicateCards
 from prodcat_index.audit.graph import answer_new, build_graph
 from prodcat_index.audit.label_errors import LabelErrors
 from prodcat_index.audit.leaks import Leaks
+from prodcat_index.audit.new_categories import NewCategories
 from prodcat_index.cards.card import Catalogue
 from prodcat_index.cards.catalogue import as_listings
 from prodcat_index.cards.inputs import CardSource
@@ -57,6 +58,7 @@ CHECKS: dict[CheckName, Callable[[_Given], Check]] = {
     "duplicates": lambda given: DuplicateCards(),
     "drift": lambda given: DeliveryDrift(given.against),
     "coverage": lambda given: Coverage(),
+    "novelty": lambda given: NewCategories(),
     "leaks": lambda given: Leaks(given.split),
 }
 

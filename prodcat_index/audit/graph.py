@@ -11,7 +11,6 @@ import numpy as np
 from prodcat_index.cards.card import Catalogue
 from prodcat_index.cards.catalogue import Vectors, as_listings
 from prodcat_index.cards.inputs import CardSource
-from prodcat_index.index import familiarity
 from prodcat_index.index.answers import LazyAnswers, VoteResult
 from prodcat_index.index.learned import as_queries
 from prodcat_index.index.leave_one_out import FEWEST_CARDS, LeaveOneOut, leave_out_groups
@@ -198,14 +197,15 @@ def _answer(asked: LeaveOneOut) -> tuple[Vote, Decision]:
     parts, rows = asked.parts, asked.rows
     queries, voting = _as_queries(parts, rows), Voting(parts.weight_vector(None), parts.vote)
     result, _ = vote_as_new(parts, queries, rows, voting, asked)
-    found, seen = result.found, None
-    if parts.calibration and parts.calibration.model.evidence:
-        best = result.vote.categories[:, 0]
-        seen = familiarity.of_queries(parts, queries.vectors, queries.present, found, best)
     trusted = trusted_calibration(parts.calibration, is_own=True)
     names = parts.labels.names
     return result.vote, accept_or_review(
-        trusted, result.vote, found.similarities, names, evidence=seen, is_new=False
+        trusted,
+        result.vote,
+        result.found.similarities,
+        names,
+        evidence=result.evidence,
+        is_new=False,
     )
 
 

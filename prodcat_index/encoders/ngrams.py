@@ -37,12 +37,13 @@ _WORD = re.compile(r"\w+")
 
 def ngrams(text: str) -> list[str]:
     """Split a text into the n-grams that are counted: words, pairs of words, marked runs."""
-    words = _words(text)
+    words = split_words(text)
     pairs = [f"{first} {second}" for first, second in pairwise(words)]
     return [*words, *pairs, *(run for word in words for run in _character_runs(word))]
 
 
-def _words(text: str) -> list[str]:
+def split_words(text: str) -> list[str]:
+    """Split a text into its words, folded to lower case."""
     folded = unicodedata.normalize("NFKC", text).lower().replace("ё", "е")
     return [word[:MAX_WORD] for word in _WORD.findall(folded)]
 
@@ -154,7 +155,7 @@ class NgramVectorizer:
         """
         totals: dict[str, float] = {}
         for field, known in self._places.items():
-            words = _words(card.get(field, "")[:MAX_CHARACTERS])
+            words = split_words(card.get(field, "")[:MAX_CHARACTERS])
             owned = [(ngram, [word]) for word in words for ngram in (word, *_character_runs(word))]
             owned += [(f"{first} {second}", [first, second]) for first, second in pairwise(words)]
             times = Counter(ngram for ngram, _ in owned)

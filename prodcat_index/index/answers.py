@@ -45,6 +45,8 @@ class VoteResult(NamedTuple):
     log_reliability: Float64Array  # (n, k)
     vote: Vote
     head: Float64Array  # (n,): probability of the answer by the linear head; NaN where it is unused
+    # (n, F): what speaks for a known category; None where the calibration does not ask for it
+    evidence: Float64Array | None = None
 
 
 def search_and_vote(

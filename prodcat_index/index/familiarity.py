@@ -1,8 +1,9 @@
-"""What speaks for a listing being of a known category: its text scores and its nearest picture.
+"""What speaks for a listing being of a known category, by what tells of it.
 
 The projection is fitted to labels, and looks only at what tells known categories apart: it places
 anything foreign near some of them. So does a block of texts whose encoder was fitted to this
 catalogue, because what it does not know is left out of its rows; text scores take it into account.
+Hence pictures are compared in their encoder's block, and count beside the scores of both heads.
 """
 
 from __future__ import annotations
@@ -38,20 +39,22 @@ ONE_IN = 5
 FIRST_HIDDEN = 2
 # Cards of hidden categories that are queries, at most.
 SAMPLE = 1000
-# The kinds of evidence, which are the columns: the largest text score of a category, over that of
-# none (NaN without text), and the cosine of the nearest picture among the neighbours' (NaN
-# without any).
-SCORE, NEAREST = 0, 1
+# The kinds of evidence, which are the columns, NaN where they are missing: the largest text score
+# of a category, over that of none; the cosine of the nearest picture among the neighbours'; and the
+# energy of the projected row by the linear head. New kinds stand last: models that do not know them
+# leave them out.
+SCORE, NEAREST, ENERGY = range(3)
 
 
 def of_cards(
     queries: LeaveOneOut, pool: Pool, weights: Float64Array, vote: VoteParameters
 ) -> Float64Array:
-    """Return the evidence on cards of an index as queries to its other cards: (n, 2)."""
+    """Return the evidence on cards of an index as queries to its other cards: (n, 3)."""
     parts = queries.parts
     nearest = nearest_by(pool, rank(pool, weights, vote.k), _picture_weights(parts))
     rows = parts.scores.vectors[queries.rows] if parts.scores else None
-    return np.column_stack([_scores(parts, rows, pool.present), nearest])
+    scores = _scores(parts, rows, pool.present)
+    return np.column_stack([scores, nearest, queries.head_energies()])
 
 
 def of_queries(
@@ -61,10 +64,25 @@ def of_queries(
     found: Neighbours,
     answers: Int64Array,
 ) -> Float64Array:
-    """Return the evidence on n queries with their neighbours and answers, (n,): (n, 2).
+    """Return the evidence on n queries with their neighbours and answers, (n,): (n, 3).
 
-    An answer of a category that was added since the scores were fitted has no score.
+    An answer of a category that was added since the heads were fitted has no score of them.
     """
+    scores = _scores(parts, vectors[len(parts.blocks) - 1] if parts.scores else None, present)
+    if parts.scores:
+        scores[(answers >= 0) & (parts.score_columns[answers] == MISSING)] = np.nan
+    energies = np.full(len(scores), np.nan)
+    head = parts.learned.model.head if parts.learned else None
+    if head is not None:
+        energies = head.energy(vectors[-1][:, : len(head.coefficients)])
+        energies[(answers >= 0) & ~np.isin(answers, head.categories)] = np.nan
+    nearest = _nearest_picture(parts, vectors, present, found)
+    return np.column_stack([scores, nearest, energies])
+
+
+def _nearest_picture(
+    parts: IndexParts, vectors: Sequence[Float32Array], present: BoolArray, found: Neighbours
+) -> Float64Array:
     weights = _picture_weights(parts)
     shared = effective_weights(weights, present)
     by_block = found.by_block
@@ -80,12 +98,7 @@ def of_queries(
     similarities = np.einsum("nkb,nb->nk", cosines, shared)
     comparable = (found.rows >= 0) & np.any(shared, axis=1, keepdims=True)
     nearest = np.where(comparable, similarities, -np.inf).max(axis=1)
-    rows = vectors[len(parts.blocks) - 1] if parts.scores else None
-    nearest = np.where(np.isfinite(nearest), nearest, np.nan)
-    scores = _scores(parts, rows, present)
-    if parts.scores:
-        scores[(answers >= 0) & (parts.score_columns[answers] == MISSING)] = np.nan
-    return np.column_stack([scores, nearest])
+    return np.where(np.isfinite(nearest), nearest, np.nan)
 
 
 def _scores(parts: IndexParts, rows: FloatingArray | None, present: BoolArray) -> Float64Array:
@@ -129,7 +142,8 @@ def fit(
     if hidden is None:
         # With two categories, or small ones beside them, none can be hidden: machines that are
         # undecided, as on what is foreign, stand for it.
-        unseen = np.column_stack([np.zeros(len(evidence)), np.full(len(evidence), np.nan)])
+        unseen = np.full(evidence.shape, np.nan)
+        unseen[:, SCORE] = 0.0
     else:
         unseen = of_cards(hidden, hidden.collect([weights], vote.k), weights, vote)
     return fit_evidence(evidence[is_known], np.concatenate([unseen, evidence[~is_known]]))
@@ -151,8 +165,7 @@ def _hide_categories(queries: LeaveOneOut) -> LeaveOneOut | None:
     None where these are too few.
     """
     parts, codes = queries.parts, queries.parts.labels.codes
-    by_size = np.argsort(-parts.labels.sizes, kind="stable")
-    is_hidden = np.isin(codes, by_size[FIRST_HIDDEN::ONE_IN])
+    is_hidden = np.isin(codes, hidden_categories(parts.labels.sizes))
     rows = np.flatnonzero(is_hidden & parts.space.present.any(axis=1))
     if len(rows) < FEWEST_UNSEEN:
         return None
@@ -161,6 +174,12 @@ def _hide_categories(queries: LeaveOneOut) -> LeaveOneOut | None:
         parts = _score_without(parts, is_hidden, rows)
     fold = np.where(is_hidden, 0, MISSING)
     return LeaveOneOut.in_folds(parts, queries.groups, rows, fold)
+
+
+def hidden_categories(sizes: Int64Array) -> Int64Array:
+    """Return the codes of a fifth of the categories, large and small, by their sizes, (C,)."""
+    codes: Int64Array = np.argsort(-sizes, kind="stable")[FIRST_HIDDEN::ONE_IN]
+    return codes
 
 
 def _score_without(parts: IndexParts, is_hidden: BoolArray, rows: Int64Array) -> IndexParts:

@@ -11,6 +11,7 @@ import numpy as np
 
 from prodcat_index.cards.card import IMAGE, Catalogue
 from prodcat_index.cards.variants import words_of
+from prodcat_index.index import familiarity
 from prodcat_index.index.answers import Reasons, VoteResult, find_reasons, search_and_vote
 from prodcat_index.index.comparable import listing_values
 from prodcat_index.index.learned import LearnedBlock, as_queries
@@ -141,6 +142,10 @@ def _vote(
     result = search_and_vote(
         parts, vectors, present, weights, parameters, eligible, by_block=by_block
     )
+    if parts.calibration and parts.calibration.model.evidence:
+        answers = result.vote.categories[:, 0]
+        seen = familiarity.of_queries(parts, vectors, present, result.found, answers)
+        result = result._replace(evidence=seen)
     if not explained:
         return result, None
     return result, find_reasons(parts, queries, result, weights, parameters, explained, eligible)
@@ -171,6 +176,8 @@ def _as_new(parts: IndexParts, queries: Queries, rows: Int64Array) -> Queries:
 def _join(pieces: Sequence[Any], order: Int64Array) -> Any:
     """Put arrays of listings below each other, also those within objects, and order the rows."""
     first = pieces[0]
+    if first is None:
+        return None
     if isinstance(first, np.ndarray):
         return np.concatenate(pieces)[order]
     if isinstance(first, bool):

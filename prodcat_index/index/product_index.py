@@ -560,11 +560,7 @@ class ProductIndex(LivingIndex):
             shift = estimate_for(trusted, names, parts.labels.sizes, result.vote)
             result, reasons = follow_shift(result, reasons, shift, trusted.model.sharpness)
             noticed = (*noticed, describe_shift(shift, names, len(read)))
-        seen = None
-        if not isinstance(trusted, str) and trusted.model.evidence:
-            seen = familiarity.of_queries(
-                parts, queries.vectors, queries.present, result.found, result.vote.categories[:, 0]
-            )
+        seen = None if isinstance(trusted, str) else result.evidence
         decision = accept_or_review(
             trusted,
             result.vote,

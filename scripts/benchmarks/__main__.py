@@ -13,6 +13,7 @@ from scripts.benchmarks.label_errors import labels
 from scripts.benchmarks.matching import match
 from scripts.benchmarks.memory import memory
 from scripts.benchmarks.mwpd import mwpd
+from scripts.benchmarks.novelty import novelty
 from scripts.benchmarks.peers import peers
 from scripts.benchmarks.review import review
 from scripts.benchmarks.scale import scale
@@ -33,6 +34,7 @@ for command in (
     scale,
     memory,
     faults,
+    novelty,
 ):
     app.command()(command)
 for command in (labels, review, drift, match):

@@ -1,0 +1,284 @@
+"""New categories: listings that fit no category of the index, put together and named."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from prodcat_index.audit.check import CheckName, CheckResult, Item
+from prodcat_index.audit.graph import AuditGraph, NewCards
+from prodcat_index.cards.card import Catalogue
+from prodcat_index.encoders.ngrams import NgramVectorizer, split_words
+from prodcat_index.errors import QueryError
+from prodcat_index.findings import counted
+from prodcat_index.index.familiarity import hidden_categories
+from prodcat_index.index.learned import as_queries
+from prodcat_index.index.parts import IndexParts, equal_weights
+from prodcat_index.types import (
+    CATEGORY_SEPARATOR,
+    BoolArray,
+    Float32Array,
+    Float64Array,
+    FloatingArray,
+    Int64Array,
+    evenly_spaced,
+)
+
+# Cards that are compared pair by pair, at most: 32 MB of similarities.
+MOST = 2000
+# Cards of the index that show how alike the cards of one category are, at most.
+SAMPLE = 1000
+# Levels of similarity that are tried on them.
+LEVELS = 60
+# Words of a name, and words that are shown.
+NAME_WORDS, SHOWN_WORDS = 2, 8
+# A category of which fewer cards of a group are like is not the place for all of them.
+MAJORITY = 0.5
+
+
+@dataclass(frozen=True)
+class NewCategories:
+    """Find listings of a new catalogue that are of no category of the index, and group them.
+
+    A listing is new where `predict` calls it so: of the listings of known categories, at most 5 %
+    are. Groups are clusters by average linkage of their words and pictures, at the level at which
+    cards of the index fall into their own categories best. The name of a group are the words that
+    it has and the index has not (c-TF-IDF: M. Grootendorst, "BERTopic", 2022).
+
+    Parameters
+    ----------
+    least_cards
+        Number of cards that make a category; smaller groups are listed as single cards.
+    """
+
+    least_cards: int = 3
+    name: CheckName = field(default="novelty", init=False)
+
+    def run(self, graph: AuditGraph, new: NewCards | None = None) -> CheckResult:
+        """Check the new cards; the score of each is its probability of a known category.
+
+        Raises QueryError without new cards, or where the index does not tell how likely they are
+        to be of a known category.
+        """
+        if new is None:
+            raise QueryError("New categories are looked for among new cards: give a new catalogue.")
+        known, of_none = new.decision.known, new.decision.of_none
+        if known is None or of_none is None:
+            raise QueryError(
+                "This index does not tell new categories from its own, which takes 100 labelled "
+                "cards with texts or pictures; build it again with as many."
+            )
+        parts, ids = graph.parts, new.catalogue.ids
+        # In the order of their ids: the result does not depend on that of the cards.
+        rows = np.array(sorted(np.flatnonzero(of_none), key=lambda row: (known[row], ids[row])))
+        rows = rows[:MOST].astype(np.int64)
+        groups = group_cards(parts, new, rows)
+        items = [*self._clusters(parts, new, known, rows, groups)]
+        clustered = {card for item in items for card in item.cards}
+        items += [_single(parts, new, known, row) for row in rows if ids[row] not in clustered]
+        count, categories = int(of_none.sum()), sum(len(item.cards) > 1 for item in items)
+        note = f"of {count:,} new listings, the {MOST:,} least known were compared and are listed"
+        return CheckResult(
+            name=self.name,
+            ids=ids,
+            scores=known,
+            flagged=of_none,
+            items=items,
+            summary=(
+                f"{count:,} of {counted(len(ids), 'listings')} fit no category of the index; "
+                f"{len(clustered):,} of them make {counted(categories, 'new categories')}."
+            ),
+            details={"new": count, "categories": categories},
+            notes=(note,) if count > MOST else (),
+        )
+
+    def _clusters(
+        self,
+        parts: IndexParts,
+        new: NewCards,
+        known: Float64Array,
+        rows: Int64Array,
+        groups: Int64Array,
+    ) -> list[Item]:
+        chosen = [rows[groups == group] for group in np.unique(groups)]
+        chosen = [own for own in chosen if len(own) >= self.least_cards]
+        # The more cards, and the surer that they are new, the more there is to gain.
+        chosen.sort(key=lambda own: (-float((1 - known[own]).sum()), new.catalogue.ids[own[0]]))
+        words = _name_words(parts, new.catalogue, chosen)
+        return [
+            _cluster(parts, new, known, own, own_words)
+            for own, own_words in zip(chosen, words, strict=True)
+        ]
+
+
+def group_cards(parts: IndexParts, new: NewCards, rows: Int64Array) -> Int64Array:
+    """Put cards at some rows, (n,), into groups of like ones: their numbers, (n,), from 1."""
+    if len(rows) < 2:
+        return np.ones(len(rows), dtype=np.int64)
+    count = len(parts.encoder_blocks)
+    vectors = [own[rows] for own in new.queries.vectors[:count]]
+    similar = _similarities(parts, vectors, new.queries.present[rows, :count], new.catalogue, rows)
+    return _cut(_tree(similar), _level(parts))
+
+
+def _level(parts: IndexParts) -> float:
+    """Return the distance at which cards of the index fall into their own categories best."""
+    from sklearn.metrics import adjusted_rand_score
+
+    codes, blocks = parts.labels.codes, parts.encoder_blocks
+    # As many kinds as may be new, rather than all.
+    usual = np.isin(codes, hidden_categories(parts.labels.sizes)) & parts.found
+    if len(np.unique(codes[usual])) < 2:
+        usual = (codes >= 0) & parts.found
+    rows = np.flatnonzero(usual)
+    rows = rows[evenly_spaced(len(rows), SAMPLE)]
+    present = np.stack([block.present[rows] for block in blocks], axis=1)
+    vectors = [as_queries(block, rows) for block in blocks]
+    tree = _tree(_similarities(parts, vectors, present, parts.catalogue, rows))
+    levels = np.unique(np.quantile(tree[:, 2], np.linspace(0, 1, LEVELS)))
+    scores = np.array([adjusted_rand_score(codes[rows], _cut(tree, level)) for level in levels])
+    # Where categories are well apart, many levels are best: the middle of these.
+    best = np.flatnonzero(scores == scores.max())
+    return float(levels[best[0]] + levels[min(best[-1] + 1, len(levels) - 1)]) / 2
+
+
+def _similarities(
+    parts: IndexParts,
+    vectors: Sequence[Float32Array],
+    present: BoolArray,
+    catalogue: Catalogue,
+    rows: Int64Array,
+) -> Float64Array:
+    """Compare n cards, (n, n), by the words of each text and the encoders' rows of the rest.
+
+    Words are weighed by how rare they are among these cards: what an encoder was fitted to are
+    those of the index, and the new ones, which tell most, are left out of its rows.
+    """
+    weights = equal_weights(parts.encoder_blocks)
+    total, weight = np.zeros((len(rows), len(rows))), np.zeros((len(rows), len(rows)))
+    texts: dict[str, FloatingArray] = {}
+    for block, own, there in zip(parts.encoder_blocks, vectors, present.T, strict=True):
+        if block.kind == "text" and block.modality not in texts:
+            texts[block.modality] = _compare_words(catalogue.values_at(block.modality, rows))
+        cosines = texts[block.modality] if block.kind == "text" else own @ own.T
+        both = weights[block.name] * (there[:, None] & there)
+        total += both * cosines
+        weight += both
+    return np.divide(total, weight, out=np.zeros_like(total), where=weight > 0)
+
+
+def _compare_words(texts: Sequence[str]) -> FloatingArray:
+    from scipy.sparse import csr_matrix
+
+    rows = NgramVectorizer.fit({"": texts}).transform([{"": text} for text in texts])
+    matrix = csr_matrix((rows.values, rows.features, rows.starts), shape=(len(rows), rows.width))
+    # The words and the runs of characters are of unit length each.
+    cosines: FloatingArray = (matrix @ matrix.T).toarray() / 2
+    return cosines
+
+
+def _tree(similarities: Float64Array) -> Float64Array:
+    from scipy.cluster.hierarchy import linkage
+
+    upper = np.triu_indices(len(similarities), 1)
+    tree: Float64Array = linkage(np.maximum(1 - similarities[upper], 0), "average")
+    return tree
+
+
+def _cut(tree: Float64Array, level: float) -> Int64Array:
+    from scipy.cluster.hierarchy import fcluster
+
+    groups: Int64Array = fcluster(tree, level, "distance").astype(np.int64)
+    return groups
+
+
+def _name_words(
+    parts: IndexParts, catalogue: Catalogue, groups: Sequence[Int64Array]
+) -> list[list[str]]:
+    """Return the words of each group's titles, those first that tell it from all other cards."""
+    title = "title" if "title" in parts.modalities else next(iter(catalogue.text_modalities), "")
+    if not title or title not in parts.catalogue.text_modalities:
+        return [[] for _ in groups]
+    theirs: Counter[str] = Counter()
+    for text in parts.catalogue.values(title):
+        theirs.update(_naming(text))
+    own = [Counter[str]() for _ in groups]
+    for counts, rows in zip(own, groups, strict=True):
+        for text in catalogue.values_at(title, rows):
+            counts.update(_naming(text))
+    # Each category of the index counts as one class, and so does each group.
+    classes = len(parts.labels.names) + len(groups)
+    everywhere = theirs + sum(own, Counter())
+    usual = sum(everywhere.values()) / max(1, classes)
+    return [
+        sorted(counts, key=lambda word: (-counts[word] * np.log1p(usual / everywhere[word]), word))
+        for counts in own
+    ]
+
+
+def _naming(text: str) -> set[str]:
+    return {word for word in split_words(text) if word.isalpha() and len(word) > 1}
+
+
+def _cluster(
+    parts: IndexParts, new: NewCards, known: Float64Array, rows: Int64Array, words: Sequence[str]
+) -> Item:
+    ids = new.catalogue.ids
+    name = " ".join(words[:NAME_WORDS])
+    parent, nearest = _place(parts, new, rows)
+    where = f"a new child of {parent}" if parent else f"near {nearest}"
+    proposal = CATEGORY_SEPARATOR.join(part for part in (parent, name) if part) if name else ""
+    return Item(
+        check="novelty",
+        kind="new category",
+        score=float(known[rows].mean()),
+        cards=tuple(ids[row] for row in rows),
+        subject=nearest,
+        proposal=proposal,
+        why=(
+            f"{counted(len(rows), 'listings')} are alike and like no category of the index: "
+            f"their mean probability of a known one is {known[rows].mean():.2f}. "
+            f"They look like {where}."
+        ),
+        neighbours=_near(parts, new, rows),
+        words=tuple(words[:SHOWN_WORDS]),
+    )
+
+
+def _single(parts: IndexParts, new: NewCards, known: Float64Array, row: int) -> Item:
+    rows = np.array([row])
+    _, nearest = _place(parts, new, rows)
+    return Item(
+        check="novelty",
+        kind="fits no category",
+        score=float(known[row]),
+        cards=(new.catalogue.ids[row],),
+        subject=nearest,
+        why=f"Its probability of a known category is {known[row]:.2f}; the nearest is {nearest}.",
+        neighbours=_near(parts, new, rows),
+    )
+
+
+def _place(parts: IndexParts, new: NewCards, rows: Int64Array) -> tuple[str, str]:
+    """Return the longest parent that most of the answers share, or none, and the usual answer."""
+    codes = new.result.vote.categories[rows, 0]
+    answers = [parts.labels.names[code] for code in codes[codes >= 0]]
+    if not answers:
+        return "", ""
+    nearest = min(Counter(answers).items(), key=lambda pair: (-pair[1], pair[0]))[0]
+    path = nearest.split(CATEGORY_SEPARATOR)
+    for depth in range(len(path) - 1, 0, -1):
+        parent = CATEGORY_SEPARATOR.join(path[:depth])
+        inside = sum(name.startswith(parent + CATEGORY_SEPARATOR) for name in answers)
+        if inside > MAJORITY * len(rows):
+            return parent, nearest
+    return "", nearest
+
+
+def _near(parts: IndexParts, new: NewCards, rows: Int64Array) -> tuple[str, ...]:
+    """Return the card of the index that is nearest to each, of the first few, once each."""
+    near = new.neighbours[rows, 0]
+    return tuple(dict.fromkeys(parts.catalogue.values_at("id", near[near >= 0][:SHOWN_WORDS])))
