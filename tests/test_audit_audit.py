@@ -173,6 +173,11 @@ def test_a_new_proposal_about_a_category_is_asked(index: ProductIndex) -> None:
     kept = index.review(table.assign(decision="keep"))
     other = replace(MERGED, proposal=f"merge into {BOOTS}")
     assert audited(kept, MadeCheck("coverage", [MERGED, other])).items == [other]
+    # How many cards a category lacks changes with every delivery.
+    few = [item("coverage", subject=LAMPS, proposal=f"add {n} cards") for n in (20, 21)]
+    table = audited(index, MadeCheck("coverage", few[:1])).to_frame()
+    kept = index.review(table.assign(decision="keep"))
+    assert audited(kept, MadeCheck("coverage", few[1:])).items == []
 
 
 @pytest.mark.parametrize(

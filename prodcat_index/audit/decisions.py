@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from prodcat_index.audit.check import Item
 from prodcat_index.cards.card import Catalogue
 from prodcat_index.index.manifest import Decided
-from prodcat_index.index.review import digest_texts, is_of_labels
+from prodcat_index.index.review import MERGE, digest_texts, is_of_labels
 
 _Key = tuple[str, str, str]  # check and kind, or that it is about labels, and the id of a card
 _Known = dict[str, tuple[str, str]]  # id -> category and digest of the texts, decided together
@@ -27,7 +27,7 @@ class Memory:
         memory = cls()
         for each in decided:
             if not each.cards:
-                memory._subjects.add((each.check, each.kind, each.subject, each.proposal))
+                memory._subjects.add(_subject(each))
             known = {card: (category, texts) for card, category, texts in each.cards}
             for card in known:
                 memory._cards.setdefault(_key(each, card), []).append(known)
@@ -50,12 +50,17 @@ class Memory:
 
     def _is_decided(self, item: Item, now: _Known) -> bool:
         if not item.cards:
-            about = (item.check, item.kind, item.subject, item.proposal)
-            return about in self._subjects
+            return _subject(item) in self._subjects
         return any(
             all(_is_same(known.get(card), now.get(card)) for card in item.cards)
             for known in self._cards[_key(item, item.cards[0])]
         )
+
+
+def _subject(item: Item | Decided) -> tuple[str, str, str, str]:
+    """Return what an item about no card is found by; not by how many cards it lacks."""
+    merged = item.proposal if item.proposal.startswith(MERGE) else ""
+    return item.check, item.kind, item.subject, merged
 
 
 def _key(item: Item | Decided, card: str) -> _Key:
