@@ -6,6 +6,7 @@ import typer
 
 from scripts.benchmarks.answers import answers
 from scripts.benchmarks.drift import drift
+from scripts.benchmarks.duplicate_pictures import pictures
 from scripts.benchmarks.encoders import encoders
 from scripts.benchmarks.faults import faults
 from scripts.benchmarks.kinds import kinds
@@ -39,6 +40,7 @@ for command in (
     app.command()(command)
 for command in (labels, review, drift, match):
     app.command()(command)
+app.command()(pictures)
 
 if __name__ == "__main__":
     app()
