@@ -165,6 +165,20 @@ def test_a_placeholder_picture_joins_nothing(tmp_path: Path) -> None:
     assert not check(rows).items
 
 
+def test_a_picture_that_cannot_be_read_is_counted(tmp_path: Path) -> None:
+    """A folder that was moved would pass for a catalogue without duplicates."""
+    rows = [
+        made.row(f"{n}", "Kettle Anna, enamel", category="K", image=str(tmp_path / f"gone{n}.jpg"))
+        for n in range(2)
+    ]
+    result = check(rows)
+    assert only(result).why == "equal texts"
+    assert result.notes == (
+        "pairs of cards with a picture that cannot be read, or is of one colour, compared by their "
+        "texts alone: 1",
+    )
+
+
 def test_a_chain_of_near_titles_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each card is nearly the next one: without an end a whole catalogue is one product."""
     words = [f"{a}{b}ling" for a in "bdfgklm" for b in "aeiou"]

@@ -84,7 +84,7 @@ class DuplicateCards:
     def run(self, graph: AuditGraph, new: NewCards | None = None) -> CheckResult:
         """Check the cards of the index."""
         catalogue, labels = graph.parts.catalogue, graph.parts.labels.codes
-        pairs = _compare(graph, self.pictures)
+        pairs, notes = _compare(graph, self.pictures)
         is_twice = pairs.probability >= self.flagged_from
         is_one = is_twice | (pairs.kind == KINDS.index(VARIANTS))
         listings, families = (_join(pairs, each, len(catalogue)) for each in (is_twice, is_one))
@@ -122,6 +122,7 @@ class DuplicateCards:
                 "items": {kind: sum(item.kind == kind for item in items) for kind in ORDER},
                 "variants": {"products": len(varied), "cards": sum(map(len, varied))},
             },
+            notes,
         )
 
 
@@ -229,7 +230,7 @@ def _fullest_first(catalogue: Catalogue) -> Int64Array:
     return np.lexsort((place, -said, -filled)).argsort()
 
 
-def _compare(graph: AuditGraph, with_pictures: bool) -> Pairs:
+def _compare(graph: AuditGraph, with_pictures: bool) -> tuple[Pairs, tuple[str, ...]]:
     """Compare the cards that are near one another, and those that share a text or a picture."""
     parts, catalogue = graph.parts, graph.parts.catalogue
     paths = catalogue.values(IMAGE) if with_pictures else [""] * len(catalogue)
@@ -254,9 +255,23 @@ def _compare(graph: AuditGraph, with_pictures: bool) -> Pairs:
     asked = np.isin(place[first] * len(catalogue) + place[second], keys)
     asked |= equal | (titles.alike >= LEAST_ALIKE)
     pictures = match_pictures(paths, files, first, second, asked)
+    has_picture = np.array([bool(path) for path in paths])
+    asked &= has_picture[first] & has_picture[second]
+    notes = []
+    if unread := int((asked & np.isnan(pictures.alike)).sum()):
+        notes.append(
+            "pairs of cards with a picture that cannot be read, or is of one colour, compared by "
+            f"their texts alone: {unread:,}"
+        )
+    if any(paths) and not pictured:
+        notes.append(
+            "this index has no embeddings of pictures: only those of cards that are near one "
+            "another by their texts are compared"
+        )
     pictures = _without_placeholders(pictures, first, second, parts.labels.codes)
     probability, kind = _judge(titles, equal, pictures, _alike_from(graph, _titles(catalogue)))
-    return Pairs(first, second, titles, equal, pictures, probability, kind)
+    pairs = Pairs(first, second, titles, equal, pictures, probability, kind)
+    return pairs, tuple(notes)
 
 
 def _without_placeholders(
