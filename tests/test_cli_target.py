@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from command import Outcome, call
+from test_index_learned import COLOURS
 from test_index_target import shop
 
 from prodcat_index import ProductIndex
@@ -52,6 +53,14 @@ def test_predict_answers_with_values_of_the_column_and_scores_them(run: Run) -> 
     assert "accuracy 0.500" in done.err
 
 
+def test_true_values_come_from_a_file_of_their_own(run: Run) -> None:
+    """A shop keeps the brands that were checked by hand in another file."""
+    rows = [{"sku": "n1", "Brand": "makita"}, {"sku": "n2", "Brand": "ACME"}]
+    pd.DataFrame(rows).to_csv("truth.csv", index=False)
+    done = run("predict new.csv --target Brand --labels truth.csv")
+    assert "accuracy 1.000" in done.err
+
+
 def test_a_long_fit_says_how_it_is_kept(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """A user would wait for the same minutes at each call."""
     monkeypatch.setattr(options, "LONG_FIT", 0.0)
@@ -72,6 +81,14 @@ def test_refit_keeps_the_target_as_an_index_of_its_own(run: Run) -> None:
     described = [" ".join(run(f"info {name}").out.split()) for name in ("brands", "indexes/shop")]
     assert "in 3 categories, which are the values of the column Brand." in described[0]
     assert "in 5 categories." in described[1], "the index itself stays"
+
+
+def test_audit_checks_the_values_of_the_column(run: Run) -> None:
+    """Wrong brands would be looked for by eye among all cards."""
+    done = run("audit indexes/shop --check labels --target tone --format json")
+    assert done.code == 0, done.err
+    assert "values of the column 'tone'" in done.err
+    assert {item["subject"] for item in done.json["items"]} <= set(COLOURS)
 
 
 def test_evaluate_compares_methods_on_the_column(run: Run) -> None:
