@@ -80,10 +80,9 @@ def targets(
         values = len(set(known.values("category")))
         scores.append([name, column, f"{len(known):,}", f"{values:,}", *score_row(runs)])
         confidences += [[f"{name}, {way}", *way_row(runs, way)] for way in (ENCODERS, FITTED)]
-    given = " ".join(f'--target "{pair}"' for pair in target)
-    body = describe(
-        scores, confidences, f"scripts/bench targets DATA --seeds {seeds} --cards {cards} {given}"
-    )
+    given = " ".join(f'--target "{name}={own}"' for name, own in read_pairs(target).items())
+    called = f"scripts/bench targets DATA --seeds {seeds} --cards {cards} {given}"
+    body = describe(scores, confidences, called, precision)
     typer.echo(body)
     write_section(page, "Other columns as targets", body)
 
@@ -183,8 +182,11 @@ def way_row(runs: Sequence[Targeted], way: str) -> list[str]:
     ]
 
 
-def describe(scores: list[list[str]], confidences: list[list[str]], called: str) -> str:
+def describe(
+    scores: list[list[str]], confidences: list[list[str]], called: str, precision: float
+) -> str:
     """Write both tables and what they show."""
+    header = ["", "accuracy", "ECE", f"accepted at {precision:g}", "right", "fit, CPU s"]
     return (
         f"`{called}`: weighted F1 on held-out cards of the most frequent value, of TF-IDF + "
         "LinearSVC on the texts, and of `ProductIndex.for_target` in two ways. *Encoders' blocks*: "
@@ -193,5 +195,5 @@ def describe(scores: list[list[str]], confidences: list[list[str]], called: str)
         "whole groups; cards without a value are left out. *First word*: a stand-in for a column "
         "of makers; it is taken out of the titles, so they do not name it.\n\n"
         f"{table(HEADER, scores)}\n\n"
-        f"{table(['', 'accuracy', 'ECE', 'accepted at 0.95', 'right', 'fit, CPU s'], confidences)}"
+        f"{table(header, confidences)}"
     )
