@@ -22,6 +22,9 @@ from prodcat_index.voting.logistic import logistic
 NEAREST = 10
 TEMPERATURE = 0.2
 LEAST_VOTE = 0.01
+# Power of the other category's probability in the score: half way between the probability of the
+# own category and the ratio of the two.
+POWER = 0.5
 CARDS_AT_ONCE = 4096
 # Examples of the proposed category and of the own one.
 SHOWN, SHOWN_OF_OWN = 4, 2
@@ -32,10 +35,10 @@ MOST_PAIRS = 20
 class LabelErrors:
     """Find labelled cards that seem to be in the wrong category.
 
-    The own category of a card is compared with the likeliest other one by the logarithm of the
-    ratio of two probabilities: those of the heads, which have not seen the card's group, and those
-    of the labels of its nearest cards of other groups. The label of a neighbour counts as probable
-    as it is itself; the rest of its vote goes to the category that is likeliest for it, so that
+    The own category of a card is compared with the likeliest other one. Their probabilities are
+    those of the heads, which have not seen the card's group, multiplied by the shares of the labels
+    of its nearest cards of other groups, with weights. The label of a neighbour counts as far as it
+    is probable itself; the rest of its vote goes to the category that is likeliest for it, so that
     wrong labels do not confirm each other. Choices and figures: docs/decisions/audit.md.
 
     Parameters
@@ -51,7 +54,7 @@ class LabelErrors:
 
     odds: float = 7.5
     few: float = 2.0
-    neighbour_weight: float = 0.3
+    neighbour_weight: float = 0.1
     name: CheckName = field(default="labels", init=False)
 
     def run(self, graph: AuditGraph, new: NewCards | None = None) -> CheckResult:
@@ -67,21 +70,24 @@ class LabelErrors:
         Returns
         -------
         CheckResult
-            The score of a card is the probability of its own category against the proposed one.
+            The score of a card is p / (p + sqrt(q)), for the probabilities p of its category and q
+            of the likeliest other one: it is low where the own category is improbable, and lower
+            where the other one is certain.
             Cards of one group with the same label and proposal are one item.
         """
         labels, count = graph.parts.labels, len(graph.ids)
         rows = np.flatnonzero(graph.likely[:, 0] >= 0)
-        log_odds, proposals = np.full(count, np.nan), np.full(count, MISSING, dtype=np.int64)
-        # An empty graph has no odds of neighbours.
+        # Logarithms of the probabilities of the own category and of the likeliest other one.
+        log_own, log_other = np.full(count, np.nan), np.full(count, np.nan)
+        proposals = np.full(count, MISSING, dtype=np.int64)
         trust = np.exp(np.minimum(graph.own_log_odds, 0))
         for part in chunks(len(rows), CARDS_AT_ONCE):
             some = rows[part]
-            log_odds[some], proposals[some] = self._compare(graph, some, trust)
+            log_own[some], log_other[some], proposals[some] = self._compare(graph, some, trust)
         others = np.where(labels.labelled, labels.sizes[labels.codes] - 1, 0)
-        flagged = log_odds * others / (others + self.few) < -np.log(self.odds)
-        flagged &= proposals >= 0
-        scores = logistic(log_odds)
+        ratio = np.where(proposals >= 0, log_own - log_other, np.nan)
+        flagged = ratio * others / (others + self.few) < -np.log(self.odds)
+        scores = logistic(log_own - POWER * log_other)
         items = _items(graph, np.flatnonzero(flagged), scores, proposals)
         found, checked = int(flagged.sum()), len(rows)
         summary = (
@@ -108,8 +114,8 @@ class LabelErrors:
 
     def _compare(
         self, graph: AuditGraph, rows: Int64Array, trust: Float64Array
-    ) -> tuple[Float64Array, Int64Array]:
-        """Return the log odds of the own category of n cards, and the likeliest other one."""
+    ) -> tuple[Float64Array, Float64Array, Int64Array]:
+        """Return the log probability of n cards' own category, of the likeliest other, and this."""
         own = graph.parts.labels.codes[rows, None]
         categories = np.concatenate([own, graph.likely[rows]], axis=1)
         heads = np.concatenate([graph.own_log_likely[rows, None], graph.log_likely[rows]], axis=1)
@@ -118,10 +124,9 @@ class LabelErrors:
         total = (1 - weight) * heads + weight * votes
         total[:, 1:][(categories[:, 1:] == own) | (categories[:, 1:] < 0)] = -np.inf
         best = 1 + total[:, 1:].argmax(axis=1)[:, None]
-        there = np.isfinite(np.take_along_axis(total, best, axis=1)[:, 0])
-        odds = total[:, 0] - np.take_along_axis(total, best, axis=1)[:, 0]
+        other = np.take_along_axis(total, best, axis=1)[:, 0]
         proposals = np.take_along_axis(categories, best, axis=1)[:, 0]
-        return np.where(there, odds, np.inf), np.where(there, proposals, MISSING)
+        return total[:, 0], other, np.where(np.isfinite(other), proposals, MISSING)
 
 
 def _neighbour_votes(
