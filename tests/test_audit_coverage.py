@@ -278,3 +278,14 @@ def test_items_do_not_depend_on_the_order_of_cards() -> None:
     assert [(i.subject, i.proposal, i.score) for i in first] == [
         (i.subject, i.proposal, i.score) for i in second
     ]
+
+
+@pytest.mark.parametrize(("wrong", "kinds"), [(1, []), (4, ["too few products"])])
+def test_one_mistake_is_no_reason_for_more_cards(wrong: int, kinds: list[str]) -> None:
+    """Where the median is 1, hundreds of cards would be asked for to mend a single answer."""
+    categories = [name for name in "ABCDE" for _ in range(12)]
+    answers: list[Answer] = [{name: 1.0} for name in categories]
+    for place, other in zip(range(wrong), "BCDE", strict=False):
+        answers[place] = {other: 1.0}
+    found = Coverage().run(graph_of(categories, answers)).items
+    assert [item.kind for item in found if item.subject == "A"] == kinds

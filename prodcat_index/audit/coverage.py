@@ -143,7 +143,8 @@ class _Finder:
                 yield self._needs_more(code, errors[code])
                 continue
             yield from self._mixed(code)
-            if at.f1[code] < at.target:
+            # Less than one card put right is no reason to look for more.
+            if (at.target - at.f1[code]) * at.sizes[code] >= 1:
                 yield self._needs_more(code, errors[code])
             if at.wrong_labels[code] >= WORTH:
                 rows = at.rows(code)
