@@ -334,11 +334,12 @@ def _joined(items: Iterable[Item]) -> list[Item]:
     joined: list[Item] = []
     place: dict[tuple[str, str], int] = {}
     for item in items:
-        asked = [(card, item.proposal) for card in item.cards]
-        if not is_of_labels(item.check, item.proposal) or not all(each in place for each in asked):
+        is_asked = is_of_labels(item.check, item.proposal)
+        asked = [(card, item.proposal) for card in item.cards if is_asked]
+        if not asked or not all(each in place for each in asked):
             place |= dict.fromkeys(asked, len(joined))
             joined.append(item)
-        elif asked and item.cards == (first := joined[place[asked[0]]]).cards:
+        elif item.cards == (first := joined[place[asked[0]]]).cards:
             near = dict.fromkeys((*first.neighbours, *item.neighbours))
             why = "; ".join(filter(None, (first.why.rstrip("."), item.why)))
             joined[place[asked[0]]] = replace(first, why=why, neighbours=tuple(near))
