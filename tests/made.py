@@ -211,3 +211,25 @@ def forge_array(folder: Path, path: Path, array: npt.NDArray[Any]) -> None:
     file = BytesIO()
     np.save(file, array)
     forge(folder, path.relative_to(folder).as_posix(), file.getvalue())
+
+
+OFFER_KINDS = ("drill", "saw", "kettle", "toaster", "lamp", "router")
+OFFER_BRANDS = ("Norvik", "Bellon", "Tasker", "Quadra", "Ostrom")
+OFFER_COLOURS = ("black", "white", "red")
+
+
+def two_shops(count: int = 60, seed: int = 0) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Two shops that write the same products in their own way; ids of one product are alike."""
+    generator = np.random.default_rng(seed)
+    left, right = [], []
+    for number in range(count):
+        brand, kind = generator.choice(OFFER_BRANDS), generator.choice(OFFER_KINDS)
+        code = f"{brand[:2].upper()}{generator.integers(100, 999)}{generator.choice(list('abc'))}"
+        watts, colour = generator.integers(2, 30) * 100, generator.choice(OFFER_COLOURS)
+        price = float(generator.integers(20, 400))
+        title = f"{brand} {kind} {code}, {watts} W, {colour}"
+        left.append((f"l{number}", title, brand, price))
+        other = f"{kind} {code[:2]}-{code[2:].lower()} {watts}W by {brand.upper()}"
+        right.append((f"r{number}", other, "", price * generator.uniform(0.9, 1.1)))
+    columns = ["id", "title", "brand", "price"]
+    return pd.DataFrame(left, columns=columns), pd.DataFrame(right, columns=columns)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from itertools import permutations
 
+import made
 import numpy as np
 import pandas as pd
 import pytest
@@ -14,27 +15,6 @@ from prodcat_index import CatalogueError, Matcher, match, pair_probabilities
 from prodcat_index.audit.matching import assign, best_threshold, read_pairs
 from prodcat_index.types import BoolArray, Int64Array
 
-KINDS = ("drill", "saw", "kettle", "toaster", "lamp", "router")
-BRANDS = ("Norvik", "Bellon", "Tasker", "Quadra", "Ostrom")
-COLOURS = ("black", "white", "red")
-
-
-def shops(count: int = 60, seed: int = 0) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Two shops that write the same products in their own way; ids of one product are alike."""
-    generator = np.random.default_rng(seed)
-    left, right = [], []
-    for number in range(count):
-        brand, kind = generator.choice(BRANDS), generator.choice(KINDS)
-        code = f"{brand[:2].upper()}{generator.integers(100, 999)}{generator.choice(list('abc'))}"
-        watts, colour = generator.integers(2, 30) * 100, generator.choice(COLOURS)
-        price = float(generator.integers(20, 400))
-        title = f"{brand} {kind} {code}, {watts} W, {colour}"
-        left.append((f"l{number}", title, brand, price))
-        other = f"{kind} {code[:2]}-{code[2:].lower()} {watts}W by {brand.upper()}"
-        right.append((f"r{number}", other, "", price * generator.uniform(0.9, 1.1)))
-    columns = ["id", "title", "brand", "price"]
-    return pd.DataFrame(left, columns=columns), pd.DataFrame(right, columns=columns)
-
 
 def labelled(matcher: Matcher) -> tuple[Int64Array, BoolArray]:
     pairs = matcher.candidates(5)
@@ -43,7 +23,7 @@ def labelled(matcher: Matcher) -> tuple[Int64Array, BoolArray]:
 
 def test_the_same_products_of_two_shops_are_found() -> None:
     """Two catalogues could not be linked without labelling pairs first."""
-    left, right = shops()
+    left, right = made.two_shops()
     found = match(left, right, one_to_one=True)
     right_ones = (found.pairs[:, 0] == found.pairs[:, 1]).sum()
     assert right_ones >= 57
@@ -66,7 +46,7 @@ def test_a_match_is_named_by_its_ids_and_explained() -> None:
 
 def test_the_likeliest_pair_is_one_with_itself() -> None:
     """An offer copied from the other shop would not be found."""
-    left, _ = shops(20)
+    left, _ = made.two_shops(20)
     matcher = Matcher(left, left.copy())
     pairs = np.array([(row, other) for row in range(20) for other in range(20)])
     probability = matcher.predict_proba(pairs).reshape(20, 20)
@@ -76,7 +56,7 @@ def test_the_likeliest_pair_is_one_with_itself() -> None:
 
 def test_probabilities_are_the_same_from_either_side_and_in_any_order_or_batch() -> None:
     """The same pair would be a match in one run and none in the next."""
-    left, right = shops(40)
+    left, right = made.two_shops(40)
     matcher = Matcher(left, right)
     pairs = matcher.candidates(6)
     probability = matcher.predict_proba(pairs)
@@ -93,7 +73,7 @@ def test_probabilities_are_the_same_from_either_side_and_in_any_order_or_batch()
 
 def test_learning_from_labelled_pairs_is_calibrated_and_repeatable() -> None:
     """Labelled pairs would make the answers worse, or other ones each time."""
-    left, right = shops(80)
+    left, right = made.two_shops(80)
     matcher = Matcher(left, right)
     pairs, truth = labelled(matcher)
     half = pairs[:, 0] % 2 == 0
@@ -111,7 +91,7 @@ def test_learning_from_labelled_pairs_is_calibrated_and_repeatable() -> None:
 
 def test_too_few_or_wrong_pairs_are_refused_in_a_sentence() -> None:
     """A model of five pairs would be believed."""
-    left, right = shops(30)
+    left, right = made.two_shops(30)
     matcher = Matcher(left, right)
     with pytest.raises(CatalogueError, match=r"needs 20 pairs .* there are 5 and 25"):
         matcher.fit([(n, n) for n in range(30)], [n < 5 for n in range(30)])
@@ -128,7 +108,7 @@ def test_too_few_or_wrong_pairs_are_refused_in_a_sentence() -> None:
 
 def test_pairs_are_read_by_ids_and_unknown_ones_named() -> None:
     """A label would be given to another pair, or be lost without a word."""
-    left, right = shops(3)
+    left, right = made.two_shops(3)
     matcher = Matcher(left, right)
     table = pd.DataFrame(
         {"right_id": ["r1", "r2", "r9"], "left_id": ["l1", "l0", "l0"], "label": ["yes", "0", "1"]}
@@ -163,7 +143,7 @@ def test_partners_have_the_largest_sum(given_pairs: dict[tuple[int, int], float]
 
 def test_near_duplicates_of_one_catalogue_are_told_from_other_products() -> None:
     """Each card that is listed twice would have to be found by hand."""
-    left, right = shops(40)
+    left, right = made.two_shops(40)
     both = pd.concat([left, right], ignore_index=True)
     same = [(n, n + 40) for n in range(40)]
     others = [(n, (n + 7) % 40 + 40) for n in range(40)]

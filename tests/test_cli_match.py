@@ -5,16 +5,15 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import made
 import pandas as pd
 import pytest
-
-from tests.command import call
-from tests.test_audit_matching import shops
+from command import call
 
 
 @pytest.fixture
 def files(tmp_path: Path) -> str:
-    for name, frame in zip(("a.csv", "b.csv"), shops(40), strict=True):
+    for name, frame in zip(("a.csv", "b.csv"), made.two_shops(40), strict=True):
         frame.to_csv(tmp_path / name, index=False)
     return f"{tmp_path / 'a.csv'} {tmp_path / 'b.csv'}"
 

@@ -55,8 +55,11 @@ def match(
     page: PageOption = PAGE,
 ) -> None:
     """Measure the matching of offers: recall of candidates, and F1 of pairs."""
-    sets = [read_set(folder) for folder in sorted(data.iterdir()) if folder.is_dir()]
-    models = {one.name: default_without([o for o in sets if o is not one]) for one in sets}
+    sets = [read_set(file.parent) for file in sorted(data.glob("*/train.txt"))]
+    if len(sets) < 2:
+        raise typer.BadParameter(f"{data} needs folders of two sets or more, each with train.txt")
+    # Of each set, the default model as it would be without it.
+    models = {one.name: fit_default([o for o in sets if o is not one], "context") for one in sets}
     if write_default:
         fitted = {name: vars(fit_default(sets, name)) for name in ("pair", "context")}
         DEFAULT_FILE.write_text(json.dumps(fitted, indent=1) + "\n", encoding="utf-8")
@@ -149,11 +152,6 @@ def write_score(truth: BoolArray, accepted: BoolArray, left: Int64Array) -> str:
 def f1(counts: Any) -> float:
     both, said, true = counts
     return float(2 * both / max(said + true, 1))
-
-
-def default_without(sets: Sequence[MatchingSet]) -> LogisticModel:
-    """Fit the model to other sets than the one that is scored."""
-    return fit_default(sets, "context")
 
 
 def fit_default(sets: Sequence[MatchingSet], name: str) -> LogisticModel:
