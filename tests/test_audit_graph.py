@@ -170,3 +170,14 @@ def test_a_catalogue_with_nothing_to_compare_is_refused(
 ) -> None:
     with pytest.raises(QueryError, match="the query has none of these"):
         answer_new(learned, made.catalogue([made.row("n1")]), graph)
+
+
+def test_many_cards_at_once_get_the_same_answers(
+    graph: AuditGraph, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Large catalogues are compared by other rows, which only take less time."""
+    monkeypatch.setattr("prodcat_index.index.own_cards.MANY", 1)
+    other = build_graph(graph.index, neighbours=7)
+    np.testing.assert_array_equal(other.ranked, graph.ranked)
+    np.testing.assert_array_equal(other.shares, graph.shares)
+    np.testing.assert_array_equal(other.confidence, graph.confidence)
