@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from made import row
 from test_index_learned import COLOURS, THINGS
@@ -256,6 +256,7 @@ def test_values_are_unified_as_a_person_would() -> None:
 
 
 @settings(max_examples=60, deadline=None)
+@example(["a", "A"])
 @given(st.lists(st.text("aAbB;, ", max_size=4), max_size=12))
 def test_unified_values_do_not_depend_on_the_order(values: list[str]) -> None:
     """Cards in another order would have other brands, and so other answers."""
