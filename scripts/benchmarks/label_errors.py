@@ -67,6 +67,7 @@ def labels(
     ] = None,
     only: Annotated[list[str] | None, typer.Option(help="Name of a folder to take.")] = None,
     cards: Annotated[int, typer.Option(help="Cards of a catalogue, drawn at random.")] = 4000,
+    kinds: Annotated[str, typer.Option(help="Where wrong labels come from.")] = ",".join(KINDS),
     rates: Annotated[str, typer.Option(help="Shares of wrong labels.")] = "0.05,0.1",
     cache: Annotated[Path | None, typer.Option(help="File of finished runs.")] = None,
     page: PageOption = PAGE,
@@ -75,7 +76,7 @@ def labels(
     columns, runs = read_pairs(category), []
     for name in only or (*SETS, DEMO):
         for seed in map(int, seeds.split(",")):
-            for kind in KINDS if name != DEMO else ("its own",):
+            for kind in kinds.split(",") if name != DEMO else ("its own",):
                 for rate in map(float, rates.split(",")) if name != DEMO else (0.015,):
                     key = json.dumps([name, kind, rate, seed, cards])
                     run = _cached(cache, key)
@@ -91,6 +92,7 @@ def labels(
     given = "".join(f" --category {name}={column}" for name, column in columns.items())
     given += "".join(f" --only {name}" for name in only or ())
     called = f"scripts/bench labels DATA --seeds {seeds} --cards {cards} --rates {rates}{given}"
+    called += f" --kinds {kinds}" if kinds != ",".join(KINDS) else ""
     body = describe(runs, called)
     typer.echo(body)
     write_section(page, "Wrong labels", body)
