@@ -9,7 +9,7 @@ from test_audit_graph import KINDS, rows
 
 from prodcat_index.audit.check import CheckResult
 from prodcat_index.audit.graph import AuditGraph, build_graph
-from prodcat_index.audit.label_errors import LabelErrors
+from prodcat_index.audit.label_errors import LabelErrors, _others
 from prodcat_index.index.product_index import ProductIndex
 
 WRONG = {"S003": "Lamps", "S010": "Kitchen > Kettles", "K007": "Lamps", "L020": "Shoes > Boots"}
@@ -147,6 +147,24 @@ def test_a_small_category_needs_stronger_evidence(graph: AuditGraph) -> None:
     # Beside each card of these categories there are some 30 others: the logarithm is halved.
     squared = LabelErrors(odds=usual.odds**2, few=0.0).run(graph).flagged
     assert flagged[1].sum() == squared.sum()
+
+
+def test_the_only_product_of_a_category_is_not_flagged() -> None:
+    """Nothing could confirm its label, so that a shop's rare categories would top the list."""
+    cards = [*rows(), *(made.row(f"r{n}", f"lamp oak {n}", category="Rare") for n in (1, 2, 3))]
+    for card in cards[-3:]:
+        card["group"] = "one product"
+    cards[0]["category"] = "Lamps"
+    result = LabelErrors().run(build_graph(ProductIndex.build(made.catalogue(cards))))
+    assert [item.cards for item in result.items] == [("S000",)]
+    assert result.notes == ("cards of a category without another product, not flagged: 3",)
+    assert (result.scores[-3:] < 0.5).all()
+
+
+def test_cards_of_a_category_are_counted_without_those_of_the_own_group() -> None:
+    """Variants of one product would confirm each other's label."""
+    codes, groups = np.array([0, 0, 0, 1, 1, -1]), np.array([7, 7, 8, 9, 9, 9])
+    assert _others(codes, groups).tolist() == [1, 1, 2, 0, 0, 0]
 
 
 @pytest.mark.parametrize(

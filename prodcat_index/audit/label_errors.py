@@ -46,8 +46,9 @@ class LabelErrors:
     odds
         A card is flagged where another category is so many times as likely as its own.
     few
-        Cards that halve the logarithm of these odds for a category that has no more than them
-        beside the card: what has seen few cards of a category contradicts the right ones, too.
+        Cards of other groups that halve the logarithm of these odds for a category that has no
+        more than them: what has seen few cards of a category contradicts the right ones, too. A
+        card whose category has none is not flagged: nothing could confirm its label.
     neighbour_weight
         Weight of the nearest cards' labels beside the heads, from 0 to 1.
     """
@@ -84,9 +85,10 @@ class LabelErrors:
         for part in chunks(len(rows), CARDS_AT_ONCE):
             some = rows[part]
             log_own[some], log_other[some], proposals[some] = self._compare(graph, some, trust)
-        others = np.where(labels.labelled, labels.sizes[labels.codes] - 1, 0)
+        others = _others(labels.codes, graph.groups)
+        alone = labels.labelled & (others == 0)
         ratio = np.where(proposals >= 0, log_own - log_other, np.nan)
-        flagged = ratio * others / (others + self.few) < -np.log(self.odds)
+        flagged = ratio * others / np.maximum(others + self.few, 1) < -np.log(self.odds)
         scores = logistic(log_own - POWER * log_other)
         items = _items(graph, np.flatnonzero(flagged), scores, proposals)
         found, checked = int(flagged.sum()), len(rows)
@@ -108,9 +110,10 @@ class LabelErrors:
             "flagged": found,
             "tables": {"Categories that are mixed up most": table[:MOST_PAIRS]} if table else {},
         }
-        return CheckResult(
-            self.name, graph.ids, scores, flagged, items, summary, details, graph.notes
-        )
+        notes = graph.notes
+        if alone.any():
+            notes += (f"cards of a category without another product, not flagged: {alone.sum():,}",)
+        return CheckResult(self.name, graph.ids, scores, flagged, items, summary, details, notes)
 
     def _compare(
         self, graph: AuditGraph, rows: Int64Array, trust: Float64Array
@@ -127,6 +130,15 @@ class LabelErrors:
         other = np.take_along_axis(total, best, axis=1)[:, 0]
         proposals = np.take_along_axis(categories, best, axis=1)[:, 0]
         return total[:, 0], other, np.where(np.isfinite(other), proposals, MISSING)
+
+
+def _others(codes: Int64Array, groups: Int64Array) -> Int64Array:
+    """Count the cards of each card's category in other groups; 0 without a category: (N,)."""
+    _, pair, together = np.unique(
+        np.stack([codes, groups]), axis=1, return_inverse=True, return_counts=True
+    )
+    whole = np.bincount(codes[codes >= 0], minlength=1)
+    return np.where(codes >= 0, whole[codes] - together[pair], 0)
 
 
 def _neighbour_votes(
