@@ -16,7 +16,7 @@ from test_audit_same_pictures import draw_product
 from prodcat_index.audit.check import CheckResult, Item
 from prodcat_index.audit.duplicate_cards import CATEGORIES, DuplicateCards
 from prodcat_index.audit.graph import AuditGraph, build_graph
-from prodcat_index.cards.variants import compare_titles
+from prodcat_index.audit.same_titles import compare_titles
 from prodcat_index.index.product_index import ProductIndex
 
 WORDS = ("ash", "bay", "cat", "dog", "elm", "fig", "gnu", "hen", "ivy", "jay", "kid", "lot")
@@ -86,6 +86,7 @@ def test_cards_with_equal_texts_are_one_listing_and_the_fullest_is_kept() -> Non
         "leather boots 42 warm lined HX-77",  # a code
         "leather sandals 42 warm lined",  # another word
         "leather boots 42",  # less is said
+        "leather boots 42 warm lined 1/2F",  # a size with letters
     ],
 )
 def test_variants_and_other_products_are_not_flagged(other: str) -> None:
@@ -115,6 +116,21 @@ def test_the_same_product_in_other_categories_comes_first_and_most_cards_decide(
     assert (second.kind, second.cards) == ("exact duplicates", ("y",))
     flagged = {i for i, is_so in zip(result.ids, result.flagged, strict=True) if is_so}
     assert flagged == {"44", "x", "y"}
+
+
+def test_a_word_more_may_tell_the_categories_apart() -> None:
+    """Fittings of plastic would be proposed for the category of those of brass."""
+    brass = [
+        made.row(f"b{size}", f"threaded union coupling with nut HJ {size} mm", category="Brass")
+        for size in (20, 25, 32)
+    ]
+    plastic = [
+        made.row(f"p{size}", f"threaded union coupling with nut HJ {size} mm PPR", category="PPR")
+        for size in (40, 50, 63)
+    ]
+    assert not check([*brass, *plastic]).items
+    plastic[0]["title"] = "threaded union coupling with nut HJ 40 mm"
+    assert only(check([*brass, *plastic])).cards == ("p40",)
 
 
 def test_one_picture_joins_titles_that_are_worded_otherwise_but_no_codes(tmp_path: Path) -> None:
@@ -156,13 +172,57 @@ def test_pictures_alone_are_compared_where_there_are_no_texts(tmp_path: Path) ->
 
 def test_a_placeholder_picture_joins_nothing(tmp_path: Path) -> None:
     """All cards without a photo would be one product."""
-    rows = [
-        made.row(f"c{n:02d}", f"thing {word}", category=word[0], image=picture(tmp_path, f"{n}", 5))
-        for n, word in enumerate(
-            ["ash", "bay", "cat", "dog", "elm", "fig", "gnu", "hen", "ivy", "jay", "kid", "lot"]
-        )
+    title = "oak kitchen table with two large drawers and brass handles"
+    cards = [f"{title} {word}" for word in WORDS]
+    placed = [
+        made.row(f"c{n:02d}", card, category=card[-3], image=picture(tmp_path, f"{n}", 5))
+        for n, card in enumerate(cards)
     ]
-    assert not check(rows).items
+    assert not check(placed).items
+    # The titles alone do not keep them apart: two of them are one product.
+    assert only(check(placed[:2])).kind == CATEGORIES
+
+
+def test_a_photo_that_variants_share_says_less_of_other_titles(tmp_path: Path) -> None:
+    """In a shop with one photo for each family, other products of it would be removed."""
+    reworded = [
+        made.row("a", "tap Anna for sinks", category="K", image=picture(tmp_path, "11", 1)),
+        made.row("b", "tap Anna", category="K", image=picture(tmp_path, "12", 1)),
+    ]
+    assert {*only(check(reworded)).cards, *only(check(reworded)).neighbours} == {"a", "b"}
+    sizes = [
+        made.row(f"s{n}", f"hose Bella {n} cm", category="K", image=picture(tmp_path, f"s{n}", 2))
+        for n in range(20, 32)
+    ]
+    result = check([*reworded, *sizes])
+    assert not result.items
+    assert result.details["variants"] == {"products": 1, "cards": 12}
+
+
+def test_no_more_pictures_are_compared_than_time_allows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A large catalogue would take hours; and what was left out would go unsaid."""
+    names = ("Kettle Anna, enamel", "Steel mixer with bowl", "Oak chest of drawers")
+    rows = [
+        made.row(
+            f"{n}{side}",
+            title + " now at the best price ever" * (side == "b"),
+            category="K",
+            image=picture(tmp_path, f"{n}{'' if n == 1 else side * (n + 1)}{side}", n),
+        )
+        for n, title in enumerate(names)
+        for side in "ab"
+    ]
+    graph = graph_of(rows)
+    assert len(DuplicateCards().run(graph).items) == 3
+    monkeypatch.setattr("prodcat_index.audit.card_pairs.MOST_COMPARED", 1)
+    result = DuplicateCards().run(graph)
+    assert len(result.items) == 1
+    assert result.notes == (
+        "of 3 pairs of pictures, the 1 nearest for their surroundings were compared, those of "
+        "equal texts first; the others by their texts",
+    )
 
 
 def test_a_picture_that_cannot_be_read_is_counted(tmp_path: Path) -> None:
@@ -237,6 +297,16 @@ def test_titles_are_compared_by_hand() -> None:
     assert titles("lamp ab12", "lamp")[2:] == (False, False, 0)
     assert titles("ceramic lamp", "ceramik lamp")[2] is False
     assert titles("cat lamp", "car lamp")[2] is True
+    # The same numbers in another order are another size, and so is one there twice.
+    assert titles("rail 500*600", "rail 600*500")[4] == 2
+    assert titles("rail 500 x 600", "rail 500x600")[4] == 0
+    assert titles("lamp 60 W 2 pcs", "lamp 2 pcs 60 W")[4] == 0
+    assert titles("nut 1 1/2F*3/4F", "nut 1 1/4F*3/4F")[4] == 2
+    assert titles("tap 1/2FF", "tap 1 FF")[4] == 1
+    assert titles("lamp 5 5", "lamp 5")[4] == 1
+    # Two slips; a word is the slip of no more than one.
+    assert titles("ceramic lampion", "ceramik lampoin")[2] is False
+    assert titles("ceramic lamp", "ceramik ceramig lamp")[2] is False
 
 
 @given(st.lists(st.text("ab1 -", max_size=12), min_size=2, max_size=5))

@@ -10,13 +10,11 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Sequence
-from math import log1p
-from typing import NamedTuple
 
 import numpy as np
 
 from prodcat_index.cards.codes import PLACEHOLDER_CARDS, encode, without_placeholders
-from prodcat_index.types import MISSING, BoolArray, Float32Array, Int64Array
+from prodcat_index.types import MISSING, BoolArray, Int64Array
 
 # Endings, and the words that take each of them; - is no ending.
 COLOURS = (
@@ -81,8 +79,8 @@ MOST_DIGITS = 4
 # Fewer words name a kind of product, such as a lamp, rather than one of them.
 FEWEST_WORDS, SHORT_WORD = 2, 1
 MOST_VARIANTS = 50
-# Letters of a long description, and of a word in which one may be wrong.
-LONG, LONG_WORD = 60, 5
+# Letters of a long description.
+LONG = 60
 # No product has a larger share of all cards, and of the words in the titles of its many variants
 # more than this part is common to most of them.
 LARGEST_SHARE = 0.25
@@ -106,7 +104,6 @@ _DROPPED = frozenset(map(_fold, (*SIZES.split(), *NAMES.split()))).union(
 )
 _SHADES = frozenset(map(_fold, SHADES))
 _NUMBER = rf"\d{{1,{MOST_DIGITS}}}"
-_PIECES = re.compile(r"\d+|[^\W\d]+")
 _QUANTITY = re.compile(
     rf"(?:{'|'.join(NUMBER_SIGNS)}|x|х|р)?{_NUMBER}(?:[xх]{_NUMBER})*"
     rf"(?:{'|'.join(sorted(_UNITS, key=len, reverse=True))})?"
@@ -203,66 +200,3 @@ def _sizes(codes: Int64Array) -> Int64Array:
     sizes = np.zeros(len(codes), dtype=np.int64)
     sizes[known] = np.bincount(codes[known])[codes[known]]
     return sizes
-
-
-class TitlePairs(NamedTuple):
-    """What the titles of P pairs of cards have in common."""
-
-    alike: Float32Array  # (P,): share of the weight of all words that both have; NaN without any
-    is_equal: BoolArray  # (P,): they have the same words
-    of_both: BoolArray  # (P,): each has words of its own, so they name different things
-    codes: BoolArray  # (P,): each has codes of its own, such as lm3301
-    # (P,): sizes, colours or numbers are equal (0), one has more of them (1), each has its own (2)
-    sizes: Int64Array
-
-
-def compare_titles(titles: Sequence[str], first: Int64Array, second: Int64Array) -> TitlePairs:
-    """Compare P pairs of N titles, given by their rows; one letter of a long word may be wrong.
-
-    Sizes, colours and numbers are compared apart from the other words, which weigh as much as they
-    are rare.
-    """
-    words = [words_of(title) for title in titles]
-    products = [product_words(title) for title in titles]
-    kept = [frozenset(each) for each in products]
-    dropped = [
-        Counter(_PIECES.findall(" ".join((Counter(every) - Counter(own)).elements())))
-        for every, own in zip(words, products, strict=True)
-    ]
-    frequency = Counter(word for each in kept for word in each)
-    weight = {word: log1p(len(titles) / count) for word, count in frequency.items()}
-    alike = np.full(len(first), np.nan, dtype=np.float32)
-    equal, of_both, codes = (np.zeros(len(first), dtype=bool) for _ in range(3))
-    sizes = np.zeros(len(first), dtype=np.int64)
-    for pair, (a, b) in enumerate(zip(first.tolist(), second.tolist(), strict=True)):
-        own, other = sorted(kept[a] - kept[b]), sorted(kept[b] - kept[a])
-        both = sum(weight[word] for word in sorted(kept[a] & kept[b]))
-        for word in own[:]:
-            if same := next((each for each in other if _is_slip(word, each)), None):
-                own.remove(word)
-                other.remove(same)
-                both += min(weight[word], weight[same])
-        every = both + sum(weight[word] for word in (*own, *other))
-        equal[pair] = words[a] == words[b]
-        if words[a] and words[b]:
-            alike[pair] = both / every if every else equal[pair]
-        of_both[pair] = bool(own and other)
-        codes[pair] = all(any(map(_is_code, each)) for each in (own, other))
-        sizes[pair] = bool(dropped[a] - dropped[b]) + bool(dropped[b] - dropped[a])
-    return TitlePairs(alike, equal, of_both, codes, sizes)
-
-
-def _is_code(word: str) -> bool:
-    return any(map(str.isdigit, word))
-
-
-def _is_slip(word: str, other: str) -> bool:
-    """Check whether two long words differ in one letter."""
-    from rapidfuzz.distance import DamerauLevenshtein
-
-    both = word + other
-    return (
-        min(len(word), len(other)) >= LONG_WORD
-        and both.isalpha()
-        and DamerauLevenshtein.distance(word, other, score_cutoff=1) <= 1
-    )
