@@ -87,7 +87,7 @@ def compare_cards(graph: AuditGraph, with_pictures: bool) -> tuple[Pairs, tuple[
     first, second = by_id[np.unique(np.sort(place[found], axis=1), axis=0)].T
     far = _far_pairs(graph)
     of_all = compare_titles(_titles(catalogue), *np.concatenate([[first, second], far], axis=1))
-    titles = TitlePairs(*(column[: len(first)] for column in of_all))
+    titles = TitlePairs._make(column[: len(first)] for column in of_all)
     equal = (texts[first] == texts[second]) & (texts[first] != MISSING)
     by_texts = _judge_texts(titles, equal, _alike_from(of_all.alike[len(first) :]))
     keys = np.sort(place[near_pictures], axis=1) @ [len(catalogue), 1]
