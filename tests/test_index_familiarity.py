@@ -93,7 +93,7 @@ def test_what_was_learned_is_stored(tmp_path: Path) -> None:
     same = [a.confidence for a in loaded.predict(listings)]
     assert same == [a.confidence for a in shop().predict(listings)]
     manifest = json.loads((tmp_path / "shop" / "manifest.json").read_text(encoding="utf-8"))
-    assert len(manifest["calibration"]["model"]["evidence"]["weights"]) == 3
+    assert len(manifest["calibration"]["model"]["evidence"]["weights"]) == 2
 
 
 def test_tuning_keeps_what_was_learned() -> None:
@@ -144,29 +144,6 @@ def test_the_evidence_on_queries_is_that_of_their_scores() -> None:
     )
     assert found[0, familiarity.SCORE] > 0.3 > -1 > found[1, familiarity.SCORE]
     assert np.isnan(found[2]).all() and np.isnan(found[:, familiarity.NEAREST]).all()
-    assert parts.learned is not None and parts.learned.model.head is not None
-    head, rows = parts.learned.model.head, queries.vectors[-1][:, :-1].astype(np.float64)
-    scores = rows @ head.coefficients + head.intercepts
-    np.testing.assert_allclose(
-        found[:2, familiarity.ENERGY], np.log(np.exp(scores[:2]).sum(axis=1)), rtol=1e-5
-    )
-
-
-def test_cards_of_the_index_get_the_evidence_of_models_that_have_not_seen_them() -> None:
-    """A card would seem to be of its category because the category was learned from it."""
-    parts = shop().parts
-    queries = LeaveOneOut.from_index(parts, 400, np.random.default_rng(0), every_fold=True)
-    weights = parts.weight_vector(None)
-    pool = queries.collect([weights], parts.vote.k)
-    rows = familiarity.of_cards(queries, pool, weights, parts.vote)
-    for n in (0, 111):
-        model = queries.models[queries.fold[n]]
-        assert model is not None and model.head is not None
-        assert n in queries.rows.tolist()
-        block = parts.blocks[0]
-        projected = model.projection.project([block.vectors[[n]]], block.present[[n], None])[0]
-        scores = projected.astype(np.float64) @ model.head.coefficients + model.head.intercepts
-        assert rows[n, familiarity.ENERGY] == pytest.approx(np.log(np.exp(scores).sum()), rel=1e-4)
 
 
 def test_a_card_of_the_index_is_called_new_by_what_has_not_seen_it() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from math import log
 
 import numpy as np
@@ -100,22 +99,3 @@ def test_one_category_needs_no_head() -> None:
     codes = np.full(20, 4)
     assert fit_head(planted(codes), codes) is None
     assert fit_head(np.zeros((20, 6), dtype=np.float32), np.arange(20)) is None
-
-
-def test_energy_is_the_logarithm_of_the_summed_exponential_scores() -> None:
-    """What no category claims would look like the cards of some category."""
-    codes = np.arange(300) % 3
-    rows = planted(codes)
-    head = fitted(rows, codes)
-    asked = np.concatenate([rows[:5], np.zeros((1, rows.shape[1]), dtype=np.float32)])
-    scores = asked.astype(np.float64) @ head.coefficients + head.intercepts
-    expected = np.log(np.exp(scores[:5]).sum(axis=1))
-    energy = head.energy(asked)
-    np.testing.assert_allclose(energy[:5], expected, rtol=1e-5)
-    assert np.isnan(energy[5])
-    # A category that is no longer there claims nothing.
-    left = replace(head, categories=np.array([0, -1, 1]))
-    np.testing.assert_allclose(
-        left.energy(asked)[:5], np.log(np.exp(scores[:5][:, [0, 2]]).sum(axis=1)), rtol=1e-5
-    )
-    assert np.isnan(replace(head, categories=np.full(3, -1)).energy(asked)).all()

@@ -3,7 +3,7 @@
 The projection is fitted to labels, and looks only at what tells known categories apart: it places
 anything foreign near some of them. So does a block of texts whose encoder was fitted to this
 catalogue, because what it does not know is left out of its rows; text scores take it into account.
-Hence pictures are compared in their encoder's block, and count beside the scores of both heads.
+Hence pictures are compared in their encoder's block, and count beside the text scores.
 """
 
 from __future__ import annotations
@@ -40,21 +40,18 @@ FIRST_HIDDEN = 2
 # Cards of hidden categories that are queries, at most.
 SAMPLE = 1000
 # The kinds of evidence, which are the columns, NaN where they are missing: the largest text score
-# of a category, over that of none; the cosine of the nearest picture among the neighbours'; and the
-# energy of the projected row by the linear head. New kinds stand last: models that do not know them
-# leave them out.
-SCORE, NEAREST, ENERGY = range(3)
+# of a category, over that of none, and the cosine of the nearest picture among the neighbours'.
+SCORE, NEAREST = range(2)
 
 
 def of_cards(
     queries: LeaveOneOut, pool: Pool, weights: Float64Array, vote: VoteParameters
 ) -> Float64Array:
-    """Return the evidence on cards of an index as queries to its other cards: (n, 3)."""
+    """Return the evidence on cards of an index as queries to its other cards: (n, 2)."""
     parts = queries.parts
     nearest = nearest_by(pool, rank(pool, weights, vote.k), _picture_weights(parts))
     rows = parts.scores.vectors[queries.rows] if parts.scores else None
-    scores = _scores(parts, rows, pool.present)
-    return np.column_stack([scores, nearest, queries.head_energies()])
+    return np.column_stack([_scores(parts, rows, pool.present), nearest])
 
 
 def of_queries(
@@ -64,20 +61,14 @@ def of_queries(
     found: Neighbours,
     answers: Int64Array,
 ) -> Float64Array:
-    """Return the evidence on n queries with their neighbours and answers, (n,): (n, 3).
+    """Return the evidence on n queries with their neighbours and answers, (n,): (n, 2).
 
-    An answer of a category that was added since the heads were fitted has no score of them.
+    An answer of a category that was added since the scores were fitted has no score.
     """
     scores = _scores(parts, vectors[len(parts.blocks) - 1] if parts.scores else None, present)
     if parts.scores:
         scores[(answers >= 0) & (parts.score_columns[answers] == MISSING)] = np.nan
-    energies = np.full(len(scores), np.nan)
-    head = parts.learned.model.head if parts.learned else None
-    if head is not None:
-        energies = head.energy(vectors[-1][:, : len(head.coefficients)])
-        energies[(answers >= 0) & ~np.isin(answers, head.categories)] = np.nan
-    nearest = _nearest_picture(parts, vectors, present, found)
-    return np.column_stack([scores, nearest, energies])
+    return np.column_stack([scores, _nearest_picture(parts, vectors, present, found)])
 
 
 def _nearest_picture(

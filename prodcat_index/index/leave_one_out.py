@@ -276,25 +276,11 @@ class LeaveOneOut:
         parts, count = self.parts, len(self.parts.labels.names)
         vectors = [as_queries(block, rows) for block in parts.blocks]
         if model is not None:
-            vectors.append(self._projected(rows, model))
+            chosen = [block.vectors[rows] for block in parts.encoder_blocks]
+            present = np.stack([block.present[rows] for block in parts.encoder_blocks], axis=1)
+            vectors.append(model.projection.project(chosen, present)[0])
         every = np.broadcast_to(np.arange(count), (len(rows), count))
         return parts.mean_log_proba(vectors, every, model, least)
-
-    def head_energies(self) -> Float64Array:
-        """Return the energy of each query by a head that has not seen its group: (n,), or NaN."""
-        energies = np.full(len(self.rows), np.nan)
-        for fold in self._folds if self.models else ():
-            model, own = self.models[fold], np.flatnonzero(self.fold[self.rows] == fold)
-            if model is not None and model.head is not None:
-                for part in chunks(len(own), HEAD_ROWS_AT_ONCE):
-                    rows = self._projected(self.rows[own[part]], model)
-                    energies[own[part]] = model.head.energy(rows)
-        return energies
-
-    def _projected(self, rows: Int64Array, model: FittedModel) -> Float32Array:
-        blocks = self.parts.encoder_blocks
-        present = np.stack([block.present[rows] for block in blocks], axis=1)
-        return model.projection.project([block.vectors[rows] for block in blocks], present)[0]
 
     def _queries(self, rows: Int64Array, blocks: Sequence[Block | LearnedBlock]) -> LabelledQueries:
         codes, groups = self.parts.labels.codes, self.groups

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from prodcat_index.types import Float32Array, Float64Array, Int64Array, chunks
+from prodcat_index.types import Float32Array, Int64Array
 
 # The inverse of the penalty on squared coefficients.
 INVERSE_PENALTY = 3.0
@@ -17,8 +17,6 @@ STRETCH = 3.0
 STEPS = 25
 # A category counts as no less probable than this, so that the head alone never settles a vote.
 LEAST_LOGARITHM = -20.0
-# Rows whose scores of all categories are in memory at a time.
-ROWS_AT_ONCE = 4096
 
 
 @dataclass(frozen=True)
@@ -50,19 +48,6 @@ class LinearHead:
         known = rows.any(axis=1, keepdims=True)
         bounded = np.where(known, np.maximum(logarithms, LEAST_LOGARITHM), 0.0)
         return bounded.astype(np.float32, copy=False)
-
-    def energy(self, rows: Float32Array) -> Float64Array:
-        """Return the logarithm of the sum of exponential scores, (n,); NaN for a row of zeros.
-
-        It is low where no category claims a row (W. Liu and others, "Energy-based
-        Out-of-distribution Detection", 2020). Categories that are no longer there claim nothing.
-        """
-        there, energy = self.categories >= 0, np.full(len(rows), np.nan)
-        weights, intercepts = self.coefficients[:, there], self.intercepts[there]
-        for part in chunks(len(rows), ROWS_AT_ONCE):
-            scores = (rows[part] @ weights + intercepts).astype(np.float64)
-            energy[part] = np.logaddexp.reduce(scores, axis=1)
-        return np.where(rows.any(axis=1) & there.any(), energy, np.nan)
 
 
 def first_columns_of(codes: Int64Array) -> Int64Array:

@@ -44,11 +44,8 @@ class EvidenceModel:
             raise ValueError("every kind of evidence must have a weight and a usual value")
 
     def known(self, evidence: Float64Array) -> Float64Array:
-        """Return the probability, (n,), from evidence, (n, F); what is NaN counts as usual.
-
-        Kinds that are not weighed, which came after the model was fitted, are left out.
-        """
-        away = np.nan_to_num(evidence[:, : len(self.usual)] - np.array(self.usual))
+        """Return the probability, (n,), from evidence, (n, F); what is NaN counts as usual."""
+        away = np.nan_to_num(evidence - np.array(self.usual))
         return logistic(self.intercept + away @ np.array(self.weights))
 
 
