@@ -149,6 +149,20 @@ def test_without_a_calibration_no_accuracy_is_expected(graph: AuditGraph) -> Non
     )
 
 
+def test_what_is_expected_of_cards_of_no_category_is_said_to_be_conditional(
+    graph: AuditGraph,
+) -> None:
+    """Listings of another shop would be said to be answered right four times in five."""
+    rows = [made.row(f"g{n:02d}", f"Καλημέρα κόσμε {n}") for n in range(30)]
+    result = checked(graph, rows)
+    assert result.summary.endswith(
+        " if all cards are of categories of the index; 30 of 30 are like none."
+    )
+    # They are one product, on one side of every fold.
+    assert "AUC" not in result.summary
+    assert "too few products to be told apart by title" in result.notes[0]
+
+
 def test_what_cannot_be_compared_is_refused(graph: AuditGraph) -> None:
     with pytest.raises(QueryError, match="name the new catalogue"):
         DeliveryDrift().run(graph)

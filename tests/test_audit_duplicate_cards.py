@@ -71,6 +71,9 @@ def test_cards_with_equal_texts_are_one_listing_and_the_fullest_is_kept() -> Non
     assert flagged == {"a", "b"}
     assert result.scores[:3].tolist() == [pytest.approx(0.05), pytest.approx(0.05), 1]
     assert result.summary.startswith("Cards that repeat another one: 1;")
+    unlabelled = [rows[0] | {"category": "", "description": "Rubber sole"}, *rows[1:]]
+    unlabelled[1]["description"] = "rubber sole"
+    assert only(check(unlabelled)).neighbours == ("b",), "the only one with a category"
     rows[1]["description"] = "Rubber sole"
     rows[0]["title"] = "Red leather boots, warm, sale"
     item = only(check(rows))

@@ -122,6 +122,22 @@ def test_pairs_are_read_by_ids_and_unknown_ones_named() -> None:
         read_pairs(table.assign(label="maybe"), matcher.left, matcher.right)
 
 
+def test_pairs_of_both_labels_are_left_out_and_what_is_lacking_is_explained() -> None:
+    """Contradicting labels would make every candidate a partner."""
+    left, right = made.two_shops(3)
+    table = pd.DataFrame(
+        {"left_id": ["l0", "l0", "l1", "x"], "right_id": ["r0", "r0", "r1", "r1"], "label": "1"}
+    )
+    table.loc[1, "label"] = "0"
+    rows, labels, notes = read_pairs(table, Matcher(left, right).left, Matcher(left, right).right)
+    assert (rows.tolist(), labels.tolist()) == ([[1, 1]], [True])
+    assert notes[1] == "1 labelled pair is of both labels (left out): l0 and r0"
+    with pytest.raises(CatalogueError, match=r"there are 1 and 0\. .*lacks \(left out\): x and r1"):
+        match(left, right, pairs=table)
+    with pytest.raises(CatalogueError, match="has empty values; use 1 and 0"):
+        read_pairs(table.assign(label=""), Matcher(left, right).left, Matcher(left, right).right)
+
+
 def test_the_threshold_has_the_largest_expected_f1() -> None:
     """Of 0.9, 0.6, 0.1: 1 accepted 2·0.9/2.6, 2 accepted 2·1.5/3.6, 3 accepted 2·1.6/4.6."""
     assert best_threshold(np.array([0.1, 0.9, 0.6])) == 0.6

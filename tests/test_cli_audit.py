@@ -141,3 +141,13 @@ def test_a_page_is_written_with_the_command_at_its_foot(run: Run) -> None:
     page = Path("audit.html").read_text(encoding="utf-8")
     assert code == 0 and "Wrote audit.html" in err
     assert "prodcat audit shop --page audit.html" in page and made.CARDS[0]["title"] in page
+
+
+def test_what_the_file_of_new_cards_lacks_is_said_once(run: Run) -> None:
+    """Notes that are said twice are read by nobody."""
+    Path("new.csv").write_text("id,title,category\nn1,wool socks,Socks\n")
+    code, _, err = run("audit shop new.csv --check novelty")
+    assert code == 0
+    notes = [line for line in err.splitlines() if line.startswith("note: ")]
+    assert "note: 1 card is the only one of its category: n1" in notes
+    assert len(set(notes)) == len(notes)

@@ -141,6 +141,35 @@ def test_what_was_decided_survives_every_change_and_rollback_takes_it_back(saved
     assert ProductIndex.load(saved).parts.decided[0].cards[0][1] == "Boots"
 
 
+def test_what_is_kept_is_remembered_with_the_label_that_the_same_review_gives(
+    index: ProductIndex,
+) -> None:
+    """A card that was relabelled and is no duplicate would be asked about again."""
+    twin = {"check": "duplicates", "kind": "exact duplicates", "proposal": "remove"}
+    merged = {"kind": "two names", "category": LAMPS, "proposal": f"merge into {BOOTS}"}
+    after = review(
+        index,
+        line(1, "k1", LAMPS),
+        line(2, "k1", "no", **twin),
+        line(3, "l1", "keep", **twin),
+        line(4, "", "yes", check="coverage", **merged),
+    )
+    kept = {card: of for each in after.parts.decided for card, of, _ in each.cards}
+    assert kept == {"k1": LAMPS, "l1": BOOTS}
+    assert labels(after)["l1"] == BOOTS
+
+
+def test_what_was_decided_about_a_category_follows_its_name_and_no_merge(
+    index: ProductIndex,
+) -> None:
+    """A renamed category would be asked about again, or another one no more."""
+    advice = line(1, "", "no", check="coverage", category=BOOTS, proposal=f"merge into {LAMPS}")
+    decided = review(index, advice)
+    renamed = decided.relabel({BOOTS: "Boots", LAMPS: "Lamps"}).parts.decided[0]
+    assert (renamed.subject, renamed.proposal) == ("Boots", "merge into Lamps")
+    assert decided.relabel({BOOTS: KETTLES}).parts.decided[0].subject == BOOTS
+
+
 def test_a_decision_about_a_card_of_a_delivery_is_remembered_where_it_is_kept(
     index: ProductIndex,
 ) -> None:
@@ -180,6 +209,8 @@ def test_a_review_is_known_by_its_columns(tmp_path: Path) -> None:
     assert read_review(frame.rename(columns=str.title)) == [
         {**{name: str(value) for name, value in line(1, "b1", "no").items()}, "line": "2"}
     ]
+    with pytest.raises(CatalogueError, match="the table of an audit without item; keep"):
+        read_review(frame.drop(columns="item"))
     with pytest.raises(CatalogueError, match="the table of an audit without kind, proposal; keep"):
         read_review(frame.drop(columns=["kind", "proposal"]))
 

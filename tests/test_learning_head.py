@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from math import log
 
 import numpy as np
@@ -99,3 +100,11 @@ def test_one_category_needs_no_head() -> None:
     codes = np.full(20, 4)
     assert fit_head(planted(codes), codes) is None
     assert fit_head(np.zeros((20, 6), dtype=np.float32), np.arange(20)) is None
+
+
+def test_categories_of_one_card_are_fitted_without_a_warning() -> None:
+    """A user would be told ten times that the labels may be numbers."""
+    rows = np.eye(30, dtype=np.float32)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert fit_head(rows, np.arange(30)) is not None

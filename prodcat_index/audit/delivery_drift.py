@@ -107,6 +107,7 @@ class _Side(NamedTuple):
     categories: Int64Array  # (n, k)
     shares: Float64Array  # (n, k): of the vote
     confidence: Float64Array
+    of_none: int = 0  # cards that are like no category of the index
 
     @classmethod
     def of_index(cls, graph: AuditGraph) -> _Side:
@@ -121,7 +122,8 @@ class _Side(NamedTuple):
         rows = [new.queries.vectors[b].astype(np.float16) for b in range(len(parts.encoder_blocks))]
         vote = new.result.vote
         answers = vote.categories, vote.shares, new.decision.confidence
-        return cls(new.catalogue, rows, leave_out_groups(new.catalogue), *answers)
+        of_none = 0 if new.decision.of_none is None else int(new.decision.of_none.sum())
+        return cls(new.catalogue, rows, leave_out_groups(new.catalogue), *answers, of_none)
 
 
 class _Told(NamedTuple):
@@ -169,6 +171,11 @@ class _Comparison:
             notes.append(
                 f"at most {self.limit:,} cards of each side were told apart; the others have no "
                 "score"
+            )
+        if unjudged := [name for name, each in told.items() if not each.auc.is_known]:
+            notes.append(
+                f"the cards of one side are too few products to be told apart by "
+                f"{name_first(unjudged)}"
             )
         if expected is None:
             notes.append("the index is not calibrated: no accuracy of the answers can be expected")
@@ -305,7 +312,8 @@ class _Comparison:
             names = [item.subject for item in sorted(of_kind, key=lambda item: item.score)]
             if names:
                 changes.append(f"{kind.split()[0]} of {name_first(names)}")
-        aucs = ", ".join(f"{name} {each.auc.value:.2f}" for name, each in told.items())
+        judged = {name: each.auc for name, each in told.items() if each.auc.is_known}
+        aucs = ", ".join(f"{name} {auc.value:.2f}" for name, auc in judged.items())
         told_by = f" (AUC by {aucs}; 0.5 is no difference)" if aucs else ""
         sentence = (
             f"The delivery differs from {self.what}: {'; '.join(changes)}{told_by}"
@@ -315,9 +323,15 @@ class _Comparison:
         if expected is None:
             return f"{sentence}."
         low, high = expected.accuracy_interval.low, expected.accuracy_interval.high
+        unless = (
+            f" if all cards are of categories of the index; {self.late.of_none:,} of "
+            f"{len(self.late.catalogue):,} are like none"
+            if self.late.of_none
+            else ""
+        )
         return (
             f"{sentence}; {expected.accuracy:.0%} of the answers are expected to be right "
-            f"({low:.0%} to {high:.0%}; weighted F1 {expected.weighted_f1:.2f})."
+            f"({low:.0%} to {high:.0%}; weighted F1 {expected.weighted_f1:.2f}){unless}."
         )
 
     def _details(

@@ -194,8 +194,8 @@ def _is_empty(catalogue: Catalogue) -> BoolArray:
 
 
 def _fullest_first(catalogue: Catalogue) -> Int64Array:
-    """Return the place of each card by how much it says, and then by id: (N,)."""
+    """Return the place of each card by whether it has a category, what it says, and id: (N,)."""
     filled = np.sum([catalogue.has(name) for name in (IMAGE, *catalogue.text_modalities)], axis=0)
     said = np.array([len(text) for text in normalised_texts(catalogue)])
     place = order_by_id(catalogue.ids).argsort()
-    return np.lexsort((place, -said, -filled)).argsort()
+    return np.lexsort((place, -said, -filled, ~catalogue.has("category"))).argsort()

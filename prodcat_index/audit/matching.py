@@ -389,7 +389,10 @@ def match(
     notes: list[str] = []
     if pairs is not None:
         rows, labels, notes = read_pairs(pairs, matcher.left, matcher.right)
-        matcher.fit(rows, labels, seed=seed)
+        try:
+            matcher.fit(rows, labels, seed=seed)
+        except CatalogueError as error:
+            raise CatalogueError(" ".join((str(error), *(f"{note}." for note in notes)))) from None
     candidates = matcher.candidates(k)
     probability = matcher.predict_proba(candidates)
     least = matcher.threshold if threshold is None else threshold
@@ -487,7 +490,8 @@ def read_pairs(
     read = [[value.strip() for value in texts_of(frame, c)] for c in ("left_id", "right_id")]
     said = [value.strip().casefold() for value in texts_of(frame, "label")]
     if wrong := sorted(set(said) - set(LABELS)):
-        raise CatalogueError(f"The column label of {name} has {name_first(wrong)}; use 1 and 0.")
+        found = name_first([value or "empty values" for value in wrong])
+        raise CatalogueError(f"The column label of {name} has {found}; use 1 and 0.")
     places = [{card: row for row, card in enumerate(side.ids)} for side in (left, right)]
     rows = np.array(
         [[at.get(card, -1) for card in ids] for at, ids in zip(places, read, strict=True)],
@@ -496,9 +500,16 @@ def read_pairs(
     known = (rows >= 0).all(axis=1)
     labels = np.array([LABELS[value] for value in said], dtype=bool)
     pairs = [f"{a} and {b}" for a, b in zip(*read, strict=True)]
-    unknown = [pair for pair, is_known in zip(pairs, known, strict=True) if not is_known]
+    of_pair: dict[str, set[bool]] = {}
+    for pair, label in zip(pairs, labels.tolist(), strict=True):
+        of_pair.setdefault(pair, set()).add(label)
+    agreed = np.array([len(of_pair[pair]) == 1 for pair in pairs])
     notes = []
-    if unknown:
-        what = counted(len(unknown), "labelled pairs have an id that its catalogue lacks")
-        notes = [f"{what} (left out): {name_first(unknown)}"]
-    return rows[known], labels[known], notes
+    for is_left_out, what in (
+        (~known, "labelled pairs have an id that its catalogue lacks"),
+        (known & ~agreed, "labelled pairs are of both labels"),
+    ):
+        if named := list(dict.fromkeys(np.array(pairs, dtype=object)[is_left_out])):
+            what = counted(len(named), what)
+            notes.append(f"{what} (left out): {name_first(named)}")
+    return rows[known & agreed], labels[known & agreed], notes

@@ -31,6 +31,11 @@ class Difference:
     high: float
     p: float
 
+    @property
+    def is_known(self) -> bool:
+        """Whether the interval of an area leaves out any."""
+        return (self.low, self.high) != (0.0, 1.0)
+
 
 def grouped_auc(
     scores: Float64Array, is_new: BoolArray, groups: Int64Array, folds: Int64Array

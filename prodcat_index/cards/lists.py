@@ -145,7 +145,7 @@ def read_review(
     else:
         table = Table(review)
     seen = {str(column).strip().lower(): str(column) for column in table.frame.columns}
-    if not {"item", "check", "decision"} <= seen.keys():
+    if "check" not in seen or not {"item", "decision"} & seen.keys():
         return None
     if lacking := [name for name in REVIEW if name not in seen]:
         raise CatalogueError(

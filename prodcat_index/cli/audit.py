@@ -115,17 +115,19 @@ def audit(
     options.choose_device(device)
     opened = options.for_target(options.open_index(folder), target)
     read = options.read_cards
+    new = None if new_catalogue is None else read(new_catalogue, columns, index=opened)
     found = audit_catalogue(
         opened,
-        None if new_catalogue is None else read(new_catalogue, columns, index=opened),
+        new,
         checks=ALL if ALL in check else check,
         split=read_split(split) if split else None,
         against=None if against is None else read(against, columns, index=opened),
         again=again,
     )
-    note(found.notes)
+    said = () if new is None else (*new.notes, *map(str, new.findings))
+    note(each for each in found.notes if each not in said)
     for name, result in found.results.items():
-        note(f"{name}: {each}" for each in result.notes)
+        note(f"{name}: {each}" for each in result.notes if each not in found.notes)
     note(f"{name} was not checked: {why}" for name, why in found.skipped.items())
     if found.decided:
         note([f"{counted(found.decided, 'items were')} decided before; --again shows them"])

@@ -89,7 +89,7 @@ def apply_difference(
         and _joined_learned(whole.learned, learned, update, stays).recoded(code_of, aliases),
         aliases=aliases,
         calibration=calibration,
-        decided=follow_decided(parts.decided, difference),
+        decided=follow_decided(parts, difference),
         searcher=searcher,
         similar=similar,
         pending=note_change(parts.pending, difference.verb, difference.counts),

@@ -94,6 +94,17 @@ def review_cards(
             remembered.append(Decided(first["check"], first["kind"], *about))
     mapping = {name: to for name, (to, _) in wanted.items() if to != REMOVE}
     removed = {name for name, (to, _) in wanted.items() if to == REMOVE}
+    # What one item keeps may get another label by another item.
+    remembered = [
+        replace(
+            each,
+            cards=tuple(
+                (card, mapping.get(card, mapping.get(of, of)) if card in row_of else of, text)
+                for card, of, text in each.cards
+            ),
+        )
+        for each in remembered
+    ]
     difference = relabel_cards(parts, mapping, removed)
     known = set(parts.decided)
     return replace(
@@ -223,17 +234,29 @@ def digest_texts(cards: Catalogue, rows: Sequence[int]) -> list[str]:
     ]
 
 
-def follow_decided(before: Sequence[Decided], difference: Difference) -> tuple[Decided, ...]:
+def follow_decided(parts: IndexParts, difference: Difference) -> tuple[Decided, ...]:
     """Return what is remembered after a change; a new name of a category is no new label."""
-    renamed = difference.renamed
+    before, renamed = parts.decided, difference.renamed
+    # What was decided about a category does not hold for another that it becomes a part of.
+    names = {old: new for old, new in renamed.items() if new not in parts.labels.code_of}
     followed = (
         before
         if not renamed
         else [
             replace(
-                each, cards=tuple((id, renamed.get(of, of), text) for id, of, text in each.cards)
+                each,
+                subject=names.get(each.subject, each.subject),
+                proposal=_follow_merge(each.proposal, renamed),
+                cards=tuple((id, renamed.get(of, of), text) for id, of, text in each.cards),
             )
             for each in before
         ]
     )
     return (*followed, *difference.decided)
+
+
+def _follow_merge(proposal: str, renamed: Mapping[str, str]) -> str:
+    if not proposal.startswith(MERGE):
+        return proposal
+    into = proposal.removeprefix(MERGE)
+    return f"{MERGE}{renamed.get(into, into)}"

@@ -83,6 +83,7 @@ def fit_head(rows: Float32Array, codes: Int64Array) -> LinearHead | None:
     regression = LogisticRegression(C=INVERSE_PENALTY, max_iter=STEPS)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
+        warnings.filterwarnings("ignore", "The number of unique classes", UserWarning)
         regression.fit(STRETCH * rows[chosen], codes[chosen])
     weights, intercepts = regression.coef_, regression.intercept_
     if len(regression.classes_) == 2:
