@@ -11,6 +11,7 @@ from prodcat_index.audit.check import CheckResult
 from prodcat_index.audit.graph import AuditGraph, build_graph
 from prodcat_index.audit.label_errors import LabelErrors, _others
 from prodcat_index.index.product_index import ProductIndex
+from prodcat_index.types import Int64Array
 
 WRONG = {"S003": "Lamps", "S010": "Kitchen > Kettles", "K007": "Lamps", "L020": "Shoes > Boots"}
 # Two variants of one product, both in the wrong category.
@@ -106,47 +107,60 @@ def test_higher_odds_flag_fewer_cards_and_leave_the_scores(
     np.testing.assert_array_equal(strict.scores, found.scores)
 
 
+def made_up(
+    graph: AuditGraph, heads: dict[int, tuple[int, float, int, float]], groups: Int64Array
+) -> AuditGraph:
+    """A graph without neighbours, in which cards have an own category and another, each with p."""
+    n = len(graph.ids)
+    likely = np.full((n, 2), -1)
+    logs, own = np.full((n, 2), -np.inf, dtype=np.float32), np.zeros(n, dtype=np.float32)
+    for card, (mine, p, other, q) in heads.items():
+        best = sorted([(q, other), (p, mine)], reverse=True)
+        likely[card], logs[card] = [code for _, code in best], np.log([each for each, _ in best])
+        own[card] = np.log(p)
+    return AuditGraph(
+        graph.index, groups, np.full((n, 2), -1), np.full((n, 2), np.nan, dtype=np.float32),
+        graph.ranked, graph.shares, graph.confidence, likely, logs, own,
+    )  # fmt: skip
+
+
 def test_odds_are_the_blend_of_heads_and_trusted_neighbours_worked_by_hand(
     graph: AuditGraph,
 ) -> None:
     """Two neighbours, one of which is doubted itself: its label counts by half."""
-    index = graph.index
     codes = graph.parts.labels.codes
     lamps, boots = (graph.parts.labels.code_of[name] for name in ("Lamps", "Shoes > Boots"))
     a, b, c = (
         int(np.flatnonzero(codes == code)[place])
         for code, place in ((lamps, 0), (lamps, 1), (boots, 0))
     )
-    n = len(codes)
-    near = np.full((n, 2), -1)
-    near[a] = b, c
-    similar = np.full((n, 2), np.nan, dtype=np.float32)
-    similar[a] = 0.9, 0.9 - 0.2 * np.log(3)  # three to one
-    likely = np.full((n, 2), -1)
-    logs, own = np.full((n, 2), -np.inf, dtype=np.float32), np.zeros(n, dtype=np.float32)
-    likely[a], logs[a], own[a] = (boots, lamps), np.log([0.7, 0.2]), np.log(0.2)
-    likely[b], logs[b], own[b] = (boots, lamps), np.log([0.6, 0.3]), np.log(0.3)
-    likely[c], logs[c], own[c] = (boots, lamps), np.log([0.9, 0.1]), np.log(0.9)
-    made_up = AuditGraph(
-        index, np.arange(n), near, similar, graph.ranked, graph.shares, graph.confidence,
-        likely, logs, own,
-    )  # fmt: skip
-    result = LabelErrors(neighbour_weight=0.4).run(made_up)
+    heads = {a: (lamps, 0.2, boots, 0.7), b: (lamps, 0.3, boots, 0.6), c: (boots, 0.9, lamps, 0.1)}
+    given = made_up(graph, heads, np.arange(len(codes)))
+    given.neighbours[a] = b, c
+    given.similarities[a] = 0.9, 0.9 - 0.2 * np.log(3)  # three to one
+    result = LabelErrors(neighbour_weight=0.4).run(given)
     # b is a lamp to one half, and else a boot; c is a boot.
     lamp, boot = 0.75 * 0.5, 0.75 * 0.5 + 0.25
     odds = (0.2 / 0.7**0.5) ** 0.6 * (lamp / boot**0.5) ** 0.4
     assert result.scores[a] == pytest.approx(odds / (1 + odds), rel=1e-5)
 
 
-def test_a_small_category_needs_stronger_evidence(graph: AuditGraph) -> None:
-    """What has seen two cards of a category takes the third for something else."""
-    eager, usual, slow = (LabelErrors(few=few) for few in (0.0, 30.0, 1e9))
-    flagged = [check.run(graph).flagged for check in (eager, usual, slow)]
-    assert flagged[0].sum() >= 6
-    assert not flagged[2].any()
-    # Beside each card of these categories there are some 30 others: the logarithm is halved.
-    squared = LabelErrors(odds=usual.odds**2, few=0.0).run(graph).flagged
-    assert flagged[1].sum() == squared.sum()
+def test_a_small_category_needs_stronger_evidence_worked_by_hand(graph: AuditGraph) -> None:
+    """What has seen one other product of a category takes the second for something else."""
+    codes = graph.parts.labels.codes
+    lamps, boots = (graph.parts.labels.code_of[name] for name in ("Lamps", "Shoes > Boots"))
+    a, b = (int(np.flatnonzero(codes == code)[0]) for code in (lamps, boots))
+    # All boots but one are variants of one product: beside it, b has one card of another group.
+    groups = np.arange(len(codes))
+    groups[np.flatnonzero(codes == boots)[:-1]] = b
+    check = LabelErrors(odds=10, few=1, neighbour_weight=0)
+    # The logarithm is halved for b, for one card has been seen and `few` is one.
+    for ratio, flags in ((9, (False, False)), (11, (True, False)), (105, (True, True))):
+        p, q = 0.9 / ratio, 0.9
+        result = check.run(
+            made_up(graph, {a: (lamps, p, boots, q), b: (boots, p, lamps, q)}, groups)
+        )
+        assert (result.flagged[a], result.flagged[b]) == flags
 
 
 def test_the_only_product_of_a_category_is_not_flagged() -> None:
