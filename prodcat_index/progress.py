@@ -51,6 +51,7 @@ class _Phase:
 
     def __init__(self, name: str, line: str, after: float) -> None:
         self._name, self._line, self._due = name, line, time.monotonic() + after
+        self._is_told = False
         self.update(0)
 
     def __enter__(self) -> _Phase:
@@ -60,9 +61,11 @@ class _Phase:
         pass
 
     def update(self, _: float = 1) -> None:
-        if self._name != verbosity.last and time.monotonic() >= self._due:
-            write_line(self._line, sys.stderr)
-            verbosity.last = self._name
+        # Phases within this one are named in between, after which it is not named again.
+        if not self._is_told and time.monotonic() >= self._due:
+            if self._name != verbosity.last:
+                write_line(self._line, sys.stderr)
+            verbosity.last, self._is_told = self._name, True
 
     def set_postfix_str(self, _: str) -> None:
         pass

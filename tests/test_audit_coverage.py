@@ -152,6 +152,22 @@ def test_a_category_of_one_product_is_named_however_many_variants_it_has() -> No
     assert any("not known" in note for note in result.notes)
 
 
+def test_categories_of_one_product_are_one_item() -> None:
+    """Half of the list would be the same advice, each time for another category."""
+    categories = ["A"] * 20 + list("BCDEFG")
+    graph = graph_of(categories, [{"A": 1.0}] * 26)
+    result = Coverage().run(graph)
+    (item,) = (item for item in result.items if item.kind == "one product only")
+    assert item.subject == "B, C, D, E, F and 1 more"
+    assert "these 6 categories" in item.why and item.why.endswith("B, C, D, E, F, G.")
+    assert (item.proposal, item.cards) == ("add cards", ())
+    assert item.neighbours == ("c020", "c021", "c022", "c023", "c024")
+    # Each is still flagged, and has its row in the table.
+    assert result.flagged.tolist() == [False] * 20 + [True] * 6
+    (table,) = result.details["tables"].values()
+    assert [row["category"] for row in table] == list("BCDEFG")
+
+
 def test_a_mixed_category_names_the_other_and_the_words_that_mislead() -> None:
     """The reviewer needs to know which border to draw, and along which words."""
     categories = ["Mugs"] * 20 + ["Cups"] * 30
@@ -164,7 +180,10 @@ def test_a_mixed_category_names_the_other_and_the_words_that_mislead() -> None:
     assert item.proposal == "review the border with Cups"
     assert item.words == ("espresso",)
     assert item.neighbours == tuple(f"c{n:03d}" for n in range(5))
-    assert "8 of its 20 cards" in item.why and "8 errors" in item.why
+    assert item.why == (
+        "Of its 20 cards, 8 are answered wrong, 8 of them as Cups; in turn, no cards of Cups are "
+        "answered as Mugs. They share words with it: espresso."
+    )
     # Errors of many kinds are no border.
     others = [{name: 1.0} for name in "ABCDEFGH"] + answers[8:]
     letters = list("ABCDEFGH") * 2

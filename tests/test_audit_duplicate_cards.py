@@ -158,7 +158,7 @@ def test_one_picture_joins_titles_that_are_worded_otherwise_but_no_codes(tmp_pat
     without = check(rows[:4], pictures=False)
     assert not without.items
     texts = only(check([rows[0], rows[4]]))
-    assert (texts.kind, texts.why) == ("same texts", "other pictures; equal texts")
+    assert (texts.kind, texts.why) == ("same texts", "the pictures differ; equal texts")
     assert texts.score == pytest.approx(1 - 0.95 * 0.6)
 
 

@@ -89,6 +89,34 @@ def test_learning_from_labelled_pairs_is_calibrated_and_repeatable() -> None:
     assert again.threshold == first.threshold
 
 
+def test_easy_labelled_pairs_are_noted_and_leave_an_order() -> None:
+    """All pairs would have one probability, and any of them would be the partner."""
+    left, right = made.two_shops(60)
+    easy = [(f"l{n}", f"r{m}", int(n == m)) for n in range(30) for m in (n, (n + 11) % 60)]
+    table = pd.DataFrame(easy, columns=["left_id", "right_id", "label"])
+    found = match(left, right, pairs=table, threshold=0)
+    assert len(np.unique(found.probability.round(9))) < len(found)
+    assert any("told apart without an error" in note for note in found.notes)
+    usual = Matcher(left, right).predict_proba(found.pairs)
+    tied = np.diff(found.probability.round(9)) == 0
+    assert (np.diff(usual)[tied] <= 1e-12).all()
+    partners = match(left, right, pairs=table, one_to_one=True)
+    assert (partners.pairs[:, 0] == partners.pairs[:, 1]).mean() > 0.95
+    # Labels that contradict each other are not easy.
+    hard = table.assign(label=[n % 3 % 2 for n in range(60)])
+    assert match(left, right, pairs=hard).notes == ()
+
+
+def test_a_brand_is_no_code() -> None:
+    """Pairs would seem to have a model number in common where only the brand is."""
+    left = pd.DataFrame({"id": ["a"], "title": ["Vega-7 kettle KT-450"], "brand": ["Vega-7"]})
+    right = pd.DataFrame({"id": ["x"], "title": ["VEGA7 kettle kt450"], "brand": ["Vega 7"]})
+    matcher = Matcher(left, right)
+    assert matcher.why(0, 0).startswith("code kt450; ")
+    other = Matcher(left, right.assign(title="Vega-7 lamp"))
+    assert "code" not in other.why(0, 0)
+
+
 def test_too_few_or_wrong_pairs_are_refused_in_a_sentence() -> None:
     """A model of five pairs would be believed."""
     left, right = made.two_shops(30)

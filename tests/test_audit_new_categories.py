@@ -77,6 +77,16 @@ def test_each_new_category_is_one_item_with_a_name() -> None:
     assert junk.cards == ("junk",) and junk.kind == "fits no category" and junk.proposal == ""
 
 
+def test_words_of_many_categories_name_none() -> None:
+    """A new category would be called "telescope with", or "telescope red"."""
+    parts = shop()[0].parts
+    common = new_categories._common_words(parts)
+    assert {*COLOURS, "big", "small", "size"} <= common
+    # Three of eight categories are more than a third, one is not.
+    assert not {"boots", "steel", "telescope"} & common
+    assert all(not common.intersection(item.words) for item in checked().items)
+
+
 def test_known_listings_are_not_flagged_and_all_have_a_score() -> None:
     result, known = checked(), delivery().decision.known
     assert known is not None
@@ -116,12 +126,13 @@ def answered(*names: str) -> NewCards:
         (("Shoes > Boots", "Shoes > Sandals", "Shoes > Boots"), "Shoes", "Shoes > Boots"),
         (("Shoes > Boots", "Kitchen > Pans", "Home > Lamps"), "", "Home > Lamps"),
         (("Shoes > Boots", "Shoes > Boots", "Home > Lamps", "Home > Lamps"), "", "Home > Lamps"),
+        (("Shoes > Boots", "Shoes > Boots", "Home > Lamps"), "", "Shoes > Boots"),
     ],
 )
 def test_a_new_category_hangs_where_most_of_its_cards_point(
     answers: tuple[str, ...], parent: str, nearest: str
 ) -> None:
-    """Without a majority there is no parent; of equal answers the first by name is the nearest."""
+    """Without three in four there is no parent; of equal answers the first by name counts."""
     new, rows = answered(*answers), np.arange(len(answers))
     assert new_categories._place(shop()[0].parts, new, rows) == (parent, nearest)
 
@@ -151,7 +162,7 @@ def test_what_is_left_out_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_check_that_cannot_run_says_why() -> None:
     _, graph = shop()
-    with pytest.raises(QueryError, match="give a new catalogue"):
+    with pytest.raises(QueryError, match="name a new catalogue"):
         NewCategories().run(graph)
     blind = replace(delivery(), decision=replace(delivery().decision, known=None, of_none=None))
     with pytest.raises(QueryError, match="build it again"):

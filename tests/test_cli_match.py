@@ -51,6 +51,31 @@ def test_labelled_pairs_are_learned_from_or_refused(
     assert "there are 1 and 0" in err
 
 
+def test_titles_are_beside_each_other_and_used_columns_are_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A pair could not be checked at a glance, and the price would seem to be ignored."""
+    monkeypatch.chdir(tmp_path)
+    frame = pd.DataFrame(
+        {
+            "id": ["P00076", "P00077"],
+            "title": ["Vega-7 electric kettle, steel, 1.7 l", "Oak desk lamp, 60 W, white"],
+            "price": ["79", "15"],
+            "colour": ["steel", "white"],
+        }
+    )
+    frame.to_csv("a.csv", index=False)
+    frame.assign(id=["Q00076", "Q00077"]).to_csv("b.csv", index=False)
+    code, out, err = call("match a.csv b.csv", monkeypatch, capsys)
+    assert code == 0, err
+    assert "also compared: price, ignored: 1 column (colour)" in err
+    head = out.splitlines()[0].split()
+    assert head[-4:] == ["left", "title", "right", "title"]
+    assert max(map(len, out.splitlines())) <= 80
+    code, _, err = call("match a.csv b.csv --threshold 0", monkeypatch, capsys)
+    assert "2 cards have several partners; --one-to-one gives each one" in err
+
+
 def test_a_long_table_says_how_to_get_the_rest(
     files: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import combinations
 from math import ceil
 from typing import Any
@@ -17,7 +17,7 @@ from prodcat_index.audit.standing import Standing
 from prodcat_index.cards.label_names import find_label_issues
 from prodcat_index.cards.variants import words_of
 from prodcat_index.errors import QueryError
-from prodcat_index.findings import counted
+from prodcat_index.findings import agree, counted, name_first
 from prodcat_index.types import Int64Array, rounded
 
 # Two categories are one if a card of either is ranked in the right order no more often than this:
@@ -34,6 +34,7 @@ SHOWN = 5
 # A word that explains a confusion is in this larger part of the confused cards than of the rest.
 IN_WORDS = 0.2
 BETWEEN = ", "
+ONE_PRODUCT = "one product only"
 # Reasons of find_label_issues, for people.
 LIKE = {"spelling": "spelled alike", "leaf": "equal in their last part", "alike": "nearly equal"}
 
@@ -45,7 +46,8 @@ class Coverage:
     A category has one product, so that no other answers for it; or is a second name of another,
     by its name and by cards that cannot be told apart, or by cards alone; or is mixed with one
     other; or has too few products, and the learning curve of this catalogue says how many more
-    would bring it to the median F1; or probably has wrong labels.
+    would bring it to the median F1; or probably has wrong labels. Categories of one product are
+    one item together.
     """
 
     name: CheckName = field(default="coverage", init=False)
@@ -54,9 +56,9 @@ class Coverage:
         """Check the categories of an index.
 
         The score of a card is the share of its category's cards that are answered right out of
-        fold, NaN without an answer. Those of categories with an item are flagged. Items are in
-        the order of the cards put right for each card looked at or added, which is one minus
-        their score. Raises QueryError where no card is answered.
+        fold, NaN without an answer. Those of categories with an item are flagged. One minus the
+        score of an item is the number of cards put right for each card looked at or added; the
+        lowest score is first. Raises QueryError where no card is answered.
         """
         standing = Standing(graph)
         if not standing.answered.any():
@@ -77,7 +79,7 @@ class Coverage:
             ids=graph.ids,
             scores=scores,
             flagged=flagged,
-            items=found,
+            items=_joined(found),
             summary=f"{categories}, median F1 {standing.target:.2f}; {said or 'none stands out'}.",
             details={
                 "curve": rounded(vars(curve)) if curve else None,
@@ -85,6 +87,23 @@ class Coverage:
             },
             notes=graph.notes if curve else (*graph.notes, unknown),
         )
+
+
+def _joined(items: Sequence[Item]) -> list[Item]:
+    """Make one item of all categories with one product: what to do is the same for each."""
+    alone = [item for item in items if item.kind == ONE_PRODUCT]
+    if len(alone) < 2:
+        return list(items)
+    names = tuple(item.subject for item in alone)
+    why = (
+        f"No card of another product answers for the cards of these {len(alone):,} categories, so "
+        f"they are never predicted right out of fold: {BETWEEN.join(names)}."
+    )
+    shown = tuple(card for item in alone[:SHOWN] for card in item.neighbours[:1])
+    joined = replace(
+        alone[0], subject=name_first(names), proposal="add cards", why=why, neighbours=shown
+    )
+    return [joined if item is alone[0] else item for item in items if item not in alone[1:]]
 
 
 class _Finder:
@@ -160,7 +179,7 @@ class _Finder:
         at, products = self.standing, int(self.standing.products[code])
         kind, why = "too few products", f"It has {products:,} products and F1 {at.f1[code]:.2f}"
         if products == 1:
-            kind, why = "one product only", "No card of another product answers for its cards"
+            kind, why = ONE_PRODUCT, "No card of another product answers for its cards"
         rows = at.rows(code)
         if at.curve is None:
             return self._item(kind, code, 0.0, "add cards", f"{why}.", rows)
@@ -183,10 +202,12 @@ class _Finder:
         is_mixed = taken.get(other, 0) >= FEWEST and len(rows) >= OF_ERRORS * wrong
         if is_mixed and len(rows) >= OF_CARDS * at.sizes[code]:
             words = self._words(rows, np.setdiff1d(at.rows(code), rows), at.rows(other))
+            back, named = len(at.confused_rows(other, code)), self.names[other]
             why = (
-                f"{len(rows):,} of its {at.sizes[code]:,} cards are answered {self.names[other]}, "
-                f"of {counted(wrong, 'errors')} in all; {len(at.confused_rows(other, code)):,} the "
-                f"other way.{f' They share words with it: {BETWEEN.join(words)}.' if words else ''}"
+                f"Of its {at.sizes[code]:,} cards, {wrong:,} are answered wrong, {len(rows):,} of "
+                f"them as {named}; in turn, {back or 'no'} {agree(back, 'cards')} of {named} "
+                f"{'is' if back == 1 else 'are'} answered as {self.names[code]}."
+                f"{f' They share words with it: {BETWEEN.join(words)}.' if words else ''}"
             )
             proposal = f"review the border with {self.names[other]}"
             gain = at.wrong_labels[code] / at.sizes[code]

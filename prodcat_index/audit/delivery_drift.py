@@ -81,7 +81,7 @@ class DeliveryDrift:
         cards.
         """
         if new is None:
-            raise QueryError("Drift is between an index and a delivery; name the new catalogue.")
+            raise QueryError("Drift is between an index and a delivery: name a new catalogue.")
         parts = graph.parts
         late = _Side.of_new(parts, new)
         early = (
@@ -276,13 +276,14 @@ class _Comparison:
                 f"{auc.value:.0%} of all pairs ({auc.low:.0%} to {auc.high:.0%}; 50 % is no "
                 f"difference){words}."
             )
-            kind, score = f"other values of {name}", 2 * (1 - auc.value)
+            kind, score = f"changed {name}", 2 * (1 - auc.value)
             found.append(Item("drift", kind, score, (), name, why=why, words=told.words))
         if lacking.p < level:
             more = "more" if lacking.value > 0 else "fewer"
             why = (
-                f"{abs(lacking.value):.1%} {more} of the cards lack {name} than in {self.what} "
-                f"(interval {lacking.low:+.1%} to {lacking.high:+.1%})."
+                f"The share of cards without {name} is {100 * abs(lacking.value):.1f} percentage "
+                f"points {'higher' if lacking.value > 0 else 'lower'} than in {self.what} "
+                f"(95 % interval {100 * lacking.low:+.1f} to {100 * lacking.high:+.1f})."
             )
             score = 1 - abs(lacking.value)
             found.append(Item("drift", f"{more} cards without {name}", score, (), name, why=why))

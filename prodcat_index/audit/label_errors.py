@@ -191,8 +191,8 @@ def _item(
     theirs, ours = (near[codes[near] == code] for code in (proposal, own))
     of_nearest = Counter(codes[near[:NEAREST]].tolist())
     why = (
-        f"of the {min(len(near), NEAREST)} most similar cards, {of_nearest[proposal]} are in the "
-        f"proposed category and {of_nearest[own]} in its own"
+        f"labels of the {counted(min(len(near), NEAREST), 'most similar cards')}: "
+        f"{of_nearest[proposal]} the proposed category, {of_nearest[own]} its own"
     )
     shown = [*theirs[:SHOWN], *ours[:SHOWN_OF_OWN]]
     is_answer = graph.predicted[first] == proposal and graph.parts.calibration is not None

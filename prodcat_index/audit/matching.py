@@ -42,6 +42,13 @@ PAIRS_AT_ONCE = 50_000
 NEAREST_OF_OFFER = 8
 # Pairs whose mean is the centre of the features, and as how many the usual centre counts.
 CENTRE_PAIRS, USUAL_PAIRS = 5_000, 50
+# Weight of the default model between pairs that a fitted one calls equally likely.
+TIE = 1e-6
+TOO_EASY = (
+    "the labelled pairs were told apart without an error, so nothing is known about doubtful pairs "
+    "and the probabilities are too high; label pairs that look alike and are not the same, such as "
+    "the least likely ones that match lists without labelled pairs"
+)
 DEFAULT_FILE = Path(__file__).parent / "default_matcher.json"
 BOOSTING: Mapping[str, Any] = {
     "max_iter": 150,
@@ -117,6 +124,7 @@ class Matcher:
         self._threshold: float | None = None
         self._models: list[Any] = []
         self._calibration = [0.0, 1.0]
+        self.notes: tuple[str, ...] = ()
 
     def fit(self, pairs: ArrayLike, labels: ArrayLike, *, seed: int = 0) -> Matcher:
         """Fit gradient boosting to labelled pairs, calibrated out of fold.
@@ -174,6 +182,8 @@ class Matcher:
             np.concatenate([zero, one]),
         )
         self._threshold = best_threshold(self._calibrate(log_odds))
+        is_easy = log_odds[truth].min() > log_odds[~truth].max()
+        self.notes = (TOO_EASY,) if is_easy else ()
         return self
 
     @property
@@ -213,10 +223,13 @@ class Matcher:
                 log_odds = [model.decision_function(features) for model in self._models]
                 parts.append(self._calibrate(np.mean(log_odds, axis=0)))
             else:
-                model = default_model("context")
-                centre = model.centre_of(self.usual_features)
-                parts.append(model.probabilities(self.all_features(own), centre))
+                parts.append(self.by_default(own))
         return np.concatenate(parts)
+
+    def by_default(self, rows: Int64Array) -> Float64Array:
+        """Return the probability of pairs, (P, 2), by the default model, fitted or not: (P,)."""
+        model = default_model("context")
+        return model.probabilities(self.all_features(rows), model.centre_of(self.usual_features))
 
     @cached_property
     def usual_features(self) -> Float64Array:
@@ -250,7 +263,10 @@ class Matcher:
 
     def why(self, row: int, other: int) -> str:
         """Return in a sentence what two offers have in common."""
-        codes = sorted(self.offers.shared_codes(row, other), key=lambda code: (-len(code), code))
+        # A brand such as Vega-7 is written as codes are.
+        brands = (self.offers.left.brands[row], self.offers.right.brands[other])
+        found = self.offers.shared_codes(row, other) - {"".join(brand.split()) for brand in brands}
+        codes = sorted(found, key=lambda code: (-len(code), code))
         words = self.offers.shared_words(row, other)
         said = [f"code {codes[0]}"] if codes else []
         said += [f"words {', '.join(words)}"] if words else []
@@ -321,8 +337,8 @@ class Matches:
         Returns
         -------
         pandas.DataFrame
-            Columns ``left_id``, ``right_id``, ``probability``, ``why``, ``left_title`` and
-            ``right_title``; likeliest first.
+            Columns ``left_id``, ``right_id``, ``probability``, ``left_title``, ``right_title``
+            and ``why``; likeliest first.
         """
         import pandas as pd
 
@@ -330,7 +346,7 @@ class Matches:
         ids = [cards.values_at("id", rows) for cards, rows in sides]
         titles = [cards.values_at("title", rows) for cards, rows in sides]
         columns = {"left_id": ids[0], "right_id": ids[1], "probability": self.probability}
-        columns |= {"why": list(self.why), "left_title": titles[0], "right_title": titles[1]}
+        columns |= {"left_title": titles[0], "right_title": titles[1], "why": list(self.why)}
         return pd.DataFrame(columns)
 
 
@@ -390,16 +406,21 @@ def match(
     if pairs is not None:
         rows, labels, notes = read_pairs(pairs, matcher.left, matcher.right)
         try:
-            matcher.fit(rows, labels, seed=seed)
+            notes += matcher.fit(rows, labels, seed=seed).notes
         except CatalogueError as error:
             raise CatalogueError(" ".join((str(error), *(f"{note}." for note in notes)))) from None
     candidates = matcher.candidates(k)
     probability = matcher.predict_proba(candidates)
     least = matcher.threshold if threshold is None else threshold
     chosen = np.flatnonzero(probability >= least)
+    # Trees give many pairs the same probability: the default model orders these.
+    ties = probability[chosen]
+    if matcher.is_fitted and len(chosen):
+        ties = matcher.by_default(candidates[chosen])
     if one_to_one:
-        chosen = chosen[assign(candidates[chosen], probability[chosen])]
-    chosen = chosen[np.argsort(-probability[chosen], kind="stable")]
+        kept = assign(candidates[chosen], probability[chosen] + TIE * ties)
+        chosen, ties = chosen[kept], ties[kept]
+    chosen = chosen[np.lexsort([-ties, -probability[chosen].round(9)])]
     found = candidates[chosen]
     why = [matcher.why(*pair) for pair in found.tolist()]
     return Matches(

@@ -35,8 +35,11 @@ SAMPLE = 1000
 LEVELS = 60
 # Words of a name, and words that are shown.
 NAME_WORDS, SHOWN_WORDS = 2, 8
-# A category of which fewer cards of a group are like is not the place for all of them.
-MAJORITY = 0.5
+# The parent of fewer answers than this share is not the place for all cards of a group.
+MAJORITY = 0.75
+# Words that texts of more than this share of the categories have name none of them, by so many
+# cards of the index.
+COMMON, COMMON_CARDS = 1 / 3, 10_000
 
 
 @dataclass(frozen=True)
@@ -45,8 +48,9 @@ class NewCategories:
 
     A listing is new where `predict` calls it so: of the listings of known categories, at most 5 %
     are. Groups are clusters by average linkage of their words and pictures, at the level at which
-    cards of the index fall into their own categories best. The name of a group are the words that
-    it has and the index has not (c-TF-IDF: M. Grootendorst, "BERTopic", 2022).
+    cards of the index fall into their own categories best. A group is named by the words that
+    it has and the index has not (c-TF-IDF: M. Grootendorst, "BERTopic", 2022), without those that
+    many categories of the index have in their texts.
 
     Parameters
     ----------
@@ -64,7 +68,7 @@ class NewCategories:
         to be of a known category.
         """
         if new is None:
-            raise QueryError("New categories are looked for among new cards: give a new catalogue.")
+            raise QueryError("New categories are looked for among new cards: name a new catalogue.")
         known, of_none = new.decision.known, new.decision.of_none
         if known is None or of_none is None:
             raise QueryError(
@@ -209,14 +213,34 @@ def _name_words(
     for counts, rows in zip(own, groups, strict=True):
         for text in catalogue.values_at(title, rows):
             counts.update(_naming(text))
+    common = _common_words(parts)
     # Each category of the index counts as one class, and so does each group.
     classes = len(parts.labels.names) + len(groups)
     everywhere = theirs + sum(own, Counter())
     usual = sum(everywhere.values()) / max(1, classes)
     return [
-        sorted(counts, key=lambda word: (-counts[word] * np.log1p(usual / everywhere[word]), word))
+        sorted(
+            counts.keys() - common,
+            key=lambda word: (-counts[word] * np.log1p(usual / everywhere[word]), word),
+        )
         for counts in own
     ]
+
+
+def _common_words(parts: IndexParts) -> set[str]:
+    """Return the words, such as *with*, that texts of many categories have: titles may be short."""
+    codes = parts.labels.codes
+    rows = np.flatnonzero(codes >= 0)
+    rows = rows[evenly_spaced(len(rows), COMMON_CARDS)]
+    pairs = {
+        (word, code)
+        for name in parts.catalogue.text_modalities
+        for text, code in zip(parts.catalogue.values_at(name, rows), codes[rows], strict=True)
+        for word in _naming(text)
+    }
+    found = Counter(word for word, _ in pairs)
+    least = max(2, COMMON * len(parts.labels.names))
+    return {word for word, count in found.items() if count > least}
 
 
 def _naming(text: str) -> set[str]:
@@ -263,7 +287,7 @@ def _single(parts: IndexParts, new: NewCards, known: Float64Array, row: int) -> 
 
 
 def _place(parts: IndexParts, new: NewCards, rows: Int64Array) -> tuple[str, str]:
-    """Return the longest parent that most of the answers share, or none, and the usual answer."""
+    """Return the longest parent of nearly all answers, or none, and the usual answer."""
     codes = new.result.vote.categories[rows, 0]
     answers = [parts.labels.names[code] for code in codes[codes >= 0]]
     if not answers:
@@ -273,7 +297,7 @@ def _place(parts: IndexParts, new: NewCards, rows: Int64Array) -> tuple[str, str
     for depth in range(len(path) - 1, 0, -1):
         parent = CATEGORY_SEPARATOR.join(path[:depth])
         inside = sum(name.startswith(parent + CATEGORY_SEPARATOR) for name in answers)
-        if inside > MAJORITY * len(rows):
+        if inside >= MAJORITY * len(rows):
             return parent, nearest
     return "", nearest
 

@@ -85,12 +85,21 @@ class Offers:
         )
 
 
-def _column(catalogue: Catalogue, names: str) -> list[str]:
-    """Return the values of the first column of some names, the likeliest first."""
+def compared_columns(catalogue: Catalogue) -> list[str]:
+    """Return the columns of the brand, code and price, where they are."""
+    return [found for names in (BRAND, CODE, PRICE) if (found := _find_column(catalogue, names))]
+
+
+def _find_column(catalogue: Catalogue, names: str) -> str:
+    """Return the first column of some names that has a value, the likeliest first, or ""."""
     seen = {column_key(name): name for name in reversed(catalogue.pieces.names)}
     found = [seen[key] for name in names.split(",") if (key := column_key(name)) in seen]
-    values = (catalogue.values(name) for name in found)
-    return next((own for own in values if any(own)), [""] * len(catalogue))
+    return next((name for name in found if any(catalogue.values(name))), "")
+
+
+def _column(catalogue: Catalogue, names: str) -> list[str]:
+    name = _find_column(catalogue, names)
+    return catalogue.values(name) if name else [""] * len(catalogue)
 
 
 def find_codes(text: str) -> set[str]:

@@ -97,7 +97,11 @@ class PictureMatches(NamedTuple):
         if np.isnan(self.alike[pair]):
             return ""
         if self.probability[pair] < SAME:
-            return "same picture in other colours" if self.is_recoloured[pair] else "other pictures"
+            return (
+                "same picture in other colours"
+                if self.is_recoloured[pair]
+                else "the pictures differ"
+            )
         done = {"mirrored": self.mirrored, "cropped": self.cropped, "partly covered": self.covered}
         return ", ".join(["same picture", *(what for what, is_so in done.items() if is_so[pair])])
 

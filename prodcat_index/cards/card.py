@@ -192,8 +192,13 @@ class Catalogue:
         table = self.cards.head(SHOWN_ROWS).to_html(index=False)
         return f"<p>{escape(repr(self)[1:-1])}</p>\n<ul>{findings}</ul>\n{table}"
 
-    def describe_columns(self) -> str:
+    def describe_columns(self, compared: Sequence[str] = ()) -> str:
         """Return in one line which column became which part of a card.
+
+        Parameters
+        ----------
+        compared
+            Further columns that are used, and not ignored.
 
         Returns
         -------
@@ -224,7 +229,10 @@ class Catalogue:
             if part not in ("category_id", "group") or part not in empty
         ]
         levels = used["category"].split(PATH_SEPARATOR)
-        if ignored := [name for name in self.further_columns if name not in levels]:
+        further = [name for name in self.further_columns if name not in levels]
+        if used_too := [name for name in further if name in compared]:
+            described.append(f"also compared: {', '.join(used_too)}")
+        if ignored := [name for name in further if name not in compared]:
             described.append(
                 f"ignored: {counted(len(ignored), 'columns')} ({name_first(ignored, SHOWN)})"
             )

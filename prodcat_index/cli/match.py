@@ -55,19 +55,27 @@ def match(
 
     Columns that are named are those of both files.
     """
+    import numpy as np
+
     from prodcat_index.audit.matching import match as find_matches
+    from prodcat_index.audit.offer_similarity import compared_columns
     from prodcat_index.cards.catalogue import UNLABELLED
     from prodcat_index.reports.page import write_file
     from prodcat_index.types import DIGITS
 
     ignored = (UNLABELLED,)
-    catalogues = [options.read_cards(path, columns, ignored=ignored) for path in (left, right)]
+    catalogues = [
+        options.read_cards(path, columns, ignored=ignored, compared=compared_columns)
+        for path in (left, right)
+    ]
     found = find_matches(*catalogues, pairs=pairs, k=k, one_to_one=one_to_one, threshold=threshold)
     note(found.notes)
     tell(
-        f"{counted(len(found), 'pairs')} of a probability of {found.threshold:.2f} or more, among "
+        f"{counted(len(found), 'pairs')} of a probability of {found.threshold:.4g} or more, among "
         f"{found.compared:,} candidates"
     )
+    if several := int((np.unique(found.pairs[:, 0], return_counts=True)[1] > 1).sum()):
+        note([f"{counted(several, 'cards have')} several partners; --one-to-one gives each one"])
     frame = found.to_frame().round({"probability": DIGITS})
     records = frame.to_dict("records")
     if output is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Callable, Container, Mapping
+from collections.abc import Callable, Container, Mapping, Sequence
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -264,12 +264,17 @@ def with_columns(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def read_cards(
-    path: Path, columns: Columns, *, index: ProductIndex | None = None, ignored: Container[str] = ()
+    path: Path,
+    columns: Columns,
+    *,
+    index: ProductIndex | None = None,
+    ignored: Container[str] = (),
+    compared: Callable[[Catalogue], Sequence[str]] | None = None,
 ) -> Catalogue:
     """Read a catalogue, and print what was taken from which column and what was noticed.
 
     What is not named is read as the cards of an index are, if one is given. Some kinds of findings
-    may be `ignored`.
+    may be `ignored`. What `compared` returns are further columns that the command uses.
     """
     from prodcat_index.cards.catalogue import read_catalogue
 
@@ -279,7 +284,8 @@ def read_cards(
         named["like"] = open_index(columns["like"], verify=False).catalogue
     source = path if path != STDIN else _read_stdin(columns)
     catalogue = read_catalogue(source, text_columns=texts, **named)
-    tell(f"{catalogue.source} ({catalogue.format}): {catalogue.describe_columns()}")
+    used = compared(catalogue) if compared else ()
+    tell(f"{catalogue.source} ({catalogue.format}): {catalogue.describe_columns(used)}")
     note(catalogue.notes)
     note(finding for finding in catalogue.findings if finding.what not in ignored)
     return catalogue

@@ -17,7 +17,7 @@ from prodcat_index.index.search import Neighbours, find_neighbours
 from prodcat_index.learning.projection import unit_parts
 from prodcat_index.types import DIGITS, MISSING, BoolArray, Float32Array, Float64Array, Int64Array
 from prodcat_index.voting.decision import Decision
-from prodcat_index.voting.label_shift import LabelShift, reweigh
+from prodcat_index.voting.label_shift import FEWEST_LISTINGS, LabelShift, reweigh
 from prodcat_index.voting.prediction import (
     SET_SEPARATOR,
     TOP,
@@ -138,6 +138,11 @@ def follow_shift(
 
 def describe_shift(shift: LabelShift, names: Sequence[str], listings: int) -> str:
     """Say how the shares of the categories differ, and name those that moved most."""
+    if shift.estimated is shift.source:
+        return (
+            f"the answers are not adjusted: it takes {FEWEST_LISTINGS} listings with an answer to "
+            "estimate the shares of the categories"
+        )
     moved = shift.estimated - shift.source
     most = np.argsort(-np.abs(moved), kind="stable")[:MOST_MOVED]
     named = [
@@ -145,11 +150,11 @@ def describe_shift(shift: LabelShift, names: Sequence[str], listings: int) -> st
         for code in most.tolist()
         if abs(moved[code]) >= LEAST_MOVED
     ]
-    examples = f": {', '.join(named)}" if named else ""
+    examples = f" ({', '.join(named)})" if named else ""
     return (
         f"answers are weighed by the shares of the categories as estimated from these {listings:,} "
-        f"listings; {shift.distance:.0%} of them are of other categories than in the "
-        f"index{examples}"
+        "listings: the mix of categories differs from the index's by "
+        f"{shift.distance:.0%}{examples}"
     )
 
 

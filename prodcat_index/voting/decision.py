@@ -185,7 +185,8 @@ def _back_off(
     backed_off = [prefixes[code] for code in left]
     count = sum(map(bool, backed_off))
     note = f"{count:,} of the others reach it with the shorter category in backed_off"
-    return replace(whole, backed_off=backed_off, notes=(*whole.notes, note))
+    notes = (*whole.notes, note) if count else whole.notes
+    return replace(whole, backed_off=backed_off, notes=notes)
 
 
 def _accept_by_category(
