@@ -61,7 +61,8 @@ class Pairs(NamedTuple):
             return ""
         pair = int(known[self.probability[known].argmax()])
         alike = self.titles.alike[pair]
-        texts = "" if np.isnan(alike) else f"titles {alike:.0%} alike"
+        # Titles that differ are never 100 % alike.
+        texts = "" if np.isnan(alike) else f"titles {min(int(100 * alike), 99)}% alike"
         if texts and (self.equal_texts[pair] or self.titles.is_equal[pair]):
             texts = "equal texts" if self.equal_texts[pair] else "equal titles"
         return "; ".join(filter(None, (self.pictures.describe(pair), texts)))
