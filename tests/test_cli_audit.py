@@ -57,14 +57,14 @@ def test_a_terminal_shows_what_each_check_found_and_what_to_do(run: Run) -> None
     code, out, err = run("audit shop")
     assert code == 0
     assert out.startswith("labels: 1 made items.\nduplicates: 1 made items.\n")
-    rows = [line.split() for line in out.splitlines() if line[:1].isdigit()]
-    assert [row[:5] for row in rows] == [
-        ["1", "b1", "red", "leather", "boots"],
-        ["2", "k2,", "k3", "electric", "kettle"],
-    ]
-    assert "90%" in out and LAMPS in out
-    assert out.endswith("  prodcat audit shop -o review.xlsx --page audit.html\n"
-                        "  prodcat relabel review.xlsx --index shop\n")  # fmt: skip
+    lines = out.splitlines()
+    at = lines.index("1. wrong label (90%): b1 red leather boots")
+    assert lines[at + 1] == f"    {BOOTS} -> {LAMPS}"
+    assert lines[at + 2].startswith("2. same product: k2, k3 electric kettle")
+    assert lines[at + 3] == f"    {KETTLES} -> remove"
+    assert "  prodcat audit shop -o review.xlsx --page audit.html\n" in out
+    assert out.endswith("  prodcat relabel review.xlsx --index shop\n")
+    assert "prodcat add" not in out and "advice" not in out
     assert "note: labels: made by hand" in err
     assert "note: novelty was not checked: The check needs new cards" in err
 
@@ -84,16 +84,20 @@ def test_the_table_is_written_decided_on_and_carried_out(ending: str, run: Run) 
     before = labels()
     code, out, _ = run("relabel review.csv --index shop --dry-run")
     assert out == (
-        "1 of another category: b1\n2 items decided, 1 of them kept\n8 unchanged\n"
+        f"1 of another category: b1\n  {BOOTS} -> {LAMPS} (1 card): b1\n"
+        "2 items decided, 1 of them kept\n8 unchanged\n"
         "Dry run: shop stays as it is.\n"
     )
     assert labels() == before
-    code, out, _ = run("relabel review.csv --index shop")
+    code, out, err = run("relabel review.csv --index shop --dry-run --format json")
+    assert json.loads(out)["moves"] == {"b1": {"from": BOOTS, "to": LAMPS}}
+    code, out, err = run("relabel review.csv --index shop")
+    assert "note: Next: prodcat refit shop fits it to the corrected cards." in err
     assert code == 0 and "1 of another category: b1" in out
     assert labels() == before | {"b1": LAMPS}
     code, out, err = run("audit shop")
     assert "There is nothing to decide." in out
-    assert "note: 2 items were decided before; --again shows them" in err
+    assert "2 of these items are decided already and left out (--again shows them).\n" in out
     assert json.loads(run("info shop --format json")[1])["decided"][0]["decision"] == LAMPS
     assert "relabelled, 2 decided" in run("info shop --log")[1].replace("review: 1 ", "")
     code, out, _ = run("audit shop --again --format csv")
@@ -120,6 +124,10 @@ def test_new_cards_are_checked_with_their_own_columns(run: Run) -> None:
         code, out, _ = run(call_)
         assert code == 0
         assert [json.loads(line)["title"] for line in out.splitlines()] == ["wooden clogs"]
+    # What relabel cannot carry out is not sent there.
+    code, out, _ = run(f"audit shop new.json {options.replace(' --format jsonl', '')}")
+    assert "  prodcat audit shop new.json -o review.xlsx" in out and "prodcat relabel" not in out
+    assert out.endswith("  prodcat add new.json --index shop --allow-new-categories\n")
     code, _, err = run("audit shop --check labels,novelty")
     assert code == 1 and "The check needs new cards" in err
     code, _, err = run("audit shop --id-column art")
@@ -127,6 +135,14 @@ def test_new_cards_are_checked_with_their_own_columns(run: Run) -> None:
     code, _, err = run("audit shop --check lables")
     assert code == 2 and "Did you mean 'labels'?" in err
     assert set(NAMES) == {ALL, *get_args(CheckName)}
+
+
+def test_a_table_without_decisions_is_told(run: Run) -> None:
+    """Whoever filled in another copy would think that all was done."""
+    run("audit shop -o review.csv")
+    code, out, err = run("relabel review.csv --index shop")
+    assert code == 0 and "9 unchanged" in out
+    assert "review.csv has no decisions: fill in its column decision" in err
 
 
 def test_json_holds_the_checks_and_the_items(run: Run) -> None:

@@ -76,6 +76,7 @@ def test_sync_makes_the_index_equal_to_the_export(shop: Path, run: Run) -> None:
         "1 new: n1",
         "1 changed (title 1): b1",
         "1 of another category: k1",
+        "  Kitchen > Kettles -> Shoes > Boots (1 card): k1",
         "1 removed: u1",
         "1 category renamed: Home > Lamps -> Light > Lamps (2 cards)",
         "4 unchanged",
@@ -162,7 +163,7 @@ def test_add_takes_changed_cards_unless_only_new_ones_are_asked_for(shop: Path, 
     assert "note: 1 card is in the index already (skipped): b1" in only.err
     assert index_of(shop).card("b1").title == "red leather boots"
     both = run("add new.csv --format csv")
-    assert both.out == "change,id,to,cards\nchanged,b1,,1\n"
+    assert both.out == "change,id,from,to,cards\nchanged,b1,,,1\n"
     assert index_of(shop).card("b1").title == "red suede boots"
     assert "Changed indexes/shop: 10 cards in 4 categories." in both.err
 
@@ -236,12 +237,17 @@ def test_differences_are_data(shop: Path, run: Run) -> None:
         **{"added": [], "changed": ["b1"], "removed": ["u1"], "relabelled": ["k1"]},
         **{"changed_parts": {"title": ["b1"]}, "renamed": {made.LAMPS: "Light"}, "unchanged": 4},
         "renamed_cards": {made.LAMPS: 2},
+        "moves": {"k1": {"from": made.KETTLES, "to": made.BOOTS}},
         "decided": 0,
     }
     rows = list(csv.DictReader(io.StringIO(run(f"{asked} csv").out)))
     assert [tuple(row.values()) for row in rows] == [
-        *[(kind, card, "", "1") for kind in CHANGES for card in whole[kind]],
-        ("renamed", made.LAMPS, "Light", "2"),
+        *[
+            (kind, card, *((made.KETTLES, made.BOOTS) if card == "k1" else ("", "")), "1")
+            for kind in CHANGES
+            for card in whole[kind]
+        ],
+        ("renamed", made.LAMPS, made.LAMPS, "Light", "2"),
     ]
     lines = run(f"{asked} jsonl")
     assert [

@@ -212,6 +212,22 @@ def test_a_table_fits_80_columns_and_cuts_no_id_number_or_category(
         assert words.count(part) >= len(NEIGHBOURS), f"{part} of the category is lost"
 
 
+def test_columns_that_all_want_more_than_a_line_lose_no_letter(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A category without its last letter is none of the shop, when it is copied."""
+    monkeypatch.setenv("COLUMNS", "80")
+    names = ["Kitchen > Teapots", "merge into Kitchen > Glasses", "Electronics > Phone Cases"]
+    words = ["Teapots", "Glasses", "Phone", "Cases", "Wohnzimmerbeleuchtung"]
+    row = {"item": 1, "cards": "P00112, P00130 and 3 more", "title": "Porcelain teapot with roses"}
+    records = [{**row, "category": own, "proposal": new} for own in names for new in names]
+    emit([*records, {**row, "category": "Wohnzimmerbeleuchtung", "proposal": "remove"}], "table")
+    out = capsys.readouterr().out
+    assert max(map(len, out.splitlines())) <= 80 and out.count("Teapots") == 6
+    # A word that is longer than its column goes on in the next line.
+    assert all(word in out or (word[:16] in out and word[16:] in out) for word in words)
+
+
 def test_an_explained_neighbour_is_a_block_of_80_columns_with_all_its_parts(
     capsys: pytest.CaptureFixture[str],
 ) -> None:

@@ -12,11 +12,14 @@ import pytest
 from made import BOOTS, KETTLES, LAMPS
 from test_index_learned import shop
 
+from prodcat_index.audit.check import Item
+from prodcat_index.audit.decisions import Memory
 from prodcat_index.cards.lists import REVIEW, read_review
 from prodcat_index.errors import CatalogueError, QueryError
+from prodcat_index.index.difference import UNDONE
 from prodcat_index.index.manifest import KEEP, REMOVE, Decided
 from prodcat_index.index.product_index import ProductIndex
-from prodcat_index.index.review import digest_texts
+from prodcat_index.index.review import confirmed, digest_texts
 
 
 def line(item: int, id: str, decision: str = "", **more: str) -> dict[str, Any]:
@@ -53,11 +56,13 @@ def test_every_decision_does_what_it_says(index: ProductIndex) -> None:
     expected = labels(index) | {"b1": LAMPS, "b3": KETTLES, "k1": LAMPS, "u1": BOOTS}
     del expected["k2"]
     assert labels(after) == expected
-    assert [each.decision for each in after.parts.decided] == [LAMPS, KEEP, KETTLES, LAMPS, BOOTS]
+    assert [each.decision for each in after.parts.decided] == [
+        *(LAMPS, KEEP, KETTLES, LAMPS, REMOVE, BOOTS)
+    ]
     assert after.parts.pending is not None
     assert (after.parts.pending.verb, after.parts.pending.counts) == (
         "review",
-        {"removed": 1, "relabelled": 4, "decided": 5},
+        {"removed": 1, "relabelled": 4, "decided": 6},
     )
 
 
@@ -118,6 +123,50 @@ def test_a_category_is_merged_as_a_whole(index: ProductIndex) -> None:
     kept = review(index, advice)
     assert labels(kept) == labels(index)
     assert kept.parts.decided == (Decided("coverage", "wrong label", KEEP, KETTLES, "add 5 cards"),)
+
+
+@pytest.mark.parametrize("decision", ["yes", "remove", "Lamps", "oops"])
+@pytest.mark.parametrize("proposal", ["add 5 cards", "review", ""])
+def test_advice_is_kept_or_refused(decision: str, proposal: str, index: ProductIndex) -> None:
+    """Nothing would happen to the category, and the audit would not ask for it again."""
+    row = line(1, "", decision, check="coverage", category=KETTLES, proposal=proposal)
+    with pytest.raises(QueryError, match=f"Line 2 says '{decision}' about no card: its item is ad"):
+        review(index, row)
+    merge = line(
+        1, "", "remove", check="coverage", category=KETTLES, proposal=f"merge into {BOOTS}"
+    )
+    with pytest.raises(QueryError, match="Line 2 says 'remove' about no card"):
+        review(index, merge)
+    other = review(index, {**merge, "decision": LAMPS})
+    assert set(labels(other).values()) == {BOOTS, LAMPS, ""}
+
+
+def test_a_delivery_that_takes_a_review_back_is_told(index: ProductIndex) -> None:
+    """The nightly delivery would bring all wrong labels and duplicates back, unseen."""
+    merged = line(5, "", "yes", check="coverage", category=KETTLES, proposal=f"merge into {LAMPS}")
+    rows = (line(1, "b1", LAMPS), line(2, "b2", "no"), line(3, "b3", "remove"), merged)
+    export = index.parts.catalogue
+    after = review(index, *rows)
+    told = [each for each in after.compare(export).findings if each.what == UNDONE]
+    assert [each.ids for each in told] == [("b1", "b3", "k1", "k2", "k3")]
+    # The shop has corrected its own data, or changed what nobody decided about.
+    corrected = after.compare(
+        after.parts.catalogue.relabelled(
+            [BOOTS if card == "l1" else name for card, name in labels(after).items()],
+            [""] * len(after.parts.catalogue),
+        )
+    )
+    assert corrected.moves == {"l1": (LAMPS, BOOTS)}
+    assert not [each for each in corrected.findings if each.what == UNDONE]
+
+
+def test_a_removed_card_that_comes_back_is_asked_about_again(index: ProductIndex) -> None:
+    """A duplicate that every delivery brings again would be hidden for ever."""
+    twin = line(1, "k2", "remove", check="duplicates", proposal=REMOVE)
+    back = review(index, twin).add(index.parts.catalogue)
+    asked = Item("duplicates", "wrong label", 0.1, ("k2",), proposal=REMOVE)
+    assert Memory.of(back.parts.decided).undecided([asked], back.parts.catalogue) == [asked]
+    assert not confirmed(back.parts).any()
 
 
 def test_what_was_decided_survives_every_change_and_rollback_takes_it_back(saved: Path) -> None:

@@ -81,12 +81,13 @@ def test_hostile_texts_are_shown_as_they_are(index: ProductIndex, tmp_path: Path
 
 def test_the_details_of_a_check_are_tables_with_bars(index: ProductIndex, tmp_path: Path) -> None:
     records = [
-        {"category": BOOTS, "share": 0.25, "near": ["a", "b"], "is_new": True},
+        {"category": BOOTS, "share": 0.25, "gain": 0.0413, "near": ["a", "b"], "is_new": True},
         {"category": LAMPS},
     ]
     check = MadeCheck("coverage", [MERGED], {"tables": {"Sizes": records, "Nothing": []}})
     text = write(audit_catalogue(index, checks=[check]), tmp_path)
     assert ">Sizes</caption>" in text and "Nothing" not in text
+    assert 'data-head="gain">0.041</td>' in text and "the share" not in text
     assert 'style="width: 25.0%"' in text and ">a, b</td>" in text
     assert 'data-head="is new">yes</td>' in text
     # An item about no card is in the table of its check, and has no strip of cards.

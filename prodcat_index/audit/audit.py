@@ -14,7 +14,7 @@ from prodcat_index.audit.decisions import Memory
 from prodcat_index.audit.delivery_drift import DeliveryDrift
 from prodcat_index.audit.duplicate_cards import DuplicateCards
 from prodcat_index.audit.graph import answer_new, build_graph
-from prodcat_index.audit.label_errors import LabelErrors
+from prodcat_index.audit.label_errors import CERTAIN, LabelErrors
 from prodcat_index.audit.leaks import Leaks
 from prodcat_index.audit.new_categories import NewCategories
 from prodcat_index.cards.card import Catalogue
@@ -32,8 +32,6 @@ if TYPE_CHECKING:
 
 ALL = "all"
 NAMES: tuple[CheckName, ...] = get_args(CheckName)
-# A wrong label is as certain as equal products in different categories from here on.
-CERTAIN = 0.5
 # Of the checks whose items do not change what the index answers wrongly today, the worst first.
 LATER: Sequence[CheckName] = ("leaks", "duplicates", "coverage", "drift")
 COLUMNS = [

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from prodcat_index.audit.check import Item
 from prodcat_index.cards.card import Catalogue
-from prodcat_index.index.manifest import Decided
+from prodcat_index.index.manifest import REMOVE, Decided
 from prodcat_index.index.review import MERGE, digest_texts, is_of_labels
 
 _Key = tuple[str, str, str]  # check and kind, or that it is about labels, and the id of a card
@@ -26,6 +26,8 @@ class Memory:
         """Return what is remembered."""
         memory = cls()
         for each in decided:
+            if each.decision == REMOVE:
+                continue  # a card that comes back is asked about again
             if not each.cards:
                 memory._subjects.add(_subject(each))
             known = {card: (category, texts) for card, category, texts in each.cards}

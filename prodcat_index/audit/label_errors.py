@@ -26,6 +26,8 @@ LEAST_VOTE = 0.01
 # own category and the ratio of the two.
 POWER = 0.5
 CARDS_AT_ONCE = 4096
+# A label is called wrong where the proposal is more likely right than not, and doubtful elsewhere.
+CERTAIN = 0.5
 # Examples of the proposed category and of the own one.
 SHOWN, SHOWN_OF_OWN = 4, 2
 MOST_PAIRS = 20
@@ -196,14 +198,15 @@ def _item(
     )
     shown = [*theirs[:SHOWN], *ours[:SHOWN_OF_OWN]]
     is_answer = graph.predicted[first] == proposal and graph.parts.calibration is not None
+    confidence = float(graph.confidence[first]) if is_answer else None
     return Item(
         check="labels",
-        kind="wrong label",
+        kind="wrong label" if (confidence or 0.0) >= CERTAIN else "doubtful label",
         score=score,
         cards=tuple(graph.ids[row] for row in cards),
         subject=names[own],
         proposal=names[proposal],
-        confidence=float(graph.confidence[first]) if is_answer else None,
+        confidence=confidence,
         why=why,
         neighbours=tuple(graph.ids[row] for row in shown),
         words=_words(graph, texts[first], names[own], names[proposal]) if texts else (),

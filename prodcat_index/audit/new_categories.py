@@ -281,7 +281,7 @@ def _single(parts: IndexParts, new: NewCards, known: Float64Array, row: int) -> 
         score=float(known[row]),
         cards=(new.catalogue.ids[row],),
         subject=nearest,
-        why=f"Its probability of a known category is {known[row]:.2f}; the nearest is {nearest}.",
+        why=f"Its probability of a known category is {known[row]:.2f}; the likeliest is {nearest}.",
         neighbours=_near(parts, new, rows),
     )
 

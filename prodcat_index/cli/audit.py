@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator
+from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from textwrap import shorten
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from prodcat_index.cli import options
 from prodcat_index.cli.calls import Given, WrongCallError, refuse
-from prodcat_index.cli.output import command_line, emit, note, say, tell, wrap
+from prodcat_index.cli.output import INDENT, command_line, emit, note, say, tell, wrap
 from prodcat_index.cli.output import write_workbook as make_workbook
 from prodcat_index.cli.values import output_file, output_option
 from prodcat_index.errors import did_you_mean
@@ -23,9 +25,10 @@ if TYPE_CHECKING:
 # The library has the same names, in a module that imports numpy, which --help must not wait for.
 ALL = "all"
 NAMES = (ALL, "labels", "duplicates", "novelty", "drift", "coverage", "leaks")
-# Items of a table on a terminal.
+# Items on a terminal, the cards that are named of each, and the letters of a title.
 SHOWN = 20
 CARDS_NAMED = 2
+TITLE = 100
 
 
 def parse_checks(given: list[str]) -> list[str]:
@@ -129,8 +132,6 @@ def audit(
     for name, result in found.results.items():
         note(f"{name}: {each}" for each in result.notes if each not in found.notes)
     note(f"{name} was not checked: {why}" for name, why in found.skipped.items())
-    if found.decided:
-        note([f"{counted(found.decided, 'items were')} decided before; --again shows them"])
     if output is not None:
         _write_table(found, output)
         tell(f"Wrote {output}: {counted(len(found.items), 'items')}.")
@@ -141,7 +142,7 @@ def audit(
     elif form != "table":
         emit(list(found.rows()), form)
     else:
-        _print_audit(found, folder, output)
+        _print_audit(found, folder, output, new_catalogue)
 
 
 def _write_table(found: Audit, output: Path) -> None:
@@ -157,45 +158,57 @@ def _write_table(found: Audit, output: Path) -> None:
         write_file(output, frame.to_csv(index=False))
 
 
-def _print_audit(found: Audit, folder: Path, output: Path | None) -> None:
+def _print_audit(
+    found: Audit, folder: Path, output: Path | None, new_catalogue: Path | None
+) -> None:
     """Print a sentence for each check, the first items, and what to do next."""
+    from prodcat_index.index.review import MERGE
+
     for name, result in found.results.items():
         say(wrap(f"{name}: {result.summary}"))
+    if found.decided:
+        what = counted(found.decided, "of these items are decided already and left out")
+        say(wrap(f"{what} (--again shows them)."))
     if not found.items:
         say("There is nothing to decide.")
         return
     say("")
-    emit(list(_first_items(found)), "table")
+    for paragraph in _first_items(found):
+        say(paragraph)
+    say("")
     if (rest := len(found.items) - SHOWN) > 0:
         say(f"{counted(rest, 'items')} more.")
     named = shlex.quote(str(folder))
     table = shlex.quote(str(output or "review.xlsx"))
-    steps = [] if output else [f"prodcat audit {named} -o {table} --page audit.html"]
-    steps.append(f"prodcat relabel {table} --index {named}")
-    say(
-        wrap(
-            "Next: fill in the column decision of the table (yes, keep, remove or a category) "
-            "and carry it out:"
+    delivery = "" if new_catalogue is None else f" {shlex.quote(str(new_catalogue))}"
+    if output is None:
+        say("Next: write all items into a table, and look at them:")
+        say(f"  prodcat audit {named}{delivery} -o {table} --page audit.html")
+    are_new = {found.catalogue_of(item.check) is found.new for item in found.items if item.cards}
+    if False in are_new or any(item.proposal.startswith(MERGE) for item in found.items):
+        steps = "Fill in its column decision (yes, keep, remove or a category), and carry it out:"
+        say(f"{wrap(steps)}\n  prodcat relabel {table} --index {named}")
+    if True in are_new:
+        steps = (
+            "New cards are not in the index yet, so relabel cannot change them: write the "
+            "categories that you choose into their own file, and add them:"
         )
-    )
-    say("\n".join(f"  {step}" for step in steps))
+        say(f"{wrap(steps)}\n  prodcat add{delivery} --index {named} --allow-new-categories")
+    if any(not item.cards and not item.proposal.startswith(MERGE) for item in found.items):
+        say(wrap("Items without cards are advice: keep in the table says not to ask again."))
 
 
-def _first_items(found: Audit) -> Iterator[dict[str, Any]]:
-    rows: dict[int, list[dict[str, Any]]] = {}
-    for row in found.rows():
-        if row["item"] > SHOWN:
-            break
-        rows.setdefault(row["item"], []).append(row)
-    for number, own in rows.items():
-        first = own[0]
-        sure = first["confidence"]
-        yield {
-            "item": number,
-            "cards": name_first([row["id"] for row in own if row["id"]], CARDS_NAMED),
-            "title": first["title"],
-            "category": name_first(list(dict.fromkeys(row["category"] for row in own)), 2),
-            "proposal": first["proposal"],
-            "what": first["kind"],
-            "confidence": "" if sure is None else f"{sure:.0%}",
-        }
+def _first_items(found: Audit) -> Iterator[str]:
+    """Yield a paragraph for each of the first items."""
+    for number, own in groupby(found.rows(), lambda row: row["item"]):
+        if number > SHOWN:
+            return
+        rows = list(own)
+        first, sure = rows[0], rows[0]["confidence"]
+        cards = name_first([row["id"] for row in rows if row["id"]], CARDS_NAMED)
+        what = f"{number}. {first['kind']}" + ("" if sure is None else f" ({sure:.0%})")
+        title = shorten(first["title"], TITLE, placeholder="...")
+        about = " ".join(filter(None, (cards, title)))
+        yield wrap(": ".join(filter(None, (what, about))), INDENT).removeprefix(INDENT)
+        category = name_first(list(dict.fromkeys(row["category"] for row in rows)), 2)
+        yield wrap(" -> ".join(filter(None, (category, first["proposal"]))), INDENT)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -168,7 +169,13 @@ def relabel(
     from prodcat_index.cards.lists import read_new_categories, read_review
 
     with _writing(index, wait, dry_run) as (folder, opened):
-        if read_review(new_categories, encoding) is not None:
+        rows = read_review(new_categories, encoding)
+        if rows is not None:
+            if not any(row["decision"] for row in rows):
+                tell(
+                    f"{new_categories} has no decisions: fill in its column decision with yes, "
+                    "keep, remove or a category."
+                )
             difference = opened.reviewing(
                 new_categories, encoding=encoding, allow_new_categories=allow_new_categories
             )
@@ -321,13 +328,17 @@ def _print(difference: Difference, form: Format) -> None:
         emit(record, form)
     else:
         kinds = ("added", "changed", "removed", "relabelled")
+        moves, still = record["moves"], {"from": "", "to": ""}
         rows = [
-            {"change": kind, "id": card, "to": "", "cards": 1}
+            {"change": kind, "id": card, **moves.get(card, still), "cards": 1}
             for kind in kinds
             for card in record[kind]
         ]
         rows += [
-            {"change": "renamed", "id": old, "to": new, "cards": record["renamed_cards"][old]}
+            {
+                **{"change": "renamed", "id": old, "from": old, "to": new},
+                "cards": record["renamed_cards"][old],
+            }
             for old, new in record["renamed"].items()
         ]
         emit(rows, form)
@@ -355,6 +366,10 @@ def _carry_out(
         new = [finding for finding in changed.findings if finding not in difference.findings]
         note(new)
         _save(changed, folder, "Changed", done, any(each.what == NEW_CATEGORIES for each in new))
+        if difference.verb == "review" and difference.counts.keys() - {"decided"}:
+            note(
+                [f"Next: prodcat refit {shlex.quote(str(folder))} fits it to the corrected cards."]
+            )
 
 
 def _save(

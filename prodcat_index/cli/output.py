@@ -234,6 +234,26 @@ def _least_width(columns: Sequence[Sequence[str]]) -> int:
     return sum(_width(column) + GAP for column in columns) - GAP
 
 
+def _share_width(columns: Sequence[Sequence[str]], width: int) -> list[int]:
+    """Return the characters of each column: what is left goes to the narrowest that lack some.
+
+    Texts that may be cut come last. rich itself takes more than the line has, and cuts the rest.
+    """
+    from rich.cells import cell_len
+
+    shares = [_width(column) for column in columns]
+    wanted = [
+        max(map(cell_len, column)) if _is_text(column[0], column[1:]) else share
+        for column, share in zip(columns, shares, strict=True)
+    ]
+    for _ in range(width - _least_width(columns)):
+        lacking = [n for n, share in enumerate(shares) if share < wanted[n]]
+        if not lacking:
+            break
+        shares[min(lacking, key=lambda n: (columns[n][0] in CUT, shares[n]))] += 1
+    return shares
+
+
 def _draw_table(columns: Sequence[Sequence[str]], width: int) -> None:
     from rich.box import SIMPLE_HEAD
     from rich.console import Console
@@ -242,15 +262,14 @@ def _draw_table(columns: Sequence[Sequence[str]], width: int) -> None:
 
     cut = partial(Text, no_wrap=True, overflow="ellipsis")
     table = RichTable(box=SIMPLE_HEAD, show_edge=False, pad_edge=False)
-    for head, *cells in columns:
-        is_text, least = _is_text(head, cells), _width((head, *cells))
-        # rich shortens the columns that may wrap, and no others.
-        folded = head if is_text else "\n".join(textwrap.wrap(head, least))
-        table.add_column(Text(folded), min_width=least, no_wrap=not is_text)
+    for (head, *cells), size in zip(columns, _share_width(columns, width), strict=True):
+        is_text = _is_text(head, cells)
+        folded = head if is_text else "\n".join(textwrap.wrap(head, size))
+        table.add_column(Text(folded), width=size, no_wrap=not is_text)
     for line in list(zip(*columns, strict=True))[1:]:
         table.add_row(
             *(
-                cut(c) if head in CUT else Text(c)
+                cut(c) if head in CUT else Text(c, overflow="fold")
                 for (head, *_), c in zip(columns, line, strict=True)
             )
         )

@@ -29,7 +29,7 @@ from prodcat_index.index.delivery import (
 )
 from prodcat_index.index.differing import differing_parts
 from prodcat_index.index.labelling import Labelling, find_renamed
-from prodcat_index.index.manifest import KEEP, Decided
+from prodcat_index.index.manifest import KEEP, REMOVE, Decided
 from prodcat_index.index.parts import IndexParts
 from prodcat_index.types import MISSING, BoolArray, Int64Array
 
@@ -42,6 +42,10 @@ ABSENT = "ids are of no card of the index (left out)"
 LACKED = "columns are in the index and not in the delivery (cards keep what they had)"
 UNKNOWN_NAMES = "names are of no card and no category of the index (left out)"
 UNREADABLE = "cards have a picture that cannot be read now (kept as it was)"
+UNDONE = "cards are otherwise than a review decided (correct the shop's own data as well)"
+MOVED, NONE = "of another category", "no category"
+# Pairs of an old and a new category that are printed.
+MOVES = 10
 
 
 @dataclass(frozen=True)
@@ -86,6 +90,9 @@ class Difference:
         Number of cards of each of these that are not among the cards of the other kinds.
     unchanged
         Number of cards that stay as they are.
+    moves
+        Id of a card that gets another category -> the old and the new one, but for a new name of
+        the whole category.
     lost
         Part of a card -> how many cards lose it, and how many of those that stay have it.
     findings
@@ -103,6 +110,7 @@ class Difference:
     renamed_cards: Mapping[str, int] = field(default_factory=dict)
     relabelled: tuple[str, ...] = ()
     unchanged: int = 0
+    moves: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     lost: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     findings: tuple[Finding, ...] = ()
     decided: tuple[Decided, ...] = ()
@@ -120,10 +128,13 @@ class Difference:
         kinds = {
             "new": self.added,
             f"changed ({parts})": self.changed,
-            "of another category": self.relabelled,
+            MOVED: self.relabelled,
             "removed": self.removed,
         }
-        lines = [f"{len(ids):,} {kind}: {name_first(ids)}" for kind, ids in kinds.items() if ids]
+        lines = []
+        for kind, ids in kinds.items():
+            lines += [f"{len(ids):,} {kind}: {name_first(ids)}"] if ids else []
+            lines += self._moved_lines() if kind == MOVED else []
         if renamed := [
             f"{old} -> {new} ({counted(self.renamed_cards.get(old, 0), 'cards')})"
             for old, new in self.renamed.items()
@@ -133,6 +144,19 @@ class Difference:
             kept = sum(each.decision == KEEP for each in self.decided)
             lines.append(f"{counted(len(self.decided), 'items decided')}, {kept:,} of them kept")
         return "\n".join([*lines, f"{self.unchanged:,} unchanged"])
+
+    def _moved_lines(self) -> list[str]:
+        """Return a line for each old and new category, those of most cards first."""
+        together: dict[tuple[str, str], list[str]] = {}
+        for card, move in self.moves.items():
+            together.setdefault(move, []).append(card)
+        most = sorted(together.items(), key=lambda pair: (-len(pair[1]), pair[0]))
+        lines = [
+            f"  {old or NONE} -> {new or NONE} ({counted(len(ids), 'cards')}): {name_first(ids)}"
+            for (old, new), ids in most[:MOVES]
+        ]
+        rest = len(most) - MOVES
+        return [*lines, f"  {counted(rest, 'other pairs of categories')}"] if rest > 0 else lines
 
     @property
     def counts(self) -> dict[str, int]:
@@ -155,6 +179,7 @@ class Difference:
             "changed_parts": {part: list(ids) for part, ids in self.changed_parts.items()},
             "renamed": dict(self.renamed),
             "renamed_cards": dict(self.renamed_cards),
+            "moves": {card: {"from": old, "to": new} for card, (old, new) in self.moves.items()},
             "unchanged": self.unchanged,
             "decided": len(self.decided),
         }
@@ -253,6 +278,7 @@ def compare(
     differing, unreadable = differing_parts(parts, ours, theirs, known)
     findings += list_findings({UNREADABLE: unreadable}, theirs.ids)
     findings += name_findings({LACKED: lacked_columns(old, new) if len(theirs) else ()})
+    findings += name_findings({UNDONE: _undone(parts.decided, ours, theirs, new, differing)})
     content = [mask for part, mask in differing.items() if part not in LABELLING]
     is_changed: BoolArray = np.any([np.zeros(len(ours), dtype=bool), *content], axis=0)
 
@@ -294,6 +320,32 @@ def compare(
         },
         findings=tuple(findings),
     )
+
+
+def _undone(
+    decided: Iterable[Decided],
+    ours: Catalogue,
+    theirs: Catalogue,
+    new: Catalogue,
+    differing: Mapping[str, BoolArray],
+) -> list[str]:
+    """Return the delivered cards that a review gave another category, or removed."""
+    chosen: dict[str, str] = {}
+    merged: dict[str, str] = {}
+    for each in decided:
+        if each.decision == KEEP:
+            continue
+        if each.subject:
+            merged[each.subject] = each.decision
+        for card, category, _ in each.cards:
+            chosen[card] = REMOVE if each.decision == REMOVE else category
+    known = {*ours.ids}
+    undone = {card for card in new.ids if chosen.get(card) == REMOVE and card not in known}
+    columns = (ours.ids, ours.values("category"), theirs.values("category"))
+    for card, own, other in compress(zip(*columns, strict=True), differing.get("category", ())):
+        if other and own in (chosen.get(card), merged.get(other)):
+            undone.add(card)
+    return [card for card in new.ids if card in undone]
 
 
 def _without_file(new: Catalogue) -> set[str]:
@@ -387,6 +439,11 @@ def _difference(
     is_new_key = (labels.keys != before.keys) & (expected == before.categories)
     relabelled = stays & (moved | is_new_key).astype(bool)
     kept = np.flatnonzero(stays)
+    columns = (old.ids, before.categories, labels.categories)
+    moves = {
+        card: (own, other)
+        for card, own, other in compress(zip(*columns, strict=True), moved & ~goes)
+    }
     follows = Counter(before.categories[stays & ~relabelled].tolist())
     return Difference(
         source=source,
@@ -397,6 +454,7 @@ def _difference(
         renamed_cards={name: follows[name] for name in sorted(renamed)},
         relabelled=tuple(compress(old.ids, relabelled)),
         unchanged=int(np.sum(stays & (expected == before.categories) & ~relabelled)),
+        moves=moves,
         update=Update(
             base=parts,
             kept=kept,

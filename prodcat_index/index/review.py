@@ -78,12 +78,10 @@ def review_cards(
                     absent[card] = None
             elif before != now[card] != item.decision:
                 stale.append(card)
-            elif item.decision == REMOVE:
-                _want(wanted, card, item)
             else:
                 if item.decision != KEEP:
                     _want(wanted, card, item)
-                label = now[card] if item.decision == KEEP else item.decision
+                label = now[card] if item.decision in (KEEP, REMOVE) else item.decision
                 kept.append((card, label, digest_texts(cards, [row_of[card]])[0]))
         first = item.first
         if kept:
@@ -161,6 +159,17 @@ class _Categories:
         """Return what a row decides: KEEP, REMOVE or a category; raise QueryError for a typo."""
         text, line = row["decision"], row["line"]
         word = WORDS.get(text.casefold(), text)
+        if (
+            word != KEEP
+            and not row["id"]
+            and not (row["proposal"].startswith(MERGE) and word != REMOVE)
+        ):
+            advice = f" ({row['proposal']!r})" if row["proposal"] else ""
+            raise QueryError(
+                f"Line {line} says {text!r} about no card: its item is advice{advice}, which is "
+                "followed in the shop's data; write keep or no to be asked no more, or leave the "
+                "cell empty."
+            )
         if word != YES:
             return word if word in (KEEP, REMOVE) else self._category(text, line)
         proposal = row["proposal"]
@@ -168,8 +177,8 @@ class _Categories:
             raise QueryError(
                 f"Line {line} says {text!r} and has no proposal; write a category, keep or remove."
             )
-        if proposal == REMOVE or not (row["id"] or proposal.startswith(MERGE)):
-            return proposal  # advice is only remembered
+        if proposal == REMOVE:
+            return REMOVE
         return self._clean(proposal.removeprefix(MERGE))
 
     def _clean(self, category: str) -> str:
@@ -215,6 +224,7 @@ def confirmed(parts: IndexParts) -> BoolArray:
     known = {
         card: category
         for each in parts.decided
+        if each.decision != REMOVE
         if is_of_labels(each.check, each.proposal) or each.decision != KEEP
         for card, category, _ in each.cards
     }

@@ -118,8 +118,14 @@ def tabulate_details(result: CheckResult) -> list[Table]:
         rows = [[_as_cell(record.get(head)) for head in heads] for record in records]
         bars = heads.index(BARS) if BARS in heads else None
         heads = [head.replace("_", " ") for head in heads]
-        tables.append(Table(caption, heads, rows, write_figure, bars))
+        tables.append(Table(caption, heads, rows, write_rounded, bars))
     return [table for table in tables if table.rows]
+
+
+def write_rounded(number: float) -> str:
+    """Write an estimate with two digits that count, or whole: more of them say nothing."""
+    is_whole = abs(number) >= 10 or number == int(number)
+    return f"{number:,.0f}" if is_whole else f"{number:.2g}"
 
 
 def _as_cell(value: Any) -> Cell:
@@ -171,7 +177,8 @@ def _tabulate_items(audit: Audit, check: str, shown: set[int]) -> Table:
     own = [(number, item) for number, item in enumerate(audit.items, 1) if item.check == check]
     rows = [
         (
-            Link(item.kind, f"item-{number}") if number in shown else item.kind,
+            Link(str(number), f"item-{number}") if number in shown else str(number),
+            item.kind,
             name_first(item.cards, NAMED),
             item.subject,
             item.proposal,
@@ -183,5 +190,5 @@ def _tabulate_items(audit: Audit, check: str, shown: set[int]) -> Table:
     caption = "The worst first"
     if len(own) > LISTED:
         caption += f": {LISTED} of {write_counted(len(own), 'items')}"
-    heads = ("what", "cards", "category", "proposal", "confidence", "why")
+    heads = ("item", "what", "cards", "category", "proposal", "confidence", "why")
     return Table(caption, heads, rows, write_figure)
