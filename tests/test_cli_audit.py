@@ -100,6 +100,7 @@ def test_the_table_is_written_decided_on_and_carried_out(ending: str, run: Run) 
     assert "2 of these items are decided already and left out (--again shows them).\n" in out
     assert json.loads(run("info shop --format json")[1])["decided"][0]["decision"] == LAMPS
     assert "relabelled, 2 decided" in run("info shop --log")[1].replace("review: 1 ", "")
+    assert "note: 2 items were decided before" in run("audit shop --format csv")[2]
     code, out, _ = run("audit shop --again --format csv")
     assert len(list(csv.DictReader(io.StringIO(out)))) == 3
 

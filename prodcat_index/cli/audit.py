@@ -132,6 +132,8 @@ def audit(
     for name, result in found.results.items():
         note(f"{name}: {each}" for each in result.notes if each not in found.notes)
     note(f"{name} was not checked: {why}" for name, why in found.skipped.items())
+    if found.decided and form != "table":
+        note([f"{counted(found.decided, 'items were')} decided before; --again shows them"])
     if output is not None:
         _write_table(found, output)
         tell(f"Wrote {output}: {counted(len(found.items), 'items')}.")
