@@ -177,7 +177,10 @@ def test_many_cards_at_once_get_the_same_answers(
 ) -> None:
     """Large catalogues are compared by other rows, which only take less time."""
     monkeypatch.setattr("prodcat_index.index.own_cards.MANY", 1)
+    monkeypatch.setattr("prodcat_index.audit.graph.MANY", 1)
     other = build_graph(graph.index, neighbours=7)
+    np.testing.assert_array_equal(other.neighbours, graph.neighbours)
+    np.testing.assert_array_equal(other.similarities, graph.similarities)
     np.testing.assert_array_equal(other.ranked, graph.ranked)
     np.testing.assert_array_equal(other.shares, graph.shares)
     np.testing.assert_array_equal(other.confidence, graph.confidence)

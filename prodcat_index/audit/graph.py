@@ -14,10 +14,11 @@ from prodcat_index.cards.inputs import CardSource
 from prodcat_index.index.answers import LazyAnswers, VoteResult
 from prodcat_index.index.learned import as_queries
 from prodcat_index.index.leave_one_out import FEWEST_CARDS, LeaveOneOut, leave_out_groups
-from prodcat_index.index.own_cards import Voting, vote_as_new
+from prodcat_index.index.own_cards import MANY, Voting, vote_as_new, with_rows
 from prodcat_index.index.parts import IndexParts, Queries
 from prodcat_index.index.product_index import ProductIndex
 from prodcat_index.index.search import find_neighbours
+from prodcat_index.index.searchers import HalfSearcher
 from prodcat_index.learning.folds import assign_folds
 from prodcat_index.progress import progress_bar
 from prodcat_index.types import MISSING, Float32Array, Float64Array, Int64Array, chunks
@@ -162,6 +163,11 @@ def _neighbours_of_cards(parts: IndexParts, k: int) -> tuple[Int64Array, Float32
     count = len(parts.catalogue)
     k = max(1, min(k, count - 1))
     weights = parts.weight_vector(parts.search_weights)
+    space = parts.space
+    if count >= MANY:
+        weighed = np.flatnonzero(weights > 0).tolist()
+        if isinstance(space.searcher_of(weighed)[0], HalfSearcher):
+            space = with_rows(parts, weights).space
     neighbours = np.full((count, k), MISSING, dtype=np.int64)
     similarities = np.full((count, k), np.nan, dtype=np.float32)
     with progress_bar(count, "finding the nearest cards of each card") as bar:
@@ -169,13 +175,7 @@ def _neighbours_of_cards(parts: IndexParts, k: int) -> tuple[Int64Array, Float32
             rows = np.arange(part.start, part.stop)
             queries = _as_queries(parts, rows)
             found = find_neighbours(
-                parts.space,
-                queries.vectors,
-                queries.present,
-                weights,
-                k + 1,
-                parts.found,
-                by_block=False,
+                space, queries.vectors, queries.present, weights, k + 1, parts.found, by_block=False
             )
             # The card itself goes; where k others tie before it, the last of them.
             is_own = found.rows == rows[:, None]

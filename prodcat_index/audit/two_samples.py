@@ -7,6 +7,7 @@ fitted and what it is judged on.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import chain
 from math import erfc, sqrt
 from typing import Any
 
@@ -161,8 +162,9 @@ def compare_categories(
         return CategoryShift(nothing, nothing, 0.0, 1.0, 1.0, nothing > 0)
     total = np.asarray(cards.sum(axis=0))
     rng = np.random.default_rng(SEED)
-    drawn = np.stack([side, *(rng.permutation(side) for _ in range(DRAWS))])
-    new = (cards.T @ drawn.T.astype(np.float64)).T
+    # One draw after the other: all of them, for every group, would fill the memory.
+    drawn = chain([side], (rng.permutation(side) for _ in range(DRAWS)))
+    new = np.stack([cards.T @ each for each in drawn])
     old = total - new
     sizes = new.sum(axis=1, keepdims=True), old.sum(axis=1, keepdims=True)
     shares = new / np.maximum(sizes[0], 1), old / np.maximum(sizes[1], 1)

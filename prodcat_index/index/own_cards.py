@@ -91,15 +91,17 @@ def vote_as_new(
 ) -> tuple[VoteResult, Reasons | None]:
     """Vote on n listings, of which some are cards, (n,); also the reasons if they are explained.
 
-    What is fitted without these cards may be given.
+    What is fitted without these cards may be given; their neighbours are not compared by block then
+    unless it is asked for.
     """
     if np.all(own < 0):
         return _vote(parts, queries, voting)
     rows = np.flatnonzero(own >= 0)
     asked = asked or _fit_without(parts, own[rows])
     fold = asked.fold
-    # Compared at once by block, for the blocks of a fold are not kept.
-    voting = voting._replace(by_block=True)
+    if asked is None:
+        # Compared at once by block, for the blocks of a fold are not kept.
+        voting = voting._replace(by_block=True)
     places, found = [], []
     others = np.flatnonzero(own < 0)
     if len(others):
@@ -111,7 +113,7 @@ def vote_as_new(
             learned = _learned_without(asked, number)
             rest = replace(parts, learned=learned, searcher=None, covered=())
             if len(place) >= MANY:
-                rest = _with_rows(rest, voting.weights)
+                rest = with_rows(rest, voting.weights, fold != number)
             new = _as_new(rest, _select(queries, place), own[place])
             places.append(place)
             found.append(_vote(rest, new, voting, fold != number))
@@ -121,11 +123,14 @@ def vote_as_new(
     return _join(results, order), _join(reasons, order) if voting.explained else None
 
 
-def _with_rows(parts: IndexParts, weights: Float64Array) -> IndexParts:
-    """Return parts with a searcher of 32 bits over the weighed blocks."""
+def with_rows(
+    parts: IndexParts, weights: Float64Array, eligible: BoolArray | None = None
+) -> IndexParts:
+    """Return parts with a searcher of 32 bits over the weighed blocks, of eligible cards, (N,)."""
     blocks = [block for block, w in zip(parts.all_blocks, weights, strict=True) if w > 0]
     present = np.stack([block.present for block in blocks], axis=1)
-    searcher = FlatSearcher.build([block.vectors for block in blocks], present)
+    cards = None if eligible is None else np.flatnonzero(eligible)
+    searcher = FlatSearcher.build([block.vectors for block in blocks], present, cards)
     return replace(parts, searcher=searcher, covered=[block.name for block in blocks])
 
 

@@ -69,16 +69,24 @@ Scan = Callable[[Float32Array, int], tuple[Float32Array, Int64Array]]
 class FlatSearcher:
     """An exhaustive search over fused rows of 32 bits."""
 
-    rows: RowsLike  # (N, d)
+    rows: RowsLike  # (N, d), or (n, d) of some cards
+    # (n,): numbers of these, rising. Their searcher is used once: it is not stored, nor changed.
+    cards: Int64Array | None = None
 
     @classmethod
-    def build(cls, blocks: Sequence[RowsLike], present: BoolArray) -> FlatSearcher:
-        """Fuse the rows of some blocks: arrays of (N, dim), present (N, blocks)."""
+    def build(
+        cls, blocks: Sequence[RowsLike], present: BoolArray, cards: Int64Array | None = None
+    ) -> FlatSearcher:
+        """Fuse the rows of some blocks, or of some cards of them.
+
+        Blocks are arrays of (N, dim), present (N, blocks), cards (n,).
+        """
         dim = sum(block.shape[1] for block in blocks) + len(blocks)
-        fused = np.empty((len(present), dim), dtype=np.float32)
-        for part in chunks(len(present), ROWS_AT_ONCE):
-            fused[part] = fuse_cards([block[part] for block in blocks], present[part])
-        return cls(fused)
+        fused = np.empty((len(present) if cards is None else len(cards), dim), dtype=np.float32)
+        for part in chunks(len(fused), ROWS_AT_ONCE):
+            rows = part if cards is None else cards[part]
+            fused[part] = fuse_cards([block[rows] for block in blocks], present[rows])
+        return cls(fused, cards)
 
     @property
     def dim(self) -> int:
@@ -97,7 +105,7 @@ class FlatSearcher:
     def _card_of(self) -> Int64Array | None:
         """Card of each stored row, MISSING for one that is no more; None where all are cards."""
         if not isinstance(self.rows, Rows) or self.rows.positions is None:
-            return None
+            return self.cards
         cards = np.full(self.rows.edges[-1], MISSING, dtype=np.int64)
         cards[self.rows.positions] = np.arange(len(self.rows))
         return cards

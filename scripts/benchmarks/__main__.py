@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from scripts.benchmarks.answers import answers
+from scripts.benchmarks.audit_speed import audit
 from scripts.benchmarks.drift import drift
 from scripts.benchmarks.duplicate_pictures import pictures
 from scripts.benchmarks.encoders import encoders
@@ -38,7 +39,7 @@ for command in (
     novelty,
 ):
     app.command()(command)
-for command in (labels, review, drift, match):
+for command in (labels, review, drift, match, audit):
     app.command()(command)
 app.command()(pictures)
 

@@ -51,14 +51,14 @@ class MadeUp(Encoder):
 def draw_cards(folder: Path, cards: int) -> None:
     """Write clustered rows of cards in categories of Zipf sizes, some with a wrong label."""
     rng = np.random.default_rng(SEED)
-    true = _categories(rng, cards)
+    true = draw_categories(rng, cards)
     wrong = rng.random(cards) < MISLABELLED
     np.save(folder / "codes.npy", np.where(wrong, rng.permutation(true), true))
     for modality, dim in DIMS.items():
         _draw_block(folder, modality, dim, true, rng)
 
 
-def _categories(rng: np.random.Generator, cards: int) -> Int64Array:
+def draw_categories(rng: np.random.Generator, cards: int) -> Int64Array:
     shares = 1 / np.arange(1, CATEGORIES + 1)
     drawn = rng.choice(CATEGORIES, cards, p=shares / shares.sum())
     return np.unique(drawn, return_inverse=True)[1].astype(np.int64)
@@ -96,7 +96,7 @@ def _rows_of(
 def draw_vectors(folder: Path, cards: int) -> None:
     """Write categories and rows of one modality, as vectors that come with the cards."""
     rng = np.random.default_rng(SEED)
-    true = _categories(rng, cards)
+    true = draw_categories(rng, cards)
     np.save(folder / "codes.npy", true)
     drawn, shape = _rows_of("title", VECTOR_DIM, true, rng), (cards, VECTOR_DIM)
     rows = np.lib.format.open_memmap(
@@ -110,7 +110,7 @@ def draw_vectors(folder: Path, cards: int) -> None:
 def draw_learned(path: Path, cards: int) -> LearnedBlock:
     """Write and open the learned rows alone, of a projection that is fitted to the first cards."""
     rng = np.random.default_rng(SEED)
-    true = _categories(rng, cards)
+    true = draw_categories(rng, cards)
     present = np.stack([rng.random(cards) >= ABSENT[modality] for modality in DIMS], axis=1)
     drawn = [_rows_of(modality, dim, true, rng) for modality, dim in DIMS.items()]
     model = rows = None
