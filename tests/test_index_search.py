@@ -218,18 +218,17 @@ def test_the_one_eligible_card_is_found_though_it_is_the_farthest() -> None:
 
 def test_a_searcher_of_some_cards_finds_what_one_of_all_does() -> None:
     """Answers out of fold would name other cards, or those of the fold itself."""
-    cards = random_cards(np.random.default_rng(3), 60)
+    cards = random_cards(np.random.default_rng(3), 60, [5, 4])
     eligible = np.arange(60) % 3 > 0
-    queries = np.random.default_rng(4).normal(
-        size=(7, FlatSearcher.build(cards.vectors, cards.present).dim)
-    )
-    queries = queries.astype(np.float32)
+    every = FlatSearcher.build(cards.vectors, cards.present)
+    queries = np.random.default_rng(4).normal(size=(7, every.dim)).astype(np.float32)
     some = FlatSearcher.build(cards.vectors, cards.present, np.flatnonzero(eligible))
     assert len(some.rows) == eligible.sum()
-    every = FlatSearcher.build(cards.vectors, cards.present)
     found, expected = (s.search(queries, 5, eligible)[0] for s in (some, every))
     assert np.isin(found, np.append(np.flatnonzero(eligible), -1)).all()
-    np.testing.assert_array_equal(found[:, :5], expected[:, :5])
+    for one, other in zip(found, expected, strict=True):
+        assert len(set(one) - {-1}) >= 5
+        assert set(one) - {-1} == set(other) - {-1}
 
 
 def test_nobody_eligible_is_nobody_found() -> None:
