@@ -97,11 +97,11 @@ def vote_as_new(
     if np.all(own < 0):
         return _vote(parts, queries, voting)
     rows = np.flatnonzero(own >= 0)
-    asked = asked or _fit_without(parts, own[rows])
-    fold = asked.fold
     if asked is None:
+        asked = _fit_without(parts, own[rows])
         # Compared at once by block, for the blocks of a fold are not kept.
         voting = voting._replace(by_block=True)
+    fold = asked.fold
     places, found = [], []
     others = np.flatnonzero(own < 0)
     if len(others):
