@@ -138,7 +138,7 @@ def test_odds_are_the_blend_of_heads_and_trusted_neighbours_worked_by_hand(
     given = made_up(graph, heads, np.arange(len(codes)))
     given.neighbours[a] = b, c
     given.similarities[a] = 0.9, 0.9 - 0.2 * np.log(3)  # three to one
-    result = LabelErrors(neighbour_weight=0.4).run(given)
+    result = LabelErrors(neighbour_weight=0.4, few=0).run(given)
     # b is a lamp to one half, and else a boot; c is a boot.
     lamp, boot = 0.75 * 0.5, 0.75 * 0.5 + 0.25
     odds = (0.2 / 0.7**0.5) ** 0.6 * (lamp / boot**0.5) ** 0.4
@@ -153,14 +153,18 @@ def test_a_small_category_needs_stronger_evidence_worked_by_hand(graph: AuditGra
     # All boots but one are variants of one product: beside it, b has one card of another group.
     groups = np.arange(len(codes))
     groups[np.flatnonzero(codes == boots)[:-1]] = b
+    large = int((codes == lamps).sum()) - 1
     check = LabelErrors(odds=10, few=1, neighbour_weight=0)
-    # The logarithm is halved for b, for one card has been seen and `few` is one.
     for ratio, flags in ((9, (False, False)), (11, (True, False)), (105, (True, True))):
         p, q = 0.9 / ratio, 0.9
         result = check.run(
             made_up(graph, {a: (lamps, p, boots, q), b: (boots, p, lamps, q)}, groups)
         )
         assert (result.flagged[a], result.flagged[b]) == flags
+        # The logarithm is halved for b, for one card has been seen and `few` is one.
+        for card, part in ((a, large / (large + 1)), (b, 1 / 2)):
+            odds = (p / q**0.5) ** part
+            assert result.scores[card] == pytest.approx(odds / (1 + odds), rel=1e-5)
 
 
 def test_the_only_product_of_a_category_is_not_flagged() -> None:
@@ -172,7 +176,7 @@ def test_the_only_product_of_a_category_is_not_flagged() -> None:
     result = LabelErrors().run(build_graph(ProductIndex.build(made.catalogue(cards))))
     assert [item.cards for item in result.items] == [("S000",)]
     assert result.notes == ("cards of a category without another product, not flagged: 3",)
-    assert (result.scores[-3:] < 0.5).all()
+    assert (result.scores[-3:] == 0.5).all()
 
 
 def test_cards_of_a_category_are_counted_without_those_of_the_own_group() -> None:

@@ -48,15 +48,16 @@ class LabelErrors:
     odds
         A card is flagged where another category is so many times as likely as its own.
     few
-        Cards of other groups that halve the logarithm of these odds for a category that has no
-        more than them: what has seen few cards of a category contradicts the right ones, too. A
-        card whose category has none is not flagged: nothing could confirm its label.
+        The logarithms of the odds and of the score's ratio are multiplied by n / (n + few) for n
+        cards of the category in other groups: what has seen few cards of a category contradicts
+        the right ones, too. A card whose category has none is not flagged: nothing could confirm
+        its label.
     neighbour_weight
         Weight of the nearest cards' labels beside the heads, from 0 to 1.
     """
 
-    odds: float = 7.5
-    few: float = 2.0
+    odds: float = 30.0
+    few: float = 0.3
     neighbour_weight: float = 0.1
     name: CheckName = field(default="labels", init=False)
 
@@ -75,7 +76,7 @@ class LabelErrors:
         CheckResult
             The score of a card is p / (p + sqrt(q)), for the probabilities p of its category and q
             of the likeliest other one: it is low where the own category is improbable, and lower
-            where the other one is certain.
+            where the other one is certain. The ratio is drawn to 1 where the category is small.
             Cards of one group with the same label and proposal are one item.
         """
         labels, count = graph.parts.labels, len(graph.ids)
@@ -90,8 +91,9 @@ class LabelErrors:
         others = _others(labels.codes, graph.groups)
         alone = labels.labelled & (others == 0)
         ratio = np.where(proposals >= 0, log_own - log_other, np.nan)
-        flagged = ratio * others / np.maximum(others + self.few, 1) < -np.log(self.odds)
-        scores = logistic(log_own - POWER * log_other)
+        seen = others / np.maximum(others + self.few, 1)
+        flagged = ratio * seen < -np.log(self.odds)
+        scores = logistic((log_own - POWER * log_other) * seen)
         items = _items(graph, np.flatnonzero(flagged), scores, proposals)
         found, checked = int(flagged.sum()), len(rows)
         summary = (

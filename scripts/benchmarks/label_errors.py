@@ -264,7 +264,7 @@ def judge(method: str, scores: Float64Array, wrong: BoolArray) -> Found:
 def describe(runs: Sequence[Planted], called: str) -> str:
     """Write the table and what it shows."""
     header = ["", "cards", "categories", "planted", *(f"AP {m}" for m in (OURS, GIVEN, GRAPH))]
-    header += ["P@100", "missed", "flagged", "of the planted", "right proposals"]
+    header += ["P@100", "missed", "flagged", "precision / recall", "right proposals"]
     best = sorted({run.found[GIVEN].method for run in runs})
     return (
         f"`{called}`: a share of the labels is drawn anew, from all other categories (random) or "
@@ -276,8 +276,8 @@ def describe(runs: Sequence[Planted], called: str) -> str:
         "them from features; for each the best of its scores by AP is taken with the errors known "
         f"(here {', '.join(best)}). *P@100*: precision among the 100 worst; *missed*: share of "
         "the planted that is not among as many worst (audit / cleanlab / cleanlab, kNN). "
-        "*Flagged*: cards that the audit flags, over those planted; *of the planted*: share of "
-        "them that is flagged; real errors of a catalogue are flagged, too, and count as wrong "
+        "*Flagged*: cards that the audit flags, over those planted; *precision / recall*: of this "
+        "list; real errors of a catalogue are flagged, too, and count as wrong "
         f"here.\n\n{table(header, [_row(run) for run in runs])}"
     )
 
@@ -296,6 +296,6 @@ def _row(run: Planted) -> list[str]:
         " / ".join(f"{each.first:.2f}" for each in found),
         " / ".join(f"{each.missed:.2f}" for each in found),
         f"{run.flagged / run.planted:.2f} x",
-        f"{run.hits / run.planted:.0%}",
+        f"{run.hits / max(1, run.flagged):.2f} / {run.hits / run.planted:.2f}",
         f"{run.proposed / max(1, run.hits):.0%}",
     ]
