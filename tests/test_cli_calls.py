@@ -20,6 +20,7 @@ SHORT = {"-h": "--help", "-q": "--quiet", "-v": "--verbose"}
 SHORT |= {"-f": "--format", "-i": "--index", "-k": "--k", "-o": "--output"}
 # One meaning, with a word more about it in some commands.
 VARIED = {
+    "--allow-new-categories": "categories that the index lacks, of cards or of decisions",
     "--encoder": "an encoder of a modality; finetune trains one",
     "--explain": "why an answer is as it is; in info, why cards are searched as they are",
     "--image-root": "where pictures are; info stores it in the index",
