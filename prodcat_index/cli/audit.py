@@ -90,8 +90,9 @@ def audit(
     columns: options.Columns,
     given: Given,
 ) -> None:
-    """Check a catalogue, or new cards, and list what to fix first.
+    """List what to fix first in a catalogue.
 
+    New cards are checked against the index.
     Fill in the column decision of the written table, and hand it to prodcat relabel.
     """
     from prodcat_index.audit.audit import audit_catalogue

@@ -162,8 +162,9 @@ def relabel(
     encoding: options.EncodingOption = None,
     form: options.FormatOption = "table",
 ) -> None:
-    """Rename, merge or split categories, or carry out what was decided about an audit.
+    """Change categories, or carry out a review.
 
+    Rename, merge or split categories, or do what was decided in the table of an audit.
     Nothing is embedded or fitted again.
     """
     from prodcat_index.cards.lists import read_new_categories, read_review
@@ -206,8 +207,9 @@ def refit(
     *,
     given: Given,
 ) -> None:
-    """Fit an index again to its cards as they are, or another one to another column.
+    """Fit an index again to its cards.
 
+    With --target, fit an index of its own to another column.
     That is the projection, the text scores, the vote and the calibration. Nothing is embedded.
     """
     if (target is None) != (output is None):

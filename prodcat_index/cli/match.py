@@ -51,8 +51,9 @@ def match(
     *,
     columns: options.Columns,
 ) -> None:
-    """Link two catalogues: find the cards that are the same product.
+    """Link the cards of two catalogues.
 
+    Cards are linked that are the same product.
     Columns that are named are those of both files.
     """
     import numpy as np
