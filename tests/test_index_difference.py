@@ -51,7 +51,8 @@ def test_the_lines_that_a_person_reads() -> None:
     assert (found.verb, bool(found)) == ("sync", True)
     told = index.compare(catalogue(delivery), removed=False)
     assert str(told) == (
-        "2 new: e, f\n1 changed (title 1, description 1): a\n1 of another category: c\n2 unchanged"
+        "2 new: e, f\n1 changed (title 1, description 1): a\n1 of another category: c\n"
+        f"  {KETTLES} -> {LAMPS} (1 card): c\n2 unchanged"
     )
 
 

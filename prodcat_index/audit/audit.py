@@ -26,6 +26,7 @@ from prodcat_index.findings import counted
 from prodcat_index.index.product_index import ProductIndex
 from prodcat_index.index.review import is_of_labels
 from prodcat_index.progress import progress_bar
+from prodcat_index.types import rounded
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -150,7 +151,7 @@ class Audit:
         for number, item in enumerate(self.items, start=1):
             for card in item.cards or ("",):
                 title, category = self._facts[item.check].get(card, ("", item.subject))
-                yield {
+                row = {
                     "item": number,
                     "check": item.check,
                     "kind": item.kind,
@@ -165,6 +166,8 @@ class Audit:
                     "words": BETWEEN.join(item.words),
                     "decision": "",
                 }
+                # The last digits depend on the number of threads.
+                yield dict(rounded(row))
 
     def to_frame(self) -> pd.DataFrame:
         """Return all items as a table with a row for each card.
@@ -206,8 +209,7 @@ class Audit:
             "decided": self.decided,
             "notes": list(self.notes),
             "items": [
-                {name: list(v) if isinstance(v, tuple) else v for name, v in vars(item).items()}
-                for item in self.items
+                {name: rounded(value) for name, value in vars(item).items()} for item in self.items
             ],
         }
 
