@@ -20,7 +20,7 @@ from prodcat_index.audit.card_pairs import (
 from prodcat_index.audit.check import CheckName, CheckResult, Item
 from prodcat_index.audit.graph import AuditGraph, NewCards
 from prodcat_index.cards.card import IMAGE, Catalogue
-from prodcat_index.cards.codes import components, join_codes
+from prodcat_index.cards.codes import components, join_codes, rows_together
 from prodcat_index.cards.duplicates import normalised_texts
 from prodcat_index.index.search import order_by_id
 from prodcat_index.types import MISSING, BoolArray, Float64Array, Int64Array
@@ -66,19 +66,19 @@ class DuplicateCards:
             np.minimum.at(scores, rows[is_twice], 1 - pairs.probability[is_twice])
         flagged = scores <= 1 - self.flagged_from
         items = []
-        for rows in _groups(products):
+        for rows in rows_together(products):
             if _differ(labels[rows]):
                 item, wrong, own = _one_category(graph, rows, pairs.why(strongest[rows]))
                 scores[wrong], flagged[wrong] = np.fmin(scores[wrong], own), True
                 items.append(item)
-        split, repeated, place = len(items), _groups(listings), _fullest_first(catalogue)
+        split, repeated, place = len(items), rows_together(listings), _fullest_first(catalogue)
         for rows in repeated:
             if not _differ(labels[rows]):
                 rows = rows[np.argsort(place[rows])]
                 items.append(_one_listing(graph, rows, pairs, strongest[rows]))
         items.sort(key=lambda item: (ORDER.index(item.kind), item.score, item.cards))
         superfluous = sum(len(rows) - 1 for rows in repeated)
-        varied = [rows for rows in _groups(products) if len(set(listings[rows].tolist())) > 1]
+        varied = [rows for rows in rows_together(products) if len(set(listings[rows].tolist())) > 1]
         return CheckResult(
             self.name,
             graph.ids,
@@ -147,23 +147,20 @@ def _join(pairs: Pairs, joined: BoolArray, count: int) -> Int64Array:
 
     Near ones join no more than MOST_NEAR cards, counting equal cards once.
     """
+    from scipy.cluster.hierarchy import DisjointSet
+
     is_exact = joined & (pairs.kind == KINDS.index(EXACT))
     codes = components(pairs.first[is_exact], pairs.second[is_exact], count)
-    parent, size = np.arange(count).tolist(), [1] * count
-
-    def root(code: int) -> int:
-        while parent[code] != code:
-            parent[code] = parent[parent[code]]
-            code = parent[code]
-        return code
-
+    sets = DisjointSet(range(count))
     near = np.flatnonzero(joined & ~is_exact)
-    for pair in near[np.argsort(-pairs.probability[near], kind="stable")].tolist():
-        a, b = root(int(codes[pairs.first[pair]])), root(int(codes[pairs.second[pair]]))
-        if a != b and size[a] + size[b] <= MOST_NEAR:
-            parent[max(a, b)] = min(a, b)
-            size[min(a, b)] += size[max(a, b)]
-    return np.array([root(code) for code in codes.tolist()], dtype=np.int64)
+    near = near[np.argsort(-pairs.probability[near], kind="stable")]
+    for a, b in zip(
+        codes[pairs.first[near]].tolist(), codes[pairs.second[near]].tolist(), strict=True
+    ):
+        if sets.connected(a, b) or sets.subset_size(a) + sets.subset_size(b) > MOST_NEAR:
+            continue
+        sets.merge(a, b)
+    return np.array([sets[code] for code in codes.tolist()], dtype=np.int64)
 
 
 def _strongest(pairs: Pairs, joined: BoolArray, count: int) -> Int64Array:
@@ -174,13 +171,6 @@ def _strongest(pairs: Pairs, joined: BoolArray, count: int) -> Int64Array:
     for rows in (pairs.first, pairs.second):
         found[rows[some]] = some
     return found
-
-
-def _groups(codes: Int64Array) -> list[Int64Array]:
-    """Return the rows of each code that several have."""
-    order = np.argsort(codes, kind="stable")
-    cuts = np.flatnonzero(np.diff(codes[order])) + 1
-    return [rows for rows in np.split(order, cuts) if len(rows) > 1]
 
 
 def _differ(labels: Int64Array) -> bool:

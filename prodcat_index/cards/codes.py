@@ -42,6 +42,14 @@ def order_codes(codes: Int64Array, ids: Sequence[str]) -> Int64Array:
     return ordered
 
 
+def rows_together(codes: Int64Array) -> list[Int64Array]:
+    """Return the rows, rising, of each code but -1 that several have, the lowest code first."""
+    order = np.argsort(codes, kind="stable")
+    order = order[codes[order] != MISSING]
+    parts = np.split(order, np.flatnonzero(np.diff(codes[order])) + 1)
+    return [rows for rows in parts if len(rows) > 1]
+
+
 def components(a: Int64Array, b: Int64Array, nodes: int) -> Int64Array:
     """Return the connected component of each node of a graph with the edges a-b."""
     from scipy.sparse import coo_array

@@ -8,11 +8,10 @@ from dataclasses import dataclass, field, fields, is_dataclass
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from prodcat_index.cards.card import DIGEST, IMAGE, Catalogue
 from prodcat_index.cards.catalogue import as_catalogue
 from prodcat_index.cards.cleaning import column_texts
+from prodcat_index.cards.codes import rows_together
 from prodcat_index.cards.inputs import CardSource
 from prodcat_index.cards.label_names import LabelIssues, find_label_issues
 from prodcat_index.reports.measurements import (
@@ -23,7 +22,7 @@ from prodcat_index.reports.measurements import (
     measure_pictures,
     measure_texts,
 )
-from prodcat_index.types import CATEGORY_SEPARATOR, MISSING, Int64Array, evenly_spaced
+from prodcat_index.types import CATEGORY_SEPARATOR, Int64Array, evenly_spaced
 
 if TYPE_CHECKING:
     from prodcat_index.cards.duplicates import Groups
@@ -154,10 +153,7 @@ def describe_duplicates(catalogue: Catalogue, groups: Groups) -> DuplicateGroups
 
 def _members(codes: Int64Array) -> list[list[int]]:
     """Return the rows of every code that occurs more than once, most rows first."""
-    order = np.argsort(codes, kind="stable")
-    order = order[codes[order] != MISSING]
-    parts = np.split(order, np.flatnonzero(np.diff(codes[order])) + 1)
-    groups = [part.tolist() for part in parts if len(part) > 1]
+    groups = [rows.tolist() for rows in rows_together(codes)]
     return sorted(groups, key=lambda rows: (-len(rows), rows))
 
 
