@@ -13,8 +13,7 @@ import typer
 
 from prodcat_index.cli import options
 from prodcat_index.cli.calls import Given, WrongCallError, refuse
-from prodcat_index.cli.output import INDENT, command_line, emit, note, say, tell, wrap
-from prodcat_index.cli.output import write_workbook as make_workbook
+from prodcat_index.cli.output import INDENT, command_line, emit, note, say, tell, wrap, write_frame
 from prodcat_index.cli.values import output_file, output_option
 from prodcat_index.errors import did_you_mean
 from prodcat_index.findings import counted, name_first
@@ -136,7 +135,7 @@ def audit(
     if found.decided and form != "table":
         note([f"{counted(found.decided, 'items were')} decided before; --again shows them"])
     if output is not None:
-        _write_table(found, output)
+        write_frame(output, found.to_frame())
         tell(f"Wrote {output}: {counted(len(found.items), 'items')}.")
     if page is not None:
         tell(f"Wrote {write_audit(found, page, command=command_line())}")
@@ -146,19 +145,6 @@ def audit(
         emit(list(found.rows()), form)
     else:
         _print_audit(found, folder, output, new_catalogue)
-
-
-def _write_table(found: Audit, output: Path) -> None:
-    from prodcat_index.reports.page import write_file
-
-    frame = found.to_frame()
-    ending = output.suffix.lower()
-    if ending == ".parquet":
-        write_file(output, frame.to_parquet(index=False))
-    elif ending == ".xlsx":
-        write_file(output, make_workbook(list(found.rows())))
-    else:
-        write_file(output, frame.to_csv(index=False))
 
 
 def _print_audit(

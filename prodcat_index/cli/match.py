@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from prodcat_index.cli import options
-from prodcat_index.cli.output import emit, note, tell, write_records, write_workbook
+from prodcat_index.cli.output import emit, note, tell, write_frame
 from prodcat_index.cli.values import output_option, share_option
 from prodcat_index.findings import counted
 
@@ -61,7 +61,6 @@ def match(
     from prodcat_index.audit.matching import match as find_matches
     from prodcat_index.audit.offer_similarity import compared_columns
     from prodcat_index.cards.catalogue import UNLABELLED
-    from prodcat_index.reports.page import write_file
     from prodcat_index.types import DIGITS
 
     ignored = (UNLABELLED,)
@@ -85,11 +84,5 @@ def match(
         if len(shown) < len(records):
             note([f"{len(records) - len(shown):,} more pairs; -o FILE writes all"])
         return
-    ending = output.suffix.lower()
-    if ending == ".parquet":
-        write_file(output, frame.to_parquet(index=False))
-    elif ending == ".xlsx":
-        write_file(output, write_workbook(records))
-    else:
-        write_file(output, write_records(records, "jsonl" if ending == ".jsonl" else "csv") + "\n")
+    write_frame(output, frame)
     tell(f"Wrote {output}: {counted(len(found), 'pairs')}.")

@@ -19,6 +19,10 @@ from prodcat_index.errors import ProdcatError
 from prodcat_index.progress import verbosity, write_line
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    import pandas as pd
+
     from prodcat_index.reports.page import Table
 
 Format = Literal["table", "json", "jsonl", "csv"]
@@ -107,6 +111,22 @@ def write_records(
     writer.writeheader()
     writer.writerows(rows)
     return text.getvalue().removesuffix("\n")
+
+
+def write_frame(path: Path, frame: pd.DataFrame) -> None:
+    """Write a table into a file in the format of its ending: CSV, JSON lines, Excel or Parquet."""
+    from prodcat_index.reports.page import write_file
+
+    ending = path.suffix.lower()
+    if ending == ".parquet":
+        write_file(path, frame.to_parquet(index=False))
+    elif ending == ".csv":
+        write_file(path, frame.to_csv(index=False, lineterminator="\n"))
+    else:
+        records = frame.astype(object).where(frame.notna(), None).to_dict("records")
+        is_lines = ending == ".jsonl"
+        content = write_records(records, "jsonl") + "\n" if is_lines else write_workbook(records)
+        write_file(path, content)
 
 
 def write_workbook(records: Sequence[Record]) -> bytes:
