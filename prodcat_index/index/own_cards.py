@@ -36,6 +36,7 @@ class Voting(NamedTuple):
     explained: Sequence[str] = ()  # modalities that the vote is repeated without
     voters: BoolArray | None = None  # (N,): the cards that may vote; None for all
     by_block: bool = False  # whether the neighbours are compared by block at once
+    is_judged: bool = True  # whether it is asked how much speaks for a known category
 
 
 def find_own(parts: IndexParts, row_of: Mapping[str, int], listings: Catalogue) -> Int64Array:
@@ -155,14 +156,14 @@ def _learned_without(asked: LeaveOneOut, fold: int) -> LearnedBlock | None:
 def _vote(
     parts: IndexParts, queries: Queries, voting: Voting, eligible: Any = None
 ) -> tuple[VoteResult, Reasons | None]:
-    weights, parameters, explained, voters, by_block = voting
+    weights, parameters, explained, voters, by_block, is_judged = voting
     if voters is not None:
         parts = parts.voted_by(voters)
     vectors, present = queries.vectors, queries.present
     result = search_and_vote(
         parts, vectors, present, weights, parameters, eligible, by_block=by_block
     )
-    if parts.calibration and parts.calibration.model.evidence:
+    if is_judged and parts.calibration and parts.calibration.model.evidence:
         answers = result.vote.categories[:, 0]
         seen = familiarity.of_queries(parts, vectors, present, result.found, answers)
         result = result._replace(evidence=seen)

@@ -553,14 +553,15 @@ class ProductIndex(LivingIndex):
         # Cards without ids are none of the index, whose ids need not be read then.
         own_rows = find_own(parts, self._answers.row_of if any(read.ids) else {}, read)
         explained = parts.weighed_modalities(weights) if explain else ()
-        voting = Voting(vector, parameters, explained, voters)
+        is_judged = not isinstance(trusted, str)
+        voting = Voting(vector, parameters, explained, voters, is_judged=is_judged)
         result, reasons = vote_as_new(parts, queries, own_rows, voting)
         similarities, names = result.found.similarities, parts.labels.names
         if adjust_prior and not isinstance(trusted, str):
             shift = estimate_for(trusted, names, parts.labels.sizes, result.vote)
             result, reasons = follow_shift(result, reasons, shift, trusted.model.sharpness)
             noticed = (*noticed, describe_shift(shift, names, len(read)))
-        seen = None if isinstance(trusted, str) else result.evidence
+        seen = result.evidence
         decision = accept_or_review(
             trusted,
             result.vote,

@@ -23,7 +23,7 @@ WORDS = {YES: YES, "y": YES, "no": KEEP, "n": KEEP, KEEP: KEEP, REMOVE: REMOVE}
 MERGE = "merge into "
 STALE = "cards have another category by now than in the review (skipped)"
 # Hexadecimal digits of a digest of texts: chance finds an equal one in 2**64.
-DIGITS = 16
+HEX_DIGITS = 16
 
 Row = Mapping[str, str]  # of a review: its columns, and the number of its line
 
@@ -240,7 +240,8 @@ def digest_texts(cards: Catalogue, rows: Sequence[int]) -> list[str]:
     places = np.asarray(rows, dtype=np.int64)
     texts = [cards.values_at(name, places) for name in cards.text_modalities]
     return [
-        sha256(json.dumps(own).encode()).hexdigest()[:DIGITS] for own in zip(*texts, strict=True)
+        sha256(json.dumps(own).encode()).hexdigest()[:HEX_DIGITS]
+        for own in zip(*texts, strict=True)
     ]
 
 
