@@ -13,10 +13,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_audit_same_pictures import draw_product
 
+from prodcat_index.audit.card_pairs import KINDS, NEAR, Pairs
 from prodcat_index.audit.check import CheckResult, Item
-from prodcat_index.audit.duplicate_cards import CATEGORIES, DuplicateCards
+from prodcat_index.audit.duplicate_cards import CATEGORIES, DuplicateCards, _join
 from prodcat_index.audit.graph import AuditGraph, build_graph
-from prodcat_index.audit.same_titles import compare_titles
+from prodcat_index.audit.same_pictures import PictureMatches
+from prodcat_index.audit.same_titles import TitlePairs, compare_titles
 from prodcat_index.index.product_index import ProductIndex
 
 WORDS = ("ash", "bay", "cat", "dog", "elm", "fig", "gnu", "hen", "ivy", "jay", "kid", "lot")
@@ -342,3 +344,22 @@ def test_what_the_model_says_of_the_cards_decides_between_two() -> None:
     assert (item.cards, item.proposal) == (("b",), "Shoes")
     assert item.confidence == pytest.approx(0.8)
     assert item.score == pytest.approx(1 / (2 + 0.9 + 0.7))
+
+
+def test_where_a_group_is_full_its_likeliest_pairs_are_kept() -> None:
+    """A chain of weak pairs would fill the group, and the card's real copy would be left out."""
+    nothing, number = np.zeros(25, dtype=bool), np.zeros(25, dtype=np.float32)
+    probability = np.linspace(0.6, 0.9, 25)
+    pairs = Pairs(
+        first=np.zeros(25, dtype=np.int64),
+        second=np.arange(1, 26),
+        titles=TitlePairs(number, nothing, nothing, nothing, np.zeros(25, dtype=np.int64)),
+        equal_texts=nothing,
+        pictures=PictureMatches(number, number, number, *[nothing] * 4),
+        probability=probability,
+        kind=np.full(25, KINDS.index(NEAR)),
+    )
+    codes = _join(pairs, np.ones(25, dtype=bool), 26)
+    with_first = np.flatnonzero(codes == codes[0])
+    assert with_first.tolist() == [0, *range(7, 26)]
+    assert len(np.unique(codes)) == 7
