@@ -1,0 +1,1 @@
+"""HTTP API and the page: an index that is asked over the network."""
