@@ -47,8 +47,9 @@ export const api = {
   post: (path, params, body, options) => ask("POST", path, params, body ?? {}, options),
 
   // Address of a card's picture for <img>. With a token it is fetched, because <img> sends none.
-  async picture(id, size = 256) {
-    const path = `cards/${encodeURIComponent(id)}/image`;
+  picturePath: (id) => `cards/${encodeURIComponent(id)}/image`,
+  picture: (id, size = 256) => api.pictureAt(api.picturePath(id), size),
+  async pictureAt(path, size) {
     if (!api.token) return `${path}?size=${size}`;
     const answer = await send("GET", path, { size });
     return URL.createObjectURL(await answer.blob());

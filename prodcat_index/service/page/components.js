@@ -70,20 +70,20 @@ const seen = new IntersectionObserver((entries) => {
   for (const { target, isIntersecting } of entries) {
     if (!isIntersecting) continue;
     seen.unobserve(target);
-    api.picture(target.dataset.id, Number(target.dataset.size)).then((address) => (target.src = address), () => target.dispatchEvent(new Event("error")));
+    api.pictureAt(target.dataset.path, Number(target.dataset.size)).then((address) => (target.src = address), () => target.dispatchEvent(new Event("error")));
   }
 }, { rootMargin: "300px" });
 
 // The picture of a card of the index, loaded when it comes into sight; a quiet sign where there is none.
-// `card` is {id, title, image}: `image` empty or false is no picture.
-export function cardPicture(card, { size = 256, alt = "" } = {}) {
+// `card` is {id, title, image}: `image` empty or false is no picture. `path` is for one that is no card of the index.
+export function cardPicture(card, { size = 256, alt = "", path = api.picturePath(card.id) } = {}) {
   const frame = el("span", { class: "picture" });
   const blank = () => frame.replaceChildren(el("span", { class: "blank", title: t("no_picture") }, icon("picture")));
   if (!card.image) {
     blank();
     return frame;
   }
-  const image = el("img", { alt, "data-id": card.id, "data-size": size, decoding: "async" });
+  const image = el("img", { alt, "data-path": path, "data-size": size, decoding: "async" });
   image.addEventListener("error", blank);
   image.addEventListener("load", () => {
     image.classList.add("loaded");
