@@ -57,6 +57,9 @@ if TYPE_CHECKING:
     from prodcat_index.reports.report import write_report as write_report
     from prodcat_index.reports.sheet import SheetRow as SheetRow
     from prodcat_index.reports.sheet import draw_sheet as draw_sheet
+    from prodcat_index.service.app import create_app as create_app
+    from prodcat_index.service.serve import serve as serve
+    from prodcat_index.service.settings import ServeSettings as ServeSettings
     from prodcat_index.voting.metrics import Score as Score
     from prodcat_index.voting.prediction import Explanation as Explanation
     from prodcat_index.voting.prediction import Familiarity as Familiarity
@@ -96,6 +99,9 @@ _PUBLIC = {
     "reports.explore_page": ("write_exploration",),
     "reports.report": ("Report", "report", "write_report"),
     "reports.sheet": ("SheetRow", "draw_sheet"),
+    "service.app": ("create_app",),
+    "service.serve": ("serve",),
+    "service.settings": ("ServeSettings",),
     "demo.shop": ("make_demo_catalogue",),
     "errors": (
         "CatalogueError",

@@ -19,6 +19,7 @@ from prodcat_index.cli.info import cache, encoders, info
 from prodcat_index.cli.match import match
 from prodcat_index.cli.predict import predict
 from prodcat_index.cli.query import query, similar
+from prodcat_index.cli.serve import serve
 from prodcat_index.cli.tune import tune
 
 app = typer.Typer(
@@ -54,6 +55,6 @@ for command in (build_index, sync, add, remove, relabel, refit, rollback):
     app.command()(as_command(command))
 for command in (query, similar, predict, tune, evaluate, explore, report, audit, match):
     app.command()(as_command(command))
-for command in (split, finetune, info, demo, encoders):
+for command in (serve, split, finetune, info, demo, encoders):
     app.command()(as_command(command))
 app.add_typer(cache, name="cache")

@@ -10,7 +10,11 @@ from fastapi import Depends, FastAPI, Request
 from fastapi.staticfiles import StaticFiles
 
 from prodcat_index import __version__
+from prodcat_index.service import monitoring
 from prodcat_index.service.current_index import CurrentIndex
+from prodcat_index.service.guards import Guard, SecurityHeaders
+from prodcat_index.service.monitoring import Metrics, Monitor, make_log
+from prodcat_index.service.problem_details import RESPONSES, handle_problems
 from prodcat_index.service.settings import ServeSettings
 
 PAGE = Path(__file__).parent / "page"
@@ -22,6 +26,7 @@ class Service:
 
     settings: ServeSettings
     current: CurrentIndex
+    metrics: Metrics
 
 
 def get_service(request: Request) -> Service:
@@ -51,8 +56,21 @@ def create_app(settings: ServeSettings) -> FastAPI:
     IndexFolderError
         If the folder is no index, of a newer format, or damaged.
     """
-    app = FastAPI(title="prodcat-index", version=__version__, docs_url=None, redoc_url=None)
-    app.state.service = Service(settings, CurrentIndex(settings.index))
+    app = FastAPI(
+        title="prodcat-index",
+        version=__version__,
+        docs_url=None,
+        redoc_url=None,
+        responses=RESPONSES,
+    )
+    service = Service(settings, CurrentIndex(settings.index), Metrics())
+    app.state.service = service
+    handle_problems(app)
+    # The last that is added is the first that sees a request.
+    app.add_middleware(Guard, settings=settings)
+    app.add_middleware(Monitor, settings=settings, metrics=service.metrics, log=make_log())
+    app.add_middleware(SecurityHeaders)
+    app.include_router(monitoring.router)
     # Last, because it takes every path that no route has.
     app.mount("/", StaticFiles(directory=PAGE, html=True), name="page")
     return app

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -9,6 +11,10 @@ from prodcat_index.errors import QueryError
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 MB = 1 << 20
+# Characters below which a token could be guessed.
+SHORTEST_TOKEN = 16
+# What a header can hold, and what needs no quotes in a log.
+TOKEN, NAME = re.compile(r"[\w.~+/=-]+", re.ASCII), re.compile(r"[\w.@+ -]+")
 
 
 @dataclass(frozen=True)
@@ -98,8 +104,72 @@ class ServeSettings:
             )
         if not self.tokens and self.writable:
             raise QueryError("Who may change the index is told by tokens; give --token-file.")
+        if self.path_prefix and not re.fullmatch(r"(/[\w.~-]+)+", self.path_prefix, re.ASCII):
+            raise QueryError(
+                f"The path prefix {self.path_prefix!r} is none; give one such as /prodcat."
+            )
 
     @property
     def journal(self) -> Path:
         """The file of the review journal."""
         return self.state or self.index.absolute().with_name(f"{self.index.name}.review.sqlite")
+
+
+def read_tokens(path: str | Path) -> dict[str, str]:
+    """Read who may use a service.
+
+    Parameters
+    ----------
+    path
+        File of lines ``NAME:TOKEN``; empty lines and those that begin with ``#`` are left out.
+
+    Returns
+    -------
+    dict
+        Token -> name of its owner. Several tokens may be of one owner.
+
+    Raises
+    ------
+    QueryError
+        If the file cannot be read, a line is of another form, a token is short, or there is none.
+    """
+    try:
+        lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, ValueError) as error:
+        why = os.strerror(error.errno or 0) if isinstance(error, OSError) else "it is no UTF-8"
+        raise QueryError(f"The token file {path} cannot be read: {why}.") from None
+    tokens: dict[str, str] = {}
+    for number, line in enumerate(lines, 1):
+        name, colon, token = map(str.strip, line.partition(":"))
+        if not line.strip() or line.startswith("#"):
+            continue
+        # The token itself is in no message: this may go into a log.
+        if not (colon and NAME.fullmatch(name) and TOKEN.fullmatch(token)):
+            raise QueryError(f"Line {number} of the token file {path} is not NAME:TOKEN.")
+        if len(token) < SHORTEST_TOKEN:
+            raise QueryError(
+                f"The token of {name} in {path} could be guessed: it has {len(token)} characters, "
+                f"and {SHORTEST_TOKEN} are the least. Make one with: openssl rand -hex 24"
+            )
+        if token in tokens:
+            raise QueryError(f"{tokens[token]} and {name} have the same token in {path}.")
+        tokens[token] = name
+    if not tokens:
+        raise QueryError(f"The token file {path} has no token; write lines NAME:TOKEN into it.")
+    return tokens
+
+
+def is_private(path: Path) -> bool:
+    """Check whether other users of this machine cannot read a file."""
+    return os.name != "posix" or not path.stat().st_mode & 0o004
+
+
+def check_rate(rate: str) -> str:
+    """Return what is wrong with a rate, if anything is."""
+    from limits import parse
+
+    try:
+        parse(rate)
+    except ValueError:
+        return f"{rate!r} is no rate; give one such as 600/minute."
+    return ""

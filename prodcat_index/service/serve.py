@@ -1,0 +1,155 @@
+"""Serving an index over HTTP: a socket, a server, and a stop that finishes what was taken."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import socket
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from prodcat_index.errors import QueryError
+from prodcat_index.progress import verbosity
+from prodcat_index.service.app import create_app
+from prodcat_index.service.monitoring import LogHandler, make_log
+from prodcat_index.service.settings import ServeSettings
+
+# Seconds for the head of a request, and for what a client still sends after its answer.
+PATIENCE = 10.0
+LARGEST_HEAD = 1 << 16
+CONNECTIONS = 1000
+
+
+def serve(
+    index: str | Path, *, ready: Callable[[str], object] = lambda _: None, **options: Any
+) -> None:
+    """Serve an index over HTTP until the process is told to stop.
+
+    Parameters
+    ----------
+    index
+        Folder of the index. When another process writes a new version, that is served.
+    ready
+        Called with the address, such as ``"http://127.0.0.1:8000"``, as soon as it answers.
+    options
+        As the attributes of :class:`~prodcat_index.service.settings.ServeSettings`.
+
+    Raises
+    ------
+    IndexFolderError
+        If the folder is no index, of a newer format, or damaged.
+    QueryError
+        If the options would let strangers in, or the address cannot be listened at.
+    """
+    settings = ServeSettings(index=Path(index), **options)
+    app, log = create_app(settings), make_log()
+    # What the library tells of its work would come between the lines of the log.
+    verbosity.quiet = True
+    handler = LogHandler(log)
+    logging.getLogger("uvicorn").addHandler(handler)
+    config = uvicorn.Config(
+        app,
+        http=_PatientProtocol,
+        ws="none",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        limit_concurrency=CONNECTIONS,
+        timeout_graceful_shutdown=round(settings.limits.seconds) + 1,
+    )
+    with _listen(settings.host, settings.port) as listener:
+        host = f"[{settings.host}]" if ":" in settings.host else settings.host
+        address = f"http://{host}:{listener.getsockname()[1]}"
+        if threading.current_thread() is threading.main_thread():
+            # A stop that was asked for is no failure; the server raises the signal again.
+            for each in (signal.SIGTERM, signal.SIGINT):
+                signal.signal(each, lambda *_: None)
+        try:
+            _Server(config, lambda: ready(address)).run([listener])
+        finally:
+            logging.getLogger("uvicorn").removeHandler(handler)
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    try:
+        return socket.create_server(
+            (host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET, backlog=2048
+        )
+    except (OSError, OverflowError) as error:
+        why = getattr(error, "strerror", None) or error
+        raise QueryError(
+            f"{host}, port {port}, cannot be listened at: {why}; choose others with --host and "
+            "--port."
+        ) from None
+
+
+class _Server(uvicorn.Server):
+    """Tells when it answers, and its application when it stops."""
+
+    def __init__(self, config: uvicorn.Config, ready: Callable[[], object]) -> None:
+        super().__init__(config)
+        self._ready = ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            self._ready()
+
+
+class _PatientProtocol(HttpToolsProtocol):
+    """Closes connections whose head does not come in time or is too large.
+
+    What a client still sends after its answer is read for as long, so that it sees the answer.
+    """
+
+    _timer: asyncio.TimerHandle | None = None
+    _head: int | None = 0  # bytes of a head that is not whole yet
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._wait()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._wait_no_more()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if self._head is not None and not self.transport.is_closing():
+            self._head += len(data)
+            if self._head > LARGEST_HEAD:
+                self.send_400_response("The head of the request is too large.")
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._head = 0
+        self._wait()
+
+    def on_headers_complete(self) -> None:
+        self._head = None
+        self._wait_no_more()
+        super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        self._wait_no_more()
+        super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        if self.cycle.more_body:
+            self._wait()
+
+    def _wait(self) -> None:
+        self._wait_no_more()
+        self._timer = self.loop.call_later(PATIENCE, self.timeout_keep_alive_handler)
+
+    def _wait_no_more(self) -> None:
+        if self._timer:
+            self._timer.cancel()
+        self._timer = None
