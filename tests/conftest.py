@@ -17,6 +17,8 @@ os.environ["PRODCAT_CACHE"] = "off"
 # Commands that run in processes of their own would compile the package each time.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
+# Fixtures of served indexes.
+pytest_plugins = ("service",)
 SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
 
 
@@ -42,6 +44,7 @@ def _toy_encoders(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let specs name the encoders that only the tests have."""
     monkeypatch.setitem(SCHEMES, "numbers", "made:NumbersEncoder")
     monkeypatch.setitem(SCHEMES, "names", "made:NamesEncoder")
+    monkeypatch.setitem(SCHEMES, "colours", "made:ColoursEncoder")
 
 
 @pytest.fixture(scope="session")

@@ -13,9 +13,6 @@ from typing import Any
 
 import typer
 
-# A weight, and the comma before the next one.
-WEIGHT = re.compile(r"\s*([^\s,=].*?)\s*=\s*(\d+\.?\d*|\.\d+)\s*(?:,(?!$)|$)")
-
 SHARE = re.compile(r"(\d+\.?\d*|\.\d+)\s*(%?)", re.ASCII)
 
 
@@ -35,18 +32,9 @@ def parse_weights(text: str | None) -> dict[str, float] | None:
     """Read ``title=0.6,image=0.4``; a name may hold commas and equals signs itself."""
     if text is None:
         return None
-    weights: dict[str, float] = {}
-    at = 0
-    while found := WEIGHT.match(text, at):
-        weights[found[1]] = float(found[2])
-        at = found.end()
-    if at < len(text) or not weights:
-        raise typer.BadParameter(
-            f"{text[at:]!r} is not NAME=NUMBER, from 0; write for example --weights "
-            "title=0.6,image=0.4"
-        )
-    if not any(weights.values()):
-        raise typer.BadParameter("one weight at least must be above 0")
+    from prodcat_index.index import fusion
+
+    weights: dict[str, float] = _check_read(fusion.parse_weights, text)
     return weights
 
 
@@ -109,11 +97,11 @@ def check_memory(text: str | None) -> str | None:
     return text
 
 
-def _check_read(parse: Callable[[str], Any], text: str) -> None:
+def _check_read(parse: Callable[[str], Any], text: str) -> Any:
     from prodcat_index.errors import QueryError
 
     try:
-        parse(text)
+        return parse(text)
     except QueryError as error:
         raise typer.BadParameter(str(error)) from None
 

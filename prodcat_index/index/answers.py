@@ -165,11 +165,6 @@ class Answers:
     parts: IndexParts
 
     @cached_property
-    def row_of(self) -> dict[str, int]:
-        """Id of each card -> its row."""
-        return {card: row for row, card in enumerate(self.parts.catalogue.ids)}
-
-    @cached_property
     def _blocks(self) -> list[str]:
         return self.parts.block_names
 

@@ -11,6 +11,7 @@ holds exactly for any weights without a rebuild. Pure functions over arrays.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -29,6 +30,8 @@ from prodcat_index.types import (
     evenly_spaced,
 )
 
+# A weight, and the comma before the next one.
+WEIGHT = re.compile(r"\s*([^\s,=].*?)\s*=\s*(\d+\.?\d*|\.\d+)\s*(?:,(?!$)|$)")
 # A centred row shorter than this is rounding noise.
 MINIMUM_LENGTH = 1e-6
 # Weights whose sum is this close to 1 are not scaled again.
@@ -58,6 +61,22 @@ def centre(
     still = np.linalg.norm(centred, axis=1) > MINIMUM_LENGTH
     centred[~still] = 0.0
     return unit_rows(centred), still
+
+
+def parse_weights(text: str) -> dict[str, float]:
+    """Read ``title=0.6,image=0.4``; a name may hold commas and equals signs itself."""
+    weights: dict[str, float] = {}
+    at = 0
+    while found := WEIGHT.match(text, at):
+        weights[found[1]] = float(found[2])
+        at = found.end()
+    if at < len(text) or not weights:
+        raise QueryError(
+            f"{text[at:]!r} is not NAME=NUMBER, from 0; write for example title=0.6,image=0.4"
+        )
+    if not any(weights.values()):
+        raise QueryError("one weight at least must be above 0")
+    return weights
 
 
 def check_weights(weights: Mapping[str, Any]) -> None:

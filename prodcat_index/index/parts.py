@@ -129,6 +129,11 @@ class IndexParts:
         return Labels.from_catalogue(self.catalogue)
 
     @cached_property
+    def row_of(self) -> dict[str, int]:
+        """Id of each card -> its row."""
+        return {card: row for row, card in enumerate(self.catalogue.ids)}
+
+    @cached_property
     def found(self) -> BoolArray:
         """Mask of the cards that have anything that is embedded: (N,).
 

@@ -551,7 +551,7 @@ class ProductIndex(LivingIndex):
             noticed = (*noticed, f"{what}.{hint_vectors(lacked)}")
         queries = parts.encode(read)
         # Cards without ids are none of the index, whose ids need not be read then.
-        own_rows = find_own(parts, self._answers.row_of if any(read.ids) else {}, read)
+        own_rows = find_own(parts, parts.row_of if any(read.ids) else {}, read)
         explained = parts.weighed_modalities(weights) if explain else ()
         is_judged = not isinstance(trusted, str)
         voting = Voting(vector, parameters, explained, voters, is_judged=is_judged)
@@ -702,7 +702,7 @@ class ProductIndex(LivingIndex):
         return self._answers.neighbours(found, queries, 0)
 
     def _row(self, card_id: object) -> int:
-        row = self._answers.row_of.get(raw_text(card_id))
+        row = self.parts.row_of.get(raw_text(card_id))
         if row is None:
             raise QueryError(
                 f"There is no card {card_id!r} in this index; "

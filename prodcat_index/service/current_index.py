@@ -2,25 +2,49 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from prodcat_index.index.product_index import ProductIndex
 
 
+@dataclass(frozen=True)
+class Version:
+    """One version of an index, and what is remembered of it."""
+
+    number: int
+    index: ProductIndex
+
+    @classmethod
+    def load(cls, folder: Path) -> Version:
+        """Open the current version of a folder."""
+        index = ProductIndex.load(folder, verify=False)
+        opened = index.parts.opened
+        assert opened is not None, "it was loaded"
+        return cls(opened.manifest.version, index)
+
+
 class CurrentIndex:
-    """Holds the loaded index and its version.
+    """Holds the version that is served.
 
     Attributes
     ----------
-    index
-        The index. A request keeps the one that it began with.
-    version
-        Number of its version in the folder.
+    folder
+        Folder of the index.
+    now
+        The version that new requests are answered by. A request keeps the one it began with.
     """
 
     def __init__(self, folder: Path) -> None:
-        from prodcat_index.index.folder import parse_manifest
-
         self.folder = folder
-        self.version = parse_manifest(folder).version
-        self.index = ProductIndex.load(folder, verify=False)
+        self.now = Version.load(folder)
+
+    @property
+    def index(self) -> ProductIndex:
+        """The index of the current version."""
+        return self.now.index
+
+    @property
+    def version(self) -> int:
+        """Number of the current version in the folder."""
+        return self.now.number
