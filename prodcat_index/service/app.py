@@ -8,7 +8,7 @@ from fastapi import FastAPI
 from fastapi.staticfiles import StaticFiles
 
 from prodcat_index import __version__
-from prodcat_index.service import card_routes, monitoring, predict_routes, search_routes
+from prodcat_index.service import card_routes, monitoring, predict_routes, reference, search_routes
 from prodcat_index.service.batching import Batcher
 from prodcat_index.service.current_index import CurrentIndex
 from prodcat_index.service.guards import Guard, SecurityHeaders
@@ -44,6 +44,7 @@ def create_app(settings: ServeSettings) -> FastAPI:
         version=__version__,
         docs_url=None,
         redoc_url=None,
+        separate_input_output_schemas=False,
         responses=RESPONSES,
     )
     service = Service(settings, CurrentIndex(settings.index), Metrics(), Batcher(), Thumbnails())
@@ -53,7 +54,7 @@ def create_app(settings: ServeSettings) -> FastAPI:
     app.add_middleware(Guard, settings=settings)
     app.add_middleware(Monitor, settings=settings, metrics=service.metrics, log=make_log())
     app.add_middleware(SecurityHeaders)
-    for routes in (predict_routes, search_routes, card_routes, monitoring):
+    for routes in (predict_routes, search_routes, card_routes, monitoring, reference):
         app.include_router(routes.router)
     # Last, because it takes every path that no route has.
     app.mount("/", StaticFiles(directory=PAGE, html=True), name="page")

@@ -73,16 +73,14 @@ def _answer(request: Request, *answer: Any) -> Response:
 
 
 def _answer_http(request: Request, error: Any) -> Response:
-    detail = error.detail
-    if not isinstance(error, Problem):  # of a framework, which has other words
-        path = request.url.path
+    status, detail, path = error.status_code, str(error.detail), request.url.path
+    if detail == HTTPStatus(status).phrase:  # of the framework, which has no more words
         known = {
             404: f"There is nothing at {path}; /docs lists what there is.",
             405: f"{path} does not answer {request.method}; /docs lists what it does.",
-            400: f"The body cannot be read: {detail}.",
         }
-        detail = known.get(error.status_code, detail)
-    return _answer(request, error.status_code, detail, error.headers)
+        detail = known.get(status, f"{detail}.")
+    return _answer(request, status, detail, error.headers)
 
 
 def _answer_invalid(request: Request, error: Any) -> Response:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import uvicorn
+from starlette.types import ASGIApp
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from prodcat_index.errors import QueryError
@@ -53,16 +54,6 @@ def serve(
     verbosity.quiet = True
     handler = LogHandler(log)
     logging.getLogger("uvicorn").addHandler(handler)
-    config = uvicorn.Config(
-        app,
-        http=_PatientProtocol,
-        ws="none",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        limit_concurrency=CONNECTIONS,
-        timeout_graceful_shutdown=round(settings.limits.seconds) + 1,
-    )
     with _listen(settings.host, settings.port) as listener:
         host = f"[{settings.host}]" if ":" in settings.host else settings.host
         address = f"http://{host}:{listener.getsockname()[1]}"
@@ -71,7 +62,7 @@ def serve(
             for each in (signal.SIGTERM, signal.SIGINT):
                 signal.signal(each, lambda *_: None)
         try:
-            _Server(config, lambda: ready(address)).run([listener])
+            Server(app, settings, lambda: ready(address)).run([listener])
         finally:
             logging.getLogger("uvicorn").removeHandler(handler)
 
@@ -89,14 +80,28 @@ def _listen(host: str, port: int) -> socket.socket:
         ) from None
 
 
-class _Server(uvicorn.Server):
-    """Tells when it answers, and its application when it stops."""
+class Server(uvicorn.Server):
+    """Runs an application, and tells when it answers."""
 
-    def __init__(self, config: uvicorn.Config, ready: Callable[[], object]) -> None:
+    def __init__(
+        self, app: ASGIApp, settings: ServeSettings, ready: Callable[[], object] = lambda: None
+    ) -> None:
+        config = uvicorn.Config(
+            app,
+            http=_PatientProtocol,
+            ws="none",
+            lifespan="on",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            limit_concurrency=CONNECTIONS,
+            timeout_graceful_shutdown=round(settings.limits.seconds) + 1,
+        )
         super().__init__(config)
         self._ready = ready
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start, and tell that it answers."""
         await super().startup(sockets)
         if self.started:
             self._ready()
