@@ -125,13 +125,11 @@ def group_cards(parts: IndexParts, new: NewCards, rows: Int64Array) -> Int64Arra
     count = len(parts.encoder_blocks)
     vectors = [own[rows] for own in new.queries.vectors[:count]]
     similar = _similarities(parts, vectors, new.queries.present[rows, :count], new.catalogue, rows)
-    return _cut(_tree(similar), _level(parts))
+    return cut(tree_of(similar), _level(parts))
 
 
 def _level(parts: IndexParts) -> float:
     """Return the distance at which cards of the index fall into their own categories best."""
-    from sklearn.metrics import adjusted_rand_score
-
     codes, blocks = parts.labels.codes, parts.encoder_blocks
     # As many kinds as may be new, rather than all.
     usual = np.isin(codes, hidden_categories(parts.labels.sizes)) & parts.found
@@ -141,9 +139,17 @@ def _level(parts: IndexParts) -> float:
     rows = rows[evenly_spaced(len(rows), SAMPLE)]
     present = np.stack([block.present[rows] for block in blocks], axis=1)
     vectors = [as_queries(block, rows) for block in blocks]
-    tree = _tree(_similarities(parts, vectors, present, parts.catalogue, rows))
+    return best_level(
+        tree_of(_similarities(parts, vectors, present, parts.catalogue, rows)), codes[rows]
+    )
+
+
+def best_level(tree: Float64Array, codes: Int64Array) -> float:
+    """Return the distance at which a tree of labelled cards falls into their categories best."""
+    from sklearn.metrics import adjusted_rand_score
+
     levels = np.unique(np.quantile(tree[:, 2], np.linspace(0, 1, LEVELS)))
-    scores = np.array([adjusted_rand_score(codes[rows], _cut(tree, level)) for level in levels])
+    scores = np.array([adjusted_rand_score(codes, cut(tree, level)) for level in levels])
     # Where categories are well apart, many levels are best: the middle of these.
     best = np.flatnonzero(scores == scores.max())
     return float(levels[best[0]] + levels[min(best[-1] + 1, len(levels) - 1)]) / 2
@@ -184,7 +190,8 @@ def _compare_words(texts: Sequence[str]) -> FloatingArray:
     return cosines
 
 
-def _tree(similarities: Float64Array) -> Float64Array:
+def tree_of(similarities: Float64Array) -> Float64Array:
+    """Join like cards into a tree by average linkage, as `scipy` has it."""
     from scipy.cluster.hierarchy import linkage
 
     upper = np.triu_indices(len(similarities), 1)
@@ -192,7 +199,8 @@ def _tree(similarities: Float64Array) -> Float64Array:
     return tree
 
 
-def _cut(tree: Float64Array, level: float) -> Int64Array:
+def cut(tree: Float64Array, level: float) -> Int64Array:
+    """Return the group of each card of a tree at a distance, from 1."""
     from scipy.cluster.hierarchy import fcluster
 
     groups: Int64Array = fcluster(tree, level, "distance").astype(np.int64)

@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
+from anyio import to_thread
 from fastapi import FastAPI
 from fastapi.staticfiles import StaticFiles
 
 from prodcat_index import __version__
-from prodcat_index.service import card_routes, monitoring, predict_routes, reference, search_routes
+from prodcat_index.service import (
+    card_routes,
+    monitoring,
+    predict_routes,
+    reference,
+    review_routes,
+    search_routes,
+)
 from prodcat_index.service.batching import Batcher
 from prodcat_index.service.current_index import CurrentIndex
 from prodcat_index.service.guards import Guard, SecurityHeaders
 from prodcat_index.service.monitoring import Metrics, Monitor, make_log
 from prodcat_index.service.problem_details import RESPONSES, handle_problems
+from prodcat_index.service.review_queue import open_queue
 from prodcat_index.service.settings import ServeSettings
 from prodcat_index.service.shared import Service
 from prodcat_index.service.thumbnails import Thumbnails
@@ -46,16 +57,30 @@ def create_app(settings: ServeSettings) -> FastAPI:
         redoc_url=None,
         separate_input_output_schemas=False,
         responses=RESPONSES,
+        lifespan=_lifespan,
     )
-    service = Service(settings, CurrentIndex(settings.index), Metrics(), Batcher(), Thumbnails())
+    current = CurrentIndex(settings.index)
+    queue = open_queue(settings, current)
+    service = Service(settings, current, Metrics(), Batcher(), Thumbnails(), queue)
     app.state.service = service
     handle_problems(app)
     # The last that is added is the first that sees a request.
     app.add_middleware(Guard, settings=settings)
     app.add_middleware(Monitor, settings=settings, metrics=service.metrics, log=make_log())
     app.add_middleware(SecurityHeaders)
-    for routes in (predict_routes, search_routes, card_routes, monitoring, reference):
+    routers = (predict_routes, search_routes, card_routes, review_routes, monitoring, reference)
+    for routes in routers:
         app.include_router(routes.router)
     # Last, because it takes every path that no route has.
     app.mount("/", StaticFiles(directory=PAGE, html=True), name="page")
     return app
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    queue = app.state.service.queue
+    if queue:
+        queue.start()
+    yield
+    if queue:
+        await to_thread.run_sync(queue.stop)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 from fastapi import Depends, Request
@@ -11,6 +11,7 @@ from fastapi import Depends, Request
 from prodcat_index.service.batching import Batcher
 from prodcat_index.service.current_index import CurrentIndex
 from prodcat_index.service.monitoring import Metrics
+from prodcat_index.service.review_queue import ReviewQueue
 from prodcat_index.service.settings import ServeSettings
 from prodcat_index.service.thumbnails import Thumbnails
 
@@ -21,9 +22,8 @@ class Service:
 
     Attributes
     ----------
-    health
-        Category -> what an audit found of it: ``accuracy``, ``wrong_labels``, ``duplicates``.
-        Replace the mapping, do not change it.
+    queue
+        The review queue; None where there is none.
     """
 
     settings: ServeSettings
@@ -31,7 +31,12 @@ class Service:
     metrics: Metrics
     batcher: Batcher
     thumbnails: Thumbnails
-    health: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    queue: ReviewQueue | None = None
+
+    @property
+    def health(self) -> Mapping[str, Mapping[str, Any]]:
+        """Category -> what an audit found: ``accuracy``, ``wrong_labels``, ``duplicates``."""
+        return self.queue.health if self.queue else {}
 
 
 def get_service(request: Request) -> Service:

@@ -1,0 +1,80 @@
+"""The audit of the index that is served, in a process of its own with low priority."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from prodcat_index.errors import QueryError, one_line
+from prodcat_index.index.manifest import REMOVE
+from prodcat_index.index.product_index import ProductIndex
+
+LOWEST = 19
+
+
+def audit_index(folder: Path) -> dict[str, Any]:
+    """Audit the current version of an index.
+
+    Returns
+    -------
+    dict
+        ``version``; ``rows``, those of :meth:`Audit.rows`; and ``health``, category ->
+        ``accuracy`` out of fold, ``wrong_labels`` and ``duplicates``, numbers of its cards.
+    """
+    from prodcat_index.audit.audit import audit_catalogue
+
+    index = ProductIndex.load(folder, verify=False)
+    assert index.parts.opened is not None, "it was loaded"
+    found = audit_catalogue(index)
+    cards = index.parts.catalogue
+    of = dict(zip(cards.ids, cards.values("category"), strict=True))
+    health: dict[str, dict[str, Any]] = {
+        name: {"accuracy": None, "wrong_labels": 0, "duplicates": 0} for name in of.values() if name
+    }
+    # The score of a card is the share of its category that is answered right.
+    if "coverage" in found.results:
+        for card, score in zip(cards.ids, found.results["coverage"].scores.tolist(), strict=True):
+            if of[card] and score == score:
+                health[of[card]]["accuracy"] = round(score, 4)
+    wrong = (item.cards for item in found.items if item.check == "labels")
+    twice = (i.cards for i in found.items if i.check == "duplicates" and i.proposal == REMOVE)
+    for name, items in (("wrong_labels", wrong), ("duplicates", twice)):
+        for category, count in Counter(of[card] for cards in items for card in cards).items():
+            if category:
+                health[category][name] = count
+    version = index.parts.opened.manifest.version
+    return {"version": version, "rows": list(found.rows()), "health": health}
+
+
+class BackgroundAudit:
+    """An audit that runs beside the service."""
+
+    def __init__(self, folder: Path) -> None:
+        command = [sys.executable, "-m", __name__, str(folder.absolute())]
+        self.process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
+        if hasattr(os, "setpriority"):
+            os.setpriority(os.PRIO_PROCESS, self.process.pid, LOWEST)
+
+    def result(self) -> dict[str, Any]:
+        """Wait for the end and return what :func:`audit_index` found; raise QueryError if none."""
+        output, said = self.process.communicate()
+        if self.process.returncode:
+            lines = said.decode("utf-8", "replace").strip().splitlines()
+            raise QueryError(f"The audit of the index failed ({one_line(lines[-1:])}).")
+        found: dict[str, Any] = json.loads(output)
+        return found
+
+    def stop(self) -> None:
+        """End it."""
+        self.process.kill()
+
+
+if __name__ == "__main__":
+    json.dump(audit_index(Path(sys.argv[1])), sys.stdout)

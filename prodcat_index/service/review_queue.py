@@ -1,0 +1,649 @@
+"""The review queue: what a person decides next, what they decided, and what it does to the index.
+
+Items come in the order of their expected gain: the probability that the category of the cards is
+wrong and that one decision puts it right. Those of equal gain come in the order of an audit.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+import uuid
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime, timezone
+from functools import partial
+from math import exp
+from pathlib import Path
+from typing import Any
+
+from prodcat_index import files
+from prodcat_index.audit.check import Item
+from prodcat_index.audit.decisions import Memory
+from prodcat_index.audit.label_errors import TEMPERATURE
+from prodcat_index.cards.card import IMAGE, Card
+from prodcat_index.cards.categories import clean_category
+from prodcat_index.errors import ProdcatError, QueryError, did_you_mean
+from prodcat_index.index.manifest import KEEP, REMOVE
+from prodcat_index.index.parts import IndexParts
+from prodcat_index.index.product_index import ProductIndex
+from prodcat_index.index.review import MERGE, WORDS, YES
+from prodcat_index.service.current_index import CurrentIndex
+from prodcat_index.service.review_apply import carry_out, revert
+from prodcat_index.service.review_audit import BackgroundAudit
+from prodcat_index.service.review_gain import estimate_f1
+from prodcat_index.service.review_journal import (
+    HOLDING,
+    TAKEN_BACK,
+    Caller,
+    Entry,
+    QueueItem,
+    ReviewJournal,
+    TakenError,
+)
+from prodcat_index.service.review_sources import CHOICES, audit_items, read_source
+from prodcat_index.service.settings import ServeSettings
+from prodcat_index.types import CATEGORY_SEPARATOR, rounded
+
+log = logging.getLogger(__name__)
+SKIP, NEW = "skip", "new"
+AUDIT = "audit of the index"
+# Decisions that wait, so that they can be taken back without changing the index twice.
+LAST, MINUTES = 10, 10
+# Seconds between looks at what is to be done, and for the worker to end.
+PAUSE, PATIENCE = 5.0, 60.0
+# Cards that share the choices by their labels; items of a cluster that are decided at once.
+NEAREST, MOST_SIMILAR = 30, 2000
+LONGEST = 500  # characters of a category
+
+
+class ReviewQueue:
+    """The queue of one index.
+
+    Parameters
+    ----------
+    settings
+        Which files fill it, and where its journal is.
+    current
+        The index.
+    clock
+        Returns the time in seconds since 1970.
+
+    Attributes
+    ----------
+    journal
+        Its items and decisions.
+    problems
+        What could not be read or carried out, by its source, in sentences.
+    """
+
+    def __init__(
+        self, settings: ServeSettings, current: CurrentIndex, clock: Callable[[], float] = time.time
+    ) -> None:
+        self.settings, self.current = settings, current
+        self.journal = ReviewJournal(settings.journal, clock)
+        self.problems: dict[str, str] = {}
+        self._swept = -1
+        self._applying = threading.Lock()
+        self._ended = threading.Event()
+        self._worker = threading.Thread(target=self._work, name="review", daemon=True)
+        self._audit: BackgroundAudit | None = None
+
+    def start(self) -> None:
+        """Fill the queue, and carry out what is due, beside the requests."""
+        self._worker.start()
+
+    def stop(self) -> None:
+        """Carry out all decisions, and end."""
+        self._ended.set()
+        if self._audit:
+            self._audit.stop()
+        if self._worker.ident:
+            self._worker.join(PATIENCE)
+        if self.settings.writable:
+            self._attempt("apply", self.apply)
+
+    def _work(self) -> None:
+        self._attempt("apply", lambda: self._apply(self.journal.due(older=0, beyond=10**9)))
+        for path in self.settings.reviews:
+            if not self._ended.is_set():
+                self._attempt(str(path), partial(self.fill, path))
+        if self.settings.audit and not self._ended.is_set():
+            self._attempt("audit", self.fill_by_audit)
+        while not self._ended.wait(PAUSE):
+            self._attempt("sweep", self.sweep)
+            if self.settings.writable:
+                due = self.journal.due(older=60 * MINUTES, beyond=LAST)
+                if due:
+                    self._attempt("apply", partial(self._apply, due))
+
+    def _attempt(self, name: str, call: Callable[[], object]) -> None:
+        try:
+            call()
+            self.problems.pop(name, None)
+        except Exception as error:  # what else there is to do goes on
+            is_own = isinstance(error, (ProdcatError, OSError))
+            log.error("review: %s: %s", name, error, exc_info=None if is_own else error)
+            self.problems[name] = str(error) if is_own else "It failed; the log tells why."
+
+    def fill(self, path: Path) -> None:
+        """Put the items of a table of an audit, or of the listings in a file, into the queue.
+
+        A file that filled it already, with the same version of the index, is not read again.
+        """
+        index, version = self.current.index, self.current.version
+        digest = f"{files.sha256_of(path)} {version} {self.settings.precision}"
+        known = self.journal.source(path.name)
+        if known is None or known[0] != digest:
+            items = read_source(path, index, self.settings.precision)
+            self.journal.fill(path.name, digest, items)
+        self._sweep(index.parts)
+
+    def fill_by_audit(self) -> None:
+        """Audit the index in another process, if its version was not audited yet."""
+        known = self.journal.source(AUDIT)
+        if known and known[0] == str(self.current.version):
+            return
+        self._audit = BackgroundAudit(self.current.folder)
+        found = self._audit.result()
+        version = found["version"]
+        index = self.current.index
+        items = audit_items(AUDIT, found["rows"], index.parts)
+        self.journal.fill(AUDIT, str(version), items, about=found["health"], reopened_from=version)
+        self._sweep(index.parts)
+
+    def health(self) -> Mapping[str, Mapping[str, Any]]:
+        """Return what the last audit found of each category; nothing where there was none.
+
+        Returns
+        -------
+        mapping
+            Category -> ``accuracy`` out of fold, or None, and the numbers of its cards that seem
+            to be ``wrong_labels`` and ``duplicates``.
+        """
+        known = self.journal.source(AUDIT)
+        return known[1] if known else {}
+
+    def sweep(self) -> None:
+        """Drop items that need no decision in the current version of the index."""
+        version, index = self.current.version, self.current.index
+        if version != self._swept:
+            self._sweep(index.parts)
+            self._swept = version
+
+    def _sweep(self, parts: IndexParts) -> None:
+        cards = parts.catalogue
+        now = dict(zip(cards.ids, cards.values("category"), strict=True))
+        memory = Memory.of(parts.decided)
+        items = self.journal.open_items()
+        asked = {item.id: _as_audited(item) for item in items if not item.is_new}
+        undecided = {id(each) for each in memory.undecided([*asked.values()], cards)}
+        self.journal.drop(
+            item.id
+            for item in items
+            if (
+                bool(now.get(item.content["cards"][0]["id"]))
+                if item.is_new
+                else id(asked[item.id]) not in undecided
+                or _is_resolved(item, now, parts.labels.code_of)
+            )
+        )
+
+    def next(
+        self, caller: Caller, limit: int = 1, skip: Sequence[str] = ()
+    ) -> list[dict[str, Any]]:
+        """Hand out the next items to a person, for five minutes, and return them for the page.
+
+        Parameters
+        ----------
+        caller
+            Who asks; what they hold already comes first.
+        limit
+            Largest number of items.
+        skip
+            Items that are left out.
+
+        Returns
+        -------
+        list of dict
+            Each with its ``id``, ``kind``, ``check``, ``card``, ``cards``, ``proposal``,
+            ``confidence``, ``choices``, ``why``, ``words``, ``neighbours``, ``similar`` and
+            ``expected_gain``.
+        """
+        self.sweep()
+        found = self.journal.lease(caller, limit, skip)
+        return [self.describe(item, caller) for item in found]
+
+    def similar(self, caller: Caller, id: str, limit: int = 60) -> list[dict[str, Any]]:
+        """Hand out the items that ask the same about near cards, the nearest first.
+
+        Raises UnknownError if there is no such item.
+        """
+        index = self.current.index
+        return [
+            {
+                "id": item.id,
+                "card": next(iter(_cards(index, item)), None),
+                "proposal": item.proposal,
+                "confidence": item.content["confidence"],
+            }
+            for item in self.journal.lease_similar(caller, id, limit)
+        ]
+
+    def describe(self, item: QueueItem, caller: Caller) -> dict[str, Any]:
+        """Return an item for the page."""
+        index, content = self.current.index, item.content
+        cards = _cards(index, item)
+        shown = _Near(index, item)
+        return {
+            "id": item.id,
+            "kind": content["kind"],
+            "check": content["check"],
+            "subject": content["subject"],
+            "card": next(iter(cards), None),
+            "cards": cards,
+            "remove": [card["id"] for card in cards] if item.proposal == REMOVE else [],
+            "proposal": item.proposal,
+            "confidence": content["confidence"],
+            "choices": rounded(shown.choices()),
+            "why": content["why"],
+            "words": content["words"],
+            "neighbours": rounded(shown.neighbours()),
+            "similar": self.journal.similar(caller, item),
+            "expected_gain": rounded(item.gain),
+        }
+
+    def decide(
+        self,
+        caller: Caller,
+        id: str,
+        decision: str,
+        *,
+        category: str = "",
+        also: Sequence[str] = (),
+        all_similar: bool = False,
+        decision_id: str = "",
+    ) -> tuple[Entry, int]:
+        """Write down what a person decided; it is on the disk when this returns.
+
+        Parameters
+        ----------
+        caller
+            Who decides.
+        id
+            The item.
+        decision
+            ``yes`` for what is proposed, ``keep`` or ``no`` where it is right as it is,
+            ``remove``, ``new`` with a category of a new name, ``skip``, or a category.
+        category
+            The new category.
+        also, all_similar
+            Other items that get the same decision, or all of the cluster. Those that are decided
+            or with another person are left out.
+        decision_id
+            A name for the decision; said again, nothing is done twice.
+
+        Returns
+        -------
+        tuple
+            The entry of the journal, and the number of items.
+
+        Raises
+        ------
+        QueryError
+            If the decision is none, or has no meaning for this item.
+        TakenError
+            If the item is decided already, or with another person.
+        UnknownError
+            If there is no such item.
+        """
+        index = self.current.index
+        first = self.journal.item(id)
+        said = WORDS.get(decision.strip().casefold(), decision.strip())
+        becomes = _read_decision(index.parts, first, said, category)
+        others = (
+            [item.id for item in self.journal.lease_similar(caller, id, MOST_SIMILAR)]
+            if all_similar
+            else also
+        )
+        each = {id: becomes}
+        for other in others:
+            item = self.journal.item(other)
+            each.setdefault(other, _read_decision(index.parts, item, said, category))
+        cards = _cards(index, first)
+        return self.journal.decide(
+            caller,
+            decision_id or uuid.uuid4().hex,
+            said,
+            "" if becomes in (KEEP, REMOVE) else becomes,
+            each,
+            title=cards[0]["title"] if cards else first.content["subject"],
+        )
+
+    def undo(self, caller: Caller, decision_id: str = "") -> tuple[Entry, list[dict[str, Any]]]:
+        """Take back a decision of the caller, by default the last, and return its items again.
+
+        One that is in the index already is taken back there. Said again, nothing more is done.
+
+        Raises
+        ------
+        TakenError
+            If it is another person's, or is being carried out right now.
+        UnknownError
+            If there is none.
+        """
+        journal = self.journal
+        entry = journal.entry(decision_id) if decision_id else journal.last(caller)
+        if entry.who != caller.who:
+            raise TakenError(f"This is a decision of {entry.who}; revert it in the journal.")
+        return self.revert(caller, entry.id)
+
+    def revert(self, caller: Caller, decision_id: str) -> tuple[Entry, list[dict[str, Any]]]:
+        """Take back any decision, also one that is in the index, and return its items again.
+
+        Cards that were changed again since are left as they are, and named in the journal.
+        Said again, nothing more is done.
+
+        Raises
+        ------
+        IndexFolderError
+            If the index cannot be written.
+        TakenError
+            If it is being carried out right now.
+        UnknownError
+            If there is no such decision.
+        """
+        entry = self.journal.entry(decision_id)
+        items = [item for item, _ in self.journal.decided(entry)]
+        opened: list[QueueItem] = []
+        if entry.state == "applied":
+            with self._applying:
+                self.current.change(lambda index: revert(index, entry.changed, items)[0])
+                opened = self.journal.take_back(entry, "reverted", caller, "applied")
+        elif entry.state not in TAKEN_BACK:
+            opened = self.journal.take_back(entry, "undone", caller, entry.state)
+        else:
+            opened = [item for item in items if item.id in self.journal.held(caller)]
+        return self.journal.entry(decision_id), [self.describe(item, caller) for item in opened]
+
+    def apply(self) -> tuple[int, int]:
+        """Carry out all decisions that wait, and return their number and the index's version.
+
+        Raises IndexFolderError if the index cannot be written; they wait on then.
+        """
+        return self._apply(self.journal.due(older=0, beyond=0)), self.current.version
+
+    def _apply(self, entries: Sequence[Entry]) -> int:
+        with self._applying:
+            begun = self.journal.begin({entry.number: entry.changed for entry in entries})
+            decisions = [
+                (entry, self.journal.decided(entry)) for entry in entries if entry.number in begun
+            ]
+            if not decisions:
+                return 0
+            outcome = {}
+
+            def change(index: ProductIndex) -> ProductIndex:
+                done = carry_out(index, decisions)
+                # What a revert needs is on the disk before the index is.
+                self.journal.begin(done.changed)
+                outcome.update(done.outcome)
+                return done.index
+
+            try:
+                version = self.current.change(change)
+            except BaseException:
+                self.journal.wait_on(begun)
+                raise
+            self.journal.finish(outcome, version)
+        self.sweep()
+        return len(decisions)
+
+    def counter(self) -> dict[str, Any]:
+        """Return what is done and left, by whom, in how many minutes, and what it brought.
+
+        Returns
+        -------
+        dict
+            That of :meth:`ReviewJournal.counts`, with ``per_minute``, the ``estimated_f1`` of
+            :func:`estimate_f1`, and ``problems``.
+        """
+        counts = self.journal.counts()
+        labels = self.current.index.parts.labels
+        sizes = dict(zip(labels.names, labels.sizes.tolist(), strict=True))
+        minutes = counts["minutes"]
+        return {
+            **counts,
+            "per_minute": round(counts["done"] / minutes, 1) if minutes else None,
+            "estimated_f1": estimate_f1(self.journal.labels(), sizes),
+            "problems": list(self.problems.values()),
+        }
+
+    def decisions(self, limit: int | None = None) -> list[dict[str, Any]]:
+        """Return the journal, the newest decision first.
+
+        Returns
+        -------
+        list of dict
+            ``decision_id``, ``who``, ``when``, ``decision``, ``category``, ``title``, ``cards``,
+            their number, ``ids``, ``state``, ``note`` and the ``version`` of the index.
+        """
+        return [
+            {
+                "decision_id": entry.id,
+                "who": entry.who,
+                "when": datetime.fromtimestamp(entry.at, timezone.utc).isoformat("T", "seconds"),
+                "decision": entry.said,
+                "category": entry.category,
+                "title": entry.title,
+                "cards": entry.cards,
+                "ids": [
+                    card["id"]
+                    for item, _ in self.journal.decided(entry)
+                    for card in item.content["cards"]
+                ],
+                "state": entry.state,
+                "note": entry.note,
+                "version": entry.version,
+            }
+            for entry in self.journal.entries(limit)
+        ]
+
+    def as_review(self) -> list[dict[str, Any]]:
+        """Return the decisions that hold as the rows of a table that `prodcat relabel` reads.
+
+        Those about new listings, which are no cards of the index, are not among them.
+        """
+        rows = []
+        number = 0
+        for entry in reversed(self.journal.entries()):
+            if entry.state not in HOLDING:
+                continue
+            for item, becomes in self.journal.decided(entry):
+                if item.is_new:
+                    continue
+                number += 1
+                content = item.content
+                row = {"item": number, "check": content["check"], "kind": content["kind"]}
+                for card in content["cards"] or [{"id": "", "category": item.own}]:
+                    own = {"id": card["id"], "category": card["category"]}
+                    rows.append({**row, **own, "proposal": item.proposal, "decision": becomes})
+        return rows
+
+    def picture(self, id: str) -> Path | None:
+        """Return the file of the picture of a new listing; None where it has none.
+
+        Raises UnknownError if there is no such item.
+        """
+        listing = self.journal.item(id).content.get("listing", {})
+        return Path(listing[IMAGE]) if listing.get(IMAGE) else None
+
+
+def open_queue(settings: ServeSettings, current: CurrentIndex) -> ReviewQueue | None:
+    """Return the queue of a service that has one: where it may fill, decide or show it."""
+    asked = settings.writable or settings.reviews or settings.audit or settings.journal.exists()
+    return ReviewQueue(settings, current) if asked else None
+
+
+def _as_audited(item: QueueItem) -> Item:
+    """Return an item as a check made it."""
+    content = item.content
+    return Item(
+        content["check"],
+        content["kind"],
+        0.0,
+        tuple(card["id"] for card in content["cards"]),
+        content["subject"],
+        item.proposal,
+    )
+
+
+def _is_resolved(item: QueueItem, now: Mapping[str, str], known: Mapping[str, int]) -> bool:
+    """Check whether no card of an item is as it was shown."""
+    cards = item.content["cards"]
+    if not cards:
+        return item.own not in known
+    return not any(now.get(card["id"]) == card["category"] for card in cards)
+
+
+def _cards(index: ProductIndex, item: QueueItem) -> list[dict[str, Any]]:
+    """Return the cards of an item that are there, for the page."""
+    if item.is_new:
+        listing = item.content["listing"]
+        names = ("id", "title", "description", "category")
+        own = {name: listing.get(name) or "" for name in names}
+        return [{**own, IMAGE: bool(listing.get(IMAGE))}]
+    found = (_find(index, card["id"]) for card in item.content["cards"])
+    return [
+        {
+            "id": card.id,
+            "title": card.title,
+            "description": card.description,
+            "category": card.category,
+            IMAGE: bool(card.image),
+        }
+        for card in found
+        if card
+    ]
+
+
+def _find(index: ProductIndex, card: str) -> Card | None:
+    try:
+        return index.card(card)
+    except QueryError:
+        return None
+
+
+class _Near:
+    """The cards of the index near the first card of an item."""
+
+    def __init__(self, index: ProductIndex, item: QueueItem) -> None:
+        self.index, self.item = index, item
+        self.near: dict[str, tuple[str, float]] = {}
+        cards = item.content["cards"]
+        if item.is_new:
+            content = item.content
+            ids = zip(content["neighbours"], content["similarities"], strict=True)
+            self.near = {card: ("", similarity) for card, similarity in ids}
+        elif cards:
+            try:
+                found = index.similar(cards[0]["id"], NEAREST)
+            except QueryError:
+                return
+            self.near = {each.id: (each.category, each.similarity) for each in found}
+
+    def neighbours(self) -> list[dict[str, Any]]:
+        """Return the cards that show what the item is about."""
+        shown = []
+        for id in self.item.content["neighbours"]:
+            if card := _find(self.index, id):
+                similarity = self.near[id][1] if id in self.near else None
+                own = {"id": id, "title": card.title, "category": card.category}
+                shown.append({**own, "similarity": similarity, IMAGE: bool(card.image)})
+        return shown
+
+    def choices(self) -> list[dict[str, Any]]:
+        """Return the likeliest categories, what is proposed first.
+
+        Those of a card of the index are the labels of its nearest cards, nearer ones counting more,
+        beside the probability of the proposal where that is known.
+        """
+        item = self.item
+        if item.is_new:
+            given: list[dict[str, Any]] = item.content["choices"]
+            return given
+        shares = defaultdict[str, float](float)
+        nearest = max((similarity for _, similarity in self.near.values()), default=0.0)
+        for category, similarity in self.near.values():
+            if category:
+                shares[category] += exp((similarity - nearest) / TEMPERATURE)
+        proposal = item.proposal.removeprefix(MERGE)
+        first = [proposal] if proposal not in ("", REMOVE) else []
+        others = sorted(shares.keys() - first, key=lambda name: (-shares[name], name))
+        if item.own and item.own not in others:
+            others.insert(0, item.own)
+        total = sum(shares.values()) or 1.0
+        confidence = item.content["confidence"]
+        if first and confidence is not None:
+            rest = sum(shares[name] for name in others) or 1.0
+            share = {name: (1 - confidence) * shares[name] / rest for name in others}
+            share[proposal] = confidence
+        else:
+            share = {name: shares[name] / total for name in (*first, *others)}
+        names = [*first, *others][:CHOICES]
+        return [{"category": name, "share": share[name]} for name in names]
+
+
+def _read_decision(parts: IndexParts, item: QueueItem, said: str, category: str) -> str:
+    """Return what the cards of an item become: a category, KEEP or REMOVE; empty for a skip."""
+    cards = item.content["cards"]
+    if said == SKIP:
+        return ""
+    if said == YES:
+        if not item.proposal:
+            raise QueryError(
+                "This item proposes nothing to say yes to; choose a category, keep or remove."
+            )
+        becomes = item.proposal.removeprefix(MERGE)
+    elif said == KEEP:
+        # A listing may come with a category of its own.
+        own = cards[0]["category"] if item.is_new else ""
+        if item.is_new and not own:
+            raise QueryError("This listing has no category to keep; choose one, or remove it.")
+        becomes = own or KEEP
+    elif said == REMOVE:
+        becomes = REMOVE
+    else:
+        becomes = _read_category(parts, said, category)
+    if becomes == REMOVE and not cards:
+        raise QueryError("A category cannot be removed; merge it into another one, or keep it.")
+    if not item.is_new and becomes == item.own and len({c["category"] for c in cards}) < 2:
+        return KEEP
+    return becomes
+
+
+def _read_category(parts: IndexParts, said: str, category: str) -> str:
+    """Return the category of a name, of its last level alone, or of the shop's own key."""
+    labels, separator = parts.labels, parts.catalogue.category_separator
+    if said == NEW:
+        name = clean_category(category, separator)
+        if not name or len(name) > LONGEST or name.casefold() in {*WORDS, SKIP, NEW}:
+            raise QueryError(
+                f"A new category needs a name of up to {LONGEST} letters that is not the word of "
+                "a decision: send it as category."
+            )
+        return name
+    name = clean_category(said, separator)
+    if name in labels.code_of:
+        return name
+    if said in labels.keys:
+        return labels.names[labels.keys.index(said)]
+    ends = [full for full in labels.names if full.endswith(f"{CATEGORY_SEPARATOR}{name}")]
+    if len(ends) == 1:
+        return ends[0]
+    several = f" Is it {' or '.join(ends[:3])}?" if ends else did_you_mean(name, labels.names)
+    raise QueryError(
+        f"{said[:LONGEST]!r} is no category of this index.{several} A decision is yes, keep, "
+        "remove, skip, a category, or new with the name of a new category."
+    )

@@ -1,0 +1,263 @@
+"""What fills the review queue: tables of audits, and unsure predictions of new listings."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from hashlib import sha256
+from itertools import groupby
+from math import isfinite
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from prodcat_index.audit.audit import BETWEEN, LATER
+from prodcat_index.audit.duplicate_cards import CATEGORIES
+from prodcat_index.audit.label_errors import CERTAIN
+from prodcat_index.audit.new_categories import best_level, cut, tree_of
+from prodcat_index.cards.catalogue import read_catalogue
+from prodcat_index.cards.lists import read_review
+from prodcat_index.cards.readers import read_table
+from prodcat_index.cards.table import texts_of
+from prodcat_index.index.answers import LazyAnswers
+from prodcat_index.index.delivery import check_delivery
+from prodcat_index.index.learned import as_queries
+from prodcat_index.index.parts import IndexParts
+from prodcat_index.index.product_index import ProductIndex
+from prodcat_index.index.review import HEX_DIGITS, MERGE, is_of_labels
+from prodcat_index.service.review_apply import as_plain
+from prodcat_index.service.review_journal import QueueItem
+from prodcat_index.types import BoolArray, Float32Array, Float64Array, evenly_spaced, rounded
+from prodcat_index.voting.prediction import ACCEPT, NEW
+
+PREDICTION = "prediction"
+UNSURE, NEW_CATEGORY = "unsure prediction", "new category"
+# Categories that one key chooses, and neighbours that are shown.
+CHOICES, SHOWN = 9, 6
+# Items that are compared pair by pair, at most, and cards that show how near those of one category
+# are.
+MOST, SAMPLE = 2000, 1000
+
+
+def read_source(path: Path, index: ProductIndex, precision: float) -> list[QueueItem]:
+    """Read the items of a table of an audit, or of the listings in any other catalogue file.
+
+    Parameters
+    ----------
+    path
+        The file.
+    index
+        Predicts the listings.
+    precision
+        Answers that keep it are accepted, and are no items. Where the index is not calibrated,
+        every listing is an item.
+
+    Returns
+    -------
+    list of QueueItem
+        Those of a table without a decision, and of cards that the index has.
+
+    Raises
+    ------
+    CatalogueError
+        If the file cannot be read, or its listings could not be added to the index.
+    """
+    if (rows := read_review(path)) is None:
+        return _listings(path, index, precision)
+    frame = read_table(path).frame
+    seen = {str(column).strip().lower(): str(column) for column in frame.columns}
+    more = ("confidence", "score", "why", "neighbours", "words")
+    columns = {name: texts_of(frame, seen[name]) for name in more if name in seen}
+    for place, row in enumerate(rows):
+        row |= {name: values[place] for name, values in columns.items()}
+    return audit_items(path.name, rows, index.parts)
+
+
+def audit_items(
+    source: str, rows: Iterable[Mapping[str, Any]], parts: IndexParts
+) -> list[QueueItem]:
+    """Return the items of the rows of an audit that a person can decide on here.
+
+    That are those about cards of the index, and categories to merge; the rest is advice.
+    """
+    known = set(parts.catalogue.ids)
+    items: list[QueueItem] = []
+    for _, group in groupby(rows, key=lambda row: str(row["item"])):
+        own = list(group)
+        if any(row["decision"] for row in own):
+            continue
+        cards = [
+            {"id": row["id"], "category": row["category"]} for row in own if row["id"] in known
+        ]
+        if cards or (not own[0]["id"] and own[0]["proposal"].startswith(MERGE)):
+            items.append(_audit_item(source, own[0], cards, len(items)))
+    return _with_clusters(parts, items)
+
+
+def _audit_item(
+    source: str, first: Mapping[str, Any], cards: list[dict[str, str]], place: int
+) -> QueueItem:
+    confidence, score = (_number(first.get(name)) for name in ("confidence", "score"))
+    certainty = confidence if confidence is not None else 1.0 - (1.0 if score is None else score)
+    check, kind, proposal = first["check"], first["kind"], first["proposal"]
+    # As the audit orders: what is answered wrongly today comes first. A doubtful label is more
+    # likely right than wrong, whatever its score.
+    if check == "labels":
+        is_likely = (confidence or 0.0) >= CERTAIN
+        urgency, gain = (0, certainty) if is_likely else (2, min(certainty, CERTAIN))
+    elif kind == CATEGORIES:
+        urgency, gain = 0, certainty
+    else:
+        urgency, gain = 3 + (LATER.index(check) if check in LATER else len(LATER)), 0.0
+    content = {
+        "check": check,
+        "kind": kind,
+        "cards": cards,
+        "subject": first["category"],
+        "confidence": confidence,
+        "why": first.get("why", ""),
+        "words": [word for word in first.get("words", "").split(BETWEEN) if word],
+        "neighbours": [card for card in first.get("neighbours", "").split(BETWEEN) if card],
+    }
+    named = [check, kind, proposal, first["category"], sorted(card["id"] for card in cards)]
+    return QueueItem(
+        *(_name(named), source, content, first["category"], proposal, False),
+        *(gain, urgency, certainty, len(cards)),
+        place=place,
+    )
+
+
+def _number(value: Any) -> float | None:
+    """Return a number of a table, whose empty cells are none."""
+    try:
+        number = float(str(value).replace(",", "."))
+    except ValueError:
+        return None
+    return number if isfinite(number) else None
+
+
+def _name(about: Any) -> str:
+    return sha256(json.dumps(about, ensure_ascii=False).encode()).hexdigest()[:HEX_DIGITS]
+
+
+def _listings(path: Path, index: ProductIndex, precision: float) -> list[QueueItem]:
+    read = read_catalogue(path, like=index.catalogue)
+    check_delivery(index.parts, read, is_whole=False)
+    is_calibrated = index.parts.calibration is not None
+    predictions = index.predict(read, precision=precision if is_calibrated else None)
+    answers = predictions.answers
+    assert isinstance(answers, LazyAnswers), "they were just made"
+    frame = read.to_frame().astype(object)
+    frame = frame.where(frame.notna(), None)
+    items: list[QueueItem] = []
+    places: list[int] = []
+    words = answers.decision.words
+    for place in range(len(predictions)):
+        if words is not None and words[place] == ACCEPT:
+            continue
+        prediction = predictions[place]
+        places.append(place)
+        gain = 1.0 - prediction.confidence
+        is_new = prediction.decision == NEW
+        nearest = prediction.neighbours[:SHOWN]
+        content = {
+            "check": PREDICTION,
+            "kind": NEW_CATEGORY if is_new else UNSURE,
+            "cards": [{"id": prediction.id, "category": read.values("category")[place]}],
+            "listing": {name: as_plain(value) for name, value in frame.iloc[place].items()},
+            "subject": prediction.category,
+            "confidence": prediction.confidence,
+            "why": prediction.note,
+            "words": [],
+            "neighbours": [each.id for each in nearest],
+            "similarities": [each.similarity for each in nearest],
+            "choices": [
+                {"category": name, "share": share} for name, share in prediction.ranked[:CHOICES]
+            ],
+        }
+        content = {name: rounded(value) for name, value in content.items()}
+        items.append(
+            QueueItem(
+                *(_name([PREDICTION, prediction.id]), path.name, content, prediction.category),
+                *("" if is_new else prediction.category, True),
+                *(gain, 0 if gain >= CERTAIN else 2, gain, 1),
+                place=len(items),
+            )
+        )
+    count = len(index.parts.encoder_blocks)
+    vectors = [own[places] for own in answers.queries.vectors[:count]]
+    return _with_clusters(index.parts, items, vectors, answers.queries.present[places, :count])
+
+
+def _with_clusters(
+    parts: IndexParts,
+    items: Sequence[QueueItem],
+    vectors: Sequence[Float32Array] | None = None,
+    present: BoolArray | None = None,
+) -> list[QueueItem]:
+    """Put items that ask the same about near cards into clusters, and near ones side by side.
+
+    Near are those that average linkage joins, by the weights of a search, below the distance at
+    which cards of the index fall into their own categories best.
+    """
+    blocks = parts.encoder_blocks
+    together: dict[tuple[Any, ...], list[int]] = {}
+    for place, item in enumerate(items):
+        check = item.content["check"]
+        if item.is_new or (item.cards and is_of_labels(check, item.proposal)):
+            own = "" if item.is_new else item.own
+            together.setdefault((check, item.content["kind"], own, item.proposal), []).append(place)
+    several = [group[:MOST] for group in together.values() if len(group) > 1]
+    if not several:
+        return list(items)
+    rows = None
+    if vectors is None or present is None:
+        row_of = {card: row for row, card in enumerate(parts.catalogue.ids)}
+        rows = np.array(
+            [row_of[item.content["cards"][0]["id"]] if item.cards else 0 for item in items]
+        )
+        vectors = [as_queries(block, rows) for block in blocks]
+        present = np.stack([block.present[rows] for block in blocks], axis=1)
+    level = _usual_level(parts)
+    clustered = list(items)
+    for group in several:
+        tree = tree_of(_compare(parts, [own[group] for own in vectors], present[group]))
+        for (place, cluster), order in zip(
+            zip(group, cut(tree, level).tolist(), strict=True), _leaf_order(tree), strict=True
+        ):
+            first = items[group[0]].id
+            clustered[place] = replace(
+                items[place], cluster=f"{first}-{cluster}", place=group[0] + order
+            )
+    return clustered
+
+
+def _usual_level(parts: IndexParts) -> float:
+    rows = np.flatnonzero(parts.voter_codes >= 0)
+    rows = rows[evenly_spaced(len(rows), SAMPLE)]
+    blocks = parts.encoder_blocks
+    present = np.stack([block.present[rows] for block in blocks], axis=1)
+    similar = _compare(parts, [as_queries(block, rows) for block in blocks], present)
+    return best_level(tree_of(similar), parts.labels.codes[rows])
+
+
+def _compare(
+    parts: IndexParts, vectors: Sequence[Float32Array], present: BoolArray
+) -> Float64Array:
+    """Compare cards, (n, n), by the blocks that both have, with the weights of a search."""
+    count = len(parts.encoder_blocks)
+    weights = parts.weight_vector(parts.search_weights)[:count]
+    total, weight = (np.zeros((len(present), len(present))) for _ in range(2))
+    for own, there, share in zip(vectors, present.T, weights, strict=True):
+        both = share * (there[:, None] & there)
+        total += both * (own @ own.T)
+        weight += both
+    return np.divide(total, weight, out=np.zeros_like(total), where=weight > 0)
+
+
+def _leaf_order(tree: Float64Array) -> list[int]:
+    from scipy.cluster.hierarchy import leaves_list
+
+    return np.argsort(leaves_list(tree)).tolist()
