@@ -141,7 +141,7 @@ class _Batch:
         """Note what an item of an audit changes; return the cards that are stale."""
         content = item.content
         cards = content["cards"] or [{"id": "", "category": item.own}]
-        stale = []
+        number, stale = len(self.rows), []
         for card, before in ((card["id"], card["category"]) for card in cards):
             if not card and before not in self.index.parts.labels.code_of:
                 continue  # merged already
@@ -152,7 +152,7 @@ class _Batch:
             if card and now not in (before, becomes):
                 stale.append(card)
                 continue
-            row = {"item": len(self.rows), "check": content["check"], "kind": content["kind"]}
+            row = {"item": number, "check": content["check"], "kind": content["kind"]}
             row |= {"id": card, "category": before, "proposal": item.proposal}
             self.rows.append({**row, "decision": becomes})
             if becomes == REMOVE:

@@ -72,6 +72,7 @@ def _weighted_f1(
         sum(
             count * 2 * right.get(name, 0) / (count + given.get(name, 0))
             for name, count in true.items()
+            if count
         )
         / total
     )

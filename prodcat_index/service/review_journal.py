@@ -305,11 +305,11 @@ class ReviewJournal:
         now = self.clock()
         with self.writing() as db:
             rows = db.execute(
-                "SELECT *, (who IS ? AND client IS ? AND until > ?) AS own, EXISTS (SELECT 1 FROM "
+                "SELECT *, (who IS ? AND client IS ? AND until > ?) AS held, EXISTS (SELECT 1 FROM "
                 "decided JOIN decisions ON number = decision WHERE item = items.id AND "
                 "decisions.state = 'skipped' AND decisions.who = ?) AS skipped FROM items "
                 "WHERE state = 'open' AND (until <= ? OR (who = ? AND client = ?)) "
-                f"AND id NOT IN (SELECT value FROM json_each(?)) ORDER BY own DESC, skipped, "
+                f"AND id NOT IN (SELECT value FROM json_each(?)) ORDER BY held DESC, skipped, "
                 f"{ORDER} LIMIT ?",
                 (*(*caller, now, caller.who, now, *caller), *(json.dumps(list(skip)), limit)),
             ).fetchall()
