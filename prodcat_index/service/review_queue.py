@@ -76,6 +76,9 @@ class ReviewQueue:
         Its items and decisions.
     problems
         What could not be read or carried out, by its source, in sentences.
+    health
+        What the last audit found: category -> ``accuracy`` out of fold, or None, and the numbers of
+        its cards that seem to be ``wrong_labels`` and ``duplicates``. Empty where there was none.
     """
 
     def __init__(
@@ -84,6 +87,8 @@ class ReviewQueue:
         self.settings, self.current = settings, current
         self.journal = ReviewJournal(settings.journal, clock)
         self.problems: dict[str, str] = {}
+        known = self.journal.source(AUDIT)
+        self.health: Mapping[str, Mapping[str, Any]] = known[1] if known else {}
         self._swept = -1
         self._applying = threading.Lock()
         self._ended = threading.Event()
@@ -132,8 +137,9 @@ class ReviewQueue:
 
         A file that filled it already, with the same version of the index, is not read again.
         """
-        index, version = self.current.index, self.current.version
-        digest = f"{files.sha256_of(path)} {version} {self.settings.precision}"
+        now = self.current.now
+        index = now.index
+        digest = f"{files.sha256_of(path)} {now.number} {self.settings.precision}"
         known = self.journal.source(path.name)
         if known is None or known[0] != digest:
             items = read_source(path, index, self.settings.precision)
@@ -151,26 +157,15 @@ class ReviewQueue:
         index = self.current.index
         items = audit_items(AUDIT, found["rows"], index.parts)
         self.journal.fill(AUDIT, str(version), items, about=found["health"], reopened_from=version)
+        self.health = found["health"]
         self._sweep(index.parts)
-
-    def health(self) -> Mapping[str, Mapping[str, Any]]:
-        """Return what the last audit found of each category; nothing where there was none.
-
-        Returns
-        -------
-        mapping
-            Category -> ``accuracy`` out of fold, or None, and the numbers of its cards that seem
-            to be ``wrong_labels`` and ``duplicates``.
-        """
-        known = self.journal.source(AUDIT)
-        return known[1] if known else {}
 
     def sweep(self) -> None:
         """Drop items that need no decision in the current version of the index."""
-        version, index = self.current.version, self.current.index
-        if version != self._swept:
-            self._sweep(index.parts)
-            self._swept = version
+        now = self.current.now
+        if now.number != self._swept:
+            self._sweep(now.index.parts)
+            self._swept = now.number
 
     def _sweep(self, parts: IndexParts) -> None:
         cards = parts.catalogue

@@ -12,10 +12,12 @@ from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from pydantic import BaseModel, Field
 
 from prodcat_index.cards.lists import REVIEW
+from prodcat_index.errors import PictureError
 from prodcat_index.service.problem_details import Problem
 from prodcat_index.service.review_journal import Caller, TakenError, UnknownError
 from prodcat_index.service.review_queue import LONGEST, MOST_SIMILAR, ReviewQueue
 from prodcat_index.service.shared import Shared
+from prodcat_index.service.thumbnails import SIDES
 
 router = APIRouter(prefix="/review", tags=["Review"])
 COLUMNS = (
@@ -276,6 +278,25 @@ def similar(queue: Queue, caller: Who, item: ItemId) -> dict[str, Any]:
         return {"items": queue.similar(caller, item)}
     except UnknownError as error:
         raise _refuse(error) from None
+
+
+@router.get("/{item}/image", response_class=Response)
+def picture(
+    service: Shared,
+    queue: Queue,
+    item: ItemId,
+    size: Annotated[int, Query(ge=1, le=SIDES[-1], description="Longer side in pixels.")] = 256,
+) -> Response:
+    """Return the picture of a new listing, scaled down."""
+    side = next(side for side in SIDES if side >= size)
+    try:
+        path = queue.picture(item)
+        if path is None:
+            raise UnknownError("This item is about no new listing with a picture.")
+        _, content = service.thumbnails.get(path, side)
+    except (PictureError, UnknownError) as error:
+        raise Problem(404, str(error)) from None
+    return Response(content, media_type="image/jpeg")
 
 
 @router.post("/{item}", response_model=Decided, dependencies=[Writing])
