@@ -8,6 +8,7 @@ from pathlib import Path
 
 from anyio import to_thread
 from fastapi import FastAPI
+from fastapi.middleware.gzip import GZipMiddleware
 from fastapi.staticfiles import StaticFiles
 
 from prodcat_index import __version__
@@ -72,7 +73,7 @@ def create_app(settings: ServeSettings) -> FastAPI:
     for routes in routers:
         app.include_router(routes.router)
     # Last, because it takes every path that no route has.
-    app.mount("/", StaticFiles(directory=PAGE, html=True), name="page")
+    app.mount("/", GZipMiddleware(StaticFiles(directory=PAGE, html=True)), name="page")
     return app
 
 

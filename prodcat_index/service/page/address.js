@@ -18,7 +18,9 @@ export function go(view, params) {
   location.hash = link(view, params);
 }
 
-// The same entry of the history, for what changes while typing; the view is not shown anew.
-export function replace(view, params) {
-  history.replaceState(history.state, "", link(view, params));
+// For what changes while typing: the view is not shown anew, and the entry of the history is the same unless `isNew`.
+export function note(view, params, { isNew = false } = {}) {
+  const address = link(view, params);
+  if (address === location.hash) return;
+  history[isNew ? "pushState" : "replaceState"](null, "", address);
 }

@@ -120,7 +120,7 @@ function lose() {
 async function look() {
   try {
     const answer = await fetch("healthz", { cache: "no-store" });
-    if (answer.ok) {
+    if (answer.status < 500) {
       connection.lost = false;
       connection.dispatchEvent(new Event("back"));
       return;

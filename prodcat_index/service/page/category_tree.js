@@ -4,7 +4,7 @@ import { number, t } from "./texts.js";
 
 const MOST = 200; // Matches of a filter that are drawn.
 
-// nodes: as from GET /categories, [{category, name, cards, cards_below, children}];
+// nodes: as from GET /categories, [{category, name, cards, cards_below (without its own), children}];
 // choose(category) is called on a choice. Returns {element, select(category), filter(text) -> number of matches}.
 export function categoryTree(nodes, { label, choose, sign = () => null }) {
   const all = flatten(nodes);
@@ -17,7 +17,7 @@ export function categoryTree(nodes, { label, choose, sign = () => null }) {
     const line = el("span", { class: "tree-line", "--level": level },
       el("span", { class: "twist" }, branch ? icon("chevron") : null),
       el("span", { class: "tree-name" }, text),
-      sign(node), el("span", { class: "tree-count" }, number(node.cards_below)));
+      sign(node), el("span", { class: "tree-count" }, number(node.cards + node.cards_below)));
     return Object.assign(el("li", {
       role: "treeitem", tabindex: "-1", "data-category": node.category, "aria-level": level + 1,
       "aria-selected": String(node.category === chosen), "aria-expanded": branch ? "false" : null,

@@ -106,12 +106,12 @@ export function cardTile(card, { href = link("look", { id: card.id }), extra = [
 }
 
 // A sentence where there is nothing to show: {kind: "empty"|"error"|"loading", title, text, action: {label, run}}.
-export function message({ kind = "empty", title = "", text = "", action = null }) {
+export function message({ kind = "empty", title = "", text = "", lang = null, action = null }) {
   return el("div", { class: `message ${kind}` },
     kind === "loading" ? el("span", { class: "spinner", "aria-hidden": "true" }) : null,
     kind === "error" ? icon("warning") : null,
     title ? el("p", { class: "message-title" }, title) : null,
-    text ? el("p", {}, text) : null,
+    text ? el("p", { lang }, text) : null,
     action ? el("button", { type: "button", class: "button", onclick: action.run }, action.label) : null);
 }
 
@@ -124,8 +124,11 @@ export function sentence(problem) {
 
 // The same as a message with a button to try again; shown in place of what could not be loaded.
 export function problemMessage(problem, retry = null) {
-  return message({ kind: "error", text: sentence(problem), action: retry && { label: t("try_again"), run: retry } });
+  return message({ kind: "error", text: sentence(problem), lang: problem.status ? "en" : null, action: retry && { label: t("try_again"), run: retry } });
 }
+
+// An example of a filter, by a column that the index has.
+export const whereHint = ({ columns }) => t("where_hint", { example: columns.length ? `${columns[0]} = …` : 'category under "…"' });
 
 // A short line at the bottom for some seconds, read out by screen readers: {label, run} is a button.
 export function toast(text, { action = null, kind = "", seconds = 6 } = {}) {

@@ -1,0 +1,82 @@
+// The answer to a listing: its category, what is beside and above it, and the reason in plain words.
+import { link } from "./address.js";
+import { isWithin } from "./category_tree.js";
+import { categoryName, el, icon, message, SEPARATOR, shareBar } from "./components.js";
+import { number, t } from "./texts.js";
+import { partName } from "./weight_sliders.js";
+
+const MOST = 5; // Other categories that are shown at once.
+const percent = (share) => number(share, "percent");
+const worth = ({ share }) => share >= 0.005; // Less is nothing to look at.
+const browse = (category) => link("browse", { c: category });
+
+// `answer` is that of POST /predict with explain.
+export function predicted(answer) {
+  if (!answer.category) return message({ title: t("no_answer"), text: answer.notes.join(" "), lang: "en" });
+  const levels = answer.category.split(SEPARATOR);
+  return el("div", { class: "predicted" },
+    el("div", { class: "headline" },
+      el("p", { class: "label quiet" }, t("predicted")),
+      el("a", { class: "answer", href: browse(answer.category) }, categoryName(answer.category)),
+      el("p", { class: "sure" },
+        el("span", { class: "track", "aria-hidden": "true" }, el("span", { class: "fill", "--share": answer.confidence })),
+        el("span", {}, t("confident", { value: percent(answer.confidence) })), decision(answer))),
+    el("section", { class: "ranking" }, levels.length > 1 ? tree(answer.tree) : null, ranked(answer, levels.length === 1)),
+    el("details", { class: "why", open: !matchMedia("(max-width: 46rem)").matches }, el("summary", {}, el("h3", {}, t("why")), icon("chevron")), el("ul", {}, reasons(answer).map((reason) => el("li", {}, reason))),
+      answer.notes.map((said) => el("p", { class: "hint", lang: "en" }, said[0].toUpperCase() + said.slice(1)))));
+}
+
+function decision({ decision: decided }) {
+  const tones = { accept: ["good", "decision_accept"], review: ["warn", "decision_review"], new: ["bad", "decision_new"] };
+  if (!(decided in tones)) return null;
+  const [tone, key] = tones[decided];
+  return el("span", { class: `badge ${tone}` }, t(key));
+}
+
+// Each level of the answer with its share, and the others under the same parent below it.
+function tree(levels) {
+  const shown = levels.map(({ category, share, siblings }, depth) => el("li", { class: "level-row", "--level": depth },
+    bar(category, share, ""),
+    siblings.some(worth) ? el("ul", { class: "beside", "aria-label": t("siblings", { n: siblings.length }) },
+      siblings.filter(worth).slice(0, 3).map((sibling) => el("li", {}, bar(sibling.category, sibling.share, "soft")))) : null));
+  return el("div", {}, el("h3", {}, t("tree"), " ", el("span", { class: "hint" }, t("share_of_vote"))), el("ol", { class: "levels" }, shown));
+}
+
+function ranked({ category, ranked: all }, isFlat) {
+  // Those beside the answer stand in the tree.
+  const parent = category.slice(0, category.lastIndexOf(SEPARATOR) + 1);
+  const others = isFlat ? all : all.slice(1).filter((other) => worth(other) && (!parent || !isWithin(other.category, parent.trim())));
+  if (!others.length) return null;
+  const rows = others.map(({ category: name, share }, place) => el("li", {}, shareBar(categoryName(name), share, { href: browse(name), tone: isFlat && !place ? "" : "soft" })));
+  const heading = el("h3", {}, t(isFlat ? "category" : "ranked"), " ", el("span", { class: "hint" }, t("share_of_vote")));
+  const rest = rows.slice(MOST);
+  return el("div", {}, heading, el("ul", {}, rows.slice(0, MOST)),
+    rest.length ? el("details", { class: "rest" }, el("summary", {}, t("more")), el("ul", {}, rest)) : null);
+}
+
+const bar = (category, share, tone) => shareBar(categoryName(category, { short: true }), share, { href: browse(category), tone });
+
+function reasons({ category, neighbours, words = [], decided_by: decidedBy, without = {}, share, head, evidence, decision: decided }) {
+  const said = [];
+  const same = neighbours.filter((card) => card.category === category);
+  if (neighbours.length) {
+    const votes = same.reduce((total, card) => total + (card.vote_share ?? 0), 0);
+    said.push(t("why_neighbours", { n: neighbours.length, same: same.length, share: percent(Math.min(votes, 1)) }));
+  }
+  if (decidedBy) said.push(decisive(category, decidedBy, without[decidedBy]));
+  if (words.length) said.push(el("span", {}, t("why_words"), " ", words.slice(0, 6).flatMap(({ word }) => [el("span", { class: "word" }, word), " "])));
+  if (head !== undefined) said.push(t("why_head", { value: percent(head) }));
+  if (evidence) {
+    said.push(t(decided === "new" || evidence.known_category < 0.5 ? "why_new" : "why_known", { value: percent(evidence.known_category) }));
+    if (evidence.known_words !== undefined) said.push(t("why_known_words", { value: percent(evidence.known_words) }));
+    if (evidence.nearest !== undefined) said.push(t("why_nearest", { value: percent(Math.max(0, evidence.nearest)) }));
+  }
+  return said;
+}
+
+function decisive(category, modality, other) {
+  const name = partName(modality).toLowerCase();
+  if (!other?.category) return t("why_decided_nothing", { modality: name });
+  const values = { modality: name, category: other.category.replaceAll(SEPARATOR, " › "), share: percent(other.share) };
+  return t(other.category === category ? "why_decided_less" : "why_decided", values);
+}
