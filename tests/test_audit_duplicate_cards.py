@@ -8,6 +8,7 @@ from pathlib import Path
 
 import made
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -258,7 +259,7 @@ def test_a_chain_of_near_titles_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     assert max(sizes) <= 5
 
 
-def test_the_result_does_not_depend_on_the_order_of_cards() -> None:
+def test_only_which_card_is_kept_depends_on_the_order_of_cards() -> None:
     rows = [
         made.row(
             f"c{n}", f"{'warm ' * (n % 2)}leather boots {'with lining' * (n % 3 > 0)}", category="K"
@@ -269,9 +270,39 @@ def test_the_result_does_not_depend_on_the_order_of_cards() -> None:
     for order in (slice(None), slice(None, None, -1)):
         result = check(rows[order])
         scores = dict(zip(result.ids, result.scores.tolist(), strict=True))
-        results.append((result.items, scores))
+        groups = [{*item.cards, *item.neighbours} for item in result.items]
+        found = [(item.kind, item.score, item.why) for item in result.items]
+        results.append((found, sorted(map(sorted, groups)), scores))
     assert results[0] == results[1]
     assert results[0][0]
+
+
+def kept(*rows: Mapping[str, object]) -> str:
+    """Return the card to keep of those of one listing."""
+    table = pd.DataFrame([*rows, *FILLERS])
+    item = only(DuplicateCards().run(build_graph(ProductIndex.build(table))))
+    assert len(item.cards) == len(rows) - 1
+    assert item.proposal == "remove"
+    (card,) = item.neighbours
+    return card
+
+
+def test_of_one_listing_the_fullest_card_and_then_the_first_is_kept() -> None:
+    """A relisted copy, longer by a promotion, would replace the card that its links lead to."""
+    texts = "red leather boots, warm", "rubber sole"
+    first: dict[str, object] = dict(made.row("q1", *texts, category="K"))
+    copy = first | {"id": "a1", "title": "Sale! red leather boots, warm"}
+    equal = first | {"id": "b1"}
+    assert kept(first, copy) == "q1"
+    assert kept(copy, first) == "a1"
+    assert kept(first, copy, equal) == "q1"
+    # Of further columns, what is missing is not filled.
+    assert kept(first | {"price": None, "brand": ""}, copy | {"price": 7.0, "brand": ""}) == "a1"
+    assert kept(first | {"price": 7.0, "brand": ""}, copy | {"price": 7.0, "brand": "Y"}) == "a1"
+    assert kept(first | {"group": "g"}, copy) == "q1"
+    # However much is filled, a card without a category goes.
+    unlabelled = first | {"category": "", "price": 7.0}
+    assert kept(unlabelled, copy) == "a1"
 
 
 def test_a_card_with_nothing_has_no_score() -> None:

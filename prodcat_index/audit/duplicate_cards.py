@@ -19,10 +19,9 @@ from prodcat_index.audit.card_pairs import (
 )
 from prodcat_index.audit.check import CheckName, CheckResult, Item
 from prodcat_index.audit.graph import AuditGraph, NewCards
-from prodcat_index.cards.card import IMAGE, Catalogue
+from prodcat_index.cards.card import DIGEST, IMAGE, Catalogue
 from prodcat_index.cards.codes import components, join_codes, rows_together
-from prodcat_index.cards.duplicates import normalised_texts
-from prodcat_index.index.search import order_by_id
+from prodcat_index.cards.pieces import LABELLING
 from prodcat_index.types import MISSING, BoolArray, Float64Array, Int64Array
 
 # No more near duplicates are in one group, so that chains end; of equal cards there may be more.
@@ -184,8 +183,16 @@ def _is_empty(catalogue: Catalogue) -> BoolArray:
 
 
 def _fullest_first(catalogue: Catalogue) -> Int64Array:
-    """Return the place of each card by whether it has a category, what it says, and id: (N,)."""
+    """Return the place of each card by whether it has a category, filled columns, and row: (N,).
+
+    How long a text is plays no part: what is listed again is often longer by a few words.
+    """
+    import pandas as pd
+
     filled = np.sum([catalogue.has(name) for name in (IMAGE, *catalogue.text_modalities)], axis=0)
-    said = np.array([len(text) for text in normalised_texts(catalogue)])
-    place = order_by_id(catalogue.ids).argsort()
-    return np.lexsort((place, -said, -filled, ~catalogue.has("category"))).argsort()
+    counted = {"id", IMAGE, *catalogue.text_modalities, *LABELLING, DIGEST}
+    for name in catalogue.pieces.names:
+        if name not in counted:
+            column = pd.Series(catalogue.pieces.read(name), dtype=object)
+            filled += (column.notna() & column.ne("")).to_numpy()
+    return np.lexsort((-filled, ~catalogue.has("category"))).argsort()
