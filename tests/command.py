@@ -7,8 +7,10 @@ import os
 import shlex
 import subprocess
 import sys
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
+from io import BytesIO, TextIOWrapper
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +38,31 @@ class Outcome:
 
 
 def prodcat(*arguments: object, cwd: Path | None = None, stdin: str = "") -> Outcome:
-    """Run the program in a process of its own."""
+    """Run the program in this process, which need not import the libraries again."""
+    streams = {name: TextIOWrapper(BytesIO(), "utf-8") for name in ("stdin", "stdout", "stderr")}
+    streams["stdin"] = TextIOWrapper(BytesIO(stdin.encode()), "utf-8")
+    with pytest.MonkeyPatch.context() as patched, warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("default", UserWarning)
+        warnings.simplefilter("default", RuntimeWarning)
+        patched.setattr(sys, "argv", ["prodcat", *map(str, arguments)])
+        patched.delenv("PRODCAT_INDEX", raising=False)
+        for name, value in ENVIRONMENT.items():
+            patched.setenv(name, value)
+        for name, stream in streams.items():
+            patched.setattr(sys, name, stream)
+        if cwd is not None:
+            patched.chdir(cwd)
+        with pytest.raises(SystemExit) as ended:
+            main()
+    out, err = (streams[name] for name in ("stdout", "stderr"))
+    for stream in (out, err):
+        stream.seek(0)
+    said = "".join(f"{one.category.__name__}: {one.message}\n" for one in warned)
+    return Outcome(int(ended.value.code or 0), out.read(), err.read() + said)
+
+
+def run_apart(*arguments: object, cwd: Path | None = None, stdin: str = "") -> Outcome:
+    """Run the program in a process of its own, as a user does."""
     done = subprocess.run(
         [sys.executable, "-m", "prodcat_index", *map(str, arguments)],
         cwd=cwd,

@@ -11,7 +11,7 @@ import made
 import pandas as pd
 import pytest
 from command import Outcome, call
-from command import prodcat as run_apart
+from command import prodcat as run
 from test_index_folder import content_of
 
 from prodcat_index import ProductIndex, read_catalogue
@@ -42,7 +42,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("add")
     write(folder / "cards.csv", made.CARDS, "images")
     write(folder / "delivery" / "new.csv", NEW, "photos")
-    done = run_apart("build-index", "cards.csv", *TEXTS, "-o", "indexes/shop", cwd=folder)
+    done = run("build-index", "cards.csv", *TEXTS, "-o", "indexes/shop", cwd=folder)
     assert done.code == 0, done.err
     return folder
 

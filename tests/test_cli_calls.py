@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from command import COMMANDS, ENVIRONMENT, prodcat
+from command import COMMANDS, ENVIRONMENT
+from command import run_apart as prodcat
 
 from prodcat_index.cli.values import output_file, output_folder
 from prodcat_index.progress import progress_bar, verbosity

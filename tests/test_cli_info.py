@@ -10,7 +10,7 @@ from pathlib import Path
 import made
 import numpy as np
 import pytest
-from command import ENVIRONMENT, prodcat
+from command import ENVIRONMENT, prodcat, run_apart
 from sentences import make_static_model
 
 from prodcat_index.encoders.cache import EmbeddingCache
@@ -92,7 +92,8 @@ def test_a_preset_that_cannot_be_fetched_ends_in_a_sentence(
     """Never another encoder in silence, and no traceback of the hub's client."""
     monkeypatch.setitem(ENVIRONMENT, "HF_HUB_OFFLINE", "1")
     monkeypatch.setitem(ENVIRONMENT, "HF_HOME", str(tmp_path / "hub"))
-    done = prodcat("build-index", catalogue, "-o", tmp_path / "index", "-q", "--preset", "original")
+    to = ("-o", tmp_path / "index", "-q")
+    done = run_apart("build-index", catalogue, *to, "--preset", "original")
     assert done.code == 1
     assert done.out == ""
     assert done.err == (

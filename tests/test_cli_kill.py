@@ -21,6 +21,8 @@ from scripts.benchmarks.faults_points import NEW, OLD
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="kill -9 is of POSIX systems")
 
 ANY_CATEGORY = "--allow-new-categories"
+# Takes little to compute; what is killed is the writing.
+QUICK = ("--encoder", "title=lexical:8", "--projection", "none")
 
 
 def _catalogue(path: Path, cards: int, word: str) -> Path:
@@ -53,11 +55,11 @@ def test_a_killed_build_leaves_the_old_index_whole(tmp_path: Path) -> None:
     ProductIndex.build(made.catalogue()).save(index)
     before = (index / "manifest.json").read_bytes()
     many = _catalogue(tmp_path / "many.csv", 3000, "lamp")
-    _killed("build-index", many, "-o", index, seen=index / "versions" / "0002")
+    _killed("build-index", many, "-o", index, *QUICK, seen=index / "versions" / "0002")
     assert (index / "versions" / "0002").is_dir(), "the build was killed while writing"
     assert (index / "manifest.json").read_bytes() == before
     assert ProductIndex.load(index).search("electric kettle", 1)[0].id == "k2"
-    done = prodcat("build-index", many, "-o", index)
+    done = prodcat("build-index", many, "-o", index, *QUICK)
     assert done.code == 0, done.err
     assert len(ProductIndex.load(index)) == 3000
     assert sorted(version.name for version in (index / "versions").iterdir()) == ["0001", "0002"]
@@ -67,10 +69,10 @@ def test_a_killed_first_build_is_no_index_and_can_be_built_again(tmp_path: Path)
     """Half an index would answer as if it were whole, or block its own name for ever."""
     index = tmp_path / "index"
     many = _catalogue(tmp_path / "many.csv", 3000, "lamp")
-    _killed("build-index", many, "-o", index, seen=index / "versions" / "0001")
+    _killed("build-index", many, "-o", index, *QUICK, seen=index / "versions" / "0001")
     unfinished = prodcat("info", index)
     assert unfinished.code == 1 and "unfinished build" in unfinished.err
-    assert prodcat("build-index", many, "-o", index).code == 0
+    assert prodcat("build-index", many, "-o", index, *QUICK).code == 0
     assert len(ProductIndex.load(index)) == 3000
 
 
@@ -91,7 +93,7 @@ def test_killed_while_adding_the_old_index_is_whole_and_adding_can_be_repeated(
     assert sorted(version.name for version in (index / "versions").iterdir()) == ["0001", "0002"]
 
 
-KILLS = 20
+KILLS = 10
 
 
 def test_kills_at_random_moments_leave_the_old_index_or_the_new_one(tmp_path: Path) -> None:
