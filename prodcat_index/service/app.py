@@ -14,6 +14,7 @@ from fastapi.staticfiles import StaticFiles
 from prodcat_index import __version__
 from prodcat_index.service import (
     card_routes,
+    edit_routes,
     monitoring,
     predict_routes,
     reference,
@@ -31,6 +32,8 @@ from prodcat_index.service.shared import Service
 from prodcat_index.service.thumbnails import Thumbnails
 
 PAGE = Path(__file__).parent / "page"
+ROUTES = (predict_routes, search_routes, card_routes, edit_routes, review_routes)
+ROUTES += (monitoring, reference)
 
 
 def create_app(settings: ServeSettings) -> FastAPI:
@@ -69,8 +72,7 @@ def create_app(settings: ServeSettings) -> FastAPI:
     app.add_middleware(Guard, settings=settings)
     app.add_middleware(Monitor, settings=settings, metrics=service.metrics, log=make_log())
     app.add_middleware(SecurityHeaders)
-    routers = (predict_routes, search_routes, card_routes, review_routes, monitoring, reference)
-    for routes in routers:
+    for routes in ROUTES:
         app.include_router(routes.router)
     # Last, because it takes every path that no route has.
     app.mount("/", GZipMiddleware(StaticFiles(directory=PAGE, html=True)), name="page")

@@ -161,6 +161,14 @@ class Card(BaseModel):
     group: str
 
 
+class Change(BaseModel):
+    """A card as it is after a change, none where it was removed, and the version of the index."""
+
+    card: Card | None
+    version: int
+    notes: list[str]
+
+
 class Cards(BaseModel):
     """Some of the cards that were asked for, and the number of all."""
 

@@ -114,6 +114,11 @@ class ServeSettings:
         """The file of the review journal."""
         return self.state or self.index.absolute().with_name(f"{self.index.name}.review.sqlite")
 
+    @property
+    def pictures(self) -> Path:
+        """The folder of the pictures that came with new cards."""
+        return self.index.absolute().with_name(f"{self.index.name}.pictures")
+
 
 def read_tokens(path: str | Path) -> dict[str, str]:
     """Read who may use a service.

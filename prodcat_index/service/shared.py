@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Any
 
+from anyio import CapacityLimiter
 from fastapi import Depends, Request
 
 from prodcat_index.service.batching import Batcher
@@ -24,6 +25,8 @@ class Service:
     ----------
     queue
         The review queue; None where there is none.
+    writer
+        Lets one change of the index run at a time; the others wait in line, and not in threads.
     """
 
     settings: ServeSettings
@@ -32,6 +35,7 @@ class Service:
     batcher: Batcher
     thumbnails: Thumbnails
     queue: ReviewQueue | None = None
+    writer: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(1))
 
     @property
     def health(self) -> Mapping[str, Mapping[str, Any]]:
