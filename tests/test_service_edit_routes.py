@@ -271,7 +271,9 @@ def test_numbers_stay_numbers(tmp_path: Path) -> None:
     with serving(settings) as shop:
         shop.client.headers.update(HEADERS)
         sent = {"id": "c9", "title": "pine table", "price": "40", "weight": "1.5", "new": "true"}
-        card = shop.client.post("/cards", json=sent).json()["card"]
+        made = shop.client.post("/cards", json=sent)
+        assert made.status_code == 201, made.text
+        card = made.json()["card"]
         assert card == shop.client.get("/cards/c9").json()
         assert (card["price"], card["weight"], card["new"]) == (40, 1.5, True)
         assert shop.client.post("/cards", json={"id": "c10", "title": "birch"}).status_code == 201
@@ -279,8 +281,13 @@ def test_numbers_stay_numbers(tmp_path: Path) -> None:
         assert shop.client.put("/cards/c2", json={"price": "7"}).json()["card"]["weight"] == 0.5
         found = shop.client.get("/cards", params={"where": "price > 5"}).json()["cards"]
         assert {each["id"] for each in found} == {"c2", "c5", "c9"}
-        for name, what in (("price", "a whole number"), ("weight", "a number"), ("new", "true")):
-            answer = shop.client.put("/cards/c1", json={name: "much"})
+        for name, value, what in (
+            ("price", "1.5", "a whole number"),
+            ("price", "9" * 20, "a whole number"),
+            ("weight", "inf", "a number"),
+            ("new", "maybe", "true or false"),
+        ):
+            answer = shop.client.put("/cards/c1", json={name: value})
             assert problem(answer, 422).startswith(f"{name} is {what}")
         stored = ProductIndex.load(tmp_path / "index").parts.catalogue
-        assert stored.pieces.read("price")[:6] == [1, 2, 4, 5, 6, 40]
+        assert stored.pieces.read("price")[:7] == [1, 2, 7, 4, 5, 6, 40]

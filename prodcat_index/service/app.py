@@ -32,8 +32,15 @@ from prodcat_index.service.shared import Service
 from prodcat_index.service.thumbnails import Thumbnails
 
 PAGE = Path(__file__).parent / "page"
-ROUTES = (predict_routes, search_routes, card_routes, edit_routes, review_routes)
-ROUTES += (monitoring, reference)
+ROUTES = (
+    predict_routes,
+    search_routes,
+    card_routes,
+    edit_routes,
+    review_routes,
+    monitoring,
+    reference,
+)
 
 
 def create_app(settings: ServeSettings) -> FastAPI:

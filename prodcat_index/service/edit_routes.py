@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable
 from functools import partial
@@ -200,7 +201,11 @@ def _parse(name: str, value: str, column: pd.Series[Any]) -> Any:
             return pd.Timestamp(value)
         if kind == "b":
             return {"true": True, "false": False}[value.lower()]
-        return float(value) if kind == "f" else np.dtype(column.dtype).type(value)
+        if kind in "iu":
+            return int(np.int64(int(value)))
+        if not math.isfinite(number := float(value)):
+            raise ValueError(value)
+        return number
     except (ValueError, KeyError, OverflowError):
         raise Problem(422, f"{name} is {TYPES[kind]} here; {value[:80]!r} is none.") from None
 
