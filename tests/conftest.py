@@ -17,8 +17,8 @@ os.environ["PRODCAT_CACHE"] = "off"
 # Commands that run in processes of their own would compile the package each time.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
-# Fixtures of served indexes.
-pytest_plugins = ("service",)
+# Fixtures of served indexes, and of a browser.
+pytest_plugins = ("service", "browser")
 SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
 
 

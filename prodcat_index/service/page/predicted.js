@@ -56,7 +56,7 @@ function ranked({ category, ranked: all }, isFlat) {
 
 const bar = (category, share, tone) => shareBar(categoryName(category, { short: true }), share, { href: browse(category), tone });
 
-function reasons({ category, neighbours, words = [], decided_by: decidedBy, without = {}, share, head, evidence, decision: decided }) {
+function reasons({ category, neighbours, words = [], decided_by: decidedBy, without = {}, share, head, evidence, note }) {
   const said = [];
   const same = neighbours.filter((card) => card.category === category);
   if (neighbours.length) {
@@ -67,7 +67,7 @@ function reasons({ category, neighbours, words = [], decided_by: decidedBy, with
   if (words.length) said.push(el("span", {}, t("why_words"), " ", words.slice(0, 6).flatMap(({ word }) => [el("span", { class: "word" }, word), " "])));
   if (head !== undefined) said.push(t("why_head", { value: percent(head) }));
   if (evidence) {
-    said.push(t(decided === "new" || evidence.known_category < 0.5 ? "why_new" : "why_known", { value: percent(evidence.known_category) }));
+    said.push(t(note ? "why_new" : evidence.known_category < 0.5 ? "why_unsure" : "why_known", { value: percent(evidence.known_category) }));
     if (evidence.known_words !== undefined) said.push(t("why_known_words", { value: percent(evidence.known_words) }));
     if (evidence.nearest !== undefined) said.push(t("why_nearest", { value: percent(Math.max(0, evidence.nearest)) }));
   }

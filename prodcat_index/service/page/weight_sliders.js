@@ -43,6 +43,7 @@ export function weightSliders({ changed, switched }) {
       const text = has ? number(total ? weights[part.name] / total : 0, "percent") : "–";
       share.textContent = text;
       input.disabled = !has;
+      input.style.setProperty("--at", input.value);
       row.title = has ? "" : t("weight_unused", { name: partName(part.name) });
       input.setAttribute("aria-valuetext", has ? text : row.title);
     }
