@@ -14,8 +14,8 @@ from test_index_learned import shop
 from prodcat_index.audit.audit import COLUMNS
 from prodcat_index.index.product_index import ProductIndex
 from prodcat_index.service.current_index import CurrentIndex
-from prodcat_index.service.review_journal import Caller
 from prodcat_index.service.review_queue import ReviewQueue
+from prodcat_index.service.review_records import Caller, QueueItem
 from prodcat_index.service.settings import ServeSettings
 
 ANNA, BORIS = Caller("anna", "tab-a"), Caller("boris", "tab-b")
@@ -37,9 +37,13 @@ class Clock:
 
 
 @cache
+def _built() -> ProductIndex:
+    return ProductIndex.build(shop())
+
+
 def saved_shop(folder: Path) -> Path:
-    """Build the shop once: 120 cards c000 to c119 of five categories, by turns."""
-    return ProductIndex.build(shop()).save(folder / "shop")
+    """Save the index of a shop, built once: 120 cards c000 to c119 of five categories, by turns."""
+    return _built().save(folder / "shop")
 
 
 def row(item: int, card: str, category: str, proposal: str, **more: Any) -> dict[str, Any]:
@@ -47,6 +51,13 @@ def row(item: int, card: str, category: str, proposal: str, **more: Any) -> dict
     named = {"check": "labels", "kind": "wrong label", "confidence": 0.9, "score": 0.1, **more}
     row = dict.fromkeys(COLUMNS, "")
     return {**row, "item": item, "id": card, "category": category, "proposal": proposal, **named}
+
+
+def item(id: str, gain: float = 0.5, cluster: str = "", **more: Any) -> QueueItem:
+    """Make an item of the journal, which does not look at what it is about."""
+    named = {"content": {"cards": []}, "own": "boots", "proposal": "kettle", "is_new": False}
+    order = {"gain": gain, "urgency": 0, "certainty": gain, "cards": 1}
+    return QueueItem(id, "a file", cluster=cluster, **{**named, **order, **more})
 
 
 # What an audit might say: three boots are kettles, one lamp may be a mug, a scarf is there twice,

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pandas as pd
 import pytest
-from reviewing import ANNA, BORIS, Clock, labels_of, queue_of, saved_shop
+from reviewing import ANNA, BORIS, NEW, Clock, labels_of, queue_of, row, saved_shop
 
+from prodcat_index.cards.lists import REVIEW
+from prodcat_index.errors import IndexFolderError, QueryError
 from prodcat_index.index.product_index import ProductIndex
 from prodcat_index.service.review_queue import ReviewQueue
+from prodcat_index.service.review_records import Caller, TakenError
 
 
 @pytest.fixture(scope="session")
@@ -73,3 +77,245 @@ def test_applying_and_reverting(queue: ReviewQueue) -> None:
     restored = again.catalogue.of_ids(["c003", "c008"]).to_frame()
     assert restored.to_dict("records") == frame.to_dict("records")
     assert queue.counter()["left"] == 6
+
+
+def decide(queue: ReviewQueue, card: str, said: str, by: Caller = ANNA, **more: object) -> str:
+    return queue.decide(by, item_of(queue, card), said, **more)[0].id  # type: ignore[arg-type]
+
+
+def states(queue: ReviewQueue) -> dict[str, str]:
+    return {entry.said: entry.state for entry in queue.journal.entries()}
+
+
+def test_what_is_said_becomes_a_category_or_a_sentence(queue: ReviewQueue) -> None:
+    """A key that means something else than the person thinks, or a category named ``yse``."""
+    first = item_of(queue, "c000")
+    for said, problem in {
+        "ketle": "'ketle' is no category of this index. Did you mean 'kettle'?",
+        "new": "A new category needs a name",
+    }.items():
+        with pytest.raises(QueryError, match=problem):
+            queue.decide(ANNA, first, said)
+    with pytest.raises(QueryError, match="not the word of a decision"):
+        queue.decide(ANNA, first, "new", category="Remove")
+    mugs = next(i.id for i in queue.journal.open_items() if not i.content["cards"])
+    with pytest.raises(QueryError, match="merge it into another one"):
+        queue.decide(ANNA, mugs, "remove")
+    entry, _ = queue.decide(ANNA, first, "new", category=" Shoes >  Ski boots")
+    assert (entry.said, entry.category) == ("new", "Shoes > Ski boots")
+    # Its own category is what it has.
+    assert queue.decide(ANNA, item_of(queue, "c005"), "boots")[0].category == ""
+    assert queue.decide(ANNA, item_of(queue, "c010"), "No")[0].said == "keep"
+    queue.apply()
+    labels = labels_of(queue.current.folder)
+    assert labels["c000"] == "Shoes > Ski boots"
+    assert labels["c005"] == labels["c010"] == "boots"
+
+
+def test_a_category_is_merged_and_parted_again(queue: ReviewQueue) -> None:
+    folder = queue.current.folder
+    before = labels_of(folder)
+    [item] = [each for each in queue.next(ANNA, 50) if each["card"] is None]
+    assert (item["subject"], item["proposal"]) == ("mug", "merge into scarf")
+    entry, _ = queue.decide(ANNA, item["id"], "yes")
+    queue.apply()
+    merged = {card: "scarf" if label == "mug" else label for card, label in before.items()}
+    assert labels_of(folder) == merged
+    queue.undo(ANNA)
+    assert labels_of(folder) == before
+    assert queue.journal.entry(entry.id).state == "reverted"
+
+
+def test_what_another_process_changed_is_left_out_and_named(
+    queue: ReviewQueue, clock: Clock
+) -> None:
+    """A decision about what a card was would overwrite what a colleague corrected since."""
+    folder = queue.current.folder
+    done = decide(queue, "c000", "yes")
+    stale = decide(queue, "c005", "yes")
+    partly = decide(queue, "c003", "remove")
+    mapping = {"c000": "kettle", "c005": "lamp", "c003": "mug", "c010": "mug"}
+    ProductIndex.load(folder).relabel(mapping).save_next(folder)
+    assert queue.apply() == (3, 3)
+    expected = dict.fromkeys(("c000", "c005", "c003"), "")
+    labels = labels_of(folder)
+    assert {card: labels[card] for card in expected} == {k: mapping[k] for k in expected}
+    assert "c008" not in labels
+    journal = queue.journal
+    assert journal.entry(done).state == "applied"  # as it was decided, by whoever
+    assert journal.entry(stale).state == "stale"
+    assert journal.entry(stale).note.endswith("were gone (left out): c005")
+    assert journal.entry(partly).state == "applied"
+    assert journal.entry(partly).note.endswith("were gone (left out): c003")
+    assert queue.counter()["stale"] == 1
+    # Nor is asked any more what the other process settled.
+    assert cards_of(queue.next(ANNA, 50)) == ["c002", "mug"]
+    # Taken back is what was done by it: a card that changed again stays.
+    ProductIndex.load(folder).relabel({"c000": "scarf"}).save_next(folder)
+    queue.revert(ANNA, partly)
+    queue.revert(ANNA, done)
+    labels = labels_of(folder)
+    assert (labels["c000"], labels["c008"], labels["c003"]) == ("scarf", "scarf", "mug")
+
+
+def test_a_crash_between_the_index_and_the_journal_does_nothing_twice(
+    queue: ReviewQueue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Decisions would be carried out twice, or a removed card could not be brought back."""
+    folder, before = queue.current.folder, labels_of(queue.current.folder)
+    for card, said in {"c000": "yes", "c003": "remove", "c002": "keep"}.items():
+        decide(queue, card, said)
+    with monkeypatch.context() as patch:
+        patch.setattr(queue.journal, "finish", lambda *_: (_ for _ in ()).throw(SystemExit))
+        with pytest.raises(SystemExit):
+            queue.apply()
+    assert set(states(queue).values()) == {"applying"}
+    with pytest.raises(TakenError, match="being carried out right now"):
+        queue.undo(ANNA)
+    again = ReviewQueue(queue.settings, queue.current)
+    assert again.apply() == (3, 2)  # the version that the crash left
+    assert set(states(again).values()) == {"applied"}
+    for entry in again.journal.entries():
+        again.revert(ANNA, entry.id)
+    assert labels_of(folder) == before
+
+
+def test_decisions_wait_on_where_the_index_cannot_be_written(
+    queue: ReviewQueue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A full disk would cost an afternoon of decisions."""
+    decide(queue, "c000", "yes")
+
+    def full(*_: object, **__: object) -> None:
+        raise IndexFolderError("The disk is full.")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ProductIndex, "save_next", full)
+        with pytest.raises(IndexFolderError):
+            queue.apply()
+    assert states(queue) == {"yes": "pending"}
+    assert queue.apply() == (1, 2)
+
+
+def test_what_an_index_refuses_does_not_hold_up_the_rest(
+    queue: ReviewQueue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for card in ("c000", "c005", "c010"):
+        decide(queue, card, "yes")
+    review = ProductIndex.review
+
+    def refuse(index: ProductIndex, table: object, **more: object) -> ProductIndex:
+        if "c005" in set(table["id"]):  # type: ignore[index]
+            raise QueryError("No.")
+        return review(index, table, **more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(ProductIndex, "review", refuse)
+    queue.apply()
+    assert [entry.state for entry in queue.journal.entries()] == ["applied", "stale", "applied"]
+    assert queue.journal.entries()[1].note == "No."
+
+
+def test_old_decisions_are_carried_out_by_themselves(queue: ReviewQueue, clock: Clock) -> None:
+    """Nobody presses a button at the end of the day; but a mistake of a minute ago is to go."""
+    for number in range(12):
+        queue.journal.decide(ANNA, f"d{number}", "skip", "", {item_of(queue, "c002"): ""})
+    decide(queue, "c000", "yes", BORIS)
+    assert queue.journal.due(older=600, beyond=10) == []
+    clock.now += 601
+    # Old enough, and still among the last ten of boris.
+    assert queue.journal.due(older=600, beyond=10) == []
+    for number in range(10):
+        queue.journal.decide(BORIS, f"e{number}", "skip", "", {item_of(queue, "c002"): ""})
+    assert [entry.said for entry in queue.journal.due(older=600, beyond=10)] == ["yes"]
+
+
+def test_new_listings_are_added_with_what_was_decided(
+    tmp_path: Path, shop_folder: Path, clock: Clock
+) -> None:
+    """A listing would be asked for again, or be added with the category that was doubted."""
+    queue = queue_of(tmp_path, shop_folder, [], NEW, clock=clock)
+    folder = queue.current.folder
+    items = {item["card"]["id"]: item for item in queue.next(ANNA, 50)}
+    expected = ProductIndex.load(folder).predict(str(tmp_path / "new.csv"), precision=0.95)
+    unsure = {each.id: each for each in expected if each.decision != "accept"}
+    assert items.keys() == unsure.keys() and "n3" in items
+    assert items["n3"]["kind"] == "new category" and items["n3"]["proposal"] == ""
+    assert items["n3"]["expected_gain"] == pytest.approx(1 - unsure["n3"].confidence, abs=1e-4)
+    with pytest.raises(QueryError, match="proposes nothing to say yes to"):
+        decide(queue, "n3", "yes")
+    with pytest.raises(QueryError, match="no category to keep"):
+        decide(queue, "n3", "keep")
+    decide(queue, "n3", "new", category="Physics > Capacitors")
+    queue.apply()
+    card = ProductIndex.load(folder).card("n3")
+    assert (card.title, card.category) == ("quantum flux capacitor", "Physics > Capacitors")
+    # A restart reads the file anew for the new version, and does not ask again.
+    again = ReviewQueue(queue.settings, queue.current, clock)
+    again.fill(tmp_path / "new.csv")
+    assert "n3" not in [item.content["cards"][0]["id"] for item in again.journal.open_items()]
+    again.undo(ANNA)
+    assert "n3" not in labels_of(folder)
+
+
+def test_a_cluster_is_what_asks_the_same_about_near_cards(
+    tmp_path: Path, shop_folder: Path
+) -> None:
+    """Fifty cards of one mistake would take fifty decisions, or one key would change others."""
+    # Red boots are near one another; a lamp is not, nor is what another category is proposed for.
+    shown = ProductIndex.load(shop_folder)
+    near = [each.id for each in shown.similar("c000", 3)]
+    assert {shown.card(card).category for card in near} == {"boots"}
+    rows = [row(n, card, "boots", "kettle") for n, card in enumerate(["c000", *near[:2]])]
+    rows += [row(8, near[2], "boots", "mug"), row(9, "c002", "lamp", "kettle")]
+    queue = queue_of(tmp_path, shop_folder, rows)
+    item = next(each for each in queue.next(ANNA, 9) if each["card"]["id"] == "c000")
+    assert item["similar"] == 2
+    assert {each["card"]["id"] for each in queue.similar(ANNA, item["id"])} == set(near[:2])
+    entry, count = queue.decide(ANNA, item["id"], "yes", all_similar=True)
+    assert (count, entry.cards) == (3, 3)
+    queue.apply()
+    labels = labels_of(queue.current.folder)
+    assert {labels[card] for card in ("c000", *near[:2])} == {"kettle"}
+    assert (labels[near[2]], labels["c002"]) == ("boots", "lamp")
+    _, opened = queue.undo(ANNA)
+    assert len(opened) == 3
+    assert labels_of(queue.current.folder) == labels_of(shop_folder)
+
+
+def test_the_journal_is_a_table_that_relabel_reads(queue: ReviewQueue, tmp_path: Path) -> None:
+    """Decisions could not be taken to another index, or be looked through in a spreadsheet."""
+    decide(queue, "c000", "yes")
+    decide(queue, "c003", "remove")
+    decide(queue, "c005", "yes")
+    queue.undo(ANNA)
+    table = pd.DataFrame(queue.as_review())
+    assert list(table.columns) == list(REVIEW)
+    elsewhere = ProductIndex.load(queue.current.folder).review(table)
+    queue.apply()
+    cards = elsewhere.parts.catalogue
+    labels = dict(zip(cards.ids, cards.values("category"), strict=True))
+    assert labels == labels_of(queue.current.folder)
+    assert [row["state"] for row in queue.decisions()] == ["undone", "applied", "applied"]
+    assert queue.decisions()[1] == {
+        "decision_id": queue.journal.entries()[1].id,
+        "who": "anna",
+        "when": "1970-01-12T13:46:40+00:00",
+        "decision": "remove",
+        "category": "",
+        "title": "black scarf 10",
+        "cards": 2,
+        "ids": ["c003", "c008"],
+        "state": "applied",
+        "note": "",
+        "version": 2,
+    }
+
+
+def test_the_choices_of_a_card_are_its_proposal_and_the_labels_near_it(queue: ReviewQueue) -> None:
+    item = queue.next(ANNA, 1)[0]
+    assert item["choices"][0] == {"category": "kettle", "share": 0.9}
+    assert {each["category"] for each in item["choices"][:2]} == {"kettle", "boots"}
+    assert sum(each["share"] for each in item["choices"]) == pytest.approx(1, abs=0.01)
+    assert [each["id"] for each in item["neighbours"]] == ["c001", "c006"]
+    assert item["why"] == "its neighbours are kettles"
+    assert queue.next(ANNA, 2)[1]["words"] == ["steel", "boils"]

@@ -14,7 +14,7 @@ from prodcat_index.findings import counted, name_first
 from prodcat_index.index.changes import note_change
 from prodcat_index.index.manifest import KEEP, REMOVE, Decided
 from prodcat_index.index.product_index import ProductIndex
-from prodcat_index.service.review_journal import Entry, QueueItem, State
+from prodcat_index.service.review_records import Entry, QueueItem, State
 
 Decision = tuple[Entry, Sequence[tuple[QueueItem, str]]]  # and what each of its items becomes
 

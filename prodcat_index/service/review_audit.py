@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
 from prodcat_index.errors import QueryError, one_line
@@ -56,24 +57,33 @@ class BackgroundAudit:
 
     def __init__(self, folder: Path) -> None:
         command = [sys.executable, "-m", __name__, str(folder.absolute())]
+        self._output, self._said = TemporaryFile(), TemporaryFile()  # noqa: SIM115
         self.process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+            command, stdin=subprocess.DEVNULL, stdout=self._output, stderr=self._said
         )
         if hasattr(os, "setpriority"):
             os.setpriority(os.PRIO_PROCESS, self.process.pid, LOWEST)
 
+    def has_ended(self) -> bool:
+        """Check whether there is a result."""
+        return self.process.poll() is not None
+
     def result(self) -> dict[str, Any]:
-        """Wait for the end and return what :func:`audit_index` found; raise QueryError if none."""
-        output, said = self.process.communicate()
-        if self.process.returncode:
-            lines = said.decode("utf-8", "replace").strip().splitlines()
-            raise QueryError(f"The audit of the index failed ({one_line(lines[-1:])}).")
-        found: dict[str, Any] = json.loads(output)
-        return found
+        """Return what :func:`audit_index` found, after its end; raise QueryError if it failed."""
+        with self._output as output, self._said as said:
+            said.seek(0)
+            if self.process.wait():
+                lines = said.read().decode("utf-8", "replace").strip().splitlines()
+                why = one_line(lines[-1]) if lines else f"status {self.process.returncode}"
+                raise QueryError(f"The audit of the index failed ({why}).")
+            output.seek(0)
+            found: dict[str, Any] = json.load(output)
+            return found
 
     def stop(self) -> None:
         """End it."""
         self.process.kill()
+        self.process.wait()
 
 
 if __name__ == "__main__":

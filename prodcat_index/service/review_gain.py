@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 
 from prodcat_index.index.manifest import KEEP, REMOVE
 from prodcat_index.index.review import MERGE
-from prodcat_index.service.review_journal import Labels
+from prodcat_index.service.review_records import Labels
 
 UNKNOWN = "\0"  # a category that nobody has named
 

@@ -10,52 +10,47 @@ import logging
 import threading
 import time
 import uuid
-from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timezone
 from functools import partial
-from math import exp
 from pathlib import Path
 from typing import Any
 
 from prodcat_index import files
 from prodcat_index.audit.check import Item
 from prodcat_index.audit.decisions import Memory
-from prodcat_index.audit.label_errors import TEMPERATURE
-from prodcat_index.cards.card import IMAGE, Card
-from prodcat_index.cards.categories import clean_category
-from prodcat_index.errors import ProdcatError, QueryError, did_you_mean
+from prodcat_index.cards.card import IMAGE
+from prodcat_index.errors import CatalogueError, QueryError
 from prodcat_index.index.manifest import KEEP, REMOVE
 from prodcat_index.index.parts import IndexParts
 from prodcat_index.index.product_index import ProductIndex
-from prodcat_index.index.review import MERGE, WORDS, YES
+from prodcat_index.index.review import WORDS
 from prodcat_index.service.current_index import CurrentIndex
 from prodcat_index.service.review_apply import carry_out, revert
 from prodcat_index.service.review_audit import BackgroundAudit
 from prodcat_index.service.review_gain import estimate_f1
-from prodcat_index.service.review_journal import (
+from prodcat_index.service.review_items import cards_of, describe_item
+from prodcat_index.service.review_journal import ReviewJournal
+from prodcat_index.service.review_records import (
     HOLDING,
     TAKEN_BACK,
     Caller,
     Entry,
     QueueItem,
-    ReviewJournal,
     TakenError,
 )
-from prodcat_index.service.review_sources import CHOICES, audit_items, read_source
+from prodcat_index.service.review_sources import audit_items, read_source
+from prodcat_index.service.review_words import read_decision
 from prodcat_index.service.settings import ServeSettings
-from prodcat_index.types import CATEGORY_SEPARATOR, rounded
 
 log = logging.getLogger(__name__)
-SKIP, NEW = "skip", "new"
 AUDIT = "audit of the index"
 # Decisions that wait, so that they can be taken back without changing the index twice.
 LAST, MINUTES = 10, 10
 # Seconds between looks at what is to be done, and for the worker to end.
-PAUSE, PATIENCE = 5.0, 60.0
-# Cards that share the choices by their labels; items of a cluster that are decided at once.
-NEAREST, MOST_SIMILAR = 30, 2000
-LONGEST = 500  # characters of a category
+PAUSE, PATIENCE = 1.0, 5.0
+# Items of a cluster that are decided at once, and of those that are taken back, that are shown.
+MOST_SIMILAR, MOST_SHOWN = 2000, 60
 
 
 class ReviewQueue:
@@ -105,54 +100,61 @@ class ReviewQueue:
         if self._audit:
             self._audit.stop()
         if self._worker.ident:
+            # It may be reading a long file, which is read again by the next process.
             self._worker.join(PATIENCE)
         if self.settings.writable:
             self._attempt("apply", self.apply)
 
     def _work(self) -> None:
-        self._attempt("apply", lambda: self._apply(self.journal.due(older=0, beyond=10**9)))
+        if self.settings.audit:
+            self._attempt("audit", self._begin_audit)
         for path in self.settings.reviews:
             if not self._ended.is_set():
-                self._attempt(str(path), partial(self.fill, path))
-        if self.settings.audit and not self._ended.is_set():
-            self._attempt("audit", self.fill_by_audit)
-        while not self._ended.wait(PAUSE):
+                self._attempt(path.name, partial(self.fill, path))
+        while not self._ended.is_set():
             self._attempt("sweep", self.sweep)
-            if self.settings.writable:
-                due = self.journal.due(older=60 * MINUTES, beyond=LAST)
-                if due:
-                    self._attempt("apply", partial(self._apply, due))
+            if self._audit and self._audit.has_ended():
+                self._attempt("audit", self._end_audit)
+            # Among them is what an earlier process was carrying out when it died.
+            due = self.journal.due(older=60 * MINUTES, beyond=LAST)
+            if due and self.settings.writable:
+                self._attempt("apply", partial(self._apply, due))
+            self._ended.wait(PAUSE)
 
     def _attempt(self, name: str, call: Callable[[], object]) -> None:
         try:
             call()
             self.problems.pop(name, None)
         except Exception as error:  # what else there is to do goes on
-            is_own = isinstance(error, (ProdcatError, OSError))
-            log.error("review: %s: %s", name, error, exc_info=None if is_own else error)
-            self.problems[name] = str(error) if is_own else "It failed; the log tells why."
+            is_said = isinstance(error, (CatalogueError, QueryError))
+            log.error("review: %s: %s", name, error, exc_info=None if is_said else error)
+            # What names files of this machine is for its log alone.
+            self.problems[name] = f"{name}: {error}" if is_said else f"{name}: the log tells why."
 
     def fill(self, path: Path) -> None:
         """Put the items of a table of an audit, or of the listings in a file, into the queue.
 
         A file that filled it already, with the same version of the index, is not read again.
         """
-        now = self.current.now
+        now, name = self.current.now, str(path.absolute())
         index = now.index
         digest = f"{files.sha256_of(path)} {now.number} {self.settings.precision}"
-        known = self.journal.source(path.name)
+        known = self.journal.source(name)
         if known is None or known[0] != digest:
             items = read_source(path, index, self.settings.precision)
-            self.journal.fill(path.name, digest, items)
+            self.journal.fill(name, digest, items)
         self._sweep(index.parts)
 
-    def fill_by_audit(self) -> None:
+    def _begin_audit(self) -> None:
         """Audit the index in another process, if its version was not audited yet."""
         known = self.journal.source(AUDIT)
-        if known and known[0] == str(self.current.version):
-            return
-        self._audit = BackgroundAudit(self.current.folder)
-        found = self._audit.result()
+        if not known or known[0] != str(self.current.version):
+            self._audit = BackgroundAudit(self.current.folder)
+
+    def _end_audit(self) -> None:
+        assert self._audit is not None, "it has ended"
+        audit, self._audit = self._audit, None
+        found = audit.result()
         version = found["version"]
         index = self.current.index
         items = audit_items(AUDIT, found["rows"], index.parts)
@@ -219,7 +221,7 @@ class ReviewQueue:
         return [
             {
                 "id": item.id,
-                "card": next(iter(_cards(index, item)), None),
+                "card": next(iter(cards_of(index, item)), None),
                 "proposal": item.proposal,
                 "confidence": item.content["confidence"],
             }
@@ -228,26 +230,8 @@ class ReviewQueue:
 
     def describe(self, item: QueueItem, caller: Caller) -> dict[str, Any]:
         """Return an item for the page."""
-        index, content = self.current.index, item.content
-        cards = _cards(index, item)
-        shown = _Near(index, item)
-        return {
-            "id": item.id,
-            "kind": content["kind"],
-            "check": content["check"],
-            "subject": content["subject"],
-            "card": next(iter(cards), None),
-            "cards": cards,
-            "remove": [card["id"] for card in cards] if item.proposal == REMOVE else [],
-            "proposal": item.proposal,
-            "confidence": content["confidence"],
-            "choices": rounded(shown.choices()),
-            "why": content["why"],
-            "words": content["words"],
-            "neighbours": rounded(shown.neighbours()),
-            "similar": self.journal.similar(caller, item),
-            "expected_gain": rounded(item.gain),
-        }
+        shown = describe_item(self.current.index, item)
+        return {**shown, "similar": self.journal.similar(caller, item)}
 
     def decide(
         self,
@@ -296,7 +280,7 @@ class ReviewQueue:
         index = self.current.index
         first = self.journal.item(id)
         said = WORDS.get(decision.strip().casefold(), decision.strip())
-        becomes = _read_decision(index.parts, first, said, category)
+        becomes = read_decision(index.parts, first, said, category)
         others = (
             [item.id for item in self.journal.lease_similar(caller, id, MOST_SIMILAR)]
             if all_similar
@@ -305,8 +289,8 @@ class ReviewQueue:
         each = {id: becomes}
         for other in others:
             item = self.journal.item(other)
-            each.setdefault(other, _read_decision(index.parts, item, said, category))
-        cards = _cards(index, first)
+            each.setdefault(other, read_decision(index.parts, item, said, category))
+        cards = cards_of(index, first)
         return self.journal.decide(
             caller,
             decision_id or uuid.uuid4().hex,
@@ -360,7 +344,8 @@ class ReviewQueue:
             opened = self.journal.take_back(entry, "undone", caller, entry.state)
         else:
             opened = [item for item in items if item.id in self.journal.held(caller)]
-        return self.journal.entry(decision_id), [self.describe(item, caller) for item in opened]
+        shown = [self.describe(item, caller) for item in opened[:MOST_SHOWN]]
+        return self.journal.entry(decision_id), shown
 
     def apply(self) -> tuple[int, int]:
         """Carry out all decisions that wait, and return their number and the index's version.
@@ -500,145 +485,3 @@ def _is_resolved(item: QueueItem, now: Mapping[str, str], known: Mapping[str, in
     if not cards:
         return item.own not in known
     return not any(now.get(card["id"]) == card["category"] for card in cards)
-
-
-def _cards(index: ProductIndex, item: QueueItem) -> list[dict[str, Any]]:
-    """Return the cards of an item that are there, for the page."""
-    if item.is_new:
-        listing = item.content["listing"]
-        names = ("id", "title", "description", "category")
-        own = {name: listing.get(name) or "" for name in names}
-        return [{**own, IMAGE: bool(listing.get(IMAGE))}]
-    found = (_find(index, card["id"]) for card in item.content["cards"])
-    return [
-        {
-            "id": card.id,
-            "title": card.title,
-            "description": card.description,
-            "category": card.category,
-            IMAGE: bool(card.image),
-        }
-        for card in found
-        if card
-    ]
-
-
-def _find(index: ProductIndex, card: str) -> Card | None:
-    try:
-        return index.card(card)
-    except QueryError:
-        return None
-
-
-class _Near:
-    """The cards of the index near the first card of an item."""
-
-    def __init__(self, index: ProductIndex, item: QueueItem) -> None:
-        self.index, self.item = index, item
-        self.near: dict[str, tuple[str, float]] = {}
-        cards = item.content["cards"]
-        if item.is_new:
-            content = item.content
-            ids = zip(content["neighbours"], content["similarities"], strict=True)
-            self.near = {card: ("", similarity) for card, similarity in ids}
-        elif cards:
-            try:
-                found = index.similar(cards[0]["id"], NEAREST)
-            except QueryError:
-                return
-            self.near = {each.id: (each.category, each.similarity) for each in found}
-
-    def neighbours(self) -> list[dict[str, Any]]:
-        """Return the cards that show what the item is about."""
-        shown = []
-        for id in self.item.content["neighbours"]:
-            if card := _find(self.index, id):
-                similarity = self.near[id][1] if id in self.near else None
-                own = {"id": id, "title": card.title, "category": card.category}
-                shown.append({**own, "similarity": similarity, IMAGE: bool(card.image)})
-        return shown
-
-    def choices(self) -> list[dict[str, Any]]:
-        """Return the likeliest categories, what is proposed first.
-
-        Those of a card of the index are the labels of its nearest cards, nearer ones counting more,
-        beside the probability of the proposal where that is known.
-        """
-        item = self.item
-        if item.is_new:
-            given: list[dict[str, Any]] = item.content["choices"]
-            return given
-        shares = defaultdict[str, float](float)
-        nearest = max((similarity for _, similarity in self.near.values()), default=0.0)
-        for category, similarity in self.near.values():
-            if category:
-                shares[category] += exp((similarity - nearest) / TEMPERATURE)
-        proposal = item.proposal.removeprefix(MERGE)
-        first = [proposal] if proposal not in ("", REMOVE) else []
-        others = sorted(shares.keys() - first, key=lambda name: (-shares[name], name))
-        if item.own and item.own not in others:
-            others.insert(0, item.own)
-        total = sum(shares.values()) or 1.0
-        confidence = item.content["confidence"]
-        if first and confidence is not None:
-            rest = sum(shares[name] for name in others) or 1.0
-            share = {name: (1 - confidence) * shares[name] / rest for name in others}
-            share[proposal] = confidence
-        else:
-            share = {name: shares[name] / total for name in (*first, *others)}
-        names = [*first, *others][:CHOICES]
-        return [{"category": name, "share": share[name]} for name in names]
-
-
-def _read_decision(parts: IndexParts, item: QueueItem, said: str, category: str) -> str:
-    """Return what the cards of an item become: a category, KEEP or REMOVE; empty for a skip."""
-    cards = item.content["cards"]
-    if said == SKIP:
-        return ""
-    if said == YES:
-        if not item.proposal:
-            raise QueryError(
-                "This item proposes nothing to say yes to; choose a category, keep or remove."
-            )
-        becomes = item.proposal.removeprefix(MERGE)
-    elif said == KEEP:
-        # A listing may come with a category of its own.
-        own = cards[0]["category"] if item.is_new else ""
-        if item.is_new and not own:
-            raise QueryError("This listing has no category to keep; choose one, or remove it.")
-        becomes = own or KEEP
-    elif said == REMOVE:
-        becomes = REMOVE
-    else:
-        becomes = _read_category(parts, said, category)
-    if becomes == REMOVE and not cards:
-        raise QueryError("A category cannot be removed; merge it into another one, or keep it.")
-    if not item.is_new and becomes == item.own and len({c["category"] for c in cards}) < 2:
-        return KEEP
-    return becomes
-
-
-def _read_category(parts: IndexParts, said: str, category: str) -> str:
-    """Return the category of a name, of its last level alone, or of the shop's own key."""
-    labels, separator = parts.labels, parts.catalogue.category_separator
-    if said == NEW:
-        name = clean_category(category, separator)
-        if not name or len(name) > LONGEST or name.casefold() in {*WORDS, SKIP, NEW}:
-            raise QueryError(
-                f"A new category needs a name of up to {LONGEST} letters that is not the word of "
-                "a decision: send it as category."
-            )
-        return name
-    name = clean_category(said, separator)
-    if name in labels.code_of:
-        return name
-    if said in labels.keys:
-        return labels.names[labels.keys.index(said)]
-    ends = [full for full in labels.names if full.endswith(f"{CATEGORY_SEPARATOR}{name}")]
-    if len(ends) == 1:
-        return ends[0]
-    several = f" Is it {' or '.join(ends[:3])}?" if ends else did_you_mean(name, labels.names)
-    raise QueryError(
-        f"{said[:LONGEST]!r} is no category of this index.{several} A decision is yes, keep, "
-        "remove, skip, a category, or new with the name of a new category."
-    )

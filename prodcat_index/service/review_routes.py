@@ -14,8 +14,9 @@ from pydantic import BaseModel, Field
 from prodcat_index.cards.lists import REVIEW
 from prodcat_index.errors import PictureError
 from prodcat_index.service.problem_details import Problem
-from prodcat_index.service.review_journal import Caller, TakenError, UnknownError
-from prodcat_index.service.review_queue import LONGEST, MOST_SIMILAR, ReviewQueue
+from prodcat_index.service.review_queue import MOST_SIMILAR, ReviewQueue
+from prodcat_index.service.review_records import Caller, TakenError, UnknownError
+from prodcat_index.service.review_words import LONGEST
 from prodcat_index.service.shared import Shared
 from prodcat_index.service.thumbnails import SIDES
 

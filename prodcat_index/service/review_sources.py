@@ -28,7 +28,7 @@ from prodcat_index.index.parts import IndexParts
 from prodcat_index.index.product_index import ProductIndex
 from prodcat_index.index.review import HEX_DIGITS, MERGE, is_of_labels
 from prodcat_index.service.review_apply import as_plain
-from prodcat_index.service.review_journal import QueueItem
+from prodcat_index.service.review_records import QueueItem
 from prodcat_index.types import BoolArray, Float32Array, Float64Array, evenly_spaced, rounded
 from prodcat_index.voting.prediction import ACCEPT, NEW
 
@@ -72,7 +72,7 @@ def read_source(path: Path, index: ProductIndex, precision: float) -> list[Queue
     columns = {name: texts_of(frame, seen[name]) for name in more if name in seen}
     for place, row in enumerate(rows):
         row |= {name: values[place] for name, values in columns.items()}
-    return audit_items(path.name, rows, index.parts)
+    return audit_items(str(path.absolute()), rows, index.parts)
 
 
 def audit_items(
@@ -123,8 +123,16 @@ def _audit_item(
     }
     named = [check, kind, proposal, first["category"], sorted(card["id"] for card in cards)]
     return QueueItem(
-        *(_name(named), source, content, first["category"], proposal, False),
-        *(gain, urgency, certainty, len(cards)),
+        id=_name(named),
+        source=source,
+        content=content,
+        own=first["category"],
+        proposal=proposal,
+        is_new=False,
+        gain=gain,
+        urgency=urgency,
+        certainty=certainty,
+        cards=len(cards),
         place=place,
     )
 
@@ -143,6 +151,7 @@ def _name(about: Any) -> str:
 
 
 def _listings(path: Path, index: ProductIndex, precision: float) -> list[QueueItem]:
+    source = str(path.absolute())
     read = read_catalogue(path, like=index.catalogue)
     check_delivery(index.parts, read, is_whole=False)
     is_calibrated = index.parts.calibration is not None
@@ -168,7 +177,7 @@ def _listings(path: Path, index: ProductIndex, precision: float) -> list[QueueIt
             "cards": [{"id": prediction.id, "category": read.values("category")[place]}],
             "listing": {name: as_plain(value) for name, value in frame.iloc[place].items()},
             "subject": prediction.category,
-            "confidence": prediction.confidence,
+            "confidence": rounded(prediction.confidence),
             "why": prediction.note,
             "words": [],
             "neighbours": [each.id for each in nearest],
@@ -177,12 +186,18 @@ def _listings(path: Path, index: ProductIndex, precision: float) -> list[QueueIt
                 {"category": name, "share": share} for name, share in prediction.ranked[:CHOICES]
             ],
         }
-        content = {name: rounded(value) for name, value in content.items()}
         items.append(
             QueueItem(
-                *(_name([PREDICTION, prediction.id]), path.name, content, prediction.category),
-                *("" if is_new else prediction.category, True),
-                *(gain, 0 if gain >= CERTAIN else 2, gain, 1),
+                id=_name([PREDICTION, prediction.id]),
+                source=source,
+                content=content,
+                own=prediction.category,
+                proposal="" if is_new else prediction.category,
+                is_new=True,
+                gain=gain,
+                urgency=0 if gain >= CERTAIN else 2,
+                certainty=gain,
+                cards=1,
                 place=len(items),
             )
         )

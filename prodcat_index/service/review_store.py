@@ -1,0 +1,256 @@
+"""The items of the review queue, and who holds them, in an SQLite file.
+
+Whatever a call returns is on the disk: it outlives the process and the machine. Several threads and
+processes may use one file.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from prodcat_index.service.review_records import (
+    FIELDS,
+    LEASE,
+    ORDER,
+    SCHEMA,
+    TABLES,
+    Caller,
+    JournalError,
+    Labels,
+    QueueItem,
+    UnknownError,
+    as_stored,
+    read_item,
+)
+
+# Seconds to wait for another process that writes.
+PATIENCE = 30.0
+
+
+class ItemStore:
+    """The items in a file.
+
+    Parameters
+    ----------
+    path
+        The file; it is made where there is none.
+    clock
+        Returns the time in seconds since 1970.
+
+    Raises
+    ------
+    JournalError
+        If the file is another one, of a newer version, or cannot be written.
+    """
+
+    def __init__(self, path: Path, clock: Callable[[], float] = time.time) -> None:
+        self.path, self.clock = path, clock
+        self._own = threading.local()
+        try:
+            version = self.db.execute("PRAGMA user_version").fetchone()[0]
+            if version not in (0, SCHEMA):
+                raise JournalError(
+                    f"The review journal {path} was written by a newer version of prodcat-index; "
+                    "use that one, or name another file with --state."
+                )
+            with self.writing() as db:
+                for statement in filter(str.strip, TABLES.split(";")):
+                    db.execute(statement)
+                db.execute(f"PRAGMA user_version = {SCHEMA}")
+        except sqlite3.Error as error:
+            raise JournalError(
+                f"The review journal {path} cannot be used ({error}); name another file with "
+                "--state."
+            ) from error
+
+    @property
+    def db(self) -> sqlite3.Connection:
+        """The connection of this thread."""
+        db: sqlite3.Connection | None = getattr(self._own, "db", None)
+        if db is None:
+            db = sqlite3.connect(self.path, timeout=PATIENCE, isolation_level=None)
+            db.row_factory = sqlite3.Row
+            db.execute("PRAGMA journal_mode = WAL")
+            # A commit returns when it is on the disk.
+            db.execute("PRAGMA synchronous = FULL")
+            self._own.db = db
+        return db
+
+    @contextmanager
+    def writing(self) -> Iterator[sqlite3.Connection]:
+        """Make one durable change of all that is done with the connection, or none."""
+        db = self.db
+        db.execute("BEGIN IMMEDIATE")
+        try:
+            yield db
+        except BaseException:
+            db.execute("ROLLBACK")
+            raise
+        db.execute("COMMIT")
+
+    def fill(
+        self,
+        name: str,
+        digest: str,
+        items: Sequence[QueueItem],
+        *,
+        about: Any = None,
+        reopened_from: int = 0,
+    ) -> None:
+        """Let a source have these items; open ones that it has no longer are gone.
+
+        What is decided stays so, but for what was carried out before the version of the index that
+        `reopened_from` names: where that asks again, it is open again.
+        """
+        names, marks = ", ".join(FIELDS), ", ".join("?" * len(FIELDS))
+        updates = ", ".join(f"{name} = excluded.{name}" for name in FIELDS[1:])
+        put = (
+            f"INSERT INTO items ({names}) VALUES ({marks}) ON CONFLICT (id) DO UPDATE SET {updates}"
+            ", state = CASE WHEN state = 'decided' AND NOT EXISTS (SELECT 1 FROM decisions WHERE "
+            "number = items.decision AND decisions.state IN ('applied', 'stale') AND version < ?) "
+            "THEN 'decided' ELSE 'open' END"
+        )
+        with self.writing() as db:
+            db.execute(
+                "UPDATE items SET state = 'gone' WHERE source = ? AND state = 'open'", (name,)
+            )
+            for item in items:
+                stored = (as_stored(getattr(item, name)) for name in FIELDS)
+                db.execute(put, (*stored, reopened_from))
+            db.execute(
+                "INSERT OR REPLACE INTO sources VALUES (?, ?, ?)", (name, digest, json.dumps(about))
+            )
+
+    def source(self, name: str) -> tuple[str, Any] | None:
+        """Return the digest of a source and what is told about it; None where it has none."""
+        row = self.db.execute("SELECT * FROM sources WHERE name = ?", (name,)).fetchone()
+        return row and (row["digest"], json.loads(row["about"]))
+
+    def open_items(self) -> list[QueueItem]:
+        """Return the items that are to be decided, in their order."""
+        rows = self.db.execute(f"SELECT * FROM items WHERE state = 'open' ORDER BY {ORDER}")
+        return [read_item(row) for row in rows]
+
+    def labels(self) -> list[Labels]:
+        """Return the categories of the cards of all items that are open or decided, counted."""
+        rows = self.db.execute(
+            "SELECT own, proposal, becomes, is_new, coalesce(decisions.state, '') = 'applied', "
+            "sum(items.cards), sum(items.cards * gain) FROM items LEFT JOIN decided ON "
+            "decided.decision = items.decision AND decided.item = items.id LEFT JOIN decisions "
+            "ON number = items.decision WHERE items.state IN ('open', 'decided') "
+            "GROUP BY 1, 2, 3, 4, 5"
+        )
+        return [Labels(*row) for row in rows]
+
+    def item(self, id: str) -> QueueItem:
+        """Return an item; raise UnknownError if there is none."""
+        return read_item(self._row(self.db, id))
+
+    def drop(self, ids: Iterable[str]) -> None:
+        """Note that open items need no decision any more."""
+        with self.writing() as db:
+            db.executemany(
+                "UPDATE items SET state = 'gone' WHERE id = ? AND state = 'open'",
+                [(id,) for id in ids],
+            )
+
+    def lease(
+        self, caller: Caller, limit: int, skip: Sequence[str] = (), seconds: float = LEASE
+    ) -> list[QueueItem]:
+        """Hand out open items: first those that the caller has, then the next that nobody has.
+
+        What the person skipped comes last.
+        """
+        now = self.clock()
+        with self.writing() as db:
+            rows = db.execute(
+                "SELECT *, (who IS ? AND client IS ? AND until > ? AND since > 0) AS held, "
+                "EXISTS (SELECT 1 FROM decided JOIN decisions ON number = decision "
+                "WHERE item = items.id AND "
+                "decisions.state = 'skipped' AND decisions.who = ?) AS skipped FROM items "
+                "WHERE state = 'open' AND (until <= ? OR (who = ? AND client = ?)) "
+                f"AND id NOT IN (SELECT value FROM json_each(?)) ORDER BY held DESC, skipped, "
+                f"{ORDER} LIMIT ?",
+                (*(*caller, now, caller.who, now, *caller), *(json.dumps(list(skip)), limit)),
+            ).fetchall()
+            ids = [row["id"] for row in rows]
+            self._hold(db, caller, ids, now + seconds, is_shown=True)
+        return [read_item(row) for row in rows]
+
+    def lease_similar(
+        self, caller: Caller, id: str, limit: int, seconds: float = LEASE
+    ) -> list[QueueItem]:
+        """Hand out the open items of the cluster of an item that no other person has, near first.
+
+        Raises UnknownError if there is no such item.
+        """
+        now = self.clock()
+        with self.writing() as db:
+            item = self._row(db, id)
+            rows = db.execute(
+                "SELECT * FROM items WHERE cluster = ? AND cluster != '' AND state = 'open' AND "
+                "id != ? AND (until <= ? OR (who = ? AND client = ?)) "
+                "ORDER BY abs(place - ?), id LIMIT ?",
+                (item["cluster"], id, now, *caller, item["place"], limit),
+            ).fetchall()
+            # What is only looked at beside another item does not come first.
+            ids = [row["id"] for row in rows]
+            self._hold(db, caller, ids, now + seconds, is_shown=False)
+        return [read_item(row) for row in rows]
+
+    def similar(self, caller: Caller, item: QueueItem) -> int:
+        """Count the other open items of an item's cluster that no other person has."""
+        found = self.db.execute(
+            "SELECT count(*) FROM items WHERE cluster = ? AND cluster != '' AND state = 'open' AND "
+            "id != ? AND (until <= ? OR (who = ? AND client = ?))",
+            (item.cluster, item.id, self.clock(), *caller),
+        ).fetchone()
+        return int(found[0])
+
+    def held(self, caller: Caller) -> set[str]:
+        """Return the open items that a caller holds."""
+        rows = self.db.execute(
+            "SELECT id FROM items WHERE state = 'open' AND who = ? AND client = ? AND until > ?",
+            (*caller, self.clock()),
+        )
+        return {id for (id,) in rows}
+
+    def _row(self, db: sqlite3.Connection, id: str) -> sqlite3.Row:
+        row: sqlite3.Row | None = db.execute("SELECT * FROM items WHERE id = ?", (id,)).fetchone()
+        if row is None:
+            raise UnknownError(f"There is no item {id!r} in the review queue.")
+        return row
+
+    def _free(
+        self, db: sqlite3.Connection, caller: Caller, ids: Sequence[str], now: float
+    ) -> list[sqlite3.Row]:
+        rows = db.execute(
+            "SELECT * FROM items WHERE id IN (SELECT value FROM json_each(?)) AND state = 'open' "
+            f"AND (until <= ? OR (who = ? AND client = ?)) ORDER BY {ORDER}",
+            (json.dumps(ids), now, *caller),
+        )
+        return rows.fetchall()
+
+    def _hold(
+        self,
+        db: sqlite3.Connection,
+        caller: Caller,
+        ids: Iterable[str],
+        until: float,
+        *,
+        is_shown: bool,
+    ) -> None:
+        """Give items to a caller, who has looked at those that they had since they got them."""
+        now, since = self.clock(), self.clock() if is_shown else 0.0
+        db.executemany(
+            "UPDATE items SET since = CASE WHEN who IS ? AND client IS ? AND until > ? AND since "
+            "THEN since ELSE ? END, who = ?, client = ?, until = ? WHERE id = ?",
+            [(*caller, now, since, *caller, until, id) for id in ids],
+        )
