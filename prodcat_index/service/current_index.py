@@ -81,7 +81,7 @@ class CurrentIndex:
             for attempt in range(ATTEMPTS):
                 before = Version.load(self.folder)
                 changed = change(before.index)
-                if changed is before.index:
+                if changed.parts is before.index.parts:
                     return before.number
                 try:
                     changed.save_next(self.folder, wait=wait)
