@@ -65,6 +65,7 @@ def handle_problems(app: FastAPI) -> None:
     app.add_exception_handler(HTTPException, _answer_http)
     app.add_exception_handler(RequestValidationError, _answer_invalid)
     app.add_exception_handler(ProdcatError, _answer_own)
+    app.add_exception_handler(UnicodeEncodeError, _answer_half)
 
 
 def _answer(request: Request, *answer: Any) -> Response:
@@ -90,11 +91,17 @@ def _answer_invalid(request: Request, error: Any) -> Response:
 def _describe(error: Mapping[str, Any]) -> str:
     """Return the sentence for an error of pydantic."""
     place, *names = map(str, error["loc"])
+    what, message = ".".join(names) or place, str(error["msg"]).rstrip(".")
     if error["type"] == "json_invalid":
-        return f"The body is no JSON: {error['ctx']['error']}."
-    what = ".".join(names) or place
-    message = str(error["msg"]).removeprefix("Value error, ").rstrip(".")
+        at = f", {what}," if names and not what.isdecimal() else ""
+        why = error.get("ctx", {}).get("error") or message.removeprefix("Invalid JSON: ")
+        return f"The body{at} is no JSON: {why}."
+    message = message.removeprefix("Value error, ")
     return f"{what}: {message[:1].lower()}{message[1:]}."
+
+
+def _answer_half(request: Request, error: Any) -> Response:
+    return _answer(request, 422, "A text of the request has half a surrogate pair, and is no text.")
 
 
 def _answer_own(request: Request, error: Any) -> Response:

@@ -226,7 +226,11 @@ def review(
     return {"items": queue.next(caller, limit, skip), "counter": queue.counter()}
 
 
-@router.get("/decisions", response_model=Journal)
+@router.get(
+    "/decisions",
+    response_model=Journal,
+    responses={200: {"content": {"text/csv": {"schema": {"type": "string"}}}}},
+)
 def decisions(
     queue: Queue,
     limit: Annotated[int | None, Query(ge=1, le=1_000_000)] = None,

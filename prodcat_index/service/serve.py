@@ -18,7 +18,9 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from prodcat_index.errors import QueryError
 from prodcat_index.progress import verbosity
 from prodcat_index.service.app import create_app
+from prodcat_index.service.guards import HEADERS
 from prodcat_index.service.monitoring import LogHandler, make_log
+from prodcat_index.service.problem_details import problem_response
 from prodcat_index.service.settings import ServeSettings
 
 # Seconds for the head of a request, and for what a client still sends after its answer.
@@ -149,6 +151,13 @@ class _PatientProtocol(HttpToolsProtocol):
         super().on_response_complete()
         if self.cycle.more_body:
             self._wait()
+
+    def send_400_response(self, msg: str) -> None:
+        """Answer what is no request, as a problem as all others."""
+        answer = problem_response(400, msg, headers={**HEADERS, "Connection": "close"})
+        head = b"".join(b"%b: %b\r\n" % header for header in answer.raw_headers)
+        self.transport.write(b"HTTP/1.1 400 Bad Request\r\n" + head + b"\r\n" + answer.body)
+        self.transport.close()
 
     def _wait(self) -> None:
         self._wait_no_more()
