@@ -274,6 +274,8 @@ class LazyAnswers:
         if decision.in_set is not None:
             chosen = vote.categories[query][decision.in_set[query]]
             optional["category_set"] = tuple(labels.names[code] for code in chosen)
+        if decision.probabilities is not None:
+            optional["probabilities"] = decision.probabilities[query, : len(ranked)].tolist()
         return Prediction(
             id=self.ids[query],
             title=self.titles[query],

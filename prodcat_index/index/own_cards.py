@@ -173,6 +173,7 @@ def _vote(
 
 
 def _select(queries: Queries, places: Int64Array) -> Queries:
+    """Return some of n queries, without the problems of their pictures."""
     return Queries(
         [vectors[places] for vectors in queries.vectors],
         queries.present[places],
@@ -194,11 +195,24 @@ def _as_new(parts: IndexParts, queries: Queries, rows: Int64Array) -> Queries:
     return parts.with_learned(vectors, present)
 
 
+def share_out(results: Any, counts: Sequence[int]) -> list[Any]:
+    """Return what was found of many listings, as from :func:`vote_as_new`, by parts of them."""
+    if len(counts) == 1:
+        return [results]
+    ends = np.cumsum(counts).tolist()
+    return [
+        _join([results], np.arange(end - count, end))
+        for end, count in zip(ends, counts, strict=True)
+    ]
+
+
 def _join(pieces: Sequence[Any], order: Int64Array) -> Any:
     """Put arrays of listings below each other, also those within objects, and order the rows."""
     first = pieces[0]
     if first is None:
         return None
+    if isinstance(first, tuple) and not hasattr(first, "_fields"):
+        return tuple(_join(several, order) for several in zip(*pieces, strict=True))
     if isinstance(first, np.ndarray):
         return np.concatenate(pieces)[order]
     if isinstance(first, bool):

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from html import escape
 from pathlib import Path
 from types import NoneType
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from prodcat_index.cards.card import Card, Catalogue
+from prodcat_index.cards.card import IMAGE, Card, Catalogue
 from prodcat_index.cards.catalogue import Vectors, as_catalogue, as_listings
 from prodcat_index.cards.cleaning import raw_text, tidy
 from prodcat_index.cards.comparison import Column
@@ -22,9 +23,17 @@ from prodcat_index.cards.where import Filter, Matches, parse
 from prodcat_index.encoders.registry import DEFAULT_PRESET
 from prodcat_index.errors import QueryError, check_named, check_type
 from prodcat_index.findings import Finding, list_findings, name_first
-from prodcat_index.index.answers import Answers, LazyAnswers, describe_shift, follow_shift
+from prodcat_index.index.answers import (
+    Answers,
+    LazyAnswers,
+    Reasons,
+    VoteResult,
+    describe_shift,
+    follow_shift,
+)
 from prodcat_index.index.block import unusable_pictures
 from prodcat_index.index.comparable import check_comparable, hint_vectors, lacked_vectors
+from prodcat_index.index.encoded_listings import EncodedListings, join_queries
 from prodcat_index.index.fusion import check_weights, weight_vector
 from prodcat_index.index.kinds import Asked, IndexChoice, parse_memory
 from prodcat_index.index.learned import ProjectionKind
@@ -33,8 +42,15 @@ from prodcat_index.index.manifest import SCORES, Choices
 from prodcat_index.index.parts import IndexParts, Queries
 from prodcat_index.index.reading import find_moved, load_parts
 from prodcat_index.index.search import find_neighbours
-from prodcat_index.types import BoolArray
-from prodcat_index.voting.decision import Per, accept_or_review, check_targets, trusted_calibration
+from prodcat_index.types import BoolArray, Int64Array
+from prodcat_index.voting.calibration import Calibration
+from prodcat_index.voting.decision import (
+    Decision,
+    Per,
+    accept_or_review,
+    check_targets,
+    trusted_calibration,
+)
 from prodcat_index.voting.label_shift import check_adjustable, estimate_for
 from prodcat_index.voting.metrics import Score, score_predictions
 from prodcat_index.voting.prediction import Neighbour, Predictions
@@ -313,7 +329,7 @@ class ProductIndex(LivingIndex):
 
     def search(
         self,
-        query: Card | str = "",
+        query: Card | str | EncodedListings = "",
         k: int = 10,
         *,
         weights: Weights | None = None,
@@ -325,7 +341,7 @@ class ProductIndex(LivingIndex):
         Parameters
         ----------
         query
-            A listing, or a text, which is taken as its title.
+            A listing, or a text, which is taken as its title; or one from :meth:`encode`.
         k
             Number of neighbours.
         weights
@@ -349,22 +365,66 @@ class ProductIndex(LivingIndex):
             If the query has nothing that this index embeds and weighs, if its picture cannot be
             read, or if the filter is none of these cards.
         """
+        return self.search_each([query], k, weights=weights, where=where, vectors=vectors)[0]
+
+    def search_each(
+        self,
+        queries: Sequence[Card | str | EncodedListings],
+        k: int = 10,
+        *,
+        weights: Weights | None = None,
+        where: str | Filter | None = None,
+        vectors: Vectors | None = None,
+    ) -> list[list[Neighbour]]:
+        """Find the cards nearest to each of several listings, as :meth:`search` does, at once.
+
+        Parameters
+        ----------
+        queries
+            Listings, texts, or one encoded listing each.
+        k, weights, where, vectors
+            As for :meth:`search`.
+
+        Returns
+        -------
+        list of list of Neighbour
+            For each query what :meth:`search` returns for it alone.
+
+        Raises
+        ------
+        QueryError
+            As from :meth:`search`, if it does for one of them.
+        """
         k = check_k(k)
-        card: Any = Card(title=query) if isinstance(query, str) else query
-        if not isinstance(card, Card):
-            kind = type(card).__name__
-            raise TypeError(f"A query is a Card, or a text for its title; this is of type {kind}.")
-        listing = as_listings(card, self.parts.catalogue, vectors)
         weights = self.parts.search_weights if weights is None else weights
         check_weights(weights)
         eligible = self._eligible(where)
-        is_scored = weights.get(SCORES, 0.0) > 0
-        check_comparable(self.parts, listing, scored=is_scored)
         # To read the n-grams of the text scores may take longer than all the rest.
-        queries = self.parts.encode(listing, scored=is_scored)
-        for reason in queries.problems:
-            raise QueryError(f"The picture {card.image} of the query cannot be used: {reason}.")
-        return self._nearest(queries, k, weights, eligible, is_exact=where is not None)
+        is_scored = weights.get(SCORES, 0.0) > 0
+        encoded = [self._as_query(query, vectors, is_scored=is_scored) for query in queries]
+        joined = join_queries([each.queries for each in encoded])
+        return self._nearest(joined, k, weights, eligible, is_exact=where is not None)
+
+    def _as_query(self, query: Any, vectors: Vectors | None, *, is_scored: bool) -> EncodedListings:
+        """Return what is searched for, encoded; raise an error if it is not one listing."""
+        if isinstance(query, EncodedListings):
+            if len(query) != 1:
+                raise QueryError(f"A query is one listing; these are {len(query):,}.")
+            check_comparable(self.parts, query.listings, scored=is_scored)
+        else:
+            card: Any = Card(title=query) if isinstance(query, str) else query
+            if not isinstance(card, Card):
+                kind = type(card).__name__
+                raise TypeError(
+                    f"A query is a Card, or a text for its title; this is of type {kind}."
+                )
+            listing = as_listings(card, self.parts.catalogue, vectors)
+            check_comparable(self.parts, listing, scored=is_scored)
+            query = EncodedListings(listing, self.parts.encode(listing, scored=is_scored))
+        for reason in query.queries.problems:
+            picture = query.listings.values(IMAGE)[0]
+            raise QueryError(f"The picture {picture} of the query cannot be used: {reason}.")
+        return query
 
     def similar(
         self,
@@ -400,7 +460,7 @@ class ProductIndex(LivingIndex):
         others = self._eligible(where) & (np.arange(len(self)) != row)
         weights = self.parts.search_weights if weights is None else weights
         what, is_exact = f"The card {card_id!r}", where is not None
-        return self._nearest(queries, k, weights, others, is_exact=is_exact, what=what)
+        return self._nearest(queries, k, weights, others, is_exact=is_exact, what=what)[0]
 
     def matches(self, where: str | Filter) -> Matches:
         """Return the cards of the index that match a filter.
@@ -449,9 +509,40 @@ class ProductIndex(LivingIndex):
         """
         return self.parts.catalogue.card(self._row(card_id))
 
+    def encode(self, listings: CardSource, *, vectors: Vectors | None = None) -> EncodedListings:
+        """Embed listings, to be asked about any number of times.
+
+        Parameters
+        ----------
+        listings, vectors
+            As for :meth:`predict`.
+
+        Returns
+        -------
+        EncodedListings
+            For :meth:`predict` and, listing by listing, for :meth:`search`, of this index.
+
+        Raises
+        ------
+        QueryError
+            If the listings and the index have no modality in common.
+        CatalogueError
+            If the listings are not a catalogue yet and cannot be read as one.
+        TypeError
+            If something is of the wrong type.
+        """
+        parts = self.parts
+        read = as_listings(listings, parts.catalogue, vectors)
+        noticed = () if listings is read else (*read.notes, *map(str, read.findings))
+        check_comparable(parts, read)
+        if lacked := lacked_vectors(parts, read):
+            what = f"no listing has vectors of {' or '.join(lacked)}, so only the rest is compared"
+            noticed = (*noticed, f"{what}.{hint_vectors(lacked)}")
+        return EncodedListings(read, parts.encode(read), noticed)
+
     def predict(
         self,
-        listings: CardSource,
+        listings: CardSource | EncodedListings,
         *,
         k: int | None = None,
         weights: Weights | None = None,
@@ -475,9 +566,9 @@ class ProductIndex(LivingIndex):
         Parameters
         ----------
         listings
-            A catalogue; cards, texts, which are taken as titles, or a list of these; or anything
-            else that :meth:`build` takes, which is read from the columns that the index was built
-            from. A text that ends as the name of a file, such as ``"new.csv"``, is a path.
+            A catalogue; cards, texts, which are taken as titles, or a list of these; listings
+            from :meth:`encode`; or anything else that :meth:`build` takes, which is read from the
+            columns that the index was built from. A text that ends as the name of a file, such as ``"new.csv"``, is a path.
         k, weights, temperature, prior_exponent, head_exponent
             By default those of the index. Any of them may change without a rebuild.
         explain
@@ -520,8 +611,60 @@ class ProductIndex(LivingIndex):
         TypeError
             If something is of the wrong type.
         """
-        from prodcat_index.index import familiarity
-        from prodcat_index.index.own_cards import Voting, describe_own, find_own, vote_as_new
+        return self.predict_each(
+            [listings],
+            k=k,
+            weights=weights,
+            temperature=temperature,
+            prior_exponent=prior_exponent,
+            head_exponent=head_exponent,
+            explain=explain,
+            precision=precision,
+            per=per,
+            coverage=coverage,
+            where=where,
+            vectors=vectors,
+            adjust_prior=adjust_prior,
+        )[0]
+
+    def predict_each(
+        self,
+        deliveries: Sequence[CardSource | EncodedListings],
+        *,
+        k: int | None = None,
+        weights: Weights | None = None,
+        temperature: float | None = None,
+        prior_exponent: float | None = None,
+        head_exponent: float | None = None,
+        explain: bool = False,
+        precision: float | None = None,
+        per: Per = "all",
+        coverage: float | None = None,
+        where: str | Filter | None = None,
+        vectors: Vectors | None = None,
+        adjust_prior: bool = False,
+    ) -> list[Predictions]:
+        """Predict the categories of several deliveries of listings at once.
+
+        Parameters
+        ----------
+        deliveries
+            Listings as for :meth:`predict`, of each delivery.
+        k, weights, temperature, prior_exponent, head_exponent, explain, precision, per, coverage, \
+        where, vectors, adjust_prior
+            As for :meth:`predict`.
+
+        Returns
+        -------
+        list of Predictions
+            For each delivery what :meth:`predict` returns for it alone, notes included.
+
+        Raises
+        ------
+        QueryError, CatalogueError, TypeError
+            As from :meth:`predict`, if it does for one of them.
+        """
+        from prodcat_index.index.own_cards import Voting, find_own, share_out, vote_as_new
 
         parts, own = self.parts, self.parts.vote
         parameters = VoteParameters(
@@ -542,36 +685,56 @@ class ProductIndex(LivingIndex):
         check_targets(trusted, precision, coverage, per)
         if adjust_prior:
             check_adjustable(trusted)
-        read = as_listings(listings, parts.catalogue, vectors)
-        noticed = () if listings is read else (*read.notes, *map(str, read.findings))
-        noticed = (*(matched.notes if matched else ()), *noticed)
-        check_comparable(parts, read)
-        if lacked := lacked_vectors(parts, read):
-            what = f"no listing has vectors of {' or '.join(lacked)}, so only the rest is compared"
-            noticed = (*noticed, f"{what}.{hint_vectors(lacked)}")
-        queries = parts.encode(read)
+        encoded = [
+            each if isinstance(each, EncodedListings) else self.encode(each, vectors=vectors)
+            for each in deliveries
+        ]
+        for each in encoded:
+            check_comparable(parts, each.listings)
         # Cards without ids are none of the index, whose ids need not be read then.
-        own_rows = find_own(parts, parts.row_of if any(read.ids) else {}, read)
+        own_rows = [
+            find_own(parts, parts.row_of if any(e.listings.ids) else {}, e.listings)
+            for e in encoded
+        ]
         explained = parts.weighed_modalities(weights) if explain else ()
         is_judged = not isinstance(trusted, str)
         voting = Voting(vector, parameters, explained, voters, is_judged=is_judged)
-        result, reasons = vote_as_new(parts, queries, own_rows, voting)
-        similarities, names = result.found.similarities, parts.labels.names
-        if adjust_prior and not isinstance(trusted, str):
-            shift = estimate_for(trusted, names, parts.labels.sizes, result.vote)
-            result, reasons = follow_shift(result, reasons, shift, trusted.model.sharpness)
+        joined = join_queries([each.queries for each in encoded])
+        voted = vote_as_new(parts, joined, np.concatenate(own_rows), voting)
+        decide = partial(accept_or_review, trusted, precision=precision, coverage=coverage, per=per)
+        noticed = matched.notes if matched else ()
+        adjusted = trusted if adjust_prior else ""
+        shares = share_out(voted, [*map(len, encoded)])
+        return [
+            self._predictions(each, rows, result, reasons, decide, noticed, adjusted)
+            for each, rows, (result, reasons) in zip(encoded, own_rows, shares, strict=True)
+        ]
+
+    def _predictions(
+        self,
+        encoded: EncodedListings,
+        own_rows: Int64Array,
+        result: VoteResult,
+        reasons: Reasons | None,
+        decide: Callable[..., Decision],
+        noticed: Sequence[str],
+        adjusted: Calibration | str,
+    ) -> Predictions:
+        """Decide on the votes of one delivery; where a calibration is given, its mix counts."""
+        from prodcat_index.index import familiarity
+        from prodcat_index.index.own_cards import describe_own
+
+        parts, read, queries = self.parts, encoded.listings, encoded.queries
+        noticed = (*noticed, *encoded.notes)
+        names = parts.labels.names
+        if not isinstance(adjusted, str):
+            shift = estimate_for(adjusted, names, parts.labels.sizes, result.vote)
+            result, reasons = follow_shift(result, reasons, shift, adjusted.model.sharpness)
             noticed = (*noticed, describe_shift(shift, names, len(read)))
         seen = result.evidence
-        decision = accept_or_review(
-            trusted,
-            result.vote,
-            similarities,
-            names,
-            precision,
-            coverage,
-            per,
-            seen,
-            is_new=not (own_rows >= 0).any(),
+        is_new = not (own_rows >= 0).any()
+        decision = decide(
+            result.vote, result.found.similarities, names, evidence=seen, is_new=is_new
         )
         answers = LazyAnswers(
             self._answers,
@@ -683,14 +846,14 @@ class ProductIndex(LivingIndex):
         *,
         is_exact: bool,
         what: str = "This query",
-    ) -> list[Neighbour]:
-        """Return the neighbours of the only query, which is called `what` in an error."""
+    ) -> list[list[Neighbour]]:
+        """Return the neighbours of n queries, each of which is called `what` in an error."""
         parts, k = self.parts, min(k, len(self))
-        # Blocks that the query lacks need no searcher; their weights would be shared out anyway.
+        # Blocks that the queries lack need no searcher; their weights would be shared out anyway.
         vector = np.where(queries.present.any(axis=0), parts.weight_vector(weights), 0.0)
         space = replace(parts.space, is_exact=is_exact)
         found = find_neighbours(space, queries.vectors, queries.present, vector, k, eligible)
-        if not found.weights.any():
+        if not found.weights.any(axis=1).all():
             weighed = parts.weighed_modalities(weights)
             dims = {name: dim for name, dim in parts.vector_dims.items() if name in weighed}
             are_texts = not {*parts.catalogue.text_modalities}.isdisjoint(weighed)
@@ -699,7 +862,9 @@ class ProductIndex(LivingIndex):
                 f"{what} has no {' or '.join(weighed)} that can be compared{known}, and nothing "
                 f"else is weighed; give other weights.{hint_vectors(dims)}"
             )
-        return self._answers.neighbours(found, queries, 0)
+        return [
+            self._answers.neighbours(found, queries, query) for query in range(len(queries.present))
+        ]
 
     def _row(self, card_id: object) -> int:
         row = self.parts.row_of.get(raw_text(card_id))

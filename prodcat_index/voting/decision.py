@@ -35,6 +35,7 @@ class Decision:
     known: Float64Array | None = None  # (n,): probability of a known category, None without a model
     of_none: BoolArray | None = None  # (n,): so improbable that the listing is new; None likewise
     notes: tuple[str, ...] = ()
+    probabilities: Float64Array | None = None  # (n, k): of the vote's categories; None likewise
 
     @cached_property
     def words(self) -> list[str] | None:
@@ -127,7 +128,7 @@ def accept_or_review(
     known, of_none, warnings = _known(trusted.model, evidence)
     least = None if coverage is None else trusted.sets.least_probability(coverage)
     in_set = None if least is None else category_sets(probabilities, vote.categories, least)
-    plain = Decision(confidence, in_set=in_set, known=known, of_none=of_none, notes=warnings)
+    plain = Decision(confidence, None, None, in_set, known, of_none, warnings, probabilities)
     if precision is None:
         return plain
     if per == "category":

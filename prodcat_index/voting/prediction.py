@@ -176,6 +176,9 @@ class Prediction:
         How much of the listing the index knows; None where its calibration does not tell.
     title
         The listing's title.
+    probabilities
+        Probability of each category of ``ranked``; empty where the index is not calibrated for
+        this vote.
     """
 
     id: str
@@ -190,6 +193,7 @@ class Prediction:
     category_set: Sequence[str] | None = None
     familiarity: Familiarity | None = None
     title: str = ""
+    probabilities: Sequence[float] = ()
 
     @property
     def note(self) -> str:
