@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from prodcat_index.evaluation.result import Evaluation as Evaluation
     from prodcat_index.findings import Finding as Finding
     from prodcat_index.index.classifier import ProductKNNClassifier as ProductKNNClassifier
+    from prodcat_index.index.encoded_listings import EncodedListings as EncodedListings
     from prodcat_index.index.product_index import ProductIndex as ProductIndex
     from prodcat_index.learning.finetune import Finetuned as Finetuned
     from prodcat_index.learning.finetune import FinetuneSettings as FinetuneSettings
@@ -88,6 +89,7 @@ _PUBLIC = {
     "voting.vote": ("VoteParameters",),
     "learning.finetune": ("Finetuned", "FinetuneSettings", "finetune"),
     "index.classifier": ("ProductKNNClassifier",),
+    "index.encoded_listings": ("EncodedListings",),
     "index.product_index": ("ProductIndex",),
     "evaluation.evaluate": ("evaluate",),
     "evaluation.result": ("Evaluation",),

@@ -568,7 +568,8 @@ class ProductIndex(LivingIndex):
         listings
             A catalogue; cards, texts, which are taken as titles, or a list of these; listings
             from :meth:`encode`; or anything else that :meth:`build` takes, which is read from the
-            columns that the index was built from. A text that ends as the name of a file, such as ``"new.csv"``, is a path.
+            columns that the index was built from. A text that ends as the name of a file, such as
+            ``"new.csv"``, is a path.
         k, weights, temperature, prior_exponent, head_exponent
             By default those of the index. Any of them may change without a rebuild.
         explain

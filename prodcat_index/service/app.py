@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -72,7 +73,9 @@ def create_app(settings: ServeSettings) -> FastAPI:
     )
     current = CurrentIndex(settings.index)
     queue = open_queue(settings, current)
-    service = Service(settings, current, Metrics(), Batcher(), Thumbnails(), queue)
+    metrics = Metrics()
+    batcher = Batcher(settings.limits, metrics)
+    service = Service(settings, current, metrics, batcher, Thumbnails(), queue)
     app.state.service = service
     handle_problems(app)
     # The last that is added is the first that sees a request.
@@ -88,9 +91,17 @@ def create_app(settings: ServeSettings) -> FastAPI:
 
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
-    queue = app.state.service.queue
-    if queue:
-        queue.start()
+    service: Service = app.state.service
+    log = make_log()
+    await service.batcher.run(service.current.now.warm_up)
+    following = asyncio.create_task(
+        service.current.follow(lambda error: log.error("index not read", error=str(error)))
+    )
+    if service.queue:
+        service.queue.start()
     yield
-    if queue:
-        await to_thread.run_sync(queue.stop)
+    service.is_stopping = True
+    following.cancel()
+    if service.queue:
+        await to_thread.run_sync(service.queue.stop)
+    await to_thread.run_sync(service.batcher.close)

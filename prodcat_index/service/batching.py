@@ -50,9 +50,7 @@ class Batcher:
         """Return what a call of the library returns."""
         return await self.ask(object(), None, lambda _: [call()])
 
-    async def ask(
-        self, kind: Hashable, item: T, answer: Callable[[list[T]], Sequence[R]]
-    ) -> R:
+    async def ask(self, kind: Hashable, item: T, answer: Callable[[list[T]], Sequence[R]]) -> R:
         """Return the answer for an item, given together with others of the same kind.
 
         Raises Problem 429 if too many wait, 503 if it takes too long, and what `answer` raises for

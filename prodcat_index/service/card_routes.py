@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import quote
@@ -9,15 +11,15 @@ from urllib.parse import quote
 import numpy as np
 from anyio import to_thread
 from fastapi import APIRouter, Query, Request, Response
-from fastapi.responses import JSONResponse
 
 from prodcat_index.cards.card import DIGEST, IMAGE
 from prodcat_index.errors import PictureError
 from prodcat_index.index.product_index import ProductIndex
 from prodcat_index.service import schemas
 from prodcat_index.service.current_index import Version
+from prodcat_index.service.listing_bodies import JSON
 from prodcat_index.service.problem_details import Problem
-from prodcat_index.service.shared import Service, Shared
+from prodcat_index.service.shared import Shared
 from prodcat_index.service.thumbnails import SIDES
 from prodcat_index.types import CATEGORY_SEPARATOR, Int64Array
 
@@ -30,6 +32,12 @@ MOST_FOUND = 50
 def picture_address(card_id: str) -> str:
     """Return the relative address of a card's picture."""
     return f"cards/{quote(card_id, safe='')}/image"
+
+
+def to_json(value: Any) -> bytes:
+    """Return JSON; half a surrogate pair, which a text may hold, is escaped."""
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    return text.encode("utf-8", "backslashreplace")
 
 
 def find_row(index: ProductIndex, card_id: str) -> int:
@@ -73,26 +81,29 @@ async def describe_index(request: Request, service: Shared) -> Response:
         }
         for name, kind in kinds.items()
     ]
-    return JSONResponse(
-        {
-            "name": service.current.folder.name,
-            "version": version.number,
-            "cards": len(version.index),
-            "labelled": int(parts.labels.labelled.sum()),
-            "categories": len(parts.labels.names),
-            "modalities": modalities,
-            "weights": {
-                "vote": {name: parts.weights[name] for name in parts.block_names},
-                "search": dict(parts.search_weights),
-            },
-            "vote": vars(parts.vote),
-            "calibrated": parts.calibration is not None,
-            "columns": parts.catalogue.further_columns,
-            "has_pictures": bool(parts.catalogue.has(IMAGE).any()),
-            "writable": settings.writable,
-            "needs_token": bool(settings.tokens),
-            "owner": getattr(request.state, "caller", ""),
-        }
+    return Response(
+        to_json(
+            {
+                "name": service.current.folder.name,
+                "version": version.number,
+                "cards": len(version.index),
+                "labelled": int(parts.labels.labelled.sum()),
+                "categories": len(parts.labels.names),
+                "modalities": modalities,
+                "weights": {
+                    "vote": {name: parts.weights[name] for name in parts.block_names},
+                    "search": dict(parts.search_weights),
+                },
+                "vote": vars(parts.vote),
+                "calibrated": parts.calibration is not None,
+                "columns": parts.catalogue.further_columns,
+                "has_pictures": bool(parts.catalogue.has(IMAGE).any()),
+                "writable": settings.writable,
+                "needs_token": bool(settings.tokens),
+                "owner": getattr(request.state, "caller", ""),
+            }
+        ),
+        media_type=JSON,
     )
 
 
@@ -132,7 +143,7 @@ async def list_cards(
             "version": version.number,
         }
 
-    return JSONResponse(await service.batcher.run(answer))
+    return Response(to_json(await service.batcher.run(answer)), media_type=JSON)
 
 
 @router.get("/cards/{card_id:path}/image", response_class=Response)
@@ -143,9 +154,10 @@ async def card_image(
     size: Annotated[int, Query(ge=1, le=SIDES[-1], description="Longer side in pixels")] = 256,
 ) -> Response:
     """Return the picture of a card, scaled down: its longer side is the next of some lengths."""
-    parts = service.current.index.parts
-    row = parts.row_of.get(card_id)
-    if row is None and (whole := f"{card_id}/image") in parts.row_of:
+    parts, whole = service.current.index.parts, f"{card_id}/image"
+    # An id may end like this address: its own slash is encoded, or there is no other card.
+    is_id = not request.scope["raw_path"].endswith(b"/image") or card_id not in parts.row_of
+    if is_id and whole in parts.row_of:
         return await get_card(whole, service)
     row = find_row(service.current.index, card_id)
     path = parts.catalogue.values_at(IMAGE, np.array([row]))[0]
@@ -170,7 +182,8 @@ async def card_image(
 async def get_card(card_id: str, service: Shared) -> Response:
     """Return a card of the index with all its columns."""
     index = service.current.index
-    return JSONResponse(describe_cards(index, np.array([find_row(index, card_id)]))[0])
+    card = describe_cards(index, np.array([find_row(index, card_id)]))[0]
+    return Response(to_json(card), media_type=JSON)
 
 
 @router.get("/categories", response_model=list[schemas.Category] | list[schemas.FlatCategory])
@@ -180,10 +193,14 @@ async def list_categories(
     q: Annotated[str, Query(max_length=200, description="Part of the name, or the key")] = "",
 ) -> Response:
     """Return the tree of categories with their counts, or those that a text is a part of."""
-    version = service.current.now
+    version, health = service.current.now, service.health
     if flat:
-        return JSONResponse(find_categories(version, q))
-    return JSONResponse(category_tree(version, service))
+        return Response(to_json(find_categories(version, q)), media_type=JSON)
+    known, content = version.made.get("categories", (None, b""))
+    if known != health:
+        content = to_json(category_tree(version, health))
+        version.made["categories"] = health, content
+    return Response(content, media_type=JSON)
 
 
 def find_categories(version: Version, part: str) -> list[dict[str, Any]]:
@@ -207,7 +224,9 @@ def find_categories(version: Version, part: str) -> list[dict[str, Any]]:
     ]
 
 
-def category_tree(version: Version, service: Service) -> list[dict[str, Any]]:
+def category_tree(
+    version: Version, health: Mapping[str, Mapping[str, Any]]
+) -> list[dict[str, Any]]:
     """Return the categories, each with those below it."""
     labels = version.index.parts.labels
     nodes: dict[str, dict[str, Any]] = {}
@@ -220,7 +239,7 @@ def category_tree(version: Version, service: Service) -> list[dict[str, Any]]:
             node = nodes.get(prefix)
             if node is None:
                 node = {"category": prefix, "name": name, "cards": 0, "cards_below": 0}
-                node |= {"children": [], **service.health.get(prefix, {})}
+                node |= {"children": [], **health.get(prefix, {})}
                 nodes[prefix] = node
                 siblings.append(node)
             if depth == len(names):

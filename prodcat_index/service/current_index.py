@@ -2,32 +2,108 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import asyncio
+import hashlib
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from threading import Lock
 
-from prodcat_index.errors import IndexFolderError
+from anyio import to_thread
+
+from prodcat_index.cards.card import Card
+from prodcat_index.cards.catalogue import as_listings
+from prodcat_index.errors import IndexFolderError, ProdcatError
+from prodcat_index.index.encoded_listings import EncodedListings
+from prodcat_index.index.folder import MANIFEST, parse_manifest
 from prodcat_index.index.product_index import ProductIndex
 
 # Seconds to wait for another process that writes, and changes that are tried anew after it did.
 PATIENCE, ATTEMPTS = 60.0, 5
+# Seconds between looks at the folder.
+LOOK_EVERY = 1.0
+# Embeddings of listings that are kept: 10 to 20 kB each.
+MOST_ENCODED = 1000
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Version:
-    """One version of an index, and what is remembered of it."""
+    """One version of an index, and what is remembered of it.
+
+    Attributes
+    ----------
+    number
+        Its number in the folder.
+    index
+        The index.
+    made
+        Whatever takes long to make of this version, by a name, for routes.
+    """
 
     number: int
     index: ProductIndex
+    made: dict[str, tuple[object, bytes]] = field(default_factory=dict, repr=False)
+    _encoded: OrderedDict[tuple[object, ...], EncodedListings] = field(
+        default_factory=OrderedDict, repr=False
+    )
 
     @classmethod
-    def load(cls, folder: Path) -> Version:
-        """Open the current version of a folder."""
+    def load(cls, folder: Path, before: Version | None = None) -> Version:
+        """Open the current version of a folder; the encoders of the one before are not loaded anew.
+
+        Networks would otherwise be in memory twice while the versions change.
+        """
         index = ProductIndex.load(folder, verify=False)
         opened = index.parts.opened
         assert opened is not None, "it was loaded"
+        if before is not None:
+            slots = [block.slot for block in before.index.parts.blocks]
+            loaded = {slot.fingerprint: slot.encoder for slot in slots}
+            for block in index.parts.blocks:
+                block.slot.encoder = block.slot.encoder or loaded.get(block.slot.fingerprint)
         return cls(opened.manifest.version, index)
+
+    def warm_up(self) -> None:
+        """Answer for a card, so that no request waits for what is read when it is first needed."""
+        with suppress(ProdcatError):
+            card = replace(self.index.parts.catalogue.card(0), id="")
+            self.index.predict_each([card])[0].to_records()
+            self.index.search(card)
+        _ = self.index.parts.row_of
+
+    def encode(self, cards: Sequence[Card]) -> list[EncodedListings]:
+        """Embed listings, each by itself; those that were embedded lately are remembered.
+
+        For one thread. Raises QueryError if none has anything that this index embeds.
+        """
+        keys = [_content(card) for card in cards]
+        missing = {
+            key: card for key, card in zip(keys, cards, strict=True) if key not in self._encoded
+        }
+        if missing:
+            made = self.index.encode([*missing.values()])
+            own = made.split() if len(missing) > 1 else [made]
+            self._encoded.update(zip(missing, own, strict=True))
+        encoded = []
+        for key, card in zip(keys, cards, strict=True):
+            self._encoded.move_to_end(key)
+            catalogue = self.index.parts.catalogue
+            encoded.append(replace(self._encoded[key], listings=as_listings(card, catalogue)))
+        while len(self._encoded) > MOST_ENCODED:
+            self._encoded.popitem(last=False)
+        return encoded
+
+
+def _content(card: Card) -> tuple[object, ...]:
+    """Return what the embeddings of a listing depend on."""
+    picture = card.image
+    if picture:
+        # A file that cannot be read is a problem for whoever embeds it.
+        with suppress(OSError):
+            picture = hashlib.sha256(Path(picture).read_bytes()).hexdigest()
+    return card.title, card.description, *sorted(card.texts.items()), picture
 
 
 class CurrentIndex:
@@ -43,7 +119,7 @@ class CurrentIndex:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._writing = Lock()
+        self._writing, self._loading = Lock(), Lock()
         self.now = Version.load(folder)
 
     @property
@@ -90,6 +166,36 @@ class CurrentIndex:
                     if is_same or attempt + 1 == ATTEMPTS:
                         raise
                     continue
-                self.now = Version.load(self.folder)
+                self.refresh()
                 return self.now.number
             raise AssertionError("the last attempt returns or raises")
+
+    def refresh(self) -> None:
+        """Serve the newest version of the folder, if it is another one."""
+        with self._loading:
+            if parse_manifest(self.folder).version != self.now.number:
+                new = Version.load(self.folder, self.now)
+                new.warm_up()
+                self.now = new
+
+    async def follow(self, tell: Callable[[ProdcatError], object]) -> None:
+        """Look for a new version, again and again; one that cannot be read is told of once."""
+        seen, told = self._stamp(), ""
+        while True:
+            await asyncio.sleep(LOOK_EVERY)
+            if (stamp := self._stamp()) == seen and not told:
+                continue
+            try:
+                await to_thread.run_sync(self.refresh)
+                seen, told = stamp, ""
+            except ProdcatError as error:
+                if str(error) != told:
+                    tell(error)
+                told = str(error)
+
+    def _stamp(self) -> tuple[int, int]:
+        try:
+            found = (self.folder / MANIFEST).stat()
+        except OSError:
+            return 0, 0
+        return found.st_ino, found.st_mtime_ns

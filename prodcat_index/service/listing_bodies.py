@@ -140,7 +140,10 @@ def _parse(sent: dict[str, Any] | bytes, at: str = "") -> schemas.Listing:
         return schemas.Listing.model_validate(sent)
     except ValidationError as error:
         place = ("body", at) if at else ("body",)
-        errors = error.errors(include_url=False, include_context=False, include_input=False)
+        errors = error.errors(include_url=False, include_input=False)
+        if errors[0]["type"] == "json_invalid":
+            where = f"The body, {at}," if at else "The body"
+            raise Problem(422, f"{where} is no JSON: {errors[0]['ctx']['error']}.") from None
         raise RequestValidationError([{**e, "loc": (*place, *e["loc"])} for e in errors]) from None
 
 
@@ -198,6 +201,8 @@ def completed(index: ProductIndex, card: Card) -> Card:
     if row is None:
         return card
     there = index.parts.catalogue.card(row)
+    if there.image and not Path(there.image).is_file():
+        there = replace(there, image="")
     own = {name: value for name in (*CORE_TEXTS, IMAGE) if (value := getattr(card, name))}
     texts = {name: value for name, value in card.texts.items() if value}
     return replace(there, **own, texts={**there.texts, **texts})

@@ -2,30 +2,34 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import zip_longest
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
-from fastapi.responses import JSONResponse
 
+from prodcat_index.cards.card import Card
+from prodcat_index.errors import QueryError
+from prodcat_index.index.encoded_listings import EncodedListings
 from prodcat_index.index.fusion import parse_weights
 from prodcat_index.service import schemas
-from prodcat_index.service.card_routes import picture_address
+from prodcat_index.service.card_routes import picture_address, to_json
 from prodcat_index.service.listing_bodies import (
     BODY_OR_LINES,
+    JSON,
     LINES,
     completed,
     media_type,
     read_listings,
 )
 from prodcat_index.service.shared import Shared
-from prodcat_index.types import CATEGORY_SEPARATOR, rounded
-from prodcat_index.voting.prediction import Prediction
+from prodcat_index.types import CATEGORY_SEPARATOR, chunks, rounded
+from prodcat_index.voting.prediction import Predictions
 
 router = APIRouter(tags=["Look up"])
-# Ranked categories of an answer.
-MOST_RANKED = 20
+# Ranked categories of an answer, and listings of a request that are answered at a time: others
+# are answered in between.
+MOST_RANKED, MOST_AT_ONCE = 20, 32
 
 
 @router.post(
@@ -46,34 +50,51 @@ async def predict(
     options = parameters.model_dump(exclude_none=True)
     if parameters.weights is not None:
         options["weights"] = parse_weights(parameters.weights)
+
+    def answer(batch: list[list[Card]]) -> list[list[bytes]]:
+        encoded = version.encode([card for cards in batch for card in cards])
+        check_pictures(encoded)
+        predicted = iter(version.index.predict_each(encoded, **options))
+        return [[describe(next(predicted), version.number) for _ in cards] for cards in batch]
+
     limits = service.settings.limits
+    lines: list[bytes] = []
     async with read_listings(request, version.index.parts.catalogue, limits) as listings:
         cards = [completed(version.index, listing.card) for listing in listings]
-
-        def answer() -> list[dict[str, Any]]:
-            each = [version.index.predict([card], **options) for card in cards]
-            return [describe(own[0], version.number, own.notes) for own in each]
-
-        records = await service.batcher.run(answer)
+        kind = ("predict", version, parameters)
+        for part in chunks(len(cards), MOST_AT_ONCE):
+            lines += await service.batcher.ask(kind, cards[part], answer)
     if media_type(request) == LINES:
-        lines = "".join(f"{json.dumps(record, ensure_ascii=False)}\n" for record in records)
-        return Response(lines, media_type=LINES)
-    return JSONResponse(records[0])
+        return Response(b"".join(line + b"\n" for line in lines), media_type=LINES)
+    return Response(lines[0], media_type=JSON)
 
 
-def describe(prediction: Prediction, version: int, notes: Iterable[str] = ()) -> dict[str, Any]:
-    """Return a prediction with what a page shows of it, for JSON."""
-    ranked = dict(prediction.ranked)
-    shown = [{"category": name, "share": share} for name, share in prediction.ranked[:MOST_RANKED]]
-    more: dict[str, Any] = {"ranked": shown, "tree": _levels(prediction.category, ranked)}
+def check_pictures(encoded: Iterable[EncodedListings]) -> None:
+    """Raise QueryError if the picture of a listing turned out to be unusable."""
+    for each in encoded:
+        for reason in each.queries.problems:
+            raise QueryError(f"The picture cannot be used: {reason}.")
+
+
+def describe(predictions: Predictions, version: int) -> bytes:
+    """Return the only one of some predictions with what a page shows of it, as JSON."""
+    prediction = predictions[0]
+    shares = [
+        {"category": name, "share": share, "probability": probability}
+        if probability is not None
+        else {"category": name, "share": share}
+        for (name, share), probability in zip_longest(prediction.ranked, prediction.probabilities)
+    ]
+    more = {"ranked": shares[:MOST_RANKED], "tree": _levels(prediction.category, shares)}
     neighbours = [neighbour.as_dict() for neighbour in prediction.neighbours]
-    return {
+    record = {
         **prediction.as_dict(),
         **rounded(more),
         "neighbours": [with_address(record) for record in neighbours],
-        "notes": list(notes),
+        "notes": predictions.notes,
         "version": version,
     }
+    return to_json(record)
 
 
 def with_address(neighbour: dict[str, Any]) -> dict[str, Any]:
@@ -82,19 +103,21 @@ def with_address(neighbour: dict[str, Any]) -> dict[str, Any]:
     return neighbour
 
 
-def _levels(category: str, ranked: Mapping[str, float]) -> list[dict[str, Any]]:
+def _levels(category: str, ranked: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Add up the shares below each prefix of a category, and below those beside it."""
     names = category.split(CATEGORY_SEPARATOR) if category else []
+    paths = [(each["category"].split(CATEGORY_SEPARATOR), each) for each in ranked]
     levels = []
     for depth in range(len(names)):
-        shares: dict[str, float] = {}
-        for other, share in ranked.items():
-            parts = other.split(CATEGORY_SEPARATOR)
+        beside: dict[str, dict[str, Any]] = {}
+        for parts, each in paths:
             if parts[:depth] == names[:depth] and len(parts) > depth:
                 prefix = CATEGORY_SEPARATOR.join(parts[: depth + 1])
-                shares[prefix] = shares.get(prefix, 0.0) + share
-        own = CATEGORY_SEPARATOR.join(names[: depth + 1])
-        others = sorted(shares.items(), key=lambda pair: -pair[1])
-        siblings = [{"category": n, "share": share} for n, share in others if n != own]
-        levels.append({"category": own, "share": shares[own], "siblings": siblings})
+                level = beside.setdefault(prefix, {"category": prefix})
+                for name in ("share", "probability"):
+                    if name in each:
+                        level[name] = level.get(name, 0.0) + each[name]
+        own = beside.pop(CATEGORY_SEPARATOR.join(names[: depth + 1]))
+        siblings = sorted(beside.values(), key=lambda level: -level["share"])
+        levels.append(own | {"siblings": siblings})
     return levels

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from collections.abc import Sequence
+from typing import Annotated
 
+import numpy as np
 from fastapi import APIRouter, Query, Request, Response
-from fastapi.responses import JSONResponse
 
-from prodcat_index.index.fusion import parse_weights
+from prodcat_index.cards.card import Card
+from prodcat_index.index.fusion import effective_weights, parse_weights
 from prodcat_index.service import schemas
-from prodcat_index.service.listing_bodies import BODY, completed, has_content, read_listing
-from prodcat_index.service.predict_routes import with_address
+from prodcat_index.service.card_routes import to_json
+from prodcat_index.service.listing_bodies import BODY, JSON, completed, has_content, read_listing
+from prodcat_index.service.predict_routes import check_pictures, with_address
 from prodcat_index.service.shared import Shared
-from prodcat_index.types import rounded
+from prodcat_index.types import DIGITS, BoolArray
+from prodcat_index.voting.prediction import Neighbour
 
 router = APIRouter(tags=["Look up"])
 
@@ -30,21 +34,37 @@ async def search(
     index = version.index
     own = index.parts.weights if parameters.by == "vote" else index.parts.search_weights
     weights = own if parameters.weights is None else parse_weights(parameters.weights)
-    options: dict[str, Any] = {"weights": weights, "where": parameters.where}
+    vector = index.parts.weight_vector(weights)
+
+    def describe(found: Sequence[Neighbour], present: BoolArray) -> bytes:
+        pairs = zip(index.parts.block_names, effective_weights(vector, present)[0], strict=True)
+        notes = () if parameters.where is None else index.matches(parameters.where).notes
+        record = {
+            "neighbours": [with_address(neighbour.as_dict()) for neighbour in found],
+            "weights": {name: round(float(weight), DIGITS) for name, weight in pairs if weight},
+            "notes": notes,
+            "version": version.number,
+        }
+        return to_json(record)
+
+    def similar() -> bytes:
+        found = index.similar(card.id, parameters.k, weights=weights, where=parameters.where)
+        row = index.parts.row_of[card.id]
+        return describe(found, np.array([[block.present[row] for block in index.parts.all_blocks]]))
+
+    def answer(batch: list[Card]) -> list[bytes]:
+        encoded = version.encode(batch)
+        check_pictures(encoded)
+        found = index.search_each(encoded, parameters.k, weights=weights, where=parameters.where)
+        return [
+            describe(own, each.queries.present) for own, each in zip(found, encoded, strict=True)
+        ]
+
     async with read_listing(request, index.parts.catalogue, service.settings.limits) as listing:
         card = listing.card
-
-        def answer() -> dict[str, Any]:
-            if card.id and not has_content(card):
-                found = index.similar(card.id, parameters.k, **options)
-            else:
-                found = index.search(completed(index, card), parameters.k, **options)
-            notes = () if parameters.where is None else index.matches(parameters.where).notes
-            return {
-                "neighbours": [with_address(neighbour.as_dict()) for neighbour in found],
-                "weights": rounded({name: weight for name, weight in weights.items() if weight}),
-                "notes": list(notes),
-                "version": version.number,
-            }
-
-        return JSONResponse(await service.batcher.run(answer))
+        if card.id and not has_content(card):
+            content = await service.batcher.run(similar)
+        else:
+            kind = ("search", version, parameters)
+            content = await service.batcher.ask(kind, completed(index, card), answer)
+    return Response(content, media_type=JSON)

@@ -27,6 +27,8 @@ class Service:
         The review queue; None where there is none.
     writer
         Lets one change of the index run at a time; the others wait in line, and not in threads.
+    is_stopping
+        Whether it answers only what it has taken already.
     """
 
     settings: ServeSettings
@@ -36,6 +38,7 @@ class Service:
     thumbnails: Thumbnails
     queue: ReviewQueue | None = None
     writer: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(1))
+    is_stopping: bool = False
 
     @property
     def health(self) -> Mapping[str, Mapping[str, Any]]:
