@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 from browser import grave_findings, params_of
 from playwright.sync_api import Error, Page, Route, expect
-from service import Served
+from service import Served, serving
 
 from prodcat_index.cards.card import Card
+from prodcat_index.service.settings import ServeSettings
 
 Open = Callable[..., Page]
 PAGE = Path(__file__).parents[1] / "prodcat_index" / "service" / "page"
@@ -124,7 +125,8 @@ def test_votes_rank_by_the_weights_of_the_vote(page: Page, served: Served) -> No
     move(page, "Learned from the categories", 0)
     wait_for(page, nearest(served, Card(title=TITLE), weights={**weights, "learned": 0.0}))
     assert params_of(page) == {"title": TITLE, "by": "vote", "w.learned": "0"}
-    expect(page.locator(".why")).to_contain_text("calibrated")
+    # These weights are not calibrated: what is shown is no probability.
+    expect(page.locator(".sure")).to_contain_text("of the vote")
 
 
 def test_only_the_last_of_quick_changes_is_shown(page: Page, served: Served) -> None:
@@ -272,16 +274,56 @@ def test_service_gone_and_back(page: Page, served: Served) -> None:
     page.context.set_offline(True)
     title.fill("lamp")
     expect(page.get_by_role("alert")).to_contain_text("The service does not answer")
+    assert ids(page) == nearest(served, Card(title=TITLE))
     page.context.set_offline(False)
     expect(page.get_by_role("alert")).to_be_hidden()
     wait_for(page, nearest(served, Card(title="lamp")))
     expect(title).to_have_value("lamp")
 
 
+def test_token_is_asked_for_under_a_path_prefix(open_page: Open, shop_index: Path) -> None:
+    """A shop that lets only its people in still sees pictures, behind any proxy."""
+    tokens = {"a-token-of-anna": "Anna"}
+    with serving(ServeSettings(shop_index, tokens=tokens, path_prefix="/shop")) as served:
+        page = open_page(f"{served.url}/")
+        token = page.get_by_label("Token")
+        token.fill("wrong")
+        token.press("Enter")
+        expect(page.get_by_text("The service does not know this token.")).to_be_visible()
+        token.fill("a-token-of-anna")
+        page.get_by_role("button", name="Use this token").click()
+        expect(page.get_by_text("You are Anna")).to_be_visible()
+        picture = page.locator(".tile img.loaded").first
+        expect(picture).to_be_visible()
+        assert (picture.get_attribute("src") or "").startswith("blob:")
+        page.reload()
+        expect(page.get_by_text("You are Anna")).to_be_visible()
+        assert "anna" not in page.url
+
+
+def test_view_that_was_left_does_not_come_back(page: Page, served: Served) -> None:
+    """Whoever clicks twice sees what they clicked last."""
+    held: list[Route] = []
+    page.route("**/categories", lambda route: held.append(route))
+    page.get_by_role("link", name="Browse").click()
+    page.get_by_text("Loading").wait_for()
+    page.get_by_role("link", name="Look up").click()
+    title = page.get_by_role("searchbox", name="Title")
+    title.fill("lamp")
+    held[0].continue_()
+    page.wait_for_timeout(300)
+    expect(title).to_have_value("lamp")
+    expect(page.get_by_role("tree")).to_have_count(0)
+    page.get_by_role("link", name="Look up").focus()
+    page.keyboard.press("/")
+    expect(title).to_be_focused()
+
+
 def test_problem_is_a_sentence(open_page: Open, served: Served) -> None:
-    """Nobody should see a stack trace or a number."""
+    """Nobody should see a stack trace or a number, and an old link leads to something."""
     page = open_page(f"{served.url}/#/look?id=nothing")
-    expect(page.locator(".message.error")).to_contain_text("There is no card 'nothing'")
+    expect(page.locator(".lost")).to_contain_text("There is no card 'nothing'")
+    expect(page.locator(".tile").first).to_be_visible()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

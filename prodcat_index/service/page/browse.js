@@ -15,7 +15,8 @@ let running = null;
 
 export async function show(root, params, index) {
   const version = `${index.name} ${index.version}`;
-  if (view?.version !== version) await build(root, index, version);
+  if (view?.root !== root || view.version !== version) await build(root, index, version);
+  if (view?.root !== root) return; // Meanwhile, the person went on.
   const sort = ["cards", "health"].includes(params.get("sort")) ? params.get("sort") : "name";
   const isSorted = state?.sort === sort && view.tree;
   state = { category: params.get("c") ?? "", where: params.get("where") ?? "", sort };
@@ -40,10 +41,12 @@ const tone = (accuracy) => (accuracy >= 0.9 ? "good" : accuracy >= 0.7 ? "warn" 
 async function build(root, index, version) {
   root.replaceChildren(message({ kind: "loading", text: t("loading") }));
   const roots = await api.get("categories");
+  if (!root.isConnected) return;
   nodes = new Map(flatten(roots).map((node) => [node.category, node]));
   const filter = el("input", { id: "filter", type: "search", autocomplete: "off", spellcheck: "false", placeholder: t("filter_hint") });
+  state = null;
   view = {
-    version, index, roots, filter,
+    root, version, index, roots, filter,
     found: el("p", { class: "hint", role: "status" }),
     frame: el("div", { class: "tree-frame" }),
     sort: el("select", { id: "sort" }, ["name", "cards", "health"].filter((name) => name !== "health" || [...nodes.values()].some(hasHealth)).map((name) => el("option", { value: name }, t(`sort_${name}`)))),
@@ -125,8 +128,9 @@ function figures(node) {
   const count = (value) => (value === undefined ? undefined : number(value));
   return [
     el("dl", { class: "figures" },
-      node.cards || !node.children.length ? figure("cards_here", number(node.cards)) : null,
-      node.children.length ? figure("cards_below", number(total(node))) : null,
+      node.category ? null : [figure("cards_all", number(total(node))), figure("categories_heading", number(view.index.categories))],
+      node.category && (node.cards || !node.children.length) ? figure("cards_here", number(node.cards)) : null,
+      node.category && node.children.length ? figure("cards_below", number(total(node))) : null,
       figure("accuracy", node.accuracy === undefined ? undefined : number(node.accuracy, "percent"), { kind: tone(node.accuracy), help: t("accuracy_help") }),
       figure("wrong_labels", count(node.wrong_labels), { kind: node.wrong_labels ? "warn" : "", help: t("wrong_labels_help") }),
       figure("duplicates", count(node.duplicates), { kind: node.duplicates ? "warn" : "", help: t("duplicates_help") })),

@@ -15,18 +15,20 @@ const pictures = new Map(); // Those that were dropped in this tab, by the name 
 let index;
 let view = null; // The elements, while this view is shown.
 let state; // {title, description, id, where, picture, by, k, weights}: what the address says.
-let card = null; // The card of state.id.
+let card = null; // The card of state.id,
+let missing = ""; // or why there is none.
 let answered = {}; // What was asked last, and its answers.
 let running = null;
 let edited = ""; // The field of the last change: further changes of it are the same entry of the history.
 
 export async function show(root, params, about) {
   index = about;
-  if (!view) build(root);
-  state = read(params);
+  const own = (state = read(params));
+  if (view?.root !== root) build(root);
   edited = "";
   fill();
-  await startFrom(state.id);
+  await startFrom(own.id);
+  if (view?.root !== root || state !== own) return; // Meanwhile, the person went on.
   draw();
   ask();
 }
@@ -85,6 +87,7 @@ function build(root) {
   };
   const file = el("input", { type: "file", id: "picture", accept: "image/*", class: "unseen", onchange: () => (take(file.files[0]), (file.value = "")) });
   view = {
+    root,
     title: field("title", el("input", { id: "title", type: "search", autocomplete: "off", enterkeyhint: "search" })),
     description: field("description", el("textarea", { id: "description", rows: 3 })),
     where: field("where", el("input", { id: "where", type: "text", autocomplete: "off", spellcheck: "false", placeholder: whereHint(index), "aria-describedby": "where-said" })),
@@ -93,13 +96,13 @@ function build(root) {
     start: el("div", { class: "start-card" }),
     sliders: weightSliders({ changed: move, switched: (by) => change("by", { ...read(new URLSearchParams({ ...params(), by })), by }) }),
     results: el("div", { class: "results" }),
-    lost: el("p", { class: "panel lost", role: "status", hidden: true }, icon("picture"), t("picture_not_in_link")),
+    lost: el("p", { class: "panel lost", role: "status", hidden: true }),
     answer: el("section", { class: "panel", "aria-label": t("category") }),
     near: el("section", { class: "near", "aria-labelledby": "near-title" }),
     empty: el("div", { class: "panel" }),
     file,
   };
-  const more = el("details", { class: "more-fields", open: Boolean(state?.where) },
+  const more = el("details", { class: "more-fields", open: Boolean(state.where) },
     el("summary", {}, t("where"), icon("chevron")), el("label", { for: "where", class: "unseen" }, t("where")), view.where, view.whereSaid);
   const form = el("form", { class: "panel listing", "aria-label": t("listing"), onsubmit: (event) => event.preventDefault() },
     view.start,
@@ -153,8 +156,19 @@ function move(weights, name) {
 }
 
 async function startFrom(id) {
-  if (!id) card = null;
-  else if (card?.id !== id) card = await api.get(`cards/${encodeURIComponent(id)}`);
+  let found = id ? card : null;
+  missing = "";
+  if (id && card?.id !== id) {
+    try {
+      found = await api.get(`cards/${encodeURIComponent(id)}`);
+    } catch (problem) {
+      if (problem.status !== 404 || state.id !== id) throw problem;
+      found = null;
+      missing = sentence(problem);
+      state.id = "";
+    }
+  }
+  if (state.id === (found?.id ?? "")) card = found;
 }
 
 // The screen.
@@ -176,7 +190,9 @@ function draw() {
       el("div", {}, el("p", { class: "tile-title" }, card.title || card.id), el("a", { href: link("browse", { c: card.category }) }, categoryName(card.category))),
       el("button", { type: "button", class: "button plain square", "aria-label": t("leave_card"), title: t("leave_card"), onclick: leave }, icon("close"))),
     el("p", { class: "hint" }, t("card_in_place"))] : []));
-  view.lost.hidden = !state.picture || pictures.has(state.picture);
+  const lost = missing || (state.picture && !pictures.has(state.picture) ? t("picture_not_in_link") : "");
+  view.lost.hidden = !lost;
+  view.lost.replaceChildren(icon("warning"), el("span", {}, lost));
   view.whereSaid.textContent = index.columns.length ? t("where_columns", { columns: index.columns.slice(0, 12).join(", ") }) : "";
   view.whereSaid.classList.remove("wrong");
   const empty = isEmpty();
@@ -244,7 +260,7 @@ async function ask() {
   try {
     await Promise.all([
       answered.searched !== searched && api.post("search", search, body(), own).then((found) => own.signal.aborted || (Object.assign(answered, { searched, found }), drawNear())),
-      answered.wanted !== wanted && api.post("predict", predict, body(), own).then((answer) => own.signal.aborted || (Object.assign(answered, { wanted, answer }), view.answer.replaceChildren(predicted(answer)), drawNear())),
+      answered.wanted !== wanted && api.post("predict", predict, body(), own).then((answer) => own.signal.aborted || (Object.assign(answered, { wanted, answer }), view.answer.replaceChildren(predicted(answer, { isCalibrated: "precision" in predict })), drawNear())),
     ]);
     if (!own.signal.aborted) say();
   } catch (problem) {
@@ -256,6 +272,7 @@ async function ask() {
       view.whereSaid.classList.add("wrong");
       return;
     }
+    if (!problem.status && answered.found) return; // The banner says it, and what is there stays.
     answered = {};
     view.answer.hidden = true;
     view.near.replaceChildren(problemMessage(problem, () => (draw(), ask())));
@@ -266,7 +283,9 @@ async function ask() {
 }
 
 const say = debounce(() => {
-  if (answered.found && answered.answer) announce(t("results_said", { n: answered.found.neighbours.length, category: answered.answer.category || t("no_category") }));
+  if (!answered.found || !answered.answer) return;
+  if (answered.found.version !== index.version) api.forget(); // The index was swapped: the next view asks anew.
+  announce(t("results_said", { n: answered.found.neighbours.length, category: answered.answer.category || t("no_category") }));
 }, 700);
 
 // Tiles stay the same elements when they are ranked anew, so that pictures do not flicker, and glide to their places.
@@ -288,7 +307,7 @@ function drawNear() {
   const votes = new Map((answer?.neighbours ?? []).map((each) => [each.id, each.vote_share]));
   const items = neighbours.map((each) => {
     const item = old.get(each.id) ?? el("li", { "data-id": each.id }, cardTile(each, { extra: [el("span", { class: "near-extra" })] }));
-    item.querySelector(".near-extra").replaceChildren(similarity(each), state.by === "vote" && votes.has(each.id) ? el("span", { class: "badge" }, t("vote_share", { value: number(votes.get(each.id), "percent") })) : "");
+    item.querySelector(".near-extra").replaceChildren(similarity(each), state.by === "vote" ? el("span", { class: "votes" }, votes.has(each.id) ? el("span", { class: "badge" }, t("vote_share", { value: number(votes.get(each.id), "percent") })) : "") : "");
     return item;
   });
   const focused = document.activeElement;

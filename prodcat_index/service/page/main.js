@@ -24,13 +24,15 @@ async function route() {
     if (own !== turn) return;
     if (shown?.name !== name) {
       leave();
-      shown = { name, view };
+      // Of its own, so that what a view hears of after it was left is shown to nobody.
+      shown = { name, view, root: el("div") };
+      root.append(shown.root);
       root.className = `view ${name}`;
     }
     document.title = `${t({ look: "look_up" }[name] ?? name)} · ${index.name || t("app")}`;
     document.getElementById("brand").textContent = index.name || t("app");
     document.getElementById("owner").textContent = index.owner ? t("signed_in", { name: index.owner }) : "";
-    await view.show(root, params, index);
+    await view.show(shown.root, params, index);
   } catch (problem) {
     if (problem.name === "AbortError" || own !== turn) return;
     if (!("status" in problem)) console.error(problem);

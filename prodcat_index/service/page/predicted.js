@@ -10,8 +10,8 @@ const percent = (share) => number(share, "percent");
 const worth = ({ share }) => share >= 0.005; // Less is nothing to look at.
 const browse = (category) => link("browse", { c: category });
 
-// `answer` is that of POST /predict with explain.
-export function predicted(answer) {
+// `answer` is that of POST /predict with explain; its confidence is a probability where it is calibrated.
+export function predicted(answer, { isCalibrated }) {
   if (!answer.category) return message({ title: t("no_answer"), text: answer.notes.join(" "), lang: "en" });
   const levels = answer.category.split(SEPARATOR);
   return el("div", { class: "predicted" },
@@ -20,7 +20,7 @@ export function predicted(answer) {
       el("a", { class: "answer", href: browse(answer.category) }, categoryName(answer.category)),
       el("p", { class: "sure" },
         el("span", { class: "track", "aria-hidden": "true" }, el("span", { class: "fill", "--share": answer.confidence })),
-        el("span", {}, t("confident", { value: percent(answer.confidence) })), decision(answer))),
+        el("span", {}, t(isCalibrated ? "confident" : "vote_share", { value: percent(answer.confidence) })), decision(answer))),
     el("section", { class: "ranking" }, levels.length > 1 ? tree(answer.tree) : null, ranked(answer, levels.length === 1)),
     el("details", { class: "why", open: !matchMedia("(max-width: 46rem)").matches }, el("summary", {}, el("h3", {}, t("why")), icon("chevron")), el("ul", {}, reasons(answer).map((reason) => el("li", {}, reason))),
       answer.notes.map((said) => el("p", { class: "hint", lang: "en" }, said[0].toUpperCase() + said.slice(1)))));
