@@ -56,6 +56,12 @@ def picture_of(served: Served, card: str) -> bytes:
     return served.client.get(f"/cards/{card}/image?size=512").content
 
 
+def as_percent(level: dict[str, float]) -> str:
+    """Write a probability or share as the page does: only what is certain is 100 %."""
+    share = level.get("probability", level["share"])
+    return "99%" if 0.995 < share < 1 else f"{100 * share:.0f}%"
+
+
 def some_picture(served: Served) -> tuple[str, bytes]:
     """Return a card with a picture, and that picture."""
     cards = served.client.get("/cards", params={"limit": 50}).json()["cards"]
@@ -87,6 +93,12 @@ def test_typed_title_shows_what_the_library_finds_and_predicts(page: Page, serve
     expect(page.locator(".why")).to_contain_text(
         f"{same} of the {len(prediction.neighbours)} cards that vote are of this category"
     )
+    answer = served.client.post("/predict", json={"title": TITLE}).json()
+    for level in answer["tree"]:
+        row = page.locator(".level-row > .share").filter(
+            has_text=level["category"].split(" > ")[-1]
+        )
+        expect(row.locator(".share-value")).to_have_text(as_percent(level))
     assert prediction.explanation is not None
     for word, _ in prediction.explanation.words[:6]:
         expect(page.locator(".why .word").filter(has_text=word).first).to_be_visible()

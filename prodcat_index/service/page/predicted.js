@@ -7,7 +7,10 @@ import { partName } from "./weight_sliders.js";
 
 const MOST = 5; // Other categories that are shown at once.
 const percent = (share) => number(share, "percent");
-const worth = ({ share }) => share >= 0.005; // Less is nothing to look at.
+// Its probability, where the vote is calibrated.
+const part = ({ share, probability }) => probability ?? share;
+const worth = (each) => part(each) >= 0.005; // Less is nothing to look at.
+const what = ([first]) => el("span", { class: "hint" }, t(first.probability === undefined ? "share_of_vote" : "probability"));
 const browse = (category) => link("browse", { c: category });
 
 // `answer` is that of POST /predict with explain; its confidence is a probability where it is calibrated.
@@ -35,11 +38,14 @@ function decision({ decision: decided }) {
 
 // Each level of the answer with its share, and the others under the same parent below it.
 function tree(levels) {
-  const shown = levels.map(({ category, share, siblings }, depth) => el("li", { class: "level-row", "--level": depth },
-    bar(category, share, ""),
-    siblings.some(worth) ? el("ul", { class: "beside", "aria-label": t("siblings", { n: siblings.length }) },
-      siblings.filter(worth).slice(0, 3).map((sibling) => el("li", {}, bar(sibling.category, sibling.share, "soft")))) : null));
-  return el("div", {}, el("h3", {}, t("tree"), " ", el("span", { class: "hint" }, t("share_of_vote"))), el("ol", { class: "levels" }, shown));
+  const shown = levels.map((level, depth) => el("li", { class: "level-row", "--level": depth },
+    bar(level, ""), beside(level.siblings)));
+  return el("div", {}, el("h3", {}, t("tree"), " ", what(levels)), el("ol", { class: "levels" }, shown));
+}
+
+function beside(siblings) {
+  const shown = siblings.filter(worth).slice(0, MOST);
+  return shown.length ? el("ul", { class: "beside", "aria-label": t("siblings", { n: shown.length }) }, shown.map((each) => el("li", {}, bar(each, "soft")))) : null;
 }
 
 function ranked({ category, ranked: all }, isFlat) {
@@ -47,14 +53,14 @@ function ranked({ category, ranked: all }, isFlat) {
   const parent = category.slice(0, category.lastIndexOf(SEPARATOR) + 1);
   const others = isFlat ? all : all.slice(1).filter((other) => worth(other) && (!parent || !isWithin(other.category, parent.trim())));
   if (!others.length) return null;
-  const rows = others.map(({ category: name, share }, place) => el("li", {}, shareBar(categoryName(name), share, { href: browse(name), tone: isFlat && !place ? "" : "soft" })));
-  const heading = el("h3", {}, t(isFlat ? "category" : "ranked"), " ", el("span", { class: "hint" }, t("share_of_vote")));
+  const rows = others.map((other, place) => el("li", {}, shareBar(categoryName(other.category), part(other), { href: browse(other.category), tone: isFlat && !place ? "" : "soft" })));
+  const heading = el("h3", {}, t(isFlat ? "category" : "ranked"), " ", what(others));
   const rest = rows.slice(MOST);
   return el("div", {}, heading, el("ul", {}, rows.slice(0, MOST)),
     rest.length ? el("details", { class: "rest" }, el("summary", {}, t("more")), el("ul", {}, rest)) : null);
 }
 
-const bar = (category, share, tone) => shareBar(categoryName(category, { short: true }), share, { href: browse(category), tone });
+const bar = (each, tone) => shareBar(categoryName(each.category, { short: true }), part(each), { href: browse(each.category), tone });
 
 function reasons({ category, neighbours, words = [], decided_by: decidedBy, without = {}, share, head, evidence, note }) {
   const said = [];
