@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ from service import Served
 from prodcat_index.cards.card import Card
 from prodcat_index.index.product_index import ProductIndex
 from prodcat_index.service import schemas
+from prodcat_index.service.predict_routes import category_levels
 
 
 def expected(index: ProductIndex, card: Card, **options: Any) -> dict[str, Any]:
@@ -55,6 +58,65 @@ def test_an_answer_is_that_of_the_library(served: Served, options: dict[str, Any
     answer = served.client.post("/predict", params=params, json=listing).json()
     schemas.Prediction.model_validate(answer, strict=True)
     assert own(answer) == without_pictures(expected(served.index, Card(**listing), **options))
+
+
+def test_probabilities_are_those_of_the_calibration(served: Served) -> None:
+    """A bar of the page would show a share where the number beside it is a probability."""
+    answer = served.client.post("/predict", json={"title": "leather boots"}).json()
+    prediction = served.index.predict("leather boots")[0]
+    pairs = zip(prediction.ranked, prediction.probabilities, strict=True)
+    assert (
+        answer["ranked"]
+        == [
+            {"category": name, "share": round(share, 4), "probability": round(probability, 4)}
+            for (name, share), probability in pairs
+        ][:20]
+    )
+    assert answer["ranked"][0]["probability"] == answer["confidence"]
+    other = served.client.post("/predict?k=3", json={"title": "leather boots"}).json()
+    assert "probability" not in other["ranked"][0]
+
+
+def test_the_levels_add_up_what_is_below_and_beside() -> None:
+    """Worked by hand: a person backs off to Shoes, or takes Sandals beside Boots."""
+    ranked = [
+        {"category": "Shoes > Boots", "share": 0.5, "probability": 0.6},
+        {"category": "Kitchen", "share": 0.25, "probability": 0.1},
+        {"category": "Shoes > Sandals > Flat", "share": 0.15, "probability": 0.2},
+        {"category": "Shoes", "share": 0.1, "probability": 0.05},
+    ]
+    sandals = {"category": "Shoes > Sandals", "share": 0.15, "probability": 0.2}
+    kitchen = {"category": "Kitchen", "share": 0.25, "probability": 0.1}
+    shoes, boots = category_levels("Shoes > Boots", ranked)
+    assert shoes["siblings"] == [kitchen] and boots["siblings"] == [sandals]
+    assert (shoes["category"], boots["category"]) == ("Shoes", "Shoes > Boots")
+    assert shoes["share"] == pytest.approx(0.75) and shoes["probability"] == pytest.approx(0.85)
+    assert (boots["share"], boots["probability"]) == (0.5, 0.6)
+    assert category_levels("", []) == []
+
+
+def test_a_card_of_the_index_is_answered_as_a_new_one(served: Served) -> None:
+    """From a neighbour one goes on to what the index says of it, not to its own label."""
+    card = served.index.catalogue.card(3)
+    answer = served.client.post("/predict", json={"id": card.id}).json()
+    assert own(answer) == without_pictures(expected(served.index, card))
+    assert card.id not in [each["id"] for each in answer["neighbours"]]
+    changed = served.client.post("/predict", json={"id": card.id, "title": "steel kettle"}).json()
+    mixed = replace(card, title="steel kettle")
+    assert own(changed) == without_pictures(expected(served.index, mixed))
+
+
+@pytest.mark.parametrize("count", [1, 40])
+def test_clients_at_once_are_answered_as_one_after_the_other(served: Served, count: int) -> None:
+    """What the library says must not depend on who else asks."""
+    titles = [f"{title} {n}" for n in range(count) for title in ("boots", "чайник", "clock")]
+    with ThreadPoolExecutor(16) as pool:
+        found = list(
+            pool.map(lambda t: served.client.post("/predict", json={"title": t}).json(), titles)
+        )
+    for title, answer in list(zip(titles, found, strict=True))[:12]:
+        assert own(answer) == without_pictures(expected(served.index, Card(title=title)))
+    assert len(found) == len(titles)
 
 
 def test_lines_are_answered_each_as_alone(served: Served) -> None:

@@ -328,3 +328,13 @@ def test_sure_answers_do_not_pay_for_unsure_ones() -> None:
     assert accepted is not None and whole is not None
     assert accepted.threshold >= LEAST_CONFIDENCE and accepted.coverage < whole.coverage == 1.0
     assert min(fitted.precision.thresholds) >= LEAST_CONFIDENCE
+
+
+def test_the_first_of_ranked_probabilities_is_the_confidence() -> None:
+    """By hand: the log odds of 0.5 and 0.8 raised by log 4 are those of 0.8 and of 16/17."""
+    model = ProbabilityModel(1.0, 0.0, 0.0, 0.0, offset=float(np.log(4)))
+    ranked = model.ranked(np.array([[0.5, 0.3, 0.1], [0.8, 0.0, 0.0], [0.0, 0.0, 0.0]]))
+    expected = [[0.8, 0.12, 0.04], [16 / 17, 0.0, 0.0], [0.0, 0.0, 0.0]]
+    np.testing.assert_allclose(ranked, expected, atol=1e-9)
+    lower = ProbabilityModel(1.0, 0.0, 0.0, 0.0, offset=-float(np.log(4)))
+    np.testing.assert_allclose(lower.ranked(np.array([[0.5, 0.3]])), [[0.2, 0.3]], atol=1e-9)

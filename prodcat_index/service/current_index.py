@@ -13,7 +13,7 @@ from threading import Lock
 
 from anyio import to_thread
 
-from prodcat_index.cards.card import Card
+from prodcat_index.cards.card import IMAGE, Card
 from prodcat_index.cards.catalogue import as_listings
 from prodcat_index.errors import IndexFolderError, ProdcatError
 from prodcat_index.index.encoded_listings import EncodedListings
@@ -71,7 +71,8 @@ class Version:
             card = replace(self.index.parts.catalogue.card(0), id="")
             self.index.predict_each([card])[0].to_records()
             self.index.search(card)
-        _ = self.index.parts.row_of
+        parts = self.index.parts
+        _ = parts.row_of, parts.labels.sizes, parts.catalogue.has(IMAGE)
 
     def encode(self, cards: Sequence[Card]) -> list[EncodedListings]:
         """Embed listings, each by itself; those that were embedded lately are remembered.

@@ -85,7 +85,7 @@ def describe(predictions: Predictions, version: int) -> bytes:
         else {"category": name, "share": share}
         for (name, share), probability in zip_longest(prediction.ranked, prediction.probabilities)
     ]
-    more = {"ranked": shares[:MOST_RANKED], "tree": _levels(prediction.category, shares)}
+    more = {"ranked": shares[:MOST_RANKED], "tree": category_levels(prediction.category, shares)}
     neighbours = [neighbour.as_dict() for neighbour in prediction.neighbours]
     record = {
         **prediction.as_dict(),
@@ -103,7 +103,7 @@ def with_address(neighbour: dict[str, Any]) -> dict[str, Any]:
     return neighbour
 
 
-def _levels(category: str, ranked: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+def category_levels(category: str, ranked: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Add up the shares below each prefix of a category, and below those beside it."""
     names = category.split(CATEGORY_SEPARATOR) if category else []
     paths = [(each["category"].split(CATEGORY_SEPARATOR), each) for each in ranked]

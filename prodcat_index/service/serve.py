@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import signal
 import socket
 import threading
@@ -15,6 +16,7 @@ import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from prodcat_index.encoders.cache import CACHE_VARIABLE, OFF
 from prodcat_index.errors import QueryError
 from prodcat_index.progress import verbosity
 from prodcat_index.service.app import create_app
@@ -54,6 +56,8 @@ def serve(
     app, log = create_app(settings), make_log()
     # What the library tells of its work would come between the lines of the log.
     verbosity.quiet = True
+    # A listing takes less time than to look for it on disk; the last ones are kept in memory.
+    os.environ[CACHE_VARIABLE] = OFF
     handler = LogHandler(log)
     logging.getLogger("uvicorn").addHandler(handler)
     with _listen(settings.host, settings.port) as listener:

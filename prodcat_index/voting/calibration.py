@@ -84,6 +84,16 @@ class ProbabilityModel:
         confidence = logistic(self.offset + self.slope * _log_odds(first))
         return np.where(first > 0, confidence, 0.0)
 
+    def ranked(self, probabilities: Float64Array) -> Float64Array:
+        """Return the probabilities with the confidence as the first, shape (n, k).
+
+        What that adds is taken off the others; what it takes off goes to none of them.
+        """
+        confidence, first = self.confidence(probabilities), probabilities[:, 0]
+        left = np.divide(1 - confidence, 1 - first, out=np.zeros_like(first), where=first < 1)
+        others = probabilities[:, 1:] * np.minimum(left, 1.0)[:, None]
+        return np.column_stack([confidence, others])
+
 
 @dataclass(frozen=True)
 class Calibration:

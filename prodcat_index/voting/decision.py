@@ -128,7 +128,8 @@ def accept_or_review(
     known, of_none, warnings = _known(trusted.model, evidence)
     least = None if coverage is None else trusted.sets.least_probability(coverage)
     in_set = None if least is None else category_sets(probabilities, vote.categories, least)
-    plain = Decision(confidence, None, None, in_set, known, of_none, warnings, probabilities)
+    ranked = trusted.model.ranked(probabilities)
+    plain = Decision(confidence, None, None, in_set, known, of_none, warnings, ranked)
     if precision is None:
         return plain
     if per == "category":

@@ -177,8 +177,8 @@ class Prediction:
     title
         The listing's title.
     probabilities
-        Probability of each category of ``ranked``; empty where the index is not calibrated for
-        this vote.
+        Probability of each category of ``ranked``, the confidence first; empty where the index is
+        not calibrated for this vote.
     """
 
     id: str
