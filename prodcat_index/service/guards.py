@@ -10,8 +10,8 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from limits import parse
-from limits.storage import MemoryStorage
-from limits.strategies import SlidingWindowCounterRateLimiter
+from limits.aio.storage import MemoryStorage
+from limits.aio.strategies import SlidingWindowCounterRateLimiter
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -77,7 +77,7 @@ class Guard:
             await self.app(scope, receive, send)
             return
         try:
-            self._check(scope)
+            await self._check(scope)
         except Problem as problem:
             answer = problem_response(
                 problem.status_code, problem.detail, scope.get("request_id", ""), problem.headers
@@ -86,7 +86,7 @@ class Guard:
             return
         await self.app(scope, self._limited(receive), send)
 
-    def _check(self, scope: Scope) -> None:
+    async def _check(self, scope: Scope) -> None:
         headers = Headers(scope=scope)
         self._check_host(headers)
         self._enter_prefix(scope)
@@ -94,7 +94,7 @@ class Guard:
         owner = self._owner(headers)
         scope.setdefault("state", {})["caller"] = owner or ""
         client = scope.get("client")
-        self._check_rate(f"owner {owner}" if owner else f"client {client and client[0]}")
+        await self._check_rate(f"owner {owner}" if owner else f"client {client and client[0]}")
         if owner is None and self.owners and path not in self.open:
             raise Problem(
                 401,
@@ -138,9 +138,10 @@ class Guard:
                 found = name
         return found
 
-    def _check_rate(self, who: str) -> None:
-        if not self.limiter.hit(self.rate, who):
-            seconds = self.limiter.get_window_stats(self.rate, who).reset_time - time.time()
+    async def _check_rate(self, who: str) -> None:
+        if not await self.limiter.hit(self.rate, who):
+            reset = (await self.limiter.get_window_stats(self.rate, who)).reset_time
+            seconds = reset - time.time()
             raise Problem(
                 429,
                 f"More than {self.rate} were asked; wait and ask again.",
