@@ -93,7 +93,7 @@ def create_app(settings: ServeSettings) -> FastAPI:
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     service: Service = app.state.service
     log = make_log()
-    await service.batcher.run(service.current.now.warm_up)
+    await to_thread.run_sync(service.current.now.warm_up)
     following = asyncio.create_task(
         service.current.follow(lambda error: log.error("index not read", error=str(error)))
     )

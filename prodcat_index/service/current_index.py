@@ -72,7 +72,10 @@ class Version:
             self.index.predict_each([card])[0].to_records()
             self.index.search(card)
         parts = self.index.parts
-        _ = parts.row_of, parts.labels.sizes, parts.catalogue.has(IMAGE)
+        _ = parts.row_of, parts.labels.sizes
+        # To read a neighbour's title from the file takes longer than to find the neighbour.
+        for column in ("title", IMAGE, "category"):
+            parts.catalogue.values(column)
 
     def encode(self, cards: Sequence[Card]) -> list[EncodedListings]:
         """Embed listings, each by itself; those that were embedded lately are remembered.
