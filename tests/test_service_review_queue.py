@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pandas as pd
 import pytest
-from reviewing import ANNA, BORIS, NEW, Clock, labels_of, queue_of, row, saved_shop
+from reviewing import ANNA, BORIS, NEW, TOKENS, Clock, labels_of, queue_of, row, saved_shop
 
+from prodcat_index.audit.audit import audit_catalogue
+from prodcat_index.audit.graph import build_graph
 from prodcat_index.cards.lists import REVIEW
 from prodcat_index.errors import IndexFolderError, QueryError
 from prodcat_index.index.product_index import ProductIndex
+from prodcat_index.service.current_index import CurrentIndex
+from prodcat_index.service.review_exports import as_review, list_decisions
 from prodcat_index.service.review_queue import ReviewQueue
 from prodcat_index.service.review_records import Caller, TakenError
+from prodcat_index.service.settings import ServeSettings
 
 
 @pytest.fixture(scope="session")
@@ -288,15 +294,19 @@ def test_the_journal_is_a_table_that_relabel_reads(queue: ReviewQueue, tmp_path:
     decide(queue, "c003", "remove")
     decide(queue, "c005", "yes")
     queue.undo(ANNA)
-    table = pd.DataFrame(queue.as_review())
+    table = pd.DataFrame(as_review(queue.journal))
     assert list(table.columns) == list(REVIEW)
     elsewhere = ProductIndex.load(queue.current.folder).review(table)
     queue.apply()
     cards = elsewhere.parts.catalogue
     labels = dict(zip(cards.ids, cards.values("category"), strict=True))
     assert labels == labels_of(queue.current.folder)
-    assert [row["state"] for row in queue.decisions()] == ["undone", "applied", "applied"]
-    assert queue.decisions()[1] == {
+    assert [row["state"] for row in list_decisions(queue.journal)] == [
+        "undone",
+        "applied",
+        "applied",
+    ]
+    assert list_decisions(queue.journal)[1] == {
         "decision_id": queue.journal.entries()[1].id,
         "who": "anna",
         "when": "1970-01-12T13:46:40+00:00",
@@ -319,3 +329,41 @@ def test_the_choices_of_a_card_are_its_proposal_and_the_labels_near_it(queue: Re
     assert [each["id"] for each in item["neighbours"]] == ["c001", "c006"]
     assert item["why"] == "its neighbours are kettles"
     assert queue.next(ANNA, 2)[1]["words"] == ["steel", "boils"]
+
+
+def test_an_audit_beside_the_service_fills_the_queue_and_the_health(
+    tmp_path: Path, shop_folder: Path
+) -> None:
+    """Browse would show no health, and the queue nothing without a file."""
+    index = ProductIndex.load(shop_folder).relabel({"c000": "lamp", "c007": "boots"})
+    folder = index.save(tmp_path / "index")
+    settings = ServeSettings(folder, writable=True, tokens=TOKENS, audit=True)
+    queue = ReviewQueue(settings, CurrentIndex(folder))
+    queue.start()
+    try:
+        while not queue.health:
+            assert not queue.problems
+            time.sleep(0.1)
+    finally:
+        queue.stop()
+    found = audit_catalogue(ProductIndex.load(folder))
+    wrong = {card for item in found.items if item.check == "labels" for card in item.cards}
+    assert wrong == {"c000", "c007"}
+    assert cards_of(queue.next(ANNA, 2)) == [item.cards[0] for item in found.items[:2]]
+    graph = build_graph(ProductIndex.load(folder))
+    labels = graph.parts.labels
+    for code, name in enumerate(labels.names):
+        own = labels.codes == code
+        assert queue.health[name]["accuracy"] == pytest.approx(
+            (graph.predicted[own] == code).mean(), abs=1e-4
+        )
+    assert {name: each["wrong_labels"] for name, each in queue.health.items()} == {
+        **dict.fromkeys(labels.names, 0),
+        "lamp": 1,
+        "boots": 1,
+    }
+    # It is kept by the version of the index: the next start has it at once.
+    again = ReviewQueue(settings, CurrentIndex(folder))
+    again.start()
+    again.stop()
+    assert again.health == queue.health and again._audit is None

@@ -11,14 +11,11 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime, timezone
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from prodcat_index import files
-from prodcat_index.audit.check import Item
-from prodcat_index.audit.decisions import Memory
 from prodcat_index.cards.card import IMAGE
 from prodcat_index.errors import CatalogueError, QueryError
 from prodcat_index.index.manifest import KEEP, REMOVE
@@ -31,15 +28,8 @@ from prodcat_index.service.review_audit import BackgroundAudit
 from prodcat_index.service.review_gain import estimate_f1
 from prodcat_index.service.review_items import cards_of, describe_item
 from prodcat_index.service.review_journal import ReviewJournal
-from prodcat_index.service.review_records import (
-    HOLDING,
-    TAKEN_BACK,
-    Caller,
-    Entry,
-    QueueItem,
-    TakenError,
-)
-from prodcat_index.service.review_sources import audit_items, read_source
+from prodcat_index.service.review_records import TAKEN_BACK, Caller, Entry, QueueItem, TakenError
+from prodcat_index.service.review_sources import audit_items, find_resolved, read_source
 from prodcat_index.service.review_words import read_decision
 from prodcat_index.service.settings import ServeSettings
 
@@ -47,8 +37,9 @@ log = logging.getLogger(__name__)
 AUDIT = "audit of the index"
 # Decisions that wait, so that they can be taken back without changing the index twice.
 LAST, MINUTES = 10, 10
-# Seconds between looks at what is to be done, and for the worker to end.
-PAUSE, PATIENCE = 1.0, 5.0
+# Seconds between looks at what is to be done, between changes of the index, and for the worker to
+# end.
+PAUSE, BETWEEN, PATIENCE = 1.0, 30.0, 5.0
 # Items of a cluster that are decided at once, and of those that are taken back, that are shown.
 MOST_SIMILAR, MOST_SHOWN = 2000, 60
 
@@ -106,6 +97,7 @@ class ReviewQueue:
             self._attempt("apply", self.apply)
 
     def _work(self) -> None:
+        again = 0.0
         if self.settings.audit:
             self._attempt("audit", self._begin_audit)
         for path in self.settings.reviews:
@@ -115,10 +107,11 @@ class ReviewQueue:
             self._attempt("sweep", self.sweep)
             if self._audit and self._audit.has_ended():
                 self._attempt("audit", self._end_audit)
-            # Among them is what an earlier process was carrying out when it died.
-            due = self.journal.due(older=60 * MINUTES, beyond=LAST)
-            if due and self.settings.writable:
+            if self.settings.writable and time.monotonic() >= again:
+                # Among them is what an earlier process was carrying out when it died.
+                due = self.journal.due(older=60 * MINUTES, beyond=LAST)
                 self._attempt("apply", partial(self._apply, due))
+                again = time.monotonic() + BETWEEN
             self._ended.wait(PAUSE)
 
     def _attempt(self, name: str, call: Callable[[], object]) -> None:
@@ -129,7 +122,10 @@ class ReviewQueue:
             is_said = isinstance(error, (CatalogueError, QueryError))
             log.error("review: %s: %s", name, error, exc_info=None if is_said else error)
             # What names files of this machine is for its log alone.
-            self.problems[name] = f"{name}: {error}" if is_said else f"{name}: the log tells why."
+            said = f"{error}" if is_said else "the log tells why."
+            for path in self.settings.reviews:
+                said = said.replace(str(path), path.name)
+            self.problems[name] = f"{name}: {said}"
 
     def fill(self, path: Path) -> None:
         """Put the items of a table of an audit, or of the listings in a file, into the queue.
@@ -143,7 +139,7 @@ class ReviewQueue:
         if known is None or known[0] != digest:
             items = read_source(path, index, self.settings.precision)
             self.journal.fill(name, digest, items)
-        self._sweep(index.parts)
+        self._drop_resolved(index.parts)
 
     def _begin_audit(self) -> None:
         """Audit the index in another process, if its version was not audited yet."""
@@ -160,32 +156,17 @@ class ReviewQueue:
         items = audit_items(AUDIT, found["rows"], index.parts)
         self.journal.fill(AUDIT, str(version), items, about=found["health"], reopened_from=version)
         self.health = found["health"]
-        self._sweep(index.parts)
+        self._drop_resolved(index.parts)
 
     def sweep(self) -> None:
         """Drop items that need no decision in the current version of the index."""
         now = self.current.now
         if now.number != self._swept:
-            self._sweep(now.index.parts)
+            self._drop_resolved(now.index.parts)
             self._swept = now.number
 
-    def _sweep(self, parts: IndexParts) -> None:
-        cards = parts.catalogue
-        now = dict(zip(cards.ids, cards.values("category"), strict=True))
-        memory = Memory.of(parts.decided)
-        items = self.journal.open_items()
-        asked = {item.id: _as_audited(item) for item in items if not item.is_new}
-        undecided = {id(each) for each in memory.undecided([*asked.values()], cards)}
-        self.journal.drop(
-            item.id
-            for item in items
-            if (
-                bool(now.get(item.content["cards"][0]["id"]))
-                if item.is_new
-                else id(asked[item.id]) not in undecided
-                or _is_resolved(item, now, parts.labels.code_of)
-            )
-        )
+    def _drop_resolved(self, parts: IndexParts) -> None:
+        self.journal.drop(find_resolved(self.journal.open_items(), parts))
 
     def next(
         self, caller: Caller, limit: int = 1, skip: Sequence[str] = ()
@@ -400,57 +381,6 @@ class ReviewQueue:
             "problems": list(self.problems.values()),
         }
 
-    def decisions(self, limit: int | None = None) -> list[dict[str, Any]]:
-        """Return the journal, the newest decision first.
-
-        Returns
-        -------
-        list of dict
-            ``decision_id``, ``who``, ``when``, ``decision``, ``category``, ``title``, ``cards``,
-            their number, ``ids``, ``state``, ``note`` and the ``version`` of the index.
-        """
-        return [
-            {
-                "decision_id": entry.id,
-                "who": entry.who,
-                "when": datetime.fromtimestamp(entry.at, timezone.utc).isoformat("T", "seconds"),
-                "decision": entry.said,
-                "category": entry.category,
-                "title": entry.title,
-                "cards": entry.cards,
-                "ids": [
-                    card["id"]
-                    for item, _ in self.journal.decided(entry)
-                    for card in item.content["cards"]
-                ],
-                "state": entry.state,
-                "note": entry.note,
-                "version": entry.version,
-            }
-            for entry in self.journal.entries(limit)
-        ]
-
-    def as_review(self) -> list[dict[str, Any]]:
-        """Return the decisions that hold as the rows of a table that `prodcat relabel` reads.
-
-        Those about new listings, which are no cards of the index, are not among them.
-        """
-        rows = []
-        number = 0
-        for entry in reversed(self.journal.entries()):
-            if entry.state not in HOLDING:
-                continue
-            for item, becomes in self.journal.decided(entry):
-                if item.is_new:
-                    continue
-                number += 1
-                content = item.content
-                row = {"item": number, "check": content["check"], "kind": content["kind"]}
-                for card in content["cards"] or [{"id": "", "category": item.own}]:
-                    own = {"id": card["id"], "category": card["category"]}
-                    rows.append({**row, **own, "proposal": item.proposal, "decision": becomes})
-        return rows
-
     def picture(self, id: str) -> Path | None:
         """Return the file of the picture of a new listing; None where it has none.
 
@@ -464,24 +394,3 @@ def open_queue(settings: ServeSettings, current: CurrentIndex) -> ReviewQueue | 
     """Return the queue of a service that has one: where it may fill, decide or show it."""
     asked = settings.writable or settings.reviews or settings.audit or settings.journal.exists()
     return ReviewQueue(settings, current) if asked else None
-
-
-def _as_audited(item: QueueItem) -> Item:
-    """Return an item as a check made it."""
-    content = item.content
-    return Item(
-        content["check"],
-        content["kind"],
-        0.0,
-        tuple(card["id"] for card in content["cards"]),
-        content["subject"],
-        item.proposal,
-    )
-
-
-def _is_resolved(item: QueueItem, now: Mapping[str, str], known: Mapping[str, int]) -> bool:
-    """Check whether no card of an item is as it was shown."""
-    cards = item.content["cards"]
-    if not cards:
-        return item.own not in known
-    return not any(now.get(card["id"]) == card["category"] for card in cards)

@@ -14,6 +14,7 @@ from pydantic import BaseModel, Field
 from prodcat_index.cards.lists import REVIEW
 from prodcat_index.errors import PictureError
 from prodcat_index.service.problem_details import Problem
+from prodcat_index.service.review_exports import as_review, list_decisions
 from prodcat_index.service.review_queue import MOST_SIMILAR, ReviewQueue
 from prodcat_index.service.review_records import Caller, TakenError, UnknownError
 from prodcat_index.service.review_words import LONGEST
@@ -241,8 +242,8 @@ def decisions(
 ) -> Any:
     """Return the journal of decisions, the newest first."""
     if format == "relabel":
-        return _csv("review.csv", REVIEW, queue.as_review())
-    found = queue.decisions(limit)
+        return _csv("review.csv", REVIEW, as_review(queue.journal))
+    found = list_decisions(queue.journal, limit)
     if format == "csv":
         rows = [{**row, "ids": " ".join(map(json.dumps, row["ids"]))} for row in found]
         return _csv("decisions.csv", COLUMNS, rows)

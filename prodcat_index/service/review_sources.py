@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 
 from prodcat_index.audit.audit import BETWEEN, LATER
+from prodcat_index.audit.check import Item
+from prodcat_index.audit.decisions import Memory
 from prodcat_index.audit.duplicate_cards import CATEGORIES
 from prodcat_index.audit.label_errors import CERTAIN
 from prodcat_index.audit.new_categories import best_level, cut, tree_of
@@ -276,3 +278,41 @@ def _leaf_order(tree: Float64Array) -> list[int]:
     from scipy.cluster.hierarchy import leaves_list
 
     return np.argsort(leaves_list(tree)).tolist()
+
+
+def find_resolved(items: Sequence[QueueItem], parts: IndexParts) -> list[str]:
+    """Return the items that need no decision any more, by the cards as they are now.
+
+    Listings that are cards with a category by now, questions that a review of the index has
+    answered, and those about cards that are all gone or of another category.
+    """
+    cards = parts.catalogue
+    now = dict(zip(cards.ids, cards.values("category"), strict=True))
+    asked = {item.id: _as_audited(item) for item in items if not item.is_new}
+    undecided = Memory.of(parts.decided).undecided([*asked.values()], cards)
+    open_items = {id(each) for each in undecided}
+
+    def is_resolved(item: QueueItem) -> bool:
+        own = item.content["cards"]
+        if item.is_new:
+            return bool(now.get(own[0]["id"]))
+        if id(asked[item.id]) not in open_items:
+            return True
+        if not own:
+            return item.own not in parts.labels.code_of
+        return not any(now.get(card["id"]) == card["category"] for card in own)
+
+    return [item.id for item in items if is_resolved(item)]
+
+
+def _as_audited(item: QueueItem) -> Item:
+    """Return an item as a check made it."""
+    content = item.content
+    return Item(
+        content["check"],
+        content["kind"],
+        0.0,
+        tuple(card["id"] for card in content["cards"]),
+        content["subject"],
+        item.proposal,
+    )
