@@ -74,10 +74,12 @@ class ReviewJournal(ItemStore):
             self._check_free(db, caller, first, now)
             rows = [first, *self._free(db, caller, list(becomes)[1:], now)]
             last = db.execute(
-                "SELECT max(at) FROM decisions WHERE who = ? AND client = ?", caller
-            ).fetchone()[0]
+                "SELECT at FROM decisions WHERE who = ? AND client = ? "
+                "ORDER BY number DESC LIMIT 1",
+                caller,
+            ).fetchone()
             is_held = (first["who"], first["client"]) == caller
-            begun = max(first["since"], last or 0.0) if is_held else 0.0
+            begun = max(first["since"], last[0] if last else 0.0) if is_held else 0.0
             # A person who held nothing and decided nothing before has looked for no known time.
             seconds = min(LEASE, max(0.0, now - begun)) if begun else 0.0
             cards = sum(max(1, row["cards"]) for row in rows)
@@ -250,7 +252,7 @@ class ReviewJournal(ItemStore):
             "SELECT total(seconds) FROM decisions WHERE state NOT IN ('undone', 'reverted')"
         ).fetchone()[0]
         reviewing = db.execute(
-            "SELECT DISTINCT who FROM items WHERE state = 'open' AND until > ? ORDER BY who", (now,)
+            "SELECT DISTINCT who FROM items WHERE until > ? AND state = 'open' ORDER BY who", (now,)
         )
         return {
             "done": items.get("decided", 0),

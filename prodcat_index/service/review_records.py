@@ -26,10 +26,12 @@ CREATE TABLE IF NOT EXISTS items (
     gain REAL NOT NULL, urgency INTEGER NOT NULL, certainty REAL NOT NULL, cards INTEGER NOT NULL,
     cluster TEXT NOT NULL, place INTEGER NOT NULL,
     state TEXT NOT NULL DEFAULT 'open', decision INTEGER,
-    who TEXT, client TEXT, since REAL NOT NULL DEFAULT 0, until REAL NOT NULL DEFAULT 0,
-    content TEXT NOT NULL);
+    who TEXT, client TEXT, since REAL NOT NULL DEFAULT 0, until REAL NOT NULL DEFAULT 0);
+CREATE TABLE IF NOT EXISTS contents (id TEXT PRIMARY KEY, content TEXT NOT NULL);
+CREATE VIEW IF NOT EXISTS whole AS SELECT items.*, content FROM items JOIN contents USING (id);
 CREATE INDEX IF NOT EXISTS in_order ON items
-    (state, gain DESC, urgency, certainty DESC, cards DESC, place);
+    (state, gain DESC, urgency, certainty DESC, cards DESC, place, id);
+CREATE INDEX IF NOT EXISTS of_holders ON items (until, who, client);
 CREATE INDEX IF NOT EXISTS in_clusters ON items (cluster, state);
 CREATE TABLE IF NOT EXISTS decisions (
     number INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE,
@@ -153,11 +155,6 @@ class Entry:
     note: str
     version: int
     changed: Mapping[str, Any]
-
-
-def as_stored(value: Any) -> Any:
-    """Return a value as a column holds it."""
-    return json.dumps(value, ensure_ascii=False) if isinstance(value, Mapping) else value
 
 
 def read_item(row: sqlite3.Row) -> QueueItem:

@@ -26,7 +26,6 @@ from prodcat_index.service.review_records import (
     Labels,
     QueueItem,
     UnknownError,
-    as_stored,
     read_item,
 )
 
@@ -109,8 +108,9 @@ class ItemStore:
         What is decided stays so, but for what was carried out before the version of the index that
         `reopened_from` names: where that asks again, it is open again.
         """
-        names, marks = ", ".join(FIELDS), ", ".join("?" * len(FIELDS))
-        updates = ", ".join(f"{name} = excluded.{name}" for name in FIELDS[1:])
+        fields = [name for name in FIELDS if name != "content"]
+        names, marks = ", ".join(fields), ", ".join("?" * len(fields))
+        updates = ", ".join(f"{name} = excluded.{name}" for name in fields[1:])
         put = (
             f"INSERT INTO items ({names}) VALUES ({marks}) ON CONFLICT (id) DO UPDATE SET {updates}"
             ", state = CASE WHEN state = 'decided' AND NOT EXISTS (SELECT 1 FROM decisions WHERE "
@@ -122,8 +122,9 @@ class ItemStore:
                 "UPDATE items SET state = 'gone' WHERE source = ? AND state = 'open'", (name,)
             )
             for item in items:
-                stored = (as_stored(getattr(item, name)) for name in FIELDS)
-                db.execute(put, (*stored, reopened_from))
+                db.execute(put, (*(getattr(item, name) for name in fields), reopened_from))
+                content = json.dumps(item.content, ensure_ascii=False)
+                db.execute("INSERT OR REPLACE INTO contents VALUES (?, ?)", (item.id, content))
             db.execute(
                 "INSERT OR REPLACE INTO sources VALUES (?, ?, ?)", (name, digest, json.dumps(about))
             )
@@ -135,7 +136,7 @@ class ItemStore:
 
     def open_items(self) -> list[QueueItem]:
         """Return the items that are to be decided, in their order."""
-        rows = self.db.execute(f"SELECT * FROM items WHERE state = 'open' ORDER BY {ORDER}")
+        rows = self.db.execute(f"SELECT * FROM whole WHERE state = 'open' ORDER BY {ORDER}")
         return [read_item(row) for row in rows]
 
     def labels(self) -> list[Labels]:
@@ -168,18 +169,25 @@ class ItemStore:
 
         What the person skipped comes last.
         """
-        now = self.clock()
+        now, rows = self.clock(), list[sqlite3.Row]()
+        skipped = (
+            "(SELECT item FROM decided JOIN decisions ON number = decision WHERE "
+            "decisions.state = 'skipped' AND decisions.who = ?)"
+        )
+        is_free = "(until <= ? OR (who = ? AND client = ?))"
         with self.writing() as db:
-            rows = db.execute(
-                "SELECT *, (who IS ? AND client IS ? AND until > ? AND since > 0) AS held, "
-                "EXISTS (SELECT 1 FROM decided JOIN decisions ON number = decision "
-                "WHERE item = items.id AND "
-                "decisions.state = 'skipped' AND decisions.who = ?) AS skipped FROM items "
-                "WHERE state = 'open' AND (until <= ? OR (who = ? AND client = ?)) "
-                f"AND id NOT IN (SELECT value FROM json_each(?)) ORDER BY held DESC, skipped, "
-                f"{ORDER} LIMIT ?",
-                (*(*caller, now, caller.who, now, *caller), *(json.dumps(list(skip)), limit)),
-            ).fetchall()
+            for chosen, values in (
+                ("until > ? AND who = ? AND client = ? AND since > 0", (now, *caller)),
+                (f"{is_free} AND id NOT IN {skipped}", (now, *caller, caller.who)),
+                (f"{is_free} AND id IN {skipped}", (now, *caller, caller.who)),
+            ):
+                if len(rows) < limit:
+                    out = json.dumps([*skip, *(row["id"] for row in rows)])
+                    rows += db.execute(
+                        f"SELECT * FROM whole WHERE state = 'open' AND {chosen} AND id NOT IN "
+                        f"(SELECT value FROM json_each(?)) ORDER BY {ORDER} LIMIT ?",
+                        (*values, out, limit - len(rows)),
+                    ).fetchall()
             ids = [row["id"] for row in rows]
             self._hold(db, caller, ids, now + seconds, is_shown=True)
         return [read_item(row) for row in rows]
@@ -195,7 +203,7 @@ class ItemStore:
         with self.writing() as db:
             item = self._row(db, id)
             rows = db.execute(
-                "SELECT * FROM items WHERE cluster = ? AND cluster != '' AND state = 'open' AND "
+                "SELECT * FROM whole WHERE cluster = ? AND cluster != '' AND state = 'open' AND "
                 "id != ? AND (until <= ? OR (who = ? AND client = ?)) "
                 "ORDER BY abs(place - ?), id LIMIT ?",
                 (item["cluster"], id, now, *caller, item["place"], limit),
@@ -223,7 +231,7 @@ class ItemStore:
         return {id for (id,) in rows}
 
     def _row(self, db: sqlite3.Connection, id: str) -> sqlite3.Row:
-        row: sqlite3.Row | None = db.execute("SELECT * FROM items WHERE id = ?", (id,)).fetchone()
+        row: sqlite3.Row | None = db.execute("SELECT * FROM whole WHERE id = ?", (id,)).fetchone()
         if row is None:
             raise UnknownError(f"There is no item {id!r} in the review queue.")
         return row
@@ -232,7 +240,7 @@ class ItemStore:
         self, db: sqlite3.Connection, caller: Caller, ids: Sequence[str], now: float
     ) -> list[sqlite3.Row]:
         rows = db.execute(
-            "SELECT * FROM items WHERE id IN (SELECT value FROM json_each(?)) AND state = 'open' "
+            "SELECT * FROM whole WHERE id IN (SELECT value FROM json_each(?)) AND state = 'open' "
             f"AND (until <= ? OR (who = ? AND client = ?)) ORDER BY {ORDER}",
             (json.dumps(ids), now, *caller),
         )
