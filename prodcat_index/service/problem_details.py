@@ -110,4 +110,5 @@ def _answer_own(request: Request, error: Any) -> Response:
         request.scope["error"] = error
         detail = "The index cannot be used now; the service's log tells why."
         return _answer(request, 503, detail, {"Retry-After": "5"})
-    return _answer(request, 422, str(error))
+    said = str(error)
+    return _answer(request, 422, said if said.endswith((".", "?")) else f"{said}.")
