@@ -295,14 +295,14 @@ def test_service_gone_and_back(page: Page, served: Served) -> None:
 
 def test_token_is_asked_for_under_a_path_prefix(open_page: Open, shop_index: Path) -> None:
     """A shop that lets only its people in still sees pictures, behind any proxy."""
-    tokens = {"a-token-of-anna": "Anna"}
+    tokens = {"the-token-of-anna": "Anna"}
     with serving(ServeSettings(shop_index, tokens=tokens, path_prefix="/shop")) as served:
         page = open_page(f"{served.url}/")
         token = page.get_by_label("Token")
         token.fill("wrong")
         token.press("Enter")
         expect(page.get_by_text("The service does not know this token.")).to_be_visible()
-        token.fill("a-token-of-anna")
+        token.fill("the-token-of-anna")
         page.get_by_role("button", name="Use this token").click()
         expect(page.get_by_text("You are Anna")).to_be_visible()
         picture = page.locator(".tile img.loaded").first

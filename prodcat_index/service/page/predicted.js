@@ -6,6 +6,7 @@ import { number, t } from "./texts.js";
 import { partName } from "./weight_sliders.js";
 
 const MOST = 5; // Other categories that are shown at once.
+const MATTERS = 0.05; // Of the vote; less decides nothing.
 const percent = (share) => number(share, "percent");
 // Its probability, where the vote is calibrated.
 const part = ({ share, probability }) => probability ?? share;
@@ -26,7 +27,8 @@ export function predicted(answer, { isCalibrated }) {
         el("span", {}, t(isCalibrated ? "confident" : "vote_share", { value: percent(answer.confidence) })), decision(answer))),
     el("section", { class: "ranking" }, levels.length > 1 ? tree(answer.tree) : null, ranked(answer, levels.length === 1)),
     el("details", { class: "why", open: !matchMedia("(max-width: 46rem)").matches }, el("summary", {}, el("h3", {}, t("why")), icon("chevron")), el("ul", {}, reasons(answer).map((reason) => el("li", {}, reason))),
-      answer.notes.map((said) => el("p", { class: "hint", lang: "en" }, said[0].toUpperCase() + said.slice(1)))));
+      // How many of one listing were accepted is said by the sign beside the answer.
+      answer.notes.filter((said) => !said.startsWith("Precision ")).map((said) => el("p", { class: "hint", lang: "en" }, said[0].toUpperCase() + said.slice(1)))));
 }
 
 function decision({ decision: decided }) {
@@ -69,7 +71,7 @@ function reasons({ category, neighbours, words = [], decided_by: decidedBy, with
     const votes = same.reduce((total, card) => total + (card.vote_share ?? 0), 0);
     said.push(t("why_neighbours", { n: neighbours.length, same: same.length, share: percent(Math.min(votes, 1)) }));
   }
-  if (decidedBy) said.push(decisive(category, decidedBy, without[decidedBy]));
+  if (decidedBy) said.push(decisive(category, share, decidedBy, without[decidedBy]));
   if (words.length) said.push(el("span", {}, t("why_words"), " ", words.slice(0, 6).flatMap(({ word }) => [el("span", { class: "word" }, word), " "])));
   if (head !== undefined) said.push(t("why_head", { value: percent(head) }));
   if (evidence) {
@@ -80,9 +82,10 @@ function reasons({ category, neighbours, words = [], decided_by: decidedBy, with
   return said;
 }
 
-function decisive(category, modality, other) {
+function decisive(category, share, modality, other) {
   const name = partName(modality).toLowerCase();
   if (!other?.category) return t("why_decided_nothing", { modality: name });
   const values = { modality: name, category: other.category.replaceAll(SEPARATOR, " › "), share: percent(other.share) };
-  return t(other.category === category ? "why_decided_less" : "why_decided", values);
+  if (other.category !== category) return t("why_decided", values);
+  return t(share - other.share < MATTERS ? "why_decided_by_none" : "why_decided_less", values);
 }
