@@ -69,10 +69,10 @@ async function ask(method, path, params, body, options) {
   return answer.status === 204 ? null : answer.json();
 }
 
-async function send(method, path, params, body, { signal } = {}) {
+async function send(method, path, params, body, { signal, client = api.client } = {}) {
   const given = Object.entries(params ?? {}).filter(([, value]) => value !== "" && value != null);
   const query = new URLSearchParams(given.flatMap(([name, value]) => [value].flat().map((one) => [name, one])));
-  const headers = { Accept: "application/json, */*;q=0.5", "X-Client": api.client };
+  const headers = { Accept: "application/json, */*;q=0.5", "X-Client": client };
   if (api.token) headers.Authorization = `Bearer ${api.token}`;
   if (body && !(body instanceof FormData)) {
     headers["Content-Type"] = "application/json";
@@ -87,7 +87,7 @@ async function send(method, path, params, body, { signal } = {}) {
     throw error.name === "AbortError" ? error : new Problem("", { title: "unreachable" });
   }
   if ([502, 504].includes(answer.status) && !isProblem(answer)) lose(); // A proxy before a service that is gone.
-  if (answer.status === 401 && (await newToken(sent))) return send(method, path, params, body, { signal });
+  if (answer.status === 401 && (await newToken(sent))) return send(method, path, params, body, { signal, client });
   if (!answer.ok) throw await readProblem(answer);
   return answer;
 }

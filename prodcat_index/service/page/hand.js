@@ -30,6 +30,11 @@ export class Hand {
     this.items = this.items.filter(({ id }) => !this.#gone.has(id));
   }
 
+  // Items whose decision the service refused may be given again.
+  release(ids) {
+    for (const id of ids) this.#gone.delete(id);
+  }
+
   // Puts items back whose decision was taken back; the first one is shown.
   putBack(items) {
     this.#moment++;

@@ -9,7 +9,7 @@ const MOST_TRIES = 5; // Of what the service fails at each time, lest it holds u
 // `name` tells the outboxes of this browser apart: those of other services and persons.
 // Calls: changed(), confirmed(entry, answer), refused(entry, problem), failing(problem).
 // An entry is {path, body, about}: sent by POST in the order of its making, and perhaps twice, so that
-// the body must name the decision. `about` is the page's own.
+// the body must name the decision; by whichever tab, it is said to come from the one that made it. `about` is the page's own.
 export class Outbox {
   constructor(name, calls) {
     this.name = name;
@@ -34,7 +34,7 @@ export class Outbox {
   // Throws where the browser keeps nothing; nothing is sent then.
   add(entry) {
     this.last = Math.max(this.last + 1, Date.now());
-    localStorage.setItem(`${this.prefix}${this.last} ${crypto.getRandomValues(new Uint32Array(1))}`, JSON.stringify(entry));
+    localStorage.setItem(`${this.prefix}${this.last} ${crypto.getRandomValues(new Uint32Array(1))}`, JSON.stringify({ ...entry, client: api.client }));
     this.calls.changed();
     this.send();
   }
@@ -63,7 +63,7 @@ export class Outbox {
     const entry = JSON.parse(text);
     let answer, problem;
     try {
-      answer = await api.post(entry.path, {}, entry.body, { signal: AbortSignal.timeout(PATIENCE) });
+      answer = await api.post(entry.path, {}, entry.body, { client: entry.client, signal: AbortSignal.timeout(PATIENCE) });
     } catch (error) {
       if (!this.#isFinal(key, error)) throw error;
       problem = error;

@@ -10,27 +10,20 @@ import { t } from "./texts.js";
 
 const LOG = 50; // Decisions that are known here.
 const LISTED = 15;
-const REFRESH = 30_000; // Milliseconds; asking also keeps what is in hand from being given to others.
+const TICK = 3_000; // Milliseconds between looks for a first card;
+const REFRESH = 10; // as many ticks between looks for others. Asking also keeps what is in hand from others.
 
 let owner, outbox, hand;
 let place = null; // The elements of the view while it is shown.
 let timer;
 let log = []; // Decisions, the newest first.
 let bulk = null; // {items, out} while cards that are alike are decided at once.
-let drawn = ""; // Id of the item that is shown.
+let drawn = ""; // Id of the item that is shown, or why there is none.
 const decided = new Map(); // Decision -> the items as they were, to show them again at once.
 
 export async function show(root, params, index) {
   if (!index.writable) return root.replaceChildren(howTo());
   await ownTab();
-  if (!index.owner) {
-    try {
-      await api.get("review", { limit: 1 }); // Asks for the token.
-    } catch (problem) {
-      return root.replaceChildren(problemMessage(problem, () => show(root, params, index)));
-    }
-    index = await api.index();
-  }
   const name = `${new URL(".", location).pathname} ${index.name} ${index.owner}`;
   if (outbox?.name !== name) open(name, index.owner);
   if (!place || !root.contains(place.main)) {
@@ -40,7 +33,8 @@ export async function show(root, params, index) {
   }
   useShortcuts(shortcuts());
   clearInterval(timer);
-  timer = setInterval(refresh, REFRESH);
+  let ticks = 0;
+  timer = setInterval(() => (++ticks % REFRESH === 0 || !hand.items.length) && refresh(), TICK);
   await refresh();
 }
 
@@ -93,6 +87,7 @@ async function attempt(run) {
     if (problem.status && place) {
       if (hand.items.length) toast(sentence(problem), { kind: "bad", seconds: 12 });
       else place.main.replaceChildren(problemMessage(problem, refresh));
+      if (!hand.items.length) drawn = "";
     }
     return null;
   }
@@ -177,6 +172,7 @@ function confirmed({ body, about }, answer) {
 function refused({ body, about }, problem) {
   toast(t("review_refused", { title: about.title, reason: sentence(problem) }), { kind: "bad", seconds: 20 });
   log = log.filter((one) => one.decision_id !== body.decision_id);
+  hand.release(about.items);
   if (place) refresh();
 }
 
@@ -200,7 +196,11 @@ async function openBulk() {
   const answer = item.similar ? await attempt(() => api.get(`review/${encodeURIComponent(item.id)}/similar`)) : { items: [] };
   if (!place || !answer || hand.items[0] !== item) return;
   const items = answer.items.filter(({ id }) => id !== item.id);
-  if (!items.length) return toast(t("review_alone"));
+  if (!items.length) {
+    [item.similar, drawn] = [0, ""];
+    toast(t("review_alone"));
+    return draw();
+  }
   // What is proposed something else is decided with them only if a person takes it in.
   bulk = { items, out: new Set(items.filter(({ proposal }) => proposal && proposal !== item.proposal).map(({ id }) => id)) };
   draw(t("review_like_this", { n: items.length }));
@@ -213,7 +213,7 @@ function closeBulk() {
   draw();
 }
 
-const tiles = () => [...place.main.querySelectorAll("[data-item]")];
+const tiles = () => [...place.main.querySelectorAll("input[data-item]")];
 
 function moveTile(step, byRow = false) {
   const all = tiles();
@@ -229,7 +229,7 @@ function frame() {
   const block = (name) => (place[name] = el("div", { class: `review-${name}` }));
   const button = (name, run, properties) => el("button", { type: "button", class: "button", onclick: run, ...properties }, name);
   const save = () => attempt(() => api.download("review/decisions", { format: "csv" }, "decisions.csv"));
-  place.unsaved = button("", () => (connection.retry(), outbox.send()), { class: "badge warn review-unsaved" });
+  place.unsaved = button("", () => (connection.lost ? connection.retry() : outbox.send()), { class: "badge warn review-unsaved" });
   place.apply = button(t("review_apply"), apply, { title: t("review_apply_help") });
   return [
     el("h1", { class: "unseen" }, t("review")),
@@ -247,8 +247,9 @@ function draw(told = "") {
   drawCounter();
   drawLog();
   const [item] = hand.items;
-  if (item && item.id === drawn && place.bulk === bulk) return told && announce(told);
-  drawn = item?.id ?? "";
+  const shown = item?.id ?? (hand.isEmpty && !outbox.keys().length ? "finished" : `waiting ${connection.lost}`);
+  if (shown === drawn && place.bulk === bulk) return told && announce(told);
+  drawn = shown;
   place.bulk = bulk;
   place.main.replaceChildren(item ? drawDesk(item) : drawEmpty());
   const next = item && !bulk ? t("review_next", { title: titleOf(item), proposal: proposalText(item) }) : "";
@@ -264,10 +265,10 @@ function drawDesk(item) {
   hand.picture(item)?.then((image) => picture.replaceChildren(image), () => {});
   const card = el("article", { class: "panel review-card", "aria-label": t("review_item") }, drawItem(item, picture));
   const actions = el("div", { class: "review-actions" },
-    keyButton("k", t("review_keep"), () => decide("keep")),
+    canKeep(item) ? keyButton("k", t("review_keep"), () => decide("keep")) : null,
     keyButton("/", t("review_other"), () => choose()),
     keyButton("n", t("review_new"), () => choose(true)),
-    keyButton("r", t("review_remove"), () => decide("remove")),
+    canRemove(item) ? keyButton("r", t("review_remove"), () => decide("remove")) : null,
     keyButton("s", t("review_skip"), () => decide("skip")),
     keyButton("u", t("review_undo"), () => undo()));
   let above = null;
@@ -284,7 +285,7 @@ function drawDesk(item) {
 }
 
 function drawEmpty() {
-  if (!hand.isEmpty || outbox.keys().length) return message({ kind: "loading", text: t(connection.lost ? "review_waiting" : "review_loading") });
+  if (drawn !== "finished") return message({ kind: "loading", text: t(connection.lost ? "review_waiting" : "review_loading") });
   return drawFinished(hand.counter, [keyButton("u", t("review_undo"), () => undo()), el("button", { type: "button", class: "button", onclick: refresh }, t("review_look_again"))]);
 }
 
@@ -305,7 +306,15 @@ function drawLog() {
 
 // Keys.
 
-const accept = () => hand.items[0]?.proposal && decide("yes", proposedCategory(hand.items[0]));
+// A listing without a category has none to keep; a category cannot be removed.
+const canKeep = (item) => Boolean(ownCategory(item));
+const canRemove = (item) => Boolean(item.card);
+
+function accept() {
+  const [item] = hand.items;
+  if (item?.proposal) decide("yes", proposedCategory(item));
+  else if (item) toast(t("review_no_proposal"));
+}
 
 function choose(isNew = false) {
   const [item] = hand.items;
@@ -333,12 +342,12 @@ function shortcuts() {
     ...[2, 3, 4, 5, 6, 7, 8, 9].map((key) => ({ key: String(key), run: () => pick(key) })),
     { key: "/", text: t("review_key_find"), run: () => choose() },
     { key: "n", text: t("review_new"), run: () => choose(true) },
-    { key: "k", text: t("review_keep"), run: () => decide("keep") },
-    { key: "r", text: t("review_remove"), run: () => decide("remove") },
+    { key: "k", text: t("review_keep"), run: () => hand.items.slice(0, 1).some(canKeep) && decide("keep") },
+    { key: "r", text: t("review_remove"), run: () => hand.items.slice(0, 1).some(canRemove) && decide("remove") },
     { key: "s", text: t("review_skip"), run: () => decide("skip") },
     { key: "u", text: t("review_undo"), run: () => undo() },
     { key: "a", text: t("review_key_similar"), run: openBulk },
-    { key: "x", text: t("review_key_exclude"), run: () => document.activeElement.matches("[data-item]") && document.activeElement.click() },
+    { key: "x", text: t("review_key_exclude"), run: () => document.activeElement.matches("input[data-item]") && document.activeElement.click() },
     { key: "Escape", text: t("review_key_leave"), run: closeBulk },
     arrow("ArrowRight", 1), arrow("ArrowLeft", -1), arrow("ArrowDown", 1, true), arrow("ArrowUp", -1, true),
   ];

@@ -18,32 +18,32 @@ export const proposedCategory = ({ proposal }) => (proposal === REMOVE ? "" : pr
 export const ownCategory = (item) => (item.card ? item.card.category : item.subject);
 export const titleOf = (item) => (item.card ? item.card.title || item.card.id : item.subject);
 
-// The choices beside the proposal as [{relation, parent, share, choices: [{category, share, key}]}]:
-// those with the same parent first, then those above and below, then others. The keys count through.
+// The choices beside the proposal as [{relation, parent, share, choices: [{category, share, key}]}]: those
+// with the same parent and what that has altogether, then those above and below, then others. The keys count through.
 export function groupChoices(item) {
-  const base = proposedCategory(item) || ownCategory(item) || item.choices[0]?.category || "";
+  const proposed = proposedCategory(item);
+  const base = proposed || ownCategory(item) || item.choices[0]?.category || "";
+  const parent = parentOf(base);
   const relation = (category) => {
     if (isBelow(base, category)) return "above";
     if (isBelow(category, base)) return "below";
-    return parentOf(category) === parentOf(base) ? "beside" : "elsewhere";
+    return parentOf(category) === parent ? "beside" : "elsewhere";
   };
-  const groups = new Map();
-  for (const { category, share } of item.choices.filter((choice) => choice.category !== item.proposal).slice(0, MOST_CHOICES)) {
-    const own = relation(category);
-    const parent = own === "above" ? "" : parentOf(category);
-    const id = own === "elsewhere" ? parent : own;
-    if (!groups.has(id)) groups.set(id, { relation: own, parent, share: shareWithin(item.choices, parent), choices: [] });
-    groups.get(id).choices.push({ category, share });
-  }
-  const order = ["beside", "above", "below", "elsewhere"];
-  const sorted = [...groups.values()].sort((a, b) => order.indexOf(a.relation) - order.indexOf(b.relation));
+  const others = item.choices.filter(({ category }) => category !== proposed).slice(0, MOST_CHOICES);
   let key = 0;
-  for (const group of sorted) for (const choice of group.choices) choice.key = ++key;
-  return sorted;
+  return ["beside", "above", "below", "elsewhere"]
+    .map((own) => ({ relation: own, choices: others.filter(({ category }) => relation(category) === own) }))
+    .filter(({ choices }) => choices.length)
+    .map(({ relation: own, choices }) => ({
+      relation: own,
+      parent: own === "beside" ? parent : "",
+      share: own === "beside" && parent ? shareWithin(item.choices, parent) : null,
+      choices: choices.map((choice) => ({ ...choice, key: ++key })),
+    }));
 }
 
 const shareWithin = (choices, parent) =>
-  parent && choices.filter(({ category }) => isBelow(category, parent)).reduce((sum, { share }) => sum + share, 0);
+  choices.filter(({ category }) => isBelow(category, parent)).reduce((sum, { share }) => sum + share, 0);
 
 // The proposal in words.
 export function proposalText(item) {
@@ -73,7 +73,8 @@ export function drawItem(item, picture) {
     el("div", { class: "review-look" },
       picture,
       el("div", { class: "review-words" },
-        el("h2", { id: "review-title", tabindex: "-1" }, titleOf(item)),
+        el("h2", { id: "review-title", tabindex: "-1", "data-item": item.id }, titleOf(item)),
+        el("p", { class: "review-now" }, t("review_now"), " ", categoryName(ownCategory(item))),
         description(card?.description ?? ""),
         item.words.length ? el("p", { class: "review-telling" }, `${t("review_words")} `, item.words.flatMap((word) => [el("span", { class: "chip" }, word), " "])) : null)),
     cards.length > 1 ? section(t("review_cards", { n: cards.length }), cards.map((one) => tile(one, item.remove.includes(one.id) && t("review_would_go")))) : null,
@@ -106,14 +107,13 @@ export function drawChoices(item, decide) {
     el("span", { class: "review-verb" }, t(item.proposal === REMOVE ? "review_accept_remove" : isMerge ? "review_accept_merge" : "review_accept")),
     category ? share(category, item.confidence) : null);
   return [
-    el("p", { class: "review-now" }, t("review_now"), " ", categoryName(ownCategory(item))),
     accept || el("p", { class: "review-none" }, t("review_no_proposal")),
     ...groupChoices(item).map(({ relation, parent, share: sum, choices }) =>
       el("section", { class: `review-group ${relation}` },
-        el("h3", {}, el("span", {}, t(`review_${relation}`), parent ? [" ", categoryName(parent)] : null), sum ? el("span", { class: "review-sum" }, number(sum, "percent")) : null),
+        el("h3", {}, el("span", {}, t(`review_${relation}`), ...(parent ? [": ", categoryName(parent)] : [])), sum ? el("span", { class: "review-sum" }, number(sum, "percent")) : null),
         choices.map((choice) =>
           el("button", { type: "button", class: "review-choice", "data-category": choice.category, onclick: () => decide(choice.category, choice.category) },
-            kbd(choice.key), share(choice.category, choice.share, relation !== "above"))))),
+            kbd(choice.key), share(choice.category, choice.share, ["beside", "below"].includes(relation)))))),
   ];
 }
 
@@ -178,7 +178,7 @@ export function drawDecision(one, state, owner, { undo, revert }) {
 export function drawFinished({ done, left, minutes, estimated_f1: f1 }, buttons) {
   return el("div", { class: "message review-finished" },
     el("p", { class: "message-title" }, t("review_finished")),
-    el("p", {}, t("review_finished_text", { n: done, minutes: number(minutes) })),
+    el("p", {}, done ? t("review_finished_text", { n: done, minutes: number(minutes) }) : t("review_nothing_yet")),
     f1?.now != null ? el("p", {}, t("review_finished_f1", { before: number(f1.before, "score"), now: number(f1.now, "score") })) : null,
     left ? el("p", {}, t("review_with_others", { n: left })) : null,
     el("p", { class: "buttons" }, buttons));
