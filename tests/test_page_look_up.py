@@ -69,9 +69,9 @@ def some_picture(served: Served) -> tuple[str, bytes]:
     return card, picture_of(served, card)
 
 
-def drop(page: Page, content: bytes, name: str = "new.jpg", kind: str = "image/jpeg") -> None:
-    """Drop a file onto the page."""
-    data = page.evaluate_handle(
+def hand_over(page: Page, content: bytes, name: str, kind: str) -> Any:
+    """Return a file as a browser hands it over when it is dropped or pasted."""
+    return page.evaluate_handle(
         """([bytes, name, type]) => {
             const data = new DataTransfer();
             data.items.add(new File([new Uint8Array(bytes)], name, { type }));
@@ -79,6 +79,11 @@ def drop(page: Page, content: bytes, name: str = "new.jpg", kind: str = "image/j
         }""",
         [list(content), name, kind],
     )
+
+
+def drop(page: Page, content: bytes, name: str = "new.jpg", kind: str = "image/jpeg") -> None:
+    """Drop a file onto the page."""
+    data = hand_over(page, content, name, kind)
     page.locator(".drop").dispatch_event("drop", {"dataTransfer": data})
 
 
@@ -179,6 +184,21 @@ def test_dropped_picture_is_compared(page: Page, served: Served, tmp_path: Path)
     wait_for(page, nearest(served, Card(image=str(file))))
     page.reload()
     expect(page.get_by_text("The picture is not part of the link")).to_be_visible()
+
+
+def test_pasted_picture_is_compared(page: Page, served: Served, tmp_path: Path) -> None:
+    """A picture of another page comes by the clipboard."""
+    _, content = some_picture(served)
+    file = tmp_path / "new.png"
+    file.write_bytes(content)
+    expect(page.locator(".tile").first).to_be_visible()
+    data = hand_over(page, content, "image.png", "image/jpeg")
+    page.locator("body").evaluate(
+        "(body, clipboardData) => body.dispatchEvent("
+        "new ClipboardEvent('paste', {clipboardData, bubbles: true, cancelable: true}))",
+        data,
+    )
+    wait_for(page, nearest(served, Card(image=str(file))))
 
 
 def test_chosen_picture_and_title_together(page: Page, served: Served, tmp_path: Path) -> None:
