@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
+import made
+import numpy as np
 import pandas as pd
 import pytest
 from reviewing import ANNA, BORIS, NEW, TOKENS, Clock, labels_of, queue_of, row, saved_shop
@@ -367,3 +369,20 @@ def test_an_audit_beside_the_service_fills_the_queue_and_the_health(
     again.start()
     again.stop()
     assert again.health == queue.health and again._audit is None
+
+
+def test_a_removed_card_comes_back_with_the_vectors_that_it_was_given(tmp_path: Path) -> None:
+    """Vectors of the shop's own model are nowhere else in the service."""
+    vectors = np.random.default_rng(0).normal(size=(9, 4)) + 0.5
+    built = ProductIndex.build(made.catalogue(), vectors={"photo": vectors})
+    folder = built.save(tmp_path / "shop")
+    rows = [row(1, "b2", made.BOOTS, "remove", check="duplicates", kind="near duplicates")]
+    queue = queue_of(tmp_path, folder, rows)
+    decide(queue, "b2", "yes")
+    queue.apply()
+    assert "b2" not in labels_of(queue.current.folder)
+    queue.undo(ANNA)
+    again = ProductIndex.load(queue.current.folder)
+    assert again.card("b2") == built.card("b2")
+    before, after = (each.catalogue.of_ids(["b2"]).vectors["photo"] for each in (built, again))
+    np.testing.assert_allclose(after.astype(float), before.astype(float), atol=2e-3)

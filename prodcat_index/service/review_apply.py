@@ -32,7 +32,8 @@ class CarriedOut:
         left out.
     changed
         Number of a decision -> what :func:`revert` needs: ``cards``, id -> the category before and
-        after; ``removed``, id -> all columns of the card; ``added``, id -> category.
+        after; ``removed``, id -> all columns of the card; ``vectors``, id -> the vectors that came
+        with it; ``added``, id -> category.
     """
 
     index: ProductIndex
@@ -79,7 +80,7 @@ def _carry_out(index: ProductIndex, decisions: Sequence[Decision]) -> CarriedOut
     for entry, items in decisions:
         before = entry.changed
         changed: dict[str, dict[str, Any]] = {
-            name: dict(before.get(name, {})) for name in ("cards", "removed", "added")
+            name: dict(before.get(name, {})) for name in ("cards", "removed", "vectors", "added")
         }
         stale: list[str] = []
         fresh = 0
@@ -157,6 +158,7 @@ class _Batch:
             self.rows.append({**row, "decision": becomes})
             if becomes == REMOVE:
                 changed["removed"][card] = stored_card(self.index, card)
+                changed["vectors"][card] = _given_vectors(self.index, card)
             elif not card and becomes != KEEP:
                 moved = (id for id, category in self.now.items() if category == before)
                 changed["cards"] |= dict.fromkeys(moved, (before, becomes))
@@ -195,6 +197,20 @@ def stored_card(index: ProductIndex, card: str) -> dict[str, Any]:
     return {str(name): as_plain(value) for name, value in row.items()}
 
 
+def _given_vectors(index: ProductIndex, card: str) -> dict[str, list[float]]:
+    """Return the vectors that came with a card, so that the index centres them to what they are."""
+    row, vectors = index.parts.catalogue.ids.index(card), {}
+    for block in index.parts.blocks:
+        if block.kind == "vector":
+            own = block.vectors[row].astype(np.float64)
+            mean = np.asarray(block.mean, dtype=np.float64)
+            # The unit vector whose difference from the mean points where the centred one does.
+            along = own @ mean
+            scale = np.sqrt(max(along**2 + 1 - mean @ mean, 0.0)) - along
+            vectors[block.modality] = (scale * own + mean if own.any() else own).tolist()
+    return vectors
+
+
 def as_plain(value: Any) -> Any:
     """Return a value of a table as JSON takes it."""
     return value if value is None or isinstance(value, (str, int, float, bool)) else str(value)
@@ -227,10 +243,13 @@ def revert(
     others = [id for id, (before, after) in moved.items() if now.get(id) not in (before, after)]
     gone = [id for id, category in added.items() if now.get(id) == category]
     others += [id for id, category in added.items() if now.get(id) not in (None, category)]
-    again = [row for id, row in changed.get("removed", {}).items() if id not in now]
+    again = {id: row for id, row in changed.get("removed", {}).items() if id not in now}
     # First what is added: an index keeps one card with a category.
     if again:
-        index = index.add(as_cards(index, again), max_removed=None)
+        own = [changed["vectors"][id] for id in again]
+        vectors = {name: np.array([each[name] for each in own]) for name in own[0]}
+        rows = as_cards(index, [*again.values()])
+        index = index.add(rows, max_removed=None, vectors=vectors or None)
     if mapping:
         index = index.relabel(mapping)
     if gone:
