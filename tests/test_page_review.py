@@ -430,3 +430,6 @@ def test_no_obstacle_for_people_who_cannot_see(
     page.keyboard.type("a")
     page.wait_for_selector("[role=option]")
     assert grave_findings(page) == []
+    page.click(".review-find >> text=/Cancel|Отмена/")
+    page.wait_for_selector(".review-find", state="detached")
+    page.wait_for_selector("#review-title:focus")

@@ -16,7 +16,10 @@ export function findCategory({ isNew = false, text = "", choose, closed }) {
     ? combobox({ label, placeholder: t("review_new_hint"), choose: take, load: findOrName })
     : categoryBox({ api, number, label, placeholder: t("review_find_hint"), choose: take });
   const dialog = el("dialog", { class: "review-find", "aria-label": label }, box.element,
-    el("p", { class: "buttons" }, el("button", { type: "button", class: "button", onclick: () => dialog.close() }, t("cancel"))));
+    el("p", { class: "buttons" }, el("button", {
+      type: "button", class: "button", onclick: () => dialog.close(),
+      onmousedown: (event) => event.preventDefault(), // The list would close, and the button move away from the mouse.
+    }, t("cancel"))));
   dialog.addEventListener("close", () => {
     dialog.remove();
     closed();
