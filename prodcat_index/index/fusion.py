@@ -137,8 +137,13 @@ def expected_similarities(
 
 
 def _high_cosines(queries: Float32Array, sample: FloatingArray) -> FloatingArray:
-    if not (len(sample) and len(queries)):
-        return np.zeros(len(queries))
+    there: BoolArray = np.any(queries, axis=1)
+    if not (len(sample) and there.all()):
+        # All cosines of a query that lacks the block are 0, and would all be compared again.
+        found = np.zeros(len(queries), dtype=np.float32)
+        if len(sample) and there.any():
+            found[there] = _high_cosines(queries[there], sample)
+        return found
     place = int(EXPECTED_QUANTILE * (len(sample) - 1))
     # A product of matrices is fast, but rounds differently in each batch: what it has near the
     # percentile is compared again pair by pair, and the percentile is among that.

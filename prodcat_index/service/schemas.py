@@ -69,7 +69,13 @@ class Listing(BaseModel):
     group: str | None = None
 
 
-class Neighbour(BaseModel):
+class Answer(BaseModel):
+    """An answer: it has no other fields."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class Neighbour(Answer):
     """A card near a listing; `image` is the relative address of its picture, empty without one."""
 
     id: str
@@ -82,7 +88,7 @@ class Neighbour(BaseModel):
     vote_share: float | None = None
 
 
-class CategoryShare(BaseModel):
+class CategoryShare(Answer):
     """A category and its share of the vote; its probability where the vote is calibrated."""
 
     category: str
@@ -96,7 +102,7 @@ class Level(CategoryShare):
     siblings: list[CategoryShare]
 
 
-class Evidence(BaseModel):
+class Evidence(Answer):
     """How much the index knows of a listing."""
 
     known_category: float
@@ -104,14 +110,14 @@ class Evidence(BaseModel):
     nearest: float | None = None
 
 
-class Word(BaseModel):
+class Word(Answer):
     """A word that speaks for a category, and how much."""
 
     word: str
     adds: float
 
 
-class Prediction(BaseModel):
+class Prediction(Answer):
     """The answer for one listing, as :meth:`Prediction.as_dict` and with what a page shows."""
 
     id: str
@@ -137,7 +143,7 @@ class Prediction(BaseModel):
     version: int
 
 
-class Found(BaseModel):
+class Found(Answer):
     """The nearest cards; `weights` are those that counted for this query, by block."""
 
     neighbours: list[Neighbour]
@@ -161,7 +167,7 @@ class Card(BaseModel):
     group: str
 
 
-class Change(BaseModel):
+class Change(Answer):
     """A card as it is after a change, none where it was removed, and the version of the index."""
 
     card: Card | None
@@ -169,7 +175,7 @@ class Change(BaseModel):
     notes: list[str]
 
 
-class Cards(BaseModel):
+class Cards(Answer):
     """Some of the cards that were asked for, and the number of all."""
 
     cards: list[Card]
@@ -178,7 +184,7 @@ class Cards(BaseModel):
     version: int
 
 
-class Category(BaseModel):
+class Category(Answer):
     """A category and those below it; the last three are known after an audit."""
 
     category: str
@@ -191,7 +197,7 @@ class Category(BaseModel):
     duplicates: int | None = None
 
 
-class FlatCategory(BaseModel):
+class FlatCategory(Answer):
     """A category with cards of its own."""
 
     category: str
@@ -199,7 +205,7 @@ class FlatCategory(BaseModel):
     cards: int
 
 
-class Modality(BaseModel):
+class Modality(Answer):
     """What is embedded, and the blocks that it has."""
 
     name: str
@@ -207,14 +213,14 @@ class Modality(BaseModel):
     blocks: list[str]
 
 
-class DefaultWeights(BaseModel):
+class DefaultWeights(Answer):
     """Block -> weight."""
 
     vote: dict[str, float]
     search: dict[str, float]
 
 
-class Vote(BaseModel):
+class Vote(Answer):
     """Default parameters of the vote."""
 
     k: int
@@ -223,7 +229,7 @@ class Vote(BaseModel):
     head_exponent: float
 
 
-class IndexDescription(BaseModel):
+class IndexDescription(Answer):
     """What is served, and what the one who asks may do."""
 
     name: str
