@@ -138,7 +138,7 @@ def expected_similarities(
 
 def _high_cosines(queries: Float32Array, sample: FloatingArray) -> FloatingArray:
     there: BoolArray = np.any(queries, axis=1)
-    if not (len(sample) and there.all()):
+    if not (len(sample) and len(queries) and there.all()):
         # All cosines of a query that lacks the block are 0, and would all be compared again.
         found = np.zeros(len(queries), dtype=np.float32)
         if len(sample) and there.any():
