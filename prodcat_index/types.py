@@ -59,8 +59,11 @@ def chunks(count: int, size: int) -> list[slice]:
 
 def rounded(value: Any) -> Any:
     """Round floats to 4 digits, as JSON for people has them, and those in dicts and lists."""
-    if isinstance(value, Mapping):
-        return {name: rounded(each) for name, each in value.items()}
+    # Floats first, and no abstract class asked of a text: an answer has hundreds of both.
+    if isinstance(value, float):
+        return round(value, DIGITS)
     if isinstance(value, list | tuple):
         return [rounded(each) for each in value]
-    return round(value, DIGITS) if isinstance(value, float) else value
+    if not isinstance(value, str) and isinstance(value, Mapping):
+        return {name: rounded(each) for name, each in value.items()}
+    return value
