@@ -20,6 +20,7 @@ from scripts.benchmarks.peers import peers
 from scripts.benchmarks.review import review
 from scripts.benchmarks.scale import scale
 from scripts.benchmarks.search import search
+from scripts.benchmarks.serving import serve
 from scripts.benchmarks.targets import targets
 from scripts.benchmarks.tuning import tune
 
@@ -39,7 +40,7 @@ for command in (
     novelty,
 ):
     app.command()(command)
-for command in (labels, review, drift, match, audit):
+for command in (labels, review, drift, match, audit, serve):
     app.command()(command)
 app.command()(pictures)
 
