@@ -14,7 +14,7 @@ from service import serving
 
 from prodcat_index.cards.card import Card
 from prodcat_index.index.product_index import ProductIndex
-from prodcat_index.service.current_index import CurrentIndex
+from prodcat_index.service.current_index import CurrentIndex, Version
 from prodcat_index.service.settings import ServeSettings
 
 
@@ -86,3 +86,24 @@ def test_a_damaged_version_leaves_the_old_one_served(
         while served.client.get("/cards/b1").status_code == 200:
             assert time.monotonic() < deadline, "the repaired folder is not served"
             time.sleep(0.05)
+
+
+def test_a_picture_that_was_taken_away_is_not_remembered_as_unusable(
+    shop_index: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a request that was given up, a good picture would be refused for ever."""
+    version = Version.load(shop_index)
+    own = Path(next(filter(None, version.index.parts.catalogue.values("image"))))
+    file, encode = tmp_path / own.name, ProductIndex.encode
+    file.write_bytes(own.read_bytes())
+    card = Card(image=str(file))
+
+    def given_up(index: ProductIndex, cards: Any) -> Any:
+        file.unlink()
+        return encode(index, cards)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(ProductIndex, "encode", given_up)
+        assert version.encode([Card(title="kettle"), card])[1].queries.problems
+    file.write_bytes(own.read_bytes())
+    assert not version.encode([card])[0].queries.problems

@@ -86,15 +86,19 @@ class Version:
         missing = {
             key: card for key, card in zip(keys, cards, strict=True) if key not in self._encoded
         }
+        made = dict[tuple[object, ...], EncodedListings]()
         if missing:
-            made = self.index.encode([*missing.values()])
-            own = made.split() if len(missing) > 1 else [made]
-            self._encoded.update(zip(missing, own, strict=True))
+            together = self.index.encode([*missing.values()])
+            own = together.split() if len(missing) > 1 else [together]
+            made = dict(zip(missing, own, strict=True))
         encoded = []
         for key, card in zip(keys, cards, strict=True):
-            self._encoded.move_to_end(key)
-            catalogue = self.index.parts.catalogue
-            encoded.append(replace(self._encoded[key], listings=as_listings(card, catalogue)))
+            each = self._encoded.pop(key, None) or made[key]
+            made[key] = each
+            # The file of a request that was given up is gone; the picture itself may be good.
+            if not each.queries.problems:
+                self._encoded[key] = each
+            encoded.append(replace(each, listings=as_listings(card, self.index.parts.catalogue)))
         while len(self._encoded) > MOST_ENCODED:
             self._encoded.popitem(last=False)
         return encoded
