@@ -8,7 +8,7 @@ export class Hand {
   items = [];
   counter = null;
   isEmpty = false; // What the service said when it was asked last.
-  #moment = 0; // Counts decisions and undos: an answer that was asked for before one does not know of it.
+  moment = 0; // Counts decisions and undos: an answer that was asked for before one does not know of it.
   #gone = new Set(); // Ids of items decided here.
   #asking = null;
   #pictures = new Map(); // Item -> promise of its large picture.
@@ -25,7 +25,7 @@ export class Hand {
 
   // Takes decided items out.
   take(items) {
-    this.#moment++;
+    this.moment++;
     this.#mark({ items: items.map(({ id }) => id) });
     this.items = this.items.filter(({ id }) => !this.#gone.has(id));
   }
@@ -37,7 +37,7 @@ export class Hand {
 
   // Puts items back whose decision was taken back; the first one is shown.
   putBack(items) {
-    this.#moment++;
+    this.moment++;
     this.#mark({ items: items.map(({ id }) => id), isUndo: true });
     if (items.length) this.items = [items[0], ...this.items.filter(({ id }) => id !== items[0].id)];
   }
@@ -50,13 +50,13 @@ export class Hand {
 
   async #fill() {
     for (;;) {
-      const asked = this.#moment;
+      const asked = this.moment;
       const unknown = this.outbox.entries();
       const skip = unknown.filter(({ about }) => !about.isUndo).flatMap(({ about }) => about.items);
       const { items, counter } = await api.get("review", { limit: SIZE, skip });
       this.counter = counter;
       const first = this.items[0];
-      if (asked === this.#moment && !unknown.length) {
+      if (asked === this.moment && !unknown.length) {
         // The service knows all that was decided here.
         this.#gone.clear();
         this.items = this.items.filter((own) => items.some(({ id }) => id === own.id));
@@ -64,7 +64,7 @@ export class Hand {
       this.items.push(...items.filter((one) => !this.#gone.has(one.id) && !this.items.some(({ id }) => id === one.id)));
       this.items.forEach((item) => this.picture(item));
       this.isEmpty = !this.items.length;
-      if (asked === this.#moment || this.items.length >= SIZE) return Boolean(first) && first !== this.items[0] && asked === this.#moment;
+      if (asked === this.moment || this.items.length >= SIZE) return Boolean(first) && first !== this.items[0] && asked === this.moment;
     }
   }
 

@@ -103,12 +103,12 @@ async function refresh() {
   if (connection.lost) return;
   outbox.send();
   await fill();
+  const asked = hand.moment;
+  if (outbox.keys().length) return;
   const answer = await attempt(() => api.get("review/decisions", { limit: LOG }));
-  if (!answer || !place) return;
-  const known = new Set(answer.decisions.map((one) => one.decision_id));
-  log = [...log.filter((one) => !known.has(one.decision_id) && isUnsaved(one)), ...answer.decisions];
-  // What was taken back here may not be known there yet.
-  for (const { body, about } of outbox.entries()) if (about.isUndo) log.filter((one) => one.decision_id === body.decision_id).forEach((one) => (one.state = "undone"));
+  // What was decided or taken back since is not known there yet.
+  if (!answer || !place || asked !== hand.moment) return;
+  log = answer.decisions;
   drawLog();
 }
 
