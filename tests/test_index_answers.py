@@ -154,7 +154,7 @@ def test_a_similarity_that_is_cut_at_one_is_split_in_proportion() -> None:
     assert raw[:, longest].sum() > 1 + 1e-4
     vectors = [rows[[longest]].astype(np.float32) for rows in (title, text)]
     queries = index.parts.with_learned(vectors, np.ones((1, 2), dtype=bool))
-    nearest = index._nearest(queries, 1, None, index.parts.found, is_exact=False)[0]
+    nearest = index._nearest(queries, 1, None, index.parts.found, is_exact=False)[0][0]
     assert nearest.similarity == 1.0
     expected = dict(zip(numbers, raw[:, longest] / raw[:, longest].sum(), strict=True))
     assert nearest.contributions == pytest.approx(expected, abs=1e-6)

@@ -182,6 +182,7 @@ class Answers:
             if found.by_block is None
             else found.by_block[query]
         )
+        contributions = self._contributions(found, own_parts, query, rows)
         return [
             Neighbour(
                 id=card_id,
@@ -190,7 +191,7 @@ class Answers:
                 category=category,
                 similarity=float(found.similarities[query, place]),
                 by_block=self._cosines(by_block[place], found.weights[query]),
-                contributions=self._contributions(found, own_parts, query, place),
+                contributions=contributions[place],
                 vote_share=None if shares is None else float(shares[query, place]),
             )
             for place, (card_id, title, image, category) in enumerate(zip(*fields, strict=True))
@@ -201,38 +202,53 @@ class Answers:
         return {name: cosine for name, cosine, w in named if w > 0 and not np.isnan(cosine)}
 
     def _contributions(
-        self, found: Neighbours, own_parts: Sequence[Float32Array], query: int, place: int
-    ) -> dict[str, float]:
-        """Split a similarity into what each block adds to it, the learned block by its sources."""
-        added, weights = found.contributions[query, place], found.weights[query]
-        total = added.sum()
+        self, found: Neighbours, own_parts: Sequence[Float32Array], query: int, rows: Int64Array
+    ) -> list[dict[str, float]]:
+        """Split similarities into what each block adds to them, the learned one by its sources."""
+        added, weights = found.contributions[query, : len(rows)], found.weights[query]
+        total = added.sum(axis=1)
         # A similarity that was clipped is split in proportion: rounded rows are a little too
         # long, and hubness is taken off what is near -1 already.
-        scale = found.similarities[query, place] / total if abs(total) > 1 else 1.0
-        blocks = zip(self._blocks, added, weights, strict=True)
-        split = {name: float(scale * value) for name, value, weight in blocks if weight > 0}
-        learned, row = self.parts.learned, found.rows[query, place]
-        if learned and LEARNED in split and learned.present[row]:
-            card = learned.vectors[row].astype(np.float32)
-            factor = float(scale * weights[-1])
-            split.update(self._split_learned(split.pop(LEARNED), factor, card, own_parts))
-        return split
+        scale = np.ones(len(rows))
+        is_clipped = np.abs(total) > 1
+        similarities = found.similarities[query, : len(rows)]
+        scale[is_clipped] = similarities[is_clipped] / total[is_clipped]
+        scaled = scale[:, None] * added
+        weighed = [place for place, weight in enumerate(weights) if weight > 0]
+        names = [self._blocks[place] for place in weighed]
+        splits = [dict(zip(names, own, strict=True)) for own in scaled[:, weighed].tolist()]
+        learned = self.parts.learned
+        if learned and LEARNED in names:
+            projected = np.flatnonzero(learned.present[rows])
+            cards = learned.vectors[rows[projected]].astype(np.float32)
+            sources = self._split_learned(
+                scaled[projected, -1], scale[projected] * weights[-1], cards, own_parts
+            )
+            for place, source in zip(projected.tolist(), sources, strict=True):
+                del splits[place][LEARNED]
+                splits[place].update(source)
+        return splits
 
     def _split_learned(
-        self, whole: float, factor: float, card: Float32Array, own_parts: Sequence[Float32Array]
-    ) -> dict[str, float]:
-        """Split what the learned block adds by the blocks that are projected into it."""
+        self,
+        whole: Float64Array,
+        factors: Float64Array,
+        cards: Float32Array,
+        own_parts: Sequence[Float32Array],
+    ) -> list[dict[str, float]]:
+        """Split what the learned block adds for n cards by the blocks projected into it."""
         split = {
-            f"{LEARNED}:{block.name}": factor * float(part[0] @ card[: part.shape[1]])
+            f"{LEARNED}:{block.name}": factors * (cards[:, : part.shape[1]] @ part[0])
             for block, part in zip(self.parts.encoder_blocks, own_parts, strict=True)
             if part.any()
         }
-        if len(card) > own_parts[0].shape[1]:
-            split[f"{LEARNED}:{HUBNESS}"] = factor * float(card[-1])
+        if cards.shape[1] > own_parts[0].shape[1]:
+            split[f"{LEARNED}:{HUBNESS}"] = factors * cards[:, -1]
+        values = np.stack(list(split.values()), axis=1)
         # The projected rows are rounded sums of the parts; the difference goes to the largest.
-        largest = max(split, key=lambda name: abs(split[name]))
-        split[largest] += whole - sum(split.values())
-        return split
+        largest = np.argmax(np.abs(values), axis=1)
+        values[np.arange(len(cards)), largest] += whole - values.sum(axis=1)
+        return [dict(zip(split, own, strict=True)) for own in values.tolist()]
 
     def ranked(self, vote: Vote, query: int) -> list[tuple[str, float]]:
         """Return categories and shares, largest first."""
