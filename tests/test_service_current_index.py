@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 import threading
@@ -69,6 +70,19 @@ def test_a_network_is_in_memory_once_while_versions_change(saved: Path) -> None:
     assert encoders[0] is not None
     for own, block in zip(encoders, before.index.parts.blocks, strict=True):
         assert own is block.slot.encoder
+
+
+def test_another_index_in_its_place_is_served(saved: Path) -> None:
+    """An index that is built elsewhere and moved here has the same number, and stayed unseen."""
+    current = CurrentIndex(saved)
+    whole, cards = current.now, len(current.index)
+    current.refresh()
+    assert current.now is whole
+    other = current.index.remove(["b1"]).save(saved.with_name("other"))
+    shutil.rmtree(saved)
+    other.rename(saved)
+    current.refresh()
+    assert (current.version, len(current.index)) == (whole.number, cards - 1)
 
 
 def test_a_damaged_version_leaves_the_old_one_served(

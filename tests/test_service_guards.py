@@ -173,7 +173,7 @@ def test_our_own_names_are_answered(plain: httpx.Client, closed: httpx.Client) -
 
 def test_a_page_of_another_site_cannot_ask(plain: httpx.Client) -> None:
     """A form on a foreign page would use the computer of whoever opens it."""
-    for origin in ("https://evil.example", "null"):
+    for origin in ("https://evil.example", "null", "http://[::1", "localhost"):
         check_problem(plain.get("/who", headers={"Origin": origin}), 403, "--allowed-host")
     assert plain.get("/who", headers={"Origin": "http://localhost:5000"}).status_code == 200
 
@@ -198,6 +198,8 @@ def test_a_token_names_its_owner(closed: httpx.Client) -> None:
 def test_the_page_and_the_health_need_no_token(closed: httpx.Client) -> None:
     """The page could not ask for the token, and a balancer has none."""
     assert closed.get("/healthz").json() == "ok"
+    head = closed.head("/healthz")
+    assert (head.status_code, head.content) == (200, b"")
     for path in ("/", "/main.js", "/docs"):  # let through, though there is none here
         assert closed.get(path).status_code == 404
 

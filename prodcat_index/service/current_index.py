@@ -179,9 +179,10 @@ class CurrentIndex:
             raise AssertionError("the last attempt returns or raises")
 
     def refresh(self) -> None:
-        """Serve the newest version of the folder, if it is another one."""
+        """Serve the newest version of the folder, if it is another one, or of another index."""
         with self._loading:
-            if parse_manifest(self.folder).version != self.now.number:
+            opened = self.now.index.parts.opened
+            if opened is None or parse_manifest(self.folder) != opened.manifest:
                 new = Version.load(self.folder, self.now)
                 new.warm_up()
                 self.now = new

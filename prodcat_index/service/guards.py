@@ -84,6 +84,8 @@ class Guard:
             )
             await answer(scope, receive, send)
             return
+        if scope["method"] == "HEAD":  # The server leaves out the body.
+            scope = {**scope, "method": "GET"}
         await self.app(scope, self._limited(receive), send)
 
     async def _check(self, scope: Scope) -> None:
@@ -114,7 +116,7 @@ class Guard:
             )
         # No browser sends a request of another site's page without saying so.
         origin = headers.get("origin")
-        if origin is not None and (urlsplit(origin).hostname or "") not in self.hosts:
+        if origin is not None and _name(origin.partition("://")[2]) not in self.hosts:
             raise Problem(
                 403,
                 f"Pages of {origin!r} may not use this service; its option --allowed-host adds "

@@ -22,7 +22,7 @@ from prodcat_index.index.manifest import KEEP, REMOVE
 from prodcat_index.index.parts import IndexParts
 from prodcat_index.index.product_index import ProductIndex
 from prodcat_index.index.review import WORDS
-from prodcat_index.service.current_index import CurrentIndex
+from prodcat_index.service.current_index import CurrentIndex, Version
 from prodcat_index.service.review_apply import carry_out, revert
 from prodcat_index.service.review_audit import BackgroundAudit
 from prodcat_index.service.review_gain import estimate_f1
@@ -75,7 +75,7 @@ class ReviewQueue:
         self.problems: dict[str, str] = {}
         known = self.journal.source(AUDIT)
         self.health: Mapping[str, Mapping[str, Any]] = known[1] if known else {}
-        self._swept = -1
+        self._swept: Version | None = None
         self._applying = threading.Lock()
         self._ended = threading.Event()
         self._worker = threading.Thread(target=self._work, name="review", daemon=True)
@@ -161,9 +161,9 @@ class ReviewQueue:
     def sweep(self) -> None:
         """Drop items that need no decision in the current version of the index."""
         now = self.current.now
-        if now.number != self._swept:
+        if now is not self._swept:
             self._drop_resolved(now.index.parts)
-            self._swept = now.number
+            self._swept = now
 
     def _drop_resolved(self, parts: IndexParts) -> None:
         self.journal.drop(find_resolved(self.journal.open_items(), parts))
