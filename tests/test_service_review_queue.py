@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import made
@@ -87,6 +89,16 @@ def test_applying_and_reverting(queue: ReviewQueue) -> None:
     assert queue.counter()["left"] == 6
 
 
+def test_reverts_at_the_same_time_are_one(queue: ReviewQueue) -> None:
+    """The second would undo what was decided about the card after the first."""
+    decision = decide(queue, "c000", "yes")
+    _, version = queue.apply()
+    with ThreadPoolExecutor(4) as threads:
+        for entry, _ in threads.map(lambda _: queue.revert(ANNA, decision), range(4)):
+            assert entry.state == "reverted"
+    assert queue.current.version == version + 1
+
+
 def decide(queue: ReviewQueue, card: str, said: str, by: Caller = ANNA, **more: object) -> str:
     return queue.decide(by, item_of(queue, card), said, **more)[0].id  # type: ignore[arg-type]
 
@@ -101,6 +113,7 @@ def test_what_is_said_becomes_a_category_or_a_sentence(queue: ReviewQueue) -> No
     for said, problem in {
         "ketle": "'ketle' is no category of this index. Did you mean 'kettle'?",
         "new": "A new category needs a name",
+        " ": "'' is no category of this index",
     }.items():
         with pytest.raises(QueryError, match=problem):
             queue.decide(ANNA, first, said)
@@ -235,6 +248,23 @@ def test_old_decisions_are_carried_out_by_themselves(queue: ReviewQueue, clock: 
     for number in range(10):
         queue.journal.decide(BORIS, f"e{number}", "skip", "", {item_of(queue, "c002"): ""})
     assert [entry.said for entry in queue.journal.due(older=600, beyond=10)] == ["yes"]
+
+
+def test_a_journal_that_fails_is_asked_again(
+    queue: ReviewQueue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A full disk would end the thread, and no decision be carried out until a restart."""
+
+    def fail(**_: object) -> None:
+        raise sqlite3.OperationalError("disk is full")
+
+    monkeypatch.setattr(queue.journal, "due", fail)
+    queue.start()
+    while not queue.problems:
+        assert queue._worker.is_alive()
+        time.sleep(0.01)
+    assert queue.problems == {"apply": "apply: the log tells why."} and queue._worker.is_alive()
+    queue.stop()
 
 
 def test_new_listings_are_added_with_what_was_decided(

@@ -136,6 +136,17 @@ def test_pictures_are_those_of_new_listings(client: TestClient) -> None:
     assert client.get("/review/..%2f..%2fetc/image").status_code in (404, 422)
 
 
+def test_a_journal_that_is_gone_takes_no_decision(client: TestClient, queue: ReviewQueue) -> None:
+    """A decision would be written into a removed file, answered as saved, and lost at the stop."""
+    at = f"/review/{first(client)['id']}"
+    away = queue.journal.path.rename(queue.journal.path.with_name("away"))
+    for answer in (client.post(at, json={"decision": "remove"}), client.get("/review")):
+        assert answer.status_code == 503 and "review journal" in answer.json()["detail"]
+    assert not queue.journal.path.exists()
+    away.rename(queue.journal.path)
+    assert client.post(at, json={"decision": "remove"}).status_code == 200
+
+
 def test_a_graceful_stop_carries_out_what_was_decided(queue: ReviewQueue) -> None:
     """The shop would wait for the next start."""
     with TestClient(create_app(queue.settings), base_url=AT, headers=ANNA) as client:

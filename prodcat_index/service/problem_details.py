@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
@@ -65,6 +66,7 @@ def handle_problems(app: FastAPI) -> None:
     app.add_exception_handler(HTTPException, _answer_http)
     app.add_exception_handler(RequestValidationError, _answer_invalid)
     app.add_exception_handler(ProdcatError, _answer_own)
+    app.add_exception_handler(sqlite3.Error, _answer_journal)
     app.add_exception_handler(UnicodeEncodeError, _answer_half)
 
 
@@ -102,6 +104,12 @@ def _describe(error: Mapping[str, Any]) -> str:
 
 def _answer_half(request: Request, error: Any) -> Response:
     return _answer(request, 422, "A text of the request has half a surrogate pair, and is no text.")
+
+
+def _answer_journal(request: Request, error: Any) -> Response:
+    request.scope["error"] = error
+    detail = "The review journal cannot be read or written now; the service's log tells why."
+    return _answer(request, 503, detail, {"Retry-After": "10"})
 
 
 def _answer_own(request: Request, error: Any) -> Response:

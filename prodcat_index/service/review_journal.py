@@ -58,7 +58,8 @@ class ReviewJournal(ItemStore):
         Raises
         ------
         TakenError
-            If the first item is decided already, gone, or with another person.
+            If the first item is decided already, gone, or with another person, or the name is that
+            of another decision.
         UnknownError
             If there is no such item.
         """
@@ -67,10 +68,14 @@ class ReviewJournal(ItemStore):
             done = db.execute("SELECT * FROM decisions WHERE id = ?", (id,)).fetchone()
             if done and done["who"] != caller.who:
                 raise TakenError(f"The decision {id!r} is another person's; choose another name.")
+            item = next(iter(becomes))
             if done:
-                own = "SELECT count(*) FROM decided WHERE decision = ?"
-                return read_entry(done), db.execute(own, (done["number"],)).fetchone()[0]
-            first = self._row(db, next(iter(becomes)))
+                entry = read_entry(done)
+                own = [id for id, _ in self._decided(db, entry)]
+                if item not in own or entry.said != said:
+                    raise TakenError(f"The decision {id!r} was another one; choose another name.")
+                return entry, len(own)
+            first = self._row(db, item)
             self._check_free(db, caller, first, now)
             rows = [first, *self._free(db, caller, list(becomes)[1:], now)]
             last = db.execute(

@@ -108,11 +108,13 @@ class ReviewQueue:
             if self._audit and self._audit.has_ended():
                 self._attempt("audit", self._end_audit)
             if self.settings.writable and time.monotonic() >= again:
-                # Among them is what an earlier process was carrying out when it died.
-                due = self.journal.due(older=60 * MINUTES, beyond=LAST)
-                self._attempt("apply", partial(self._apply, due))
+                self._attempt("apply", self._apply_due)
                 again = time.monotonic() + BETWEEN
             self._ended.wait(PAUSE)
+
+    def _apply_due(self) -> None:
+        # Among them is what an earlier process was carrying out when it died.
+        self._apply(self.journal.due(older=60 * MINUTES, beyond=LAST))
 
     def _attempt(self, name: str, call: Callable[[], object]) -> None:
         try:
@@ -319,11 +321,13 @@ class ReviewQueue:
         opened: list[QueueItem] = []
         if entry.state == "applied":
             with self._applying:
-                self.current.change(lambda index: revert(index, entry.changed, items)[0])
-                opened = self.journal.take_back(entry, "reverted", caller, "applied")
+                entry = self.journal.entry(decision_id)  # another request may have taken it back
+                if entry.state == "applied":
+                    self.current.change(lambda index: revert(index, entry.changed, items)[0])
+                    opened = self.journal.take_back(entry, "reverted", caller, "applied")
         elif entry.state not in TAKEN_BACK:
             opened = self.journal.take_back(entry, "undone", caller, entry.state)
-        else:
+        if entry.state in TAKEN_BACK:
             opened = [item for item in items if item.id in self.journal.held(caller)]
         shown = [self.describe(item, caller) for item in opened[:MOST_SHOWN]]
         return self.journal.entry(decision_id), shown

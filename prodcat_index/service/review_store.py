@@ -51,6 +51,7 @@ class ItemStore:
 
     def __init__(self, path: Path, clock: Callable[[], float] = time.time) -> None:
         self.path, self.clock = path, clock
+        self._file: tuple[int, int] | None = None
         self._own = threading.local()
         try:
             version = self.db.execute("PRAGMA user_version").fetchone()[0]
@@ -63,6 +64,7 @@ class ItemStore:
                 for statement in filter(str.strip, TABLES.split(";")):
                     db.execute(statement)
                 db.execute(f"PRAGMA user_version = {SCHEMA}")
+            self._file = self._found()
         except sqlite3.Error as error:
             raise JournalError(
                 f"The review journal {path} cannot be used ({error}); name another file with "
@@ -71,7 +73,10 @@ class ItemStore:
 
     @property
     def db(self) -> sqlite3.Connection:
-        """The connection of this thread."""
+        """The connection of this thread; sqlite3.Error if the file is there no more."""
+        # A connection would go on in a removed file, and what was decided be lost with it.
+        if self._file and self._found() != self._file:
+            raise sqlite3.OperationalError(f"{self.path} was removed or replaced; restart")
         db: sqlite3.Connection | None = getattr(self._own, "db", None)
         if db is None:
             db = sqlite3.connect(self.path, timeout=PATIENCE, isolation_level=None)
@@ -81,6 +86,13 @@ class ItemStore:
             db.execute("PRAGMA synchronous = FULL")
             self._own.db = db
         return db
+
+    def _found(self) -> tuple[int, int] | None:
+        try:
+            found = self.path.stat()
+        except OSError:
+            return None
+        return found.st_dev, found.st_ino
 
     @contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:

@@ -56,7 +56,7 @@ def _read_category(parts: IndexParts, said: str, category: str) -> str:
     name = clean_category(said, separator)
     if name in labels.code_of:
         return name
-    if said in labels.keys:
+    if said and said in labels.keys:
         return labels.names[labels.keys.index(said)]
     ends = [full for full in labels.names if full.endswith(f"{CATEGORY_SEPARATOR}{name}")]
     if len(ends) == 1:
