@@ -157,6 +157,24 @@ def test_health_of_a_category(open_page: Open, served: Served) -> None:
     expect(page.get_by_text("No card is directly in this category.")).to_be_visible()
 
 
+def test_health_of_a_category_counts_those_below(open_page: Open, served: Served) -> None:
+    """The tree opens with the upper level, where no sick shelf would be seen."""
+    page = open_page(f"{served.url}/#/look")
+    leaf = {"cards": 3, "cards_below": 0, "children": []}
+    sick = leaf | {"category": "Upper > A", "name": "A", "accuracy": 0.5, "wrong_labels": 2}
+    well = leaf | {"category": "Upper > B", "name": "B", "cards": 1, "accuracy": 1.0}
+    upper = {"category": "Upper", "name": "Upper", "cards": 0, "cards_below": 4}
+    fine = leaf | {"category": "Fine", "name": "Fine", "cards": 4, "accuracy": 1.0}
+    answer_with(page, "**/categories", [fine, upper | {"children": [sick, well]}])
+    answer_with(page, "**/cards?*", {"cards": [], "total": 0, "notes": [], "version": 1})
+    page.goto(f"{served.url}/#/browse?sort=health")
+    expect(page.get_by_role("treeitem")).to_have_text(["Upper4", "Fine4"])
+    # (3 · 0.5 + 1 · 1) / 4 = 0.625 of Upper, and with the four of Fine 6.5 of 8.
+    assert page.locator(".figures dd").all_inner_texts() == ["8", "40", "81%", "2", "0"]
+    page.goto(f"{served.url}/#/browse?sort=health&c=Upper")
+    expect(page.locator(".figures dd")).to_have_text(["4", "63%", "2", "0"])
+
+
 def test_empty_index_and_unknown_category_are_said(open_page: Open, served: Served) -> None:
     """An empty page would look broken."""
     page = open_page(f"{served.url}/#/browse?c=Nowhere")

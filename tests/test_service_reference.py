@@ -29,7 +29,7 @@ def made() -> FastAPI:
     @app.get("/lamps/{id}", tags=["light"])
     async def lamp(
         id: str,
-        size: Annotated[int, Query(description="Of the <bulb>")] = 3,
+        size: Annotated[int, Query(description="Of the `<bulb>`")] = 3,
         by: Literal["name", "watts"] = "name",
     ) -> Lamp:
         """Return a lamp."""
@@ -50,7 +50,7 @@ def test_the_page_names_routes_parameters_and_types() -> None:
     assert "API of prodcat 7.1" in plain
     assert "Light GET /lamps/{id} Return a lamp." in plain
     assert "id string, in the path required" in plain
-    assert "size integer 3 Of the &lt;bulb&gt;" in plain
+    assert "Of the <code>&lt;bulb&gt;</code>" in text
     assert "by name or watts name" in plain
     assert (
         "POST /lamps Make a lamp. Body, application/json : Lamp Answer 200: list of Lamp" in plain

@@ -82,3 +82,9 @@ def test_settings_do_not_show_tokens() -> None:
 def test_a_rate_is_checked_before_the_service_runs() -> None:
     assert check_rate("600/minute") == ""
     assert "is no rate" in check_rate("often")
+
+
+def test_a_file_for_the_queue_that_is_not_there_is_named(tmp_path: Path) -> None:
+    """The service would start with an empty queue."""
+    with pytest.raises(QueryError, match=r"no file .*none\.csv, which is to fill the review queue"):
+        ServeSettings(tmp_path, reviews=(tmp_path / "none.csv",))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import Any
@@ -9,6 +11,7 @@ from typing import Any
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse
 from jinja2 import Environment, PackageLoader
+from markupsafe import Markup, escape
 
 from prodcat_index.service.problem_details import MEDIA_TYPE
 
@@ -25,7 +28,12 @@ async def docs(request: Request) -> HTMLResponse:
 def _template() -> Any:
     loader = PackageLoader("prodcat_index.service", "templates")
     made = Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    made.filters["code"] = _mark_code
     return made.get_template("reference.html")
+
+
+def _mark_code(text: str) -> Markup:
+    return Markup(re.sub("`([^`]+)`", r"<code>\1</code>", str(escape(text))))
 
 
 def describe(document: Mapping[str, Any]) -> dict[str, Any]:
@@ -79,7 +87,7 @@ def _value(schema: Mapping[str, Any], *, is_required: bool) -> dict[str, Any]:
     return {
         "type": type_of(schema),
         "required": is_required,
-        "default": "" if default is None else str(default),
+        "default": "" if default is None else json.dumps(default).strip('"'),
     }
 
 

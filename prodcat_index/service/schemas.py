@@ -31,22 +31,38 @@ class Parameters(BaseModel):
 class PredictParameters(Parameters):
     """Those of :meth:`ProductIndex.predict`."""
 
-    k: Neighbours | None = None
-    temperature: Annotated[Number, Field(gt=0)] | None = None
-    prior_exponent: Number | None = None
-    head_exponent: Annotated[Number, Field(ge=0)] | None = None
+    k: Annotated[Neighbours | None, Field(description="Number of neighbours that vote")] = None
+    temperature: Annotated[
+        Annotated[Number, Field(gt=0)] | None,
+        Field(description="A low one lets the nearest cards decide"),
+    ] = None
+    prior_exponent: Annotated[
+        Number | None, Field(description="A high one favours small categories")
+    ] = None
+    head_exponent: Annotated[
+        Annotated[Number, Field(ge=0)] | None,
+        Field(description="How much the words count beside the vote; 0 leaves them out"),
+    ] = None
     weights: Annotated[Text | None, WEIGHTS] = None
-    explain: bool = False
-    precision: Share | None = None
-    per: Literal["all", "category"] = "all"
-    coverage: Share | None = None
+    explain: Annotated[bool, Field(description="Say what decided")] = False
+    precision: Annotated[
+        Share | None, Field(description="Add a `decision`: accept answers at this target precision")
+    ] = None
+    per: Annotated[
+        Literal["all", "category"],
+        Field(description="Keep the precision for all answers together or for each category"),
+    ] = "all"
+    coverage: Annotated[
+        Share | None,
+        Field(description="Add a `category_set`: categories that hold the true one this often"),
+    ] = None
     where: Annotated[Text | None, WHERE] = None
 
 
 class SearchParameters(Parameters):
     """Those of :meth:`ProductIndex.search`."""
 
-    k: Neighbours = 10
+    k: Annotated[Neighbours, Field(description="Number of cards")] = 10
     weights: Annotated[Text | None, WEIGHTS] = None
     where: Annotated[Text | None, WHERE] = None
     by: Annotated[

@@ -96,7 +96,7 @@ class ServeSettings:
     limits: Limits = Limits()
 
     def __post_init__(self) -> None:
-        """Refuse what would let strangers in."""
+        """Refuse what would let strangers in, and what is not there."""
         if not self.tokens and self.host not in LOOPBACK:
             raise QueryError(
                 f"Whoever reaches {self.host} could ask this service; give --token-file, or leave "
@@ -104,6 +104,9 @@ class ServeSettings:
             )
         if not self.tokens and self.writable:
             raise QueryError("Who may change the index is told by tokens; give --token-file.")
+        for path in self.reviews:
+            if not path.is_file():
+                raise QueryError(f"There is no file {path}, which is to fill the review queue.")
         if self.path_prefix and not re.fullmatch(r"(/[\w.~-]+)+", self.path_prefix, re.ASCII):
             raise QueryError(
                 f"The path prefix {self.path_prefix!r} is none; give one such as /prodcat."

@@ -38,15 +38,32 @@ const total = (node) => node.cards + node.cards_below;
 const hasHealth = (node) => node.accuracy !== undefined || node.wrong_labels !== undefined || node.duplicates !== undefined;
 const tone = (accuracy) => (accuracy >= 0.9 ? "good" : accuracy >= 0.7 ? "warn" : "bad");
 
+// The health of a category is that of all its cards, those below included.
+function withHealthBelow(node) {
+  if (!node.children.length) return node;
+  const children = node.children.map(withHealthBelow);
+  const parts = [{ ...node, cards_below: 0 }, ...children].filter(hasHealth);
+  const sum = (of, among = parts) => among.reduce((done, part) => done + of(part), 0);
+  const tried = parts.filter((part) => part.accuracy != null && total(part));
+  const health = parts.length && {
+    accuracy: tried.length ? sum((part) => part.accuracy * total(part), tried) / sum(total, tried) : undefined,
+    wrong_labels: sum((part) => part.wrong_labels ?? 0),
+    duplicates: sum((part) => part.duplicates ?? 0),
+  };
+  return { ...node, ...health, children };
+}
+
 async function build(root, index, version) {
   root.replaceChildren(message({ kind: "loading", text: t("loading") }));
-  const roots = await api.get("categories");
+  const children = await api.get("categories");
   if (!root.isConnected) return;
+  const all = withHealthBelow({ category: "", name: t("all_categories"), cards: 0, cards_below: children.reduce((sum, each) => sum + total(each), 0), children });
+  const roots = all.children;
   nodes = new Map(flatten(roots).map((node) => [node.category, node]));
   const filter = el("input", { id: "filter", type: "search", autocomplete: "off", spellcheck: "false", placeholder: t("filter_hint") });
   state = null;
   view = {
-    root, version, index, roots, filter,
+    root, version, index, all, roots, filter,
     found: el("p", { class: "hint", role: "status" }),
     frame: el("div", { class: "tree-frame" }),
     sort: el("select", { id: "sort" }, ["name", "cards", "health"].filter((name) => name !== "health" || [...nodes.values()].some(hasHealth)).map((name) => el("option", { value: name }, t(`sort_${name}`)))),
@@ -101,7 +118,7 @@ function filterTree() {
 
 function draw() {
   const { category } = state;
-  const node = category ? nodes.get(category) : { category: "", name: t("all_categories"), cards: 0, cards_below: view.roots.reduce((sum, each) => sum + total(each), 0), children: view.roots };
+  const node = category ? nodes.get(category) : view.all;
   if (!node) {
     view.content.replaceChildren(el("div", { class: "panel" }, message({ title: t("unknown_category"), text: t("unknown_category_text"), action: { label: t("all_categories"), run: () => goTo("") } })));
     return;

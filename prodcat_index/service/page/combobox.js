@@ -60,6 +60,7 @@ export function combobox({ label, load, choose, placeholder = "", free = null, h
       el("li", { id: `${id}-${i}`, role: "option", "aria-selected": "false", class: option.class ?? null },
         el("span", {}, option.label), option.hint ? el("span", { class: "hint" }, option.hint) : null)));
     status.textContent = options.length ? t("options_found", { n: options.length }) : t("nothing_found");
+    status.className = options.length ? "unseen" : "hint"; // The list itself is seen.
     open(options.length > 0);
     mark(text && options.length ? 0 : -1);
     if (picksFirst) pick(0);
@@ -95,7 +96,7 @@ export function combobox({ label, load, choose, placeholder = "", free = null, h
       event.preventDefault();
       if (options) pick(active);
       else picksFirst = true;
-    } else if (event.key === "Escape" && (isOpen || input.value)) {
+    } else if (event.key === "Escape" && (isOpen || (input.value && !input.closest("dialog")))) {
       event.stopPropagation();
       event.preventDefault();
       if (!isOpen) input.value = "";
@@ -107,7 +108,7 @@ export function combobox({ label, load, choose, placeholder = "", free = null, h
   const element = el("div", { class: "combobox" },
     el("label", { for: id, class: hideLabel ? "unseen" : null }, label), input, list, status);
   const clear = () => {
-    input.value = "";
+    input.value = status.textContent = "";
     options = [];
     list.replaceChildren();
     open(false);

@@ -27,8 +27,8 @@ export function predicted(answer, { isCalibrated }) {
         el("span", {}, t(isCalibrated ? "confident" : "vote_share", { value: percent(answer.confidence) })), decision(answer))),
     el("section", { class: "ranking" }, levels.length > 1 ? tree(answer.tree) : null, ranked(answer, levels.length === 1)),
     el("details", { class: "why", open: !matchMedia("(max-width: 46rem)").matches }, el("summary", {}, el("h3", {}, t("why")), icon("chevron")), el("ul", {}, reasons(answer).map((reason) => el("li", {}, reason))),
-      // How many of one listing were accepted is said by the sign beside the answer.
-      answer.notes.filter((said) => !said.startsWith("Precision ")).map((said) => el("p", { class: "hint", lang: "en" }, said[0].toUpperCase() + said.slice(1)))));
+      // What became of this one listing is said by the sign beside the answer.
+      answer.notes.filter((said) => !/^(precision |new, like )/i.test(said)).map((said) => el("p", { class: "hint", lang: "en" }, said[0].toUpperCase() + said.slice(1)))));
 }
 
 function decision({ decision: decided }) {
@@ -72,8 +72,9 @@ function reasons({ category, neighbours, words = [], decided_by: decidedBy, with
     said.push(t("why_neighbours", { n: neighbours.length, same: same.length, share: percent(Math.min(votes, 1)) }));
   }
   if (decidedBy) said.push(decisive(category, share, decidedBy, without[decidedBy]));
+  // Without words, the head tells categories apart by the picture.
   if (words.length) said.push(el("span", {}, t("why_words"), " ", words.slice(0, 6).flatMap(({ word }) => [el("span", { class: "word" }, word), " "])));
-  if (head !== undefined) said.push(t("why_head", { value: percent(head) }));
+  if (head !== undefined && words.length) said.push(t("why_head", { value: percent(head) }));
   if (evidence) {
     said.push(t(note ? "why_new" : evidence.known_category < 0.5 ? "why_unsure" : "why_known", { value: percent(evidence.known_category) }));
     if (evidence.known_words !== undefined) said.push(t("why_known_words", { value: percent(evidence.known_words) }));

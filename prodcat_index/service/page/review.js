@@ -4,7 +4,7 @@ import { announce, cardPicture, el, message, problemMessage, SEPARATOR, sentence
 import { findCategory } from "./find_category.js";
 import { Hand } from "./hand.js";
 import { Outbox } from "./outbox.js";
-import { decisionText, drawChoices, drawDecision, drawFigures, drawFinished, drawItem, drawTiles, groupChoices, isUndoable, keyButton, ownCategory, proposalText, proposedCategory, titleOf } from "./review_parts.js";
+import { decisionText, drawChoices, drawDecision, drawFigures, drawFinished, drawItem, drawTiles, groupChoices, isUndoable, keyButton, ownCategory, proposalText, proposedCategory, REMOVE, titleOf } from "./review_parts.js";
 import { useShortcuts } from "./shortcuts.js";
 import { t } from "./texts.js";
 
@@ -132,6 +132,7 @@ function decide(decision, category = "") {
   if (!item || drawn !== item.id) return;
   const others = bulk ? bulk.items.filter(({ id }) => !bulk.out.has(id)) : [];
   const all = [item, ...others];
+  if (decision === "yes" && item.proposal === REMOVE) decision = REMOVE; // The list of decisions says what was done.
   const id = crypto.getRandomValues(new Uint32Array(4)).join("-");
   // Others may be proposed something else, and get what is seen here.
   const body = { decision_id: id, decision: decision === "yes" && others.length && category ? category : decision };
@@ -228,7 +229,7 @@ function frame() {
   place = {};
   const block = (name) => (place[name] = el("div", { class: `review-${name}` }));
   const button = (name, run, properties) => el("button", { type: "button", class: "button", onclick: run, ...properties }, name);
-  const save = () => attempt(() => api.download("review/decisions", { format: "csv" }, "decisions.csv"));
+  const save = (format, name) => () => attempt(() => api.download("review/decisions", { format }, name));
   place.unsaved = button("", () => (connection.lost ? connection.retry() : outbox.send()), { class: "badge warn review-unsaved" });
   place.apply = button(t("review_apply"), apply, { title: t("review_apply_help") });
   return [
@@ -237,7 +238,8 @@ function frame() {
     block("main"),
     el("details", { class: "panel review-log", open: matchMedia("(min-width: 46rem)").matches },
       el("summary", {}, t("review_log")), block("decisions"),
-      el("p", { class: "buttons" }, place.apply, button(t("review_export"), save, { class: "button plain" }))),
+      el("p", { class: "buttons" }, place.apply, button(t("review_export"), save("csv", "decisions.csv"), { class: "button plain" }),
+        button(t("review_export_relabel"), save("relabel", "review.csv"), { class: "button plain", title: t("review_export_relabel_help") }))),
   ];
 }
 

@@ -4,7 +4,7 @@ import { picturePath } from "./hand.js";
 import { number, t, TEXTS } from "./texts.js";
 
 const MOST_CHOICES = 9; // As many as there are keys.
-const REMOVE = "remove";
+export const REMOVE = "remove";
 const MERGE = "merge into ";
 const TEXT = 240; // Letters of a description that are shown at once.
 
@@ -68,7 +68,7 @@ export function keyButton(key, name, run, tone = "") {
 // The card as large as the place allows, why it is here, and what shows it. `picture` is an element.
 export function drawItem(item, picture) {
   const { card, cards } = item;
-    return [
+  return [
     el("p", { class: "review-why" }, el("span", { class: "review-kind" }, kindName(item.kind)), " ", el("span", { lang: "en" }, item.why)),
     el("div", { class: "review-look" },
       picture,
@@ -78,7 +78,7 @@ export function drawItem(item, picture) {
         description(card?.description ?? ""),
         item.words.length ? el("p", { class: "review-telling" }, `${t("review_words")} `, item.words.flatMap((word) => [el("span", { class: "chip" }, word), " "])) : null)),
     cards.length > 1 ? section(t("review_cards", { n: cards.length }), cards.map((one) => tile(one, item.remove.includes(one.id) && t("review_would_go")))) : null,
-    item.neighbours.length ? section(t("review_neighbours"), item.neighbours.map((one) => tile(one, one.similarity != null && t("similarity", { value: number(one.similarity, "score") })))) : null,
+    item.neighbours.length ? section(t(item.proposal === REMOVE ? "review_stay" : "review_neighbours", { n: item.neighbours.length }), item.neighbours.map((one) => tile(one, one.similarity != null && t("similarity", { value: number(one.similarity, "score") })))) : null,
   ];
 }
 
@@ -152,7 +152,7 @@ export function drawFigures({ done, left, minutes, per_minute: rate, estimated_f
   return [
     el("progress", { max: done + left || 1, value: done, "aria-label": t("review_done") }),
     figure(number(done), t("review_done")), figure(number(left), t("review_left")),
-    figure(number(minutes), t("review_minutes")),
+    figure(number(minutes), t("review_minutes", { n: Math.round(minutes) })),
     rate != null ? figure(number(rate), t("review_rate")) : "",
     f1?.now != null ? figure(`${number(f1.before, "score")} → ${number(f1.now, "score")}`, t("review_f1"), t("review_f1_help")) : "",
     others.length ? el("span", { class: "quiet" }, t("review_others", { names: others.join(", ") })) : "",
