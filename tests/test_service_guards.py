@@ -385,6 +385,11 @@ def test_a_stop_finishes_what_was_taken() -> None:
         thread.start()
         while not client.server.server_state.tasks:  # type: ignore[attr-defined]
             time.sleep(0.001)
+        # Sent while the server is busy, and not read yet.
+        later = socket.create_connection((client.base_url.host, client.base_url.port or 80))
+        later.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
         client.server.should_exit = True  # type: ignore[attr-defined]
         thread.join()
+        with later:
+            assert received(later).endswith(b'"ok"')
     assert answers[0].json() == "finished"

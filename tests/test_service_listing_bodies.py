@@ -59,8 +59,8 @@ def test_lines_are_counted_and_a_bad_one_is_named(strict: Served) -> None:
     good = json.dumps({"title": "boots"})
     many = strict.client.post("/predict", content="\n".join([good] * 4), headers=LINES)
     assert "3 listings; this one holds 4" in refused(many, 413)
-    bad = strict.client.post("/predict", content=f"{good}\n{{]", headers=LINES)
-    assert "line 2" in refused(bad, 422)
+    bad = strict.client.post("/predict", content=f"{good}\n\n{{]", headers=LINES)
+    assert "line 3" in refused(bad, 422)
     assert (
         strict.client.post("/predict", content=f"{good}\n\n{good}\n", headers=LINES).text.count(
             "\n"

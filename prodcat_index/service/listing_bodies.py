@@ -104,17 +104,16 @@ async def read_listings(
                 yield [listing]
         return
     body = await request.body()
-    lines = body.splitlines() if kind == LINES else [body]
-    lines = [line for line in lines if line.strip()] or [b""]
+    lines = {
+        f"line {number}": line
+        for number, line in enumerate(body.splitlines(), 1)
+        if kind == LINES and line.strip()
+    } or {"": body}
     if len(lines) > limits.batch:
         raise Problem(
             413, f"A request may hold {limits.batch:,} listings; this one holds {len(lines):,}."
         )
-    where = [f"line {number}" if kind == LINES else "" for number in range(1, len(lines) + 1)]
-    yield [
-        _listing(_parse(line, at), catalogue, limits, at)
-        for line, at in zip(lines, where, strict=True)
-    ]
+    yield [_listing(_parse(line, at), catalogue, limits, at) for at, line in lines.items()]
 
 
 def _fields(items: list[tuple[str, UploadFile | str]]) -> tuple[dict[str, str], UploadFile | None]:

@@ -112,6 +112,12 @@ class Server(uvicorn.Server):
         if self.started:
             self._ready()
 
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Stop, after what clients have sent by now is taken: busy, it may lie unread for long."""
+        for _ in range(10):  # rounds of the loop: to accept, and to read
+            await asyncio.sleep(0.01)
+        await super().shutdown(sockets)
+
 
 class _PatientProtocol(HttpToolsProtocol):
     """Closes connections whose head does not come in time or is too large.
