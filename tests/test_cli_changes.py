@@ -337,6 +337,16 @@ def test_a_second_writer_is_told_at_once(
     assert content_of(shop / "indexes") == before
 
 
+def test_a_build_waits_for_another_writer(
+    run: Run, other: subprocess.Popen[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A card that a service writes at the end of a build of hours would make that vain."""
+    monkeypatch.setattr("prodcat_index.cli.build_index.PATIENCE", 0.1)
+    told = run("build-index cards.csv --category-column shelf --output indexes/shop")
+    assert told.code == 1
+    assert "and did not end in 0.1 s" in told.err
+
+
 def test_a_second_writer_waits_and_sees_what_the_first_one_did(shop: Path) -> None:
     """Two deliveries at a time would lose one of them."""
     write(shop / "new.csv", GNOME)

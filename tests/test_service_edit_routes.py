@@ -160,6 +160,21 @@ def test_a_picture_of_a_card_that_is_refused_is_not_kept(shop: Served) -> None:
     assert (sorted(folder.iterdir()) if folder.exists() else []) == before
 
 
+def test_a_picture_that_the_disk_has_no_room_for_leaves_nothing(
+    shop: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The client would not ask again after status 500, and the disk stay full."""
+
+    def fail(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("prodcat_index.service.edit_routes.os.replace", fail)
+    image = {"image": ("x.png", picture("yellow"), "image/png")}
+    answer = shop.client.post("/cards", data={"id": "FULL", "title": "x"}, files=image)
+    assert "Nothing was changed" in problem(answer, 503)
+    assert not list(shop.service.settings.pictures.glob("*.new"))
+
+
 def test_a_removed_card_is_gone(shop: Served) -> None:
     card_id = shop.index.parts.catalogue.ids[-1]
     answer = shop.client.delete(f"/cards/{card_id}")

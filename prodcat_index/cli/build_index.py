@@ -17,6 +17,9 @@ from prodcat_index.findings import counted
 if TYPE_CHECKING:
     from prodcat_index.index.product_index import ProductIndex
 
+# Seconds to wait for another process that writes the index.
+PATIENCE = 60.0
+
 
 @options.with_columns
 def build_index(
@@ -73,7 +76,8 @@ def build_index(
         note([f"all labelled cards are of one category, {names[0]}, and so is every answer"])
     if keep_tuning:
         index = _with_tuning_of(folder, index, is_weighed=weights is not None)
-    index.save(folder)
+    # What took hours to build would be lost to a service that writes a card just now.
+    index.save(folder, wait=PATIENCE)
     if warning := memory_warning(parse_manifest(folder)):
         note([warning])
     say(f"Built {folder}: {_size(index)}, embedded by {', '.join(index.parts.block_names)}.")

@@ -221,13 +221,15 @@ class ProductIndex(LivingIndex):
         given = {b.modality: np.asarray(b.vectors) for b in self.parts.blocks if b.kind == "vector"}
         return replace(self.parts.catalogue, vectors=given) if given else self.parts.catalogue
 
-    def save(self, folder: str | Path) -> Path:
+    def save(self, folder: str | Path, *, wait: float = 0.0) -> Path:
         """Write the index into a folder, as a whole or not at all.
 
         Parameters
         ----------
         folder
             A new or empty folder, or an index, which is replaced in one step.
+        wait
+            Seconds to wait for another process that writes the index.
 
         Returns
         -------
@@ -241,7 +243,7 @@ class ProductIndex(LivingIndex):
         """
         from prodcat_index.index.storage import save_parts
 
-        save_parts(self.parts, _as_folder(folder))
+        save_parts(self.parts, _as_folder(folder), wait=wait)
         return Path(folder)
 
     @classmethod

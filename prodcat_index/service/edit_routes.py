@@ -145,7 +145,7 @@ async def _changed(service: Service, work: Callable[..., int]) -> int:
         return await to_thread.run_sync(
             partial(work, wait=limits.seconds / 2), limiter=service.writer
         )
-    except IndexFolderError as error:
+    except (IndexFolderError, OSError) as error:  # OSError: of a picture on a full disk
         problem = Problem(
             503,
             "The index cannot be changed now: another process is writing it, or its folder cannot "
@@ -221,8 +221,11 @@ def _keep_picture(upload: str, folder: Path) -> tuple[str, bool]:
     files.make_folder(path.parent)
     unfinished = path.with_name(f".{path.name}.new")
     files.remove(unfinished)
-    with files.create(unfinished) as output:
-        output.write(Path(upload).read_bytes())
-    os.replace(unfinished, path)  # noqa: PTH105
+    try:
+        with files.create(unfinished) as output:
+            output.write(Path(upload).read_bytes())
+        os.replace(unfinished, path)  # noqa: PTH105
+    finally:
+        files.remove(unfinished)
     files.flush_folder(path.parent)
     return str(path), True
