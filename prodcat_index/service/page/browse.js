@@ -23,6 +23,7 @@ export async function show(root, params, index) {
   if (!isSorted) drawTree();
   view.tree.select(state.category);
   view.sort.value = sort;
+  if (view.sort.selectedIndex < 0) view.sort.value = "name"; // No health is known yet.
   if (view.where.value.trim() !== state.where) view.where.value = state.where;
   draw();
 }

@@ -154,7 +154,7 @@ export function drawFigures({ done, left, minutes, per_minute: rate, estimated_f
     figure(number(done), t("review_done")), figure(number(left), t("review_left")),
     figure(number(minutes), t("review_minutes", { n: Math.round(minutes) })),
     rate != null ? figure(number(rate), t("review_rate")) : "",
-    f1?.now != null ? figure(`${number(f1.before, "score")} → ${number(f1.now, "score")}`, t("review_f1"), t("review_f1_help")) : "",
+    f1?.now != null && done + left ? figure(`${number(f1.before, "score")} → ${number(f1.now, "score")}`, t("review_f1"), t("review_f1_help")) : "",
     others.length ? el("span", { class: "quiet" }, t("review_others", { names: others.join(", ") })) : "",
     ...problems.map((problem) => el("span", { class: "wrong" }, problem)),
   ];
@@ -177,9 +177,9 @@ export function drawDecision(one, state, owner, { undo, revert }) {
 // Nothing is left: what it brought.
 export function drawFinished({ done, left, minutes, estimated_f1: f1 }, buttons) {
   return el("div", { class: "message review-finished" },
-    el("p", { class: "message-title" }, t("review_finished")),
+    el("p", { class: "message-title" }, t(done ? "review_finished" : "review_not_yet")),
     el("p", {}, done ? t("review_finished_text", { n: done, minutes: number(minutes) }) : t("review_nothing_yet")),
-    f1?.now != null ? el("p", {}, t("review_finished_f1", { before: number(f1.before, "score"), now: number(f1.now, "score") })) : null,
+    f1?.now != null && done ? el("p", {}, t("review_finished_f1", { before: number(f1.before, "score"), now: number(f1.now, "score") })) : null,
     left ? el("p", {}, t("review_with_others", { n: left })) : null,
     el("p", { class: "buttons" }, buttons));
 }
