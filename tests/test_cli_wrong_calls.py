@@ -40,7 +40,7 @@ def shop(_shop_once: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> P
     folder = Path(shutil.copytree(_shop_once, tmp_path / "shop"))
     monkeypatch.chdir(folder)
     monkeypatch.delenv("PRODCAT_INDEX", raising=False)
-    for toy in ("numbers", "names"):
+    for toy in ("numbers", "names", "colours"):
         monkeypatch.delitem(SCHEMES, toy)
     return folder
 

@@ -316,7 +316,7 @@ class LivingIndexMachine(RuleBasedStateMachine):
 
 
 LivingIndexMachine.TestCase.settings = settings(
-    max_examples=8,
+    max_examples=5,
     stateful_step_count=7,
     deadline=None,
     suppress_health_check=list(HealthCheck),

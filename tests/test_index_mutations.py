@@ -28,7 +28,7 @@ from scripts.benchmarks.faults_workers import CRASH, HANG, OTHER, REFUSED, RIGHT
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="pipes and devices are of POSIX systems")
 
-MUTATIONS = 12 * len(FAMILIES)
+MUTATIONS = 6 * len(FAMILIES)
 
 
 @pytest.fixture(scope="module")
