@@ -123,7 +123,9 @@ def press(page: Page, *keys: str) -> None:
     for key in keys:
         before = page.evaluate(SHOWN)
         page.keyboard.press(key)
-        page.wait_for_function(f"before => {SHOWN} !== before", arg=before)
+        # Where the service is slow, no card is shown for a while, and no key decides.
+        is_next = f"{SHOWN} || document.querySelector('.review-finished')"
+        page.wait_for_function(f"before => {SHOWN} !== before && ({is_next})", arg=before)
 
 
 def wait_saved(page: Page) -> None:

@@ -72,7 +72,11 @@ export class Hand {
   picture(item) {
     if (!item.card?.image) return null;
     for (const known of this.#pictures.keys()) if (!this.items.some(({ id }) => id === known)) this.#pictures.delete(known);
-    if (!this.#pictures.has(item.id)) this.#pictures.set(item.id, loadPicture(picturePath(item)));
+    if (!this.#pictures.has(item.id)) {
+      const loading = loadPicture(picturePath(item));
+      loading.catch(() => {}); // Whoever shows it says so; one that is fetched ahead may never be shown.
+      this.#pictures.set(item.id, loading);
+    }
     return this.#pictures.get(item.id);
   }
 }
