@@ -8,6 +8,7 @@ from pathlib import Path
 
 import made
 import pytest
+from hypothesis import settings
 
 from prodcat_index.encoders.registry import SCHEMES
 from prodcat_index.index.product_index import ProductIndex
@@ -16,6 +17,10 @@ from prodcat_index.index.product_index import ProductIndex
 os.environ["PRODCAT_CACHE"] = "off"
 # Commands that run in processes of their own would compile the package each time.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
+# No test asserts a time: a machine that has other work to do is no fault of the code.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 # Fixtures of served indexes, and of a browser.
 pytest_plugins = ("service", "browser")
