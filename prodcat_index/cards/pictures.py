@@ -7,6 +7,7 @@ import stat
 import warnings
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass
+from io import BytesIO
 from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from threading import Lock
@@ -89,6 +90,17 @@ def load_picture(path: str | Path, min_side: int | None = None) -> Image:
         raise
     except Exception as error:
         raise PictureError(_reason(error)) from None
+
+
+def make_thumbnail(path: str | Path, side: int, quality: int) -> bytes:
+    """Return a picture as a JPEG file of which no side is longer; raises as `load_picture`."""
+    picture = load_picture(path, side)
+    picture.thumbnail((side, side))
+    # A photograph says where it was taken, and may hold a comment.
+    picture.info.clear()
+    file = BytesIO()
+    picture.save(file, "JPEG", quality=quality)
+    return file.getvalue()
 
 
 def read_header(path: str | Path) -> Header:

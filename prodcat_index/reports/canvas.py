@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from prodcat_index.cards.cleaning import tidy
-from prodcat_index.cards.pictures import load_picture
+from prodcat_index.cards.pictures import load_picture, make_thumbnail
 from prodcat_index.errors import PictureError
 from prodcat_index.reports import style
 from prodcat_index.reports.style import GREY, INK
@@ -94,19 +94,13 @@ class Canvas:
         return image
 
 
-def _load(path: str, min_side: int) -> Image | None:
-    try:
-        return load_picture(path, min_side) if path else None
-    except PictureError:
-        return None
-
-
 def _load_fitted(path: str, width: int, height: int) -> Image | None:
     """Load a picture and scale it, up or down, into a frame."""
     from PIL import Image
 
-    picture = _load(path, max(width, height))
-    if picture is None:
+    try:
+        picture = load_picture(path, max(width, height))
+    except PictureError:
         return None
     scale = min(width / picture.width, height / picture.height)
     across, down = (max(round(length * scale), 1) for length in picture.size)
@@ -115,14 +109,11 @@ def _load_fitted(path: str, width: int, height: int) -> Image | None:
 
 def thumbnail(path: str) -> bytes | None:
     """Make a small JPEG file of a picture; None where there is none."""
-    picture = _load(path, THUMBNAIL)
-    if picture is None:
+    try:
+        # A page has many thumbnails, so their quality is no higher than this.
+        return make_thumbnail(path, THUMBNAIL, quality=80)
+    except PictureError:
         return None
-    picture.thumbnail((THUMBNAIL, THUMBNAIL))
-    # A photograph says where it was taken.
-    picture.info.clear()
-    # A page has many thumbnails, so their quality is no higher than this.
-    return encode_image(picture, "JPEG", quality=80)
 
 
 def encode_image(image: Image, form: str, **options: Any) -> bytes:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import hashlib
 from collections import OrderedDict
-from io import BytesIO
 from pathlib import Path
 from threading import Lock
 
-from prodcat_index.cards.pictures import load_picture
+from prodcat_index.cards.pictures import make_thumbnail
 from prodcat_index.errors import PictureError
 
 # Longer sides in pixels; few, so that a picture is scaled a few times only.
@@ -43,19 +42,10 @@ class Thumbnails:
             if content is not None:
                 self._kept.move_to_end(etag)
                 return etag, content
-        content = _encode(path, side)
+        content = make_thumbnail(path, side, QUALITY)
         with self._lock:
             self._bytes += len(content) - len(self._kept.pop(etag, b""))
             self._kept[etag] = content
             while self._bytes > self._most:
                 self._bytes -= len(self._kept.popitem(last=False)[1])
         return etag, content
-
-
-def _encode(path: Path, side: int) -> bytes:
-    # Loaded as RGB without any metadata, such as where a photo was taken.
-    picture = load_picture(path, min_side=side)
-    picture.thumbnail((side, side))
-    file = BytesIO()
-    picture.save(file, "JPEG", quality=QUALITY)
-    return file.getvalue()
