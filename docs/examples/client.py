@@ -113,7 +113,7 @@ class Client:
         lines = "\n".join(json.dumps(listing) for listing in listings)
         headers = {"content-type": "application/x-ndjson"}
         answer = self._send("predict", params=parameters, content=lines, headers=headers)
-        for line in answer.text.splitlines():
+        for line in answer.content.splitlines():  # a text would also end at U+2028, as in titles
             yield cast("Prediction", json.loads(line))
 
     def search(
