@@ -15,6 +15,7 @@ from limits.aio.strategies import SlidingWindowCounterRateLimiter
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from prodcat_index.service.listing_bodies import FORM, JSON, LINES, media_type
 from prodcat_index.service.problem_details import Problem, problem_response
 from prodcat_index.service.settings import LOOPBACK, MB, ServeSettings
 
@@ -22,7 +23,7 @@ PAGE = Path(__file__).parent / "page"
 # What a stranger may ask where there are tokens: the page asks for the token, and a balancer has
 # none. The files of the page are as public as this source.
 OPEN = {"/", "/docs", "/openapi.json", "/healthz", "/readyz"}
-BODY_TYPES = ("application/json", "multipart/form-data", "application/x-ndjson")
+BODY_TYPES = (JSON, FORM, LINES)
 # Of every answer. There is no inline script or style, and nothing from elsewhere.
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
@@ -154,7 +155,7 @@ class Guard:
         length = headers.get("content-length", "0")
         if "transfer-encoding" not in headers and length == "0":
             return
-        kind = headers.get("content-type", "").partition(";")[0].strip().lower()
+        kind = media_type(headers)
         if kind not in BODY_TYPES:
             raise Problem(
                 415, f"A body is {', '.join(BODY_TYPES[:-1])} or {BODY_TYPES[-1]}, not {kind!r}."

@@ -13,7 +13,7 @@ from anyio import to_thread
 from fastapi import Request
 from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
-from starlette.datastructures import UploadFile
+from starlette.datastructures import Headers, UploadFile
 
 from prodcat_index.cards.card import CORE_TEXTS, IMAGE, LABELS, Card, Catalogue
 from prodcat_index.cards.pictures import read_header
@@ -60,9 +60,9 @@ class Listing:
     columns: dict[str, str] = field(default_factory=dict)
 
 
-def media_type(request: Request) -> str:
+def media_type(headers: Headers) -> str:
     """Return the content type of a request without its parameters."""
-    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    return headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
 @asynccontextmanager
@@ -85,7 +85,7 @@ async def read_listings(
 
     Raises Problem or RequestValidationError if they cannot be taken.
     """
-    kind = media_type(request)
+    kind = media_type(request.headers)
     if kind not in kinds:
         given = f"not as {kind}" if kind else "and this request has no content type"
         raise Problem(415, f"Send a listing as {' or '.join(kinds)}, {given}.")

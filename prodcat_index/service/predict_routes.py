@@ -64,7 +64,7 @@ async def predict(
         kind = ("predict", version, parameters)
         for part in chunks(len(cards), MOST_AT_ONCE):
             lines += await service.batcher.ask(kind, cards[part], answer)
-    if media_type(request) == LINES:
+    if media_type(request.headers) == LINES:
         return Response(b"".join(line + b"\n" for line in lines), media_type=LINES)
     return Response(lines[0], media_type=JSON)
 
