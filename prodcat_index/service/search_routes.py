@@ -36,9 +36,11 @@ async def search(
     weights = own if parameters.weights is None else parse_weights(parameters.weights)
     vector = index.parts.weight_vector(weights)
 
-    def describe(found: Sequence[Neighbour], present: BoolArray) -> bytes:
+    def notes() -> Sequence[str]:
+        return () if parameters.where is None else index.matches(parameters.where).notes
+
+    def describe(found: Sequence[Neighbour], present: BoolArray, notes: Sequence[str]) -> bytes:
         pairs = zip(index.parts.block_names, effective_weights(vector, present)[0], strict=True)
-        notes = () if parameters.where is None else index.matches(parameters.where).notes
         record = {
             "neighbours": [with_address(neighbour.as_dict()) for neighbour in found],
             "weights": {name: round(float(weight), DIGITS) for name, weight in pairs if weight},
@@ -50,14 +52,18 @@ async def search(
     def similar() -> bytes:
         found = index.similar(card.id, parameters.k, weights=weights, where=parameters.where)
         row = index.parts.row_of[card.id]
-        return describe(found, np.array([[block.present[row] for block in index.parts.all_blocks]]))
+        present = np.array([[block.present[row] for block in index.parts.all_blocks]])
+        return describe(found, present, notes())
 
     def answer(batch: list[Card]) -> list[bytes]:
         encoded = version.encode(batch)
         check_pictures(encoded)
         found = index.search_each(encoded, parameters.k, weights=weights, where=parameters.where)
+        # To ask a filter of all cards may take longer than to search: not for each query.
+        said = notes()
         return [
-            describe(own, each.queries.present) for own, each in zip(found, encoded, strict=True)
+            describe(own, each.queries.present, said)
+            for own, each in zip(found, encoded, strict=True)
         ]
 
     async with read_listing(request, index.parts.catalogue, service.settings.limits) as listing:
