@@ -61,6 +61,10 @@ def test_lines_are_counted_and_a_bad_one_is_named(strict: Served) -> None:
     assert "3 listings; this one holds 4" in refused(many, 413)
     bad = strict.client.post("/predict", content=f"{good}\n\n{{]", headers=LINES)
     assert "line 3" in refused(bad, 422)
+    empty = strict.client.post(
+        "/predict", content=f'{good}\n{good}\n{{"id": "new"}}', headers=LINES
+    )
+    assert refused(empty, 422) == "On line 3, the listing has no text to compare."
     assert (
         strict.client.post("/predict", content=f"{good}\n\n{good}\n", headers=LINES).text.count(
             "\n"

@@ -54,10 +54,11 @@ BODY_OR_LINES = {
 
 @dataclass(frozen=True)
 class Listing:
-    """A listing that was sent, and the values of further columns of the catalogue."""
+    """A listing that was sent, the values of further columns of the catalogue, and its line."""
 
     card: Card
     columns: dict[str, str] = field(default_factory=dict)
+    at: str = ""
 
 
 def media_type(headers: Headers) -> str:
@@ -100,8 +101,7 @@ async def read_listings(
                 return
             with NamedTemporaryFile(prefix="prodcat-", suffix=".picture") as file:
                 await to_thread.run_sync(_keep, await upload.read(), Path(file.name), limits)
-                listing.card.__dict__[IMAGE] = file.name
-                yield [listing]
+                yield [replace(listing, card=replace(listing.card, image=file.name))]
         return
     body = await request.body()
     lines = {
@@ -151,7 +151,7 @@ def _listing(sent: schemas.Listing, catalogue: Catalogue, limits: Limits, at: st
     further = catalogue.text_modalities[len(CORE_TEXTS) :]
     columns = catalogue.further_columns
     known = ("id", *CORE_TEXTS, *LABELS, *further, *columns)
-    start = f"On {at}, " if at else ""
+    start = f"On {at}, the" if at else "The"
     for name in values:
         if name not in known:
             way_out = (
@@ -159,15 +159,14 @@ def _listing(sent: schemas.Listing, catalogue: Catalogue, limits: Limits, at: st
                 if name == IMAGE
                 else f"the fields are {', '.join(known)}"
             )
-            message = f"{start}the listing has a field {name!r}: {way_out}."
-            raise Problem(422, message[0].upper() + message[1:] + did_you_mean(name, known))
+            hint = did_you_mean(name, known)
+            raise Problem(422, f"{start} listing has a field {name!r}: {way_out}.{hint}")
     length = sum(map(len, values.values()))
     if length > limits.text:
-        message = f"{start}the texts have {length:,} characters; {limits.text:,} are taken."
-        raise Problem(413, message[0].upper() + message[1:])
+        raise Problem(413, f"{start} texts have {length:,} characters; {limits.text:,} are taken.")
     own = {name: values[name] for name in ("id", *CORE_TEXTS, *LABELS) if name in values}
     card = Card(**own, texts={name: values.get(name, "") for name in further})
-    return Listing(card, {name: values[name] for name in columns if name in values})
+    return Listing(card, {name: values[name] for name in columns if name in values}, at)
 
 
 def _keep(content: bytes, path: Path, limits: Limits) -> None:

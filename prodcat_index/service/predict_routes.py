@@ -19,9 +19,11 @@ from prodcat_index.service.listing_bodies import (
     JSON,
     LINES,
     completed,
+    has_content,
     media_type,
     read_listings,
 )
+from prodcat_index.service.problem_details import Problem
 from prodcat_index.service.shared import Shared
 from prodcat_index.types import CATEGORY_SEPARATOR, chunks, rounded
 from prodcat_index.voting.prediction import Predictions
@@ -61,6 +63,9 @@ async def predict(
     lines: list[bytes] = []
     async with read_listings(request, version.index.parts.catalogue, limits) as listings:
         cards = [completed(version.index, listing.card) for listing in listings]
+        for listing, card in zip(listings, cards, strict=True):
+            if listing.at and not has_content(card):
+                raise Problem(422, f"On {listing.at}, the listing has no text to compare.")
         kind = ("predict", version, parameters)
         for part in chunks(len(cards), MOST_AT_ONCE):
             lines += await service.batcher.ask(kind, cards[part], answer)
