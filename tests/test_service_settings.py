@@ -7,7 +7,13 @@ from pathlib import Path
 import pytest
 
 from prodcat_index.errors import QueryError
-from prodcat_index.service.settings import ServeSettings, check_rate, is_private, read_tokens
+from prodcat_index.service.settings import (
+    Limits,
+    ServeSettings,
+    check_rate,
+    is_private,
+    read_tokens,
+)
 
 ANN, BOB = "0123456789abcdef", "fedcba9876543210-_.~+/="
 
@@ -66,6 +72,7 @@ def test_a_file_that_all_users_may_read_is_not_private(tmp_path: Path) -> None:
         ({"writable": True}, "give --token-file"),
         ({"path_prefix": "prodcat"}, "path prefix 'prodcat' is none"),
         ({"path_prefix": "/a b"}, "path prefix '/a b' is none"),
+        ({"limits": Limits(rate="often")}, "'often' is no rate; give one such as 600/minute"),
     ],
 )
 def test_settings_that_let_strangers_in_are_refused(options: dict[str, object], said: str) -> None:

@@ -111,6 +111,8 @@ class ServeSettings:
             raise QueryError(
                 f"The path prefix {self.path_prefix!r} is none; give one such as /prodcat."
             )
+        if problem := check_rate(self.limits.rate):
+            raise QueryError(problem)
 
     @property
     def journal(self) -> Path:
