@@ -36,6 +36,8 @@ class Metrics:
         All of them.
     requests, seconds
         Answers by method, route and status, and the time that they took.
+    running
+        Requests that are being answered.
     batch_size
         Listings of a call of the library.
     waiting
@@ -172,7 +174,7 @@ async def healthz() -> dict[str, str]:
 async def readyz(request: Request) -> dict[str, Any]:
     """Tell that the service answers: not before its index is loaded, and not while it stops."""
     service = request.app.state.service
-    if getattr(service, "is_stopping", False):
+    if service.is_stopping:
         raise Problem(503, "The service is stopping.", Retry_After="5")
     return {"status": "ok", "version": service.current.version}
 
