@@ -92,12 +92,12 @@ def test_an_interrupt_is_a_stop_as_well(index: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "code", "said"),
     [
-        (("--writable",), 1, "Who may change the index is told by tokens; give --token-file."),
+        (("--writable",), 1, "Only owners of tokens may change the index; give --token-file."),
         (("--host", "0.0.0.0"), 1, "Whoever reaches 0.0.0.0 could ask this service"),
         (("--token-file", "none"), 1, "The token file none cannot be read: No such file"),
         (("--rate", "often"), 2, "'often' is no rate; give one such as 600/minute."),
         (("--host", "192.0.2.1", "--token-file", "tokens"), 1, "cannot be listened at"),
-        (("--path-prefix", "shop"), 1, "The path prefix 'shop' is none"),
+        (("--path-prefix", "shop"), 1, "'shop' is no path prefix; give one such as /prodcat."),
     ],
 )
 def test_a_call_that_would_not_be_safe_ends_in_words(

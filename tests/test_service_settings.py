@@ -70,8 +70,8 @@ def test_a_file_that_all_users_may_read_is_not_private(tmp_path: Path) -> None:
     [
         ({"host": "0.0.0.0"}, "Whoever reaches 0.0.0.0 could ask this service; give --token-file"),
         ({"writable": True}, "give --token-file"),
-        ({"path_prefix": "prodcat"}, "path prefix 'prodcat' is none"),
-        ({"path_prefix": "/a b"}, "path prefix '/a b' is none"),
+        ({"path_prefix": "prodcat"}, "'prodcat' is no path prefix; give one such as /prodcat"),
+        ({"path_prefix": "/a b"}, "'/a b' is no path prefix; give one such as /prodcat"),
         ({"limits": Limits(rate="often")}, "'often' is no rate; give one such as 600/minute"),
     ],
 )

@@ -147,7 +147,7 @@ class Guard:
             seconds = reset - time.time()
             raise Problem(
                 429,
-                f"More than {self.rate} were asked; wait and ask again.",
+                f"The limit of requests is {self.rate}; wait and ask again.",
                 Retry_After=str(max(1, round(seconds))),
             )
 

@@ -103,14 +103,12 @@ class ServeSettings:
                 "out --host to listen on this machine alone."
             )
         if not self.tokens and self.writable:
-            raise QueryError("Who may change the index is told by tokens; give --token-file.")
+            raise QueryError("Only owners of tokens may change the index; give --token-file.")
         for path in self.reviews:
             if not path.is_file():
                 raise QueryError(f"There is no file {path}, which is to fill the review queue.")
         if self.path_prefix and not re.fullmatch(r"(/[\w.~-]+)+", self.path_prefix, re.ASCII):
-            raise QueryError(
-                f"The path prefix {self.path_prefix!r} is none; give one such as /prodcat."
-            )
+            raise QueryError(f"{self.path_prefix!r} is no path prefix; give one such as /prodcat.")
         if problem := check_rate(self.limits.rate):
             raise QueryError(problem)
 
