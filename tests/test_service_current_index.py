@@ -121,3 +121,23 @@ def test_a_picture_that_was_taken_away_is_not_remembered_as_unusable(
         assert version.encode([Card(title="kettle"), card])[1].queries.problems
     file.write_bytes(own.read_bytes())
     assert not version.encode([card])[0].queries.problems
+
+
+def test_a_change_is_made_to_the_version_that_is_served(saved: Path) -> None:
+    """Each card that is added would read the whole index, and load its networks, once more."""
+    current = CurrentIndex(saved)
+    current.now.warm_up()
+    served, given = current.now, []
+
+    def keep(index: ProductIndex) -> ProductIndex:
+        given.append(index)
+        return index
+
+    assert current.change(keep) == served.number and given == [served.index]
+    # What another process wrote is not lost.
+    served.index.remove(["b1"]).save_next(saved)
+    assert current.change(lambda index: index.remove(["b2"])) == served.number + 2
+    assert {"b1", "b2"}.isdisjoint(current.index.parts.row_of)
+    assert len(current.index) == len(served.index) - 2
+    encoders = [block.slot.encoder for block in served.index.parts.blocks]
+    assert [block.slot.encoder for block in current.index.parts.blocks] == encoders

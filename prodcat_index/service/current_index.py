@@ -163,15 +163,16 @@ class CurrentIndex:
         """
         with self._writing:
             for attempt in range(ATTEMPTS):
-                before = Version.load(self.folder)
+                self.refresh()
+                before = self.now
                 changed = change(before.index)
                 if changed.parts is before.index.parts:
                     return before.number
                 try:
                     changed.save_next(self.folder, wait=wait)
                 except IndexFolderError:
-                    is_same = Version.load(self.folder).number == before.number
-                    if is_same or attempt + 1 == ATTEMPTS:
+                    self.refresh()
+                    if self.now.number == before.number or attempt + 1 == ATTEMPTS:
                         raise
                     continue
                 self.refresh()
