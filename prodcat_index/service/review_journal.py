@@ -179,8 +179,12 @@ class ReviewJournal(ItemStore):
 
     def decided(self, entry: Entry) -> list[tuple[QueueItem, str]]:
         """Return the items of a decision, and what each becomes."""
-        found = self._decided(self.db, entry)
-        return [(self.item(id), becomes) for id, becomes in found]
+        rows = self.db.execute(
+            "SELECT whole.*, becomes FROM decided JOIN whole ON id = item WHERE decided.decision "
+            "= ? ORDER BY item",
+            (entry.number,),
+        )
+        return [(read_item(row), row["becomes"]) for row in rows]
 
     def _decided(self, db: sqlite3.Connection, entry: Entry) -> list[tuple[str, str]]:
         rows = db.execute("SELECT * FROM decided WHERE decision = ?", (entry.number,))

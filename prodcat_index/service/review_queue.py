@@ -265,14 +265,13 @@ class ReviewQueue:
         said = WORDS.get(decision.strip().casefold(), decision.strip())
         becomes = read_decision(index.parts, first, said, category)
         others = (
-            [item.id for item in self.journal.lease_similar(caller, id, MOST_SIMILAR)]
+            self.journal.lease_similar(caller, id, MOST_SIMILAR)
             if all_similar
-            else also
+            else map(self.journal.item, also)
         )
         each = {id: becomes}
-        for other in others:
-            item = self.journal.item(other)
-            each.setdefault(other, read_decision(index.parts, item, said, category))
+        for item in others:
+            each.setdefault(item.id, read_decision(index.parts, item, said, category))
         cards = cards_of(index, first)
         return self.journal.decide(
             caller,
