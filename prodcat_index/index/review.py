@@ -185,21 +185,27 @@ class _Categories:
         return clean_category(category, self.parts.catalogue.category_separator)
 
     def _category(self, text: str, line: str) -> str:
-        """Return the category of a name, of its last level alone, or of the shop's own key."""
-        labels, name = self.parts.labels, self._clean(text)
-        if name in labels.code_of or self.allow_new:
-            return name
-        if text in labels.keys:
-            return labels.names[labels.keys.index(text)]
-        ends = [full for full in labels.names if full.endswith(f"{CATEGORY_SEPARATOR}{name}")]
-        if len(ends) == 1:
-            return ends[0]
-        several = f" Is it {' or '.join(ends[:3])}?" if ends else ""
+        if self.allow_new:
+            return self._clean(text)
+        found = find_categories(self.parts, text)
+        if len(found) == 1:
+            return found[0]
+        several = f" Is it {' or '.join(found[:3])}?" if found else ""
         raise QueryError(
             f"Line {line} decides {text!r}, which is no category of this index."
-            f"{several or did_you_mean(text, [*labels.names, *WORDS])} Write yes, keep, remove or "
-            "a category, or allow new ones with --allow-new-categories."
+            f"{several or did_you_mean(text, [*self.parts.labels.names, *WORDS])} Write yes, keep, "
+            "remove or a category, or allow new ones with --allow-new-categories."
         )
+
+
+def find_categories(parts: IndexParts, text: str) -> list[str]:
+    """Return the category of a name or of the shop's own key, or those with this last level."""
+    labels, name = parts.labels, clean_category(text, parts.catalogue.category_separator)
+    if name in labels.code_of:
+        return [name]
+    if text and text in labels.keys:
+        return [labels.names[labels.keys.index(text)]]
+    return [full for full in labels.names if full.endswith(f"{CATEGORY_SEPARATOR}{name}")]
 
 
 def _want(wanted: dict[str, tuple[str, str]], name: str, item: _Item) -> None:

@@ -6,9 +6,8 @@ from prodcat_index.cards.categories import clean_category
 from prodcat_index.errors import QueryError, did_you_mean
 from prodcat_index.index.manifest import KEEP, REMOVE
 from prodcat_index.index.parts import IndexParts
-from prodcat_index.index.review import MERGE, WORDS, YES
+from prodcat_index.index.review import MERGE, WORDS, YES, find_categories
 from prodcat_index.service.review_records import QueueItem
-from prodcat_index.types import CATEGORY_SEPARATOR
 
 SKIP, NEW = "skip", "new"
 LONGEST = 500  # characters of a category
@@ -43,7 +42,7 @@ def read_decision(parts: IndexParts, item: QueueItem, said: str, category: str) 
 
 
 def _read_category(parts: IndexParts, said: str, category: str) -> str:
-    """Return the category of a name, of its last level alone, or of the shop's own key."""
+    """Return the category that was said or, with ``new``, named."""
     labels, separator = parts.labels, parts.catalogue.category_separator
     if said == NEW:
         name = clean_category(category, separator)
@@ -53,15 +52,11 @@ def _read_category(parts: IndexParts, said: str, category: str) -> str:
                 "a decision: send it as category."
             )
         return name
-    name = clean_category(said, separator)
-    if name in labels.code_of:
-        return name
-    if said and said in labels.keys:
-        return labels.names[labels.keys.index(said)]
-    ends = [full for full in labels.names if full.endswith(f"{CATEGORY_SEPARATOR}{name}")]
-    if len(ends) == 1:
-        return ends[0]
-    several = f" Is it {' or '.join(ends[:3])}?" if ends else did_you_mean(name, labels.names)
+    found = find_categories(parts, said)
+    if len(found) == 1:
+        return found[0]
+    near = did_you_mean(clean_category(said, separator), labels.names)
+    several = f" Is it {' or '.join(found[:3])}?" if found else near
     raise QueryError(
         f"{said[:LONGEST]!r} is no category of this index.{several} A decision is yes, keep, "
         "remove, skip, a category, or new with the name of a new category."
