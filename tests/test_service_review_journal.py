@@ -195,19 +195,24 @@ def test_threads_never_get_the_same_item(journal: ReviewJournal) -> None:
 
 DECIDING = """
 import sys
+from itertools import count
 from pathlib import Path
 from prodcat_index.service.review_journal import ReviewJournal
 from prodcat_index.service.review_records import Caller
 journal, caller = ReviewJournal(Path(sys.argv[1])), Caller(sys.argv[2], "tab")
-while items := journal.lease(caller, 1):
+for number in count(1):
+    if not (items := journal.lease(caller, 1)):
+        break
     journal.decide(caller, items[0].id, "yes", "", {items[0].id: "keep"})
     print(items[0].id, flush=True)
+    if number == 90:
+        sys.stdin.read()  # so that neither has decided all before the other begins, or is killed
 """
 
 
 def start(path: Path, name: str) -> subprocess.Popen[str]:
     command = [sys.executable, "-c", DECIDING, str(path), name]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
 
 def test_processes_share_a_queue_and_a_killed_one_loses_no_decision(
@@ -216,10 +221,11 @@ def test_processes_share_a_queue_and_a_killed_one_loses_no_decision(
     """Whoever was told that a decision is written down could lose it with the next power cut."""
     path = tmp_path / "state.sqlite"
     first, second = start(path, "first"), start(path, "second")
-    assert first.stdout and second.stdout
+    assert first.stdout and second.stdin and second.stdout
     said = [first.stdout.readline().strip() for _ in range(5)]
     os.kill(first.pid, signal.SIGKILL)
     said += first.stdout.read().split()
+    second.stdin.close()
     others = second.stdout.read().split()
     assert first.wait() == -signal.SIGKILL and second.wait() == 0
     assert set(said).isdisjoint(others)
