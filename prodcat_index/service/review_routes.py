@@ -22,10 +22,6 @@ from prodcat_index.service.shared import Shared
 from prodcat_index.service.thumbnails import SIDES
 
 router = APIRouter(prefix="/review", tags=["Review"])
-COLUMNS = (
-    *("decision_id", "who", "when", "decision", "category", "title", "cards", "ids", "state"),
-    *("note", "version"),
-)
 # Names of items, decisions and tabs.
 NAME = {"max_length": 100, "pattern": r"^[\w.:-]+$"}
 ItemId = Annotated[str, Path(**NAME, description="Name of an item, as GET /review returns it.")]
@@ -246,7 +242,7 @@ def decisions(
     found = list_decisions(queue.journal, limit)
     if format == "csv":
         rows = [{**row, "ids": " ".join(map(json.dumps, row["ids"]))} for row in found]
-        return _csv("decisions.csv", COLUMNS, rows)
+        return _csv("decisions.csv", [*JournalRow.model_fields], rows)
     return {"decisions": found}
 
 
