@@ -31,6 +31,8 @@ from prodcat_index.service.review_records import (
 
 # Seconds to wait for another process that writes.
 PATIENCE = 30.0
+# Of items that no other person has: the time now, and the caller.
+FREE = "(until <= ? OR (who = ? AND client = ?))"
 
 
 class ItemStore:
@@ -186,12 +188,11 @@ class ItemStore:
             "(SELECT item FROM decided JOIN decisions ON number = decision WHERE "
             "decisions.state = 'skipped' AND decisions.who = ?)"
         )
-        is_free = "(until <= ? OR (who = ? AND client = ?))"
         with self.writing() as db:
             for chosen, values in (
                 ("until > ? AND who = ? AND client = ? AND since > 0", (now, *caller)),
-                (f"{is_free} AND id NOT IN {skipped}", (now, *caller, caller.who)),
-                (f"{is_free} AND id IN {skipped}", (now, *caller, caller.who)),
+                (f"{FREE} AND id NOT IN {skipped}", (now, *caller, caller.who)),
+                (f"{FREE} AND id IN {skipped}", (now, *caller, caller.who)),
             ):
                 if len(rows) < limit:
                     out = json.dumps([*skip, *(row["id"] for row in rows)])
@@ -216,8 +217,7 @@ class ItemStore:
             item = self._row(db, id)
             rows = db.execute(
                 "SELECT * FROM whole WHERE cluster = ? AND cluster != '' AND state = 'open' AND "
-                "id != ? AND (until <= ? OR (who = ? AND client = ?)) "
-                "ORDER BY abs(place - ?), id LIMIT ?",
+                f"id != ? AND {FREE} ORDER BY abs(place - ?), id LIMIT ?",
                 (item["cluster"], id, now, *caller, item["place"], limit),
             ).fetchall()
             # What is only looked at beside another item does not come first.
@@ -229,7 +229,7 @@ class ItemStore:
         """Count the other open items of an item's cluster that no other person has."""
         found = self.db.execute(
             "SELECT count(*) FROM items WHERE cluster = ? AND cluster != '' AND state = 'open' AND "
-            "id != ? AND (until <= ? OR (who = ? AND client = ?))",
+            f"id != ? AND {FREE}",
             (item.cluster, item.id, self.clock(), *caller),
         ).fetchone()
         return int(found[0])
@@ -253,7 +253,7 @@ class ItemStore:
     ) -> list[sqlite3.Row]:
         rows = db.execute(
             "SELECT * FROM whole WHERE id IN (SELECT value FROM json_each(?)) AND state = 'open' "
-            f"AND (until <= ? OR (who = ? AND client = ?)) ORDER BY {ORDER}",
+            f"AND {FREE} ORDER BY {ORDER}",
             (json.dumps(ids), now, *caller),
         )
         return rows.fetchall()
