@@ -86,8 +86,8 @@ def _carry_out(index: ProductIndex, decisions: Sequence[Decision]) -> CarriedOut
         fresh = 0
         for item, becomes in items:
             batch.begin(item)
-            is_done = batch.add_listing if item.is_new else batch.add_item
-            left = is_done(item, becomes, changed)
+            add = batch.add_listing if item.is_new else batch.add_item
+            left = add(item, becomes, changed)
             stale += left
             fresh += len(left) < max(1, item.cards)
         note = ""
@@ -192,14 +192,14 @@ def as_cards(index: ProductIndex, rows: Sequence[Mapping[str, Any]]) -> Catalogu
 def stored_card(index: ProductIndex, card: str) -> dict[str, Any]:
     """Return all columns of a card, as JSON takes them."""
     cards = index.parts.catalogue
-    frame = cards.select(np.array([cards.ids.index(card)])).to_frame().astype(object)
+    frame = cards.select(np.array([index.parts.row_of[card]])).to_frame().astype(object)
     [row] = frame.where(frame.notna(), None).to_dict("records")
     return {str(name): as_plain(value) for name, value in row.items()}
 
 
 def _given_vectors(index: ProductIndex, card: str) -> dict[str, list[float]]:
     """Return the vectors that came with a card, so that the index centres them to what they are."""
-    row, vectors = index.parts.catalogue.ids.index(card), {}
+    row, vectors = index.parts.row_of[card], {}
     for block in index.parts.blocks:
         if block.kind == "vector":
             own = block.vectors[row].astype(np.float64)
