@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -118,7 +119,7 @@ def read_new_categories(path: Path, like: Catalogue, encoding: str | None = None
 
 
 def read_review(
-    review: str | Path | pd.DataFrame, encoding: str | None = None
+    review: str | Path | pd.DataFrame, encoding: str | None = None, more: Sequence[str] = ()
 ) -> list[dict[str, str]] | None:
     """Read the table of an audit, in which a person has filled in the column ``decision``.
 
@@ -128,11 +129,14 @@ def read_review(
         The table, or its file as ``prodcat audit --output`` writes it, or a spreadsheet saves it.
     encoding
         Encoding of a text file, by default UTF-8.
+    more
+        Further columns, which it may lack.
 
     Returns
     -------
     list of dict, or None
-        The columns of :data:`REVIEW` of each row, and its ``line``; None if it is another file.
+        The columns of :data:`REVIEW` and further ones of each row, and its ``line``; None if it is
+        another file.
 
     Raises
     ------
@@ -153,9 +157,11 @@ def read_review(
             "its columns, and fill in the column decision alone."
         )
     lines = map(str, table.rows or range(2, len(table) + 2))
-    columns = [texts_of(table.frame, seen[name]) for name in REVIEW]
-    names = (*REVIEW, "line")
-    return [dict(zip(names, row, strict=True)) for row in zip(*columns, lines, strict=True)]
+    names = [*REVIEW, *(name for name in more if name in seen)]
+    columns = [texts_of(table.frame, seen[name]) for name in names]
+    return [
+        dict(zip((*names, "line"), row, strict=True)) for row in zip(*columns, lines, strict=True)
+    ]
 
 
 def _read_frame(path: Path, encoding: str | None, needed: str) -> pd.DataFrame:

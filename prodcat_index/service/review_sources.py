@@ -21,8 +21,6 @@ from prodcat_index.audit.label_errors import CERTAIN
 from prodcat_index.audit.new_categories import best_level, cut, tree_of
 from prodcat_index.cards.catalogue import read_catalogue
 from prodcat_index.cards.lists import read_review
-from prodcat_index.cards.readers import read_table
-from prodcat_index.cards.table import texts_of
 from prodcat_index.index.answers import LazyAnswers
 from prodcat_index.index.delivery import check_delivery
 from prodcat_index.index.learned import as_queries
@@ -66,14 +64,9 @@ def read_source(path: Path, index: ProductIndex, precision: float) -> list[Queue
     CatalogueError
         If the file cannot be read, or its listings could not be added to the index.
     """
-    if (rows := read_review(path)) is None:
+    rows = read_review(path, more=("confidence", "score", "why", "neighbours", "words"))
+    if rows is None:
         return _listings(path, index, precision)
-    frame = read_table(path).frame
-    seen = {str(column).strip().lower(): str(column) for column in frame.columns}
-    more = ("confidence", "score", "why", "neighbours", "words")
-    columns = {name: texts_of(frame, seen[name]) for name in more if name in seen}
-    for place, row in enumerate(rows):
-        row |= {name: values[place] for name, values in columns.items()}
     return audit_items(str(path.absolute()), rows, index.parts)
 
 
@@ -84,14 +77,15 @@ def audit_items(
 
     That are those about cards of the index, and categories to merge; the rest is advice.
     """
-    known = set(parts.catalogue.ids)
     items: list[QueueItem] = []
     for _, group in groupby(rows, key=lambda row: str(row["item"])):
         own = list(group)
         if any(row["decision"] for row in own):
             continue
         cards = [
-            {"id": row["id"], "category": row["category"]} for row in own if row["id"] in known
+            {"id": row["id"], "category": row["category"]}
+            for row in own
+            if row["id"] in parts.row_of
         ]
         if cards or (not own[0]["id"] and own[0]["proposal"].startswith(MERGE)):
             items.append(_audit_item(source, own[0], cards, len(items)))
@@ -229,12 +223,9 @@ def _with_clusters(
     several = [group[:MOST] for group in together.values() if len(group) > 1]
     if not several:
         return list(items)
-    rows = None
     if vectors is None or present is None:
-        row_of = {card: row for row, card in enumerate(parts.catalogue.ids)}
-        rows = np.array(
-            [row_of[item.content["cards"][0]["id"]] if item.cards else 0 for item in items]
-        )
+        firsts = (item.content["cards"][0]["id"] if item.cards else None for item in items)
+        rows = np.array([parts.row_of[card] if card is not None else 0 for card in firsts])
         vectors = [as_queries(block, rows) for block in blocks]
         present = np.stack([block.present[rows] for block in blocks], axis=1)
     level = _usual_level(parts)
