@@ -133,6 +133,24 @@ def test_what_is_said_becomes_a_category_or_a_sentence(queue: ReviewQueue) -> No
     assert labels["c005"] == labels["c010"] == "boots"
 
 
+def test_a_category_named_as_the_decision_removes_no_card(
+    tmp_path: Path, shop_folder: Path
+) -> None:
+    """Who agrees that a card is of the category ``remove`` would delete it."""
+    queue = queue_of(tmp_path, shop_folder, [row(1, "c000", "boots", "remove")])
+    folder = queue.current.folder
+    ProductIndex.load(folder).relabel({"kettle": "remove"}).save_next(folder)
+    queue.current.refresh()
+    for said in ("yes", "remove"):
+        with pytest.raises(QueryError, match="named 'remove', as the decision is; rename it"):
+            decide(queue, "c000", said)
+    ProductIndex.load(folder).relabel({"remove": "kettle"}).save_next(folder)
+    queue.current.refresh()
+    decide(queue, "c000", "remove")
+    queue.apply()
+    assert "c000" not in labels_of(folder)
+
+
 def test_a_category_is_merged_and_parted_again(queue: ReviewQueue) -> None:
     folder = queue.current.folder
     before = labels_of(folder)

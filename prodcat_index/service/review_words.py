@@ -34,6 +34,11 @@ def read_decision(parts: IndexParts, item: QueueItem, said: str, category: str) 
         becomes = REMOVE
     else:
         becomes = _read_category(parts, said, category)
+    if becomes == REMOVE and REMOVE in parts.labels.code_of:
+        raise QueryError(
+            f"A category of this index is named {REMOVE!r}, as the decision is; rename it with "
+            "prodcat relabel, or remove the cards with prodcat remove."
+        )
     if becomes == REMOVE and not cards:
         raise QueryError("A category cannot be removed; merge it into another one, or keep it.")
     if not item.is_new and becomes == item.own and len({c["category"] for c in cards}) < 2:
