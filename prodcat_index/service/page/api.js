@@ -4,10 +4,10 @@ const TOKEN = "prodcat-token";
 const TAB = "prodcat-tab";
 
 // What went wrong, as a sentence for people.
-export class Problem extends Error {
-  constructor(detail, { status = 0, title = "", requestId = "", retryAfter = 0 } = {}) {
+class Problem extends Error {
+  constructor(detail, { status = 0, title = "", retryAfter = 0 } = {}) {
     super(detail);
-    Object.assign(this, { status, title, requestId, retryAfter });
+    Object.assign(this, { status, title, retryAfter });
   }
 }
 
@@ -46,9 +46,8 @@ export const api = {
   // The body is an object for JSON, or a FormData with a picture.
   post: (path, params, body, options) => ask("POST", path, params, body ?? {}, options),
 
-  // Address of a card's picture for <img>. With a token it is fetched, because <img> sends none.
   picturePath: (id) => `cards/${encodeURIComponent(id)}/image`,
-  picture: (id, size = 256) => api.pictureAt(api.picturePath(id), size),
+  // Address of a picture for <img>. With a token it is fetched, because <img> sends none.
   async pictureAt(path, size) {
     if (!api.token) return `${path}?size=${size}`;
     const answer = await send("GET", path, { size });
@@ -95,10 +94,10 @@ async function send(method, path, params, body, { signal, client = api.client } 
 const isProblem = (answer) => (answer.headers.get("Content-Type") ?? "").includes("json");
 
 async function readProblem(answer) {
-  const { detail = "", title = "", request_id: requestId = "" } = isProblem(answer) ? await answer.json().catch(() => ({})) : {};
+  const { detail = "", title = "" } = isProblem(answer) ? await answer.json().catch(() => ({})) : {};
   const retryAfter = Number(answer.headers.get("Retry-After")) || 0;
   const said = typeof detail === "string" && detail ? detail : title || `${answer.status} ${answer.statusText}`;
-  return new Problem(said, { status: answer.status, title, requestId, retryAfter });
+  return new Problem(said, { status: answer.status, title, retryAfter });
 }
 
 // True where there is another token than the one that was refused.

@@ -79,7 +79,7 @@ async function build(root, index, version) {
   });
   view.sort.addEventListener("change", () => (location.hash = link("browse", { ...params(), sort: view.sort.value === "name" ? "" : view.sort.value })));
   view.where.addEventListener("input", debounce(() => {
-    note("browse", Object.assign(params(), { where: (state.where = view.where.value.trim()) }), { isNew: false });
+    note("browse", Object.assign(params(), { where: (state.where = view.where.value.trim()) }));
     drawCards();
   }, 400));
   const side = el("section", { class: "panel side", "aria-label": t("categories_heading") },
@@ -175,7 +175,7 @@ async function drawCards(offset = 0) {
     const { cards, total: all } = await api.get("cards", { category, where, limit: PAGE, offset }, own);
     if (own.signal.aborted) return;
     if (!offset) place.replaceChildren(all ? el("ul", { class: "tiles" }) : message({ text: t(where ? "no_cards_where" : "no_cards_here") }), el("p", { class: "more" }));
-    place.querySelector(".tiles")?.append(...cards.map((card) => el("li", { class: "cell" }, cardTile(card))));
+    place.querySelector(".tiles")?.append(...cards.map((card) => el("li", {}, cardTile(card))));
     const rest = offset + cards.length < all;
     place.querySelector(".more").replaceChildren(rest ? el("button", { type: "button", class: "button", onclick: () => drawCards(offset + PAGE) }, t("more_cards")) : "");
   } catch (problem) {

@@ -5,10 +5,9 @@ import { number, t } from "./texts.js";
 
 let count = 0;
 
-// load(text, signal) -> Promise of [{value, label: text or element, hint: text}];
-// choose(value, option) is called on a choice. `free(text)` may add an option for what is in no list.
-// Returns {element, input, clear, focus}. Arrow keys, Home, End, Enter, Escape and the mouse work.
-export function combobox({ label, load, choose, placeholder = "", free = null, hideLabel = false }) {
+// load(text, signal) -> Promise of [{value, label, hint}]; choose(value, option) is called on a choice.
+// Returns {element, input}. Arrow keys, Home, End, Enter, Escape and the mouse work.
+export function combobox({ label, load, choose, placeholder = "" }) {
   const id = `combobox-${++count}`;
   const list = el("ul", { id: `${id}-list`, role: "listbox", class: "options", "aria-label": label, hidden: true });
   const status = el("span", { class: "unseen", role: "status" });
@@ -39,7 +38,7 @@ export function combobox({ label, load, choose, placeholder = "", free = null, h
     picksFirst = false;
     if (!option) return;
     asked?.abort();
-    input.value = typeof option.label === "string" ? option.label : option.value;
+    input.value = option.label;
     open(false);
     choose(option.value, option);
   }
@@ -54,10 +53,9 @@ export function combobox({ label, load, choose, placeholder = "", free = null, h
       return; // Aborted by the next letter, or the service is gone, which the page says by itself.
     }
     if (own.signal.aborted) return;
-    const extra = free && text ? free(text) : null;
-    options = extra ? [...found, extra] : found;
+    options = found;
     list.replaceChildren(...options.map((option, i) =>
-      el("li", { id: `${id}-${i}`, role: "option", "aria-selected": "false", class: option.class ?? null },
+      el("li", { id: `${id}-${i}`, role: "option", "aria-selected": "false" },
         el("span", {}, option.label), option.hint ? el("span", { class: "hint" }, option.hint) : null)));
     status.textContent = options.length ? t("options_found", { n: options.length }) : t("nothing_found");
     status.className = options.length ? "unseen" : "hint"; // The list itself is seen.
@@ -106,14 +104,8 @@ export function combobox({ label, load, choose, placeholder = "", free = null, h
   });
 
   const element = el("div", { class: "combobox" },
-    el("label", { for: id, class: hideLabel ? "unseen" : null }, label), input, list, status);
-  const clear = () => {
-    input.value = status.textContent = "";
-    options = [];
-    list.replaceChildren();
-    open(false);
-  };
-  return { element, input, clear, focus: () => input.focus() };
+    el("label", { for: id }, label), input, list, status);
+  return { element, input };
 }
 
 // The type-ahead over all categories, by GET /categories?flat=true&q=; takes what `combobox` takes, but for `load`.

@@ -58,9 +58,8 @@ export function categoryName(category, { short = false } = {}) {
 }
 
 // One row: what, a bar, and its share in per cent. `href` makes what it names a link.
-export function shareBar(label, share, { href = "", tone = "", title = "" } = {}) {
-  const name = typeof label === "string" ? categoryName(label) : label;
-  return el("div", { class: `share ${tone}`, title: title || null },
+export function shareBar(name, share, { href = "", tone = "" } = {}) {
+  return el("div", { class: `share ${tone}` },
     el(href ? "a" : "span", { class: "share-name", href: href || null }, name),
     el("span", { class: "track", "aria-hidden": "true" }, el("span", { class: "fill", "--share": Math.max(0, Math.min(1, share)) })),
     el("span", { class: "share-value" }, number(share, "percent")));
@@ -94,10 +93,9 @@ export function cardPicture(card, { size = 256, alt = "", path = api.picturePath
   return frame;
 }
 
-// A card as a tile: picture, title, category. `href` makes it a link, by default to looking it up;
-// "" makes it none. `extra` are further elements below.
-export function cardTile(card, { href = link("look", { id: card.id }), extra = [], size = 256 } = {}) {
-  return el(href ? "a" : "div", { class: "tile", href: href || null, "data-id": card.id },
+// A card as a tile that leads to looking it up: picture, title, category. `extra` are further elements below.
+export function cardTile(card, { extra = [], size = 256 } = {}) {
+  return el("a", { class: "tile", href: link("look", { id: card.id }), "data-id": card.id },
     cardPicture(card, { size }),
     el("span", { class: "tile-text" },
       el("span", { class: "tile-title", title: card.title || null }, card.title || card.id),
@@ -130,15 +128,13 @@ export function problemMessage(problem, retry = null) {
 // An example of a filter, by a column that the index has.
 export const whereHint = ({ columns }) => t("where_hint", { example: columns.length ? `${columns[0]} = …` : 'category under "…"' });
 
-// A short line at the bottom for some seconds, read out by screen readers: {label, run} is a button.
-export function toast(text, { action = null, kind = "", seconds = 6 } = {}) {
-  const line = el("div", { class: `toast ${kind}` }, el("span", {}, text));
+// A short line at the bottom for some seconds, read out by screen readers.
+export function toast(text, { seconds = 6 } = {}) {
   const close = () => line.remove();
-  if (action) line.append(el("button", { type: "button", class: "button plain", onclick: () => (close(), action.run()) }, action.label));
-  line.append(el("button", { type: "button", class: "button plain square", "aria-label": t("close"), onclick: close }, icon("close")));
+  const line = el("div", { class: "toast" }, el("span", {}, text),
+    el("button", { type: "button", class: "button plain square", "aria-label": t("close"), onclick: close }, icon("close")));
   document.getElementById("toasts").append(line);
   setTimeout(close, 1000 * seconds);
-  return close;
 }
 
 // Said by screen readers, shown to nobody.

@@ -2,7 +2,7 @@
 import { api } from "./api.js";
 import { categoryBox, combobox } from "./combobox.js";
 import { el, SEPARATOR } from "./components.js";
-import { number, t } from "./texts.js";
+import { t } from "./texts.js";
 
 // choose(category, isNew) is called on a choice, and closed() at the end. With `isNew`, a name that is in
 // no list can be chosen, and `text` is what it begins with.
@@ -14,7 +14,7 @@ export function findCategory({ isNew = false, text = "", choose, closed }) {
   };
   const box = isNew
     ? combobox({ label, placeholder: t("review_new_hint"), choose: take, load: findOrName })
-    : categoryBox({ api, number, label, placeholder: t("review_find_hint"), choose: take });
+    : categoryBox({ label, placeholder: t("review_find_hint"), choose: take });
   const dialog = el("dialog", { class: "review-find", "aria-label": label }, box.element,
     el("p", { class: "buttons" }, el("button", {
       type: "button", class: "button", onclick: () => dialog.close(),
@@ -27,7 +27,7 @@ export function findCategory({ isNew = false, text = "", choose, closed }) {
   document.body.append(dialog);
   dialog.showModal();
   box.input.value = text;
-  box.focus();
+  box.input.focus();
 }
 
 // The new name first, then categories that are like it: perhaps it exists already.

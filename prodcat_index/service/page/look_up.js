@@ -143,7 +143,7 @@ function dragged(event) {
 
 function take(file) {
   if (!file) return;
-  if (!file.type.startsWith("image/")) return toast(t("not_a_picture", { name: file.name }), { kind: "error" });
+  if (!file.type.startsWith("image/")) return toast(t("not_a_picture", { name: file.name }));
   const name = crypto.getRandomValues(new Uint32Array(1))[0].toString(36);
   pictures.set(name, file);
   change("picture", { picture: name });

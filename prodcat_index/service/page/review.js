@@ -85,7 +85,7 @@ async function attempt(run) {
     return await run();
   } catch (problem) {
     if (problem.status && place) {
-      if (hand.items.length) toast(sentence(problem), { kind: "bad", seconds: 12 });
+      if (hand.items.length) toast(sentence(problem), { seconds: 12 });
       else place.main.replaceChildren(problemMessage(problem, refresh));
       if (!hand.items.length) drawn = "";
     }
@@ -122,7 +122,7 @@ function keep(path, body, about) {
     outbox.add({ path, body, about });
     return true;
   } catch {
-    toast(t("review_not_kept"), { kind: "bad", seconds: 20 });
+    toast(t("review_not_kept"), { seconds: 20 });
     return false;
   }
 }
@@ -171,7 +171,7 @@ function confirmed({ body, about }, answer) {
 
 // What the service does not take is said, and all is asked for anew.
 function refused({ body, about }, problem) {
-  toast(t("review_refused", { title: about.title, reason: sentence(problem) }), { kind: "bad", seconds: 20 });
+  toast(t("review_refused", { title: about.title, reason: sentence(problem) }), { seconds: 20 });
   log = log.filter((one) => one.decision_id !== body.decision_id);
   hand.release(about.items);
   if (place) refresh();

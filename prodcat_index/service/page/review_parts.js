@@ -107,7 +107,7 @@ export function drawChoices(item, decide) {
     el("span", { class: "review-verb" }, t(item.proposal === REMOVE ? "review_accept_remove" : isMerge ? "review_accept_merge" : "review_accept")),
     category ? share(category, item.confidence) : null);
   return [
-    accept || el("p", { class: "review-none" }, t("review_no_proposal")),
+    accept || el("p", {}, t("review_no_proposal")),
     ...groupChoices(item).map(({ relation, parent, share: sum, choices }) =>
       el("section", { class: `review-group review-${relation}` },
         el("h3", {}, el("span", {}, t(`review_${relation}`), ...(parent ? [": ", categoryName(parent)] : [])), sum ? el("span", { class: "review-sum" }, number(sum, "percent")) : null),

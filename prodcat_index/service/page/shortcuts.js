@@ -7,7 +7,7 @@ const everywhere = new Map();
 let ofView = new Map();
 
 // [{key: "/", text: "…", run}]: `key` is that of a KeyboardEvent. Optional: `keys: ["1", "…", "9"]` is what the list
-// shows; `typing: true` works within a text field too; `repeat: true` runs again while the key is held down.
+// shows; `repeat: true` runs again while the key is held down.
 // Without `text` it is left out of the list; without `run` it is only listed.
 export function useShortcuts(shortcuts, { global = false } = {}) {
   if (!global) ofView = new Map();
@@ -30,7 +30,7 @@ document.addEventListener("keydown", (event) => {
   const single = event.key.length === 1;
   if (!shortcut?.run || (single && localStorage.getItem(OFF))) return;
   if (event.repeat && !shortcut.repeat) return;
-  if (event.target.matches(TEXT) && !shortcut.typing) return;
+  if (event.target.matches(TEXT)) return;
   if (["Enter", " "].includes(event.key) && event.target.closest("button, a, summary, input, [role=treeitem]")) return;
   event.preventDefault();
   shortcut.run(event);
