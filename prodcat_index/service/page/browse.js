@@ -1,5 +1,5 @@
 // Browse: the tree of categories, and what is in one: counts, health, the categories below it, example cards.
-import { link, note } from "./address.js";
+import { go, link, note } from "./address.js";
 import { api } from "./api.js";
 import { categoryTree, flatten } from "./category_tree.js";
 import { announce, cardTile, debounce, el, message, problemMessage, sentence, SEPARATOR, whereHint } from "./components.js";
@@ -34,7 +34,7 @@ export function hide() {
 }
 
 const params = () => ({ c: state.category, where: state.where, sort: state.sort === "name" ? "" : state.sort });
-const goTo = (category) => (location.hash = link("browse", { ...params(), c: category }));
+const goTo = (category) => go("browse", { ...params(), c: category });
 const total = (node) => node.cards + node.cards_below;
 const hasHealth = (node) => node.accuracy !== undefined || node.wrong_labels !== undefined || node.duplicates !== undefined;
 const tone = (accuracy) => (accuracy >= 0.9 ? "good" : accuracy >= 0.7 ? "warn" : "bad");
@@ -77,7 +77,7 @@ async function build(root, index, version) {
     event.preventDefault();
     view.frame.querySelector("[tabindex='0']")?.focus();
   });
-  view.sort.addEventListener("change", () => (location.hash = link("browse", { ...params(), sort: view.sort.value === "name" ? "" : view.sort.value })));
+  view.sort.addEventListener("change", () => go("browse", { ...params(), sort: view.sort.value === "name" ? "" : view.sort.value }));
   view.where.addEventListener("input", debounce(() => {
     note("browse", Object.assign(params(), { where: (state.where = view.where.value.trim()) }));
     drawCards();

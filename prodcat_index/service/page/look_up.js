@@ -1,5 +1,5 @@
 // Look up: a listing, its nearest cards, and the category that they vote for.
-import { link, note } from "./address.js";
+import { go, link, note } from "./address.js";
 import { api } from "./api.js";
 import { announce, cardPicture, cardTile, categoryName, debounce, el, icon, message, problemMessage, sentence, toast, whereHint } from "./components.js";
 import { predicted } from "./predicted.js";
@@ -202,7 +202,7 @@ function draw() {
 }
 
 function leave() {
-  location.hash = link("look", { ...params(), id: "" });
+  go("look", { ...params(), id: "" });
 }
 
 function drawDrop() {

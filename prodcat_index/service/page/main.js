@@ -1,5 +1,5 @@
 // The frame around the views: which one is shown, language, colours, token, and whether the service answers.
-import { link, parse } from "./address.js";
+import { go, parse } from "./address.js";
 import { api, connection } from "./api.js";
 import { el, message, problemMessage, toast } from "./components.js";
 import { showShortcuts, useShortcuts } from "./shortcuts.js";
@@ -14,7 +14,7 @@ let turn = 0;
 async function route() {
   const own = ++turn;
   const { view: name, params } = parse();
-  if (!(name in VIEWS)) return showNothing(message({ title: t("no_view"), text: t("no_view_text"), action: { label: t("look_up"), run: () => (location.hash = link("look")) } }));
+  if (!(name in VIEWS)) return showNothing(message({ title: t("no_view"), text: t("no_view_text"), action: { label: t("look_up"), run: () => go("look") } }));
   for (const tab of document.querySelectorAll("[data-view]")) {
     if (tab.dataset.view === name) tab.setAttribute("aria-current", "page");
     else tab.removeAttribute("aria-current");
@@ -59,9 +59,9 @@ function words() {
   document.documentElement.lang = currentLanguage();
   translate(document);
   useShortcuts([
-    { key: "l", text: t("shortcut_look"), run: () => (location.hash = link("look")) },
-    { key: "b", text: t("shortcut_browse"), run: () => (location.hash = link("browse")) },
-    { key: "v", text: t("shortcut_review"), run: () => (location.hash = link("review")) },
+    { key: "l", text: t("shortcut_look"), run: () => go("look") },
+    { key: "b", text: t("shortcut_browse"), run: () => go("browse") },
+    { key: "v", text: t("shortcut_review"), run: () => go("review") },
     { key: "?", text: t("shortcut_help"), run: showShortcuts },
     { key: "Escape", text: t("shortcut_close") },
   ], { global: true });
