@@ -1,6 +1,6 @@
 // A tree of thousands of categories: branches are drawn when they open, and a filter narrows it as one types.
-import { el, icon } from "./components.js";
-import { number, t } from "./texts.js";
+import { asShown, el, icon, isWithin } from "./components.js";
+import { number } from "./texts.js";
 
 const MOST = 200; // Matches of a filter that are drawn.
 
@@ -110,10 +110,9 @@ export function categoryTree(nodes, { label, choose, sign = () => null }) {
 }
 
 export const flatten = (nodes) => nodes.flatMap((node) => [node, ...flatten(node.children)]);
-export const isWithin = (category, prefix) => category === prefix || category.startsWith(`${prefix} > `);
 
 function highlighted(text, wanted) {
   const start = text.toLowerCase().indexOf(wanted);
-  const shown = (part) => part.replaceAll(" > ", " › ");
-  return el("span", {}, shown(text.slice(0, start)), el("mark", {}, shown(text.slice(start, start + wanted.length))), shown(text.slice(start + wanted.length)));
+  const end = start + wanted.length;
+  return el("span", {}, asShown(text.slice(0, start)), el("mark", {}, asShown(text.slice(start, end))), asShown(text.slice(end)));
 }

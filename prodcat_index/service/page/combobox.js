@@ -1,6 +1,6 @@
 // Type to find among thousands of labels, by the combobox pattern of the ARIA practices.
 import { api } from "./api.js";
-import { debounce, el } from "./components.js";
+import { asShown, debounce, el } from "./components.js";
 import { number, t } from "./texts.js";
 
 let count = 0;
@@ -114,7 +114,7 @@ export function categoryBox(rest) {
     ...rest,
     load: async (q, signal) =>
       (await api.get("categories", { flat: true, q, limit: 50 }, { signal })).map(({ category, cards }) => ({
-        value: category, label: category.replaceAll(" > ", " › "), hint: number(cards),
+        value: category, label: asShown(category), hint: number(cards),
       })),
   });
 }

@@ -3,7 +3,12 @@ import { api } from "./api.js";
 import { link } from "./address.js";
 import { number, t } from "./texts.js";
 
+// Categories: "Tools > Drills" is below "Tools", and is shown as "Tools › Drills".
 export const SEPARATOR = " > ";
+export const parentOf = (category) => category.split(SEPARATOR).slice(0, -1).join(SEPARATOR);
+export const isBelow = (category, other) => category.startsWith(other + SEPARATOR);
+export const isWithin = (category, other) => category === other || isBelow(category, other);
+export const asShown = (category) => category.replaceAll(SEPARATOR, " › ");
 
 // Makes an element: el("a", { class: "x", href: "#", onclick: f, "aria-label": "…" }, "text", child).
 // A property that is null, undefined or false is left out; true is an attribute without a value.

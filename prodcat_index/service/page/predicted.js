@@ -1,7 +1,6 @@
 // The answer to a listing: its category, what is beside and above it, and the reason in plain words.
 import { link } from "./address.js";
-import { isWithin } from "./category_tree.js";
-import { categoryName, el, icon, message, SEPARATOR, shareBar } from "./components.js";
+import { asShown, categoryName, el, icon, isWithin, message, parentOf, shareBar } from "./components.js";
 import { number, t } from "./texts.js";
 import { partName } from "./weight_sliders.js";
 
@@ -17,7 +16,7 @@ const browse = (category) => link("browse", { c: category });
 // `answer` is that of POST /predict with explain; its confidence is a probability where it is calibrated.
 export function predicted(answer, { isCalibrated }) {
   if (!answer.category) return message({ title: t("no_answer"), text: answer.notes.join(" "), lang: "en" });
-  const levels = answer.category.split(SEPARATOR);
+  const isFlat = !parentOf(answer.category);
   return el("div", { class: "predicted" },
     el("div", { class: "headline" },
       el("p", { class: "label quiet" }, t("predicted")),
@@ -25,7 +24,7 @@ export function predicted(answer, { isCalibrated }) {
       el("p", { class: "sure" },
         el("span", { class: "track", "aria-hidden": "true" }, el("span", { class: "fill", "--share": answer.confidence })),
         el("span", {}, t(isCalibrated ? "confident" : "vote_share", { value: percent(answer.confidence) })), decision(answer))),
-    el("section", { class: "ranking" }, levels.length > 1 ? tree(answer.tree) : null, ranked(answer, levels.length === 1)),
+    el("section", { class: "ranking" }, isFlat ? null : tree(answer.tree), ranked(answer, isFlat)),
     el("details", { class: "why", open: !matchMedia("(max-width: 46rem)").matches }, el("summary", {}, el("h3", {}, t("why")), icon("chevron")), el("ul", {}, reasons(answer).map((reason) => el("li", {}, reason))),
       // What became of this one listing is said by the sign beside the answer.
       answer.notes.filter((said) => !/^(precision |new, like )/i.test(said)).map((said) => el("p", { class: "hint", lang: "en" }, said[0].toUpperCase() + said.slice(1)))));
@@ -52,8 +51,7 @@ function beside(siblings) {
 
 function ranked({ category, ranked: all }, isFlat) {
   // Those beside the answer stand in the tree.
-  const parent = category.slice(0, category.lastIndexOf(SEPARATOR) + 1);
-  const others = isFlat ? all : all.slice(1).filter((other) => worth(other) && (!parent || !isWithin(other.category, parent.trim())));
+  const others = isFlat ? all : all.slice(1).filter((other) => worth(other) && !isWithin(other.category, parentOf(category)));
   if (!others.length) return null;
   const rows = others.map((other, place) => el("li", {}, shareBar(categoryName(other.category), part(other), { href: browse(other.category), tone: isFlat && !place ? "" : "soft" })));
   const heading = el("h3", {}, t(isFlat ? "category" : "ranked"), " ", what(others));
@@ -86,7 +84,7 @@ function reasons({ category, neighbours, words = [], decided_by: decidedBy, with
 function decisive(category, share, modality, other) {
   const name = partName(modality).toLowerCase();
   if (!other?.category) return t("why_decided_nothing", { modality: name });
-  const values = { modality: name, category: other.category.replaceAll(SEPARATOR, " › "), share: percent(other.share) };
+  const values = { modality: name, category: asShown(other.category), share: percent(other.share) };
   if (other.category !== category) return t("why_decided", values);
   return t(share - other.share < MATTERS ? "why_decided_by_none" : "why_decided_less", values);
 }

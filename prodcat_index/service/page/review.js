@@ -1,6 +1,6 @@
 // The review queue: one card at a time, one key a decision.
 import { api, connection } from "./api.js";
-import { announce, cardPicture, el, message, problemMessage, SEPARATOR, sentence, toast } from "./components.js";
+import { announce, cardPicture, el, message, parentOf, problemMessage, SEPARATOR, sentence, toast } from "./components.js";
 import { findCategory } from "./find_category.js";
 import { Hand } from "./hand.js";
 import { Outbox } from "./outbox.js";
@@ -321,10 +321,10 @@ function accept() {
 function choose(isNew = false) {
   const [item] = hand.items;
   if (!item) return;
-  const levels = (ownCategory(item) || proposedCategory(item)).split(SEPARATOR).slice(0, -1);
+  const parent = parentOf(ownCategory(item) || proposedCategory(item));
   findCategory({
     isNew,
-    text: isNew ? levels.map((level) => level + SEPARATOR).join("") : "",
+    text: isNew && parent ? parent + SEPARATOR : "",
     choose: (category, isOther) => decide(isOther ? "new" : category, category),
     closed: () => document.getElementById("review-title")?.focus({ preventScroll: true }),
   });

@@ -1,5 +1,5 @@
 // What an item of the review queue looks like: its cards, and the choices.
-import { cardPicture, cardTile, categoryName, el, SEPARATOR, shareBar } from "./components.js";
+import { cardPicture, cardTile, categoryName, el, isBelow, parentOf, shareBar } from "./components.js";
 import { picturePath } from "./hand.js";
 import { number, t, TEXTS } from "./texts.js";
 
@@ -8,8 +8,6 @@ export const REMOVE = "remove";
 const MERGE = "merge into ";
 const TEXT = 240; // Letters of a description that are shown at once.
 
-const parentOf = (category) => category.split(SEPARATOR).slice(0, -1).join(SEPARATOR);
-const isBelow = (category, other) => category.startsWith(other + SEPARATOR);
 
 // The category that "yes" gives; "" where nothing is proposed, or something else.
 export const proposedCategory = ({ proposal }) => (proposal === REMOVE ? "" : proposal.replace(MERGE, ""));
