@@ -178,6 +178,8 @@ def test_dropped_picture_is_compared(page: Page, served: Served, tmp_path: Path)
     wait_for(page, nearest(served, Card(image=str(file))))
     assert ids(page)[0] == card
     expect(page.get_by_alt_text("Picture of your listing")).to_be_visible()
+    expect(page.locator(".answer")).to_be_visible()
+    assert grave_findings(page) == []
     page.get_by_role("button", name="Remove the picture").click()
     expect(page.get_by_text("What is it, and what is like it?")).to_be_visible()
     page.go_back()

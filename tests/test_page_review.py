@@ -142,7 +142,7 @@ def test_twenty_cards_by_keyboard_change_the_index(
     for place in range(20):
         row = asked.loc[place]
         assert title(page) == row["title"]
-        key = {3: "k", 7: "r", 9: "1", 14: "2"}.get(place, "yEnter"[:1] if place % 2 else "Enter")
+        key = {3: "k", 7: "r", 9: "1", 14: "2"}.get(place, "y" if place % 2 else "Enter")
         becomes = {"k": row["category"], "r": None}.get(key, row["proposal"])
         if key.isdigit():
             becomes = page.get_attribute(f".review-choice >> nth={int(key) - 1}", "data-category")
@@ -394,6 +394,7 @@ def test_the_end_of_the_queue_is_said(shop: Shop, open_page: Callable[..., Page]
     press(page, "Enter", "Enter")
     page.wait_for_selector("text=Nothing is left to decide.")
     page.wait_for_selector(f"text={ITEMS} cards done")
+    assert grave_findings(page) == []
     with page.expect_download() as download:
         page.click("text=Download the journal")
     rows = list(csv.DictReader(io.StringIO(download.value.path().read_text("utf-8"))))

@@ -108,7 +108,7 @@ function build(root) {
     view.start,
     el("div", {}, el("label", { for: "title" }, t("field_title")), view.title),
     index.modalities.some(({ name }) => name === "description") ? el("div", {}, el("label", { for: "description" }, t("field_description")), view.description) : null,
-    hasPictures() ? el("div", {}, el("span", { class: "label" }, t("field_image")), view.file, view.drop) : null, more);
+    hasPictures() ? el("div", {}, el("label", { for: "picture" }, t("field_image")), view.file, view.drop) : null, more);
   view.more = more;
   root.replaceChildren(
     el("h1", { class: "unseen" }, t("look_up")),
