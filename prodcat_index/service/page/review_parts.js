@@ -108,7 +108,7 @@ export function drawChoices(item, decide) {
     accept || el("p", {}, t("review_no_proposal")),
     ...groupChoices(item).map(({ relation, parent, share: sum, choices }) =>
       el("section", { class: `review-group review-${relation}` },
-        el("h3", {}, el("span", {}, t(`review_${relation}`), ...(parent ? [": ", categoryName(parent)] : [])), sum ? el("span", { class: "review-sum" }, number(sum, "percent")) : null),
+        el("h3", {}, el("span", {}, t(`review_relation_${relation}`), ...(parent ? [": ", categoryName(parent)] : [])), sum ? el("span", { class: "review-sum" }, number(sum, "percent")) : null),
         choices.map((choice) =>
           el("button", { type: "button", class: "review-choice", "data-category": choice.category, onclick: () => decide(choice.category, choice.category) },
             kbd(choice.key), share(choice.category, choice.share, ["beside", "below"].includes(relation)))))),
