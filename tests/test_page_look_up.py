@@ -111,6 +111,29 @@ def test_typed_title_shows_what_the_library_finds_and_predicts(page: Page, serve
     expect(page.locator("#live")).to_contain_text(f"{K} cards found")
 
 
+@pytest.mark.parametrize(
+    ("without", "reason"),
+    [
+        (("Home > Lamps", 0.4), "Decided by title: without it, the answer would be Home › Lamps"),
+        (("Tools > Drills", 0.6), "Mostly decided by title: without it, the same category would"),
+        (("Tools > Drills", 0.88), "No part decides alone: even without title, the category keeps"),
+        (("", 0), "Decided by title: without it, nothing would be known of the listing."),
+    ],
+)
+def test_reason_says_how_much_a_part_decides(
+    page: Page, without: tuple[str, float], reason: str
+) -> None:
+    """Whoever believes that the title decided, where it did not, mends the wrong field."""
+    level = {"category": "Tools", "share": 0.9, "siblings": []}
+    answer = {"category": "Tools > Drills", "confidence": 0.9, "share": 0.9, "decided_by": "title"}
+    answer |= {"tree": [level], "ranked": [level], "neighbours": [], "notes": []}
+    answer |= {"without": {"title": dict(zip(("category", "share"), without, strict=True))}}
+    said = page.evaluate(
+        "async answer => (await import('./predicted.js')).predicted(answer, {}).textContent", answer
+    )
+    assert reason in said
+
+
 def test_sliders_rank_anew_by_their_weights(page: Page, served: Served) -> None:
     """The trademark: what a slider says is what the library is asked with, without a rebuild."""
     card = served.index.card(some_picture(served)[0])
