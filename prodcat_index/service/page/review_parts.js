@@ -46,7 +46,7 @@ const shareWithin = (choices, parent) =>
 // The proposal in words.
 export function proposalText(item) {
   const category = proposedCategory(item);
-  if (category) return item.proposal.startsWith(MERGE) ? `${t("review_accept_merge")} ${category}` : category;
+  if (category) return item.proposal.startsWith(MERGE) ? t("review_merge", { category }) : category;
   return item.proposal ? t("review_remove") : "–";
 }
 
