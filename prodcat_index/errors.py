@@ -75,5 +75,13 @@ class IndexFolderError(ProdcatError):
     """An index folder is missing, damaged, foreign, or of a newer format."""
 
 
+class StoreError(ProdcatError):
+    """A store cannot be reached, refuses to answer, or does not hold what an index has in it."""
+
+
+class ClusterError(ProdcatError):
+    """A cluster cannot be reached, or its workers do not get on."""
+
+
 class QueryError(ProdcatError, ValueError):
     """A query cannot be answered by this index."""
