@@ -29,12 +29,14 @@ if TYPE_CHECKING:
     from prodcat_index.cards.splitting import split_catalogue as split_catalogue
     from prodcat_index.cards.target import with_target as with_target
     from prodcat_index.demo.shop import make_demo_catalogue as make_demo_catalogue
+    from prodcat_index.distributed.engines import open_engine as open_engine
     from prodcat_index.encoders.base import Encoded as Encoded
     from prodcat_index.encoders.base import Encoder as Encoder
     from prodcat_index.encoders.cache import EmbeddingCache as EmbeddingCache
     from prodcat_index.encoders.registry import list_encoders as list_encoders
     from prodcat_index.encoders.registry import make_encoder as make_encoder
     from prodcat_index.errors import CatalogueError as CatalogueError
+    from prodcat_index.errors import ClusterError as ClusterError
     from prodcat_index.errors import EncoderError as EncoderError
     from prodcat_index.errors import IndexFolderError as IndexFolderError
     from prodcat_index.errors import PictureError as PictureError
@@ -104,9 +106,11 @@ _PUBLIC = {
     "service.app": ("create_app",),
     "service.serve": ("serve",),
     "service.settings": ("ServeSettings",),
+    "distributed.engines": ("open_engine",),
     "demo.shop": ("make_demo_catalogue",),
     "errors": (
         "CatalogueError",
+        "ClusterError",
         "EncoderError",
         "IndexFolderError",
         "PictureError",

@@ -29,6 +29,7 @@ from prodcat_index.errors import IndexFolderError
 if TYPE_CHECKING:
     from prodcat_index.cards.card import Catalogue
     from prodcat_index.cards.table import Table
+    from prodcat_index.distributed.engines import Engine
     from prodcat_index.index.product_index import ProductIndex
 
 DEFAULT_ROOT = Path("indexes")
@@ -46,6 +47,7 @@ IndexKind = Literal["auto", "flat", "sq8", "ivf", "hnsw"]
 Part = Literal["train", "valid", "test"]
 Per = Literal["all", "category"]
 Preset = Literal["embedded", "original", "multilingual"]
+EngineName = Literal["local", "ray"]
 
 CatalogueArgument = Annotated[
     Path,
@@ -140,6 +142,19 @@ RecallOption = Annotated[
 DeviceOption = Annotated[
     Device | None,
     typer.Option(help=f"Device of the networks; by default ${DEVICE_VARIABLE}, or the fastest."),
+]
+EngineOption = Annotated[
+    EngineName,
+    typer.Option(
+        help="Where shards of the work are done: local, here; ray, by the workers of a cluster."
+    ),
+]
+AddressOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="HOST:PORT",
+        help="Head of the Ray cluster; without, --engine ray starts Ray on this machine.",
+    ),
 ]
 EncodingOption = Annotated[
     str | None,
@@ -377,6 +392,15 @@ def note_matches(index: ProductIndex, where: str | None) -> None:
     """Print how many cards match a filter, if there is one."""
     if where is not None:
         note(index.matches(where).notes)
+
+
+def choose_engine(name: EngineName, address: str | None, given: Given) -> Engine:
+    """Return the engine of a name, at the address of a cluster, if one is given."""
+    from prodcat_index.distributed.engines import open_engine
+
+    if name != "ray":
+        refuse(given, ("address",), "{} is that of a Ray cluster; give --engine ray as well.")
+    return open_engine(name, address)
 
 
 def choose_device(device: Device | None) -> None:

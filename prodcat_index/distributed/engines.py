@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from pathlib import Path
+from typing import Literal, Protocol, TypeVar
 
+from prodcat_index.errors import ClusterError
 from prodcat_index.progress import progress_bar
+
+EngineName = Literal["local", "ray"]
 
 State = TypeVar("State")
 Item = TypeVar("Item")
@@ -24,11 +28,14 @@ class Engine(Protocol):
         *,
         label: str,
         unit: str,
+        folder: Path,
     ) -> Iterator[tuple[int, Result]]:
         """Do each item once or, where a worker dies, again, and yield its number and result.
 
         Each worker calls `start` once, and `work` with what that returned. Items are done in any
-        order. What is large is written to files, and a result tells of them.
+        order, and two workers may do one at the same time. What is large is written to files in
+        `folder`, which all workers reach, and a result tells of them. An error of `start` or
+        `work` ends it all, and is raised here.
         """
         ...
 
@@ -45,6 +52,7 @@ class LocalEngine:
         *,
         label: str,
         unit: str,
+        folder: Path,
     ) -> Iterator[tuple[int, Result]]:
         """Do each item once."""
         if not items:
@@ -54,3 +62,33 @@ class LocalEngine:
             for number, item in enumerate(items):
                 yield number, work(state, item)
                 bar.update()
+
+
+def open_engine(name: EngineName = "local", address: str | None = None) -> Engine:
+    """Return the engine of a name.
+
+    Parameters
+    ----------
+    name
+        ``"local"`` for this process, ``"ray"`` for the workers of a Ray cluster.
+    address
+        ``HOST:PORT`` of the head of the cluster. By default Ray is started on this machine.
+
+    Returns
+    -------
+    Engine
+        For ``build_in_shards``, ``predict_in_shards`` and ``audit_catalogue``. Nothing is
+        connected before it is used.
+
+    Raises
+    ------
+    ClusterError
+        If the address is none, or the package ray is not installed.
+    """
+    if name == "local":
+        if address is not None:
+            raise ClusterError(f"The address {address} is that of a cluster; name its engine, ray.")
+        return LocalEngine()
+    from prodcat_index.distributed.ray_engine import RayEngine
+
+    return RayEngine(address)
