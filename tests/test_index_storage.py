@@ -22,7 +22,7 @@ from made import change_manifest, forge, read_json
 from prodcat_index.cards.card import Card, Catalogue
 from prodcat_index.errors import EncoderError, IndexFolderError
 from prodcat_index.index.folder import read_manifest
-from prodcat_index.index.manifest import FORMAT_VERSION
+from prodcat_index.index.manifest import FORMAT_OF_FILES
 from prodcat_index.index.product_index import ProductIndex
 from prodcat_index.index.rows import Rows
 from prodcat_index.index.transaction import rollback
@@ -129,7 +129,7 @@ def test_an_index_of_an_old_format_can_be_written_as_one_of_today(
     number, folder = old
     before = ProductIndex.load(folder)
     after = ProductIndex.load(before.save(tmp_path / "new"))
-    assert read_manifest(tmp_path / "new").format_version == FORMAT_VERSION
+    assert read_manifest(tmp_path / "new").format_version == FORMAT_OF_FILES
     assert (after.parts.tuning, after.parts.calibration, after.parts.drift) == (
         before.parts.tuning,
         before.parts.calibration,
@@ -159,10 +159,10 @@ def test_an_index_of_an_old_format_takes_settings_and_can_be_rolled_back(
     opened = ProductIndex.load(folder)
     replaced = ProductIndex(replace(opened.parts, vote=VoteParameters(k=3)))
     replaced.save_settings(folder)
-    assert read_manifest(folder).format_version == FORMAT_VERSION
+    assert read_manifest(folder).format_version == FORMAT_OF_FILES
     assert ProductIndex.load(folder).parts.vote == VoteParameters(k=3)
     rollback(folder)
-    assert read_manifest(folder).format_version == FORMAT_VERSION
+    assert read_manifest(folder).format_version == FORMAT_OF_FILES
     check_old_answers(ProductIndex.load(folder), number)
 
 

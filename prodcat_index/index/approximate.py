@@ -22,6 +22,7 @@ from prodcat_index.index.quantized import Codes, Effort, add_rows, search_index,
 from prodcat_index.index.rows import extend_rows, select_rows
 from prodcat_index.index.search import SearchSpace
 from prodcat_index.index.searchers import ROWS_AT_ONCE, SPARE, FlatSearcher, padded, scan_rows
+from prodcat_index.index.stores import StoreTable
 from prodcat_index.types import (
     MISSING,
     BoolArray,
@@ -56,7 +57,7 @@ class ApproximateSearcher:
     Cards that came later are compared one by one, and removed ones are passed over.
     """
 
-    codes: Codes
+    codes: Codes | StoreTable
     cards: Int64Array  # (m,): row of each coded card, MISSING for one that was removed
     blocks: Sequence[RowsLike]  # (N, dim of the block) each
     present: BoolArray  # (N, blocks)
@@ -98,12 +99,17 @@ class ApproximateSearcher:
         if allowed <= k + SPARE:
             chosen = np.arange(allowed) if eligible is None else np.flatnonzero(eligible)
             return self._exact(queries, k, chosen)
-        found = [self._coded(queries, k, eligible, allowed / len(self.present))]
+        found = self._coded(queries, k, eligible, allowed / len(self.present))
+        return np.concatenate([found, *self._later(queries, k, eligible)], axis=1), False
+
+    def _later(
+        self, queries: Float32Array, k: int, eligible: BoolArray | None
+    ) -> Iterator[Int64Array]:
+        """Yield the cards of the tail that are proposed, if there are any."""
         if len(self.tail):
             own = None if eligible is None else eligible[self.tail]
             rows, _ = self._tail_searcher.search(queries, k, own)
-            found.append(np.where(rows >= 0, self.tail[rows], MISSING))
-        return np.concatenate(found, axis=1), False
+            yield np.where(rows >= 0, self.tail[rows], MISSING)
 
     def _exact(self, queries: Float32Array, k: int, chosen: Int64Array) -> tuple[Int64Array, bool]:
         if not len(chosen):
@@ -115,6 +121,7 @@ class ApproximateSearcher:
         self, queries: Float32Array, k: int, eligible: BoolArray | None, share: float
     ) -> Int64Array:
         """Return the coded cards that are proposed."""
+        assert isinstance(self.codes, Codes), "a store is searched otherwise"
         alive = self._alive
         if eligible is not None:
             own = eligible[self.cards]
@@ -174,20 +181,21 @@ def build_searcher(
     held_out = evenly_spaced(len(present), min(HELD_OUT, len(present) // 10))
     others = np.setdiff1d(np.arange(len(present)), held_out)
     index = _trained(kind, rows, present, others)
-    for fused in _fused(rows, present, others):
+    for fused in fused_parts(rows, present, others):
         add_rows(kind, index, fused)
     vectors = [as_queries(block, held_out) for block in blocks]
     queries = _weighed_queries(space, vectors, present[held_out], weights)
     effort = _choose_effort(kind, index, rows, present, others, queries, recall)
-    for fused in _fused(rows, present, held_out):
+    for fused in fused_parts(rows, present, held_out):
         add_rows(kind, index, fused)
     cards = np.concatenate([others, held_out])
     return ApproximateSearcher(Codes.from_index(kind, index), cards, rows, present, effort)
 
 
-def _fused(
+def fused_parts(
     blocks: Sequence[RowsLike], present: BoolArray, rows: Int64Array
 ) -> Iterator[Float32Array]:
+    """Yield the fused rows of some cards, padded, a few at a time."""
     for part in chunks(len(rows), ROWS_AT_ONCE):
         own = rows[part]
         yield padded(fuse_cards([block[own] for block in blocks], present[own]))
@@ -197,11 +205,11 @@ def _trained(
     kind: ApproximateKind, blocks: Sequence[RowsLike], present: BoolArray, rows: Int64Array
 ) -> Any:
     """Return an empty FAISS index made for some cards."""
-    extremes = [(part.min(axis=0), part.max(axis=0)) for part in _fused(blocks, present, rows)]
+    extremes = [(part.min(axis=0), part.max(axis=0)) for part in fused_parts(blocks, present, rows)]
     low, high = (np.min([e[0] for e in extremes], axis=0), np.max([e[1] for e in extremes], axis=0))
     cells = int(2 ** np.round(np.log2(CELLS_A_ROOT * np.sqrt(len(rows)))))
     sample = rows[evenly_spaced(len(rows), ROWS_A_CELL * cells)] if kind == "ivf" else rows[:0]
-    chosen = np.concatenate(list(_fused(blocks, present, sample)))
+    chosen = np.concatenate(list(fused_parts(blocks, present, sample)))
     return trained_index(kind, np.stack([low, high - low]), chosen, min(cells, len(chosen)))
 
 
@@ -236,11 +244,11 @@ def _choose_effort(
     recall: float,
 ) -> Effort:
     """Find the least effort that reaches the recall: first wide enough, then no wider."""
-    truths = [scan_rows(_fused(blocks, present, rows), padded(own), KEPT) for own in queries]
+    truths = [scan_rows(fused_parts(blocks, present, rows), padded(own), KEPT) for own in queries]
 
     def measured(effort: Effort) -> Effort:
         found = min(
-            _recall(search_index(kind, index, own, k, effort), *truth, k)
+            share_found(search_index(kind, index, own, k, effort), *truth, k)
             for own, truth in zip(queries, truths, strict=True)
             for k in RECALL_AT
         )
@@ -277,7 +285,7 @@ def _widths(kind: ApproximateKind, index: Any) -> list[dict[str, Any]]:
     return [{}]
 
 
-def _recall(found: Int64Array, scores: Float32Array, places: Int64Array, k: int) -> float:
+def share_found(found: Int64Array, scores: Float32Array, places: Int64Array, k: int) -> float:
     """Return which share of the k nearest, or of any as near as the last of them, was found."""
     k = min(k, scores.shape[1])
     near = np.where(scores >= scores[:, [k - 1]] - SCORE_ERROR, places, MISSING)

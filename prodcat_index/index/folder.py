@@ -11,6 +11,7 @@ import json
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -19,6 +20,7 @@ import numpy.typing as npt
 from prodcat_index import files
 from prodcat_index.errors import IndexFolderError, one_line
 from prodcat_index.index.manifest import FORMAT_VERSION, FileRecord, Manifest, manifest_from_json
+from prodcat_index.index.stores import StoreAddress, StoreTable
 
 T = TypeVar("T")
 
@@ -46,6 +48,15 @@ class OpenIndex:
     _read: dict[int, tuple[object, tuple[str, ...]]] = field(
         default_factory=dict, repr=False, compare=False
     )
+
+    @cached_property
+    def table(self) -> StoreTable | None:
+        """The table of a store that holds the rows; None where they are in files."""
+        stored = self.manifest.stored
+        if stored is None or stored.store is None:
+            return None
+        address = StoreAddress(stored.store.address)
+        return StoreTable(address, stored.store.table, stored.rows, self.manifest.fused_dim)
 
     def array(self, name: str, dtype: str, shape: tuple[int | None, ...]) -> npt.NDArray[Any]:
         """Return the array of an ``.npy`` file; raises IndexFolderError if it is another."""

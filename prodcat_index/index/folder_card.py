@@ -11,6 +11,7 @@ from prodcat_index.index.manifest import (
     DriftRecord,
     Manifest,
     SearchRecord,
+    StoreRecord,
 )
 
 # When to fit or build again, and which of these shares are measured: docs/decisions/index.md.
@@ -115,6 +116,8 @@ def _describe_decided(manifest: Manifest) -> str:
 
 def explain_search(manifest: Manifest) -> str:
     """Describe in words how cards are found, and why so."""
+    if manifest.store:
+        return _explain_store(manifest.store)
     asked, searches = manifest.asked, {"Votes": manifest.search}
     if manifest.similar:
         searches["Similar products"] = manifest.similar
@@ -130,6 +133,28 @@ def explain_search(manifest: Manifest) -> str:
             "query. Similarities and their order are exact in every kind."
         )
     return "\n".join([*lines, chosen])
+
+
+def _explain_store(store: StoreRecord) -> str:
+    text = (
+        f"All blocks are searched by the store {store.address}, in its table {store.table}: by a "
+        f"walk through a graph that keeps {store.walk:,} cards, or, where few cards are eligible, "
+        "by a scan of these. Similarities and their order are exact. It found "
+        f"{store.recall:.1%} of the nearest 20 cards under the weights of the index."
+    )
+    return (
+        f"{text} {warning[0].upper()}{warning[1:]}." if (warning := recall_warning(store)) else text
+    )
+
+
+def recall_warning(store: StoreRecord) -> str:
+    """Return what is found of the nearest cards where that is less than was asked for."""
+    if store.recall >= store.asked:
+        return ""
+    return (
+        f"the store finds {store.recall:.1%} of the nearest 20 cards by its longest walk, and "
+        f"{store.asked:.1%} were asked for"
+    )
 
 
 def memory_warning(manifest: Manifest) -> str:

@@ -14,8 +14,10 @@ from typing import Annotated, Literal
 import pydantic
 from pydantic import AfterValidator, Field
 
+from prodcat_index.errors import StoreError
 from prodcat_index.index.kinds import ApproximateKind, IndexChoice
 from prodcat_index.index.quantized import array_shapes
+from prodcat_index.index.stores import StoreAddress
 from prodcat_index.voting.calibration import Calibration
 from prodcat_index.voting.tuning import Tuning
 from prodcat_index.voting.vote import StoredVote
@@ -25,8 +27,10 @@ from prodcat_index.voting.vote import StoredVote
 # blocks in a search; lexical encoders that hash n-grams beside their projection. 4: the columns
 # that cards were read from. 5: files in pieces, the change that made the version, a digest of the
 # manifest itself; rows of cards that are gone, cards in several files, labels beside them.
-# 6: what people decided about the items of an audit.
-FORMAT_VERSION = 6
+# 6: what people decided about the items of an audit. 7: rows in a table of a store; an index that
+# has them in files is still written as 6.
+FORMAT_VERSION = 7
+FORMAT_OF_FILES = 6
 DIGEST_FORMAT = 5
 DIGEST = ',\n "digest": "'
 # Far more than the files of an index with hundreds of deliveries.
@@ -50,6 +54,13 @@ def _inside(path: str) -> str:
     if parts[0] != "versions" or parts[-1] == "manifest.json":
         raise ValueError(f"the path {path!r} is not one of a version's data")
     return path
+
+
+def _store_address(url: str) -> str:
+    try:
+        return str(StoreAddress(url))
+    except StoreError as error:
+        raise ValueError(str(error)) from error
 
 
 # The upper bounds keep a hostile manifest from making the reader allocate without end.
@@ -100,7 +111,7 @@ class BlockRecord:
     dim: Dimension
     cards: Count  # that have it
     weight: Weight
-    vectors: InsidePath
+    vectors: InsidePath | None  # None where the rows are in a store
     present: InsidePath
     mean: InsidePath
     fitted: InsidePath  # folder of the fitted encoder
@@ -149,7 +160,7 @@ class LearnedRecord:
     dim: Dimension
     cards: Count
     weight: Weight
-    vectors: InsidePath
+    vectors: InsidePath | None  # as of a block
     present: InsidePath
     matrix: InsidePath
     offset: InsidePath
@@ -247,6 +258,18 @@ class SearchRecord:
 
 
 @dataclass(frozen=True)
+class StoreRecord:
+    """The table of a store that holds the rows of all blocks, fused, and searches them."""
+
+    address: Annotated[str, AfterValidator(_store_address)]  # without a password
+    table: Annotated[str, Field(pattern=r"^prodcat_[0-9a-f]{8}_[0-9]{1,9}$")]
+    owner: Annotated[int, Field(ge=0)]  # number of the index folder: a copy of it has another
+    walk: Annotated[int, Field(ge=1, le=2**24)]  # rows that a walk through the graph keeps
+    recall: Annotated[float, Field(ge=0, le=1)]  # of the nearest 20 by it, as measured
+    asked: Annotated[float, Field(ge=0, le=1)]  # recall that was to be reached
+
+
+@dataclass(frozen=True)
 class StoredRecord:
     """What the files hold of the cards: rows of some that are gone, and a file a delivery."""
 
@@ -255,6 +278,7 @@ class StoredRecord:
     codes: InsidePath  # of the labels of each card
     categories: InsidePath  # each with the shop's own key of it
     positions: InsidePath | None = None  # of the cards among the rows; None if there are no others
+    store: StoreRecord | None = None  # None where the rows are in files
 
     def __post_init__(self) -> None:
         if sum(count for _, count in self.cards) != self.rows:
@@ -345,6 +369,16 @@ class Manifest:
         return {name: weight for name, weight in chosen.items() if weight is not None}
 
     @property
+    def store(self) -> StoreRecord | None:
+        """The table that holds the rows; None where they are in files."""
+        return self.stored.store if self.stored else None
+
+    @property
+    def fused_dim(self) -> int:
+        """Length of a fused row of all blocks."""
+        return sum(self.dims.values()) + len(self.dims)
+
+    @property
     def cards_files(self) -> tuple[tuple[str, int], ...]:
         """The files of the cards, each with how many are in it."""
         return self.stored.cards if self.stored else ((f"{self.data}/{CARDS}", self.cards),)
@@ -359,6 +393,11 @@ class Manifest:
                 raise ValueError("a search index is made of blocks that are not there")
             if search.dim != sum(dims[name] for name in searched) + len(searched):
                 raise ValueError("a search index has another dimension than its blocks together")
+        rows = {block.vectors for block in (*self.blocks, self.learned) if block}
+        if self.store and (rows != {None} or {*self.search.blocks} != {*dims} or self.similar):
+            raise ValueError("the rows are in a store and in files")
+        if not self.store and None in rows:
+            raise ValueError("the rows are in no file and in no store")
         encoders = tuple(block.name for block in self.blocks if block.name != SCORES)
         if self.similar and self.similar.blocks != encoders:
             raise ValueError("a search for similar cards is made of other blocks than theirs")
@@ -383,16 +422,17 @@ class Manifest:
         paths = {path for path, _ in self.cards_files}
         if stored := self.stored:
             paths |= {stored.codes, stored.categories, stored.positions or stored.codes}
-        if not self.search.codes:
+        if not (self.search.codes or self.store):
             paths.add(self.search.rows or f"{self.data}/{OLD_SEARCH}")
         for search in filter(None, (self.search, self.similar)):
             paths |= search.paths
         for block in self.blocks:
-            paths |= {block.vectors, block.present, block.mean}
-            paths |= {block.references} if block.references else set()
+            paths |= {block.present, block.mean}
+            paths |= {path for path in (block.vectors, block.references) if path}
         if learned := self.learned:
-            paths |= {learned.vectors, learned.present, learned.matrix, learned.offset}
-            paths |= {path for path in (learned.reliability, learned.expected) if path}
+            paths |= {learned.present, learned.matrix, learned.offset}
+            optional = (learned.vectors, learned.reliability, learned.expected)
+            paths |= {path for path in optional if path}
             if head := learned.head:
                 paths |= {head.coefficients, head.intercepts, head.categories}
             if learned.hubness:
@@ -415,7 +455,9 @@ def manifest_from_json(content: str) -> Manifest:
 
 def manifest_to_json(manifest: Manifest) -> str:
     """Return the text of ``manifest.json``; raise ValueError if it could not be read again."""
-    exclude = {"tuning": {"calibration", "tuned_on"}}
+    # An older version, which may read the manifest, knows of no stores.
+    unknown = set() if manifest.store else {"store"}
+    exclude = {"tuning": {"calibration", "tuned_on"}, "stored": unknown}
     content = _ADAPTER.dump_json(manifest, indent=1, by_alias=True, exclude=exclude).decode()
     manifest_from_json(content := sealed(content))
     return content

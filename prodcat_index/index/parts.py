@@ -173,6 +173,11 @@ class IndexParts:
         return [*self.blocks, *([self.learned] if self.learned else [])]
 
     @property
+    def is_stored(self) -> bool:
+        """Whether the rows are in a table of a store, which searches all blocks."""
+        return self.opened is not None and self.opened.table is not None
+
+    @property
     def block_names(self) -> list[str]:
         """Names of all blocks, in order."""
         return [block.name for block in self.all_blocks]
@@ -359,6 +364,8 @@ class IndexParts:
         compared one by one, they have a searcher of their own. Codes take long to make: only
         parts that were just fitted get them, and those that have some already.
         """
+        if self.is_stored:
+            return self
         coded = is_fitted or self.similar or isinstance(self.searcher, ApproximateSearcher)
         weighed = [block for block in self.all_blocks if self.weights[block.name] > 0]
         names = tuple(block.name for block in weighed)

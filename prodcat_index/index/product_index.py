@@ -42,6 +42,7 @@ from prodcat_index.index.manifest import SCORES, Choices
 from prodcat_index.index.parts import IndexParts, Queries
 from prodcat_index.index.reading import find_moved, load_parts
 from prodcat_index.index.search import find_neighbours
+from prodcat_index.index.stores import StoreAddress
 from prodcat_index.types import BoolArray, Int64Array
 from prodcat_index.voting.calibration import Calibration
 from prodcat_index.voting.decision import (
@@ -221,7 +222,9 @@ class ProductIndex(LivingIndex):
         given = {b.modality: np.asarray(b.vectors) for b in self.parts.blocks if b.kind == "vector"}
         return replace(self.parts.catalogue, vectors=given) if given else self.parts.catalogue
 
-    def save(self, folder: str | Path, *, wait: float = 0.0) -> Path:
+    def save(
+        self, folder: str | Path, *, wait: float = 0.0, store: str | StoreAddress | None = None
+    ) -> Path:
         """Write the index into a folder, as a whole or not at all.
 
         Parameters
@@ -230,6 +233,10 @@ class ProductIndex(LivingIndex):
             A new or empty folder, or an index, which is replaced in one step.
         wait
             Seconds to wait for another process that writes the index.
+        store
+            Address of a store, such as ``"postgresql://shop@db.example/catalogue"``, that is to
+            hold the rows of the cards and to search them; the folder holds all else. By default
+            the folder holds all. The index that is loaded from the folder stays in its store.
 
         Returns
         -------
@@ -240,10 +247,13 @@ class ProductIndex(LivingIndex):
         ------
         IndexFolderError
             If the folder cannot be written. What was there before is unchanged then.
+        StoreError
+            If the store cannot be reached, or cannot hold rows of this length; likewise.
         """
         from prodcat_index.index.storage import save_parts
 
-        save_parts(self.parts, _as_folder(folder), wait=wait)
+        address = StoreAddress(store) if isinstance(store, str) else store
+        save_parts(self.parts, _as_folder(folder), wait=wait, store=address)
         return Path(folder)
 
     @classmethod

@@ -26,6 +26,7 @@ def write_codes(
 ) -> SearchRecord:
     """Write a searcher of some blocks; its codes only if they are not in files that are kept."""
     codes = searcher.codes
+    assert isinstance(codes, Codes), "those of a store are not written to files"
     if kept:
         paths = dict(zip(sorted(codes.arrays), kept, strict=True))
     else:

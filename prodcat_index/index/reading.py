@@ -15,6 +15,7 @@ from prodcat_index.index.block import Block, EncoderSlot
 from prodcat_index.index.folder import OpenIndex, open_index
 from prodcat_index.index.learned import MIN_CARDS_TO_LEARN, FittedModel, LearnedBlock
 from prodcat_index.index.manifest import (
+    LEARNED,
     SCORES,
     BlockRecord,
     Choices,
@@ -26,8 +27,9 @@ from prodcat_index.index.manifest import (
 from prodcat_index.index.parts import IndexParts
 from prodcat_index.index.quantized_files import read_codes
 from prodcat_index.index.searchers import FlatSearcher
+from prodcat_index.index.store_writing import read_searcher
 from prodcat_index.index.stored_cards import StoredCards, common_folder, read_cards
-from prodcat_index.index.stored_rows import read_positions, read_rows
+from prodcat_index.index.stored_rows import read_block_rows, read_positions, read_rows
 from prodcat_index.learning.head import LinearHead
 from prodcat_index.learning.projection import HubnessCorrection, Projection
 from prodcat_index.types import MISSING, BoolArray, FloatingArray, Int64Array, evenly_spaced
@@ -116,6 +118,8 @@ def _read_parts(index: OpenIndex, image_root: Path) -> IndexParts:
         parts = replace(parts, searcher=searching, covered=manifest.search.blocks)
     if manifest.similar:
         parts = replace(parts, similar=_read_codes(index, manifest.similar, parts))
+    if stored := read_searcher(index, parts):
+        parts = replace(parts, searcher=stored, covered=parts.block_names)
     head = learned.model.head if learned else None
     if learned is None or head is None or learned.categories:
         return parts
@@ -148,7 +152,7 @@ def _read_block(index: OpenIndex, record: BlockRecord, positions: Int64Array | N
         name=record.name,
         modality=record.modality,
         slot=index.remember(slot, *(f"{record.fitted}/{name}" for name in encoder)),
-        vectors=read_rows(index, record.vectors, "float16", record.dim, positions),
+        vectors=read_block_rows(index, record.name, record.vectors, positions),
         present=_read_present(index, record.present, record.cards),
         mean=index.array(record.mean, "float32", (record.dim,)),
         projected_dim=record.projected_dim,
@@ -192,7 +196,7 @@ def _read_learned(
     index.remember(projection, record.matrix, record.offset)
     return LearnedBlock(
         FittedModel(projection, head, hubness),
-        vectors=read_rows(index, record.vectors, "float16", record.dim, positions),
+        vectors=read_block_rows(index, LEARNED, record.vectors, positions),
         present=_read_present(index, record.present, record.cards),
         log_reliability=reliability,
         references=_read_references(index, record.expected, record.dim),

@@ -31,7 +31,8 @@ class Rows:
 
     def __post_init__(self) -> None:
         # A memory-mapped array is slower to index than the plain array that it is.
-        object.__setattr__(self, "pieces", tuple(map(np.asarray, self.pieces)))
+        plain = (np.asarray(p) if isinstance(p, np.ndarray) else p for p in self.pieces)
+        object.__setattr__(self, "pieces", tuple(plain))
 
     @cached_property
     def edges(self) -> Int64Array:

@@ -21,6 +21,7 @@ from prodcat_index.index.searchers import (
     ROWS_AT_ONCE,
     FlatSearcher,
     HalfSearcher,
+    Scanner,
     Searcher,
     fetch,
     scan_rows,
@@ -112,6 +113,8 @@ class SearchSpace:
             if not self.is_exact or isinstance(searcher, (FlatSearcher, HalfSearcher)):
                 some = None if allowed == every else eligible
                 return partial(searcher.search, eligible=some), covered
+        if isinstance(self.searcher, Scanner):
+            return partial(self.searcher.scan, eligible=eligible), range(len(self.blocks))
         compared = np.arange(every) if eligible is None else np.flatnonzero(eligible)
         key = np.array(weighed, dtype=np.int64)
 

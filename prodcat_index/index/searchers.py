@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property, partial
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -58,6 +58,17 @@ class Searcher(Protocol):
         is none, and whether its k nearest and all that tie with the last of these are certain to
         be among them.
         """
+        ...
+
+
+@runtime_checkable
+class Scanner(Searcher, Protocol):
+    """A searcher of all blocks that compares eligible cards where their rows are."""
+
+    def scan(
+        self, queries: Float32Array, k: int, eligible: BoolArray | None = None
+    ) -> tuple[Int64Array, bool]:
+        """Compare every eligible card, and propose candidates as by :meth:`search`."""
         ...
 
 

@@ -14,6 +14,7 @@ from prodcat_index.index.parts import IndexParts
 from prodcat_index.index.reading import has_pictures_there
 from prodcat_index.index.stored_cards import as_text, common_folder, read_cards
 from prodcat_index.index.stored_rows import read_positions
+from prodcat_index.index.stores import StoreAddress
 from prodcat_index.index.transaction import change
 from prodcat_index.index.writing import settings_of, weights_of, write_parts
 
@@ -24,17 +25,22 @@ def save_parts(
     check: Callable[[], object] = lambda: None,
     entry: JournalEntry | None = None,
     wait: float = 0.0,
+    store: StoreAddress | None = None,
 ) -> None:
     """Write the parts as a new version of an index folder; `check` may raise an error before.
 
-    Where they were read from its current version, only what is new is written.
+    Where they were read from its current version, only what is new is written. With a store, their
+    rows are written into it.
     """
+    if store is None and parts.is_stored:
+        plain = replace(parts, opened=None, searcher=None, similar=None, covered=())
+        parts = plain.indexed(is_fitted=True)
     parts = parts.indexed()
     with change(folder, check, wait) as transaction:
         opened = parts.opened
         if opened and opened.manifest != transaction.current:
             opened = None
-        manifest = write_parts(parts, transaction, opened)
+        manifest = write_parts(parts, transaction, opened, store)
         transaction.commit(manifest, entry or JournalEntry("build", {"cards": manifest.cards}))
 
 
@@ -49,7 +55,8 @@ def save_next(parts: IndexParts, folder: Path, wait: float = 0.0) -> None:
                 "to), and is left as it is; open it and add the cards again."
             )
 
-    save_parts(parts, folder, check, parts.pending, wait)
+    table = parts.opened.table if parts.opened else None
+    save_parts(parts, folder, check, parts.pending, wait, table.address if table else None)
 
 
 def save_settings(parts: IndexParts, folder: Path) -> None:

@@ -88,6 +88,19 @@ def read_rows(
     return Rows((array,), positions)
 
 
+def read_block_rows(
+    index: OpenIndex, block: str, path: str | None, positions: Int64Array | None
+) -> Rows:
+    """Return the rows of a block, which stay in their file or in a store."""
+    dims = index.manifest.dims
+    if path is not None:
+        return read_rows(index, path, "float16", dims[block], positions)
+    assert index.table is not None, "the manifest was checked"
+    names = list(dims)
+    start = sum(dims[name] for name in names[: names.index(block)])
+    return Rows((index.table.columns(start, start + dims[block]),), positions)
+
+
 def stored_places(rows: RowsLike, index: OpenIndex) -> tuple[str, Int64Array] | None:
     """Return the file that rows were read from, and the place of each in it, MISSING for new ones.
 

@@ -6,20 +6,107 @@ its fused row. A row at a place never changes, so that a reader keeps the versio
 
 from __future__ import annotations
 
+import importlib
+import ipaddress
+from collections import OrderedDict
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from typing import Protocol
+from dataclasses import dataclass
+from functools import cached_property
+from threading import Lock
+from typing import Any, Literal, Protocol, cast
+from urllib.parse import urlsplit
 
-from prodcat_index.types import Float32Array, Int64Array
+import numpy as np
+import numpy.typing as npt
+
+from prodcat_index.errors import StoreError, one_line
+from prodcat_index.types import Float32Array, FloatingArray, Int64Array, chunks
+
+# Rows that are fetched at a time, and bytes of those that are kept.
+ROWS_AT_ONCE = 8192
+KEPT_BYTES = 2**26
+KINDS: dict[str, Literal["postgres", "milvus"]] = {
+    "postgresql": "postgres",
+    "postgres": "postgres",
+    "milvus+http": "milvus",
+    "milvus+https": "milvus",
+}
+CREDENTIALS = "PRODCAT_STORE_CREDENTIALS"
+WHERE_CREDENTIALS = {
+    "postgres": f"PGPASSWORD, ~/.pgpass, or a file of its form that {CREDENTIALS} names",
+    "milvus": f"MILVUS_TOKEN, or a file that {CREDENTIALS} names",
+}
+
+
+@dataclass(frozen=True)
+class StoreAddress:
+    """Where a store is. It holds no password, and is kept in the manifest of an index."""
+
+    url: str
+
+    def __post_init__(self) -> None:
+        """Check the address; raise StoreError, which does not repeat a password."""
+        try:
+            parts = urlsplit(self.url)
+            parts.port  # noqa: B018 - a number that is none raises
+            has_password = bool(parts.password) or "password" in parts.query.lower()
+        except ValueError as error:
+            raise StoreError(
+                "The address of the store cannot be read; write such as "
+                "postgresql://USER@HOST/DATABASE or milvus+https://HOST:19530."
+            ) from error
+        if parts.scheme not in KINDS:
+            raise StoreError(
+                f"A store is at an address such as postgresql://USER@HOST/DATABASE or "
+                f"milvus+https://HOST:19530; the one that was given begins with "
+                f"{one_line(parts.scheme)!r}."
+            )
+        if has_password:
+            raise StoreError(
+                "The address of the store holds a password, which would be seen in logs and lists "
+                f"of processes; leave it out, and give it by {WHERE_CREDENTIALS[self.kind]}."
+            )
+        if not self.url.isprintable():
+            raise StoreError("The address of the store holds letters that cannot be printed.")
+
+    def __str__(self) -> str:
+        """Return the address as it is shown."""
+        return self.url
+
+    @property
+    def kind(self) -> Literal["postgres", "milvus"]:
+        """The module of :mod:`prodcat_index.distributed` that connects to it."""
+        return KINDS[urlsplit(self.url).scheme]
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether it is this machine by its address, so that nobody can be in between."""
+        host = urlsplit(self.url).hostname or "localhost"
+        try:
+            return host == "localhost" or ipaddress.ip_address(host).is_loopback
+        except ValueError:
+            return False
+
+
+def connect(address: StoreAddress) -> VectorStore:
+    """Return a store; it is not connected to before it is needed.
+
+    Raises StoreError if a package is not installed.
+    """
+    # By name: no room imports one that comes after it.
+    module = importlib.import_module(f"prodcat_index.distributed.{address.kind}")
+    return cast("VectorStore", module.connect(address))
 
 
 class VectorStore(Protocol):
     """A connection to a store. All methods raise StoreError; reads are tried again for a while."""
 
     most_dimensions: int
+    most_walk: int  # rows that a walk through the graph can keep
 
     def create(self, table: str, dim: int) -> None:
-        """Make an empty table for rows of so many columns; it may be there, and empty."""
+        """Make an empty table for rows of so many columns; drop the one of this name before."""
         ...
 
     def writing(self) -> AbstractContextManager[None]:
@@ -30,11 +117,11 @@ class VectorStore(Protocol):
         ...
 
     def put(self, table: str, first: int, ids: Sequence[str], rows: Float32Array) -> None:
-        """Write rows, (m, dim), at places from `first` on, over what a writer that died left."""
+        """Write rows, (m, dim), at places from `first` on, which are free."""
         ...
 
-    def delete(self, table: str, places: Int64Array) -> None:
-        """Delete the rows at some places; those that are not there are no error."""
+    def truncate(self, table: str, rows: int) -> None:
+        """Delete the rows at places from `rows` on, which a writer that died left."""
         ...
 
     def index(self, table: str) -> None:
@@ -80,3 +167,105 @@ class VectorStore(Protocol):
     def close(self) -> None:
         """Close the connection."""
         ...
+
+
+class StoreTable:
+    """A table of a store, as a version of an index knows it.
+
+    Rows that were fetched last are kept, so that all blocks of a card are fetched at once.
+    """
+
+    def __init__(self, address: StoreAddress, name: str, rows: int, dim: int) -> None:
+        self.address, self.name, self.rows, self.dim = address, name, rows, dim
+        self._kept: OrderedDict[int, FloatingArray] = OrderedDict()
+        self._lock = Lock()
+
+    def __len__(self) -> int:
+        """Return the number of rows; those at later places are of later versions."""
+        return self.rows
+
+    @cached_property
+    def store(self) -> VectorStore:
+        """The store, connected to when it is first asked."""
+        return connect(self.address)
+
+    def columns(self, start: int, stop: int) -> FloatingArray:
+        """Return some columns of all rows, as an array whose rows are fetched when they are read.
+
+        It is a piece of :class:`~prodcat_index.index.rows.Rows`.
+        """
+        return cast("FloatingArray", StoreColumns(self, start, stop))
+
+    def fetch(self, places: Int64Array, columns: slice) -> FloatingArray:
+        """Return columns of the rows at some places, float16 (m, columns)."""
+        found = np.empty((len(places), columns.stop - columns.start), dtype=np.float16)
+        for part in chunks(len(places), ROWS_AT_ONCE):
+            rows = self._rows(places[part].tolist())
+            for number, row in enumerate(rows, part.start):
+                found[number] = row[columns]
+        return found
+
+    def _rows(self, places: list[int]) -> list[FloatingArray]:
+        with self._lock:
+            known = {place: self._kept[place] for place in places if place in self._kept}
+        missing = [place for place in dict.fromkeys(places) if place not in known]
+        if missing:
+            # They were of 16 bits when they were put.
+            fetched = self.store.fetch(self.name, np.array(missing)).astype(np.float16)
+            known.update(zip(missing, fetched, strict=True))
+        with self._lock:
+            self._kept.update(known)
+            for place in known:
+                self._kept.move_to_end(place)
+            while len(self._kept) > max(ROWS_AT_ONCE, KEPT_BYTES // (2 * self.dim)):
+                self._kept.popitem(last=False)
+        return [known[place] for place in places]
+
+
+@dataclass(frozen=True, eq=False)
+class StoreColumns:
+    """Some columns of the rows of a table, indexed like an array."""
+
+    table: StoreTable
+    start: int
+    stop: int
+
+    dtype = np.dtype(np.float16)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Number of rows and of columns."""
+        return self.table.rows, self.stop - self.start
+
+    def __len__(self) -> int:
+        """Return the number of rows."""
+        return self.table.rows
+
+    def __getitem__(self, key: Any) -> Any:
+        """Return rows by number, slice, numbers or mask; all of some columns are not fetched."""
+        if isinstance(key, tuple):
+            rows, columns = key
+            start, stop, step = columns.indices(self.shape[1])
+            assert step == 1, "columns are next to one another"
+            narrow = StoreColumns(self.table, self.start + start, self.start + max(start, stop))
+            is_all = isinstance(rows, slice) and rows == slice(None)
+            return narrow if is_all else narrow[rows]
+        places = np.arange(len(self))[key]
+        found = self.table.fetch(np.ravel(places), slice(self.start, self.stop))
+        return found.reshape(*places.shape, self.shape[1])
+
+    def __array__(
+        self, dtype: npt.DTypeLike | None = None, copy: bool | None = None
+    ) -> FloatingArray:
+        """Return all rows."""
+        return np.asarray(self[:], dtype=dtype)
+
+    def astype(self, dtype: npt.DTypeLike) -> FloatingArray:
+        """Return all rows as an array of another type."""
+        every: FloatingArray = self[:].astype(dtype)
+        return every
+
+
+def table_of(rows: object) -> StoreTable | None:
+    """Return the table that a piece of rows lies in; None for an array."""
+    return rows.table if isinstance(rows, StoreColumns) else None

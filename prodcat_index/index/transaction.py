@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
@@ -36,12 +36,14 @@ from prodcat_index.index.folder import (
 from prodcat_index.index.folder_card import index_card
 from prodcat_index.index.journal import write_journal
 from prodcat_index.index.manifest import (
+    FORMAT_OF_FILES,
     FORMAT_VERSION,
     FileRecord,
     JournalEntry,
     Manifest,
     manifest_to_json,
 )
+from prodcat_index.index.store_writing import drop_tables
 
 
 @dataclass
@@ -58,6 +60,13 @@ class Transaction:
     def data(self) -> str:
         """Path of the folder of the next version inside the index folder."""
         return version_path(self.number)
+
+    @property
+    def previous(self) -> Manifest | None:
+        """The version before the current one, to which that can be rolled back."""
+        with suppress(IndexFolderError):
+            return _previous(self.folder, self.current) if self.current else None
+        return None
 
     @contextmanager
     def create(self, name: str) -> Iterator[files.Output]:
@@ -126,7 +135,7 @@ class Transaction:
         )
         manifest = replace(
             manifest,
-            format_version=FORMAT_VERSION,
+            format_version=FORMAT_VERSION if manifest.store else FORMAT_OF_FILES,
             version=self.number,
             created=change.when,
             change=change,
@@ -226,22 +235,35 @@ def clean(folder: Path) -> None:
     none though a version was finished.
     """
     kept: set[Path] = set()
+    versions: list[Manifest] = []
     try:
         if os.path.lexists(folder / MANIFEST):
             current = parse_manifest(folder)
-            kept = _files_of(folder, current)
-            previous = (current.change.previous if current.change else None) or 0
-            before = f"{version_path(previous)}/{MANIFEST}"
-            if os.path.lexists(folder / before):
-                kept |= _files_of(folder, parse_manifest(folder, before))
+            versions = [v for v in (current, _previous(folder, current)) if v]
+            kept = {file for version in versions for file in _files_of(folder, version)}
         elif any(os.path.lexists(version / MANIFEST) for version in _versions(folder)):
             return
     except IndexFolderError:
         return
+    paths = [version / MANIFEST for version in _versions(folder)]
+    drop_tables(folder, _readable(folder, [p for p in paths if p not in kept]), versions)
     for version in _versions(folder):
         _remove_all_but(kept, version)
     for name in REPLACED:
         files.remove(folder / f".{name}.new")
+
+
+def _previous(folder: Path, current: Manifest) -> Manifest | None:
+    """Return the version before the current one; raise IndexFolderError if it cannot be read."""
+    previous = (current.change.previous if current.change else None) or 0
+    before = f"{version_path(previous)}/{MANIFEST}"
+    return parse_manifest(folder, before) if os.path.lexists(folder / before) else None
+
+
+def _readable(folder: Path, paths: Iterable[Path]) -> Iterator[Manifest]:
+    for path in paths:
+        with suppress(IndexFolderError):
+            yield parse_manifest(folder, path.relative_to(folder).as_posix())
 
 
 def _files_of(folder: Path, manifest: Manifest) -> set[Path]:

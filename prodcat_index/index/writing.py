@@ -32,11 +32,14 @@ from prodcat_index.index.manifest import (
     Manifest,
     SearchRecord,
     StoredRecord,
+    StoreRecord,
 )
 from prodcat_index.index.parts import IndexParts
 from prodcat_index.index.quantized_files import write_codes
+from prodcat_index.index.store_writing import TableWriter
 from prodcat_index.index.stored_cards import StoredCards, coded_labels, common_folder, write_cards
 from prodcat_index.index.stored_rows import Layout, write_rows
+from prodcat_index.index.stores import StoreAddress
 from prodcat_index.index.transaction import Transaction
 from prodcat_index.types import MISSING, RowsLike
 
@@ -60,12 +63,18 @@ def weights_of(parts: IndexParts, block: str) -> dict[str, Any]:
     return {"weight": parts.weights[block], "search_weight": parts.search_weights.get(block, 0.0)}
 
 
-def write_parts(parts: IndexParts, transaction: Transaction, opened: OpenIndex | None) -> Manifest:
+def write_parts(
+    parts: IndexParts,
+    transaction: Transaction,
+    opened: OpenIndex | None,
+    store: StoreAddress | None = None,
+) -> Manifest:
     """Write indexed parts, and return their manifest.
 
     What they have of the version that they were read from is kept, if that is the current one.
+    With a store, their rows are written into a table of it.
     """
-    return _Writer.of(parts, transaction, opened).write()
+    return _Writer.of(parts, transaction, opened, store).write()
 
 
 @dataclass(frozen=True)
@@ -77,17 +86,29 @@ class _Writer:
     opened: OpenIndex | None  # the current version, if the parts were read from it
     layout: Layout
     image_root: str
+    table: TableWriter | None = None  # None where the rows are written to files
 
     @classmethod
-    def of(cls, parts: IndexParts, transaction: Transaction, opened: OpenIndex | None) -> _Writer:
+    def of(
+        cls,
+        parts: IndexParts,
+        transaction: Transaction,
+        opened: OpenIndex | None,
+        store: StoreAddress | None,
+    ) -> _Writer:
         """Plan what is kept of the current version."""
+        table = None
         if opened:
             layout = _plan(parts, opened)
             root = _root_with(parts, layout)
-            if layout.before and root is not None:
-                return cls(parts, transaction, opened, layout, root)
+            if store:
+                table = TableWriter.behind(parts, layout, opened, store, transaction.previous)
+            if layout.before and root is not None and (table or not store):
+                return cls(parts, transaction, opened, layout, root, table)
+        layout = Layout.anew(len(parts.catalogue))
         root = common_folder(parts.catalogue.values(IMAGE))
-        return cls(parts, transaction, opened, Layout.anew(len(parts.catalogue)), root)
+        table = TableWriter.anew(parts, store, transaction) if store else None
+        return cls(parts, transaction, opened, layout, root, table)
 
     def write(self) -> Manifest:
         """Write everything but the manifest, and return that."""
@@ -97,7 +118,7 @@ class _Writer:
             learned = self._learned(parts.learned, parts.weights[LEARNED])
         blocks = [self._block(place, block) for place, block in enumerate(parts.blocks)]
         return Manifest(
-            format_version=FORMAT_VERSION,
+            format_version=FORMAT_VERSION,  # as it is written, at most
             version=transaction.number,
             data=transaction.data,
             created="",
@@ -120,6 +141,9 @@ class _Writer:
 
     def _search(self) -> SearchRecord:
         searcher, covered = self.parts.searcher, self.parts.covered
+        if self.table:
+            names = tuple(self.parts.block_names)
+            return SearchRecord("store", self.table.table.dim, names)
         assert searcher is not None, "indexed parts have a searcher"
         if isinstance(searcher, ApproximateSearcher):
             return self._codes("search", searcher, covered)
@@ -128,7 +152,7 @@ class _Writer:
 
     def _similar(self) -> SearchRecord | None:
         blocks = [block.name for block in self.parts.encoder_blocks]
-        similar = self.parts.similar
+        similar = None if self.table else self.parts.similar
         return None if similar is None else self._codes("similar", similar, blocks)
 
     def _codes(
@@ -156,9 +180,17 @@ class _Writer:
             codes=transaction.write("codes.npy", labels.codes),
             categories=transaction.write("categories.json", labels.pairs),
             positions=None if layout.is_plain else transaction.write("rows.npy", layout.positions),
+            store=self._store(),
         )
 
-    def _rows(self, name: str, rows: RowsLike) -> str:
+    def _store(self) -> StoreRecord | None:
+        versions = (self.transaction.current, self.transaction.previous)
+        kept = [version.store.table for version in versions if version and version.store]
+        return self.table.write(self.parts, self.layout, kept) if self.table else None
+
+    def _rows(self, name: str, rows: RowsLike) -> str | None:
+        if self.table:
+            return None
         return write_rows(self.transaction, name, rows, self.layout, self.opened)
 
     def _keep(self, made: object) -> tuple[str, ...]:

@@ -1,0 +1,171 @@
+"""Writing the rows of an index into a table of a store, as a part of its next version.
+
+What is written takes effect when the manifest that names the table and its number of rows is
+renamed; a writer that dies before leaves rows that no reader looks at, and that the next deletes.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from prodcat_index.errors import StoreError
+from prodcat_index.index.folder import OpenIndex
+from prodcat_index.index.fusion import fuse_cards
+from prodcat_index.index.manifest import Manifest, StoreRecord
+from prodcat_index.index.parts import IndexParts
+from prodcat_index.index.quantized import Effort
+from prodcat_index.index.rows import Rows
+from prodcat_index.index.store_search import StoreSearcher, choose_effort
+from prodcat_index.index.stored_rows import Layout
+from prodcat_index.index.stores import ROWS_AT_ONCE, StoreAddress, StoreTable, table_of
+from prodcat_index.types import MISSING, chunks
+
+if TYPE_CHECKING:
+    pass
+
+if TYPE_CHECKING:
+    from prodcat_index.index.transaction import Transaction
+
+
+@dataclass(frozen=True)
+class TableWriter:
+    """What writes the rows of a version into a table: the one of now, or a new one."""
+
+    table: StoreTable
+    owner: int
+    effort: Effort | None  # of the table of now; None for a new one, which is measured
+
+    @classmethod
+    def behind(
+        cls,
+        parts: IndexParts,
+        layout: Layout,
+        opened: OpenIndex,
+        address: StoreAddress,
+        previous: Manifest | None,
+    ) -> TableWriter | None:
+        """Write new rows behind those of the table of the current version, if that can be.
+
+        It cannot be if any row of a block was made anew, if the version before has later rows, as
+        after a rollback, or if the table is of the folder that this one was copied from.
+        """
+        table, record = opened.table, opened.manifest.store
+        if not (table and record) or table.address != address or not layout.before:
+            return None
+        if record.owner != _number(opened.folder):
+            return None
+        if previous and previous.store and previous.store.table == record.table:
+            assert previous.stored is not None, "it has a store"
+            if previous.stored.rows > table.rows:
+                return None
+        for block in parts.all_blocks:
+            rows = block.vectors
+            if not isinstance(rows, Rows) or table_of(rows.pieces[0]) is not table:
+                return None
+            places = np.arange(len(rows)) if rows.positions is None else rows.positions
+            if not np.array_equal(np.where(places < table.rows, places, MISSING), layout.kept):
+                return None
+        effort = Effort(walk=record.walk, recall=record.recall)
+        return cls(table, record.owner, effort)
+
+    @classmethod
+    def anew(
+        cls, parts: IndexParts, address: StoreAddress, transaction: Transaction
+    ) -> TableWriter:
+        """Write all rows into a new table."""
+        now, owner = transaction.current, _number(transaction.folder)
+        stem = f"prodcat_{secrets.token_hex(4)}"
+        if now and now.store and now.store.owner == owner:
+            stem = _stem(now.store.table)
+        dim = sum(block.dim for block in parts.all_blocks) + len(parts.all_blocks)
+        table = StoreTable(address, f"{stem}_{transaction.number}", 0, dim)
+        most = table.store.most_dimensions
+        if dim > most:
+            raise StoreError(
+                f"A row of this index has {dim:,} columns, and the store {address} searches at "
+                f"most {most:,}; choose encoders with shorter rows, or leave out --store."
+            )
+        return cls(table, owner, None)
+
+    def write(self, parts: IndexParts, layout: Layout, kept: Iterable[str]) -> StoreRecord:
+        """Write the new rows; drop tables of this index that are not to be kept."""
+        table, new = self.table, np.flatnonzero(layout.is_new)
+        if len(new) or not layout.before:
+            self._drop_others({table.name, *kept})
+            self._put(parts, layout)
+        effort = self.effort
+        if effort is None:
+            table.store.index(table.name)
+            effort = choose_effort(parts, table)
+        return StoreRecord(
+            address=table.address.url,
+            table=table.name,
+            owner=self.owner,
+            walk=effort.walk,
+            recall=effort.recall,
+            asked=parts.asked.recall,
+        )
+
+    def _put(self, parts: IndexParts, layout: Layout) -> None:
+        table, blocks, new = self.table, parts.all_blocks, np.flatnonzero(layout.is_new)
+        with table.store.writing():
+            if layout.before:
+                table.store.truncate(table.name, layout.before)
+            else:
+                table.store.create(table.name, table.dim)
+            for part in chunks(len(new), ROWS_AT_ONCE):
+                cards = new[part]
+                present = np.stack([block.present[cards] for block in blocks], axis=1)
+                rows = fuse_cards([block.vectors[cards] for block in blocks], present)
+                ids = parts.catalogue.values_at("id", cards)
+                table.store.put(table.name, layout.before + part.start, ids, rows)
+
+    def _drop_others(self, kept: set[str]) -> None:
+        """Drop what writers that died left, and tables of versions that are gone."""
+        store = self.table.store
+        for name in store.tables(f"{_stem(self.table.name)}_"):
+            if name not in kept:
+                store.drop(name)
+
+
+def drop_tables(folder: Path, gone: Iterable[Manifest], kept: Iterable[Manifest]) -> None:
+    """Drop the tables of versions that are gone, but for those that others have."""
+    used = {manifest.store.table for manifest in kept if manifest.store}
+    for record in {manifest.store for manifest in gone if manifest.store}:
+        if record.table not in used and record.owner == _number(folder):
+            # A store that is away now keeps the table; it costs space alone.
+            with suppress(StoreError):
+                StoreTable(StoreAddress(record.address), record.table, 0, 1).store.drop(
+                    record.table
+                )
+
+
+def read_searcher(index: OpenIndex, parts: IndexParts) -> StoreSearcher | None:
+    """Return the searcher of an index whose rows are in a store."""
+    table, record = index.table, index.manifest.store
+    if table is None or record is None:
+        return None
+    space = parts.space_of(parts.all_blocks)
+    cards = np.full(table.rows, MISSING, dtype=np.int64)
+    first = space.blocks[0]
+    assert isinstance(first, Rows), "it was read"
+    places = np.arange(len(first)) if first.positions is None else first.positions
+    cards[places] = np.arange(len(first))
+    effort = Effort(walk=record.walk, recall=record.recall)
+    return StoreSearcher(table, cards, space.blocks, space.present, effort)
+
+
+def _number(folder: Path) -> int:
+    """Return the number of a folder, which it keeps when it is moved, and a copy has not."""
+    return folder.stat().st_ino
+
+
+def _stem(table: str) -> str:
+    return table.rpartition("_")[0]
