@@ -91,7 +91,8 @@ def read_catalogue(
     Parameters
     ----------
     path
-        A CSV, Excel, JSON, Parquet or XML file, a DataFrame, or dicts or cards. The columns of
+        A CSV, Excel, JSON, Parquet or XML file, a folder of Parquet files, which are one table in
+        the order of their names, a DataFrame, or dicts or cards. The columns of
         Google Merchant and Yandex Market feeds, exports of Shopify, WooCommerce and Magento, and
         Amazon metadata are known. The keys of dicts are columns; a key that is the name of a part
         of a card, such as ``title``, is that part.
@@ -186,7 +187,7 @@ def read_catalogue(
         embedded = {**path.vectors, **embedded}
     table, object_keys, objects_noticed = read_objects(table, columns)
     raw = {part: texts_of(table, columns[part]) for part in NO_TEXTS}
-    ids = _read_ids(raw["id"], columns["id"], name, opened.rows)
+    ids = read_ids(raw["id"], columns["id"], name, opened)
     texts, cut = _clean_texts(
         table,
         {part: columns[part] for part in columns if part not in NO_TEXTS},
@@ -201,7 +202,7 @@ def read_catalogue(
     keys = [tidy(value) for value in raw["category_id"]]
     if object_keys and not any(keys):
         keys = [tidy(key) for key in object_keys]
-    categories = _read_categories(table, columns, keys, category_separator, like)
+    categories = _read_categories(table, columns, keys, category_separator, like, opened.others)
     labels = categories.labels
     parts = {"id": ids, **texts, IMAGE: pictures, "category": labels, "category_id": keys}
     parts["group"] = [tidy(value) for value in raw["group"]]
@@ -301,14 +302,17 @@ def _read_categories(
     keys: Sequence[str],
     separator: str | None,
     like: Catalogue | None,
+    others: Sequence[tuple[str, str]] = (),
 ) -> Categories:
     column = columns["category"]
     values = table[column].tolist() if column else [""] * len(table)
-    if like is None:
-        return read_categories(values, keys, separator)
-    known = dict(zip(like.values("category"), like.values("category_id"), strict=True))
-    separator = like.category_separator if separator is None else separator
-    return read_categories(values, keys, separator, known)
+    values, keys = values + [name for name, _ in others], [*keys, *(key for _, key in others)]
+    known = None
+    if like is not None:
+        known = dict(zip(like.values("category"), like.values("category_id"), strict=True))
+        separator = like.category_separator if separator is None else separator
+    read = read_categories(values, keys, separator, known)
+    return read._replace(labels=read.labels[: len(table)])
 
 
 def as_catalogue(
@@ -355,24 +359,37 @@ def _with_ids(opened: Table, column: str) -> tuple[Table, pd.DataFrame]:
     return replace(opened, frame=frame, findings=findings, rows=()), frame
 
 
-def _read_ids(values: Sequence[str], column: str, name: str, rows: Sequence[int] = ()) -> list[str]:
+def read_ids(values: Sequence[str], column: str, name: str, table: Table) -> list[str]:
+    """Return the ids of the rows of a table; raise CatalogueError where they are empty or repeat.
+
+    `values` are those of the column, and `name` is that of the source.
+    """
+    numbers = table.rows or range(1, len(values) + 1)
     if not column:
-        return [str(row) for row in range(1, len(values) + 1)]
+        # Of a part of a larger table, the rows are those of the whole.
+        return [str(n) for n in (numbers if table.source else range(1, len(values) + 1))]
     ids = [without_invisible(value).strip() for value in values]
-    way_out = f"correct the column {column!r}, or choose another with --id-column"
-    numbers = rows or range(1, len(ids) + 1)
     if without := [str(n) for n, card in zip(numbers, ids, strict=True) if not card]:
         raise CatalogueError(
             f"{counted(len(without), 'cards have no id')} in {name} "
-            f"({'row' if rows else 'card number'} {name_first(without)}): {way_out}, or leave "
-            "such rows out with --skip-bad-rows."
+            f"({'row' if table.rows else 'card number'} {name_first(without)}): "
+            f"{_other_ids(column)}, or leave such rows out with --skip-bad-rows."
         )
     if repeated := find_repeated(ids):
-        raise CatalogueError(
-            f"{counted(len(repeated), 'ids occur more than once')} in {name} "
-            f"({name_first(repeated)}): {way_out}."
-        )
+        raise repeated_ids(repeated, column, name)
     return ids
+
+
+def repeated_ids(repeated: Sequence[str], column: str, name: str) -> CatalogueError:
+    """Return the error for ids that occur more than once."""
+    return CatalogueError(
+        f"{counted(len(repeated), 'ids occur more than once')} in {name} "
+        f"({name_first(repeated)}): {_other_ids(column)}."
+    )
+
+
+def _other_ids(column: str) -> str:
+    return f"correct the column {column!r}, or choose another with --id-column"
 
 
 def _clean_texts(

@@ -34,8 +34,9 @@ def open_source(
     if isinstance(path, (str, Path)):
         file, name = Path(path), str(path)
         read = read_table(file, encoding, skip_bad_rows=skip_bad_rows)
+        file = read.file or file
     elif isinstance(path, Table):
-        file, name, read = None, STDIN, path
+        file, name, read = path.file, path.source or STDIN, path
     else:
         file, read = None, _open_memory(path)
         name = "the list" if read.format in (DICTS, CARDS) else "the table"

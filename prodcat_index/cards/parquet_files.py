@@ -6,6 +6,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
     from pyarrow.parquet import ParquetFile
+
+    from prodcat_index.types import Int64Array
 
 ROWS_AT_ONCE = 4_096
 # Of rows with lists, which may each be long.
@@ -33,20 +36,19 @@ PICTURE_ENDINGS |= {b"BM": ".bmp", b"II*\0": ".tiff", b"MM\0*": ".tiff"}
 
 def read_parquet(path: Path) -> Table:
     """Read a Parquet file; pictures in it are written to a folder beside it."""
-    from pyarrow import ArrowException
-    from pyarrow.parquet import ParquetFile
+    with readable(path):
+        check_size(path)
+        return to_table(*read_arrow(path))
 
-    # Not pandas.read_parquet: it adds columns for folders named like "category=lamps" in the path.
+
+@contextmanager
+def readable(path: Path) -> Iterator[None]:
+    """Raise CatalogueError for a file that cannot be read as Parquet."""
+    from pyarrow import ArrowException
+
     # Arrow raises errors of almost any class on damaged files.
     try:
-        _check_size(path)
-        with ParquetFile(path) as file:
-            table, findings = _read_pictures(file, path)
-        classes = _class_names(table.schema.metadata or {})
-        table = table.replace_schema_metadata(None)
-        names = enumerate(table.column_names)
-        kept = [n for n, name in names if not INDEX_COLUMN.fullmatch(name)]
-        return _to_table(table.select(kept), classes, findings)
+        yield
     except CatalogueError:
         raise
     except (ArrowException, ArithmeticError, LookupError, OSError, TypeError, ValueError) as error:
@@ -56,7 +58,29 @@ def read_parquet(path: Path) -> Table:
         raise CatalogueError(f"{path} is no readable Parquet file: {cause}") from None
 
 
-def _check_size(path: Path) -> None:
+def read_arrow(
+    path: Path,
+    rows: Int64Array | None = None,
+    columns: Sequence[str] | None = None,
+    first: int = 1,
+) -> tuple[pa.Table, tuple[Finding, ...]]:
+    """Read some rows, by default all, and some columns, and what was noticed.
+
+    Rows are rising numbers from 0; the first is called by the number `first` for people.
+    """
+    from pyarrow.parquet import ParquetFile
+
+    # Not pandas.read_parquet: it adds columns for folders named like "category=lamps" in the path.
+    with ParquetFile(path) as file:
+        table, findings = _read_pictures(file, path, rows, columns, first)
+    classes = _class_names(table.schema.metadata or {})
+    table = table.replace_schema_metadata(None)
+    names = enumerate(table.column_names)
+    table = table.select([n for n, name in names if not INDEX_COLUMN.fullmatch(name)])
+    return _with_names(table, classes), findings
+
+
+def check_size(path: Path) -> None:
     """Raise CatalogueError if the values take more memory than a file of this size may.
 
     One long text that is named in thousands of rows is stored once: the rows are counted first.
@@ -76,7 +100,7 @@ def _check_size(path: Path) -> None:
         raise unpacks_to_too_much(path, limit)
     with ParquetFile(path, read_dictionary=texts) as file:
         size = 0
-        for batch in _batches(file, FEW_ROWS if is_nested else ROWS_AT_ONCE):
+        for _, batch in _batches(file, FEW_ROWS if is_nested else ROWS_AT_ONCE):
             size += sum(map(unpacked_bytes, batch.columns))
             if size > limit:
                 raise unpacks_to_too_much(path, limit)
@@ -110,29 +134,37 @@ def _class_names(metadata: Mapping[bytes, bytes]) -> dict[str, list[str]]:
     }
 
 
-def _to_table(
-    table: pa.Table, classes: Mapping[str, list[str]], findings: Sequence[Finding]
+def _with_names(table: pa.Table, classes: Mapping[str, list[str]]) -> pa.Table:
+    """Replace the numbers of classes by their names."""
+    import pyarrow as pa
+
+    for n, (name, column) in enumerate(zip(table.column_names, table.columns, strict=True)):
+        if name in classes and pa.types.is_integer(column.type):
+            known = dict(enumerate(classes[name]))
+            named = pa.array(map(known.get, column.to_pylist()), pa.string())
+            table = table.set_column(n, name, named)
+    return table
+
+
+def to_table(
+    table: pa.Table, findings: Sequence[Finding], numbers: Sequence[int] = (), **more: Any
 ) -> Table:
+    """Return a table of Arrow with valid texts; `numbers` are those of its rows, from 1."""
     import pyarrow as pa
 
     noticed = list(findings)
     for n, (name, column) in enumerate(zip(table.column_names, table.columns, strict=True)):
-        if name in classes and pa.types.is_integer(column.type):
-            known = dict(enumerate(classes[name]))
-            table = table.set_column(
-                n, name, pa.array(map(known.get, column.to_pylist()), pa.string())
-            )
-        elif pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
-            texts, replaced = _valid_texts(column)
-            if replaced:
+        if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
+            texts, is_replaced = _valid_texts(column)
+            if any(is_replaced):
                 table = table.set_column(n, name, pa.array(texts, pa.string()))
-                noticed.append(Finding(REPLACED, tuple(replaced)))
+                noticed.append(Finding(REPLACED, tuple(name_rows(is_replaced, numbers))))
     frame: pd.DataFrame = table.to_pandas(ignore_metadata=True)
-    return Table(frame, findings=tuple(noticed), format="Parquet")
+    return Table(frame, findings=tuple(noticed), format="Parquet", rows=tuple(numbers), **more)
 
 
-def _valid_texts(column: pa.ChunkedArray) -> tuple[list[str | None], list[str]]:
-    """Return texts without wrong bytes, and name the rows that had some."""
+def _valid_texts(column: pa.ChunkedArray) -> tuple[list[str | None], list[bool]]:
+    """Return texts without wrong bytes, and mark those that had some; none where all are valid."""
     import pyarrow as pa
 
     raw = column.cast(pa.large_binary())
@@ -142,45 +174,92 @@ def _valid_texts(column: pa.ChunkedArray) -> tuple[list[str | None], list[str]]:
         values = raw.to_pylist()
         texts = [None if value is None else value.decode("utf-8", "replace") for value in values]
         pairs = zip(values, texts, strict=True)
-        return texts, name_rows(
-            text is not None and text.encode() != value for value, text in pairs
-        )
+        return texts, [text is not None and text.encode() != value for value, text in pairs]
     return [], []
 
 
-def _read_pictures(file: ParquetFile, path: Path) -> tuple[pa.Table, tuple[Finding, ...]]:
+def _read_pictures(
+    file: ParquetFile,
+    path: Path,
+    rows: Int64Array | None,
+    columns: Sequence[str] | None,
+    first: int,
+) -> tuple[pa.Table, tuple[Finding, ...]]:
     """Read the table a few rows at a time where it has pictures, which become names of files."""
     import pyarrow as pa
 
-    undecided = {n for n, field in enumerate(file.schema_arrow) if _may_be_picture(field.type)}
+    schema = file.schema_arrow
+    if columns is not None:
+        schema = pa.schema([schema.field(name) for name in columns], schema.metadata)
+    undecided = {n for n, field in enumerate(schema) if _may_be_picture(field.type)}
     pictured: set[int] = set()
-    for batch in _batches(file) if undecided else ():
+    for _, batch in _batches(file, FEW_ROWS, rows, columns) if undecided else ():
         for n in list(undecided):
             values = (_first_picture(value.as_py()) for value in batch.column(n))
-            if first := next(filter(None, values), None):
+            if found := next(filter(None, values), None):
                 undecided.remove(n)
-                pictured |= {n} if isinstance(first, dict) or _ending(first) else set()
+                pictured |= {n} if isinstance(found, dict) or _ending(found) else set()
         if not undecided:
             break
     if not pictured:
-        return file.read(use_pandas_metadata=False), ()
+        if rows is None and columns is None:
+            return file.read(use_pandas_metadata=False), ()
+        size = ROWS_AT_ONCE if schema.equals(_plain(schema)) else FEW_ROWS
+        batches = [batch for _, batch in _batches(file, size, rows, columns)]
+        whole = pa.Table.from_batches(batches, schema.remove_metadata())
+        return whole.replace_schema_metadata(schema.metadata), ()
     writer = _Writer(path)
     parts = []
-    for batch in _batches(file):
-        columns = [
+    for start, batch in _batches(file, FEW_ROWS, rows, columns):
+        writer.row = first + start
+        arrays = [
             pa.array(writer.write(column), pa.string()) if n in pictured else column
             for n, column in enumerate(batch.columns)
         ]
-        parts.append(pa.Table.from_arrays(columns, names=batch.schema.names))
-        writer.row += len(batch)
-    table = pa.concat_tables(parts).replace_schema_metadata(file.schema_arrow.metadata)
+        parts.append(pa.Table.from_arrays(arrays, names=batch.schema.names))
+    table = pa.concat_tables(parts).replace_schema_metadata(schema.metadata)
     return table, writer.findings()
 
 
-def _batches(file: ParquetFile, size: int = FEW_ROWS) -> Iterator[pa.RecordBatch]:
-    """Yield some rows at a time, of one group: Arrow does not join nested ones of several."""
+def _plain(schema: pa.Schema) -> pa.Schema:
+    """Return the columns that are not nested."""
+    import pyarrow as pa
+
+    plain = [field for field in schema if not pa.types.is_nested(field.type)]
+    return pa.schema(plain, schema.metadata)
+
+
+def _batches(
+    file: ParquetFile,
+    size: int,
+    rows: Int64Array | None = None,
+    columns: Sequence[str] | None = None,
+) -> Iterator[tuple[int, pa.RecordBatch]]:
+    """Yield some rows at a time, of one group: Arrow does not join nested ones of several.
+
+    With them comes the number of the first, from 0. Of chosen rows, runs without a gap are yielded.
+    """
+    import numpy as np
+
+    start = 0
     for group in range(file.num_row_groups):
-        yield from file.iter_batches(size, row_groups=[group])
+        end = start + file.metadata.row_group(group).num_rows
+        if rows is None:
+            wanted = np.arange(start, end)
+        else:
+            wanted = rows[np.searchsorted(rows, start) : np.searchsorted(rows, end)]
+        if not len(wanted):
+            start = end
+            continue
+        for batch in file.iter_batches(size, row_groups=[group], columns=columns):
+            low, high = np.searchsorted(wanted, (start, start + len(batch)))
+            own = wanted[low:high]
+            for run in np.split(own, np.flatnonzero(np.diff(own) > 1) + 1) if len(own) else ():
+                yield int(run[0]), batch.slice(int(run[0]) - start, len(run))
+            start += len(batch)
+            if high == len(wanted):
+                break
+        start = end
 
 
 def _may_be_picture(kind: pa.DataType) -> bool:

@@ -11,6 +11,7 @@ from prodcat_index.cards.exports import recognise
 from prodcat_index.cards.feeds import read_feed
 from prodcat_index.cards.json_files import read_json, read_json_lines
 from prodcat_index.cards.parquet_files import read_parquet
+from prodcat_index.cards.parquet_tables import holds_parquet, read_parquet_folder
 from prodcat_index.cards.sources import Source, bytes_source, file_source
 from prodcat_index.cards.table import Table
 from prodcat_index.cards.text_files import read_delimited
@@ -42,20 +43,21 @@ INSTEAD = {
 
 def read_table(path: Path, encoding: str | None = None, *, skip_bad_rows: bool = False) -> Table:
     """Read a catalogue file; raises CatalogueError if that fails or there are no rows."""
-    if not path.is_file():
+    is_folder = holds_parquet(path)
+    if not (is_folder or path.is_file()):
         raise CatalogueError(_no_such_file(path))
     endings = [ending.lower() for ending in path.suffixes]
     is_packed = endings[-1:] == [PACKED]
     form = "".join(endings[:-1][-1:] if is_packed else endings[-1:])
     try:
-        if not path.stat().st_size:
+        if not (is_folder or path.stat().st_size):
             raise EmptyCatalogueError(f"{path} is empty.")
-        if form in TEXT_READERS:
-            table = TEXT_READERS[form](file_source(path), encoding, skip_bad_rows)
-        elif form in FILE_READERS and not is_packed:
+        if is_folder or (form in FILE_READERS and not is_packed):
             if encoding:
                 raise CatalogueError(f"{path} is no text file and has no encoding: leave it out.")
-            table = FILE_READERS[form](path)
+            table = read_parquet_folder(path) if is_folder else FILE_READERS[form](path)
+        elif form in TEXT_READERS:
+            table = TEXT_READERS[form](file_source(path), encoding, skip_bad_rows)
         else:
             raise CatalogueError(f"{path} is of no known format: {INSTEAD.get(form, KNOWN)}.")
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
@@ -92,7 +94,10 @@ def _checked(table: Table, name: str) -> Table:
 
 def _no_such_file(path: Path) -> str:
     if path.is_dir():
-        return f"{path} is a folder: give the catalogue file in it. Of files, {KNOWN}."
+        return (
+            f"{path} is a folder: give the catalogue file in it, or a folder of .parquet files. "
+            f"Of files, {KNOWN}."
+        )
     if not path.parent.is_dir():
         return f"There is no file {path}: the folder {path.parent} does not exist."
     beside = [entry.name for entry in path.parent.iterdir() if entry.is_file()]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import count, islice
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from prodcat_index.cards.cleaning import column_texts
@@ -23,7 +24,11 @@ class Table:
     `columns` maps parts of a card (``id``, ``title``, ``attributes``, …) to the columns that the
     format itself defines; it is empty for a plain table. `format` is its name for people; `texts`
     are columns of texts beside title and description, where the format tells them; `rows` the
-    numbers of the rows in a sheet.
+    numbers of the rows in a sheet, or in a larger table of which these are some.
+
+    Of a part of a larger table, there are `source`, its name; `file`, beside which its pictures
+    are; and `others`, categories and keys that its other rows have. Its cards are called by `rows`
+    where no column has ids.
     """
 
     frame: pd.DataFrame
@@ -32,6 +37,9 @@ class Table:
     format: str = "table"
     texts: tuple[str, ...] = ()
     rows: tuple[int, ...] = ()
+    source: str = ""
+    file: Path | None = None
+    others: Sequence[tuple[str, str]] = ()
 
     def __len__(self) -> int:
         """Return the number of rows."""
@@ -55,6 +63,7 @@ def texts_of(frame: pd.DataFrame, column: str | None) -> list[str]:
     return column_texts(frame[column]) if column else [""] * len(frame)
 
 
-def name_rows(marked: Iterable[bool]) -> list[str]:
-    """Name the rows that are marked, for a finding."""
-    return [f"row {row}" for row, is_marked in enumerate(marked, start=1) if is_marked]
+def name_rows(marked: Iterable[bool], numbers: Iterable[int] = ()) -> list[str]:
+    """Name the rows that are marked, for a finding; by default they are counted from 1."""
+    rows = zip(numbers or count(1), marked, strict=False)
+    return [f"row {row}" for row, is_marked in rows if is_marked]
