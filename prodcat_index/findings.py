@@ -30,10 +30,10 @@ def counted(number: int, what: str) -> str:
     return f"{number:,} {agree(number, what)}"
 
 
-def name_first(names: Sequence[str], limit: int = NAMED) -> str:
-    """Join the first few names, and count the others."""
+def name_first(names: Sequence[str], limit: int = NAMED, more: int = 0) -> str:
+    """Join the first few names, and count the others and those that are not given."""
     shown = ", ".join(names[:limit])
-    rest = len(names) - limit
+    rest = max(0, len(names) - limit) + more
     return f"{shown} and {rest} more" if rest > 0 else shown
 
 
@@ -49,19 +49,22 @@ class Finding:
     ids
         Identifiers of the cards, in catalogue order, or the names of what else is counted, such as
         ``"line 5"``.
+    more
+        Number of further cards, whose identifiers were not kept: of a catalogue in shards.
     """
 
     what: str
     ids: tuple[str, ...]
+    more: int = 0
 
     @property
     def count(self) -> int:
         """Number of cards."""
-        return len(self.ids)
+        return len(self.ids) + self.more
 
     def __str__(self) -> str:
         """Return the sentence with the count and the first few ids."""
-        return f"{counted(self.count, self.what)}: {name_first(self.ids)}"
+        return f"{counted(self.count, self.what)}: {name_first(self.ids, more=self.more)}"
 
 
 def name_findings(names: Mapping[str, Iterable[str]]) -> tuple[Finding, ...]:

@@ -6,8 +6,9 @@ import math
 import os
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, TextIO, TypeVar
@@ -32,6 +33,16 @@ class Verbosity:
 
 
 verbosity = Verbosity()
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Draw no bars and write no notes meanwhile: what is done is a part of what has a bar."""
+    before, verbosity.quiet = verbosity.quiet, True
+    try:
+        yield
+    finally:
+        verbosity.quiet = before
 
 
 def write_line(text: str, stream: TextIO | None) -> None:

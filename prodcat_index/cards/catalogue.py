@@ -11,7 +11,7 @@ from types import NoneType
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from prodcat_index.cards.card import CORE_TEXTS, DIGEST, IMAGE, LABELS, Card, Catalogue
-from prodcat_index.cards.categories import Categories, read_categories
+from prodcat_index.cards.categories import Categories, category_name, read_categories
 from prodcat_index.cards.cleaning import (
     MAX_TEXT,
     clean_text,
@@ -313,6 +313,21 @@ def _read_categories(
         separator = like.category_separator if separator is None else separator
     read = read_categories(values, keys, separator, known)
     return read._replace(labels=read.labels[: len(table)])
+
+
+def category_pairs(opened: Table, columns: Mapping[str, str]) -> list[tuple[str, str]]:
+    """Return the category and the key of each row as they are written, empty for none.
+
+    They are read from the columns of other cards.
+    """
+    opened = with_levels(opened, columns.get("category"), columns)
+    frame, object_keys, _ = read_objects(opened.frame, {"category": columns.get("category", "")})
+    keys = [tidy(value) for value in texts_of(frame, columns.get("category_id"))]
+    if object_keys and not any(keys):
+        keys = [tidy(key) for key in object_keys]
+    column = columns.get("category")
+    names = [category_name(value) for value in frame[column]] if column else [""] * len(keys)
+    return list(zip(names, keys, strict=True))
 
 
 def as_catalogue(

@@ -47,7 +47,7 @@ def read_categories(
     `separator` is found where it is None. `known` is the key of each category that is there
     already, or empty.
     """
-    raw, notes = _take_deepest([_name(value) for value in values], separator, known or {})
+    raw, notes = _take_deepest([category_name(value) for value in values], separator, known or {})
     if separator is None:
         separator, doubts = _find_separator(set(raw))
         notes += doubts
@@ -170,7 +170,7 @@ def _parts(text: str, mark: str) -> list[str]:
 
 def clean_category(value: Any, separator: str = "") -> str:
     """Return a category path in the form ``Electronics > Phones``."""
-    return _clean(_name(value), separator)
+    return _clean(category_name(value), separator)
 
 
 def _clean(name: str, separator: str) -> str:
@@ -182,7 +182,7 @@ def _clean(name: str, separator: str) -> str:
     return path
 
 
-def _name(value: Any) -> str:
+def category_name(value: Any) -> str:
     """Return a raw value as a text; a list, also one written as a text, as the path of its items.
 
     Of a list of paths, it is the first.
@@ -193,7 +193,7 @@ def _name(value: Any) -> str:
         return raw_text(value)
     paths = [item for item in items if not isinstance(item, str) and hasattr(item, "__len__")]
     if paths and not isinstance(paths[0], Mapping):
-        return _name(paths[0])
+        return category_name(paths[0])
     names = [name for name in map(raw_text, items) if name]
     is_path = any(len(_split(name, "")) > 1 for name in names)
     return names[0] if is_path else PATH_SEPARATOR.join(names)

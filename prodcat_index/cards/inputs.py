@@ -31,10 +31,10 @@ def open_source(
     path: CardSource, encoding: str | None, skip_bad_rows: bool = False
 ) -> tuple[Table, str, Path | None]:
     """Return the raw table with plain column names, its name for people, and its file."""
+    file: Path | None
     if isinstance(path, (str, Path)):
-        file, name = Path(path), str(path)
-        read = read_table(file, encoding, skip_bad_rows=skip_bad_rows)
-        file = read.file or file
+        read, name = read_table(Path(path), encoding, skip_bad_rows=skip_bad_rows), str(path)
+        file = read.file or Path(path)
     elif isinstance(path, Table):
         file, name, read = path.file, path.source or STDIN, path
     else:

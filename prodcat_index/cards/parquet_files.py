@@ -59,10 +59,7 @@ def readable(path: Path) -> Iterator[None]:
 
 
 def read_arrow(
-    path: Path,
-    rows: Int64Array | None = None,
-    columns: Sequence[str] | None = None,
-    first: int = 1,
+    path: Path, rows: Int64Array | None = None, columns: Sequence[str] | None = None, first: int = 1
 ) -> tuple[pa.Table, tuple[Finding, ...]]:
     """Read some rows, by default all, and some columns, and what was noticed.
 

@@ -33,9 +33,7 @@ def holds_parquet(path: Path) -> bool:
 
 
 def _is_read(path: Path) -> bool:
-    return (
-        path.suffix.lower() == ENDING and not path.name.startswith(HIDDEN) and path.is_file()
-    )
+    return path.suffix.lower() == ENDING and not path.name.startswith(HIDDEN) and path.is_file()
 
 
 def read_parquet_folder(folder: Path) -> Table:
@@ -50,14 +48,19 @@ class ParquetTable:
     path: Path  # a file, or a folder
     files: tuple[Path, ...]
     counts: tuple[int, ...]  # rows of each file
+    names: tuple[str, ...]  # columns
     findings: tuple[Finding, ...] = field(default=(), repr=False)
 
     @classmethod
-    def open(cls, path: Path) -> ParquetTable:
-        """Look at the files; raise CatalogueError if one cannot be read or has other columns."""
+    def open(cls, path: Path, *, check: bool = True) -> ParquetTable:
+        """Look at the files; raise CatalogueError if one cannot be read or has other columns.
+
+        Without `check`, it is not looked whether they unpack to too much.
+        """
         from pyarrow.parquet import ParquetFile
 
-        files, findings = [path], ()
+        files = [path]
+        findings: tuple[Finding, ...] = ()
         if path.is_dir():
             entries = sorted(path.iterdir())
             files = [entry for entry in entries if _is_read(entry)]
@@ -68,13 +71,14 @@ class ParquetTable:
         schemas, counts = [], []
         for file in files:
             with readable(file):
-                check_size(file)
+                if check:
+                    check_size(file)
                 with ParquetFile(file) as opened:
                     schemas.append(opened.schema_arrow.remove_metadata())
                     counts.append(opened.metadata.num_rows)
         for file, schema in zip(files[1:], schemas[1:], strict=True):
             _check_same(files[0], schemas[0], file, schema)
-        return cls(path, tuple(files), tuple(counts), findings)
+        return cls(path, tuple(files), tuple(counts), tuple(schemas[0].names), findings)
 
     def __len__(self) -> int:
         """Return the number of rows."""
@@ -93,9 +97,7 @@ class ParquetTable:
         """A name of a file beside which pictures are."""
         return self.path / f"{self.path.name}{ENDING}" if self.path.is_dir() else self.path
 
-    def read(
-        self, rows: Int64Array | None = None, columns: Sequence[str] | None = None
-    ) -> Table:
+    def read(self, rows: Int64Array | None = None, columns: Sequence[str] | None = None) -> Table:
         """Read some rows, rising numbers from 0, and some columns; by default all.
 
         A part is a table whose rows have their numbers in the whole, from 1.
@@ -103,7 +105,8 @@ class ParquetTable:
         import numpy as np
         import pyarrow as pa
 
-        tables, findings = [], list(self.findings)
+        findings = list(self.findings)
+        tables: list[pa.Table] = []
         for number, file in enumerate(self.files):
             first, last = self.edges[number : number + 2]
             own = None

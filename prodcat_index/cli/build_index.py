@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from prodcat_index.cli import options
-from prodcat_index.cli.calls import Given, refuse
-from prodcat_index.cli.output import note, say
+from prodcat_index.cli.calls import Given, WrongCallError, refuse
+from prodcat_index.cli.output import note, say, tell
 from prodcat_index.cli.values import output_option, parse_encoders, parse_weights, writable
 from prodcat_index.errors import ProdcatError
 from prodcat_index.findings import counted
 
 if TYPE_CHECKING:
+    from prodcat_index.cards.card import Catalogue
     from prodcat_index.index.product_index import ProductIndex
 
 # Seconds to wait for another process that writes the index.
@@ -41,6 +43,15 @@ def build_index(
     index_kind: options.KindOption = "auto",
     memory: options.MemoryOption = None,
     recall: options.RecallOption = 0.99,
+    fit_cards: Annotated[
+        int | None,
+        typer.Option(
+            metavar="NUMBER",
+            min=1,
+            help="Cards of a Parquet file or folder to fit to, at most; by default 200000. More "
+            "are embedded by what was fitted, in shards that need not fit into memory together.",
+        ),
+    ] = None,
     *,
     columns: options.Columns,
     given: Given,
@@ -49,8 +60,7 @@ def build_index(
 
     With --split, only the cards of the train part are indexed.
     """
-    from prodcat_index.index.folder import check_index_folder, parse_manifest
-    from prodcat_index.index.folder_card import memory_warning
+    from prodcat_index.index.folder import check_index_folder
     from prodcat_index.index.product_index import ProductIndex
 
     if index_kind != "auto":
@@ -61,26 +71,72 @@ def build_index(
     folder = output or writable(options.DEFAULT_ROOT / catalogue.stem)
     # Before anything is embedded, which may take hours.
     check_index_folder(folder)
-    index = ProductIndex.build(
-        options.select_part(options.read_cards(catalogue, columns), split, "train"),
-        encoders=parse_encoders(encoder),
-        preset=preset,
-        weights=parse_weights(weights),
-        projection=projection,
-        index=index_kind,
-        memory=memory,
-        recall=recall,
-    )
+    choices: dict[str, Any] = {
+        "encoders": parse_encoders(encoder),
+        "preset": preset,
+        "weights": parse_weights(weights),
+        "projection": projection,
+        "index": index_kind,
+        "memory": memory,
+        "recall": recall,
+    }
+    keep = partial(_with_tuning_of, folder, is_weighed=weights is not None)
+    if _is_in_shards(catalogue, split, fit_cards):
+        from prodcat_index.distributed.bulk_build import FIT_CARDS, build_in_shards
+
+        index = build_in_shards(
+            catalogue,
+            folder,
+            fit_cards=fit_cards or FIT_CARDS,
+            columns=options.named_columns(columns),
+            look=_describe,
+            settle=keep if keep_tuning else lambda index: index,
+            wait=PATIENCE,
+            **choices,
+        )
+        note(index.findings)
+        _report(folder, index)
+        return
+    cards = options.select_part(options.read_cards(catalogue, columns), split, "train")
+    index = ProductIndex.build(cards, **choices)
     note(index.findings)
     if len(names := index.parts.labels.names) == 1:
         note([f"all labelled cards are of one category, {names[0]}, and so is every answer"])
     if keep_tuning:
-        index = _with_tuning_of(folder, index, is_weighed=weights is not None)
+        index = keep(index)
     # What took hours to build would be lost to a service that writes a card just now.
     index.save(folder, wait=PATIENCE)
+    _report(folder, index)
+
+
+def _report(folder: Path, index: ProductIndex) -> None:
+    from prodcat_index.index.folder import parse_manifest
+    from prodcat_index.index.folder_card import memory_warning
+
     if warning := memory_warning(parse_manifest(folder)):
         note([warning])
     say(f"Built {folder}: {_size(index)}, embedded by {', '.join(index.parts.block_names)}.")
+
+
+def _is_in_shards(catalogue: Path, split: Path | None, fit_cards: int | None) -> bool:
+    """Check whether a catalogue has more cards than are fitted to, and can be read in parts."""
+    is_parquet = catalogue.is_dir() or catalogue.suffix.lower() == ".parquet"
+    if fit_cards and (split or not is_parquet):
+        what = "with --split" if split else "as only Parquet is read in parts"
+        raise WrongCallError(f"Leave out --fit-cards {what}: all cards are fitted to.")
+    from prodcat_index.cards.parquet_tables import ParquetTable, holds_parquet
+
+    if split or not is_parquet or not (catalogue.is_file() or holds_parquet(catalogue)):
+        return False
+    from prodcat_index.distributed.bulk_build import FIT_CARDS
+
+    return len(ParquetTable.open(catalogue, check=False)) > (fit_cards or FIT_CARDS)
+
+
+def _describe(cards: Catalogue) -> None:
+    tell(f"{cards.source} ({cards.format}): {cards.describe_columns()}")
+    note(cards.notes)
+    note([f"it is fitted to {counted(len(cards), 'cards')}, and the others are added to these"])
 
 
 def _with_tuning_of(folder: Path, index: ProductIndex, *, is_weighed: bool) -> ProductIndex:

@@ -53,7 +53,8 @@ CatalogueArgument = Annotated[
     Path,
     typer.Argument(
         metavar="CATALOGUE",
-        help="File of cards: CSV, Excel, JSON, Parquet, or a feed or export of a shop.",
+        help="File of cards: CSV, Excel, JSON, Parquet or a folder of it, or a feed or export of a "
+        "shop.",
     ),
 ]
 IndexArgument = Annotated[
@@ -293,17 +294,22 @@ def read_cards(
     """
     from prodcat_index.cards.catalogue import read_catalogue
 
-    named = dict(columns)
-    texts, named["like"] = named.pop("text_column") or (), index and index.catalogue
-    if columns["like"] is not None:
-        named["like"] = open_index(columns["like"], verify=False).catalogue
     source = path if path != STDIN else _read_stdin(columns)
-    catalogue = read_catalogue(source, text_columns=texts, **named)
+    catalogue = read_catalogue(source, **named_columns(columns, index))
     used = compared(catalogue) if compared else ()
     tell(f"{catalogue.source} ({catalogue.format}): {catalogue.describe_columns(used)}")
     note(catalogue.notes)
     note(finding for finding in catalogue.findings if finding.what not in ignored)
     return catalogue
+
+
+def named_columns(columns: Columns, index: ProductIndex | None = None) -> dict[str, Any]:
+    """Return the arguments of ``read_catalogue``; what is not named is as in an index."""
+    named = dict(columns)
+    named["text_columns"], named["like"] = named.pop("text_column") or (), index and index.catalogue
+    if columns["like"] is not None:
+        named["like"] = open_index(columns["like"], verify=False).catalogue
+    return named
 
 
 def _read_stdin(columns: Columns) -> Table:

@@ -61,21 +61,15 @@ def apply_difference(
             "one at least; to begin anew, build an index. Nothing was changed."
         )
     findings = [*difference.findings, *_notice(parts, difference, update)]
-    fresh = update.fresh
-    if any(block.kind == "picture" for block in parts.blocks):
-        fresh = with_digests(fresh)
-    blocks = [_fresh_block(block, update, findings) for block in parts.blocks]
-    if len(fresh):
-        present = np.any([block.present for block in blocks], axis=0)
-        findings += list_findings({NOT_EMBEDDED: ~present}, fresh.ids)
+    whole, stays = with_references(parts), _keeps_place(parts, update)
+    fresh, blocks, learned, noticed = embed_fresh(whole, update)
+    findings += noticed
     aliases = follow_names(parts.aliases, difference.renamed)
     names = sorted({*update.categories, *fresh.values("category")} - {""})
     code_of = {name: code for code, name in enumerate(names)}
     calibration = parts.calibration and rename_thresholds(
         parts.calibration, parts.labels.names, difference.renamed
     )
-    whole, stays = with_references(parts), _keeps_place(parts, update)
-    learned = whole.learned and _fresh_learned(whole.learned, blocks, update)
     every: list[Block | LearnedBlock] = [*blocks, *([learned] if learned else [])]
     searcher = _searcher(parts.searcher, parts.covered, every, update)
     similar = _searcher(parts.similar, [b.name for b in parts.encoder_blocks], every, update)
@@ -99,6 +93,20 @@ def apply_difference(
         places = np.concatenate([update.kept, np.where(stays, update.sources, after)])
         changed = _ordered(changed, np.argsort(places))
     return replace(changed, drift=_drift(changed, update, stays)).indexed(), tuple(findings)
+
+
+def embed_fresh(
+    parts: IndexParts, update: Update
+) -> tuple[Catalogue, list[Block], LearnedBlock | None, list[Finding]]:
+    """Return the fresh cards of an update, their blocks alone, and what was noticed about them."""
+    fresh, findings = update.fresh, list[Finding]()
+    if any(block.kind == "picture" for block in parts.blocks):
+        fresh = with_digests(fresh)
+    blocks = [_fresh_block(block, update, findings) for block in parts.blocks]
+    if len(fresh):
+        present = np.any([block.present for block in blocks], axis=0)
+        findings += list_findings({NOT_EMBEDDED: ~present}, fresh.ids)
+    return fresh, blocks, parts.learned and _fresh_learned(parts.learned, blocks, update), findings
 
 
 def note_change(pending: JournalEntry | None, verb: str, counts: Mapping[str, int]) -> JournalEntry:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -16,6 +17,41 @@ from prodcat_index.types import BoolArray, FloatingArray, Int64Array, RowsLike
 DEAD_SHARE = 0.25
 # What selects some of N rows: numbers, which may be negative, a mask, or a slice.
 Selection: TypeAlias = Int64Array | BoolArray | Sequence[int] | slice
+
+
+@dataclass(frozen=True)
+class FileRows:
+    """The rows of a file, (n, dim), of which nothing stays in memory but what is asked for."""
+
+    path: Path
+    shape: tuple[int, int]
+    name: str  # of the type of a number
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type of a number."""
+        return np.dtype(self.name)
+
+    def __len__(self) -> int:
+        """Return the number of rows."""
+        return self.shape[0]
+
+    def __getitem__(self, key: Any) -> FloatingArray:
+        """Return a copy of some rows, which are selected as those of an array."""
+        if not len(self):
+            return np.zeros(self.shape, self.dtype)[key]
+        # What is mapped is given back at once.
+        return np.array(np.memmap(self.path, self.dtype, "r", shape=self.shape)[key])
+
+    def __array__(
+        self, dtype: npt.DTypeLike | None = None, copy: bool | None = None
+    ) -> FloatingArray:
+        """Return a copy of all rows."""
+        return np.asarray(self[:], dtype=dtype)
+
+    def astype(self, dtype: npt.DTypeLike) -> FloatingArray:
+        """Return all rows as an array of another type."""
+        return self[:].astype(dtype)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -142,13 +178,14 @@ class Rows:
 
 def select_rows(rows: RowsLike, chosen: Selection) -> Rows:
     """Return some of the rows, as by :meth:`Rows.select`."""
-    return _as_rows(rows).select(chosen)
+    return as_rows(rows).select(chosen)
 
 
 def extend_rows(rows: RowsLike, new: RowsLike) -> Rows:
     """Return rows with others below them, as by :meth:`Rows.extended`."""
-    return _as_rows(rows).extended(np.asarray(new))
+    return as_rows(rows).extended(np.asarray(new))
 
 
-def _as_rows(rows: RowsLike) -> Rows:
+def as_rows(rows: RowsLike) -> Rows:
+    """Return rows in pieces, of which there may be one."""
     return rows if isinstance(rows, Rows) else Rows((np.asarray(rows),))

@@ -72,9 +72,14 @@ class StoredCards:
         return files.damaged_file(self.path, what)
 
     @property
+    def schema(self) -> Any:
+        """Columns and their types, of Arrow."""
+        return self._file.schema_arrow
+
+    @property
     def names(self) -> Sequence[str]:
         """Columns, in their order."""
-        names: list[str] = self._file.schema_arrow.names
+        names: list[str] = self.schema.names
         return names
 
     def __len__(self) -> int:
@@ -196,23 +201,86 @@ def common_folder(pictures: list[str]) -> str:
         return ""
 
 
+def picture_folder(catalogue: Catalogue) -> str:
+    """Return the folder that all pictures lie under, a piece of the cards at a time."""
+    pieces = catalogue.pieces
+    if pieces.positions is not None:
+        return common_folder(catalogue.values(IMAGE))
+    columns = (piece.read(IMAGE) for piece in pieces.stacked if IMAGE in piece.names)
+    roots = [common_folder(list(column)) for column in columns if any(column)]
+    return common_folder([f"{root}/any" for root in roots]) if all(roots) else ""
+
+
 def write_cards(catalogue: Catalogue, image_root: str, output: files.Output) -> None:
-    """Write cards without their labels; pictures by their paths from a root."""
-    pictures = catalogue.values(IMAGE)
-    if image_root:
-        pictures = [os.path.relpath(path, image_root) if path else "" for path in pictures]
-    cards = catalogue.cards.drop(columns=[*LABELLING], errors="ignore").assign(**{IMAGE: pictures})
-    # Parquet has one type a column; what the reader of a catalogue left as objects becomes text.
-    loose = [column for column in cards.columns if cards[column].dtype == object]
-    texts = {column: [as_text(value) for value in cards[column]] for column in loose}
-    cards.assign(**texts).to_parquet(
-        output,
-        index=False,
-        row_group_size=ROWS_IN_GROUP,
-        compression="zstd",
-        # A few cards are read without the digest of the whole file.
-        write_page_checksum=True,
-    )
+    """Write cards without their labels; pictures by their paths from a root.
+
+    Cards that all lie in files are read and written one file after the other.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    pieces = catalogue.pieces
+    tables: Iterator[pa.Table]
+    if pieces.positions is None and all(isinstance(p, StoredCards) for p in pieces.stacked):
+        schema = _joined_schema([p.schema for p in pieces.stacked if isinstance(p, StoredCards)])
+        tables = (_in_schema(piece.frame(), schema) for piece in pieces.stacked)
+    else:
+        cards = catalogue.cards.drop(columns=[*LABELLING], errors="ignore")
+        # Parquet has one type a column; what the reader of a catalogue left as objects is text.
+        loose = [column for column in cards.columns if cards[column].dtype == object]
+        texts = {column: [as_text(value) for value in cards[column]] for column in loose}
+        table = pa.Table.from_pandas(cards.assign(**texts), preserve_index=False)
+        schema, tables = table.schema, iter([table])
+    # A few cards are read without the digest of the whole file.
+    options: dict[str, Any] = {"compression": "zstd", "write_page_checksum": True}
+    with pq.ParquetWriter(output, schema, **options) as writer:
+        for table in tables:
+            place = table.column_names.index(IMAGE)
+            pictures = table.column(IMAGE).to_pylist()
+            if image_root:
+                pictures = [os.path.relpath(p, image_root) if p else "" for p in pictures]
+            column = pa.array(pictures, schema.field(IMAGE).type)
+            writer.write_table(table.set_column(place, schema.field(IMAGE), column), ROWS_IN_GROUP)
+
+
+def _joined_schema(schemas: Sequence[Any]) -> Any:
+    """Return the columns of several files: of a type that holds the values of all, or text."""
+    import pyarrow as pa
+
+    if all(schema.equals(schemas[0], check_metadata=False) for schema in schemas):
+        return schemas[0]
+    kinds: dict[str, Any] = {}
+    for name, kind in ((f.name, f.type) for schema in schemas for f in schema):
+        kinds[name] = _joined_kind(kinds.get(name, kind), kind)
+    return pa.schema([(name, kind) for name, kind in kinds.items() if name not in LABELLING])
+
+
+def _joined_kind(one: Any, other: Any) -> Any:
+    import pyarrow as pa
+
+    if one == other:
+        return one
+    pair = [pa.schema([("", kind)]) for kind in (one, other)]
+    try:
+        return pa.unify_schemas(pair, promote_options="permissive").field(0).type
+    except pa.ArrowException:
+        return pa.large_string()
+
+
+def _in_schema(cards: pd.DataFrame, schema: Any) -> Any:
+    """Return cards as a table with these columns; what they lack is missing, or no text."""
+    import pyarrow as pa
+
+    def column(field: Any) -> Any:
+        is_text = pa.types.is_string(field.type) or pa.types.is_large_string(field.type)
+        if field.name not in cards:
+            return pa.array([""] * len(cards) if is_text else [None] * len(cards), field.type)
+        values = cards[field.name]
+        if is_text:
+            values = [as_text(value) for value in values]
+        return pa.array(values, field.type)
+
+    return pa.Table.from_arrays([column(field) for field in schema], schema=schema)
 
 
 def as_text(value: Any) -> str:

@@ -37,7 +37,13 @@ from prodcat_index.index.manifest import (
 from prodcat_index.index.parts import IndexParts
 from prodcat_index.index.quantized_files import write_codes
 from prodcat_index.index.store_writing import TableWriter
-from prodcat_index.index.stored_cards import StoredCards, coded_labels, common_folder, write_cards
+from prodcat_index.index.stored_cards import (
+    StoredCards,
+    coded_labels,
+    common_folder,
+    picture_folder,
+    write_cards,
+)
 from prodcat_index.index.stored_rows import Layout, write_rows
 from prodcat_index.index.stores import StoreAddress
 from prodcat_index.index.transaction import Transaction
@@ -106,7 +112,7 @@ class _Writer:
             if layout.before and root is not None and (table or not store):
                 return cls(parts, transaction, opened, layout, root, table)
         layout = Layout.anew(len(parts.catalogue))
-        root = common_folder(parts.catalogue.values(IMAGE))
+        root = picture_folder(parts.catalogue)
         table = TableWriter.anew(parts, store, transaction) if store else None
         return cls(parts, transaction, opened, layout, root, table)
 

@@ -1,0 +1,325 @@
+"""An index of a catalogue that is larger than memory: fitted to a sample, then added to by shards.
+
+It is the index that :meth:`ProductIndex.build` makes of the sample and :meth:`ProductIndex.add` of
+all other cards. Everything that is unfinished lies in a folder beside the index; what is done there
+is not done again.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from prodcat_index import __version__, files
+from prodcat_index.cards.card import IMAGE, Catalogue
+from prodcat_index.cards.catalogue import ALONE, UNLABELLED, category_pairs, read_catalogue
+from prodcat_index.cards.parquet_tables import ParquetTable
+from prodcat_index.cards.pieces import CodedLabels, Pieces
+from prodcat_index.distributed.engines import Engine, LocalEngine
+from prodcat_index.distributed.shards import (
+    CARDS,
+    CODES,
+    PAIRS,
+    PRESENT,
+    ROWS_IN_SHARD,
+    Task,
+    Worker,
+    choose_sample,
+    read_done,
+    read_part,
+    shard_rows,
+    survey,
+)
+from prodcat_index.errors import IndexFolderError
+from prodcat_index.findings import NAMED, Finding
+from prodcat_index.index.block import Block
+from prodcat_index.index.changes import with_references
+from prodcat_index.index.delivery import find_new_categories
+from prodcat_index.index.drift import measure_drift
+from prodcat_index.index.folder import check_index_folder
+from prodcat_index.index.learned import LearnedBlock
+from prodcat_index.index.manifest import DriftRecord
+from prodcat_index.index.parts import IndexParts
+from prodcat_index.index.product_index import ProductIndex
+from prodcat_index.index.rows import Rows, as_rows
+from prodcat_index.index.stored_cards import StoredCards
+from prodcat_index.types import MISSING, FloatingArray, Int64Array, evenly_spaced
+
+FIT_CARDS = 200_000
+# Rows that tell which column is what, before the sample is chosen by them.
+FIRST_LOOK = 5_000
+# What a plan may differ in, for people.
+PARTS = {"files": "files", "options": "options", "package": "version of prodcat-index"}
+
+
+def build_in_shards(
+    catalogue: str | Path,
+    folder: str | Path,
+    *,
+    engine: Engine | None = None,
+    fit_cards: int = FIT_CARDS,
+    columns: Mapping[str, Any] | None = None,
+    look: Callable[[Catalogue], object] = lambda cards: None,
+    settle: Callable[[ProductIndex], ProductIndex] = lambda index: index,
+    wait: float = 0.0,
+    **choices: Any,
+) -> ProductIndex:
+    """Build an index of Parquet files that need not fit into memory.
+
+    What is fitted is fitted to a sample of the cards, labelled ones first, which is spread evenly
+    over the catalogue and keeps groups together. The other cards are embedded by that, shard by
+    shard. It gives the index that ``ProductIndex.build(sample).add(rest)`` is. If it is
+    interrupted, the same call goes on where it was, from ``FOLDER.work`` beside the index.
+
+    Parameters
+    ----------
+    catalogue
+        A folder of Parquet files, which are one table in the order of their names, or one file.
+    folder
+        Folder of the index, as for :meth:`ProductIndex.save`.
+    engine
+        What embeds the shards: by default this process.
+    fit_cards
+        Cards that are fitted to, at most. A catalogue of no more is built as it always is.
+    columns
+        Arguments of :func:`read_catalogue`, but ``like`` and ``vectors``.
+    look
+        Called with the cards that are fitted to, before they are.
+    settle
+        Called with the index that was fitted; returns the one that the others are added to.
+    wait
+        Seconds to wait for another process that writes the index.
+    **choices
+        Arguments of :meth:`ProductIndex.build`.
+
+    Returns
+    -------
+    ProductIndex
+        The index, as it is loaded from the folder. Its ``findings`` name the first few cards of
+        each kind, and count the others.
+
+    Raises
+    ------
+    CatalogueError
+        As from :func:`read_catalogue`, and if the files have not the same columns.
+    IndexFolderError
+        If a folder cannot be written, or ``FOLDER.work`` is of another catalogue or other choices.
+    ClusterError
+        If the workers of a cluster fail or cannot be reached.
+    """
+    path, folder, named = Path(catalogue), Path(folder), dict(columns or {})
+    check_index_folder(folder)
+    table = ParquetTable.open(path)
+    if len(table) <= fit_cards:
+        cards = read_catalogue(path, **named)
+        look(cards)
+        index = settle(ProductIndex.build(cards, **choices))
+        index.save(folder, wait=wait)
+        return index
+    # Shards are read by workers that may be in other folders.
+    table = ParquetTable.open(Path(path).absolute())
+    work = folder.absolute().with_name(f"{folder.name}.work")
+    plan = {
+        "package": __version__,
+        "files": [_stamp(file) for file in table.files],
+        "options": {"fit_cards": fit_cards, "columns": named, "choices": choices},
+    }
+    with files.exclusive_folder(work, "unfinished build", IndexFolderError, wait):
+        _check_plan(work, plan)
+        noticed = _fit(table, work, fit_cards, named, look, partial(_built, choices, settle))
+        dones = _embed(table, work, named, engine or LocalEngine())
+        parts, findings = _assembled(work, dones)
+        ProductIndex(parts).save(folder, wait=wait)
+    shutil.rmtree(work)
+    index = ProductIndex.load(folder, verify=False)
+    return ProductIndex(index.parts, [*_summed([*noticed, *_shard_findings(dones)]), *findings])
+
+
+def _stamp(file: Path) -> list[Any]:
+    status = file.stat()
+    return [str(file), status.st_size, status.st_mtime_ns]
+
+
+def _check_plan(work: Path, plan: Mapping[str, Any]) -> None:
+    """Write the plan, or raise IndexFolderError if the folder is of another one."""
+    written, file = json.dumps(plan, default=str), work / "plan.json"
+    if not file.exists():
+        files.replace_text(file, written)
+    before, now = json.loads(file.read_text(encoding="utf-8")), json.loads(written)
+    if differing := [what for part, what in PARTS.items() if before.get(part) != now[part]]:
+        raise IndexFolderError(
+            f"{work} holds a build that is not finished, of other {' and '.join(differing)}: build "
+            "with the same to go on with it, or remove that folder to begin anew."
+        )
+
+
+def _built(
+    choices: Mapping[str, Any], settle: Callable[[ProductIndex], ProductIndex], cards: Catalogue
+) -> ProductIndex:
+    return settle(ProductIndex.build(cards, **choices))
+
+
+def _fit(
+    table: ParquetTable,
+    work: Path,
+    fit_cards: int,
+    columns: Mapping[str, Any],
+    look: Callable[[Catalogue], object],
+    build: Callable[[Catalogue], ProductIndex],
+) -> list[Finding]:
+    """Build the index of the sample, if it is not there, and return what was noticed."""
+    fitted = work / "base.json"
+    if fitted.exists():
+        return _read_findings(json.loads(fitted.read_text(encoding="utf-8")))
+    skips = bool(columns.get("skip_bad_rows"))
+    cards = read_part(table, evenly_spaced(len(table), FIRST_LOOK), columns)
+    while True:
+        known = survey(table, cards, skip_bad_rows=skips)
+        sample = choose_sample(known.labelled, known.groups, fit_cards)
+        seen, cards = cards.columns, read_part(table, sample, columns)
+        if cards.columns == seen or len(sample) == len(table):
+            break
+    look(cards)
+    own = Counter(category_pairs(table.read(sample), cards.columns))
+    others = [pair for pair, count in known.pairs.items() if count > own[pair] and any(pair)]
+    index = build(cards)
+    index.save(work / "base")
+    np.save(work / "sample.npy", sample)
+    files.replace_text(work / "others.json", json.dumps(others))
+    findings = [f for f in (*cards.findings, *index.findings) if f.what not in (ALONE, UNLABELLED)]
+    files.replace_text(fitted, json.dumps([(f.what, f.count, f.ids[:NAMED]) for f in findings]))
+    return _summed(findings)
+
+
+def _embed(
+    table: ParquetTable, work: Path, columns: Mapping[str, Any], engine: Engine
+) -> list[dict[str, Any]]:
+    """Embed the shards that are not there, and return what is known of each."""
+    count = -(-len(table) // ROWS_IN_SHARD)
+    folders = [work / "shards" / f"{shard:05d}" for shard in range(count)]
+    known = {shard: read_done(folder, verify=True) for shard, folder in enumerate(folders)}
+    for shard, folder in enumerate(folders):
+        if known[shard] is None:
+            shutil.rmtree(folder, ignore_errors=True)
+    missing = [shard for shard, done in known.items() if done is None]
+    root = columns.get("image_root")
+    named = {
+        "image_root": None if root is None else Path(root).absolute(),
+        "skip_bad_rows": bool(columns.get("skip_bad_rows")),
+    }
+    task = Task(table.path, work, named)
+    start = partial(Worker.start, task)
+    for number, done in engine.map(
+        start, Worker.embed, missing, label="embedding shards", unit="shard", folder=work
+    ):
+        known[missing[number]] = done
+    if lacking := [shard for shard, done in known.items() if done is None]:
+        raise IndexFolderError(f"{work} lacks the shards {lacking}: build again to go on.")
+    return [done for _, done in sorted(known.items()) if done is not None]
+
+
+def _assembled(work: Path, dones: Sequence[Mapping[str, Any]]) -> tuple[IndexParts, list[Finding]]:
+    """Put the parts of an index together; rows and cards stay in the files of the shards."""
+    base = ProductIndex.load(work / "base", verify=True).parts
+    base = replace(with_references(base), opened=None)
+    folders = [work / "shards" / f"{shard:05d}" for shard in range(len(dones))]
+    counts = [int(done["rows"]) for done in dones]
+    every = len(base.all_blocks)
+    present = [np.load(folder / PRESENT, allow_pickle=False) for folder in folders]
+
+    def extended(number: int, block: Block | LearnedBlock) -> tuple[Rows, Any]:
+        own = as_rows(block.vectors)
+        assert own.positions is None, "the cards of the sample are stored in their order"
+        new: list[Any] = [
+            shard_rows(folder, number, count, block.dim)
+            for folder, count in zip(folders, counts, strict=True)
+            if count
+        ]
+        there = [mask[:, number] for mask in present]
+        return Rows((*own.pieces, *new)), np.concatenate([block.present, *there])
+
+    blocks = []
+    for number, block in enumerate(base.blocks):
+        rows, there = extended(number, block)
+        blocks.append(replace(block, vectors=rows, present=there))
+    catalogue = _joined_cards(base.catalogue, folders, counts)
+    parts = replace(
+        base, catalogue=catalogue, blocks=blocks, searcher=None, covered=(), similar=None
+    )
+    if base.learned:
+        rows, there = extended(every - 1, base.learned)
+        learned = replace(base.learned, vectors=rows, present=there)
+        if learned.log_reliability is not None:
+            none: FloatingArray = np.zeros(sum(counts), dtype=np.float16)
+            reliability = np.concatenate([learned.log_reliability, none])
+            learned = replace(learned, log_reliability=reliability)
+        parts = replace(parts, learned=learned.recoded(parts.labels.code_of, parts.aliases))
+    fitted = len(base.catalogue)
+    before = DriftRecord(
+        fitted_cards=fitted, tuned_cards=fitted, new_categories=0, new_category_cards=0, blocks=()
+    )
+    parts = replace(parts, drift=measure_drift(parts, before)).indexed(is_fitted=True)
+    known = {*base.labels.names}
+    return parts, [*find_new_categories(parts.labels.names, known), *_unvoted(parts)]
+
+
+def _joined_cards(base: Catalogue, folders: Sequence[Path], counts: Sequence[int]) -> Catalogue:
+    """Put the cards of shards below those of the sample; nothing of them is read."""
+    expected = frozenset({"id", "group", IMAGE, *base.text_modalities})
+    stacked = [*base.pieces.stacked]
+    labels = base.coded_labels
+    code, codes = {pair: number for number, pair in enumerate(labels.pairs)}, [labels.codes]
+    for folder, count in zip(folders, counts, strict=True):
+        if not count:
+            continue
+        content = files.open_content(folder / CARDS)
+        # Pictures are named by whole paths.
+        stacked.append(StoredCards(content, folder / CARDS, count, expected, Path("/")))
+        pairs = json.loads((folder / PAIRS).read_text(encoding="utf-8"))
+        numbers = [code.setdefault((name, key), len(code)) for name, key in pairs]
+        own = np.load(folder / CODES, allow_pickle=False)
+        codes.append(np.array(numbers, dtype=np.int32)[own])
+    cards: Any = Pieces(tuple(stacked), None, CodedLabels(tuple(code), np.concatenate(codes)))
+    return replace(base, cards=cards)
+
+
+def _unvoted(parts: IndexParts) -> list[Finding]:
+    """Return what is noticed about categories of all cards together."""
+    codes, sizes = parts.labels.codes, parts.labels.sizes
+    alone = np.flatnonzero((codes != MISSING) & (sizes[codes] == 1))
+    return [
+        _some(what, rows, parts.catalogue)
+        for what, rows in ((UNLABELLED, np.flatnonzero(codes == MISSING)), (ALONE, alone))
+        if len(rows)
+    ]
+
+
+def _some(what: str, rows: Int64Array, catalogue: Catalogue) -> Finding:
+    ids = catalogue.values_at("id", rows[:NAMED])
+    return Finding(what, tuple(ids), len(rows) - len(ids))
+
+
+def _shard_findings(dones: Sequence[Mapping[str, Any]]) -> list[Finding]:
+    return [finding for done in dones for finding in _read_findings(done["findings"])]
+
+
+def _read_findings(written: Sequence[Any]) -> list[Finding]:
+    return [Finding(what, tuple(ids), count - len(ids)) for what, count, ids in written]
+
+
+def _summed(findings: Sequence[Finding]) -> list[Finding]:
+    """Add up the findings of one kind, of which the first few cards are named."""
+    summed: dict[str, Finding] = {}
+    for finding in findings:
+        before = summed.get(finding.what, Finding(finding.what, ()))
+        ids = (*before.ids, *finding.ids)[:NAMED]
+        summed[finding.what] = Finding(finding.what, ids, before.count + finding.count - len(ids))
+    return list(summed.values())

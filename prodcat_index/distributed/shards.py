@@ -1,0 +1,286 @@
+"""Shards: a catalogue of Parquet files in parts, each read and embedded without the others."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from prodcat_index import files
+from prodcat_index.cards.card import Catalogue
+from prodcat_index.cards.catalogue import (
+    ALONE,
+    UNLABELLED,
+    category_pairs,
+    read_catalogue,
+    read_ids,
+    repeated_ids,
+)
+from prodcat_index.cards.cleaning import tidy
+from prodcat_index.cards.exports import recognise
+from prodcat_index.cards.parquet_tables import ParquetTable
+from prodcat_index.cards.roles import find_repeated
+from prodcat_index.cards.table import Table, texts_of
+from prodcat_index.findings import NAMED, Finding
+from prodcat_index.index.block import Block
+from prodcat_index.index.changes import embed_fresh
+from prodcat_index.index.difference import Update
+from prodcat_index.index.learned import LearnedBlock
+from prodcat_index.index.product_index import ProductIndex
+from prodcat_index.index.rows import FileRows
+from prodcat_index.index.stored_cards import coded_labels, write_cards
+from prodcat_index.progress import progress_bar, quiet
+from prodcat_index.types import MISSING, BoolArray, Int64Array, chunks, evenly_spaced
+
+ROWS_IN_SHARD = 50_000
+DONE = "done.json"
+CARDS, CODES, PAIRS, PRESENT = "cards.parquet", "codes.npy", "pairs.json", "present.npy"
+# Of what is told from all cards together.
+OF_ALL = (ALONE, UNLABELLED)
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What is known of all N rows before any is embedded."""
+
+    labelled: BoolArray  # (N,)
+    groups: Int64Array | None  # (N,): number of the group, MISSING for none
+    pairs: Counter[tuple[str, str]]  # rows of each category and key, as they are written
+
+
+def survey(table: ParquetTable, seen: Catalogue, *, skip_bad_rows: bool) -> Survey:
+    """Read ids, categories and groups of all rows, from the columns that some were read from.
+
+    Raises CatalogueError for ids that are empty or occur more than once.
+    """
+    columns = seen.columns
+    id_column, group = columns.get("id", ""), columns.get("group", "")
+    names = [name for name in table.names if name in _read_columns(columns)]
+    pairs: Counter[tuple[str, str]] = Counter()
+    labelled, groups, digests = (list[npt.NDArray[Any]]() for _ in range(3))
+    with progress_bar(len(table), "looking at all rows", "row") as bar:
+        for part in chunks(len(table), ROWS_IN_SHARD):
+            rows = np.arange(part.start, part.stop)
+            opened = table.read(rows, names) if names else Table(_without_columns(len(rows)))
+            own = category_pairs(opened, columns)
+            labelled.append(np.fromiter((any(pair) for pair in own), bool, len(own)))
+            pairs.update(own)
+            if group:
+                groups.append(_digests(list(map(tidy, texts_of(opened.frame, group)))))
+            if id_column:
+                ids = texts_of(opened.frame, id_column)
+                if not skip_bad_rows:
+                    ids = read_ids(ids, id_column, str(table.path), opened)
+                digests.append(_digests([card.strip() for card in ids]))
+            bar.update(len(rows))
+    if id_column:
+        _check_ids(table, id_column, np.concatenate(digests))
+    known = np.concatenate(groups).astype(np.int64) if group else None
+    return Survey(np.concatenate(labelled), known, pairs)
+
+
+def _read_columns(columns: Mapping[str, str]) -> set[str]:
+    parts = ("id", "category", "category_id", "group")
+    named = [columns.get(part, "") for part in parts]
+    return {level for name in named for level in (name, *name.split(" > "))}
+
+
+def _without_columns(count: int) -> Any:
+    import pandas as pd
+
+    return pd.DataFrame(index=range(count))
+
+
+def _digests(values: Sequence[str]) -> Int64Array:
+    """Return 64 bits of each text, (n,), as good as never equal for others; MISSING for none."""
+    from pandas.util import hash_array
+
+    found = hash_array(np.array(values, dtype=object), categorize=False).astype(np.int64)
+    return np.where(np.array([not value for value in values], dtype=bool), MISSING, found)
+
+
+def _check_ids(table: ParquetTable, column: str, digests: Int64Array) -> None:
+    """Raise CatalogueError for ids that occur twice, of which only the suspects are read again."""
+    rising = np.sort(digests)
+    twice = np.unique(rising[1:][rising[1:] == rising[:-1]])
+    suspects = np.flatnonzero(np.isin(digests, twice[twice != MISSING]))
+    if len(suspects):
+        ids = [tidy(card) for card in texts_of(table.read(suspects, [column]).frame, column)]
+        if repeated := find_repeated(ids):
+            raise repeated_ids(repeated, column, str(table.path))
+
+
+def choose_sample(labelled: BoolArray, groups: Int64Array | None, limit: int) -> Int64Array:
+    """Choose rows to fit on, rising: labelled ones first, evenly spread, whole groups.
+
+    A group counts as labelled if one of its rows is.
+    """
+    unit = np.arange(len(labelled))
+    if groups is not None:
+        keys = np.where(groups == MISSING, unit, len(unit) + np.unique(groups, False, True)[1])
+        _, firsts, numbers = np.unique(keys, return_index=True, return_inverse=True)
+        unit = np.argsort(np.argsort(firsts))[numbers]
+    sizes = np.bincount(unit)
+    has_label = np.zeros(len(sizes), dtype=bool)
+    has_label[unit[labelled]] = True
+    chosen = np.zeros(len(sizes), dtype=bool)
+    for some in (np.flatnonzero(has_label), np.flatnonzero(~has_label)):
+        room = limit - int(sizes[chosen].sum())
+        count = min(len(some), room)
+        while (total := int(sizes[picked := some[evenly_spaced(len(some), count)]].sum())) > room:
+            count = min(count - 1, count * room // total)
+        chosen[picked] = True
+    return np.flatnonzero(chosen[unit])
+
+
+def read_part(
+    table: ParquetTable,
+    rows: Int64Array,
+    columns: Mapping[str, Any],
+    others: Sequence[tuple[str, str]] = (),
+) -> Catalogue:
+    """Read the cards of some rows as they are read with all others.
+
+    `columns` are those of :func:`read_catalogue`, and `others` the categories of other rows.
+    """
+    opened = recognise(replace(table.read(rows), others=others), str(table.path))
+    named = {name: value for name, value in columns.items() if name != "encoding"}
+    return replace(read_catalogue(opened, **named), source=str(table.path))
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a worker is to know to embed any shard of a catalogue: where everything lies."""
+
+    catalogue: Path
+    work: Path  # the folder of the unfinished build
+    columns: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Worker:
+    """A worker that has opened the catalogue and what was fitted to the sample of it."""
+
+    task: Task
+    table: ParquetTable
+    base: ProductIndex
+    sample: Int64Array
+    others: Sequence[tuple[str, str]]
+
+    @classmethod
+    def start(cls, task: Task) -> Worker:
+        """Open everything."""
+        sample = np.load(task.work / "sample.npy", allow_pickle=False)
+        others = json.loads((task.work / "others.json").read_text(encoding="utf-8"))
+        base = ProductIndex.load(task.work / "base", verify=False)
+        pairs = [(name, key) for name, key in others]
+        return cls(task, ParquetTable.open(task.catalogue, check=False), base, sample, pairs)
+
+    def embed(self, shard: int) -> dict[str, Any]:
+        """Embed the cards of a shard by what was fitted, write them, and return what is known.
+
+        It is done at most once: what is there already is kept.
+        """
+        folder = self.task.work / "shards" / f"{shard:05d}"
+        if done := read_done(folder):
+            return done
+        start = shard * ROWS_IN_SHARD
+        rows = np.arange(start, min(start + ROWS_IN_SHARD, len(self.table)))
+        rows = np.setdiff1d(rows, self.sample, assume_unique=True)
+        folder.parent.mkdir(exist_ok=True)
+        unfinished = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+        try:
+            with quiet():
+                self._write(rows, unfinished)
+            unfinished.rename(folder)
+        except OSError:
+            # Another worker, which was thought to be dead, may have done it meanwhile.
+            if not read_done(folder):
+                raise
+        finally:
+            shutil.rmtree(unfinished, ignore_errors=True)
+        files.flush_folder(folder.parent)
+        found = read_done(folder)
+        assert found is not None, "it was just written"
+        return found
+
+    def _write(self, rows: Int64Array, folder: Path) -> None:
+        cards, noticed, notes = self.base.catalogue.select([]), list[Finding](), tuple[str, ...]()
+        if len(rows):
+            columns = {**self.task.columns, "like": self.base.catalogue}
+            cards = read_part(self.table, rows, columns, self.others)
+            noticed, notes = [*cards.findings], cards.notes
+        fresh, blocks, learned, found = embed_fresh(self.base.parts, _fresh_cards(self.base, cards))
+        every: list[Block | LearnedBlock] = [*blocks, *([learned] if learned else [])]
+        records: dict[str, tuple[int, str]] = {}
+
+        def write(name: str, put: Callable[[files.Output], object]) -> None:
+            with files.create(folder / name) as output:
+                put(output)
+            records[name] = output.bytes, output.sha256
+
+        labels = coded_labels(fresh)
+        write(CARDS, lambda output: write_cards(fresh, "", output))
+        write(CODES, lambda output: np.save(output, labels.codes))
+        write(PAIRS, partial(_put, json.dumps(labels.pairs).encode()))
+        present = np.stack([block.present for block in every], axis=1)
+        write(PRESENT, lambda output: np.save(output, present))
+        for number, block in enumerate(every):
+            vectors = np.ascontiguousarray(block.vectors, dtype=np.float16)
+            write(f"{number}.f16", partial(_put, vectors.tobytes()))
+        kept = [finding for finding in (*noticed, *found) if finding.what not in OF_ALL]
+        done = {
+            "rows": len(fresh),
+            "findings": [(f.what, f.count, f.ids[:NAMED]) for f in kept],
+            "notes": notes,
+            "files": records,
+        }
+        files.replace_text(folder / DONE, json.dumps(done))
+
+
+def _put(content: bytes, output: files.Output) -> None:
+    output.write(content)
+
+
+def _fresh_cards(base: ProductIndex, cards: Catalogue) -> Update:
+    """Return the update of an index by cards that are all new."""
+    return Update(
+        base=base.parts,
+        kept=np.arange(len(base)),
+        categories=(),
+        keys=(),
+        moved=np.zeros(len(base), dtype=bool),
+        fresh=cards,
+        sources=np.full(len(cards), MISSING),
+        embedded={},
+    )
+
+
+def read_done(folder: Path, *, verify: bool = False) -> dict[str, Any] | None:
+    """Return what is known of a shard that was written as a whole; None of any other.
+
+    With `verify`, the digests of its files are compared as well as their sizes.
+    """
+    try:
+        done: dict[str, Any] = json.loads((folder / DONE).read_text(encoding="utf-8"))
+        for name, (size, digest) in done["files"].items():
+            path = folder / name
+            if path.stat().st_size != size or (verify and files.sha256_of(path) != digest):
+                return None
+    except (OSError, ValueError):
+        return None
+    return done
+
+
+def shard_rows(folder: Path, number: int, rows: int, dim: int) -> FileRows:
+    """Return the rows of a block in a shard, which stay on disk."""
+    return FileRows(folder / f"{number}.f16", (rows, dim), "float16")

@@ -1,0 +1,262 @@
+"""An index built shard by shard is the one that is built of a sample and added to."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from command import ENVIRONMENT
+
+from prodcat_index import CatalogueError, IndexFolderError, ProductIndex, read_catalogue
+from prodcat_index.distributed import bulk_build, shards
+from prodcat_index.distributed.bulk_build import build_in_shards
+from prodcat_index.distributed.shards import Worker
+
+SHELVES = {"Lamps": "desk floor lamp light", "Boots": "leather winter boots sole"}
+SHELVES |= {"Kettles": "steel kettle water boils", "Chairs": "oak chair wood legs"}
+FIT, ROWS = 120, 70
+
+
+def made_cards(count: int = 330) -> pd.DataFrame:
+    """Cards of four shelves, some without one, and one shelf that few cards have."""
+    rng = np.random.default_rng(5)
+    rows = []
+    for n in range(count):
+        shelf = list(SHELVES)[int(rng.integers(4))]
+        words = rng.choice(SHELVES[shelf].split(), 3, replace=False)
+        category = "" if n % 17 == 3 else "Rare" if n in (200, 201, 310) else shelf
+        row = {"sku": f"c{n:03d}", "title": f"{' '.join(words)} no {n % 29}", "category": category}
+        rows.append(row | {"price": n / 4, "brand": f"brand {n % 7}"})
+    return pd.DataFrame(rows)
+
+
+def write_parts(folder: Path, cards: pd.DataFrame, rows: int = 110) -> Path:
+    """Write cards as files of a folder, with row groups that end elsewhere than shards."""
+    folder.mkdir()
+    for start in range(0, len(cards), rows):
+        part = cards[start : start + rows]
+        part.to_parquet(folder / f"part-{start:04d}.parquet", index=False, row_group_size=43)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def small_shards() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(shards, "ROWS_IN_SHARD", ROWS)
+        patch.setattr(bulk_build, "ROWS_IN_SHARD", ROWS)
+        yield
+
+
+@pytest.fixture(scope="module")
+def catalogue(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_parts(tmp_path_factory.mktemp("cards") / "shop", made_cards())
+
+
+@pytest.fixture(scope="module")
+def built(catalogue: Path, tmp_path_factory: pytest.TempPathFactory, small_shards: None) -> Any:
+    folder = tmp_path_factory.mktemp("built") / "index"
+    return build_in_shards(catalogue, folder, fit_cards=FIT), folder
+
+
+@pytest.fixture(scope="module")
+def expected(built: Any) -> ProductIndex:
+    """The same cards, a sample of them built and the others added at once."""
+    cards = made_cards()
+    fitted = set(built[0].catalogue.ids[:FIT])
+    is_fitted = cards["sku"].isin(fitted).to_numpy()
+    base = ProductIndex.build(read_catalogue(cards[is_fitted].reset_index(drop=True)))
+    return base.add(cards[~is_fitted].reset_index(drop=True))
+
+
+def same(one: ProductIndex, other: ProductIndex) -> None:
+    """Check that two indexes hold the same cards and rows, and answer alike."""
+    a, b = one.parts, other.parts
+    for column in ("id", "title", "category", "brand", "group"):
+        assert a.catalogue.values(column) == b.catalogue.values(column), column
+    assert [float(p) for p in a.catalogue.values("price")] == [
+        float(p) for p in b.catalogue.values("price")
+    ]
+    assert a.block_names == b.block_names and a.weights == b.weights
+    for mine, theirs in zip(a.all_blocks, b.all_blocks, strict=True):
+        assert np.array_equal(np.asarray(mine.vectors), np.asarray(theirs.vectors)), mine.name
+        assert np.array_equal(mine.present, theirs.present)
+        assert np.array_equal(np.asarray(mine.references), np.asarray(theirs.references))
+    assert np.array_equal(a.log_reliability, b.log_reliability)
+    assert a.calibration == b.calibration and a.drift == b.drift
+    assert np.array_equal(a.labels.codes, b.labels.codes) and a.labels.names == b.labels.names
+    asked = ["oak chair", "steel kettle that boils", "winter boots no 7"]
+    found, wanted = one.predict(asked), other.predict(asked)
+    assert found.to_rows() == wanted.to_rows()
+
+
+def test_shards_give_the_index_of_a_sample_and_an_addition(
+    built: Any, expected: ProductIndex
+) -> None:
+    """Sharding would silently be another method, with other answers, than the one measured."""
+    index, folder = built
+    same(index, expected)
+    assert sorted(index.catalogue.ids) == sorted(made_cards()["sku"])
+    assert not folder.with_name("index.work").exists()
+    assert ProductIndex.load(folder, verify=True).catalogue.ids == index.catalogue.ids
+
+
+def test_what_is_noticed_is_summed_over_the_shards(built: Any) -> None:
+    """A user would not learn how many cards lack a category, or that it was said once a shard."""
+    found = {finding.what: finding for finding in built[0].findings}
+    without = [f"c{n:03d}" for n in range(330) if n % 17 == 3]
+    finding = found["cards have no category to vote for"]
+    assert finding.count == len(without) and set(finding.ids) <= set(without)
+    assert str(finding).startswith(f"{len(without)} cards have no category")
+    assert "new categories" not in found or found["new categories"].ids == ("Rare",)
+
+
+def test_a_catalogue_that_can_be_fitted_as_a_whole_is_just_built(
+    catalogue: Path, tmp_path: Path, small_shards: None
+) -> None:
+    """The result of a small catalogue would depend on how it is cut into shards."""
+    index = build_in_shards(catalogue, tmp_path / "index", fit_cards=330)
+    whole = ProductIndex.build(read_catalogue(catalogue))
+    same(index, whole)
+    assert index.parts.drift is None
+
+
+def test_ids_that_two_shards_have_are_an_error_before_anything_is_embedded(
+    tmp_path: Path, small_shards: None
+) -> None:
+    """One of two cards of an id would never be found again."""
+    cards = made_cards()
+    cards.loc[300, "sku"] = "c007"
+    folder = write_parts(tmp_path / "shop", cards)
+    with pytest.raises(CatalogueError, match=r"1 id occurs more than once in .*shop \(c007\)"):
+        build_in_shards(folder, tmp_path / "index", fit_cards=FIT)
+    assert not (tmp_path / "index.work" / "base").exists()
+
+
+def test_cards_without_ids_are_called_by_their_rows_in_the_whole(
+    tmp_path: Path, small_shards: None
+) -> None:
+    """Cards of different shards would have the same id."""
+    folder = write_parts(tmp_path / "shop", made_cards().drop(columns="sku"))
+    index = build_in_shards(folder, tmp_path / "index", fit_cards=FIT, projection="none")
+    assert sorted(map(int, index.catalogue.ids)) == list(range(1, 331))
+    titles = dict(zip(index.catalogue.ids, index.catalogue.values("title"), strict=True))
+    assert titles["300"] == made_cards()["title"][299]
+
+
+def test_keys_that_tell_categories_apart_do_so_over_shards(
+    tmp_path: Path, small_shards: None
+) -> None:
+    """Two shelves of one name would be one category where no shard has both."""
+    cards = made_cards()
+    cards["category_id"] = cards["category"].map({c: str(n) for n, c in enumerate(SHELVES)})
+    late = cards.index >= 280
+    cards.loc[late & (cards["category"] == "Rare"), ["category", "category_id"]] = ["New", "88"]
+    cards.loc[150, ["category", "category_id"]] = ["New", "77"]
+    cards = cards.fillna("")
+    folder = write_parts(tmp_path / "shop", cards)
+    sample = np.setdiff1d(np.arange(330), [150, 310])[:FIT]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(bulk_build, "choose_sample", lambda *given: sample)
+        index = build_in_shards(folder, tmp_path / "index", fit_cards=FIT, projection="none")
+    own = dict(zip(index.catalogue.ids, index.catalogue.values("category"), strict=True))
+    assert (own["c150"], own["c310"]) == ("New [77]", "New [88]")
+
+
+class DiedError(Exception):
+    pass
+
+
+def test_what_is_done_is_not_done_again(
+    catalogue: Path,
+    tmp_path: Path,
+    expected: ProductIndex,
+    small_shards: None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A build of days would begin at the beginning each time that the machine restarts."""
+    folder, work = tmp_path / "index", tmp_path / "index.work"
+    done: list[int] = []
+    own = Worker.embed
+
+    def dies(self: Worker, shard: int) -> Mapping[str, Any]:
+        if len(done) == 3:
+            raise DiedError
+        done.append(shard)
+        return own(self, shard)
+
+    monkeypatch.setattr(Worker, "embed", dies)
+    with pytest.raises(DiedError):
+        build_in_shards(catalogue, folder, fit_cards=FIT)
+    # A shard whose files are not as they were written is done again.
+    (work / "shards" / "00001" / "0.f16").write_bytes(b"\0" * 10)
+    again: list[int] = []
+    monkeypatch.setattr(Worker, "embed", lambda self, n: (again.append(n), own(self, n))[1])
+    fitted = (work / "base" / "manifest.json").stat().st_mtime_ns
+    monkeypatch.setattr(ProductIndex, "build", lambda *_, **__: pytest.fail("fitted again"))
+    index = build_in_shards(catalogue, folder, fit_cards=FIT)
+    assert (done, again) == ([0, 1, 2], [1, 3, 4])
+    assert fitted and not work.exists()
+    same(index, expected)
+
+
+def test_another_build_does_not_go_on_with_what_is_there(
+    catalogue: Path, tmp_path: Path, small_shards: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Shards of two catalogues would be put together."""
+
+    def dies(*_: object, **__: object) -> None:
+        raise DiedError
+
+    monkeypatch.setattr(bulk_build, "survey", dies)
+    with pytest.raises(DiedError):
+        build_in_shards(catalogue, tmp_path / "index", fit_cards=FIT)
+    with pytest.raises(IndexFolderError, match=r"index\.work holds a build that is not finished"):
+        build_in_shards(catalogue, tmp_path / "index", fit_cards=FIT + 1)
+
+
+SCRIPT = """
+import sys
+from prodcat_index.distributed import bulk_build, shards
+for module in (bulk_build, shards):
+    module.ROWS_IN_SHARD = {rows}
+bulk_build.build_in_shards(sys.argv[1], sys.argv[2], fit_cards={fit})
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="kill -9 is of POSIX systems")
+@pytest.mark.parametrize("seen", ["index.work/shards/.00002-*/*", "index/versions/0001/*"])
+def test_killed_in_a_shard_or_while_put_together_it_goes_on(
+    catalogue: Path, tmp_path: Path, expected: ProductIndex, small_shards: None, seen: str
+) -> None:
+    """A card would be lost or doubled by a power cut."""
+    script = SCRIPT.format(rows=ROWS, fit=FIT)
+    command = [sys.executable, "-c", script, str(catalogue), str(tmp_path / "index")]
+    process = subprocess.Popen(command, env=ENVIRONMENT)
+    deadline = time.monotonic() + 120
+    while not any(tmp_path.glob(seen)) and process.poll() is None:
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL, "the build ended before it could be killed"
+    work = tmp_path / "index.work"
+    finished = [shard for shard in range(5) if shards.read_done(work / "shards" / f"{shard:05d}")]
+    assert finished == ([0, 1] if "shards" in seen else [0, 1, 2, 3, 4])
+    stamps = [(work / "shards" / f"{s:05d}" / "done.json").stat().st_mtime_ns for s in finished]
+    assert len(stamps) == len(finished) and json.loads((work / "plan.json").read_text())
+    with pytest.MonkeyPatch.context() as patch:
+        again: list[int] = []
+        own = Worker.embed
+        patch.setattr(Worker, "embed", lambda self, n: (again.append(n), own(self, n))[1])
+        index = build_in_shards(catalogue, tmp_path / "index", fit_cards=FIT)
+    assert again == [shard for shard in range(5) if shard not in finished]
+    same(index, expected)
