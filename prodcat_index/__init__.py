@@ -106,6 +106,7 @@ _PUBLIC = {
     "service.app": ("create_app",),
     "service.serve": ("serve",),
     "service.settings": ("ServeSettings",),
+    "distributed.bulk_build": ("build_in_shards",),
     "distributed.engines": ("open_engine",),
     "demo.shop": ("make_demo_catalogue",),
     "errors": (

@@ -52,6 +52,8 @@ def build_index(
             "are embedded by what was fitted, in shards that need not fit into memory together.",
         ),
     ] = None,
+    engine: options.EngineOption = "local",
+    address: options.AddressOption = None,
     *,
     columns: options.Columns,
     given: Given,
@@ -81,12 +83,14 @@ def build_index(
         "recall": recall,
     }
     keep = partial(_with_tuning_of, folder, is_weighed=weights is not None)
-    if _is_in_shards(catalogue, split, fit_cards):
+    bulk = options.choose_engine(engine, address, given)
+    if _is_in_shards(catalogue, split, fit_cards, engine):
         from prodcat_index.distributed.bulk_build import FIT_CARDS, build_in_shards
 
         index = build_in_shards(
             catalogue,
             folder,
+            engine=bulk,
             fit_cards=fit_cards or FIT_CARDS,
             columns=options.named_columns(columns),
             look=_describe,
@@ -118,12 +122,15 @@ def _report(folder: Path, index: ProductIndex) -> None:
     say(f"Built {folder}: {_size(index)}, embedded by {', '.join(index.parts.block_names)}.")
 
 
-def _is_in_shards(catalogue: Path, split: Path | None, fit_cards: int | None) -> bool:
+def _is_in_shards(
+    catalogue: Path, split: Path | None, fit_cards: int | None, engine: options.EngineName
+) -> bool:
     """Check whether a catalogue has more cards than are fitted to, and can be read in parts."""
     is_parquet = catalogue.is_dir() or catalogue.suffix.lower() == ".parquet"
-    if fit_cards and (split or not is_parquet):
+    named = {"--fit-cards": fit_cards is not None, "--engine": engine != "local"}
+    if (split or not is_parquet) and (given := [name for name, there in named.items() if there]):
         what = "with --split" if split else "as only Parquet is read in parts"
-        raise WrongCallError(f"Leave out --fit-cards {what}: all cards are fitted to.")
+        raise WrongCallError(f"Leave out {' and '.join(given)} {what}: all cards are fitted to.")
     from prodcat_index.cards.parquet_tables import ParquetTable, holds_parquet
 
     if split or not is_parquet or not (catalogue.is_file() or holds_parquet(catalogue)):
