@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from prodcat_index.cards.splitting import split_catalogue as split_catalogue
     from prodcat_index.cards.target import with_target as with_target
     from prodcat_index.demo.shop import make_demo_catalogue as make_demo_catalogue
+    from prodcat_index.distributed.bulk_build import build_in_shards as build_in_shards
     from prodcat_index.distributed.engines import open_engine as open_engine
     from prodcat_index.encoders.base import Encoded as Encoded
     from prodcat_index.encoders.base import Encoder as Encoder

@@ -192,7 +192,7 @@ def _fit(
     others = [pair for pair, count in known.pairs.items() if count > own[pair] and any(pair)]
     index = build(cards)
     index.save(work / "base")
-    np.save(work / "sample.npy", sample)
+    np.save(work / "sample.npy", sample, allow_pickle=False)
     files.replace_text(work / "others.json", json.dumps(others))
     findings = [f for f in (*cards.findings, *index.findings) if f.what not in (ALONE, UNLABELLED)]
     files.replace_text(fitted, json.dumps([(f.what, f.count, f.ids[:NAMED]) for f in findings]))

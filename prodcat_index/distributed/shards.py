@@ -230,10 +230,10 @@ class Worker:
 
         labels = coded_labels(fresh)
         write(CARDS, lambda output: write_cards(fresh, "", output))
-        write(CODES, lambda output: np.save(output, labels.codes))
+        write(CODES, lambda output: np.save(output, labels.codes, allow_pickle=False))
         write(PAIRS, partial(_put, json.dumps(labels.pairs).encode()))
         present = np.stack([block.present for block in every], axis=1)
-        write(PRESENT, lambda output: np.save(output, present))
+        write(PRESENT, lambda output: np.save(output, present, allow_pickle=False))
         for number, block in enumerate(every):
             vectors = np.ascontiguousarray(block.vectors, dtype=np.float16)
             write(f"{number}.f16", partial(_put, vectors.tobytes()))
