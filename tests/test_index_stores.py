@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from made import catalogue, change_manifest, read_json, row
-from stores import ADDRESS, MemoryStore
+from stores import ADDRESS, MemoryStore, StoreContract
 from test_index_changes import more
 from test_index_learned import shop
 
@@ -323,3 +323,12 @@ def test_only_an_index_in_a_store_needs_this_version(
     assert plain["format_version"] == 6 and "store" not in plain["stored"]
     stored = read_json(folder / "manifest.json")
     assert stored["format_version"] == 7 and "password" not in str(stored)
+
+
+class TestMemoryStore(StoreContract):
+    """The oracle keeps the contract that it stands for."""
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def store(cls) -> MemoryStore:
+        return MemoryStore()
