@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import faiss
@@ -11,8 +12,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from prodcat_index.index.kinds import ApproximateKind
-from prodcat_index.index.quantized import Codes, Effort, add_rows, array_shapes, trained_index
+from prodcat_index.index.quantized import (
+    Codes,
+    Effort,
+    add_rows,
+    array_shapes,
+    fill_index,
+    trained_index,
+)
 from prodcat_index.index.searchers import padded
+from prodcat_index.types import chunks
 
 N, DIM, CELLS = 600, 20, 8
 KINDS: list[ApproximateKind] = ["sq8", "ivf", "hnsw"]
@@ -43,6 +52,22 @@ def test_with_all_effort_the_nearest_rows_are_found(kind: ApproximateKind) -> No
     found = coded(kind).search(queries, 10, EVERYTHING)
     nearest = np.argsort(-(queries @ rows.T), axis=1)[:, :10]
     assert all(set(own) <= set(row) for own, row in zip(nearest, found, strict=True))
+
+
+@pytest.mark.parametrize("kind", ["sq8", "ivf"])
+def test_an_index_is_filled_part_by_part_as_at_once(kind: ApproximateKind, tmp_path: Path) -> None:
+    """A catalogue of millions would be searched otherwise than the same cards in memory."""
+    rows = padded(rows_of())
+    ranges = np.stack([rows.min(axis=0), np.ptp(rows, axis=0)])
+    index = trained_index(kind, ranges, rows, CELLS)
+    fill_index(kind, index, lambda: (rows[part] for part in chunks(N, 70)))
+    expected = coded(kind).arrays
+    for spill in (None, tmp_path):
+        arrays = Codes.from_index(kind, index, spill).arrays
+        assert arrays.keys() == expected.keys()
+        for name, array in expected.items():
+            np.testing.assert_array_equal(np.asarray(arrays[name]), array)
+    assert len(list(tmp_path.iterdir())) == (kind == "ivf"), "codes of cells are in a file"
 
 
 @pytest.mark.parametrize("kind", KINDS)

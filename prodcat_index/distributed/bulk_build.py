@@ -51,6 +51,7 @@ from prodcat_index.index.parts import IndexParts
 from prodcat_index.index.product_index import ProductIndex
 from prodcat_index.index.rows import Rows, as_rows
 from prodcat_index.index.stored_cards import StoredCards
+from prodcat_index.index.stores import StoreAddress
 from prodcat_index.types import MISSING, FloatingArray, Int64Array, evenly_spaced
 
 FIT_CARDS = 200_000
@@ -70,6 +71,7 @@ def build_in_shards(
     look: Callable[[Catalogue], object] = lambda cards: None,
     settle: Callable[[ProductIndex], ProductIndex] = lambda index: index,
     wait: float = 0.0,
+    store: str | StoreAddress | None = None,
     **choices: Any,
 ) -> ProductIndex:
     """Build an index of Parquet files that need not fit into memory.
@@ -95,8 +97,8 @@ def build_in_shards(
         Called with the cards that are fitted to, before they are.
     settle
         Called with the index that was fitted; returns the one that the others are added to.
-    wait
-        Seconds to wait for another process that writes the index.
+    wait, store
+        As for :meth:`ProductIndex.save`.
     **choices
         Arguments of :meth:`ProductIndex.build`.
 
@@ -122,7 +124,7 @@ def build_in_shards(
         cards = read_catalogue(path, **named)
         look(cards)
         index = settle(ProductIndex.build(cards, **choices))
-        index.save(folder, wait=wait)
+        index.save(folder, wait=wait, store=store)
         return index
     # Shards are read by workers that may be in other folders.
     table = ParquetTable.open(Path(path).absolute())
@@ -137,7 +139,9 @@ def build_in_shards(
         noticed = _fit(table, work, fit_cards, named, look, partial(_built, choices, settle))
         dones = _embed(table, work, named, engine or LocalEngine())
         parts, findings = _assembled(work, dones)
-        ProductIndex(parts).save(folder, wait=wait)
+        if store is None:
+            parts = parts.indexed(is_fitted=True, spill=work)
+        ProductIndex(parts).save(folder, wait=wait, store=store)
     shutil.rmtree(work)
     index = ProductIndex.load(folder, verify=False)
     return ProductIndex(index.parts, [*_summed([*noticed, *_shard_findings(dones)]), *findings])
@@ -266,7 +270,7 @@ def _assembled(work: Path, dones: Sequence[Mapping[str, Any]]) -> tuple[IndexPar
     before = DriftRecord(
         fitted_cards=fitted, tuned_cards=fitted, new_categories=0, new_category_cards=0, blocks=()
     )
-    parts = replace(parts, drift=measure_drift(parts, before)).indexed(is_fitted=True)
+    parts = replace(parts, drift=measure_drift(parts, before))
     known = {*base.labels.names}
     return parts, [*find_new_categories(parts.labels.names, known), *_unvoted(parts)]
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,14 @@ from prodcat_index.index.block import Block
 from prodcat_index.index.fusion import SCORE_ERROR, effective_weights, fuse_cards, fuse_queries
 from prodcat_index.index.kinds import RECALL_AT, ApproximateKind
 from prodcat_index.index.learned import LearnedBlock, as_queries
-from prodcat_index.index.quantized import Codes, Effort, add_rows, search_index, trained_index
+from prodcat_index.index.quantized import (
+    Codes,
+    Effort,
+    add_rows,
+    fill_index,
+    search_index,
+    trained_index,
+)
 from prodcat_index.index.rows import extend_rows, select_rows
 from prodcat_index.index.search import SearchSpace
 from prodcat_index.index.searchers import ROWS_AT_ONCE, SPARE, FlatSearcher, padded, scan_rows
@@ -171,25 +179,25 @@ def build_searcher(
     space: SearchSpace,
     weights: Float64Array,
     recall: float,
+    spill: Path | None = None,
 ) -> ApproximateSearcher:
     """Code the cards of a space that is made of some blocks.
 
     The recall, a share of the nearest 10 and 30, is reached under the weights, (B,), and under
-    weights far from them.
+    weights far from them. With `spill`, a folder, large codes lie in a file there.
     """
     rows, present = space.blocks, space.present
     held_out = evenly_spaced(len(present), min(HELD_OUT, len(present) // 10))
     others = np.setdiff1d(np.arange(len(present)), held_out)
     index = _trained(kind, rows, present, others)
-    for fused in fused_parts(rows, present, others):
-        add_rows(kind, index, fused)
+    fill_index(kind, index, lambda: fused_parts(rows, present, others))
     vectors = [as_queries(block, held_out) for block in blocks]
     queries = _weighed_queries(space, vectors, present[held_out], weights)
     effort = _choose_effort(kind, index, rows, present, others, queries, recall)
     for fused in fused_parts(rows, present, held_out):
         add_rows(kind, index, fused)
     cards = np.concatenate([others, held_out])
-    return ApproximateSearcher(Codes.from_index(kind, index), cards, rows, present, effort)
+    return ApproximateSearcher(Codes.from_index(kind, index, spill), cards, rows, present, effort)
 
 
 def fused_parts(

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple, TypeAlias
 
@@ -357,12 +358,13 @@ class IndexParts:
         texts = self.catalogue.text_modalities if SCORES in weighed else ()
         return [m for m in self.modalities if m in weighed or m in texts]
 
-    def indexed(self, *, is_fitted: bool = False) -> IndexParts:
+    def indexed(self, *, is_fitted: bool = False, spill: Path | None = None) -> IndexParts:
         """Return these parts with a searcher of the blocks that are weighed, and of no other.
 
         Where similar products are found by other blocks, and these are too many values to be
         compared one by one, they have a searcher of their own. Codes take long to make: only
-        parts that were just fitted get them, and those that have some already.
+        parts that were just fitted get them, and those that have some already. With `spill`, a
+        folder, large codes lie in files there.
         """
         if self.is_stored:
             return self
@@ -371,11 +373,11 @@ class IndexParts:
         names = tuple(block.name for block in weighed)
         searcher, similar, searched = self.searcher, self.similar, self.encoder_blocks
         if tuple(self.covered) != names or is_due(searcher):
-            searcher = self._build_searcher(weighed, self.weights, is_flat=not coded)
+            searcher = self._build_searcher(weighed, self.weights, spill, is_flat=not coded)
         if {block.name for block in searched} <= set(names):
             similar = None
         elif coded and is_due(similar) and self.kind_of(searched).name != "flat":
-            built = self._build_searcher(searched, self.search_weights)
+            built = self._build_searcher(searched, self.search_weights, spill)
             similar = built if isinstance(built, ApproximateSearcher) else None
         if searcher is self.searcher and similar is self.similar:
             return self
@@ -396,6 +398,7 @@ class IndexParts:
         self,
         blocks: Sequence[Block | LearnedBlock],
         weights: Mapping[str, float],
+        spill: Path | None = None,
         *,
         is_flat: bool = False,
     ) -> AnySearcher:
@@ -404,7 +407,7 @@ class IndexParts:
             return FlatSearcher.build(space.blocks, space.present)
         named = {block.name: weights.get(block.name, 0.0) for block in blocks}
         vector = weight_vector(named, list(named))
-        return build_searcher(kind, blocks, space, vector, self.asked.recall)
+        return build_searcher(kind, blocks, space, vector, self.asked.recall, spill)
 
     def encode(self, listings: Catalogue, *, scored: bool = True) -> Queries:
         """Embed listings in all blocks; as absent in the text scores if they are not `scored`."""

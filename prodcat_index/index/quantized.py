@@ -6,15 +6,19 @@ Rows are padded to a length that its fastest code reads.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from prodcat_index.index.kinds import ApproximateKind
+from prodcat_index.index.rows import FileRows
 from prodcat_index.index.searchers import SPARE, padded, padded_length
 from prodcat_index.types import MISSING, BoolArray, Float32Array, Int64Array
 
@@ -86,22 +90,28 @@ class Codes:
         return index
 
     @classmethod
-    def from_index(cls, kind: ApproximateKind, index: Any) -> Codes:
-        """Take the arrays out of a FAISS index."""
+    def from_index(cls, kind: ApproximateKind, index: Any, spill: Path | None = None) -> Codes:
+        """Take the arrays out of a FAISS index.
+
+        With `spill`, a folder, the codes of cells are written into a file there, and neither they
+        nor the index stay in memory.
+        """
         faiss = _faiss()
 
         m, d = index.ntotal, index.d
         flat = _flat_part(index)
-        arrays = {"ranges": faiss.vector_to_array(flat.sq.trained).reshape(2, d)}
+        ranges = faiss.vector_to_array(flat.sq.trained).reshape(2, d)
+        arrays: dict[str, Any] = {"ranges": ranges}
         if kind == "ivf":
-            arrays |= _cells_of(index)
+            arrays |= _cells_of(index, spill)
         else:
             arrays["codes"] = faiss.vector_to_array(flat.codes).reshape(m, d)
         if kind == "hnsw":
             arrays["levels"] = faiss.vector_to_array(index.hnsw.levels)
             arrays["links"] = faiss.vector_to_array(index.hnsw.neighbors)
         codes = cls(kind, arrays)
-        vars(codes)["faiss_index"] = index
+        if spill is None:
+            vars(codes)["faiss_index"] = index
         return codes
 
     def search(
@@ -158,6 +168,45 @@ def add_rows(kind: ApproximateKind, index: Any, rows: Float32Array) -> None:
         index.add(rows)
     finally:
         faiss.omp_set_num_threads(threads)
+
+
+def fill_index(
+    kind: ApproximateKind, index: Any, parts: Callable[[], Iterable[Float32Array]]
+) -> None:
+    """Add padded rows to an empty FAISS index as :func:`add_rows` does, and reserve no more room.
+
+    `parts` yields the rows, and does so twice for cells.
+    """
+    if kind != "ivf":
+        for rows in parts():
+            add_rows(kind, index, rows)
+        return
+    faiss = _faiss()
+
+    nearest = _flat_index(index.quantizer.reconstruct_n(0, index.nlist), faiss.METRIC_L2)
+    found = [nearest.search(rows, 1)[1][:, 0].astype(np.int32) for rows in parts()]
+    cells = np.concatenate([np.empty(0, dtype=np.int32), *found])
+    sizes, lists, width = np.bincount(cells, minlength=index.nlist), index.invlists, index.code_size
+    memory: list[tuple[npt.NDArray[np.uint8], Int64Array]] = []
+    for cell, size in enumerate(sizes.tolist()):
+        lists.resize(cell, size)
+        codes = faiss.rev_swig_ptr(lists.get_codes(cell), size * width) if size else ()
+        numbers = faiss.rev_swig_ptr(lists.get_ids(cell), size) if size else ()
+        memory.append((np.asarray(codes).reshape(-1, width), np.asarray(numbers)))
+    filled = np.zeros(index.nlist, dtype=np.int64)
+    start = 0
+    for rows in parts():
+        own = cells[start : start + len(rows)]
+        coded = index.sq.compute_codes(rows)
+        order = np.argsort(own, kind="stable")
+        used, firsts = np.unique(own[order], return_index=True)
+        for cell, group in zip(used.tolist(), np.split(order, firsts[1:]), strict=True):
+            codes, numbers = memory[cell]
+            place = slice(filled[cell], filled[cell] + len(group))
+            codes[place], numbers[place] = coded[group], start + group
+            filled[cell] += len(group)
+        start += len(rows)
+    index.ntotal = start
 
 
 def search_index(
@@ -264,21 +313,26 @@ def _cluster(sample: Float32Array, cells: int) -> Float32Array:
     return faiss.vector_to_array(clustering.centroids).reshape(cells, d)
 
 
-def _cells_of(index: Any) -> Arrays:
+def _cells_of(index: Any, spill: Path | None) -> dict[str, Any]:
     """Return the cells of an inverted file."""
     faiss = _faiss()
 
     lists, width = index.invlists, index.code_size
     sizes = np.array([lists.list_size(cell) for cell in range(index.nlist)], dtype=np.int64)
-    codes = np.empty((index.ntotal, width), dtype=np.uint8)
     numbers = np.empty(index.ntotal, dtype=np.int64)
-    for cell, (start, size) in enumerate(zip(np.cumsum(sizes) - sizes, sizes, strict=True)):
-        if size:
-            part = slice(int(start), int(start + size))
-            codes[part] = faiss.rev_swig_ptr(lists.get_codes(cell), int(size) * width).reshape(
-                -1, width
-            )
-            numbers[part] = faiss.rev_swig_ptr(lists.get_ids(cell), int(size))
+    codes: Any = np.empty((0 if spill else index.ntotal, width), dtype=np.uint8)
+    with tempfile.NamedTemporaryFile(dir=spill, delete=False) if spill else nullcontext() as file:
+        for cell, (start, size) in enumerate(zip(np.cumsum(sizes) - sizes, sizes, strict=True)):
+            if size:
+                part = slice(int(start), int(start + size))
+                coded = faiss.rev_swig_ptr(lists.get_codes(cell), int(size) * width)
+                numbers[part] = faiss.rev_swig_ptr(lists.get_ids(cell), int(size))
+                if file:
+                    file.write(coded.data)
+                else:
+                    codes[part] = coded.reshape(-1, width)
+    if file:
+        codes = FileRows(Path(file.name), (index.ntotal, width), "uint8")
     centres = index.quantizer.reconstruct_n(0, index.nlist)
     return {"codes": codes, "centres": centres, "sizes": sizes, "numbers": numbers}
 

@@ -35,7 +35,8 @@ def save_parts(
     if store is None and parts.is_stored:
         plain = replace(parts, opened=None, searcher=None, similar=None, covered=())
         parts = plain.indexed(is_fitted=True)
-    parts = parts.indexed()
+    # What a store searches needs no searcher here.
+    parts = parts.indexed() if store is None else parts
     with change(folder, check, wait) as transaction:
         opened = parts.opened
         if opened and opened.manifest != transaction.current:

@@ -43,7 +43,10 @@ from prodcat_index.index.manifest import (
     Manifest,
     manifest_to_json,
 )
+from prodcat_index.index.rows import FileRows
 from prodcat_index.index.store_writing import drop_tables
+from prodcat_index.index.stored_rows import ROWS_AT_ONCE
+from prodcat_index.types import chunks
 
 
 @dataclass
@@ -77,11 +80,16 @@ class Transaction:
             yield output
         self.records[path] = FileRecord(((output.bytes, output.sha256),))
 
-    def write(self, name: str, content: FittedPart | Sequence[Sequence[str]]) -> str:
+    def write(self, name: str, content: FittedPart | FileRows | Sequence[Sequence[str]]) -> str:
         """Write an array as ``.npy``, or else a value as JSON, and return the path."""
         with self.create(name) as output:
             if isinstance(content, np.ndarray):
                 np.save(output, content, allow_pickle=False)
+            elif isinstance(content, FileRows):
+                header = {"descr": content.dtype.str, "fortran_order": False}
+                np.lib.format.write_array_header_1_0(output, {**header, "shape": content.shape})
+                for part in chunks(len(content), ROWS_AT_ONCE):
+                    output.write(content[part])
             else:
                 output.write(json.dumps(content, ensure_ascii=False).encode("utf-8"))
         return f"{self.data}/{name}"
