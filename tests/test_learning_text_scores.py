@@ -8,6 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from made import store, stored_in
 
 from prodcat_index.encoders.ngrams import NgramVectorizer, SparseRows
@@ -15,6 +17,8 @@ from prodcat_index.encoders.registry import make_encoder
 from prodcat_index.errors import EncoderError
 from prodcat_index.learning import one_vs_rest, text_scores
 from prodcat_index.learning.text_scores import (
+    MANY_ROWS,
+    TextScores,
     TextScoresEncoder,
     fit_text_scores,
     largest_score,
@@ -62,6 +66,33 @@ def test_scores_are_those_of_scikit_learn_but_for_small_coefficients(
     model = fit_text_scores(rows, codes)
     assert model is not None
     np.testing.assert_allclose(model.decision(rows), oracle.decision_function(matrix), atol=5e-3)
+
+
+@settings(max_examples=30)
+@given(st.integers(0, 2**32 - 1), st.integers(1, 40), st.integers(2, 6))
+def test_many_rows_have_the_scores_that_each_has_alone(seed: int, width: int, size: int) -> None:
+    """A card would be of another category in a shard than in a query, in the last bit."""
+    rng = np.random.default_rng(seed)
+    count = MANY_ROWS + 5
+    dense = rng.normal(size=(count, width)) * (rng.random((count, width)) < 0.4)
+    places = [np.flatnonzero(row) for row in dense]
+    rows = SparseRows(
+        np.cumsum([0, *map(len, places)]),
+        np.concatenate(places),
+        dense[dense != 0].astype(np.float32),
+        width,
+        np.ones(count, dtype=np.float32),
+    )
+    weights = rng.normal(size=(width, size)) * (rng.random((width, size)) < 0.5)
+    model = TextScores(
+        np.cumsum([0, *np.count_nonzero(weights, axis=1)]),
+        np.nonzero(weights)[1].astype(np.int32),
+        weights[weights != 0].astype(np.float16),
+        rng.normal(size=size).astype(np.float32),
+        np.arange(size),
+    )
+    alone = [model.decision(take(rows, np.array([row]))) for row in range(count)]
+    assert model.decision(rows).tobytes() == np.concatenate(alone).tobytes()
 
 
 def test_small_coefficients_are_left_out(cards: tuple[list[str], np.ndarray]) -> None:

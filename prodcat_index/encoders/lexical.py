@@ -37,6 +37,8 @@ SMALL_VOCABULARY = 50_000
 # Directions this weak, beside the strongest, are rounding noise.
 RANK_TOLERANCE = 1e-5
 SEED = 0
+# Rows of the projection that the n-grams of a text read, or somewhat fewer.
+ROWS_A_TEXT = 64
 # Every row of the projection depends on all texts. To read more than these would cost a look-up
 # more memory than the look-up itself; damage is found by the digests of the files.
 FINGERPRINT_ROWS = 1024
@@ -133,20 +135,26 @@ class LexicalEncoder(Encoder):
     def encode(self, values: Sequence[str], *, label: str = "") -> Encoded:
         """Embed texts; equal texts are embedded once."""
         texts = distinct(values)
+        table = self._projection
+        if len(texts) >= len(table) / ROWS_A_TEXT:
+            # Rows are read over and over: to widen them once takes less time than each time.
+            table = table.astype(np.float32)
         projected = np.zeros((len(texts), self.projected_dim), dtype=np.float32)
         hashed = np.zeros((len(texts), self._hashed), dtype=np.float32)
         with progress_bar(len(texts), label, "text") as bar:
             for row, text in enumerate(texts):
-                projected[row], hashed[row] = self._halves(text)
+                projected[row], hashed[row] = self._halves(text, table)
                 bar.update()
         rows = np.concatenate([unit_rows(projected), unit_rows(hashed)], axis=1)
         return Encoded(rows_of(values, texts, unit_rows(rows)))
 
-    def _halves(self, text: str) -> tuple[Float32Array, Float64Array]:
-        counts = Counter(self._vocabulary[n] for n in ngrams(text) if n in self._vocabulary)
-        features = sorted(counts)
+    def _halves(
+        self, text: str, table: npt.NDArray[np.floating]
+    ) -> tuple[Float32Array, Float64Array]:
+        counts = Counter(map(self._vocabulary.get, ngrams(text)))
+        features = sorted(feature for feature in counts if feature is not None)
         weights = 1.0 + np.log(np.array([counts[f] for f in features], dtype=np.float32))
-        projection = self._projection[features].astype(np.float32)
+        projection = table[features].astype(np.float32, copy=False)
         projected = np.einsum("f,fd->d", weights, projection)
         if not self._hashed:
             return projected, np.zeros(0)

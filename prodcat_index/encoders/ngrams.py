@@ -130,7 +130,7 @@ class NgramVectorizer:
             repeated = np.array([counts[place] for place in places], dtype=np.float32)
             values = (1 + np.log(repeated)) * self.idf[places]
             is_run = self._is_run[places]
-            runs = sum(ngram.startswith(RUN) for ngram in found)
+            runs = sum(ngram[0] == RUN for ngram in found)
             for part, total in ((is_run, runs), (~is_run, len(found) - runs)):
                 if total:
                     mass = float(np.sum(values[part] ** 2))

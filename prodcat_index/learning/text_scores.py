@@ -13,6 +13,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -45,6 +46,7 @@ LEAST_PROBABILITY = 2e-3
 LEAST_LIKELIHOOD = 1e-9
 # Of long texts, each row takes some 5,000 coefficients.
 ROWS_AT_ONCE = 512
+MANY_ROWS = 256
 # A category counts as no less probable than this, so that one word never settles a vote.
 LEAST_LOGARITHM = -20.0
 SPEC = "text-scores"
@@ -68,6 +70,15 @@ class TextScores:
         return scores
 
     def _decision(self, rows: SparseRows, part: slice) -> Float32Array:
+        if len(rows) >= MANY_ROWS:
+            # The same sums in the same order, several times as fast; it takes a while to load.
+            from scipy.sparse import csr_array
+
+            starts = rows.starts[part.start : part.stop + 1]
+            own = slice(starts[0], starts[-1])
+            wide = rows.values[own].astype(np.float64), rows.features[own], starts - starts[0]
+            sums = csr_array(wide, shape=(len(starts) - 1, rows.width)) @ self._wide
+            return np.asarray(sums.toarray() + self.intercepts, dtype=np.float32)
         places = slice(rows.starts[part.start], rows.starts[part.stop])
         features, values = rows.features[places], rows.values[places]
         counts = np.diff(rows.starts[part.start : part.stop + 1])
@@ -81,6 +92,14 @@ class TextScores:
         parts = np.repeat(values, sizes).astype(np.float64) * self.coefficients[at]
         total = np.bincount(cells, parts, minlength=len(counts) * len(self.categories))
         return (total.reshape(len(counts), -1) + self.intercepts).astype(np.float32)
+
+    @cached_property
+    def _wide(self) -> Any:
+        """The coefficients in double precision: (F, H)."""
+        from scipy.sparse import csr_array
+
+        values = self.coefficients.astype(np.float64), self.columns, self.starts
+        return csr_array(values, shape=(len(self.starts) - 1, len(self.categories)))
 
     def probabilities(self, rows: SparseRows) -> Float32Array:
         """Return the softmax of sharpened scores, (n, H); zeros for an empty row.
