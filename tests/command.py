@@ -37,9 +37,11 @@ class Outcome:
         return json.loads(self.out)
 
 
-def prodcat(*arguments: object, cwd: Path | None = None, stdin: str = "") -> Outcome:
-    """Run the program in this process, which need not import the libraries again."""
-    streams = {name: TextIOWrapper(BytesIO(), "utf-8") for name in ("stdin", "stdout", "stderr")}
+def prodcat(
+    *arguments: object, cwd: Path | None = None, stdin: str = "", encoding: str = "utf-8"
+) -> Outcome:
+    """Run the program in this process, with stdout and stderr of an encoding."""
+    streams = {name: TextIOWrapper(BytesIO(), encoding) for name in ("stdout", "stderr")}
     streams["stdin"] = TextIOWrapper(BytesIO(stdin.encode()), "utf-8")
     with pytest.MonkeyPatch.context() as patched, warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("default", UserWarning)

@@ -20,15 +20,18 @@ from scripts.benchmarks.faults_points import NEW, OLD
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="kill -9 is of POSIX systems")
 
+CARDS = 3000
 ANY_CATEGORY = "--allow-new-categories"
-# Takes little to compute; what is killed is the writing.
-QUICK = ("--encoder", "title=lexical:8", "--projection", "none")
+# Takes little to compute, as one category teaches nothing; what is killed is the writing.
+QUICK = ("--encoder", "title=lexical:8")
 
 
-def _catalogue(path: Path, cards: int, word: str) -> Path:
+@pytest.fixture(scope="module")
+def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A catalogue that takes a while to write."""
+    path = tmp_path_factory.mktemp("many") / "many.csv"
     rows = [
-        {"id": f"{word}{i}", "title": f"{word} number {i}", "category": f"{word} {i % 3}"}
-        for i in range(cards)
+        {"id": f"lamp{i}", "title": f"lamp number {i}", "category": "lamp"} for i in range(CARDS)
     ]
     pd.DataFrame(rows).to_csv(path, index=False)
     return path
@@ -49,51 +52,50 @@ def _killed(*command: object, seen: Path) -> None:
     assert process.wait() == -signal.SIGKILL, "the command ended before it could be killed"
 
 
-def test_a_killed_build_leaves_the_old_index_whole(tmp_path: Path) -> None:
+def test_a_killed_build_leaves_the_old_index_whole(many: Path, tmp_path: Path) -> None:
     """A power cut while rebuilding would cost the shop the index that was there."""
     index = tmp_path / "index"
     ProductIndex.build(made.catalogue()).save(index)
     before = (index / "manifest.json").read_bytes()
-    many = _catalogue(tmp_path / "many.csv", 3000, "lamp")
     _killed("build-index", many, "-o", index, *QUICK, seen=index / "versions" / "0002")
     assert (index / "versions" / "0002").is_dir(), "the build was killed while writing"
     assert (index / "manifest.json").read_bytes() == before
     assert ProductIndex.load(index).search("electric kettle", 1)[0].id == "k2"
     done = prodcat("build-index", many, "-o", index, *QUICK)
     assert done.code == 0, done.err
-    assert len(ProductIndex.load(index)) == 3000
+    assert len(ProductIndex.load(index)) == CARDS
     assert sorted(version.name for version in (index / "versions").iterdir()) == ["0001", "0002"]
 
 
-def test_a_killed_first_build_is_no_index_and_can_be_built_again(tmp_path: Path) -> None:
+def test_a_killed_first_build_is_no_index_and_can_be_built_again(
+    many: Path, tmp_path: Path
+) -> None:
     """Half an index would answer as if it were whole, or block its own name for ever."""
     index = tmp_path / "index"
-    many = _catalogue(tmp_path / "many.csv", 3000, "lamp")
     _killed("build-index", many, "-o", index, *QUICK, seen=index / "versions" / "0001")
     unfinished = prodcat("info", index)
     assert unfinished.code == 1 and "unfinished build" in unfinished.err
     assert prodcat("build-index", many, "-o", index, *QUICK).code == 0
-    assert len(ProductIndex.load(index)) == 3000
+    assert len(ProductIndex.load(index)) == CARDS
 
 
 def test_killed_while_adding_the_old_index_is_whole_and_adding_can_be_repeated(
-    tmp_path: Path,
+    many: Path, tmp_path: Path
 ) -> None:
     """A power cut during a delivery would cost the shop what it had before."""
     index = tmp_path / "index"
     ProductIndex.build(made.catalogue()).save(index)
     before = (index / "manifest.json").read_bytes()
-    many = _catalogue(tmp_path / "many.csv", 3000, "lamp")
     _killed("add", many, "-i", index, ANY_CATEGORY, seen=index / "versions" / "0002")
     assert (index / "manifest.json").read_bytes() == before
     assert len(ProductIndex.load(index)) == 9
     done = prodcat("add", many, "-i", index, ANY_CATEGORY)
     assert done.code == 0, done.err
-    assert len(ProductIndex.load(index)) == 3009
+    assert len(ProductIndex.load(index)) == CARDS + 9
     assert sorted(version.name for version in (index / "versions").iterdir()) == ["0001", "0002"]
 
 
-KILLS = 10
+KILLS = 4
 
 
 def test_kills_at_random_moments_leave_the_old_index_or_the_new_one(tmp_path: Path) -> None:

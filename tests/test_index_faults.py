@@ -30,7 +30,7 @@ from scripts.benchmarks.faults_points import (
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="processes are forked")
 
-STEP = 23
+STEP = 41
 CHANGES = (
     *("first build", "build", "add", "remove", "relabel", "tune", "refit", "sync"),
     "rollback",

@@ -14,6 +14,8 @@ import hashlib
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from functools import cache
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +26,9 @@ from prodcat_index.errors import EncoderError, NoWordError, one_line
 from prodcat_index.files import Contents, open_array, read_json
 from prodcat_index.progress import progress_bar
 from prodcat_index.types import Float32Array, Float64Array, evenly_spaced
+
+if TYPE_CHECKING:
+    from threadpoolctl import ThreadpoolController
 
 DEFAULT_DIM = 256
 # Columns that n-grams are hashed into. Why so: docs/decisions/encoders.md.
@@ -45,6 +50,13 @@ FINGERPRINT_ROWS = 1024
 # To be raised with every change of `ngrams` or of the rows: it is a part of the fingerprint.
 # 1: latent semantic analysis alone, in float32.
 ANALYZER_VERSION, FIRST_VERSION = "2", "1"
+
+
+@cache
+def _thread_pools() -> ThreadpoolController:
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController()  # It looks through all libraries of the process.
 
 
 class LexicalEncoder(Encoder):
@@ -100,7 +112,6 @@ class LexicalEncoder(Encoder):
         """Learn the vocabulary, the idf weights and the projection from texts."""
         from sklearn.decomposition import TruncatedSVD
         from sklearn.feature_extraction.text import CountVectorizer, TfidfTransformer
-        from threadpoolctl import threadpool_limits
 
         vectorizer = CountVectorizer(analyzer=ngrams, dtype=np.float32)
         texts = sorted(distinct(values))
@@ -120,7 +131,7 @@ class LexicalEncoder(Encoder):
         rows = tfidf.fit_transform(counts[:, kept])
         # Several threads sum in another order; and texts that are all alike have no variance to
         # explain, which is no reason to warn.
-        with threadpool_limits(limits=1), np.errstate(invalid="ignore"):
+        with _thread_pools().limit(limits=1), np.errstate(invalid="ignore"):
             svd = TruncatedSVD(min(self._dim, *rows.shape), n_iter=4, random_state=SEED)
             svd.fit(rows)
         held = svd.singular_values_ > RANK_TOLERANCE * svd.singular_values_[0]

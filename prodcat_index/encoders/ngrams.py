@@ -11,8 +11,9 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import pairwise
 
 import numpy as np
@@ -48,10 +49,14 @@ def split_words(text: str) -> list[str]:
     return [word[:MAX_WORD] for word in _WORD.findall(folded)]
 
 
-def _character_runs(word: str) -> Iterator[str]:
+@lru_cache(maxsize=2**13)  # Cards of a shop share most of their words.
+def _character_runs(word: str) -> tuple[str, ...]:
     padded = f" {word} "
-    for size in CHARACTER_SIZES:
-        yield from (RUN + padded[at : at + size] for at in range(len(padded) - size + 1))
+    return tuple(
+        RUN + padded[at : at + size]
+        for size in CHARACTER_SIZES
+        for at in range(len(padded) - size + 1)
+    )
 
 
 @dataclass(frozen=True)

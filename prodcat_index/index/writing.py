@@ -6,6 +6,7 @@ import operator
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from importlib.metadata import version
 from pathlib import PurePosixPath
 from typing import Any
@@ -54,6 +55,7 @@ PACKAGES = ("faiss-cpu", "numpy", "scikit-learn", "timm", "torch")
 SETTINGS = ("vote", "tuning", "calibration", "drift", "aliases", "choices", "asked", "decided")
 
 
+@cache  # Each version is read from the whole description of its package.
 def package_versions() -> dict[str, str]:
     """Return the versions of this package and of those that its results may depend on."""
     return {"prodcat-index": __version__} | {name: version(name) for name in PACKAGES}
