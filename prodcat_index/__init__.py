@@ -29,7 +29,9 @@ if TYPE_CHECKING:
     from prodcat_index.cards.splitting import split_catalogue as split_catalogue
     from prodcat_index.cards.target import with_target as with_target
     from prodcat_index.demo.shop import make_demo_catalogue as make_demo_catalogue
+    from prodcat_index.distributed.bulk_audit import graph_in_shards as graph_in_shards
     from prodcat_index.distributed.bulk_build import build_in_shards as build_in_shards
+    from prodcat_index.distributed.bulk_predict import predict_in_shards as predict_in_shards
     from prodcat_index.distributed.engines import open_engine as open_engine
     from prodcat_index.encoders.base import Encoded as Encoded
     from prodcat_index.encoders.base import Encoder as Encoder
@@ -108,6 +110,8 @@ _PUBLIC = {
     "service.serve": ("serve",),
     "service.settings": ("ServeSettings",),
     "distributed.bulk_build": ("build_in_shards",),
+    "distributed.bulk_audit": ("graph_in_shards",),
+    "distributed.bulk_predict": ("predict_in_shards",),
     "distributed.engines": ("open_engine",),
     "demo.shop": ("make_demo_catalogue",),
     "errors": (

@@ -13,7 +13,7 @@ from prodcat_index.audit.coverage import Coverage
 from prodcat_index.audit.decisions import Memory
 from prodcat_index.audit.delivery_drift import DeliveryDrift
 from prodcat_index.audit.duplicate_cards import DuplicateCards
-from prodcat_index.audit.graph import answer_new, build_graph
+from prodcat_index.audit.graph import AuditGraph, answer_new, build_graph
 from prodcat_index.audit.label_errors import CERTAIN, LabelErrors
 from prodcat_index.audit.leaks import Leaks
 from prodcat_index.audit.new_categories import NewCategories
@@ -222,6 +222,7 @@ def audit_catalogue(
     split: Split | None = None,
     against: CardSource | None = None,
     again: bool = False,
+    graph: AuditGraph | None = None,
 ) -> Audit:
     """Check a catalogue for wrong labels, duplicates, new categories and the like.
 
@@ -245,6 +246,8 @@ def audit_catalogue(
         An earlier delivery that the new one is compared with, for ``drift``.
     again
         Whether to show again what was decided before.
+    graph
+        What all checks read, if it was made before, as by ``graph_in_shards``.
 
     Returns
     -------
@@ -260,7 +263,7 @@ def audit_catalogue(
     """
     chosen = _choose(checks, _Given(split, _read(index, against)))
     delivery = _read(index, new)
-    graph = build_graph(index)
+    graph = graph or build_graph(index)
     answered = None if delivery is None else answer_new(index, delivery, graph)
     results: dict[str, CheckResult] = {}
     skipped: dict[str, str] = {}

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -14,10 +16,10 @@ from prodcat_index.cards.inputs import CardSource
 from prodcat_index.index.answers import LazyAnswers, VoteResult
 from prodcat_index.index.learned import as_queries
 from prodcat_index.index.leave_one_out import FEWEST_CARDS, LeaveOneOut, leave_out_groups
-from prodcat_index.index.own_cards import MANY, Voting, vote_as_new, with_rows
+from prodcat_index.index.own_cards import MANY, Voting, join_rows, vote_as_new, with_rows
 from prodcat_index.index.parts import IndexParts, Queries
 from prodcat_index.index.product_index import ProductIndex
-from prodcat_index.index.search import find_neighbours
+from prodcat_index.index.search import SearchSpace, find_neighbours
 from prodcat_index.index.searchers import HalfSearcher
 from prodcat_index.learning.folds import assign_folds
 from prodcat_index.progress import progress_bar
@@ -94,7 +96,114 @@ class NewCards:
     notes: tuple[str, ...] = ()  # what was noticed while answering
 
 
-def build_graph(index: ProductIndex, *, neighbours: int = NEIGHBOURS) -> AuditGraph:
+class FoldAnswers(NamedTuple):
+    """How the n labelled cards of a fold are answered by all other folds."""
+
+    vote: Vote
+    similarities: Float64Array  # (n, k): of the cards that vote
+    evidence: Float64Array | None  # (n, F)
+    likely: Int64Array  # (n, R)
+    log_likely: Float32Array  # (n, R)
+    own_log_likely: Float32Array  # (n,)
+
+
+@dataclass(frozen=True, eq=False)
+class GraphCards:
+    """The cards of an index, and what of the graph is found of some without the others."""
+
+    parts: IndexParts
+    neighbours: int  # of each card, where there are as many other cards
+
+    @classmethod
+    def load(cls, folder: Path, neighbours: int) -> GraphCards:
+        """Open the index in a folder."""
+        return cls(ProductIndex.load(folder, verify=False).parts, neighbours)
+
+    @property
+    def k(self) -> int:
+        """Neighbours of each card."""
+        return max(1, min(self.neighbours, len(self.parts.catalogue) - 1))
+
+    @cached_property
+    def groups(self) -> Int64Array:
+        """Number of the group of each card: (N,)."""
+        return leave_out_groups(self.parts.catalogue)
+
+    @cached_property
+    def voters(self) -> Int64Array:
+        """The cards that vote, which are those that are answered."""
+        return np.flatnonzero(self.parts.voter_codes >= 0)
+
+    @cached_property
+    def fold(self) -> Int64Array:
+        """Fold of each card: (N,)."""
+        return assign_folds(self.groups)
+
+    @cached_property
+    def _space(self) -> SearchSpace:
+        parts, space = self.parts, self.parts.space
+        weights = parts.weight_vector(parts.search_weights)
+        if len(parts.catalogue) >= MANY:
+            weighed = np.flatnonzero(weights > 0).tolist()
+            if isinstance(space.searcher_of(weighed)[0], HalfSearcher):
+                return with_rows(parts, weights).space
+        return space
+
+    def find_near(self, rows: Int64Array) -> tuple[Int64Array, Float32Array]:
+        """Return the nearest cards of n cards, (n, K), and how similar they are, likewise."""
+        parts, queries = self.parts, _as_queries(self.parts, rows)
+        vectors, present = queries.vectors, queries.present
+        weights, k = parts.weight_vector(parts.search_weights), self.k
+        found = find_neighbours(
+            self._space, vectors, present, weights, k + 1, parts.found, by_block=False
+        )
+        # The card itself goes; where k others tie before it, the last of them.
+        is_own = found.rows == rows[:, None]
+        is_own[~is_own.any(axis=1), -1] = True
+        near = found.rows[~is_own].reshape(len(rows), k)
+        return near, found.similarities[~is_own].reshape(len(rows), k).astype(np.float32)
+
+    def rows_of(self, number: int) -> Int64Array:
+        """Return the cards of a fold that are answered."""
+        return self.voters[self.fold[self.voters] == number]
+
+    def answer_fold(self, number: int) -> FoldAnswers:
+        """Answer the cards of a fold by what has not seen them."""
+        parts, rows = self.parts, self.rows_of(number)
+        alone = np.where(self.fold == number, 0, MISSING)
+        asked = LeaveOneOut.in_folds(parts, self.groups, rows, alone)
+        voting = Voting(parts.weight_vector(None), parts.vote)
+        result, _ = vote_as_new(parts, _as_queries(parts, rows), rows, voting, asked)
+        count = len(parts.labels.names)
+        likely = np.full((len(rows), min(LIKELY, count)), MISSING, dtype=np.int64)
+        log_likely = np.full(likely.shape, -np.inf, dtype=np.float32)
+        own = np.zeros(len(rows), dtype=np.float32)
+        for some, log_proba in _log_probabilities(asked, result.vote):
+            # Labelled cards with nothing that is embedded are not answered.
+            is_asked = np.isin(some, rows)
+            some, log_proba = some[is_asked], log_proba[is_asked]
+            at = np.searchsorted(rows, some)
+            best = np.argsort(-log_proba, axis=1, kind="stable")[:, : likely.shape[1]]
+            likely[at], log_likely[at] = best, np.take_along_axis(log_proba, best, axis=1)
+            codes = parts.labels.codes[some, None]
+            own[at] = np.take_along_axis(log_proba, codes, axis=1)[:, 0]
+        found = result.found.similarities
+        return FoldAnswers(result.vote, found, result.evidence, likely, log_likely, own)
+
+
+class Spread(Protocol):
+    """Does a part of the graph for each of some items, in any order and anywhere."""
+
+    def __call__(
+        self, work: Callable[[GraphCards, Any], Any], items: Sequence[Any], label: str, unit: str
+    ) -> Iterable[Any]:
+        """Yield what comes of each item, in their order."""
+        ...
+
+
+def build_graph(
+    index: ProductIndex, *, neighbours: int = NEIGHBOURS, spread: Spread | None = None
+) -> AuditGraph:
     """Find the nearest cards of each card of an index, and answer each labelled one out of fold.
 
     The neighbours are the nearest under the weights of a search, of equal ones the first ids,
@@ -108,6 +217,8 @@ def build_graph(index: ProductIndex, *, neighbours: int = NEIGHBOURS) -> AuditGr
         they can, and no answer.
     neighbours
         Number K of neighbours of each card.
+    spread
+        What does the parts of the work; by default they are done one after the other.
 
     Returns
     -------
@@ -115,9 +226,22 @@ def build_graph(index: ProductIndex, *, neighbours: int = NEIGHBOURS) -> AuditGr
         The cards in the order of the index. Its ``notes`` say what was left out.
     """
     parts, count = index.parts, len(index)
-    groups = leave_out_groups(parts.catalogue)
-    rows = np.flatnonzero(parts.voter_codes >= 0)
-    near, similarities = _neighbours_of_cards(parts, neighbours)
+    cards = GraphCards(parts, neighbours)
+
+    def here(
+        work: Callable[[GraphCards, Any], Any], items: Sequence[Any], label: str, unit: str
+    ) -> Iterator[Any]:
+        with progress_bar(len(items), label, unit) as bar:
+            for item in items:
+                yield work(cards, item)
+                bar.update()
+
+    do, rows = spread or here, cards.voters
+    every = [np.arange(part.start, part.stop) for part in chunks(count, CARDS_AT_ONCE)]
+    label = "finding the nearest cards of each card"
+    near, similarities = map(
+        np.concatenate, zip(*do(GraphCards.find_near, every, label, "part"), strict=True)
+    )
     notes = _left_out(parts)
     ranked = np.full((count, max(1, parts.vote.k)), MISSING, dtype=np.int64)
     shares = np.zeros(ranked.shape)
@@ -125,20 +249,21 @@ def build_graph(index: ProductIndex, *, neighbours: int = NEIGHBOURS) -> AuditGr
     likely = np.full((count, min(LIKELY, max(1, len(parts.labels.names)))), MISSING, dtype=np.int64)
     log_likely = np.full(likely.shape, -np.inf, dtype=np.float32)
     if len(rows) >= FEWEST_CARDS and len(parts.labels.names) > 1:
-        asked = LeaveOneOut.in_folds(parts, groups, rows, assign_folds(groups))
-        vote, decision = _answer(asked)
+        folds = np.unique(cards.fold[rows]).tolist()
+        label = "answering the cards of each part without it"
+        found = [*do(GraphCards.answer_fold, folds, label, "part")]
+        order = np.argsort(np.concatenate([cards.rows_of(fold) for fold in folds]))
+        answers: FoldAnswers = join_rows(found, order)
+        vote, decision = answers.vote, _decide(parts, answers)
         ranked[rows, : vote.categories.shape[1]] = vote.categories
         shares[rows, : vote.shares.shape[1]] = vote.shares
         confidence[rows] = decision.confidence
-        codes = parts.labels.codes
-        for some, log_proba in _log_probabilities(asked, ranked, shares):
-            best = np.argsort(-log_proba, axis=1, kind="stable")[:, : likely.shape[1]]
-            likely[some], log_likely[some] = best, np.take_along_axis(log_proba, best, axis=1)
-            own[some] = np.take_along_axis(log_proba, codes[some, None], axis=1)[:, 0]
+        likely[rows], log_likely[rows] = answers.likely, answers.log_likely
+        own[rows] = answers.own_log_likely
         if parts.calibration is None:
             notes += decision.notes
-    answers = (ranked, shares, confidence, likely, log_likely, own)
-    return AuditGraph(index, groups, near, similarities, *answers, notes)
+    kept = (ranked, shares, confidence, likely, log_likely, own)
+    return AuditGraph(index, cards.groups, near, similarities, *kept, notes)
 
 
 def _left_out(parts: IndexParts) -> tuple[str, ...]:
@@ -159,59 +284,25 @@ def _left_out(parts: IndexParts) -> tuple[str, ...]:
     return tuple(notes)
 
 
-def _neighbours_of_cards(parts: IndexParts, k: int) -> tuple[Int64Array, Float32Array]:
-    count = len(parts.catalogue)
-    k = max(1, min(k, count - 1))
-    weights = parts.weight_vector(parts.search_weights)
-    space = parts.space
-    if count >= MANY:
-        weighed = np.flatnonzero(weights > 0).tolist()
-        if isinstance(space.searcher_of(weighed)[0], HalfSearcher):
-            space = with_rows(parts, weights).space
-    neighbours = np.full((count, k), MISSING, dtype=np.int64)
-    similarities = np.full((count, k), np.nan, dtype=np.float32)
-    with progress_bar(count, "finding the nearest cards of each card") as bar:
-        for part in chunks(count, CARDS_AT_ONCE):
-            rows = np.arange(part.start, part.stop)
-            queries = _as_queries(parts, rows)
-            found = find_neighbours(
-                space, queries.vectors, queries.present, weights, k + 1, parts.found, by_block=False
-            )
-            # The card itself goes; where k others tie before it, the last of them.
-            is_own = found.rows == rows[:, None]
-            is_own[~is_own.any(axis=1), -1] = True
-            neighbours[part] = found.rows[~is_own].reshape(len(rows), k)
-            similarities[part] = found.similarities[~is_own].reshape(len(rows), k)
-            bar.update(len(rows))
-    return neighbours, similarities
-
-
 def _as_queries(parts: IndexParts, rows: Int64Array) -> Queries:
     blocks = parts.all_blocks
     present = np.stack([block.present[rows] for block in blocks], axis=1)
     return Queries([as_queries(block, rows) for block in blocks], present)
 
 
-def _answer(asked: LeaveOneOut) -> tuple[Vote, Decision]:
-    """Vote on labelled cards by the setting of the index, as on new ones."""
-    parts, rows = asked.parts, asked.rows
-    queries, voting = _as_queries(parts, rows), Voting(parts.weight_vector(None), parts.vote)
-    result, _ = vote_as_new(parts, queries, rows, voting, asked)
-    trusted = trusted_calibration(parts.calibration, is_own=True)
-    names = parts.labels.names
-    return result.vote, accept_or_review(
-        trusted,
-        result.vote,
-        result.found.similarities,
-        names,
-        evidence=result.evidence,
+def _decide(parts: IndexParts, answers: FoldAnswers) -> Decision:
+    """Decide on the votes by the setting of the index, as on those on new cards."""
+    return accept_or_review(
+        trusted_calibration(parts.calibration, is_own=True),
+        answers.vote,
+        answers.similarities,
+        parts.labels.names,
+        evidence=answers.evidence,
         is_new=False,
     )
 
 
-def _log_probabilities(
-    asked: LeaveOneOut, ranked: Int64Array, shares: Float64Array
-) -> Iterator[tuple[Int64Array, Float32Array]]:
+def _log_probabilities(asked: LeaveOneOut, vote: Vote) -> Iterator[tuple[Int64Array, Float32Array]]:
     """Yield labelled cards, some at a time, and the log probabilities of all categories, (n, C)."""
     least = float(np.log(LEAST_PROBABILITY))
     if asked.models:
@@ -222,7 +313,8 @@ def _log_probabilities(
         rows = asked.rows[part]
         proba = np.zeros((len(rows), count + 1), dtype=np.float32)
         # What is no category, -1, falls into the last column.
-        np.put_along_axis(proba, ranked[rows], shares[rows].astype(np.float32), axis=1)
+        shares = vote.shares[part].astype(np.float32)
+        np.put_along_axis(proba, vote.categories[part], shares, axis=1)
         with np.errstate(divide="ignore"):
             yield rows, _normalised(np.log(proba[:, :-1]), least)
 

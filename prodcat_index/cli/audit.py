@@ -84,6 +84,8 @@ def audit(
         ),
     ] = None,
     device: options.DeviceOption = None,
+    engine: options.EngineOption = "local",
+    address: options.AddressOption = None,
     form: options.FormatOption = "table",
     *,
     columns: options.Columns,
@@ -114,8 +116,16 @@ def audit(
             "Leave out {}: prodcat relabel would take the values for categories of the index. "
             "Audit the index that prodcat refit --target writes.",
         )
+        if engine != "local":
+            refuse(given, ("target",), "Leave out {}: the workers read the index as it is stored.")
+    does = options.choose_engine(engine, address, given)
     folder = options.choose_index(index, index_option)
     options.choose_device(device)
+    graph = None
+    if engine != "local":
+        from prodcat_index.distributed.bulk_audit import graph_in_shards
+
+        graph = graph_in_shards(folder, folder.with_name(f"{folder.name}.audit"), engine=does)
     opened = options.for_target(options.open_index(folder), target)
     read = options.read_cards
     new = None if new_catalogue is None else read(new_catalogue, columns, index=opened)
@@ -126,6 +136,7 @@ def audit(
         split=read_split(split) if split else None,
         against=None if against is None else read(against, columns, index=opened),
         again=again,
+        graph=graph,
     )
     said = () if new is None else (*new.notes, *map(str, new.findings))
     note(each for each in found.notes if each not in said)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -125,6 +126,8 @@ def predict(
         ),
     ] = False,
     sheet: options.SheetOption = None,
+    engine: options.EngineOption = "local",
+    address: options.AddressOption = None,
     *,
     columns: options.Columns,
     given: Given,
@@ -138,6 +141,14 @@ def predict(
     from prodcat_index.reports.page import write_file
 
     _check_call(new_catalogue, bool(title or description or image), given)
+    does = options.choose_engine(engine, address, given)
+    if engine != "local":
+        if new_catalogue is None or output is None:
+            raise WrongCallError(
+                "The workers of --engine ray need a file of listings, and -o FILE beside which "
+                "they keep what is done."
+            )
+        refuse(given, ("target",), "Leave out {}: the workers read the index as it is stored.")
     asked = form if "form" in given else None
     written = None if output is None else _output_format(output, asked)
     opened = options.for_target(options.open_index(index, verify=False), target)
@@ -150,7 +161,13 @@ def predict(
         if ids:
             listings = listings.of_ids(ids)
     truths = _read_truths(labels, columns["encoding"], listings, opened)
-    predictions = opened.predict(
+    answer = opened.predict
+    if engine != "local" and output is not None:
+        from prodcat_index.distributed.bulk_predict import predict_in_shards
+
+        folder, work = options.choose_index(index), output.with_name(f"{output.name}.work")
+        answer = partial(predict_in_shards, folder, work=work, engine=does)
+    predictions = answer(
         listings,
         k=k,
         temperature=temperature,

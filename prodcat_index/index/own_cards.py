@@ -121,7 +121,7 @@ def vote_as_new(
             bar.update(len(place))
     order = np.argsort(np.concatenate(places))
     results, reasons = zip(*found, strict=True)
-    return _join(results, order), _join(reasons, order) if voting.explained else None
+    return join_rows(results, order), join_rows(reasons, order) if voting.explained else None
 
 
 def with_rows(
@@ -201,24 +201,24 @@ def share_out(results: Any, counts: Sequence[int]) -> list[Any]:
         return [results]
     ends = np.cumsum(counts).tolist()
     return [
-        _join([results], np.arange(end - count, end))
+        join_rows([results], np.arange(end - count, end))
         for end, count in zip(ends, counts, strict=True)
     ]
 
 
-def _join(pieces: Sequence[Any], order: Int64Array) -> Any:
+def join_rows(pieces: Sequence[Any], order: Int64Array) -> Any:
     """Put arrays of listings below each other, also those within objects, and order the rows."""
     first = pieces[0]
     if first is None:
         return None
     if isinstance(first, tuple) and not hasattr(first, "_fields"):
-        return tuple(_join(several, order) for several in zip(*pieces, strict=True))
+        return tuple(join_rows(several, order) for several in zip(*pieces, strict=True))
     if isinstance(first, np.ndarray):
         return np.concatenate(pieces)[order]
     if isinstance(first, bool):
         return all(pieces)
     if isinstance(first, Mapping):
-        return {name: _join([piece[name] for piece in pieces], order) for name in first}
+        return {name: join_rows([piece[name] for piece in pieces], order) for name in first}
     names = [f.name for f in fields(first)] if is_dataclass(first) else first._fields
-    joined = {name: _join([getattr(p, name) for p in pieces], order) for name in names}
+    joined = {name: join_rows([getattr(p, name) for p in pieces], order) for name in names}
     return type(first)(**joined)

@@ -59,6 +59,7 @@ from prodcat_index.voting.vote import VoteParameters, check_k
 
 if TYPE_CHECKING:
     from prodcat_index.index.build import EncoderChoice
+    from prodcat_index.index.own_cards import Voting
 
 Weights = Mapping[str, float]
 
@@ -543,6 +544,13 @@ class ProductIndex(LivingIndex):
         TypeError
             If something is of the wrong type.
         """
+        read, noticed = self._read_listings(listings, vectors)
+        return EncodedListings(read, self.parts.encode(read), noticed)
+
+    def _read_listings(
+        self, listings: CardSource, vectors: Vectors | None
+    ) -> tuple[Catalogue, tuple[str, ...]]:
+        """Return listings that can be compared with this index, and what was noticed."""
         parts = self.parts
         read = as_listings(listings, parts.catalogue, vectors)
         noticed = () if listings is read else (*read.notes, *map(str, read.findings))
@@ -550,7 +558,7 @@ class ProductIndex(LivingIndex):
         if lacked := lacked_vectors(parts, read):
             what = f"no listing has vectors of {' or '.join(lacked)}, so only the rest is compared"
             noticed = (*noticed, f"{what}.{hint_vectors(lacked)}")
-        return EncodedListings(read, parts.encode(read), noticed)
+        return read, noticed
 
     def predict(
         self,
@@ -677,7 +685,7 @@ class ProductIndex(LivingIndex):
         QueryError, CatalogueError, TypeError
             As from :meth:`predict`, if it does for one of them.
         """
-        from prodcat_index.index.own_cards import Voting, find_own, share_out, vote_as_new
+        from prodcat_index.index.own_cards import Voting, find_own
 
         parts, own = self.parts, self.parts.vote
         parameters = VoteParameters(
@@ -712,16 +720,24 @@ class ProductIndex(LivingIndex):
         explained = parts.weighed_modalities(weights) if explain else ()
         is_judged = not isinstance(trusted, str)
         voting = Voting(vector, parameters, explained, voters, is_judged=is_judged)
-        joined = join_queries([each.queries for each in encoded])
-        voted = vote_as_new(parts, joined, np.concatenate(own_rows), voting)
+        encoded, voted = self._vote(encoded, own_rows, voting)
         decide = partial(accept_or_review, trusted, precision=precision, coverage=coverage, per=per)
         noticed = matched.notes if matched else ()
         adjusted = trusted if adjust_prior else ""
-        shares = share_out(voted, [*map(len, encoded)])
         return [
             self._predictions(each, rows, result, reasons, decide, noticed, adjusted)
-            for each, rows, (result, reasons) in zip(encoded, own_rows, shares, strict=True)
+            for each, rows, (result, reasons) in zip(encoded, own_rows, voted, strict=True)
         ]
+
+    def _vote(
+        self, encoded: list[EncodedListings], own_rows: Sequence[Int64Array], voting: Voting
+    ) -> tuple[list[EncodedListings], list[tuple[VoteResult, Reasons | None]]]:
+        """Vote on several deliveries, at once; an engine may embed them first."""
+        from prodcat_index.index.own_cards import share_out, vote_as_new
+
+        joined = join_queries([each.queries for each in encoded])
+        voted = vote_as_new(self.parts, joined, np.concatenate(own_rows), voting)
+        return encoded, share_out(voted, [*map(len, encoded)])
 
     def _predictions(
         self,

@@ -35,7 +35,8 @@ class LinearHead:
         A category that the head was not fitted on is as probable as the likeliest one, so that
         neighbours alone decide between the two; a row of zeros makes all alike, 0.
         """
-        scores = rows @ self.coefficients + self.intercepts
+        # A product of float32 would depend on how many rows and threads there are.
+        scores = (rows.astype(float) @ self.coefficients + self.intercepts).astype(np.float32)
         scores -= scores.max(axis=1, keepdims=True)
         scores -= np.log(np.exp(scores).sum(axis=1, keepdims=True))
         first = first_columns_of(self.categories)

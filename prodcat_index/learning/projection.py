@@ -60,14 +60,17 @@ class Projection:
         `blocks` are B arrays of centred unit rows, (n, dim of the block), of which the first
         columns are read, as many as the projection has; `present` is (n, B).
         """
-        # Rows in float32 take more room than what they are projected to: few are made at a time.
+        # Rows in float64 take more room than what they are projected to: few are made at a time.
+        # A product of float32 would depend on how many rows and threads there are.
         return [
             np.concatenate(
                 [
                     np.where(
                         present[p, b, None],
-                        (first_columns(rows[p], len(offset)) - offset) @ matrix,
-                        0.0,
+                        (
+                            (first_columns(rows[p], len(offset)) - offset).astype(float) @ matrix
+                        ).astype(np.float32),
+                        np.float32(0),
                     )
                     for p in chunks(len(rows), ROWS_AT_ONCE)
                 ]
@@ -206,7 +209,7 @@ class HubnessCorrection:
         """
         means = np.empty(len(rows), dtype=np.float32)
         for part in chunks(len(rows), HUBNESS_ROWS_AT_ONCE):
-            distance = -(rows[part] @ self.references.T)
+            distance = -(rows[part].astype(float) @ self.references.T).astype(np.float32)
             nearest = np.partition(distance, self.near, axis=1)[:, : self.near + 1]
             means[part] = (nearest.min(axis=1) - nearest.sum(axis=1)) / self.near
         return means
