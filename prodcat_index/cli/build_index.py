@@ -54,6 +54,7 @@ def build_index(
     ] = None,
     engine: options.EngineOption = "local",
     address: options.AddressOption = None,
+    store: options.StoreOption = None,
     *,
     columns: options.Columns,
     given: Given,
@@ -64,21 +65,27 @@ def build_index(
     """
     from prodcat_index.index.folder import check_index_folder
     from prodcat_index.index.product_index import ProductIndex
+    from prodcat_index.index.stores import StoreAddress, check_store
 
     if index_kind != "auto":
         refuse(given, ["memory"], f"Leave out {{}}, or --index {index_kind}: each says the kind.")
     if index_kind == "flat":
         refuse(given, ["recall"], "Leave out {}: an index of the kind flat misses no card.")
+    if store:
+        refuse(given, ["index_kind", "memory"], "Leave out {}: the store searches in its own way.")
+    kept_in = StoreAddress(store) if store else None
     options.choose_device(device)
     folder = output or writable(options.DEFAULT_ROOT / catalogue.stem)
     # Before anything is embedded, which may take hours.
     check_index_folder(folder)
+    if kept_in:
+        check_store(kept_in)
     choices: dict[str, Any] = {
         "encoders": parse_encoders(encoder),
         "preset": preset,
         "weights": parse_weights(weights),
         "projection": projection,
-        "index": index_kind,
+        "index": "flat" if kept_in else index_kind,
         "memory": memory,
         "recall": recall,
     }
@@ -109,15 +116,17 @@ def build_index(
     if keep_tuning:
         index = keep(index)
     # What took hours to build would be lost to a service that writes a card just now.
-    index.save(folder, wait=PATIENCE)
+    index.save(folder, wait=PATIENCE, store=kept_in)
     _report(folder, index)
 
 
 def _report(folder: Path, index: ProductIndex) -> None:
     from prodcat_index.index.folder import parse_manifest
-    from prodcat_index.index.folder_card import memory_warning
+    from prodcat_index.index.folder_card import memory_warning, recall_warning
 
-    if warning := memory_warning(parse_manifest(folder)):
+    manifest = parse_manifest(folder)
+    warning = recall_warning(manifest.store) if manifest.store else memory_warning(manifest)
+    if warning:
         note([warning])
     say(f"Built {folder}: {_size(index)}, embedded by {', '.join(index.parts.block_names)}.")
 

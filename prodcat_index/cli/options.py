@@ -133,6 +133,15 @@ MemoryOption = Annotated[
         help="Memory that the search index may take, such as 2GB; by default any.",
     ),
 ]
+StoreOption = Annotated[
+    str | None,
+    typer.Option(
+        "--store",
+        metavar="URL",
+        help="Keep and search the rows in a store, such as postgresql://USER@HOST/DATABASE or "
+        "milvus+https://HOST:19530. It gets no password here: see the guide.",
+    ),
+]
 RecallOption = Annotated[
     float,
     share_option(

@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 from prodcat_index.findings import counted
-from prodcat_index.index.kinds import KINDS, MOST_EXACT_VALUES, RECALL_AT, Kind, readable_size
+from prodcat_index.index.kinds import (
+    FAR_RECALL,
+    KINDS,
+    MOST_EXACT_VALUES,
+    RECALL_AT,
+    Kind,
+    readable_size,
+)
 from prodcat_index.index.manifest import (
     LEARNED,
     SCORES,
@@ -140,7 +147,8 @@ def _explain_store(store: StoreRecord) -> str:
         f"All blocks are searched by the store {store.address}, in its table {store.table}: by a "
         f"walk through a graph that keeps {store.walk:,} cards, or, where few cards are eligible, "
         "by a scan of these. Similarities and their order are exact. It found "
-        f"{store.recall:.1%} of the nearest 20 cards under the weights of the index."
+        f"{store.recall:.1%} of the nearest 20 cards under the weights of votes, and at least "
+        f"{store.far_recall:.1%} under other weights, such as those of one block alone."
     )
     return (
         f"{text} {warning[0].upper()}{warning[1:]}." if (warning := recall_warning(store)) else text
@@ -149,11 +157,12 @@ def _explain_store(store: StoreRecord) -> str:
 
 def recall_warning(store: StoreRecord) -> str:
     """Return what is found of the nearest cards where that is less than was asked for."""
-    if store.recall >= store.asked:
+    if store.recall >= store.asked and store.far_recall >= min(store.asked, FAR_RECALL):
         return ""
     return (
-        f"the store finds {store.recall:.1%} of the nearest 20 cards by its longest walk, and "
-        f"{store.asked:.1%} were asked for"
+        f"by its longest walk, the store finds {store.recall:.1%} of the nearest 20 cards under "
+        f"the weights of votes, of {store.asked:.1%} asked for, and {store.far_recall:.1%} under "
+        "others; more is found by an index without --store"
     )
 
 

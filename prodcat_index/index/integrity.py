@@ -62,8 +62,10 @@ def verify_index(folder: Path) -> Manifest:
 def find_problems(parts: IndexParts, manifest: Manifest) -> Iterator[str]:
     """Yield what is wrong with the parts of an index, each in words."""
     yield from _problems_of_cards(parts, manifest)
-    for block in parts.all_blocks:
-        yield from _problems_of_rows(block)
+    for part in chunks(len(parts.catalogue), ROWS_AT_ONCE):
+        # A store has the rows of all blocks in one, and is read once.
+        for block in parts.all_blocks:
+            yield from _problems_of_rows(block, part)
     if isinstance(parts.searcher, FlatSearcher) and not _is_of_blocks(parts, parts.searcher):
         yield "the rows that are searched are not those of the blocks"
     for name, array in _fitted_arrays(parts).items():
@@ -92,19 +94,18 @@ def _problems_of_cards(parts: IndexParts, manifest: Manifest) -> Iterator[str]:
         yield f"its cards have other categories than the {manifest.categories} of the manifest"
 
 
-def _problems_of_rows(block: Block | LearnedBlock) -> Iterator[str]:
+def _problems_of_rows(block: Block | LearnedBlock, part: slice) -> Iterator[str]:
     """Check that rows are there where they should be, and of the length that they should have."""
     width = block.model.projection.dim if isinstance(block, LearnedBlock) else block.dim
-    for part in chunks(len(block.present), ROWS_AT_ONCE):
-        rows, present = block.vectors[part].astype(np.float32), block.present[part]
-        if not np.isfinite(rows).all():
-            yield f"rows of {block.name} hold values that are no numbers"
-        if rows[~present].any():
-            yield f"{block.name} has rows of cards that are said to have none"
-        if not np.all(_have_length(block, rows[present, :width])):
-            yield f"rows of {block.name} are longer or shorter than they can be"
-        if np.any(np.abs(rows[:, width:]) > MOST_HUBNESS + ROUNDING):
-            yield f"rows of {block.name} have a hubness that they cannot have"
+    rows, present = block.vectors[part].astype(np.float32), block.present[part]
+    if not np.isfinite(rows).all():
+        yield f"rows of {block.name} hold values that are no numbers"
+    if rows[~present].any():
+        yield f"{block.name} has rows of cards that are said to have none"
+    if not np.all(_have_length(block, rows[present, :width])):
+        yield f"rows of {block.name} are longer or shorter than they can be"
+    if np.any(np.abs(rows[:, width:]) > MOST_HUBNESS + ROUNDING):
+        yield f"rows of {block.name} have a hubness that they cannot have"
 
 
 def _is_of_blocks(parts: IndexParts, searcher: FlatSearcher) -> bool:

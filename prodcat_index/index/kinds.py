@@ -17,6 +17,8 @@ MOST_EXACT_VALUES = 100_000_000
 FEWEST_FOR_CELLS = 10_000
 # Neighbours whose recall is measured.
 RECALL_AT = (10, 30)
+# What a store finds at least under weights far from those of the index.
+FAR_RECALL = 0.95
 UNITS = {"KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,6 +20,7 @@ from prodcat_index.index.approximate import (
     share_found,
 )
 from prodcat_index.index.fusion import effective_weights, fuse_queries
+from prodcat_index.index.kinds import FAR_RECALL
 from prodcat_index.index.learned import as_queries
 from prodcat_index.index.quantized import Effort
 from prodcat_index.index.searchers import SPARE, fetch, padded, scan_rows
@@ -35,9 +37,8 @@ from prodcat_index.types import (
 if TYPE_CHECKING:
     from prodcat_index.index.parts import IndexParts
 
-# Neighbours whose recall is measured; and what is reached at least under weights of other uses.
+# Neighbours whose recall is measured.
 RECALL_AT = 20
-FAR_RECALL = 0.95
 SHORTEST_WALK = 32
 
 
@@ -82,14 +83,16 @@ class StoreSearcher(ApproximateSearcher):
         return np.concatenate([found, *self._later(queries, k, eligible)], axis=1), True
 
 
-def choose_effort(parts: IndexParts, table: StoreTable) -> Effort:
-    """Find the shortest walk that finds enough of the nearest cards of cards held out.
+def choose_effort(parts: IndexParts, table: StoreTable) -> tuple[Effort, float]:
+    """Find the shortest walk that finds enough of the nearest cards of some of the cards.
 
-    That is the recall that was asked for under the weights of the index, and at least 0.95 under
-    equal weights and for each block alone. The rows of the cards lie in the table in their order.
+    That is the recall that was asked for under the weights of votes and of a search, and at least
+    0.95 under equal weights and for each block alone. Returns it with the recall under the
+    weights of votes, and the lowest under others. The rows of the cards lie in the table in their
+    order.
     """
     if len(parts.catalogue) <= SHORTEST_WALK:
-        return Effort(walk=SHORTEST_WALK)
+        return Effort(walk=SHORTEST_WALK), 1.0
     blocks, space = parts.all_blocks, parts.space_of(parts.all_blocks)
     asked = evenly_spaced(len(space.present), HELD_OUT)
     vectors = [as_queries(block, asked) for block in blocks]
@@ -99,23 +102,26 @@ def choose_effort(parts: IndexParts, table: StoreTable) -> Effort:
         shared = effective_weights(weights, space.present[asked])
         has_any = shared.any(axis=1)
         trials.append((fuse_queries(vectors, shared, expected)[has_any], asked[has_any], least))
-    trials = [trial for trial in trials if len(trial[0])]
     every = np.arange(len(space.present))
     rows = fused_parts(space.blocks, space.present, every)
     joined = padded(np.concatenate([queries for queries, _, _ in trials]))
     scores, places = scan_rows(rows, joined, min(KEPT, len(every)))
     ends = np.cumsum([len(queries) for queries, _, _ in trials])[:-1]
-    truths = list(zip(np.split(scores, ends), np.split(places, ends), strict=True))
-    walk = min(SHORTEST_WALK, table.store.most_walk)
+    truths = zip(np.split(scores, ends), np.split(places, ends), strict=True)
+    measured = [
+        (partial(_recall, table, queries, own, *truth), least)
+        for (queries, own, least), truth in zip(trials, truths, strict=True)
+    ]
+    longest = min(table.store.most_walk, len(every))
+    walk = min(SHORTEST_WALK, longest)
     while True:
-        recalls = [
-            _recall(table, walk, queries, own, *truth)
-            for (queries, own, _), truth in zip(trials, truths, strict=True)
-        ]
-        is_enough = all(r >= least for r, (_, _, least) in zip(recalls, trials, strict=True))
-        if is_enough or walk >= min(table.store.most_walk, len(every)):
-            return Effort(walk=walk, recall=recalls[0])
-        walk = min(2 * walk, table.store.most_walk)
+        recall = measured[0][0](walk)
+        if recall >= measured[0][1] or walk == longest:
+            others = [(found(walk), least) for found, least in measured[1:]]
+            if walk == longest or all(other >= least for other, least in others):
+                far = min((other for other, _ in others), default=1.0)
+                return Effort(walk=walk, recall=recall), far
+        walk = min(2 * walk, longest)
 
 
 def _weights_to_measure(parts: IndexParts) -> Sequence[tuple[Float64Array, float]]:
@@ -132,13 +138,15 @@ def _weights_to_measure(parts: IndexParts) -> Sequence[tuple[Float64Array, float
 
 def _recall(
     table: StoreTable,
-    walk: int,
     queries: Float32Array,
     own: Int64Array,
     scores: Float32Array,
     places: Int64Array,
+    walk: int,
 ) -> float:
     """Return which share of the nearest 20 is found, each card itself left out."""
+    if not len(queries):
+        return 1.0
     count = RECALL_AT + SPARE
     _, found = table.store.search(table.name, queries, count, walk=max(walk, count))
     others = places != own[:, None]

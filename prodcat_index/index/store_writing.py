@@ -40,7 +40,7 @@ class TableWriter:
 
     table: StoreTable
     owner: int
-    effort: Effort | None  # of the table of now; None for a new one, which is measured
+    record: StoreRecord | None  # of the table of now; None for a new one
 
     @classmethod
     def behind(
@@ -72,8 +72,7 @@ class TableWriter:
             places = np.arange(len(rows)) if rows.positions is None else rows.positions
             if not np.array_equal(np.where(places < table.rows, places, MISSING), layout.kept):
                 return None
-        effort = Effort(walk=record.walk, recall=record.recall)
-        return cls(table, record.owner, effort)
+        return cls(table, record.owner, record)
 
     @classmethod
     def anew(
@@ -100,16 +99,17 @@ class TableWriter:
         if len(new) or not layout.before:
             self._drop_others({table.name, *kept})
             self._put(parts, layout)
-        effort = self.effort
-        if effort is None:
-            table.store.index(table.name)
-            effort = choose_effort(parts, table)
+        if self.record:
+            return self.record
+        table.store.index(table.name)
+        effort, far = choose_effort(parts, table)
         return StoreRecord(
             address=table.address.url,
             table=table.name,
             owner=self.owner,
             walk=effort.walk,
             recall=effort.recall,
+            far_recall=far,
             asked=parts.asked.recall,
         )
 

@@ -82,11 +82,15 @@ class StoreAddress:
     @property
     def is_loopback(self) -> bool:
         """Whether it is this machine by its address, so that nobody can be in between."""
-        host = urlsplit(self.url).hostname or "localhost"
-        try:
-            return host == "localhost" or ipaddress.ip_address(host).is_loopback
-        except ValueError:
-            return False
+        return is_loopback(urlsplit(self.url).hostname or "localhost")
+
+
+def is_loopback(host: str) -> bool:
+    """Check whether a host is this machine by its name or number."""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def connect(address: StoreAddress) -> VectorStore:
@@ -97,6 +101,11 @@ def connect(address: StoreAddress) -> VectorStore:
     # By name: no room imports one that comes after it.
     module = importlib.import_module(f"prodcat_index.distributed.{address.kind}")
     return cast("VectorStore", module.connect(address))
+
+
+def check_store(address: StoreAddress) -> None:
+    """Raise StoreError if a store cannot be used: before hours of work for it."""
+    connect(address).tables("prodcat_")
 
 
 class VectorStore(Protocol):

@@ -14,7 +14,7 @@ from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from prodcat_index.errors import EncoderError, IndexFolderError, ProdcatError
+from prodcat_index.errors import EncoderError, IndexFolderError, ProdcatError, StoreError
 
 MEDIA_TYPE = "application/problem+json"
 LONGEST = 1000  # characters of a detail, which may hold words of the request
@@ -113,8 +113,8 @@ def _answer_journal(request: Request, error: Any) -> Response:
 
 
 def _answer_own(request: Request, error: Any) -> Response:
-    if isinstance(error, (IndexFolderError, EncoderError)):
-        # They name files of this machine, which are for its log alone.
+    if isinstance(error, (IndexFolderError, EncoderError, StoreError)):
+        # They name files and servers of this house, which are for its log alone.
         request.scope["error"] = error
         detail = "The index cannot be used now; the service's log tells why."
         return _answer(request, 503, detail, {"Retry-After": "5"})
