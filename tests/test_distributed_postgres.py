@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from postgres import PostgresServer
+from stores import StoreContract
 from test_index_learned import shop
 from test_index_stores import answers
 from typer.testing import CliRunner
@@ -34,9 +35,11 @@ def server() -> Iterator[PostgresServer]:
     started.close()
 
 
-@pytest.fixture(autouse=True)
-def _password(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PGPASSWORD", PASSWORD)
+@pytest.fixture(scope="module", autouse=True)
+def _password() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("PGPASSWORD", PASSWORD)
+        yield
 
 
 @pytest.fixture
@@ -46,6 +49,17 @@ def store(server: PostgresServer) -> Iterator[PostgresStore]:
     for table in store.tables("prodcat_"):
         store.drop(table)
     store.close()
+
+
+class TestPostgres(StoreContract):
+    """It does what every store does."""
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def store(cls, server: PostgresServer) -> Iterator[PostgresStore]:
+        store = postgres.connect(StoreAddress(server.url))
+        yield store
+        store.close()
 
 
 def unit_rows(n: int, dim: int, seed: int = 0) -> np.ndarray:

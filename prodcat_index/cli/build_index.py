@@ -103,6 +103,7 @@ def build_index(
             look=_describe,
             settle=keep if keep_tuning else lambda index: index,
             wait=PATIENCE,
+            store=kept_in,
             **choices,
         )
         note(index.findings)

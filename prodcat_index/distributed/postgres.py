@@ -153,7 +153,7 @@ class PostgresStore:
                 f"The store {self._address} has no row at place {error} of the table {table}; "
                 "something else has changed the table. Build the index again."
             ) from error
-        return np.stack(rows)
+        return np.stack(rows) if rows else np.empty((0, 0), dtype=np.float32)
 
     def search(
         self,
@@ -168,13 +168,17 @@ class PostgresStore:
         from pgvector import Vector
 
         dim = queries.shape[1]
-        by = f"row <#> q.asked::{_kind(dim)}({dim})" if among is None else "row::vector <#> q.asked"
+        by = f"row <#> q.asked::{_kind(dim)}({dim})"
+        # The graph knows the operator, and nothing that is made of it.
+        walked = f"ORDER BY {by}"
+        scanned = "WHERE place = ANY(%(among)s) ORDER BY score DESC"
+        if among is not None:
+            by = "row::vector <#> q.asked"
         query = _sql(
             "SELECT q.number - 1, n.place, n.score "
             "FROM unnest(%(asked)s::vector[]) WITH ORDINALITY AS q (asked, number) "
             f"CROSS JOIN LATERAL (SELECT place, -({by}) AS score FROM {{table}} "
-            f"{'' if among is None else 'WHERE place = ANY(%(among)s)'} "
-            f"ORDER BY {by} LIMIT %(count)s) AS n",
+            f"{walked if among is None else scanned} LIMIT %(count)s) AS n",
             table,
         )
         given = {"asked": [Vector(row) for row in queries], "count": count}
@@ -235,8 +239,11 @@ class PostgresStore:
         raise AssertionError("the last attempt returns or raises")
 
     def _write(self, change: Callable[[Connection], object]) -> None:
-        """Do what cannot be done again, inside of :meth:`writing`."""
-        assert self._writer is not None, "writing() comes first"
+        """Do what cannot be done again, in the transaction of :meth:`writing` or one of its own."""
+        if self._writer is None:
+            with self.writing():
+                self._write(change)
+            return
         with _within(self._writer, WRITE_SECONDS):
             change(self._writer)
 
