@@ -122,7 +122,7 @@ def _check_ids(table: ParquetTable, column: str, digests: Int64Array) -> None:
 def choose_sample(labelled: BoolArray, groups: Int64Array | None, limit: int) -> Int64Array:
     """Choose rows to fit on, rising: labelled ones first, evenly spread, whole groups.
 
-    A group counts as labelled if one of its rows is.
+    A group counts as labelled if one of its rows is, and is left out if it is larger than that.
     """
     unit = np.arange(len(labelled))
     if groups is not None:
@@ -135,6 +135,7 @@ def choose_sample(labelled: BoolArray, groups: Int64Array | None, limit: int) ->
     chosen = np.zeros(len(sizes), dtype=bool)
     for some in (np.flatnonzero(has_label), np.flatnonzero(~has_label)):
         room = limit - int(sizes[chosen].sum())
+        some = some[sizes[some] <= room]
         count = min(len(some), room)
         while (total := int(sizes[picked := some[evenly_spaced(len(some), count)]].sum())) > room:
             count = min(count - 1, count * room // total)
