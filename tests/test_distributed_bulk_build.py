@@ -14,12 +14,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from command import ENVIRONMENT
+from command import ENVIRONMENT, prodcat
+from stores import ADDRESS, MemoryStore
 
 from prodcat_index import CatalogueError, IndexFolderError, ProductIndex, read_catalogue
 from prodcat_index.distributed import bulk_build, shards
 from prodcat_index.distributed.bulk_build import build_in_shards
 from prodcat_index.distributed.shards import Worker
+from prodcat_index.index import stores
 
 SHELVES = {"Lamps": "desk floor lamp light", "Boots": "leather winter boots sole"}
 SHELVES |= {"Kettles": "steel kettle water boils", "Chairs": "oak chair wood legs"}
@@ -221,6 +223,54 @@ def test_another_build_does_not_go_on_with_what_is_there(
         build_in_shards(catalogue, tmp_path / "index", fit_cards=FIT)
     with pytest.raises(IndexFolderError, match=r"index\.work holds a build that is not finished"):
         build_in_shards(catalogue, tmp_path / "index", fit_cards=FIT + 1)
+
+
+def test_shards_are_put_into_a_store(
+    catalogue: Path,
+    tmp_path: Path,
+    expected: ProductIndex,
+    small_shards: None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A catalogue that needs a store most could not be written into one."""
+    store = MemoryStore()
+    monkeypatch.setattr(stores, "connect", store.connect)
+    index = build_in_shards(catalogue, tmp_path / "index", fit_cards=FIT, store=ADDRESS)
+    same(index, expected)
+    [table] = store.kept.values()
+    assert [table[place][0] for place in sorted(table)] == expected.catalogue.ids
+    assert not list((tmp_path / "index").rglob("*.f16"))
+
+
+def test_build_index_takes_a_folder_and_says_what_it_is_fitted_to(
+    catalogue: Path, tmp_path: Path, small_shards: None
+) -> None:
+    """Whoever builds would take the figures of a sample for those of all cards."""
+    options = ("--fit-cards", FIT, "--projection", "none")
+    ran = prodcat("build-index", catalogue, "-o", tmp_path / "index", *options)
+    assert ran.code == 0, ran.err
+    assert "330 cards in 5 categories" in ran.out
+    assert "it is fitted to 120 cards, and the others are added to these" in ran.err
+    assert "20 cards have no category to vote for" in ran.err
+    asked = prodcat("query", "--text", "oak chair", "-i", tmp_path / "index", "-f", "json")
+    assert asked.json[0]["category"] == "Chairs"
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (("--fit-cards", 9), "Leave out --fit-cards as only Parquet is read in parts"),
+        (("--split", "s.json", "--engine", "ray"), "Leave out --engine with --split"),
+    ],
+)
+def test_what_cannot_be_done_in_shards_is_said(
+    tmp_path: Path, more: tuple[object, ...], said: str
+) -> None:
+    """An option that does nothing would be believed to do something."""
+    file = tmp_path / "cards.csv"
+    made_cards().to_csv(file, index=False)
+    ran = prodcat("build-index", file, "-o", tmp_path / "index", *more)
+    assert ran.code == 2 and said in ran.err
 
 
 SCRIPT = """

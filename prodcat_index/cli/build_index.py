@@ -90,8 +90,9 @@ def build_index(
         "recall": recall,
     }
     keep = partial(_with_tuning_of, folder, is_weighed=weights is not None)
+    is_in_shards = _is_in_shards(catalogue, split, fit_cards, engine)
     bulk = options.choose_engine(engine, address, given)
-    if _is_in_shards(catalogue, split, fit_cards, engine):
+    if is_in_shards:
         from prodcat_index.distributed.bulk_build import FIT_CARDS, build_in_shards
 
         index = build_in_shards(
