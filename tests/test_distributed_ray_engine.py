@@ -209,6 +209,20 @@ def test_an_address_needs_the_engine_ray() -> None:
         open_engine("local", "10.0.0.1:6379")
 
 
+def test_a_node_of_another_version_or_without_the_folder_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would answer otherwise, or say that a file is missing which is there."""
+    monkeypatch.setattr(ray_engine, "_node", lambda: "10.0.0.7")
+    worker, mark = ray_engine._Worker(), tmp_path / "mark"
+    with pytest.raises(ClusterError, match=r"The node 10\.0\.0\.7 .* has prodcat-index .* and th"):
+        worker.check("prodcat-index 99 and Python 3.11.7", mark)
+    with pytest.raises(ClusterError, match=r"10\.0\.0\.7 of the cluster does not reach the folder"):
+        worker.check(ray_engine.VERSIONS, mark)
+    mark.touch()
+    worker.check(ray_engine.VERSIONS, mark)
+
+
 def test_ray_is_not_imported_until_it_is_used() -> None:
     code = "import sys, prodcat_index.distributed.ray_engine; assert 'ray' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from nodes import RayNodes
 from servers import MilvusServer
 
 pytest.register_assert_rewrite("stores")
@@ -20,3 +21,18 @@ def milvus(
         yield server.start().wait()
     finally:
         server.stop()
+
+
+@pytest.fixture(scope="session")
+def nodes() -> Iterator[RayNodes]:
+    """A Ray cluster of two nodes; a test that kills one starts it again."""
+    nodes = RayNodes()
+    with pytest.MonkeyPatch.context() as patched:
+        for name, value in nodes.environment.items():
+            patched.setenv(name, value)
+        try:
+            nodes.start_head()
+            nodes.start_worker()
+            yield nodes
+        finally:
+            nodes.stop()
