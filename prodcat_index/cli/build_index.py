@@ -148,7 +148,9 @@ def _is_in_shards(
         return False
     from prodcat_index.distributed.bulk_build import FIT_CARDS
 
-    return len(ParquetTable.open(catalogue, check=False)) > (fit_cards or FIT_CARDS)
+    # By the workers of a cluster, the embeddings of few cards are made as well.
+    few = fit_cards or FIT_CARDS
+    return engine != "local" or len(ParquetTable.open(catalogue, check=False)) > few
 
 
 def _describe(cards: Catalogue) -> None:

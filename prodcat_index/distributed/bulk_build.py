@@ -23,6 +23,7 @@ from prodcat_index.cards.card import IMAGE, Catalogue
 from prodcat_index.cards.catalogue import ALONE, UNLABELLED, category_pairs, read_catalogue
 from prodcat_index.cards.parquet_tables import ParquetTable
 from prodcat_index.cards.pieces import CodedLabels, Pieces
+from prodcat_index.distributed.bulk_embed import fill_cache
 from prodcat_index.distributed.engines import Engine, LocalEngine
 from prodcat_index.distributed.shards import (
     CARDS,
@@ -38,6 +39,7 @@ from prodcat_index.distributed.shards import (
     shard_rows,
     survey,
 )
+from prodcat_index.encoders.registry import DEFAULT_PRESET
 from prodcat_index.errors import IndexFolderError
 from prodcat_index.findings import NAMED, Finding
 from prodcat_index.index.block import Block
@@ -123,7 +125,8 @@ def build_in_shards(
     if len(table) <= fit_cards:
         cards = read_catalogue(path, **named)
         look(cards)
-        index = settle(ProductIndex.build(cards, **choices))
+        place = folder.absolute().parent
+        index = _built(choices, settle, engine, place, cards)
         index.save(folder, wait=wait, store=store)
         return index
     # Shards are read by workers that may be in other folders.
@@ -136,7 +139,9 @@ def build_in_shards(
     }
     with files.exclusive_folder(work, "unfinished build", IndexFolderError, wait):
         _check_plan(work, plan)
-        noticed = _fit(table, work, fit_cards, named, look, partial(_built, choices, settle))
+        noticed = _fit(
+            table, work, fit_cards, named, look, partial(_built, choices, settle, engine, work)
+        )
         dones = _embed(table, work, named, engine or LocalEngine())
         parts, findings = _assembled(work, dones)
         if store is None:
@@ -166,8 +171,15 @@ def _check_plan(work: Path, plan: Mapping[str, Any]) -> None:
 
 
 def _built(
-    choices: Mapping[str, Any], settle: Callable[[ProductIndex], ProductIndex], cards: Catalogue
+    choices: Mapping[str, Any],
+    settle: Callable[[ProductIndex], ProductIndex],
+    engine: Engine | None,
+    folder: Path,
+    cards: Catalogue,
 ) -> ProductIndex:
+    if engine is not None and not isinstance(engine, LocalEngine):
+        encoders, preset = choices.get("encoders") or {}, choices.get("preset", DEFAULT_PRESET)
+        fill_cache(cards, encoders, preset, engine=engine, folder=folder)
     return settle(ProductIndex.build(cards, **choices))
 
 

@@ -66,7 +66,7 @@ def build_parts(
     findings = [*unused_group_column(catalogue)]
     blocks = [
         block
-        for modality, specs in _chosen_specs(catalogue, encoders, preset).items()
+        for modality, specs in chosen_specs(catalogue, encoders, preset).items()
         for block in _modality_blocks(catalogue, modality, specs, findings)
     ]
     if not blocks:
@@ -166,9 +166,10 @@ def check_encoders(encoders: EncoderChoice) -> None:
             check_type(spec, str, what)
 
 
-def _chosen_specs(
+def chosen_specs(
     catalogue: Catalogue, encoders: EncoderChoice, preset: str
 ) -> dict[str, list[str]]:
+    """Return the specs of the encoders of each modality of a catalogue."""
     check_encoders(encoders)
     unknown = sorted(set(encoders) - set(catalogue.modalities))
     if unknown:
@@ -195,7 +196,7 @@ def _chosen_specs(
 
 def possible_blocks(catalogue: Catalogue, encoders: EncoderChoice, preset: str) -> list[str]:
     """Return the names of the blocks that an index of the catalogue has at most."""
-    chosen = _chosen_specs(catalogue, encoders, preset)
+    chosen = chosen_specs(catalogue, encoders, preset)
     own = [
         _block_name(modality, spec, specs) for modality, specs in chosen.items() for spec in specs
     ]
