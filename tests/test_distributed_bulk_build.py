@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -15,6 +16,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from command import ENVIRONMENT, prodcat
+from made import draw_pictures
 from stores import ADDRESS, MemoryStore
 
 from prodcat_index import CatalogueError, IndexFolderError, ProductIndex, read_catalogue
@@ -171,6 +173,43 @@ def test_keys_that_tell_categories_apart_do_so_over_shards(
         index = build_in_shards(folder, tmp_path / "index", fit_cards=FIT, projection="none")
     own = dict(zip(index.catalogue.ids, index.catalogue.values("category"), strict=True))
     assert (own["c150"], own["c310"]) == ("New [77]", "New [88]")
+
+
+def test_the_layout_of_a_public_data_set_is_read_in_parts(
+    tmp_path: Path, small_shards: None
+) -> None:
+    """The columns of KazanExpress are not those of its cards: titles are in JSON."""
+    cards = made_cards().assign(category=lambda all: all["category"].replace("", "Chairs"))
+    fields = [json.dumps({"title": title, "description": "x"}) for title in cards["title"]]
+    layout = {"product_id": range(330), "category_name": cards["category"], "text_fields": fields}
+    folder = write_parts(tmp_path / "shop", pd.DataFrame(layout))
+    index = build_in_shards(folder, tmp_path / "index", fit_cards=FIT, projection="none")
+    own = dict(zip(index.catalogue.ids, index.catalogue.values("title"), strict=True))
+    assert own == {str(n): title for n, title in enumerate(cards["title"])}
+
+
+def test_pictures_are_those_of_the_cards_in_every_shard(
+    tmp_path: Path, small_shards: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Cards of later shards would have no picture, or that of another card."""
+    (tmp_path / "photos").mkdir()
+    pictures = draw_pictures(tmp_path / "photos")
+    cards = made_cards()[:200]
+    cards = cards.assign(image=[pictures[n % 8].name if n % 3 else "" for n in range(200)])
+    folder = write_parts(tmp_path / "shop", cards)
+    options: Any = {"encoders": {"image": "names"}, "projection": "none"}
+    monkeypatch.chdir(tmp_path)
+    columns = {"image_root": Path("photos")}
+    built = build_in_shards(
+        "shop", tmp_path / "index", fit_cards=50, columns=columns, **options
+    ).parts
+    whole = read_catalogue(folder, image_root=pictures[0].parent)
+    of_card = dict(zip(whole.ids, whole.values("image"), strict=True))
+    assert [of_card[card] for card in built.catalogue.ids] == built.catalogue.values("image")
+    rows = {card: row for row, card in enumerate(built.catalogue.ids)}
+    same_picture = [rows[f"c{n:03d}"] for n in (1, 25, 49, 145, 193)]
+    image = np.asarray(built.blocks[0].vectors)[same_picture]
+    assert built.block_names[0] == "image" and (image == image[0]).all() and image.any()
 
 
 class DiedError(Exception):

@@ -20,7 +20,7 @@ import numpy as np
 
 from prodcat_index import __version__, files
 from prodcat_index.cards.card import IMAGE, Catalogue
-from prodcat_index.cards.catalogue import ALONE, UNLABELLED, category_pairs, read_catalogue
+from prodcat_index.cards.catalogue import ALONE, UNLABELLED, read_catalogue
 from prodcat_index.cards.parquet_tables import ParquetTable
 from prodcat_index.cards.pieces import CodedLabels, Pieces
 from prodcat_index.distributed.bulk_embed import fill_cache
@@ -35,6 +35,7 @@ from prodcat_index.distributed.shards import (
     Worker,
     choose_sample,
     read_done,
+    read_pairs,
     read_part,
     shard_rows,
     survey,
@@ -204,7 +205,7 @@ def _fit(
         if cards.columns == seen or len(sample) == len(table):
             break
     look(cards)
-    own = Counter(category_pairs(table.read(sample), cards.columns))
+    own = Counter(read_pairs(table, sample, cards.columns))
     others = [pair for pair, count in known.pairs.items() if count > own[pair] and any(pair)]
     index = build(cards)
     index.save(work / "base")

@@ -25,11 +25,13 @@ from prodcat_index.cards.catalogue import (
     read_ids,
     repeated_ids,
 )
+from prodcat_index.cards.categories import PATH_SEPARATOR
 from prodcat_index.cards.cleaning import tidy
 from prodcat_index.cards.exports import recognise
 from prodcat_index.cards.parquet_tables import ParquetTable
 from prodcat_index.cards.roles import find_repeated
 from prodcat_index.cards.table import Table, texts_of
+from prodcat_index.errors import CatalogueError
 from prodcat_index.findings import NAMED, Finding
 from prodcat_index.index.block import Block
 from prodcat_index.index.changes import embed_fresh
@@ -64,13 +66,12 @@ def survey(table: ParquetTable, seen: Catalogue, *, skip_bad_rows: bool) -> Surv
     """
     columns = seen.columns
     id_column, group = columns.get("id", ""), columns.get("group", "")
-    names = [name for name in table.names if name in _read_columns(columns)]
     pairs: Counter[tuple[str, str]] = Counter()
     labelled, groups, digests = (list[npt.NDArray[Any]]() for _ in range(3))
     with progress_bar(len(table), "looking at all rows", "row") as bar:
         for part in chunks(len(table), ROWS_IN_SHARD):
             rows = np.arange(part.start, part.stop)
-            opened = table.read(rows, names) if names else Table(_without_columns(len(rows)))
+            opened = _read_columns(table, rows, columns)
             own = category_pairs(opened, columns)
             labelled.append(np.fromiter((any(pair) for pair in own), bool, len(own)))
             pairs.update(own)
@@ -88,16 +89,34 @@ def survey(table: ParquetTable, seen: Catalogue, *, skip_bad_rows: bool) -> Surv
     return Survey(np.concatenate(labelled), known, pairs)
 
 
-def _read_columns(columns: Mapping[str, str]) -> set[str]:
-    parts = ("id", "category", "category_id", "group")
-    named = [columns.get(part, "") for part in parts]
-    return {level for name in named for level in (name, *name.split(" > "))}
+def read_pairs(
+    table: ParquetTable, rows: Int64Array, columns: Mapping[str, str]
+) -> list[tuple[str, str]]:
+    """Return the category and the key of some rows, as they are written."""
+    return category_pairs(_read_columns(table, rows, columns), columns)
 
 
-def _without_columns(count: int) -> Any:
+def _read_columns(table: ParquetTable, rows: Int64Array, columns: Mapping[str, str]) -> Table:
+    """Read ids, categories, keys and groups of some rows alone, if they have columns in the files.
+
+    Raises CatalogueError for the export of a shop that has several rows a card.
+    """
     import pandas as pd
 
-    return pd.DataFrame(index=range(count))
+    named = [columns.get(part, "") for part in ("id", "category", "category_id", "group")]
+    levels = [name.split(PATH_SEPARATOR) if name not in table.names else [name] for name in named]
+    needed = dict.fromkeys(level for each in levels for level in each if level)
+    if not needed:
+        return Table(pd.DataFrame(index=range(len(rows))))
+    if needed.keys() <= set(table.names):
+        return table.read(rows, [*needed])
+    opened = recognise(table.read(rows), str(table.path))
+    if len(opened) != len(rows):
+        raise CatalogueError(
+            f"{table.path} is an export ({opened.format}) that has several rows a card, and cannot "
+            "be read in parts: fit to all cards by a larger --fit-cards."
+        )
+    return opened
 
 
 def _digests(values: Sequence[str]) -> Int64Array:
