@@ -36,7 +36,8 @@ LINKS, CONSTRUCTION_EFFORT = 16, 200
 # Of an id, in bytes.
 LONGEST_ID = 65_535
 # What a server that starts, moves rows to another node or is busy answers. See its merr.go.
-PASSING = {1, 2, 3, 4, 5, 8, 101, 103, 201, 400, 401, 500, 501, 502, 503, 600, 601, 602}
+NOT_LOADED = 101
+PASSING = {NOT_LOADED, 1, 2, 3, 4, 5, 8, 103, 201, 400, 401, 500, 501, 502, 503, 600, 601, 602}
 PASSING |= {901, 902, 903, 905}
 
 Result = TypeVar("Result")
@@ -118,11 +119,11 @@ class MilvusStore:
         self._write("delete", table, filter=f"place >= {rows}")
 
     def _write(
-        self, name: str, table: str, *args: Any, seconds: float = WRITING, **options: Any
+        self, name: str, table: str, *args: Any, seconds: float | None = None, **options: Any
     ) -> None:
         """Call a method that may be called twice with the result of once, as all of these may."""
         call = getattr(self._client, name)
-        self._try(seconds, lambda left: call(table, *args, timeout=left, **options))
+        self._try(seconds or WRITING, lambda left: call(table, *args, timeout=left, **options))
         self._as_of = None
 
     def index(self, table: str) -> None:
@@ -241,7 +242,17 @@ class MilvusStore:
             handler = self._client._get_connection()
             self._as_of = self._try(READING, lambda left: handler.alloc_timestamp(timeout=left))
         as_of = {"consistency_level": "Customized", "guarantee_timestamp": self._as_of}
-        return self._try(READING, lambda left: call(table, timeout=left, **as_of, **options))
+
+        def read(left: float) -> Any:
+            try:
+                return call(table, timeout=left, **as_of, **options)
+            except Exception as error:
+                # A server that was started again need not have loaded it.
+                if getattr(error, "code", None) == NOT_LOADED:
+                    self._client.load_collection(table, timeout=left)
+                raise
+
+        return self._try(READING, read)
 
     def tables(self, prefix: str) -> list[str]:
         """Return the names of the tables that begin with a prefix, in order."""
@@ -280,12 +291,13 @@ class MilvusStore:
 
         if not isinstance(error, (MilvusException, grpc.RpcError, grpc.FutureTimeoutError)):
             return error
-        status = _status(error)
-        words = one_line(getattr(error, "message", None) or _details(error) or error)
+        call = _of_call(error)
+        status = call.code().name if call is not None else ""
+        words = one_line(call.details() if call is not None else getattr(error, "message", error))
         if self._secret:
             words = words.replace(self._secret, "***")
         name = f"The store {self.address}"
-        if status in ("UNAUTHENTICATED", "PERMISSION_DENIED") or "auth check failure" in words:
+        if status in ("UNAUTHENTICATED", "PERMISSION_DENIED"):
             return StoreError(
                 f"{name} refuses the token ({words}). MILVUS_TOKEN, or the file that "
                 "PRODCAT_STORE_CREDENTIALS names, must hold USER:PASSWORD or a key that may read "
@@ -321,22 +333,23 @@ def _among(places: Int64Array) -> str:
     return f"place in {places.tolist()}"
 
 
-def _status(error: BaseException) -> str:
-    """Return the name of the status of gRPC that an error has, if it has one."""
+def _of_call(error: BaseException) -> Any:
+    """Return the error of the call behind an error of the client; None if there is none."""
     import grpc
 
-    code = getattr(error, "code", None)
-    code = code() if callable(code) else code
-    return code.name if isinstance(code, grpc.StatusCode) else ""
-
-
-def _details(error: BaseException) -> str:
-    details = getattr(error, "details", None)
-    return str(details()) if callable(details) else ""
+    seen: list[BaseException] = []
+    cause: BaseException | None = error
+    # The client raises errors from themselves.
+    while cause is not None and cause not in seen:
+        if isinstance(cause, grpc.RpcError) and hasattr(cause, "code"):
+            return cause
+        seen.append(cause)
+        cause = cause.__cause__
+    return None
 
 
 def _is_passing(error: BaseException) -> bool:
     """Check whether it may help to try again."""
-    if _status(error):
-        return _status(error) in ("UNAVAILABLE", "ABORTED", "CANCELLED")
+    if (call := _of_call(error)) is not None:
+        return call.code().name in ("UNAVAILABLE", "ABORTED", "CANCELLED")
     return getattr(error, "code", None) in PASSING

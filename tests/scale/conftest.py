@@ -15,12 +15,18 @@ pytest.register_assert_rewrite("stores")
 def milvus(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[MilvusServer]:
-    """A server of each kind, for tests that leave it running."""
+    """A server of each kind, for tests that leave it running.
+
+    One standalone server runs on a machine: ports of its parts are fixed.
+    """
     server = MilvusServer(request.param, tmp_path_factory.mktemp("milvus") / request.param)
-    try:
-        yield server.start().wait()
-    finally:
-        server.stop()
+    with pytest.MonkeyPatch.context() as patched:
+        for name, value in server.environment.items():
+            patched.setenv(name, value)
+        try:
+            yield server.start().wait()
+        finally:
+            server.stop()
 
 
 @pytest.fixture(scope="session")

@@ -32,10 +32,12 @@ def free_port() -> int:
 class MilvusServer:
     """A server in a group of processes of its own, over a folder that outlives it."""
 
-    def __init__(self, kind: str, folder: Path, *options: str) -> None:
+    def __init__(self, kind: str, folder: Path) -> None:
+        self.environment = {"MILVUS_TOKEN": "root:Milvus"}  # which one of kind lite ignores
         self.port = free_port()
         self.address = StoreAddress(f"milvus+http://127.0.0.1:{self.port}")
         self.folder = folder
+        self.kind = kind
         program = {"lite": LITE, "standalone": MILVUS}[kind]
         if not program.exists():
             if os.environ.get("PRODCAT_SCALE_OPTIONAL"):
@@ -47,8 +49,20 @@ class MilvusServer:
             self.command += ["--data-dir", str(folder)]
         else:
             self.command += ["--proxy-port", str(self.port), "--data", str(folder)]
-        self.command += options
+            self.command += self._guard(folder.parent)
         self.process: subprocess.Popen[bytes] | None = None
+
+    def _guard(self, folder: Path) -> list[str]:
+        """Return the options of a server that has a certificate and wants a token."""
+        key, certificate = folder / "server.key", folder / "server.pem"
+        command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"]
+        command += ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"]
+        command += ["-keyout", str(key), "-out", str(certificate)]
+        subprocess.run(command, check=True, capture_output=True, timeout=60)
+        self.address = StoreAddress(f"milvus+https://localhost:{self.port}")
+        self.environment["GRPC_DEFAULT_SSL_ROOTS_FILE_PATH"] = str(certificate)
+        options = ["--authorization-enabled", "true", "--tls-mode", "1"]
+        return [*options, "--server-pem-path", str(certificate), "--server-key-path", str(key)]
 
     def start(self) -> MilvusServer:
         with (self.folder.parent / f"{self.folder.name}.log").open("ab") as log:
