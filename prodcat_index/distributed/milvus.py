@@ -70,9 +70,10 @@ class MilvusStore:
 
     @cached_property
     def _client(self) -> Any:
+        # Errors are raised here; the client and gRPC would print them, with tracebacks, too.
+        os.environ.setdefault("GRPC_VERBOSITY", "NONE")
         from pymilvus import MilvusClient
 
-        # Its errors are raised here; it would print them, with tracebacks, too.
         logging.getLogger("pymilvus").setLevel(logging.CRITICAL)
         parts = urlsplit(self.address.url)
         scheme, host = parts.scheme.removeprefix("milvus+"), parts.hostname or "localhost"

@@ -7,6 +7,7 @@ import typer
 from scripts.benchmarks.answers import answers
 from scripts.benchmarks.audit_speed import audit
 from scripts.benchmarks.bulk import bulk
+from scripts.benchmarks.cluster import cluster
 from scripts.benchmarks.drift import drift
 from scripts.benchmarks.duplicate_pictures import pictures
 from scripts.benchmarks.encoders import encoders
@@ -45,6 +46,7 @@ for command in (labels, review, drift, match, audit, serve):
     app.command()(command)
 app.command()(pictures)
 app.command()(bulk)
+app.command()(cluster)
 
 if __name__ == "__main__":
     app()

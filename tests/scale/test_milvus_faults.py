@@ -61,7 +61,7 @@ def test_nothing_that_was_acknowledged_is_lost(
     store.create(TABLE, DIM)
     store.put(TABLE, 0, ids_of(range(done)), rows[:done])
     store.index(TABLE)
-    for _ in range(3 if server.kind == "lite" else 2):
+    for _ in range(3 if server.kind == "lite" else 1):
         killer = threading.Timer(chance.uniform(0.1, 1.0), server.kill)
         killer.start()
         writer = server.connect()
