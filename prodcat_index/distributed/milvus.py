@@ -32,6 +32,9 @@ SHORTEST_TRY, PAUSE, LONGEST_PAUSE = 1.0, 0.2, 3.0
 BYTES_AT_ONCE = 4 << 20
 # Results of a query that a server gives.
 MOST_RESULTS = 16_384
+# Rows that are fetched for one query, and the walks that are tried where more are eligible.
+MOST_COMPARED = 4096
+LONG_WALKS = (1024, 4096, MOST_RESULTS)
 LINKS, CONSTRUCTION_EFFORT = 16, 200
 # Of an id, in bytes.
 LONGEST_ID = 65_535
@@ -208,14 +211,7 @@ class MilvusStore:
         scores = np.full((len(queries), count), -np.inf, dtype=np.float32)
         places = np.full((len(queries), count), MISSING, dtype=np.int64)
         if among is not None:
-            # A filter on the graph does not compare each: of 1,000 rows among 5,000, it found 87 %
-            # of the nearest.
-            if len(among) and len(queries):
-                parts = chunks(len(among), _rows_at_once(queries.shape[1]))
-                rows = (self.fetch(table, among[part]) for part in parts)
-                near, numbers = scan_rows(rows, queries, count)
-                width = near.shape[1]
-                scores[:, :width], places[:, :width] = near, among[numbers]
+            self._search_among(table, queries, among, scores, places)
             return scores, places
         limit = min(count, MOST_RESULTS)
         most = min(_rows_at_once(queries.shape[1]), max(1, MOST_RESULTS // limit))
@@ -230,6 +226,37 @@ class MilvusStore:
                 scores[row, : len(hits.ids)] = hits.distances
                 places[row, : len(hits.ids)] = hits.ids
         return scores, places
+
+    def _search_among(
+        self,
+        table: str,
+        queries: Float32Array,
+        among: Int64Array,
+        scores: Float32Array,
+        places: Int64Array,
+    ) -> None:
+        """Find the nearest of some rows, and write them into scores and places, (n, count).
+
+        A filter on the graph does not compare each: of the nearest of 1,000 rows among 5,000, it
+        found 87 %. Few rows are fetched and compared here; of many, a walk that is long enough to
+        meet as many as are wanted finds the nearest.
+        """
+        count, waiting = scores.shape[1], np.arange(len(queries))
+        long_enough = [limit for limit in LONG_WALKS if limit >= count]
+        for limit in long_enough if len(among) > MOST_COMPARED else ():
+            near, found = self.search(table, queries[waiting], limit, walk=limit)
+            allowed = np.isin(found, among)
+            is_enough = allowed.sum(axis=1) >= count
+            best = np.argsort(~allowed[is_enough], axis=1, kind="stable")[:, :count]
+            done, waiting = waiting[is_enough], waiting[~is_enough]
+            scores[done] = np.take_along_axis(near[is_enough], best, axis=1)
+            places[done] = np.take_along_axis(found[is_enough], best, axis=1)
+        if len(among) and len(waiting):
+            parts = chunks(len(among), _rows_at_once(queries.shape[1]))
+            rows = (self.fetch(table, among[part]) for part in parts)
+            near, numbers = scan_rows(rows, queries[waiting], count)
+            scores[waiting, : near.shape[1]] = near
+            places[waiting, : near.shape[1]] = among[numbers]
 
     def _read(self, name: str, table: str, **options: Any) -> Any:
         """Read as of the last time that was asked for.
