@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 import threading
@@ -9,6 +10,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import made
 import numpy as np
 import pandas as pd
 import pytest
@@ -17,6 +19,7 @@ from servers import free_port
 
 from prodcat_index.distributed import bulk_build, shards
 from prodcat_index.distributed.bulk_build import build_in_shards
+from prodcat_index.encoders.cache import EmbeddingCache
 from prodcat_index.index.product_index import ProductIndex
 
 ROWS, FIT, CARDS = 50, 150, 700
@@ -200,3 +203,43 @@ def test_a_wrong_token_and_a_wrong_address_are_named(
     assert ended.returncode == 1
     assert "There is no Ray cluster at 127.0.0.2:" in ended.stderr
     assert ended.stdout == ""
+
+
+def test_workers_embed_pictures_for_the_cache(nodes: RayNodes, tmp_path: Path) -> None:
+    """The pictures, which are most of the work of a build, would wait for one machine."""
+    pictures = made.draw_pictures(tmp_path, 8)
+    rows = [
+        {"id": f"c{n}", "title": f"lamp {WORDS[n % 11]}", "image": str(p), "category": "Lamps"}
+        for n, p in enumerate(pictures * 2)
+    ]
+    pd.DataFrame(rows).to_parquet(tmp_path / "cards.parquet")
+    index, cache = tmp_path / "index", tmp_path / "cache"
+    command = ("-m", "prodcat_index", "build-index", tmp_path / "cards.parquet", "-o")
+    engine = ("--engine", "ray", "--address", nodes.address)
+    ended = nodes.run(*command, index, *engine, PRODCAT_CACHE=str(cache))
+    assert ended.returncode == 0, ended.stderr
+    entries = EmbeddingCache(cache).summary().entries
+    plain = nodes.run(*command, tmp_path / "plain", PRODCAT_CACHE="off")
+    assert plain.returncode == 0, plain.stderr
+    same(ProductIndex.load(index), ProductIndex.load(tmp_path / "plain"))
+    assert entries == len(pictures)
+
+
+def test_an_interrupted_command_ends_at_once(
+    nodes: RayNodes, expected: Path, listings: Path, tmp_path: Path
+) -> None:
+    """Whoever presses Ctrl-C would wait for the nodes, or leave them at work."""
+    work = tmp_path / "work"
+    command = ["-c", RESUMED, expected, listings, work, nodes.address, tmp_path / "out.csv"]
+    driver = subprocess.Popen([sys.executable, *map(str, command)], stderr=subprocess.PIPE)
+    until = time.monotonic() + WAITING
+    while not [*work.glob("[0-9]*.npz")]:
+        assert driver.poll() is None
+        assert time.monotonic() < until
+        time.sleep(0.005)
+    driver.send_signal(signal.SIGINT)
+    _, said = driver.communicate(timeout=30)
+    assert driver.returncode != 0
+    assert b"KeyboardInterrupt" in said
+    assert [*work.glob("[0-9]*.npz")]
+    assert not [*work.glob(".reached-*")]
