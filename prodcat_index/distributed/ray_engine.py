@@ -30,7 +30,6 @@ STORE_BYTES = 100 * 2**20
 # Before ray is imported: it would ask a network who is there, and send figures of use to it.
 DEFAULTS = {
     "RAY_AUTH_MODE": "token",
-    "RAY_BACKEND_LOG_LEVEL": "error",
     "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
     "RAY_USAGE_STATS_ENABLED": "0",
 }

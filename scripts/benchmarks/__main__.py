@@ -8,6 +8,7 @@ from scripts.benchmarks.answers import answers
 from scripts.benchmarks.audit_speed import audit
 from scripts.benchmarks.bulk import bulk
 from scripts.benchmarks.cluster import cluster
+from scripts.benchmarks.cluster_ray import nodes
 from scripts.benchmarks.drift import drift
 from scripts.benchmarks.duplicate_pictures import pictures
 from scripts.benchmarks.encoders import encoders
@@ -47,6 +48,7 @@ for command in (labels, review, drift, match, audit, serve):
 app.command()(pictures)
 app.command()(bulk)
 app.command()(cluster)
+app.command()(nodes)
 
 if __name__ == "__main__":
     app()

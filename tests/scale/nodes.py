@@ -49,10 +49,10 @@ class RayNodes:
 
     def start_head(self) -> None:
         _, _, port = self.address.rpartition(":")
-        self._start(HEAD, "--head", "--port", port, "--include-dashboard=false")
+        self._start(HEAD, "--head", "--port", port, "--include-dashboard=false", "--num-cpus=2")
 
-    def start_worker(self) -> None:
-        self._start(WORKER, "--address", self.address)
+    def start_worker(self, cpus: int = 2) -> None:
+        self._start(WORKER, "--address", self.address, f"--num-cpus={cpus}")
 
     def kill(self, node: str) -> None:
         """Kill all processes of a node at once, until none is left."""
@@ -86,7 +86,7 @@ class RayNodes:
             if os.environ.get("PRODCAT_SCALE_OPTIONAL"):
                 pytest.skip("ray is not installed")
             pytest.fail("ray is not installed; run scripts/test-scale")
-        command = [str(program), "start", *options, "--node-ip-address", node, "--num-cpus=2"]
+        command = [str(program), "start", *options, "--node-ip-address", node]
         command += [f"--object-store-memory={SMALL}", "--disable-usage-stats"]
         command += ["--temp-dir", str(self.folder)] if node == HEAD else []
         started = subprocess.run(
