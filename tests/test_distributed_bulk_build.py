@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -282,15 +283,17 @@ def test_shards_are_put_into_a_store(
 
 
 def test_build_index_takes_a_folder_and_says_what_it_is_fitted_to(
-    catalogue: Path, tmp_path: Path, small_shards: None
+    catalogue: Path, tmp_path: Path, small_shards: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whoever builds would take the figures of a sample for those of all cards."""
+    monkeypatch.setattr(sys.modules["prodcat_index.cli.build_index"], "MUCH_MEMORY", 1000)
     options = ("--fit-cards", FIT, "--projection", "none")
     ran = prodcat("build-index", catalogue, "-o", tmp_path / "index", *options)
     assert ran.code == 0, ran.err
     assert "330 cards in 5 categories" in ran.out
     assert "it is fitted to 120 cards, and the others are added to these" in ran.err
     assert "20 cards have no category to vote for" in ran.err
+    assert re.search(r"searches keep [\d.]+ KB in memory", ran.err)
     asked = prodcat("query", "--text", "oak chair", "-i", tmp_path / "index", "-f", "json")
     assert asked.json[0]["category"] == "Chairs"
 

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 # Seconds to wait for another process that writes the index.
 PATIENCE = 60.0
+# Bytes of searches that are worth a note.
+MUCH_MEMORY = 2**30
 
 
 @options.with_columns
@@ -124,10 +126,13 @@ def build_index(
 
 def _report(folder: Path, index: ProductIndex) -> None:
     from prodcat_index.index.folder import parse_manifest
-    from prodcat_index.index.folder_card import memory_warning, recall_warning
+    from prodcat_index.index.folder_card import memory_warning, recall_warning, search_memory
+    from prodcat_index.index.kinds import readable_size
 
     manifest = parse_manifest(folder)
     warning = recall_warning(manifest.store) if manifest.store else memory_warning(manifest)
+    if not (warning or manifest.store) and (size := search_memory(manifest)) >= MUCH_MEMORY:
+        warning = f"searches keep {readable_size(size)} in memory, once they are asked"
     if warning:
         note([warning])
     say(f"Built {folder}: {_size(index)}, embedded by {', '.join(index.parts.block_names)}.")

@@ -166,10 +166,14 @@ def recall_warning(store: StoreRecord) -> str:
     )
 
 
+def search_memory(manifest: Manifest) -> int:
+    """Return the bytes that the searches of votes and of similar products keep in memory."""
+    return sum(_size(search, manifest) for search in (manifest.search, manifest.similar) if search)
+
+
 def memory_warning(manifest: Manifest) -> str:
     """Return what the smallest search index takes where that is more memory than was allowed."""
-    allowed = manifest.asked.memory
-    size = sum(_size(search, manifest) for search in (manifest.search, manifest.similar) if search)
+    allowed, size = manifest.asked.memory, search_memory(manifest)
     if allowed is None or size <= allowed or manifest.asked.kind != "auto":
         return ""
     return (
