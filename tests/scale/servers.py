@@ -29,6 +29,13 @@ def free_port() -> int:
         return int(found.getsockname()[1])
 
 
+def _is_free(port: int) -> bool:
+    with socket.socket() as tried, suppress(OSError):
+        tried.bind(("127.0.0.1", port))
+        return True
+    return False
+
+
 class MilvusServer:
     """A server in a group of processes of its own, over a folder that outlives it."""
 
@@ -65,6 +72,11 @@ class MilvusServer:
         return [*options, "--server-pem-path", str(certificate), "--server-key-path", str(key)]
 
     def start(self) -> MilvusServer:
+        # While the last connections end, a standalone server would take another port.
+        end = time.monotonic() + STARTING
+        while not _is_free(self.port):
+            assert time.monotonic() < end, "the port stays in use"
+            time.sleep(0.2)
         with (self.folder.parent / f"{self.folder.name}.log").open("ab") as log:
             self.process = subprocess.Popen(
                 self.command, stdout=log, stderr=log, start_new_session=True

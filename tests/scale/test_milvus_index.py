@@ -129,12 +129,8 @@ def test_commands_take_the_folder_as_ever(milvus: MilvusServer, tmp_path: Path) 
     assert made.code == 0, made.err
     told = prodcat("info", folder, "--explain")
     assert told.code == 0 and url in told.out, told
-    asked = ("query", "--text", "red kettle", "--index", folder, "--format", "json")
-    assert prodcat(*asked).code == 0
+    found = prodcat("query", "--text", "red kettle", "--index", folder, "--format", "json")
+    assert found.code == 0 and "kettle" in found.out, found.err
     added = prodcat("add", tmp_path / "today.csv", "--index", folder)
     assert added.code == 0, added.err
     assert prodcat("rollback", "--index", folder).code == 0
-    milvus.stop()
-    gone = prodcat(*asked)
-    assert gone.code == 1 and "did not answer" in gone.err and "Traceback" not in gone.err
-    milvus.start().wait()
