@@ -17,7 +17,7 @@ from test_index_stores import answers
 from typer.testing import CliRunner
 
 from prodcat_index.cli.app import app
-from prodcat_index.distributed import postgres
+from prodcat_index.distributed import postgres, postgres_database
 from prodcat_index.distributed.postgres import PostgresStore
 from prodcat_index.errors import StoreError
 from prodcat_index.index.product_index import ProductIndex
@@ -117,7 +117,7 @@ def test_what_is_written_takes_effect_at_once_or_not_at_all(store: PostgresStore
         store.put(TABLE, 4, ["a"] * 10, rows)
         raise ZeroDivisionError
     assert store.count(TABLE) == 10
-    other = postgres.connect(store._address)
+    other = postgres.connect(store.address)
     with store.writing():
         store.truncate(TABLE, 4)
         store.put(TABLE, 4, ["a"] * 10, rows)
@@ -167,7 +167,7 @@ def test_a_server_that_is_gone_is_told_of_in_a_sentence(
     server: PostgresServer, store: PostgresStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A shop would see a traceback, or wait for ever."""
-    monkeypatch.setattr(postgres, "PATIENCE", 0.3)
+    monkeypatch.setattr(postgres_database, "PATIENCE", 0.3)
     fill(store, unit_rows(5, 4))
     server.kill()
     try:
@@ -184,7 +184,7 @@ def test_a_server_that_does_not_answer_is_waited_for_no_longer_than_said(
     server: PostgresServer, store: PostgresStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A frozen database would freeze every service that asks it."""
-    monkeypatch.setattr(postgres, "READ_SECONDS", 0.4)
+    monkeypatch.setattr(postgres_database, "READ_SECONDS", 0.4)
     fill(store, unit_rows(5, 4))
     server.signal(signal.SIGSTOP)
     try:
@@ -203,7 +203,9 @@ def test_a_wrong_password_is_no_secret_in_an_error(
     start = time.monotonic()
     with pytest.raises(StoreError, match=r"PGPASSWORD, ~/\.pgpass") as raised:
         postgres.connect(StoreAddress(server.url)).tables("prodcat_")
-    assert "s3cret" not in str(raised.value) and time.monotonic() - start < postgres.PATIENCE
+    assert (
+        "s3cret" not in str(raised.value) and time.monotonic() - start < postgres_database.PATIENCE
+    )
     monkeypatch.delenv("PGPASSWORD")
     file = tmp_path / "credentials"
     file.write_text(f"127.0.0.1:*:*:postgres:{PASSWORD}\n")
@@ -228,7 +230,7 @@ def test_a_wrong_password_is_no_secret_in_an_error(
 )
 def test_tls_is_verified_but_where_nobody_is_in_between(url: str, mode: str | None) -> None:
     """Anybody on the way could read the cards, or answer in the place of the database."""
-    given = postgres._parameters(StoreAddress(url))
+    given = postgres_database.parameters(StoreAddress(url))
     assert given.get("sslmode") == mode
     assert (given.get("sslrootcert") is not None) == (mode == "verify-full")
 
