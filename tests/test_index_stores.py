@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from made import catalogue, change_manifest, read_json, row
+from service import serving
 from stores import ADDRESS, MemoryStore, StoreContract
 from test_index_changes import more
 from test_index_learned import shop
@@ -21,6 +22,7 @@ from prodcat_index.index.folder import read_manifest
 from prodcat_index.index.product_index import ProductIndex
 from prodcat_index.index.stores import StoreAddress, StoreTable
 from prodcat_index.index.transaction import rollback
+from prodcat_index.service.settings import ServeSettings
 
 QUERIES = [Card(title="red kettle"), Card(title="blue sledge", description="in grey")]
 QUERIES += [Card(title="blue", description="anvil in blue"), Card(title="kettle kettle")]
@@ -332,3 +334,21 @@ class TestMemoryStore(StoreContract):
     @classmethod
     def store(cls) -> MemoryStore:
         return MemoryStore()
+
+
+def test_a_service_answers_503_while_the_store_is_down_and_goes_on_after_it(
+    folder: Path, store: MemoryStore
+) -> None:
+    """Each restart of the database would need one of all services, or end in a traceback."""
+    asked = {"title": "red kettle"}
+    with serving(ServeSettings(index=folder, port=0)) as served:
+        before = served.client.post("/predict", json=asked)
+        assert before.status_code == 200, before.text
+        store.is_down = True
+        for thing in ("anvil", "kettle"):
+            refused = served.client.post("/predict", json={"title": f"blue {thing}"})
+            assert refused.status_code == 503 and "Retry-After" in refused.headers
+            assert "The index cannot be used now" in refused.json()["detail"]
+        store.is_down = False
+        after = served.client.post("/predict", json=asked)
+        assert (after.status_code, after.json()) == (200, before.json())
