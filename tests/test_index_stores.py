@@ -17,7 +17,7 @@ from test_index_learned import shop
 
 from prodcat_index.cards.card import Card
 from prodcat_index.errors import IndexFolderError, StoreError
-from prodcat_index.index import stores
+from prodcat_index.index import store_writing, stores
 from prodcat_index.index.folder import read_manifest
 from prodcat_index.index.product_index import ProductIndex
 from prodcat_index.index.stores import StoreAddress, StoreTable
@@ -63,6 +63,21 @@ def test_answers_are_those_of_the_folder(
     assert answers(loaded) == answers(built)
     assert {"search", "scan", "fetch"} <= set(store.asked)
     assert not list(folder.rglob("*.f16")) and not list(folder.rglob("search*"))
+
+
+def test_scaled_columns_are_told_of_to_nobody(
+    built: ProductIndex, store: MemoryStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Similarities of titles would be four times what they are."""
+    width = sum(block.dim for block in built.parts.encoder_blocks)
+    monkeypatch.setattr(store_writing, "_scaling", lambda parts: (4, width))
+    folder = built.save(tmp_path / "scaled", store=ADDRESS)
+    ((_, row), *_) = next(iter(store.kept.values())).values()
+    lengths = np.linalg.norm(row[:width]), np.linalg.norm(row[width:])
+    assert lengths[0] > 4 and lengths[1] < 2
+    assert answers(ProductIndex.load(folder)) == answers(built)
+    ProductIndex.load(folder).add(more(9)).save_next(folder)
+    assert answers(ProductIndex.load(folder)) == answers(built.add(more(9)))
 
 
 def test_every_change_leaves_the_answers_of_the_folder(

@@ -55,8 +55,9 @@ class OpenIndex:
         stored = self.manifest.stored
         if stored is None or stored.store is None:
             return None
-        address = StoreAddress(stored.store.address)
-        return StoreTable(address, stored.store.table, stored.rows, self.manifest.fused_dim)
+        manifest, record = self.manifest, stored.store
+        place = StoreAddress(record.address), record.table, stored.rows, manifest.fused_dim
+        return StoreTable(*place, record.scale, manifest.encoders_dim)
 
     def array(self, name: str, dtype: str, shape: tuple[int | None, ...]) -> npt.NDArray[Any]:
         """Return the array of an ``.npy`` file; raises IndexFolderError if it is another."""

@@ -268,6 +268,7 @@ class StoreRecord:
     recall: Annotated[float, Field(ge=0, le=1)]  # of the nearest 20 under the weights of votes
     far_recall: Annotated[float, Field(ge=0, le=1)]  # the lowest under other weights
     asked: Annotated[float, Field(ge=0, le=1)]  # recall that was to be reached
+    scale: Annotated[int, Field(ge=1, le=8)]  # what the columns of the encoders' blocks are stored times
 
 
 @dataclass(frozen=True)
@@ -378,6 +379,11 @@ class Manifest:
     def fused_dim(self) -> int:
         """Length of a fused row of all blocks."""
         return sum(self.dims.values()) + len(self.dims)
+
+    @property
+    def encoders_dim(self) -> int:
+        """Length of the rows of the encoders' blocks together."""
+        return sum(block.dim for block in self.blocks if block.name != SCORES)
 
     @property
     def cards_files(self) -> tuple[tuple[str, int], ...]:

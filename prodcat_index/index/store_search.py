@@ -59,7 +59,7 @@ class StoreSearcher(ApproximateSearcher):
 
         def walk(asked: Float32Array, count: int) -> tuple[Float32Array, Int64Array]:
             longest = max(self.effort.walk, count)
-            scores, places = table.store.search(table.name, asked, count, walk=longest)
+            scores, places = table.search(asked, count, longest)
             # What lies behind the rows of this version is of later ones.
             return scores, np.where(places < len(table), places, MISSING)
 
@@ -76,7 +76,7 @@ class StoreSearcher(ApproximateSearcher):
         places = np.flatnonzero(is_compared)
 
         def compare(asked: Float32Array, count: int) -> tuple[Float32Array, Int64Array]:
-            scores, found = table.store.search(table.name, asked, count, walk=1, among=places)
+            scores, found = table.search(asked, count, 1, places)
             return scores, np.where(found >= 0, np.searchsorted(places, found), MISSING)
 
         found = fetch(compare, len(places), queries, k, self.cards[places], None)
@@ -148,7 +148,7 @@ def _recall(
     if not len(queries):
         return 1.0
     count = RECALL_AT + SPARE
-    _, found = table.store.search(table.name, queries, count, walk=max(walk, count))
+    _, found = table.search(queries, count, max(walk, count))
     others = places != own[:, None]
     # A card that is not among its own nearest is left out in place of the last of them.
     others[others.all(axis=1), -1] = False

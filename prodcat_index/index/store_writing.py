@@ -84,7 +84,7 @@ class TableWriter:
         if now and now.store and now.store.owner == owner:
             stem = _stem(now.store.table)
         dim = sum(block.dim for block in parts.all_blocks) + len(parts.all_blocks)
-        table = StoreTable(address, f"{stem}_{transaction.number}", 0, dim)
+        table = StoreTable(address, f"{stem}_{transaction.number}", 0, dim, *_scaling(parts))
         most = table.store.most_dimensions
         if dim > most:
             raise StoreError(
@@ -111,6 +111,7 @@ class TableWriter:
             recall=effort.recall,
             far_recall=far,
             asked=parts.asked.recall,
+            scale=_scaling(parts)[0],
         )
 
     def _put(self, parts: IndexParts, layout: Layout) -> None:
@@ -125,7 +126,7 @@ class TableWriter:
                 present = np.stack([block.present[cards] for block in blocks], axis=1)
                 rows = fuse_cards([block.vectors[cards] for block in blocks], present)
                 ids = parts.catalogue.values_at("id", cards)
-                table.store.put(table.name, layout.before + part.start, ids, rows)
+                table.put(layout.before + part.start, ids, rows)
 
     def _drop_others(self, kept: set[str]) -> None:
         """Drop what writers that died left, and tables of versions that are gone."""
@@ -160,6 +161,17 @@ def read_searcher(index: OpenIndex, parts: IndexParts) -> StoreSearcher | None:
     cards[places] = np.arange(len(first))
     effort = Effort(walk=record.walk, recall=record.recall)
     return StoreSearcher(table, cards, space.blocks, space.present, effort)
+
+
+def _scaling(parts: IndexParts) -> tuple[int, int]:
+    """Return what the columns of the encoders' blocks are stored times, and how many they are.
+
+    The graph is made for all blocks alike. Where more blocks are fitted to labels than not, it
+    would lead past the nearest by the encoders.
+    """
+    encoders = parts.encoder_blocks
+    is_few = len(encoders) < len(parts.all_blocks) - len(encoders)
+    return (2 if is_few else 1), sum(block.dim for block in encoders)
 
 
 def _number(folder: Path) -> int:

@@ -181,11 +181,15 @@ class VectorStore(Protocol):
 class StoreTable:
     """A table of a store, as a version of an index knows it.
 
-    Rows that were fetched last are kept, so that all blocks of a card are fetched at once.
+    Rows that were fetched last are kept, so that all blocks of a card are fetched at once. The
+    first columns are stored times a power of two, which is exact, and queries divided by it.
     """
 
-    def __init__(self, address: StoreAddress, name: str, rows: int, dim: int) -> None:
+    def __init__(
+        self, address: StoreAddress, name: str, rows: int, dim: int, scale: int = 1, scaled: int = 0
+    ) -> None:
         self.address, self.name, self.rows, self.dim = address, name, rows, dim
+        self._scales = np.where(np.arange(dim) < scaled, scale, 1).astype(np.float32)
         self._kept: OrderedDict[int, FloatingArray] = OrderedDict()
         self._lock = Lock()
 
@@ -214,13 +218,25 @@ class StoreTable:
                 found[number] = row[columns]
         return found
 
+    def put(self, first: int, ids: Sequence[str], rows: Float32Array) -> None:
+        """Write rows at places from `first` on."""
+        self.store.put(self.name, first, ids, rows * self._scales)
+
+    def search(
+        self, queries: Float32Array, count: int, walk: int, among: Int64Array | None = None
+    ) -> tuple[Float32Array, Int64Array]:
+        """Search as :meth:`VectorStore.search` does."""
+        asked = queries / self._scales
+        return self.store.search(self.name, asked, count, walk=walk, among=among)
+
     def _rows(self, places: list[int]) -> list[FloatingArray]:
         with self._lock:
             known = {place: self._kept[place] for place in places if place in self._kept}
         missing = [place for place in dict.fromkeys(places) if place not in known]
         if missing:
             # They were of 16 bits when they were put.
-            fetched = self.store.fetch(self.name, np.array(missing)).astype(np.float16)
+            fetched = self.store.fetch(self.name, np.array(missing)) / self._scales
+            fetched = fetched.astype(np.float16)
             known.update(zip(missing, fetched, strict=True))
         with self._lock:
             self._kept.update(known)
