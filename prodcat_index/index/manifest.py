@@ -268,7 +268,8 @@ class StoreRecord:
     recall: Annotated[float, Field(ge=0, le=1)]  # of the nearest 20 under the weights of votes
     far_recall: Annotated[float, Field(ge=0, le=1)]  # the lowest under other weights
     asked: Annotated[float, Field(ge=0, le=1)]  # recall that was to be reached
-    scale: Annotated[int, Field(ge=1, le=8)]  # what the columns of the encoders' blocks are stored times
+    # What the columns of the encoders' blocks are stored times.
+    scale: Annotated[int, Field(ge=1, le=8)]
 
 
 @dataclass(frozen=True)
