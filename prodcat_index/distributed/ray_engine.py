@@ -148,10 +148,14 @@ def _connect(address: str | None) -> None:
         except Exception as error:
             failures.append(error)
 
-    # Nothing but a thread can be left alone where Ray waits for ever.
+    # Nothing but a thread can be left alone where Ray waits for ever. What Ray starts here, though,
+    # ends with the thread that started it.
     thread = threading.Thread(target=connect, daemon=True)
-    thread.start()
-    thread.join(CONNECT_PATIENCE)
+    if address is None:
+        connect()
+    else:
+        thread.start()
+        thread.join(CONNECT_PATIENCE)
     if failures or thread.is_alive():
         cause = one_line(failures[0]) if failures else f"no answer in {CONNECT_PATIENCE:.0f} s"
         raise ClusterError(

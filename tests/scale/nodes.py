@@ -57,7 +57,7 @@ class RayNodes:
     def kill(self, node: str) -> None:
         """Kill all processes of a node at once, until none is left."""
         until = time.monotonic() + STARTING
-        while pids := self._processes(node):
+        while pids := self.processes(node):
             assert time.monotonic() < until, f"processes of {node} do not end: {pids}"
             for pid in pids:
                 with suppress(ProcessLookupError):
@@ -99,7 +99,8 @@ class RayNodes:
         )
         assert started.returncode == 0, started.stdout + started.stderr
 
-    def _processes(self, node: str) -> list[int]:
+    def processes(self, node: str) -> list[int]:
+        """Return the processes of a node that live."""
         mark = f"{MARK}={self.name}-{node}".encode()
         found = []
         for process in Path("/proc").glob("[0-9]*"):

@@ -243,3 +243,19 @@ def test_an_interrupted_command_ends_at_once(
     assert b"KeyboardInterrupt" in said
     assert [*work.glob("[0-9]*.npz")]
     assert not [*work.glob(".reached-*")]
+
+
+def test_without_an_address_ray_is_started_here_and_ends_with_the_command(
+    nodes: RayNodes, expected: Path, listings: Path, tmp_path: Path
+) -> None:
+    output = tmp_path / "found.csv"
+    command = ("-m", "prodcat_index", "predict", listings, "-i", expected, "-o", output)
+    ended = nodes.run(*command, "--engine", "ray", SCALE_TEST_NODE=f"{nodes.name}-here")
+    assert ended.returncode == 0, ended.stderr
+    assert output.read_text() == ProductIndex.load(expected).predict(listings).to_frame().to_csv(
+        index=False, lineterminator="\n"
+    )
+    until = time.monotonic() + WAITING
+    while nodes.processes("here"):
+        assert time.monotonic() < until, "Ray goes on after its command"
+        time.sleep(0.1)
