@@ -31,6 +31,9 @@ class Careless:
     def __init__(self, ends_after: int | None = None) -> None:
         self.ends_after, self.done = ends_after, 0
 
+    def connect(self) -> None:
+        pass
+
     def map(
         self,
         start: Callable[[], Any],

@@ -50,6 +50,7 @@ def graph_in_shards(
         If the workers of a cluster fail or cannot be reached.
     """
     folder, place = Path(index).absolute(), Path(work).absolute()
+    engine.connect()
     opened = ProductIndex.load(folder, verify=False)
     version = f"{files.sha256_of(folder / MANIFEST)[:32]}-{__version__}-{neighbours}"
 

@@ -122,6 +122,9 @@ def build_in_shards(
     """
     path, folder, named = Path(catalogue), Path(folder), dict(columns or {})
     check_index_folder(folder)
+    engine = engine or LocalEngine()
+    # Before anything is fitted, which may take hours.
+    engine.connect()
     table = ParquetTable.open(path)
     if len(table) <= fit_cards:
         cards = read_catalogue(path, **named)
@@ -143,7 +146,7 @@ def build_in_shards(
         noticed = _fit(
             table, work, fit_cards, named, look, partial(_built, choices, settle, engine, work)
         )
-        dones = _embed(table, work, named, engine or LocalEngine())
+        dones = _embed(table, work, named, engine)
         parts, findings = _assembled(work, dones)
         if store is None:
             parts = parts.indexed(is_fitted=True, spill=work)
@@ -174,11 +177,11 @@ def _check_plan(work: Path, plan: Mapping[str, Any]) -> None:
 def _built(
     choices: Mapping[str, Any],
     settle: Callable[[ProductIndex], ProductIndex],
-    engine: Engine | None,
+    engine: Engine,
     folder: Path,
     cards: Catalogue,
 ) -> ProductIndex:
-    if engine is not None and not isinstance(engine, LocalEngine):
+    if not isinstance(engine, LocalEngine):
         encoders, preset = choices.get("encoders") or {}, choices.get("preset", DEFAULT_PRESET)
         fill_cache(cards, encoders, preset, engine=engine, folder=folder)
     return settle(ProductIndex.build(cards, **choices))

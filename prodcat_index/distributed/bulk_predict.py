@@ -79,6 +79,7 @@ def predict_in_shards(
         As from :meth:`ProductIndex.predict`.
     """
     folder, place = Path(index).absolute(), Path(work).absolute()
+    engine.connect()
     with files.exclusive_folder(place, "unfinished predictions", IndexFolderError):
         spread = _SpreadIndex(folder, place, engine, shard)
         predictions = spread.predict(listings, vectors=vectors, **choices)

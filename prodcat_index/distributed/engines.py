@@ -20,6 +20,10 @@ Result = TypeVar("Result")
 class Engine(Protocol):
     """What does many items of work, each of which may be done twice with the same result."""
 
+    def connect(self) -> None:
+        """Raise ClusterError if there is nothing to work with; called before anything is done."""
+        ...
+
     def map(
         self,
         start: Callable[[], State],
@@ -43,6 +47,9 @@ class Engine(Protocol):
 @dataclass(frozen=True)
 class LocalEngine:
     """Does all items in this process, in their order."""
+
+    def connect(self) -> None:
+        """Do nothing: this process is there."""
 
     def map(
         self,

@@ -66,8 +66,12 @@ class RayEngine:
         if find_spec("ray") is None:
             raise ClusterError(
                 "The engine ray needs the package ray, which is not installed; run: "
-                "pip install 'prodcat-index[cluster]'"
+                "pip install 'prodcat-index[cluster]', or ray alone."
             )
+
+    def connect(self) -> None:
+        """Connect to the cluster, or start Ray here, unless that is done."""
+        _connect(self.address)
 
     def map(
         self,
@@ -89,7 +93,8 @@ class RayEngine:
         """
         if not items:
             return
-        _connect(self.address)
+        self.connect()
+        folder.mkdir(parents=True, exist_ok=True)
         mark = folder.resolve() / f".reached-{uuid.uuid4().hex}"
         mark.touch()
         workers = _RayWorkers(self.address, mark, start, work, items)
