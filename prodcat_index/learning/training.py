@@ -194,6 +194,7 @@ class _KnnTrainer(Trainer):
     """A trainer that is judged by nearest neighbours."""
 
     model: Neighbourhood
+    control: Any
 
     def __init__(
         self, trainable: TrainableEncoder, data: TrainingData, *, balanced: bool, **arguments: Any
