@@ -67,6 +67,12 @@ class StoreAddress:
                 "The address of the store holds a password, which would be seen in logs and lists "
                 f"of processes; leave it out, and give it by {WHERE_CREDENTIALS[self.kind]}."
             )
+        if self.kind == "milvus" and (parts.username or parts.query or parts.fragment):
+            raise StoreError(
+                "The address of a store in Milvus has a host, a port and a database alone, such as "
+                "milvus+https://HOST:19530/DATABASE; a token is given by "
+                f"{WHERE_CREDENTIALS[self.kind]}."
+            )
         if not self.url.isprintable():
             raise StoreError("The address of the store holds letters that cannot be printed.")
 
