@@ -130,7 +130,7 @@ def test_an_index_answers_from_postgresql_as_from_its_folder(
     server: PostgresServer, tmp_path: Path
 ) -> None:
     """A shop that moves its index into a database would get other categories."""
-    built = ProductIndex.build(shop(300))
+    built = ProductIndex.build(shop(120))
     folder = built.save(tmp_path / "stored", store=server.url)
     assert answers(ProductIndex.load(folder)) == answers(built)
     text = (folder / "manifest.json").read_text()
@@ -280,7 +280,7 @@ def test_rows_that_are_too_long_are_refused_before_anything_is_written(
     monkeypatch.setattr(PostgresStore, "most_dimensions", 100)
     before = store.tables("prodcat_")
     with pytest.raises(StoreError, match="at most 100; choose encoders with shorter rows"):
-        ProductIndex.build(shop(120)).save(tmp_path / "index", store=server.url)
+        ProductIndex.build(shop(60)).save(tmp_path / "index", store=server.url)
     assert (
         store.tables("prodcat_") == before and not (tmp_path / "index" / "manifest.json").exists()
     )

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 # pgvector indexes rows of 32 bits up to this length, and of 16 bits up to twice of it.
 LONGEST_VECTOR = 2000
-LINKS, CONSTRUCTION_EFFORT = 16, 100
+LINKS, CONSTRUCTION_EFFORT = 16, 200
 
 
 def connect(address: StoreAddress) -> PostgresStore:

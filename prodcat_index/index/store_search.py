@@ -115,13 +115,14 @@ def choose_effort(parts: IndexParts, table: StoreTable) -> tuple[Effort, float]:
     longest = min(table.store.most_walk, len(every))
     walk = min(SHORTEST_WALK, longest)
     while True:
-        recall = measured[0][0](walk)
-        if recall >= measured[0][1] or walk == longest:
-            others = [(found(walk), least) for found, least in measured[1:]]
-            if walk == longest or all(other >= least for other, least in others):
-                far = min((other for other, _ in others), default=1.0)
-                return Effort(walk=walk, recall=recall), far
-        walk = min(2 * walk, longest)
+        recalls: list[float] = []
+        for found, least in measured:
+            recalls.append(found(walk))
+            if recalls[-1] < least and walk < longest:
+                walk = min(2 * walk, longest)
+                break
+        else:
+            return Effort(walk=walk, recall=recalls[0]), min(recalls[1:])
 
 
 def _weights_to_measure(parts: IndexParts) -> Sequence[tuple[Float64Array, float]]:
