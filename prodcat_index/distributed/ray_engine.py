@@ -9,7 +9,7 @@ import socket
 import threading
 import uuid
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -159,8 +159,9 @@ def _connect(address: str | None) -> None:
     if address is None:
         connect()
     else:
-        thread.start()
-        thread.join(CONNECT_PATIENCE)
+        with _silent_stderr():
+            thread.start()
+            thread.join(CONNECT_PATIENCE)
     if failures or thread.is_alive():
         cause = one_line(failures[0]) if failures else f"no answer in {CONNECT_PATIENCE:.0f} s"
         raise ClusterError(
@@ -172,6 +173,19 @@ def _connect(address: str | None) -> None:
             "Python, which must be the same; and at whether this machine is a node of the cluster "
             f"(ray start --address {address})."
         )
+
+
+@contextmanager
+def _silent_stderr() -> Iterator[None]:
+    """Keep what Ray's own code writes there, a line for each of many attempts, from people."""
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
 
 
 class _Worker:

@@ -201,6 +201,7 @@ def test_a_wrong_token_and_a_wrong_address_are_named(
     assert ended.returncode == 1
     assert "did not let this program in" in ended.stderr
     assert "RAY_AUTH_TOKEN" in ended.stderr
+    assert "gcs_client" not in ended.stderr
     ended = nodes.run(*command, f"127.0.0.2:{free_port()}")
     assert ended.returncode == 1
     assert "There is no Ray cluster at 127.0.0.2:" in ended.stderr
