@@ -17,7 +17,7 @@ from prodcat_index.distributed.bulk_predict import predict_in_shards
 from prodcat_index.distributed.engines import Engine, LocalEngine
 from prodcat_index.distributed.results import find_all
 from prodcat_index.encoders.registry import SCHEMES
-from prodcat_index.errors import ClusterError, QueryError
+from prodcat_index.errors import ClusterError, IndexFolderError, QueryError
 from prodcat_index.index.product_index import ProductIndex
 from prodcat_index.voting.prediction import Predictions
 
@@ -151,6 +151,17 @@ def test_what_cannot_be_kept_is_said_before_anything_is_done(
     with pytest.raises(QueryError, match="leave out k, weights"):
         predict_in_shards(folder, listings, tmp_path / "w", engine=engine, k=3, precision=0.9)
     assert engine.done == 0
+
+
+def test_a_folder_of_somebody_else_is_left_alone(
+    folder: Path, new: Catalogue, tmp_path: Path
+) -> None:
+    """It would be removed with all that is in it."""
+    (tmp_path / "work").mkdir()
+    (tmp_path / "work" / "rows.npz").touch()
+    with pytest.raises(IndexFolderError, match=r"holds other files \(rows\.npz\)"):
+        predict_in_shards(folder, new, tmp_path / "work", engine=Careless())
+    assert (tmp_path / "work" / "rows.npz").exists()
 
 
 def test_a_damaged_result_is_named(tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -11,8 +10,7 @@ from typing import Any
 from prodcat_index import __version__, files
 from prodcat_index.audit.graph import NEIGHBOURS, AuditGraph, GraphCards, build_graph
 from prodcat_index.distributed.engines import Engine
-from prodcat_index.distributed.results import find_all
-from prodcat_index.errors import IndexFolderError
+from prodcat_index.distributed.results import find_all, kept_until_done
 from prodcat_index.index.folder import MANIFEST
 from prodcat_index.index.product_index import ProductIndex
 
@@ -61,7 +59,5 @@ def graph_in_shards(
         names = [f"{work.__name__}-{number:05d}-{version}" for number in range(len(items))]
         return find_all(engine, start, work, items, names, label=label, unit=unit, folder=place)
 
-    with files.exclusive_folder(place, "unfinished audit", IndexFolderError):
-        graph = build_graph(opened, neighbours=neighbours, spread=spread)
-    shutil.rmtree(place)
-    return graph
+    with kept_until_done(place, "unfinished audit"):
+        return build_graph(opened, neighbours=neighbours, spread=spread)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -18,8 +17,7 @@ from prodcat_index.cards.card import IMAGE, LABELS, Catalogue
 from prodcat_index.cards.catalogue import Vectors
 from prodcat_index.cards.inputs import CardSource
 from prodcat_index.distributed.engines import Engine
-from prodcat_index.distributed.results import find_all
-from prodcat_index.errors import IndexFolderError
+from prodcat_index.distributed.results import find_all, kept_until_done
 from prodcat_index.index.answers import Reasons, VoteResult
 from prodcat_index.index.encoded_listings import EncodedListings, join_queries
 from prodcat_index.index.folder import MANIFEST
@@ -80,11 +78,9 @@ def predict_in_shards(
     """
     folder, place = Path(index).absolute(), Path(work).absolute()
     engine.connect()
-    with files.exclusive_folder(place, "unfinished predictions", IndexFolderError):
+    with kept_until_done(place, "unfinished predictions"):
         spread = _SpreadIndex(folder, place, engine, shard)
-        predictions = spread.predict(listings, vectors=vectors, **choices)
-    shutil.rmtree(place)
-    return predictions
+        return spread.predict(listings, vectors=vectors, **choices)
 
 
 class _SpreadIndex(ProductIndex):

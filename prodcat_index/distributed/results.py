@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
+import shutil
 import uuid
 import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, fields, is_dataclass
 from functools import partial
 from pathlib import Path
@@ -17,7 +20,7 @@ import numpy.typing as npt
 from prodcat_index import files
 from prodcat_index.audit.graph import FoldAnswers
 from prodcat_index.distributed.engines import Engine, State
-from prodcat_index.errors import ClusterError
+from prodcat_index.errors import ClusterError, IndexFolderError
 from prodcat_index.index.answers import Reasons, VoteResult
 from prodcat_index.index.parts import Queries
 from prodcat_index.index.search import Neighbours
@@ -28,6 +31,12 @@ KINDS: dict[str, Any] = {
     kind.__name__: kind for kind in (FoldAnswers, Neighbours, Queries, Reasons, Vote, VoteResult)
 }
 STRUCTURE = "structure"
+# Names of results, of those that are not written to the end, and of what workers look for.
+OWN = re.compile(
+    r"(\w+-)?\d{5,}-[0-9a-f]{32}(-.*)?\.npz|\.[0-9a-f]{32}\.npz|\.reached-[0-9a-f]{32}"
+)
+    r"(\w+-)?\d{5,}-[0-9a-f]{32}(-.*)?\.npz|\.[0-9a-f]{32}\.npz|\.reached-[0-9a-f]{32}"
+)
 
 
 @dataclass(frozen=True)
@@ -44,6 +53,20 @@ class _Missing(Sequence[Any]):
     def __getitem__(self, place: Any) -> Any:
         number = self.numbers[place]
         return self.paths[number], self.items[number]
+
+
+@contextmanager
+def kept_until_done(folder: Path, what: str) -> Iterator[None]:
+    """Hold a folder of results, which is removed when all is done.
+
+    Raises IndexFolderError if it holds anything else, or another process works in it.
+    """
+    names = [path.name for path in folder.iterdir()] if folder.is_dir() else []
+    own = {files.LOCK, *filter(OWN.fullmatch, names)}
+    files.check_output_folder(folder, what, IndexFolderError, own)
+    with files.exclusive_folder(folder, what, IndexFolderError):
+        yield
+    shutil.rmtree(folder)
 
 
 def find_all(
