@@ -35,8 +35,6 @@ STRUCTURE = "structure"
 OWN = re.compile(
     r"(\w+-)?\d{5,}-[0-9a-f]{32}(-.*)?\.npz|\.[0-9a-f]{32}\.npz|\.reached-[0-9a-f]{32}"
 )
-    r"(\w+-)?\d{5,}-[0-9a-f]{32}(-.*)?\.npz|\.[0-9a-f]{32}\.npz|\.reached-[0-9a-f]{32}"
-)
 
 
 @dataclass(frozen=True)
