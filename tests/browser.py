@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 PATIENCE = 20_000  # milliseconds
+# Without a graphics card, to imitate one takes more time than to draw.
+ARGUMENTS = ["--no-sandbox", "--disable-gpu"]
 HEIGHTS = {1280: 900, 390: 844}
 # What axe calls an obstacle for people who cannot see or use a mouse.
 GRAVE = ("serious", "critical")
@@ -29,7 +31,7 @@ def browser() -> Iterator[Browser]:
     with sync_api.sync_playwright() as playwright:
         # On a machine that is busy with other things.
         sync_api.expect.set_options(timeout=PATIENCE)
-        running = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])
+        running = playwright.chromium.launch(executable_path=found, args=ARGUMENTS)
         yield running
         running.close()
 
@@ -48,7 +50,9 @@ def open_page(browser: Browser) -> Iterator[Callable[..., Page]]:
         url: str, *, width: int = 1280, scheme: Any = "light", language: str = "en-GB"
     ) -> Page:
         size: Any = {"width": width, "height": HEIGHTS.get(width, 900)}
-        context = browser.new_context(viewport=size, color_scheme=scheme, locale=language)
+        context = browser.new_context(
+            viewport=size, color_scheme=scheme, locale=language, reduced_motion="reduce"
+        )
         contexts.append(context)
         page = context.new_page()
         page.set_default_timeout(PATIENCE)

@@ -47,7 +47,7 @@ def total(neighbour: Neighbour) -> float:
     return sum(neighbour.contributions.values())
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(WEIGHTS, TEXTS, TEXTS, st.integers(0, 119))
 def test_contributions_sum_to_the_similarity(
     weights: dict[str, float], title: str, description: str, card: int

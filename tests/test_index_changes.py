@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 from dataclasses import replace
-from functools import cache
 from pathlib import Path
 
 import made
@@ -14,7 +13,7 @@ import pytest
 from calibrated import PLAIN
 from made import BOOTS, KETTLES, LAMPS, catalogue, change_manifest, read_json, row
 from test_index_folder import content_of
-from test_index_learned import COLOURS, THINGS, shop
+from test_index_learned import COLOURS, THINGS, indexed, shop
 
 from prodcat_index.cards.card import Card, Catalogue
 from prodcat_index.cards.catalogue import read_catalogue
@@ -52,9 +51,8 @@ def more(n: int, start: int = 500) -> Catalogue:
     return catalogue(rows)
 
 
-@cache
 def built() -> ProductIndex:
-    return ProductIndex.build(shop())
+    return indexed()
 
 
 def arrays(index: ProductIndex) -> list[np.ndarray]:
@@ -194,7 +192,7 @@ def test_two_steps_are_one(tmp_path: Path) -> None:
 
 
 def test_an_index_without_a_projection_is_left_without_one() -> None:
-    few = ProductIndex.build(shop(90))
+    few = indexed(90)
     grown = few.add(more(60))
     assert grown.parts.learned is None and grown.parts.block_names == ["title", "description"]
 

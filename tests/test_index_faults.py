@@ -30,7 +30,7 @@ from scripts.benchmarks.faults_points import (
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="processes are forked")
 
-STEP = 41
+STEP = 29
 CHANGES = (
     *("first build", "build", "add", "remove", "relabel", "tune", "refit", "sync"),
     "rollback",

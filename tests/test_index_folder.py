@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -417,39 +415,6 @@ def test_a_lock_of_a_dead_writer_holds_nobody(saved: Path, new_index: ProductInd
     """The lock file stays for ever; only a living process locks it."""
     assert (saved / LOCK).exists()
     new_index.save(saved)
-
-
-def changes(folder: Path, index: ProductIndex) -> int:
-    """Return how many calls change the disk while an index is written over another."""
-    with failing_at(None) as counted:
-        index.save(folder)
-    return counted.calls
-
-
-def check_whole(folder: Path, *known: ProductIndex) -> None:
-    found = ProductIndex.load(folder)
-    (whole,) = (index for index in known if len(index) == len(found))
-    assert found.search("leather boots") == whole.search("leather boots")
-
-
-@pytest.mark.parametrize("error", [PowerCut(), full()], ids=["power cut", "error"])
-def test_a_writer_that_fails_anywhere_leaves_a_whole_index(
-    saved: Path, index: ProductIndex, new_index: ProductIndex, tmp_path: Path, error: BaseException
-) -> None:
-    """Readers find the old version or the new one, and the next writer finds no hindrance."""
-    count = changes(Path(shutil.copytree(saved, tmp_path / "counted")), new_index)
-    assert count > 50
-    # Around the switch every call, of the others some.
-    for call in [*range(0, count - 20, 20), *range(count - 20, count)]:
-        folder = Path(shutil.copytree(saved, tmp_path / f"{call}"))
-        with failing_at(call, error), suppress(PowerCut, IndexFolderError):
-            new_index.save(folder)
-        check_whole(folder, index, new_index)
-        new_index.save(folder)
-        assert len(versions(folder)) == 2, "what was left is gone"
-        assert sorted(path.name for path in folder.iterdir()) == OWN
-        check_whole(folder, new_index)
-        shutil.rmtree(folder)
 
 
 def test_an_error_while_the_files_are_written_leaves_the_old_index_and_nothing_else(

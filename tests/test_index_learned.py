@@ -44,9 +44,15 @@ def shop(n: int = N, *, blind: bool = False) -> Catalogue:
 
 
 @cache
+def indexed(n: int = N) -> ProductIndex:
+    """An index of that shop, which several files of tests share; indexes never change."""
+    return ProductIndex.build(shop(n))
+
+
+@cache
 def built() -> ProductIndex:
     """An index as the formats before text scores had it, and as one of pictures alone is."""
-    return without_scores(ProductIndex.build(shop()))
+    return without_scores(indexed())
 
 
 def without_scores(index: ProductIndex) -> ProductIndex:

@@ -68,7 +68,7 @@ def check_ranking(case: Case, pool: Pool, weights: npt.NDArray[np.float64], k: i
         assert ranked.categories[query][there][clear].tolist() == categories[:k][clear].tolist()
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(st.integers(0, 10**6), st.integers(1, 15))
 def test_a_pool_of_all_cards_ranks_them_as_a_search_does_under_any_weights(
     seed: int, k: int
@@ -78,7 +78,7 @@ def test_a_pool_of_all_cards_ranks_them_as_a_search_does_under_any_weights(
     check_ranking(case, case.pool(np.array([0.5, 0.5])), case.weights, k)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(st.integers(0, 10**6), st.integers(1, 8))
 def test_a_small_pool_holds_the_nearest_cards_under_each_of_its_directions(
     seed: int, depth: int
@@ -107,7 +107,7 @@ def test_of_equally_near_cards_the_first_ids_are_taken(depth: int) -> None:
     assert rank(pool, np.array([0.3, 0.7]), depth).categories.tolist() == [expected] * len(pool)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(st.integers(0, 10**6))
 def test_candidates_are_labelled_visible_and_named_once(seed: int) -> None:
     """A card that asks itself is always right: leave-one-out would be a fiction."""

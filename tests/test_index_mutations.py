@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from prodcat_index.index.integrity import verify_index
@@ -23,12 +24,19 @@ from scripts.benchmarks.faults_index import (
     judge,
 )
 from scripts.benchmarks.faults_mutations import FAMILIES, Allowed, Mutation, copy_index, mutations
-from scripts.benchmarks.faults_sample import answers, are_same, build_sample, is_sound
+from scripts.benchmarks.faults_sample import (
+    CARDS,
+    answers,
+    are_same,
+    build_sample,
+    draw_cards,
+    is_sound,
+)
 from scripts.benchmarks.faults_workers import CRASH, HANG, OTHER, REFUSED, RIGHT, UNSOUND, Tried
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="pipes and devices are of POSIX systems")
 
-MUTATIONS = 6 * len(FAMILIES)
+MUTATIONS = 4 * len(FAMILIES)
 
 
 @pytest.fixture(scope="module")
@@ -42,8 +50,11 @@ def test_the_whole_index_passes(sample: Path) -> None:
     assert is_sound(answers(sample))
 
 
-def test_no_mutation_is_answered_wrongly_in_silence(sample: Path, tmp_path: Path) -> None:
+def test_no_mutation_is_answered_wrongly_in_silence(
+    sample: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A torn or hostile file would put goods on the wrong shelves, or take the machine down."""
+    monkeypatch.setattr(faults_workers, "MAX_SECONDS", 60.0)  # The machine may be busy.
     picture = sample.parent / "pictures" / "3.png"
     damage = damage_index(sample, picture, mutations(sample, MUTATIONS), tmp_path)
     assert damage.failures == []
@@ -92,20 +103,22 @@ def test_outcomes_are_judged(allowed: Allowed, answered: str, verified: str, out
 
 
 def test_what_ends_hangs_or_runs_is_noticed(
-    sample: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A worker that dies must not pass for one that refused."""
-    worker = faults_workers.Worker(sample, sample.parent / "pictures" / "3.png")
+    texts = pd.DataFrame(draw_cards(tmp_path, CARDS)).drop(columns="image")
+    saved = ProductIndex.build(texts).save(tmp_path / "index")
+    worker = faults_workers.Worker(saved)  # Without pictures it starts sooner.
     try:
-        assert worker.attempt(sample).answered == RIGHT
-        monkeypatch.setattr(faults_workers, "MAX_SECONDS", 0.0)
-        assert worker.attempt(sample).answered == HANG
-        monkeypatch.undo()
-        assert worker.attempt(sample).answered == RIGHT
+        assert worker.attempt(saved).answered == RIGHT
+        with monkeypatch.context() as patched:
+            patched.setattr(faults_workers, "MAX_SECONDS", 0.0)
+            assert worker.attempt(saved).answered == HANG
+        assert worker.attempt(saved).answered == RIGHT
         assert worker._process is not None
         worker._process.kill()
         worker._process.join()
-        tried = worker.attempt(sample)
+        tried = worker.attempt(saved)
         assert (tried.answered, tried.detail) == (CRASH, "SIGKILL")
     finally:
         worker.close()

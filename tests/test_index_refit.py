@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from made import catalogue, row
-from test_index_learned import THINGS, shop
+from test_index_learned import THINGS, indexed, shop
 from test_index_relabel import LISTINGS, nothing_is_embedded
 
 from prodcat_index.cards.card import Catalogue
@@ -29,9 +29,8 @@ def wrong(cards: Catalogue) -> Catalogue:
     return Catalogue(cards.cards.assign(category=given), source="wrong cards")
 
 
-@cache
 def right() -> ProductIndex:
-    return ProductIndex.build(shop(200))
+    return indexed(200)
 
 
 @cache
@@ -148,8 +147,9 @@ def test_where_many_cards_came_it_is_tuned_again() -> None:
     index = ProductIndex.build(cards.select(range(150)))
     tuned = index.tuned(index.tune(objective="nll"))
     more = tuned.add(cards.select(range(150, 180)))
-    assert more.refit().parts.tuning == tuned.parts.tuning
-    assert more.refit().parts.drift is not None and more.refit().parts.drift.tuned_cards == 150
+    kept = more.refit().parts
+    assert kept.tuning == tuned.parts.tuning
+    assert kept.drift is not None and kept.drift.tuned_cards == 150
     many = more.add(cards.select(range(180, 200)))
     again = many.refit()
     assert again.parts.tuning is not None and again.parts.tuning != tuned.parts.tuning
@@ -172,7 +172,7 @@ def test_what_was_given_is_kept(tmp_path: Path) -> None:
 
 def test_an_index_that_has_grown_begins_to_learn() -> None:
     """It would stay one of a dozen cards, whatever came."""
-    few = ProductIndex.build(shop(90))
+    few = indexed(90)
     assert few.parts.learned is None
     tuned = few.tuned(few.tune())
     grown = tuned.add(shop(120).select(range(90, 120)))
@@ -186,7 +186,7 @@ def test_tuning_is_kept_where_blocks_are_the_same() -> None:
     tuned = right().tuned(right().tune(objective="nll"))
     built = mended().refit().tuned_like(tuned)
     assert built.parts.tuning == tuned.parts.tuning
-    few = ProductIndex.build(shop(90))
+    few = indexed(90)
     with pytest.raises(QueryError, match="the other index is not tuned"):
         right().tuned_like(few)
     with pytest.raises(QueryError, match="the other index has other blocks"):

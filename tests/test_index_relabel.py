@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pytest
 from made import BOOTS, KETTLES, LAMPS, catalogue, row
 from test_index_changes import NUMBERS, OLD, plane
-from test_index_learned import THINGS, shop
+from test_index_learned import THINGS, indexed, shop
 
 from prodcat_index.cards.card import Card
 from prodcat_index.errors import CatalogueError, QueryError
@@ -29,9 +28,8 @@ LISTINGS = [
 ]
 
 
-@cache
 def built() -> ProductIndex:
-    return ProductIndex.build(shop(200))
+    return indexed(200)
 
 
 @pytest.fixture

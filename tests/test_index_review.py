@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from made import BOOTS, KETTLES, LAMPS
-from test_index_learned import shop
+from test_index_learned import indexed
 
 from prodcat_index.audit.check import Item
 from prodcat_index.audit.decisions import Memory
@@ -266,7 +266,7 @@ def test_a_review_is_known_by_its_columns(tmp_path: Path) -> None:
 
 def test_a_label_that_a_person_kept_votes_in_full() -> None:
     """Whoever said that a label is right would be overruled by the others again."""
-    plain = ProductIndex.build(shop(200))
+    plain = indexed(200)
     first, *_, other_name = plain.parts.labels.names
     index = plain.relabel(
         {plain.parts.catalogue.ids[0]: other_name, plain.parts.catalogue.ids[1]: first}

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pytest
 from made import catalogue, row
-from test_index_learned import THINGS, shop, without_scores
+from test_index_learned import THINGS, indexed, shop, without_scores
 
 from prodcat_index.cards.card import Card
 from prodcat_index.cards.catalogue import as_listings
@@ -23,9 +22,8 @@ LISTING = Card(title="red boots mug", description="scarf in grey")
 VOTE = VoteParameters(k=60, temperature=0.5, head_exponent=1.0)
 
 
-@cache
 def built() -> ProductIndex:
-    return ProductIndex.build(shop())
+    return indexed()
 
 
 def test_the_scores_stand_between_the_encoders_blocks_and_the_learned_one(tmp_path: Path) -> None:

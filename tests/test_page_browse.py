@@ -193,8 +193,7 @@ def test_russian(open_page: Open, served: Served) -> None:
     expect(page.get_by_label("Фильтр категорий")).to_be_visible()
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
 def test_axe_finds_nothing_grave(open_page: Open, served: Served, width: int, scheme: str) -> None:
     """A page that a screen reader cannot read shuts people out."""
     address = f"{served.url}/#/browse?c={quote(largest(served))}"

@@ -383,8 +383,7 @@ def test_problem_is_a_sentence(open_page: Open, served: Served) -> None:
     expect(page.locator(".tile").first).to_be_visible()
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
 def test_axe_finds_nothing_grave(open_page: Open, served: Served, width: int, scheme: str) -> None:
     """A page that a screen reader cannot read shuts people out."""
     page = open_page(f"{served.url}/#/look", width=width, scheme=scheme)

@@ -13,7 +13,7 @@ from typing import Any
 import arena
 import made
 import pytest
-from test_index_learned import shop as learnable_shop
+from test_index_learned import indexed
 from test_reports_page import ATTACK, Reader, check_links
 
 from prodcat_index.cards.card import Catalogue
@@ -196,21 +196,25 @@ def test_plain_labels_without_pictures_have_a_report(tmp_path: Path) -> None:
     assert "learned" not in [row.name for row in found.evaluation.rows]
 
 
-def test_an_index_with_text_scores_has_a_report() -> None:
+@pytest.fixture(scope="module")
+def learned() -> Report:
+    return report(indexed(200), by="random", baselines=False, precision=0.9)
+
+
+def test_an_index_with_text_scores_has_a_report(learned: Report) -> None:
     """They are fitted anew on the training part, and are no encoder to ask for."""
-    index = ProductIndex.build(learnable_shop(200))
-    assert index.parts.scores is not None
-    found = report(index, by="random", baselines=False)
-    assert [row.name for row in found.evaluation.rows][-2:] == ["learned", "tuned"]
-    assert found.evaluation.rows[-2].scores[0].accuracy > 0.9
-    told = {str(what): str(value) for what, value in tabulate_settings(found).rows}
+    assert indexed(200).parts.scores is not None
+    assert [row.name for row in learned.evaluation.rows][-2:] == ["learned", "tuned"]
+    assert learned.evaluation.rows[-2].scores[0].accuracy > 0.9
+    told = {str(what): str(value) for what, value in tabulate_settings(learned).rows}
     assert told["encoder of scores"] == "text-scores"
 
 
-def test_the_accepted_share_is_the_one_that_predict_accepts(tmp_path: Path) -> None:
+def test_the_accepted_share_is_the_one_that_predict_accepts(
+    learned: Report, tmp_path: Path
+) -> None:
     """Shop-keepers plan with 80 % of automatic answers, and get 60 %."""
-    index = ProductIndex.build(learnable_shop(200))
-    found = report(index, by="random", baselines=False, precision=0.9)
+    index, found = indexed(200), learned
     assert found.acceptance is not None and found.evaluation.acceptance is not None
     text = unescape(write_report(found, tmp_path / "r.html").read_text(encoding="utf-8"))
     # Of the index itself, by its own calibration.
@@ -237,8 +241,7 @@ def test_the_accepted_share_is_the_one_that_predict_accepts(tmp_path: Path) -> N
 
 
 def test_a_precision_that_cannot_be_shown_accepts_nothing(tmp_path: Path) -> None:
-    index = ProductIndex.build(learnable_shop(200))
-    found = report(index, by="random", baselines=False, precision=0.999)
+    found = report(indexed(200), by="random", baselines=False, precision=0.999)
     page = write_report(found, tmp_path / "r.html", command="prodcat report x")
     text = unescape(page.read_text(encoding="utf-8")).replace("\xa0", " ")
     assert found.acceptance is None

@@ -53,7 +53,7 @@ def test_what_the_document_allows_is_answered_as_it_says(api: Any) -> None:
     for operation in [each.ok() for each in api.get_all_operations()]:
 
         @settings(
-            max_examples=12,
+            max_examples=6,
             deadline=None,
             derandomize=True,
             database=None,

@@ -22,6 +22,8 @@ from prodcat_index.voting.thresholds import (
     subsample_evenly,
 )
 
+SHOPS = 200
+
 
 def ungrouped(confidence: np.ndarray, right: np.ndarray) -> PrecisionCurve:
     return precision_curve(confidence, right, np.arange(len(right)))
@@ -229,18 +231,18 @@ def test_more_certainty_accepts_no_more(monkeypatch: pytest.MonkeyPatch) -> None
 
 @pytest.mark.parametrize("cards", [150, 1000])
 def test_new_answers_are_as_precise_as_asked_with_the_certainty_told(cards: int) -> None:
-    """The promise of --precision, simulated: of 400 shops, at most about 10 % are let down.
+    """The promise of --precision, simulated: of the shops, at most about 10 % are let down.
 
     The precision of answers above a threshold is worked out exactly: confidence c is uniform on
     [1/2, 1] and right with probability c, so that it is (1 + threshold) / 2.
     """
     rng = np.random.default_rng(cards)
     let_down = 0
-    for _ in range(400):
+    for _ in range(SHOPS):
         confidence = rng.uniform(0.5, 1, cards)
         found = ungrouped(confidence, rng.random(cards) < confidence).accept_at(0.85)
         let_down += found is not None and (1 + found.threshold) / 2 < 0.85
-    assert let_down / 400 <= 0.1 + 0.03
+    assert let_down / SHOPS <= 0.1 + 0.03
 
 
 @pytest.mark.parametrize("size", [1, 6])
@@ -254,7 +256,7 @@ def test_new_answers_are_as_precise_where_cards_are_alike_and_the_surest_are_wro
     """
     rng = np.random.default_rng(size)
     let_down, accepted, cards = 0, 0.0, 2400
-    for _ in range(400):
+    for _ in range(SHOPS):
         rank = np.repeat(rng.random(cards // size), size)
         right = np.repeat(rng.random(cards // size), size) < np.where(
             rank < 0.05, 0.75, 1 - 0.2 * (rank - 0.05)
@@ -266,8 +268,8 @@ def test_new_answers_are_as_precise_where_cards_are_alike_and_the_surest_are_wro
             good = 0.05 * 0.75 + (share - 0.05) * (1 - 0.1 * (share - 0.05))
             let_down += share < 0.05 or good / share < 0.9
             accepted += share
-    assert let_down / 400 <= 0.1 + 0.03
-    assert accepted / 400 > (0.7 if size == 1 else 0.15)
+    assert let_down / SHOPS <= 0.1 + 0.03
+    assert accepted / SHOPS > (0.7 if size == 1 else 0.15)
 
 
 def test_thinning_keeps_the_last_and_few_values_as_they_are(

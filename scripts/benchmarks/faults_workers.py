@@ -43,7 +43,7 @@ class Tried:
 class Worker:
     """A process that opens one index after the other, and is replaced when it ends or hangs."""
 
-    def __init__(self, sample: Path, picture: Path) -> None:
+    def __init__(self, sample: Path, picture: Path | None = None) -> None:
         self._sample, self._picture = sample, picture
         self._process: BaseProcess | None = None
         self._connection: Connection | None = None
@@ -87,7 +87,7 @@ class Worker:
         self._process = self._connection = None
 
 
-def _serve(connection: Connection, sample: Path, picture: Path) -> None:
+def _serve(connection: Connection, sample: Path, picture: Path | None) -> None:
     expected = answers(sample, picture)
     _verify(sample)
     connection.send("ready")
