@@ -19,9 +19,7 @@ from servers import free_port
 
 from prodcat_index.distributed import bulk_build, shards
 from prodcat_index.distributed.bulk_build import build_in_shards
-from prodcat_index.distributed.ray_engine import RayEngine
 from prodcat_index.encoders.cache import EmbeddingCache
-from prodcat_index.errors import ClusterError
 from prodcat_index.index.product_index import ProductIndex
 
 ROWS, FIT, CARDS = 50, 150, 700
@@ -208,11 +206,15 @@ def test_a_wrong_token_and_a_wrong_address_are_named(
     assert ended.stdout == ""
 
 
-def test_a_cluster_is_asked_for_before_anything_is_fitted(catalogue: Path, tmp_path: Path) -> None:
+def test_a_cluster_is_asked_for_before_anything_is_fitted(
+    nodes: RayNodes, catalogue: Path, tmp_path: Path
+) -> None:
     """Hours of work would end in a wrong address."""
-    engine = RayEngine(f"127.0.0.1:{free_port()}")
-    with pytest.raises(ClusterError, match="There is no Ray cluster"):
-        build_in_shards(catalogue, tmp_path / "index", engine=engine, fit_cards=FIT)
+    command = ("-m", "prodcat_index", "build-index", catalogue, "-o", tmp_path / "index")
+    address = f"127.0.0.1:{free_port()}"
+    ended = nodes.run(*command, "--fit-cards", FIT, "--engine", "ray", "--address", address)
+    assert ended.returncode == 1
+    assert f"There is no Ray cluster at {address}" in ended.stderr
     assert not [*tmp_path.iterdir()]
 
 
