@@ -28,6 +28,7 @@ class MemoryStore:
         self.kept: dict[str, dict[int, tuple[str, Float32Array]]] = {}
         self.dims: dict[str, int] = {}
         self.asked: list[str] = []
+        self.owners: dict[str, str] = {}
         self.is_down = False
 
     def connect(self, address: StoreAddress) -> MemoryStore:
@@ -45,11 +46,11 @@ class MemoryStore:
 
     @contextmanager
     def writing(self) -> Iterator[None]:
-        before = deepcopy(self.kept)
+        before = deepcopy((self.kept, self.owners))
         try:
             yield
         except BaseException:
-            self.kept = before
+            self.kept, self.owners = before
             raise
 
     def put(self, table: str, first: int, ids: Sequence[str], rows: Float32Array) -> None:
@@ -63,6 +64,15 @@ class MemoryStore:
         self._ask("truncate")
         kept = self.kept[table]
         self.kept[table] = {place: own for place, own in kept.items() if place < rows}
+
+    def owner(self, table: str) -> str:
+        self._ask("owner")
+        return self.owners.get(table, "")
+
+    def own(self, table: str, before: str, token: str) -> None:
+        if self.owners.get(table, "") != before:
+            raise StoreError("It was changed by a copy.")
+        self.owners[table] = token
 
     def index(self, table: str) -> None:
         self._ask("index")

@@ -292,3 +292,35 @@ def test_a_table_that_is_gone_is_told_of(store: PostgresStore) -> None:
     fill(store, unit_rows(3, 4))
     with pytest.raises(StoreError, match=f"no row at place 5 of the table {TABLE}"):
         store.fetch(TABLE, np.array([1, 5]))
+
+
+def test_another_who_wrote_in_between_is_noticed(store: PostgresStore) -> None:
+    """Two copies of a folder would write over the rows of each other."""
+    fill(store, unit_rows(4, 3))
+    assert store.owner(TABLE) == ""
+    with store.writing():
+        store.own(TABLE, "", "a" * 16)
+    assert store.owner(TABLE) == "a" * 16
+    with pytest.raises(StoreError, match="changed by a copy of this index"), store.writing():
+        store.own(TABLE, "b" * 16, "c" * 16)
+    assert store.owner(TABLE) == "a" * 16
+
+
+@pytest.mark.parametrize("encoding", ["SQL_ASCII", "LATIN1"])
+def test_a_database_that_cannot_hold_every_id_is_refused(
+    server: PostgresServer, store: PostgresStore, encoding: str
+) -> None:
+    """After hours of building, an id would be no text to the database."""
+    name = encoding.lower()
+    with store.connection() as connection:
+        connection.execute(f"CREATE DATABASE {name} ENCODING '{encoding}' TEMPLATE template0")
+    url = f"{server.url.rpartition('/')[0]}/{name}"
+    with pytest.raises(StoreError, match=f"is of the encoding {encoding}"):
+        postgres.connect(StoreAddress(url)).tables("x")
+
+
+def test_every_id_is_held(store: PostgresStore) -> None:
+    with store.writing():
+        store.create(TABLE, 2)
+        store.put(TABLE, 0, ["ünï-коД ☃"], unit_rows(1, 2))
+    assert store.count(TABLE) == 1

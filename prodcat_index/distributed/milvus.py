@@ -122,6 +122,13 @@ class MilvusStore:
         """Delete the rows at places from `rows` on."""
         self._write("delete", table, filter=f"place >= {rows}")
 
+    def owner(self, table: str) -> str:
+        """Return nothing: a collection holds no note that is changed with its rows."""
+        return ""
+
+    def own(self, table: str, before: str, token: str) -> None:
+        """Leave no token."""
+
     def _write(
         self, name: str, table: str, *args: Any, seconds: float | None = None, **options: Any
     ) -> None:

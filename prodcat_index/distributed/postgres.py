@@ -95,6 +95,29 @@ class PostgresStore(Database):
         delete = _sql("DELETE FROM {table} WHERE place >= %s", table)
         self._write(lambda c: c.execute(delete, (rows,)))
 
+    def owner(self, table: str) -> str:
+        """Read the comment of a table."""
+        query = "SELECT obj_description(to_regclass(%s), 'pg_class')"
+        return str(self.read(lambda c: rows_of(c, query, (table,)))[0][0] or "")
+
+    def own(self, table: str, before: str, token: str) -> None:
+        """Replace the comment of a table that no other client writes to meanwhile."""
+        from psycopg.sql import SQL, Identifier, Literal
+
+        query = "SELECT obj_description(to_regclass(%s), 'pg_class')"
+        note = SQL("COMMENT ON TABLE {} IS {}").format(Identifier(table), Literal(token))
+
+        def replace(connection: Connection) -> None:
+            connection.execute(_sql("LOCK TABLE {table} IN SHARE UPDATE EXCLUSIVE MODE", table))
+            if (rows_of(connection, query, (table,))[0][0] or "") != before:
+                raise StoreError(
+                    f"The table {table} of the store {self.address} was changed by a copy of this "
+                    "index just now; nothing was changed. Try again."
+                )
+            connection.execute(note)
+
+        self._write(replace)
+
     def index(self, table: str) -> None:
         """Make the graph."""
         with self.told(), self.connection() as connection:
@@ -128,6 +151,8 @@ class PostgresStore(Database):
                 f"The store {self.address} has no row at place {error} of the table {table}; "
                 "something else has changed the table. Build the index again."
             ) from error
+        if len({len(row) for row in rows}) > 1:
+            rows = []  # which has not the shape that is expected
         return np.stack(rows) if rows else np.empty((0, 0), dtype=np.float32)
 
     def search(

@@ -35,7 +35,7 @@ LASTING: tuple[str, ...] = (
     "pg_hba",
     "require_auth",
 )
-LASTING = (*LASTING, "no password", "permission", "no answer within")
+LASTING = (*LASTING, "invalid sslmode", "no password", "permission", "no answer within")
 
 
 class Database:
@@ -89,6 +89,12 @@ class Database:
         connection = psycopg.connect(**self._given, autocommit=True)
         try:
             with within(connection, CONNECT_SECONDS):
+                encoding = connection.info.parameter_status("server_encoding")
+                if encoding != "UTF8":
+                    raise StoreError(
+                        f"The database of the store {self.address} is of the encoding {encoding}, "
+                        "which cannot hold every id; make one of the encoding UTF8."
+                    )
                 if TypeInfo.fetch(connection, "vector") is None:
                     connection.execute("CREATE EXTENSION IF NOT EXISTS vector")
                 query = "SELECT extversion FROM pg_extension WHERE extname = 'vector'"
@@ -149,8 +155,8 @@ def parameters(address: StoreAddress) -> dict[str, Any]:
         raise StoreError(f"The address of the store {address} cannot be read.") from error
     if others := sorted(set(given) - ALLOWED):
         raise StoreError(
-            f"The address of the store {address} has {others[0]}, which is not allowed there; use "
-            f"only {', '.join(sorted(ALLOWED))}."
+            f"The address of the store {address} names {others[0]}, which is not allowed there; "
+            f"use only {', '.join(sorted(ALLOWED))}."
         )
     hosts = str(given.get("host") or "localhost").split(",")
     if not all(host.startswith("/") or is_loopback(host) for host in hosts):
@@ -165,6 +171,7 @@ def parameters(address: StoreAddress) -> dict[str, Any]:
             raise StoreError(f"{CREDENTIALS} names {path}, which is no file that can be read.")
         given["passfile"] = path
     keepalives = {"keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3}
+    given["client_encoding"] = "utf8"
     return given | keepalives | {"connect_timeout": CONNECT_SECONDS, "application_name": "prodcat"}
 
 

@@ -264,6 +264,7 @@ class StoreRecord:
     address: Annotated[str, AfterValidator(_store_address)]  # without a password
     table: Annotated[str, Field(pattern=r"^prodcat_[0-9a-f]{8}_[0-9]{1,9}$")]
     owner: Annotated[int, Field(ge=0)]  # number of the index folder: a copy of it has another
+    token: Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]  # of the last change of the table
     walk: Annotated[int, Field(ge=1, le=2**24)]  # rows that a walk through the graph keeps
     recall: Annotated[float, Field(ge=0, le=1)]  # of the nearest 20 under the weights of votes
     far_recall: Annotated[float, Field(ge=0, le=1)]  # the lowest under other weights

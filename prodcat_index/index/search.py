@@ -39,6 +39,8 @@ from prodcat_index.types import (
 
 # Where fewer of the cards are eligible, these alone are compared: docs/decisions/index.md.
 SCANNED = 0.1
+# So few are compared in a store, however large their share is.
+FEW_IN_A_STORE = 1000
 # Queries of one call: bounds the scores that are in memory at a time.
 QUERY_CHUNK = 1024
 # Numbers of cards that are in single precision at a time, to be compared with their queries.
@@ -108,7 +110,8 @@ class SearchSpace:
         """
         every = len(self.present)
         allowed = every if eligible is None else int(eligible.sum())
-        if allowed >= SCANNED * every:
+        is_few = isinstance(self.searcher, Scanner) and allowed <= FEW_IN_A_STORE
+        if allowed >= SCANNED * every and not is_few:
             searcher, covered = self.searcher_of(weighed)
             if not self.is_exact or isinstance(searcher, (FlatSearcher, HalfSearcher)):
                 some = None if allowed == every else eligible

@@ -32,6 +32,9 @@ def save_parts(
     Where they were read from its current version, only what is new is written. With a store, their
     rows are written into it.
     """
+    if store is None and parts.opened and parts.opened.folder.resolve() == folder.resolve():
+        table = parts.opened.table
+        store = table.address if table else None
     if store is None and parts.is_stored:
         plain = replace(parts, opened=None, searcher=None, similar=None, covered=())
         parts = plain.indexed(is_fitted=True)
@@ -56,8 +59,7 @@ def save_next(parts: IndexParts, folder: Path, wait: float = 0.0) -> None:
                 "to), and is left as it is; open it and add the cards again."
             )
 
-    table = parts.opened.table if parts.opened else None
-    save_parts(parts, folder, check, parts.pending, wait, table.address if table else None)
+    save_parts(parts, folder, check, parts.pending, wait)
 
 
 def save_settings(parts: IndexParts, folder: Path) -> None:

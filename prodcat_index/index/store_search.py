@@ -58,7 +58,7 @@ class StoreSearcher(ApproximateSearcher):
         table = self.codes
 
         def walk(asked: Float32Array, count: int) -> tuple[Float32Array, Int64Array]:
-            longest = max(self.effort.walk, count)
+            longest = max(self.effort.walk, 2 * count)
             scores, places = table.search(asked, count, longest)
             # What lies behind the rows of this version is of later ones.
             return scores, np.where(places < len(table), places, MISSING)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -54,7 +54,8 @@ class TableWriter:
         """Write new rows behind those of the table of the current version, if that can be.
 
         It cannot be if any row of a block was made anew, if the version before has later rows, as
-        after a rollback, or if the table is of the folder that this one was copied from.
+        after a rollback, or if another has changed the table: a copy of the folder, or a writer
+        that died before its manifest.
         """
         table, record = opened.table, opened.manifest.store
         if not (table and record) or table.address != address or not layout.before:
@@ -72,6 +73,8 @@ class TableWriter:
             places = np.arange(len(rows)) if rows.positions is None else rows.positions
             if not np.array_equal(np.where(places < table.rows, places, MISSING), layout.kept):
                 return None
+        if layout.is_new.any() and table.store.owner(table.name) not in ("", record.token):
+            return None
         return cls(table, record.owner, record)
 
     @classmethod
@@ -79,10 +82,8 @@ class TableWriter:
         cls, parts: IndexParts, address: StoreAddress, transaction: Transaction
     ) -> TableWriter:
         """Write all rows into a new table."""
-        now, owner = transaction.current, _number(transaction.folder)
-        stem = f"prodcat_{secrets.token_hex(4)}"
-        if now and now.store and now.store.owner == owner:
-            stem = _stem(now.store.table)
+        # Another name each time: a copy of the folder may have any other.
+        owner, stem = _number(transaction.folder), f"prodcat_{secrets.token_hex(4)}"
         dim = sum(block.dim for block in parts.all_blocks) + len(parts.all_blocks)
         table = StoreTable(address, f"{stem}_{transaction.number}", 0, dim, *_scaling(parts))
         most = table.store.most_dimensions
@@ -93,20 +94,21 @@ class TableWriter:
             )
         return cls(table, owner, None)
 
-    def write(self, parts: IndexParts, layout: Layout, kept: Iterable[str]) -> StoreRecord:
-        """Write the new rows; drop tables of this index that are not to be kept."""
-        table, new = self.table, np.flatnonzero(layout.is_new)
-        if len(new) or not layout.before:
-            self._drop_others({table.name, *kept})
-            self._put(parts, layout)
-        if self.record:
+    def write(self, parts: IndexParts, layout: Layout) -> StoreRecord:
+        """Write the new rows."""
+        table, token = self.table, secrets.token_hex(8)
+        if self.record and not layout.is_new.any():
             return self.record
+        self._put(parts, layout, token)
+        if self.record:
+            return replace(self.record, token=token)
         table.store.index(table.name)
         effort, far = choose_effort(parts, table)
         return StoreRecord(
             address=table.address.url,
             table=table.name,
             owner=self.owner,
+            token=token,
             walk=effort.walk,
             recall=effort.recall,
             far_recall=far,
@@ -114,26 +116,23 @@ class TableWriter:
             scale=_scaling(parts)[0],
         )
 
-    def _put(self, parts: IndexParts, layout: Layout) -> None:
+    def _put(self, parts: IndexParts, layout: Layout, token: str) -> None:
         table, blocks, new = self.table, parts.all_blocks, np.flatnonzero(layout.is_new)
         with table.store.writing():
-            if layout.before:
+            if self.record:
+                table.store.own(
+                    table.name, table.store.owner(table.name) and self.record.token, token
+                )
                 table.store.truncate(table.name, layout.before)
             else:
                 table.store.create(table.name, table.dim)
+                table.store.own(table.name, "", token)
             for part in chunks(len(new), ROWS_AT_ONCE):
                 cards = new[part]
                 present = np.stack([block.present[cards] for block in blocks], axis=1)
                 rows = fuse_cards([block.vectors[cards] for block in blocks], present)
                 ids = parts.catalogue.values_at("id", cards)
                 table.put(layout.before + part.start, ids, rows)
-
-    def _drop_others(self, kept: set[str]) -> None:
-        """Drop what writers that died left, and tables of versions that are gone."""
-        store = self.table.store
-        for name in store.tables(f"{_stem(self.table.name)}_"):
-            if name not in kept:
-                store.drop(name)
 
 
 def drop_tables(folder: Path, gone: Iterable[Manifest], kept: Iterable[Manifest]) -> None:
@@ -143,9 +142,10 @@ def drop_tables(folder: Path, gone: Iterable[Manifest], kept: Iterable[Manifest]
         if record.table not in used and record.owner == _number(folder):
             # A store that is away now keeps the table; it costs space alone.
             with suppress(StoreError):
-                StoreTable(StoreAddress(record.address), record.table, 0, 1).store.drop(
-                    record.table
-                )
+                store = StoreTable(StoreAddress(record.address), record.table, 0, 1).store
+                # A copy of the folder may have gone on with it.
+                if store.owner(record.table) in ("", record.token):
+                    store.drop(record.table)
 
 
 def read_searcher(index: OpenIndex, parts: IndexParts) -> StoreSearcher | None:
@@ -177,7 +177,3 @@ def _scaling(parts: IndexParts) -> tuple[int, int]:
 def _number(folder: Path) -> int:
     """Return the number of a folder, which it keeps when it is moved, and a copy has not."""
     return folder.stat().st_ino
-
-
-def _stem(table: str) -> str:
-    return table.rpartition("_")[0]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import ipaddress
+import re
 from collections import OrderedDict
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
@@ -15,12 +16,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from threading import Lock
 from typing import Any, Literal, Protocol, cast
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import numpy as np
 import numpy.typing as npt
 
-from prodcat_index.errors import StoreError, one_line
+from prodcat_index.errors import StoreError
 from prodcat_index.types import Float32Array, FloatingArray, Int64Array, chunks
 
 # Rows that are fetched at a time, and bytes of those that are kept.
@@ -38,6 +39,14 @@ WHERE_CREDENTIALS = {
     "milvus": f"MILVUS_TOKEN, or a file that {CREDENTIALS} names",
 }
 
+# A user without a password, hosts with ports, a database, and parameters.
+HOST, PORT = r"(?:[\w.-]*|\[[\da-fA-F:.]+\])", r"(?::\d{1,5})?"
+ADDRESS = re.compile(
+    rf"[a-z+]+://(?:[\w.~%+-]+@)?{HOST}{PORT}(?:,{HOST}{PORT})*(?:/[\w.~%+-]*)?"
+    r"(?:\?[\w.~%+/=&:-]*)?"
+)
+LONGEST_SCHEME = 20
+
 
 @dataclass(frozen=True)
 class StoreAddress:
@@ -47,34 +56,30 @@ class StoreAddress:
 
     def __post_init__(self) -> None:
         """Check the address; raise StoreError, which does not repeat a password."""
-        try:
-            parts = urlsplit(self.url)
-            parts.port  # noqa: B018 - a number that is none raises
-            has_password = bool(parts.password) or "password" in parts.query.lower()
-        except ValueError as error:
+        scheme = self.url.partition("://")[0] if "://" in self.url else ""
+        if scheme not in KINDS:
+            shown = scheme if scheme.isalpha() and len(scheme) <= LONGEST_SCHEME else ""
             raise StoreError(
-                "The address of the store cannot be read; write such as "
-                "postgresql://USER@HOST/DATABASE or milvus+https://HOST:19530."
-            ) from error
-        if parts.scheme not in KINDS:
-            raise StoreError(
-                f"A store is at an address such as postgresql://USER@HOST/DATABASE or "
-                f"milvus+https://HOST:19530; the one that was given begins with "
-                f"{one_line(parts.scheme)!r}."
+                "A store is at an address that begins with "
+                f"{', '.join(f'{known}://' for known in KINDS)}; the one that was given begins "
+                f"with {shown!r}."
             )
-        if has_password:
+        # Strictly, for urlsplit and libpq read odd addresses differently.
+        if not ADDRESS.fullmatch(self.url) or "password" in unquote(self.url).lower():
             raise StoreError(
-                "The address of the store holds a password, which would be seen in logs and lists "
-                f"of processes; leave it out, and give it by {WHERE_CREDENTIALS[self.kind]}."
+                "The address of the store cannot be read, or it holds a password, which would be "
+                "seen in logs and lists of processes; write such as "
+                "postgresql://USER@HOST/DATABASE or milvus+https://HOST:19530, and give a "
+                "password by "
+                f"{WHERE_CREDENTIALS[KINDS[scheme]]}."
             )
+        parts = urlsplit(self.url)
         if self.kind == "milvus" and (parts.username or parts.query or parts.fragment):
             raise StoreError(
                 "The address of a store in Milvus has a host, a port and a database alone, such as "
                 "milvus+https://HOST:19530/DATABASE; a token is given by "
                 f"{WHERE_CREDENTIALS[self.kind]}."
             )
-        if not self.url.isprintable():
-            raise StoreError("The address of the store holds letters that cannot be printed.")
 
     def __str__(self) -> str:
         """Return the address as it is shown."""
@@ -137,6 +142,17 @@ class VectorStore(Protocol):
 
     def truncate(self, table: str, rows: int) -> None:
         """Delete the rows at places from `rows` on, which a writer that died left."""
+        ...
+
+    def owner(self, table: str) -> str:
+        """Return the token of the last change; empty where the store keeps none."""
+        ...
+
+    def own(self, table: str, before: str, token: str) -> None:
+        """Leave the token of a change, inside of :meth:`writing`, before anything is written.
+
+        Raises StoreError if the last change was another than was thought.
+        """
         ...
 
     def index(self, table: str) -> None:
@@ -241,7 +257,13 @@ class StoreTable:
         missing = [place for place in dict.fromkeys(places) if place not in known]
         if missing:
             # They were of 16 bits when they were put.
-            fetched = self.store.fetch(self.name, np.array(missing)) / self._scales
+            fetched = self.store.fetch(self.name, np.array(missing))
+            if fetched.shape != (len(missing), self.dim):
+                raise StoreError(
+                    f"The table {self.name} of the store {self.address} holds rows of another "
+                    "length; something else has changed it. Build the index again."
+                )
+            fetched = fetched / self._scales
             fetched = fetched.astype(np.float16)
             known.update(zip(missing, fetched, strict=True))
         with self._lock:

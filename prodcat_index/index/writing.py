@@ -192,9 +192,7 @@ class _Writer:
         )
 
     def _store(self) -> StoreRecord | None:
-        versions = (self.transaction.current, self.transaction.previous)
-        kept = [version.store.table for version in versions if version and version.store]
-        return self.table.write(self.parts, self.layout, kept) if self.table else None
+        return self.table.write(self.parts, self.layout) if self.table else None
 
     def _rows(self, name: str, rows: RowsLike) -> str | None:
         if self.table:
