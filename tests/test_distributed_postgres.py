@@ -236,7 +236,9 @@ def test_tls_is_verified_but_where_nobody_is_in_between(url: str, mode: str | No
 
 
 def test_a_server_without_tls_is_refused_where_it_is_asked_for(server: PostgresServer) -> None:
-    with pytest.raises(StoreError, match=r"sslmode=require"):
+    with pytest.raises(
+        StoreError, match=r"set up TLS there, or do without it by \?sslmode=disable"
+    ):
         postgres.connect(StoreAddress(f"{server.url}?sslmode=verify-full")).tables("prodcat_")
 
 

@@ -136,6 +136,8 @@ class Database:
             return f"{store} refuses ({cause}). Nothing was changed."
         if "authentication" in cause or "password" in cause:
             way = f"give the password by {WHERE_CREDENTIALS['postgres']}"
+        elif "does not support SSL" in cause:
+            way = "set up TLS there, or do without it by ?sslmode=disable"
         elif "certificate" in cause or "SSL" in cause:
             way = "name its authority by ?sslrootcert=FILE, or say in its address how far to trust"
             way += " it, such as ?sslmode=require"
