@@ -20,7 +20,7 @@ from command import ENVIRONMENT, prodcat
 from made import draw_pictures
 from stores import ADDRESS, MemoryStore
 
-from prodcat_index import CatalogueError, IndexFolderError, ProductIndex, read_catalogue
+from prodcat_index import CatalogueError, IndexFolderError, ProductIndex, QueryError, read_catalogue
 from prodcat_index.distributed import bulk_build, shards
 from prodcat_index.distributed.bulk_build import build_in_shards
 from prodcat_index.distributed.shards import Worker
@@ -202,7 +202,7 @@ def test_pictures_are_those_of_the_cards_in_every_shard(
     monkeypatch.chdir(tmp_path)
     columns = {"image_root": Path("photos")}
     built = build_in_shards(
-        "shop", tmp_path / "index", fit_cards=50, columns=columns, **options
+        "shop", tmp_path / "index", fit_cards=100, columns=columns, **options
     ).parts
     whole = read_catalogue(folder, image_root=pictures[0].parent)
     of_card = dict(zip(whole.ids, whole.values("image"), strict=True))
@@ -250,19 +250,76 @@ def test_what_is_done_is_not_done_again(
     same(index, expected)
 
 
+def dies(*_: object, **__: object) -> None:
+    raise DiedError
+
+
 def test_another_build_does_not_go_on_with_what_is_there(
+    tmp_path: Path, small_shards: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Shards of two catalogues, or of two states of one, would be put together."""
+    shop, index = write_parts(tmp_path / "shop", made_cards()), tmp_path / "index"
+    with monkeypatch.context() as patch:
+        patch.setattr(bulk_build, "_embed", dies)
+        with pytest.raises(DiedError):
+            build_in_shards(shop, index, fit_cards=FIT)
+    with pytest.raises(
+        IndexFolderError, match=r"index\.work holds .* not finished, of other options"
+    ):
+        build_in_shards(shop, index, fit_cards=FIT + 1)
+    made_cards()[:110].assign(title="changed").to_parquet(shop / "part-0000.parquet")
+    with pytest.raises(IndexFolderError, match="not finished, of other files"):
+        build_in_shards(shop, index, fit_cards=FIT)
+
+
+def test_work_that_was_being_removed_is_not_gone_on_with(
     catalogue: Path, tmp_path: Path, small_shards: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Shards of two catalogues would be put together."""
+    """A process that is killed at its very end would leave its shards to the next export."""
+    removes = bulk_build.shutil.rmtree
 
-    def dies(*_: object, **__: object) -> None:
-        raise DiedError
+    def dies_at_last(path: Path, *given: Any, **named: Any) -> None:
+        if path.parent == tmp_path / "index.work":
+            raise DiedError
+        removes(path, *given, **named)
 
-    monkeypatch.setattr(bulk_build, "survey", dies)
-    with pytest.raises(DiedError):
+    with monkeypatch.context() as patch:
+        patch.setattr(bulk_build.shutil, "rmtree", dies_at_last)
+        with pytest.raises(DiedError):
+            build_in_shards(catalogue, tmp_path / "index", fit_cards=FIT)
+    assert any((tmp_path / "index.work").rglob("*.f16"))
+    other = made_cards()
+    other["sku"] = "new-" + other["sku"]
+    shop = write_parts(tmp_path / "shop", other)
+    index = build_in_shards(shop, tmp_path / "index", fit_cards=FIT)
+    assert sorted(index.catalogue.ids) == sorted(other["sku"])
+    assert not (tmp_path / "index.work").exists()
+
+
+def test_a_catalogue_that_was_refused_may_be_corrected(tmp_path: Path, small_shards: None) -> None:
+    """The same command would be refused for good after a mistake in the file."""
+    cards = made_cards()
+    shop = write_parts(tmp_path / "shop", cards.assign(sku=cards["sku"].replace("c300", "c001")))
+    with pytest.raises(CatalogueError, match="occurs more than once"):
+        build_in_shards(shop, tmp_path / "index", fit_cards=FIT)
+    cards[220:].to_parquet(shop / "part-0220.parquet", index=False)
+    assert len(build_in_shards(shop, tmp_path / "index", fit_cards=FIT)) == len(cards)
+
+
+def test_files_of_somebody_else_are_not_removed(catalogue: Path, tmp_path: Path) -> None:
+    """A folder that is called like that of an unfinished build may hold anything."""
+    (tmp_path / "index.work").mkdir()
+    (tmp_path / "index.work" / "thesis.txt").write_text("years of work")
+    with pytest.raises(IndexFolderError, match=r"holds other files \(thesis\.txt\)"):
         build_in_shards(catalogue, tmp_path / "index", fit_cards=FIT)
-    with pytest.raises(IndexFolderError, match=r"index\.work holds a build that is not finished"):
-        build_in_shards(catalogue, tmp_path / "index", fit_cards=FIT + 1)
+    assert (tmp_path / "index.work" / "thesis.txt").read_text() == "years of work"
+
+
+@pytest.mark.parametrize("few", [0, 1, -5, 99])
+def test_an_index_is_fitted_to_enough_cards(few: int, catalogue: Path, tmp_path: Path) -> None:
+    """What is fitted to a handful of cards answers all of a catalogue wrongly."""
+    with pytest.raises(QueryError, match=f"fitted to 100 cards at least; {few} are too few"):
+        build_in_shards(catalogue, tmp_path / "index", fit_cards=few)
 
 
 def test_shards_are_put_into_a_store(
@@ -301,7 +358,7 @@ def test_build_index_takes_a_folder_and_says_what_it_is_fitted_to(
 @pytest.mark.parametrize(
     ("more", "said"),
     [
-        (("--fit-cards", 9), "Leave out --fit-cards as only Parquet is read in parts"),
+        (("--fit-cards", 900), "Leave out --fit-cards as only Parquet is read in parts"),
         (("--split", "s.json", "--engine", "ray"), "Leave out --engine with --split"),
     ],
 )

@@ -18,12 +18,19 @@ from prodcat_index.distributed.shards import choose_sample, survey
 from prodcat_index.types import MISSING
 
 
-def test_a_sample_is_spread_evenly_and_takes_labelled_cards_first() -> None:
-    """Of a catalogue in the order of its shelves, only the first shelves would be learned."""
-    labelled = np.arange(100) % 2 == 0
-    assert choose_sample(labelled, None, 5).tolist() == [0, 24, 48, 72, 98]
-    every = choose_sample(labelled, None, 52)
-    assert set(np.flatnonzero(labelled)) < set(every.tolist()) and len(every) == 52
+def test_a_sample_takes_each_category_then_labelled_cards_evenly() -> None:
+    """What a sample lacks is not fitted: its cards would be answered by neighbours alone."""
+    codes = np.array([0] * 500 + [MISSING] * 100 + [1] * 380 + [2, 2, 3] + [0] * 17)
+    sample = choose_sample(codes, None, 4)
+    assert sorted(codes[sample].tolist()) == [0, 1, 2, 3]
+    sample = choose_sample(codes, None, 30)
+    found = Counter(codes[sample].tolist())
+    assert found[2] == 2 and found[3] == 1 and found[0] >= 10 and found[1] >= 10
+    # In a catalogue in the order of its shelves, no part of a large shelf is left out.
+    assert np.diff([0, *sample[sample < 500], 500]).max() < 100
+    labelled = np.flatnonzero(codes != MISSING)
+    every = choose_sample(codes, None, 902)
+    assert set(labelled) < set(every.tolist()) and len(every) == 902
 
 
 @given(
@@ -36,7 +43,7 @@ def test_groups_stay_together_in_a_sample(rows: list[tuple[bool, int]], limit: i
     labelled = np.array([label for label, _ in rows])
     groups = np.array([group for _, group in rows], dtype=np.int64)
     chosen = np.zeros(len(rows), dtype=bool)
-    sample = choose_sample(labelled, groups, limit)
+    sample = choose_sample(np.where(labelled, 7, MISSING), groups, limit)
     chosen[sample] = True
     assert len(sample) <= limit and np.array_equal(sample, np.unique(sample))
     for group in set(groups[groups != MISSING].tolist()):
@@ -71,7 +78,7 @@ def test_a_survey_reads_labels_groups_and_keys_of_all_rows(
     table = write(tmp_path / "shop", cards)
     seen = read_catalogue(cards)
     found = survey(table, seen, skip_bad_rows=False)
-    assert found.labelled.tolist() == [bool(c) for c in seen.values("category")]
+    assert found.codes.tolist() == [0, 0, MISSING, 2, 3, 2, MISSING, 0]
     assert found.pairs == Counter({("A", "1"): 3, ("B", "2"): 2, ("", ""): 2, ("B", "3"): 1})
     if seen.columns["group"]:
         assert found.groups is not None

@@ -49,7 +49,7 @@ def build_index(
         int | None,
         typer.Option(
             metavar="NUMBER",
-            min=1,
+            min=100,
             help="Cards of a Parquet file or folder to fit to, at most; by default 200000. More "
             "are embedded by what was fitted, in shards that need not fit into memory together.",
         ),
@@ -101,7 +101,7 @@ def build_index(
             catalogue,
             folder,
             engine=bulk,
-            fit_cards=fit_cards or FIT_CARDS,
+            fit_cards=FIT_CARDS if fit_cards is None else fit_cards,
             columns=options.named_columns(columns),
             look=_describe,
             settle=keep if keep_tuning else lambda index: index,

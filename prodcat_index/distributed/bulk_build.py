@@ -41,7 +41,7 @@ from prodcat_index.distributed.shards import (
     survey,
 )
 from prodcat_index.encoders.registry import DEFAULT_PRESET
-from prodcat_index.errors import IndexFolderError
+from prodcat_index.errors import IndexFolderError, QueryError, whole_number
 from prodcat_index.findings import NAMED, Finding
 from prodcat_index.index.block import Block
 from prodcat_index.index.changes import with_references
@@ -57,9 +57,13 @@ from prodcat_index.index.stored_cards import StoredCards
 from prodcat_index.index.stores import StoreAddress
 from prodcat_index.types import MISSING, FloatingArray, Int64Array, evenly_spaced
 
-FIT_CARDS = 200_000
+FIT_CARDS, FEWEST_FIT = 200_000, 100
 # Rows that tell which column is what, before the sample is chosen by them.
 FIRST_LOOK = 5_000
+# What is in the folder of an unfinished build. The first tells that the sample is fitted, by which
+# plan, and is removed before all others.
+FITTED = "base.json"
+WORK = {FITTED, "base", "sample.npy", "others.json", "shards", files.LOCK}
 # What a plan may differ in, for people.
 PARTS = {"files": "files", "options": "options", "package": "version of prodcat-index"}
 
@@ -121,6 +125,10 @@ def build_in_shards(
         If the workers of a cluster fail or cannot be reached.
     """
     path, folder, named = Path(catalogue), Path(folder), dict(columns or {})
+    if whole_number("number of cards to fit to", fit_cards) < FEWEST_FIT:
+        raise QueryError(
+            f"An index is fitted to {FEWEST_FIT} cards at least; {fit_cards} are too few."
+        )
     check_index_folder(folder)
     engine = engine or LocalEngine()
     # Before anything is fitted, which may take hours.
@@ -136,21 +144,24 @@ def build_in_shards(
     # Shards are read by workers that may be in other folders.
     table = ParquetTable.open(Path(path).absolute())
     work = folder.absolute().with_name(f"{folder.name}.work")
-    plan = {
-        "package": __version__,
-        "files": [_stamp(file) for file in table.files],
-        "options": {"fit_cards": fit_cards, "columns": named, "choices": choices},
-    }
+    options = {"fit_cards": fit_cards, "columns": named, "choices": choices}
+    stamps = [_stamp(file) for file in table.files]
+    plan = json.loads(
+        json.dumps({"package": __version__, "files": stamps, "options": options}, default=str)
+    )
     with files.exclusive_folder(work, "unfinished build", IndexFolderError, wait):
-        _check_plan(work, plan)
-        noticed = _fit(
-            table, work, fit_cards, named, look, partial(_built, choices, settle, engine, work)
-        )
+        noticed = _fitted_before(work, plan)
+        if noticed is None:
+            build = partial(_built, choices, settle, engine, work)
+            noticed = _fit(table, work, fit_cards, named, look, build)
+            known = [(f.what, f.count, f.ids[:NAMED]) for f in noticed]
+            files.replace_text(work / FITTED, json.dumps({"plan": plan, "findings": known}))
         dones = _embed(table, work, named, engine)
         parts, findings = _assembled(work, dones)
         if store is None:
             parts = parts.indexed(is_fitted=True, spill=work)
         ProductIndex(parts).save(folder, wait=wait, store=store)
+        _empty(work)
     shutil.rmtree(work)
     index = ProductIndex.load(folder, verify=False)
     return ProductIndex(index.parts, [*_summed([*noticed, *_shard_findings(dones)]), *findings])
@@ -161,17 +172,35 @@ def _stamp(file: Path) -> list[Any]:
     return [str(file), status.st_size, status.st_mtime_ns]
 
 
-def _check_plan(work: Path, plan: Mapping[str, Any]) -> None:
-    """Write the plan, or raise IndexFolderError if the folder is of another one."""
-    written, file = json.dumps(plan, default=str), work / "plan.json"
-    if not file.exists():
-        files.replace_text(file, written)
-    before, now = json.loads(file.read_text(encoding="utf-8")), json.loads(written)
-    if differing := [what for part, what in PARTS.items() if before.get(part) != now[part]]:
+def _fitted_before(work: Path, plan: Mapping[str, Any]) -> list[Finding] | None:
+    """Return what was noticed of the sample that is fitted already; None if none is.
+
+    Raises IndexFolderError if it is fitted by another plan, or the folder holds other files.
+    """
+    if not (work / FITTED).exists():
+        _empty(work)
+        return None
+    written = json.loads((work / FITTED).read_text(encoding="utf-8"))
+    before = written["plan"]
+    if differing := [what for part, what in PARTS.items() if before.get(part) != plan[part]]:
         raise IndexFolderError(
             f"{work} holds a build that is not finished, of other {' and '.join(differing)}: build "
             "with the same to go on with it, or remove that folder to begin anew."
         )
+    return _read_findings(written["findings"])
+
+
+def _empty(work: Path) -> None:
+    """Remove what an unfinished build left, first what tells of it."""
+    hidden = {path.name for path in work.iterdir() if path.name.startswith(".")}
+    files.check_output_folder(work, "unfinished build", IndexFolderError, WORK | hidden)
+    files.remove(work / FITTED)
+    files.flush_folder(work)
+    for path in work.iterdir():
+        if path.is_dir():
+            shutil.rmtree(path)
+        elif path.name != files.LOCK:
+            path.unlink()
 
 
 def _built(
@@ -195,15 +224,12 @@ def _fit(
     look: Callable[[Catalogue], object],
     build: Callable[[Catalogue], ProductIndex],
 ) -> list[Finding]:
-    """Build the index of the sample, if it is not there, and return what was noticed."""
-    fitted = work / "base.json"
-    if fitted.exists():
-        return _read_findings(json.loads(fitted.read_text(encoding="utf-8")))
+    """Build the index of the sample, and return what was noticed."""
     skips = bool(columns.get("skip_bad_rows"))
     cards = read_part(table, evenly_spaced(len(table), FIRST_LOOK), columns)
     while True:
         known = survey(table, cards, skip_bad_rows=skips)
-        sample = choose_sample(known.labelled, known.groups, fit_cards)
+        sample = choose_sample(known.codes, known.groups, fit_cards)
         seen, cards = cards.columns, read_part(table, sample, columns)
         if cards.columns == seen or len(sample) == len(table):
             break
@@ -215,7 +241,6 @@ def _fit(
     np.save(work / "sample.npy", sample, allow_pickle=False)
     files.replace_text(work / "others.json", json.dumps(others))
     findings = [f for f in (*cards.findings, *index.findings) if f.what not in (ALONE, UNLABELLED)]
-    files.replace_text(fitted, json.dumps([(f.what, f.count, f.ids[:NAMED]) for f in findings]))
     return _summed(findings)
 
 

@@ -41,9 +41,11 @@ from prodcat_index.index.product_index import ProductIndex
 from prodcat_index.index.rows import FileRows
 from prodcat_index.index.stored_cards import coded_labels, write_cards
 from prodcat_index.progress import progress_bar, quiet
-from prodcat_index.types import MISSING, BoolArray, Int64Array, chunks, evenly_spaced
+from prodcat_index.types import MISSING, Int64Array, chunks, evenly_spaced
 
 ROWS_IN_SHARD = 50_000
+# Cards of a category that are fitted to at least, where there is room for some of all.
+OF_EACH = 10
 DONE = "done.json"
 CARDS, CODES, PAIRS, PRESENT = "cards.parquet", "codes.npy", "pairs.json", "present.npy"
 # Of what is told from all cards together.
@@ -54,7 +56,7 @@ OF_ALL = (ALONE, UNLABELLED)
 class Survey:
     """What is known of all N rows before any is embedded."""
 
-    labelled: BoolArray  # (N,)
+    codes: Int64Array  # (N,): number of the category and its key, MISSING for none
     groups: Int64Array | None  # (N,): number of the group, MISSING for none
     pairs: Counter[tuple[str, str]]  # rows of each category and key, as they are written
 
@@ -67,13 +69,16 @@ def survey(table: ParquetTable, seen: Catalogue, *, skip_bad_rows: bool) -> Surv
     columns = seen.columns
     id_column, group = columns.get("id", ""), columns.get("group", "")
     pairs: Counter[tuple[str, str]] = Counter()
-    labelled, groups, digests = (list[npt.NDArray[Any]]() for _ in range(3))
+    codes, groups, digests = (list[npt.NDArray[Any]]() for _ in range(3))
+    number: dict[tuple[str, str], int] = {}
     with progress_bar(len(table), "looking at all rows", "row") as bar:
         for part in chunks(len(table), ROWS_IN_SHARD):
             rows = np.arange(part.start, part.stop)
             opened = _read_columns(table, rows, columns)
             own = category_pairs(opened, columns)
-            labelled.append(np.fromiter((any(pair) for pair in own), bool, len(own)))
+            for pair in own:
+                number.setdefault(pair, len(number) if any(pair) else MISSING)
+            codes.append(np.fromiter((number[pair] for pair in own), np.int64, len(own)))
             pairs.update(own)
             if group:
                 groups.append(_digests(list(map(tidy, texts_of(opened.frame, group)))))
@@ -86,7 +91,7 @@ def survey(table: ParquetTable, seen: Catalogue, *, skip_bad_rows: bool) -> Surv
     if id_column:
         _check_ids(table, id_column, np.concatenate(digests))
     known = np.concatenate(groups).astype(np.int64) if group else None
-    return Survey(np.concatenate(labelled), known, pairs)
+    return Survey(np.concatenate(codes), known, pairs)
 
 
 def read_pairs(
@@ -138,28 +143,43 @@ def _check_ids(table: ParquetTable, column: str, digests: Int64Array) -> None:
             raise repeated_ids(repeated, column, str(table.path))
 
 
-def choose_sample(labelled: BoolArray, groups: Int64Array | None, limit: int) -> Int64Array:
-    """Choose rows to fit on, rising: labelled ones first, evenly spread, whole groups.
+def choose_sample(codes: Int64Array, groups: Int64Array | None, limit: int) -> Int64Array:
+    """Choose rows to fit on, rising: one and some of each category, labelled ones, then others.
 
-    A group counts as labelled if one of its rows is, and is left out if it is larger than that.
+    `codes`, (N,), are the categories of rows, MISSING for none. Each choice is evenly spread and
+    takes whole groups, which are of the category of their first labelled row. A group that is
+    larger than what is wanted is left out.
     """
-    unit = np.arange(len(labelled))
+    unit = np.arange(len(codes))
     if groups is not None:
         keys = np.where(groups == MISSING, unit, len(unit) + np.unique(groups, False, True)[1])
         _, firsts, numbers = np.unique(keys, return_index=True, return_inverse=True)
         unit = np.argsort(np.argsort(firsts))[numbers]
     sizes = np.bincount(unit)
-    has_label = np.zeros(len(sizes), dtype=bool)
-    has_label[unit[labelled]] = True
+    labelled = np.flatnonzero(codes != MISSING)[::-1]
+    code_of = np.full(len(sizes), MISSING)
+    code_of[unit[labelled]] = codes[labelled]  # the first of a group is written last
+    known, other = (np.flatnonzero(found) for found in (code_of != MISSING, code_of == MISSING))
     chosen = np.zeros(len(sizes), dtype=bool)
-    for some in (np.flatnonzero(has_label), np.flatnonzero(~has_label)):
+    own = known[sizes[known] <= limit]
+    of_each = [_some_of_each(own, code_of[own], count) for count in (1, OF_EACH)]
+    for some in (*of_each, known, other):
         room = limit - int(sizes[chosen].sum())
-        some = some[sizes[some] <= room]
+        some = some[~chosen[some] & (sizes[some] <= room)]
         count = min(len(some), room)
         while (total := int(sizes[picked := some[evenly_spaced(len(some), count)]].sum())) > room:
             count = min(count - 1, count * room // total)
         chosen[picked] = True
     return np.flatnonzero(chosen[unit])
+
+
+def _some_of_each(units: Int64Array, codes: Int64Array, count: int) -> Int64Array:
+    """Return so many evenly spaced units of each category, or all that it has, rising."""
+    order = np.argsort(codes, kind="stable")
+    _, starts, counts = np.unique(codes[order], return_index=True, return_counts=True)
+    middles = (np.arange(count) + 0.5) / count
+    places = starts[:, None] + (middles * counts[:, None]).astype(np.int64)
+    return np.sort(units[order[np.unique(places)]])
 
 
 def read_part(
