@@ -173,7 +173,7 @@ def test_a_server_that_is_gone_is_told_of_in_a_sentence(
     try:
         with pytest.raises(StoreError, match=r"^The store postgresql://.* cannot be used now \("):
             store.count(TABLE)
-        with pytest.raises(StoreError, match="Nothing was changed"), store.writing():
+        with pytest.raises(StoreError, match="The index is as it was"), store.writing():
             raise AssertionError("it was not begun")
     finally:
         server.start()

@@ -133,7 +133,7 @@ class Database:
         if isinstance(error, (errors.UndefinedFile, errors.FeatureNotSupported)):
             return f"{store} has no pgvector ({cause}); install the extension there."
         if not isinstance(error, OperationalError):
-            return f"{store} refuses ({cause}). Nothing was changed."
+            return f"{store} refuses ({cause}). The index is as it was."
         if "authentication" in cause or "password" in cause:
             way = f"give the password by {WHERE_CREDENTIALS['postgres']}"
         elif "does not support SSL" in cause:
@@ -143,7 +143,7 @@ class Database:
             way += " it, such as ?sslmode=require"
         else:
             way = "see that the server runs and can be reached, and try again"
-        return f"{store} cannot be used now ({cause}); {way}. Nothing was changed."
+        return f"{store} cannot be used now ({cause}); {way}. The index is as it was."
 
 
 def parameters(address: StoreAddress) -> dict[str, Any]:
