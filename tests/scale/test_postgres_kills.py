@@ -71,8 +71,9 @@ class Client:
 
     def end(self) -> bool:
         """Wait for its end; return whether it said that all is done."""
-        ready, _, _ = select.select([self.reading], [], [], DEADLINE)
-        assert ready, "a client that does not end"
+        waiting = select.poll()
+        waiting.register(self.reading)
+        assert waiting.poll(1000 * DEADLINE), "a client that does not end"
         said = os.read(self.reading, 4)
         os.close(self.reading)
         os.waitpid(self.pid, 0)
