@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
-from prodcat_index.types import Float32Array, Int64Array
+from prodcat_index.types import Float32Array, Float64Array, Int64Array
 
 # The inverse of the penalty on squared coefficients.
 INVERSE_PENALTY = 3.0
@@ -29,6 +30,11 @@ class LinearHead:
     # longer is.
     categories: Int64Array
 
+    @cached_property
+    def _wide(self) -> Float64Array:
+        """The coefficients in double precision: to convert them would delay each query."""
+        return self.coefficients.astype(float)
+
     def log_probabilities(self, rows: Float32Array, count: int) -> Float32Array:
         """Return log probabilities of `count` categories, -20 at least: (n, count).
 
@@ -36,7 +42,7 @@ class LinearHead:
         neighbours alone decide between the two; a row of zeros makes all alike, 0.
         """
         # A product of float32 would depend on how many rows and threads there are.
-        scores = (rows.astype(float) @ self.coefficients + self.intercepts).astype(np.float32)
+        scores = (rows.astype(float) @ self._wide + self.intercepts).astype(np.float32)
         scores -= scores.max(axis=1, keepdims=True)
         scores -= np.log(np.exp(scores).sum(axis=1, keepdims=True))
         first = first_columns_of(self.categories)

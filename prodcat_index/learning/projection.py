@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -200,6 +201,11 @@ class HubnessCorrection:
         share = round(HUBNESS_NEIGHBOURS * len(places) / len(rows))
         return cls(rows[places], min(max(1, share), len(places) - 1))
 
+    @cached_property
+    def _columns(self) -> Float64Array:
+        """The references in double precision, (d, m): to convert them would delay each query."""
+        return self.references.T.astype(float)
+
     def mean_similarity(self, rows: Float32Array) -> Float32Array:
         """Return the mean cosine of unit rows, (n, d), with their nearest references, (n,).
 
@@ -209,7 +215,7 @@ class HubnessCorrection:
         """
         means = np.empty(len(rows), dtype=np.float32)
         for part in chunks(len(rows), HUBNESS_ROWS_AT_ONCE):
-            distance = -(rows[part].astype(float) @ self.references.T).astype(np.float32)
+            distance = -(rows[part].astype(float) @ self._columns).astype(np.float32)
             nearest = np.partition(distance, self.near, axis=1)[:, : self.near + 1]
             means[part] = (nearest.min(axis=1) - nearest.sum(axis=1)) / self.near
         return means
