@@ -110,7 +110,7 @@ class SearchSpace:
         """
         every = len(self.present)
         allowed = every if eligible is None else int(eligible.sum())
-        is_few = isinstance(self.searcher, Scanner) and allowed <= FEW_IN_A_STORE
+        is_few = allowed <= FEW_IN_A_STORE and isinstance(self.searcher, Scanner)
         if allowed >= SCANNED * every and not is_few:
             searcher, covered = self.searcher_of(weighed)
             if not self.is_exact or isinstance(searcher, (FlatSearcher, HalfSearcher)):
