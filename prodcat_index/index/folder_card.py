@@ -150,9 +150,8 @@ def _explain_store(store: StoreRecord) -> str:
         f"{store.recall:.1%} of the nearest 20 cards under the weights of votes, and at least "
         f"{store.far_recall:.1%} under other weights, such as those of one block alone."
     )
-    return (
-        f"{text} {warning[0].upper()}{warning[1:]}." if (warning := recall_warning(store)) else text
-    )
+    warning = recall_warning(store)
+    return f"{text} {warning[0].upper()}{warning[1:]}." if warning else text
 
 
 def recall_warning(store: StoreRecord) -> str:

@@ -33,7 +33,6 @@ from prodcat_index.index.manifest import (
     Manifest,
     SearchRecord,
     StoredRecord,
-    StoreRecord,
 )
 from prodcat_index.index.parts import IndexParts
 from prodcat_index.index.quantized_files import write_codes
@@ -188,11 +187,8 @@ class _Writer:
             codes=transaction.write("codes.npy", labels.codes),
             categories=transaction.write("categories.json", labels.pairs),
             positions=None if layout.is_plain else transaction.write("rows.npy", layout.positions),
-            store=self._store(),
+            store=self.table.write(self.parts, layout) if self.table else None,
         )
-
-    def _store(self) -> StoreRecord | None:
-        return self.table.write(self.parts, self.layout) if self.table else None
 
     def _rows(self, name: str, rows: RowsLike) -> str | None:
         if self.table:
