@@ -65,11 +65,11 @@ class MemoryStore:
         kept = self.kept[table]
         self.kept[table] = {place: own for place, own in kept.items() if place < rows}
 
-    def owner(self, table: str) -> str:
-        self._ask("owner")
+    def last_change(self, table: str) -> str:
+        self._ask("last_change")
         return self.owners.get(table, "")
 
-    def own(self, table: str, before: str, token: str) -> None:
+    def mark_change(self, table: str, before: str, token: str) -> None:
         if self.owners.get(table, "") != before:
             raise StoreError("It was changed by a copy.")
         self.owners[table] = token

@@ -126,6 +126,27 @@ def test_what_is_written_takes_effect_at_once_or_not_at_all(store: PostgresStore
     assert np.array_equal(other.fetch(TABLE, np.array([3, 4, 13])), rows[[3, 0, 9]])
 
 
+def test_a_change_is_on_disk_when_it_was_acknowledged(store: PostgresStore) -> None:
+    """A crash of a database that commits later would lose rows that the manifest counts."""
+    with store.connection() as connection:
+        connection.execute("SET synchronous_commit = off")
+    with store.writing():
+        assert store._writer is connection
+        assert connection.execute("SHOW synchronous_commit").fetchone() == ("on",)
+    assert connection.execute("SHOW synchronous_commit").fetchone() == ("off",)
+
+
+def test_after_an_error_no_idle_connection_is_used_again(store: PostgresStore) -> None:
+    """Each query after a restart of the database would fail on one of them, and wait."""
+    with store.connection() as one, store.connection() as other:
+        assert one is not other
+    with pytest.raises(ZeroDivisionError), store.connection():
+        raise ZeroDivisionError
+    assert one.closed and other.closed
+    with store.connection() as fresh:
+        assert fresh not in (one, other)
+
+
 def test_an_index_answers_from_postgresql_as_from_its_folder(
     server: PostgresServer, tmp_path: Path
 ) -> None:
@@ -299,13 +320,13 @@ def test_a_table_that_is_gone_is_told_of(store: PostgresStore) -> None:
 def test_another_who_wrote_in_between_is_noticed(store: PostgresStore) -> None:
     """Two copies of a folder would write over the rows of each other."""
     fill(store, unit_rows(4, 3))
-    assert store.owner(TABLE) == ""
+    assert store.last_change(TABLE) == ""
     with store.writing():
-        store.own(TABLE, "", "a" * 16)
-    assert store.owner(TABLE) == "a" * 16
+        store.mark_change(TABLE, "", "a" * 16)
+    assert store.last_change(TABLE) == "a" * 16
     with pytest.raises(StoreError, match="changed by a copy of this index"), store.writing():
-        store.own(TABLE, "b" * 16, "c" * 16)
-    assert store.owner(TABLE) == "a" * 16
+        store.mark_change(TABLE, "b" * 16, "c" * 16)
+    assert store.last_change(TABLE) == "a" * 16
 
 
 @pytest.mark.parametrize("encoding", ["SQL_ASCII", "LATIN1"])

@@ -122,11 +122,11 @@ class MilvusStore:
         """Delete the rows at places from `rows` on."""
         self._write("delete", table, filter=f"place >= {rows}")
 
-    def owner(self, table: str) -> str:
+    def last_change(self, table: str) -> str:
         """Return nothing: a collection holds no note that is changed with its rows."""
         return ""
 
-    def own(self, table: str, before: str, token: str) -> None:
+    def mark_change(self, table: str, before: str, token: str) -> None:
         """Leave no token."""
 
     def _write(

@@ -55,7 +55,9 @@ class PostgresStore(Database):
     def create(self, table: str, dim: int) -> None:
         """Make an empty table."""
         drop = "DROP TABLE IF EXISTS {table}"
-        made = "CREATE TABLE {table} (place bigint PRIMARY KEY, id text NOT NULL, row {kind}"
+        made = (
+            "CREATE TABLE {table} (place bigint PRIMARY KEY, id text NOT NULL, row {kind} NOT NULL)"
+        )
         self._write(lambda c: (c.execute(_sql(drop, table)), c.execute(_sql(made, table, dim))))
 
     @contextmanager
@@ -95,21 +97,19 @@ class PostgresStore(Database):
         delete = _sql("DELETE FROM {table} WHERE place >= %s", table)
         self._write(lambda c: c.execute(delete, (rows,)))
 
-    def owner(self, table: str) -> str:
+    def last_change(self, table: str) -> str:
         """Read the comment of a table."""
-        query = "SELECT obj_description(to_regclass(%s), 'pg_class')"
-        return str(self.read(lambda c: rows_of(c, query, (table,)))[0][0] or "")
+        return self.read(lambda c: _comment(c, table))
 
-    def own(self, table: str, before: str, token: str) -> None:
+    def mark_change(self, table: str, before: str, token: str) -> None:
         """Replace the comment of a table that no other client writes to meanwhile."""
         from psycopg.sql import SQL, Identifier, Literal
 
-        query = "SELECT obj_description(to_regclass(%s), 'pg_class')"
         note = SQL("COMMENT ON TABLE {} IS {}").format(Identifier(table), Literal(token))
 
         def replace(connection: Connection) -> None:
             connection.execute(_sql("LOCK TABLE {table} IN SHARE UPDATE EXCLUSIVE MODE", table))
-            if (rows_of(connection, query, (table,))[0][0] or "") != before:
+            if _comment(connection, table) != before:
                 raise StoreError(
                     f"The table {table} of the store {self.address} was changed by a copy of this "
                     "index just now; nothing was changed. Try again."
@@ -231,6 +231,12 @@ class PostgresStore(Database):
             change(self._writer)
 
 
+def _comment(connection: Connection, table: str) -> str:
+    """Return the comment of a table, which is the token of its last change."""
+    query = "SELECT obj_description(to_regclass(%s), 'pg_class')"
+    return str(rows_of(connection, query, (table,))[0][0] or "")
+
+
 def _kind(dim: int) -> str:
     return "vector" if dim <= LONGEST_VECTOR else "halfvec"
 
@@ -238,5 +244,4 @@ def _kind(dim: int) -> str:
 def _sql(text: str, table: str, dim: int = 0) -> Any:
     from psycopg.sql import SQL, Identifier
 
-    kind = SQL(f"{_kind(dim)}({dim}) NOT NULL)")  # the end of a table that is made
-    return SQL(text).format(table=Identifier(table), kind=kind)
+    return SQL(text).format(table=Identifier(table), kind=SQL(f"{_kind(dim)}({dim})"))

@@ -35,7 +35,7 @@ LASTING: tuple[str, ...] = (
     "pg_hba",
     "require_auth",
 )
-LASTING = (*LASTING, "invalid sslmode", "no password", "permission", "no answer within")
+LASTING += ("invalid sslmode", "no password", "permission", "no answer within")
 
 
 class Database:

@@ -28,9 +28,6 @@ from prodcat_index.index.stores import ROWS_AT_ONCE, StoreAddress, StoreTable, t
 from prodcat_index.types import MISSING, chunks
 
 if TYPE_CHECKING:
-    pass
-
-if TYPE_CHECKING:
     from prodcat_index.index.transaction import Transaction
 
 
@@ -41,6 +38,7 @@ class TableWriter:
     table: StoreTable
     owner: int
     record: StoreRecord | None  # of the table of now; None for a new one
+    last_change: str = ""  # its token, as the store has it
 
     @classmethod
     def behind(
@@ -73,9 +71,10 @@ class TableWriter:
             places = np.arange(len(rows)) if rows.positions is None else rows.positions
             if not np.array_equal(np.where(places < table.rows, places, MISSING), layout.kept):
                 return None
-        if layout.is_new.any() and table.store.owner(table.name) not in ("", record.token):
+        last_change = table.store.last_change(table.name) if layout.is_new.any() else ""
+        if last_change not in ("", record.token):
             return None
-        return cls(table, record.owner, record)
+        return cls(table, record.owner, record, last_change)
 
     @classmethod
     def anew(
@@ -120,13 +119,11 @@ class TableWriter:
         table, blocks, new = self.table, parts.all_blocks, np.flatnonzero(layout.is_new)
         with table.store.writing():
             if self.record:
-                table.store.own(
-                    table.name, table.store.owner(table.name) and self.record.token, token
-                )
+                table.store.mark_change(table.name, self.last_change, token)
                 table.store.truncate(table.name, layout.before)
             else:
                 table.store.create(table.name, table.dim)
-                table.store.own(table.name, "", token)
+                table.store.mark_change(table.name, "", token)
             for part in chunks(len(new), ROWS_AT_ONCE):
                 cards = new[part]
                 present = np.stack([block.present[cards] for block in blocks], axis=1)
@@ -144,7 +141,7 @@ def drop_tables(folder: Path, gone: Iterable[Manifest], kept: Iterable[Manifest]
             with suppress(StoreError):
                 store = StoreTable(StoreAddress(record.address), record.table, 0, 1).store
                 # A copy of the folder may have gone on with it.
-                if store.owner(record.table) in ("", record.token):
+                if store.last_change(record.table) in ("", record.token):
                     store.drop(record.table)
 
 

@@ -144,14 +144,14 @@ class VectorStore(Protocol):
         """Delete the rows at places from `rows` on, which a writer that died left."""
         ...
 
-    def owner(self, table: str) -> str:
+    def last_change(self, table: str) -> str:
         """Return the token of the last change; empty where the store keeps none."""
         ...
 
-    def own(self, table: str, before: str, token: str) -> None:
-        """Leave the token of a change, inside of :meth:`writing`, before anything is written.
+    def mark_change(self, table: str, before: str, token: str) -> None:
+        """Write the token of a change, inside of :meth:`writing`, before anything else is written.
 
-        Raises StoreError if the last change was another than was thought.
+        Raises StoreError if the token of the last change is not `before`.
         """
         ...
 
