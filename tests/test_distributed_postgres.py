@@ -246,6 +246,8 @@ def test_a_wrong_password_is_no_secret_in_an_error(
         ("postgresql:///x?host=db.example", "verify-full"),
         ("postgresql://db.example/x?sslmode=require", "require"),
         ("postgresql://localhost/x", None),
+        ("postgresql://[::1]/x", None),
+        ("postgresql:///x", None),
         ("postgresql:///x?host=/run/postgresql", None),
     ],
 )

@@ -90,11 +90,6 @@ class StoreAddress:
         """The module of :mod:`prodcat_index.distributed` that connects to it."""
         return KINDS[urlsplit(self.url).scheme]
 
-    @property
-    def is_loopback(self) -> bool:
-        """Whether it is this machine by its address, so that nobody can be in between."""
-        return is_loopback(urlsplit(self.url).hostname or "localhost")
-
 
 def is_loopback(host: str) -> bool:
     """Check whether a host is this machine by its name or number."""
