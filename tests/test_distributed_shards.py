@@ -93,16 +93,21 @@ def test_a_survey_reads_labels_groups_and_keys_of_all_rows(
     ("ids", "said"),
     [
         (["a", "b", "c", "d", "e", "a"], r"1 id occurs more than once in .*shop \(a\)"),
+        (["a", "b", "c", "d", "e", "a\u200b"], r"1 id occurs more than once in .*shop \(a\)"),
         (["a", "b", "c", "d", " ", "f"], r"1 card has no id in .*shop \(row 5\)"),
     ],
 )
+@pytest.mark.parametrize("skips", [False, True])
 def test_ids_are_checked_over_all_files(
-    tmp_path: Path, ids: list[str], said: str, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, ids: list[str], said: str, skips: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A card would be overwritten by another one, or never be found."""
     monkeypatch.setattr(shards, "ROWS_IN_SHARD", 2)
     cards = pd.DataFrame({"id": ids, "title": [f"lamp {n}" for n in range(6)]})
     table = write(tmp_path / "shop", cards)
     seen = read_catalogue(cards.assign(id=list("abcdef")))
+    if skips and "no id" in said:
+        assert len(survey(table, seen, skip_bad_rows=skips).codes) == 6
+        return
     with pytest.raises(CatalogueError, match=said):
-        survey(table, seen, skip_bad_rows=False)
+        survey(table, seen, skip_bad_rows=skips)

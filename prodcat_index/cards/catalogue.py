@@ -14,11 +14,11 @@ from prodcat_index.cards.card import CORE_TEXTS, DIGEST, IMAGE, LABELS, Card, Ca
 from prodcat_index.cards.categories import Categories, category_name, read_categories
 from prodcat_index.cards.cleaning import (
     MAX_TEXT,
+    clean_id,
     clean_text,
     raw_text,
     tidy,
     was_cut,
-    without_invisible,
 )
 from prodcat_index.cards.inputs import (
     CARDS,
@@ -383,7 +383,7 @@ def read_ids(values: Sequence[str], column: str, name: str, table: Table) -> lis
     if not column:
         # Of a part of a larger table, the rows are those of the whole.
         return [str(n) for n in (numbers if table.source else range(1, len(values) + 1))]
-    ids = [without_invisible(value).strip() for value in values]
+    ids = [clean_id(value) for value in values]
     if without := [str(n) for n, card in zip(numbers, ids, strict=True) if not card]:
         raise CatalogueError(
             f"{counted(len(without), 'cards have no id')} in {name} "

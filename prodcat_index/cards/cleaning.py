@@ -88,6 +88,11 @@ def without_invisible(text: str) -> str:
     return INVISIBLE.sub("", text.encode("utf-8", "ignore").decode("utf-8"))
 
 
+def clean_id(text: str) -> str:
+    """Return an id without what is not seen, which would tell equal ones apart."""
+    return without_invisible(text).strip()
+
+
 def column_texts(column: pd.Series[Any]) -> list[str]:
     """Return a column of any type as stripped texts, empty where a value is missing."""
     return [raw_text(value) for value in column.astype(object)]

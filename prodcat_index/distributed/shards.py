@@ -26,7 +26,7 @@ from prodcat_index.cards.catalogue import (
     repeated_ids,
 )
 from prodcat_index.cards.categories import PATH_SEPARATOR
-from prodcat_index.cards.cleaning import tidy
+from prodcat_index.cards.cleaning import clean_id, tidy
 from prodcat_index.cards.exports import recognise
 from prodcat_index.cards.parquet_tables import ParquetTable
 from prodcat_index.cards.roles import find_repeated
@@ -85,8 +85,8 @@ def survey(table: ParquetTable, seen: Catalogue, *, skip_bad_rows: bool) -> Surv
             if id_column:
                 ids = texts_of(opened.frame, id_column)
                 if not skip_bad_rows:
-                    ids = read_ids(ids, id_column, str(table.path), opened)
-                digests.append(_digests([card.strip() for card in ids]))
+                    read_ids(ids, id_column, str(table.path), opened)
+                digests.append(_digests([clean_id(card) for card in ids]))
             bar.update(len(rows))
     if id_column:
         _check_ids(table, id_column, np.concatenate(digests))
@@ -138,7 +138,7 @@ def _check_ids(table: ParquetTable, column: str, digests: Int64Array) -> None:
     twice = np.unique(rising[1:][rising[1:] == rising[:-1]])
     suspects = np.flatnonzero(np.isin(digests, twice[twice != MISSING]))
     if len(suspects):
-        ids = [tidy(card) for card in texts_of(table.read(suspects, [column]).frame, column)]
+        ids = [clean_id(card) for card in texts_of(table.read(suspects, [column]).frame, column)]
         if repeated := find_repeated(ids):
             raise repeated_ids(repeated, column, str(table.path))
 
