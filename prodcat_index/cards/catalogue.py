@@ -12,14 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from prodcat_index.cards.card import CORE_TEXTS, DIGEST, IMAGE, LABELS, Card, Catalogue
 from prodcat_index.cards.categories import Categories, category_name, read_categories
-from prodcat_index.cards.cleaning import (
-    MAX_TEXT,
-    clean_id,
-    clean_text,
-    raw_text,
-    tidy,
-    was_cut,
-)
+from prodcat_index.cards.cleaning import MAX_TEXT, clean_id, clean_text, raw_text, tidy, was_cut
 from prodcat_index.cards.inputs import (
     CARDS,
     DICTS,
