@@ -41,7 +41,7 @@ from prodcat_index.cards.roles import (
 from prodcat_index.cards.table import Table, texts_of
 from prodcat_index.cards.vectors import check_vectors
 from prodcat_index.errors import CatalogueError, check_type
-from prodcat_index.findings import counted, list_findings, name_findings, name_first
+from prodcat_index.findings import counted, list_findings, name_first
 from prodcat_index.progress import progress_bar
 
 if TYPE_CHECKING:
@@ -53,6 +53,7 @@ Vectors: TypeAlias = Mapping[str, "npt.ArrayLike"]
 ROWS_AT_ONCE = 20_000
 UNLABELLED = "cards have no category to vote for"
 ALONE = "cards are the only one of their category"
+# Databases write a line break or tab into tab-separated fields as two characters.
 ESCAPED_SPACE = re.compile(r"(?<!\\)\\[nrt]")
 NO_ID = "rows have no id (left out)"
 CUT = f"cards have a text that was cut at {MAX_TEXT} characters"
@@ -174,31 +175,29 @@ def read_catalogue(
 
     columns = find_columns(seen, wanted, text_columns, known, defined, values)
     if skip_bad_rows and columns["id"]:
-        opened, table = _with_ids(opened, columns["id"])
+        opened = _with_ids(opened, columns["id"])
+        table = opened.frame
     embedded = check_vectors({} if vectors is None else vectors, len(table))
     if isinstance(path, Catalogue):
         embedded = {**path.vectors, **embedded}
     table, object_keys, objects_noticed = read_objects(table, columns)
-    raw = {part: texts_of(table, columns[part]) for part in NO_TEXTS}
-    ids = read_ids(raw["id"], columns["id"], name, opened)
+    ids = read_ids(texts_of(table, columns["id"]), columns["id"], name, opened)
     texts, cut = _clean_texts(
         table,
         {part: columns[part] for part in columns if part not in NO_TEXTS},
         is_escaped=opened.format == "TSV",
     )
-    named_pictures = raw[IMAGE] if columns[IMAGE] else None
-    if file is None and any(raw[IMAGE]) and image_root is None:
-        image_root = folder_of(raw[IMAGE], is_listed)
+    named_pictures = texts_of(table, columns[IMAGE])
+    if file is None and any(named_pictures) and image_root is None:
+        image_root = folder_of(named_pictures, is_listed)
     pictures, pictures_noticed = find_pictures(named_pictures, ids, file, image_root)
     if not (any(pictures) or embedded or any(columns[part] for part in (*texts, IMAGE))):
         raise CatalogueError(_nothing_to_embed(name, seen, known))
-    keys = [tidy(value) for value in raw["category_id"]]
-    if object_keys and not any(keys):
-        keys = [tidy(key) for key in object_keys]
+    keys = _read_keys(table, columns, object_keys)
     categories = _read_categories(table, columns, keys, category_separator, like, opened.others)
     labels = categories.labels
     parts = {"id": ids, **texts, IMAGE: pictures, "category": labels, "category_id": keys}
-    parts["group"] = [tidy(value) for value in raw["group"]]
+    parts["group"] = [tidy(value) for value in texts_of(table, columns["group"])]
     sizes = Counter(labels)
     noticed = {
         # Listings of which none has a category are new ones, to be categorized.
@@ -308,17 +307,20 @@ def _read_categories(
     return read._replace(labels=read.labels[: len(table)])
 
 
-def category_pairs(opened: Table, columns: Mapping[str, str]) -> list[tuple[str, str]]:
-    """Return the category and the key of each row as they are written, empty for none.
-
-    They are read from the columns of other cards.
-    """
-    opened = with_levels(opened, columns.get("category"), columns)
-    frame, object_keys, _ = read_objects(opened.frame, {"category": columns.get("category", "")})
+def _read_keys(
+    frame: pd.DataFrame, columns: Mapping[str, str], object_keys: Sequence[str]
+) -> list[str]:
+    """Return the shop's own keys of the categories; without any, those in objects."""
     keys = [tidy(value) for value in texts_of(frame, columns.get("category_id"))]
-    if object_keys and not any(keys):
-        keys = [tidy(key) for key in object_keys]
-    column = columns.get("category")
+    return keys if any(keys) or not object_keys else [tidy(key) for key in object_keys]
+
+
+def category_pairs(opened: Table, columns: Mapping[str, str]) -> list[tuple[str, str]]:
+    """Return the category and the key of each row as they are written in columns of other cards."""
+    column = columns.get("category", "")
+    opened = with_levels(opened, column, columns)
+    frame, object_keys, _ = read_objects(opened.frame, {"category": column})
+    keys = _read_keys(frame, columns, object_keys)
     names = [category_name(value) for value in frame[column]] if column else [""] * len(keys)
     return list(zip(names, keys, strict=True))
 
@@ -337,10 +339,7 @@ def as_catalogue(
 def as_listings(
     listings: CardSource, like: Catalogue | None, vectors: Vectors | None = None
 ) -> Catalogue:
-    """Return what a caller asks about as a catalogue: as `as_catalogue`, or texts, or any cards.
-
-    A text is a title. Cards are taken as they are: they may lack ids, or have the same one.
-    """
+    """Return listings as a catalogue; a text is a title, and Cards may lack ids or share them."""
     is_text = isinstance(listings, str) and not is_catalogue_name(listings)
     if is_text or isinstance(listings, Card):
         listings = [listings]
@@ -355,23 +354,14 @@ def as_listings(
     return as_catalogue(listings, like=like, vectors=vectors)
 
 
-def _with_ids(opened: Table, column: str) -> tuple[Table, pd.DataFrame]:
+def _with_ids(opened: Table, column: str) -> Table:
     """Leave out the rows without an id, which are totals and titles of sections, and count them."""
-    has_id = [bool(value) for value in texts_of(opened.frame, column)]
-    numbers = opened.rows or range(1, len(has_id) + 1)
-    without = [f"row {n}" for n, each in zip(numbers, has_id, strict=True) if not each]
-    if not without or len(without) == len(has_id):
-        return opened, opened.frame
-    frame = opened.frame[has_id].reset_index(drop=True)
-    findings = (*opened.findings, *name_findings({NO_ID: without}))
-    return replace(opened, frame=frame, findings=findings, rows=()), frame
+    kept = opened.without([not text for text in texts_of(opened.frame, column)], NO_ID)
+    return opened if kept is opened else replace(kept, rows=())
 
 
 def read_ids(values: Sequence[str], column: str, name: str, table: Table) -> list[str]:
-    """Return the ids of the rows of a table; raise CatalogueError where they are empty or repeat.
-
-    `values` are those of the column, and `name` is that of the source.
-    """
+    """Return the ids in a column of the source `name`; raise an error if empty or repeated."""
     numbers = table.rows or range(1, len(values) + 1)
     if not column:
         # Of a part of a larger table, the rows are those of the whole.
@@ -403,10 +393,7 @@ def _other_ids(column: str) -> str:
 def _clean_texts(
     table: pd.DataFrame, columns: Mapping[str, str], *, is_escaped: bool
 ) -> tuple[dict[str, pd.Series[Any]], list[bool]]:
-    """Return the cleaned texts by modality, and for each card if one of them was cut.
-
-    Databases write a line break or tab into tab-separated fields as two characters.
-    """
+    """Return the cleaned texts by modality, and for each card if one of them was cut."""
     import pandas as pd
 
     texts: dict[str, pd.Series[Any]] = {}
@@ -479,10 +466,8 @@ def read_labels(
             f"{name} needs a column of ids and one of categories. {list_columns(seen)}"
         )
     frame, object_keys, _ = read_objects(opened.frame, {"category": columns["category"]})
-    ids, keys = (
-        [tidy(value) for value in texts_of(frame, columns[part])] for part in ("id", "category_id")
-    )
-    keys = keys if any(keys) or not object_keys else object_keys
+    ids = [tidy(value) for value in texts_of(frame, columns["id"])]
+    keys = _read_keys(frame, columns, object_keys)
     labels = _read_categories(frame, columns, keys, None, like).labels
     true: dict[str, str] = {}
     several = [

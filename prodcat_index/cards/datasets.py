@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from prodcat_index.cards.categories import PATH_SEPARATOR
 from prodcat_index.cards.cleaning import join_values, tidy
-from prodcat_index.cards.export_columns import Names, assign_parts, make_table
 from prodcat_index.cards.json_files import parse_object
-from prodcat_index.cards.table import Table, name_rows, texts_of
+from prodcat_index.cards.table import Names, Table, assign_parts, name_rows, texts_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -71,7 +70,7 @@ def read_amazon(table: Table, names: Names) -> Table:
     frame, columns = assign_parts(frame, derived, own)
     columns |= {"id": key, "title": names["title"]}
     found = {REPEATED: name_rows(is_repeated)}
-    return make_table(table, frame, columns, "Amazon product metadata", found)
+    return table.as_export(frame, columns, "Amazon product metadata", found)
 
 
 def _cells(frame: pd.DataFrame, column: str | None) -> list[Any]:

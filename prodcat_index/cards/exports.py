@@ -9,7 +9,6 @@ from typing import Any
 
 from prodcat_index.cards.cleaning import raw_text
 from prodcat_index.cards.datasets import read_amazon, read_kazanexpress
-from prodcat_index.cards.export_columns import Names, fullest, make_table
 from prodcat_index.cards.roles import find_repeated, free_name, is_usual_name
 from prodcat_index.cards.shop_exports import (
     is_woocommerce,
@@ -18,7 +17,7 @@ from prodcat_index.cards.shop_exports import (
     read_shopify,
     read_woocommerce,
 )
-from prodcat_index.cards.table import Table, texts_of
+from prodcat_index.cards.table import Names, Table, fullest, texts_of
 from prodcat_index.errors import CatalogueError
 from prodcat_index.findings import name_findings, name_first
 
@@ -48,14 +47,15 @@ def recognise(table: Table, name: str) -> Table:
     findings = (*table.findings, *name_findings({SAME_NAME: repeated}))
     table = replace(table, frame=frame.set_axis(heads, axis=1), findings=findings)
     table = _without_headers(table, heads)
+    if table.columns:
+        return table
     names = {_fold(head): head for head in reversed(heads)}
     for read, *needed in EXPORTS:
         found = next((each for each in needed if names.keys() >= each), None)
-        if not table.columns and found and _is_export(table, names, read, found):
+        if found and (read not in WRITTEN or _is_written(table, [names[name] for name in found])):
             return read(table, names)
-    if not table.columns and is_woocommerce(table, names) and _is_written(table, names):
-        return read_woocommerce(table, names)
-    return table
+    is_shop = is_woocommerce(table, names) and _is_written(table, names.values())
+    return read_woocommerce(table, names) if is_shop else table
 
 
 def _without_headers(table: Table, heads: list[str]) -> Table:
@@ -73,28 +73,15 @@ def _without_headers(table: Table, heads: list[str]) -> Table:
     ]
     for row in again:
         left_out[row] = [raw_text(cell) for cell in frame.iloc[row]] == heads
-    if not any(left_out) or all(left_out):
-        return table
-    numbers = table.rows or range(1, len(frame) + 1)
-    named = [f"row {n}" for n, out in zip(numbers, left_out, strict=True) if out]
-    return replace(
-        table,
-        frame=frame[[not out for out in left_out]].reset_index(drop=True),
-        findings=(*table.findings, *name_findings({HEADERS: named})),
-        rows=tuple(n for n, out in zip(table.rows, left_out, strict=False) if not out),
-    )
+    return table.without(left_out, HEADERS)
 
 
-def _is_export(table: Table, names: Names, read: Any, found: Iterable[str]) -> bool:
-    return read not in WRITTEN or _is_written(table, {name: names[name] for name in found})
-
-
-def _is_written(table: Table, names: Names) -> bool:
+def _is_written(table: Table, columns: Iterable[str]) -> bool:
     """Check that the cells of columns are texts: those of JSON are lists and objects."""
     return not any(
         isinstance(value, (list, dict)) or getattr(value, "ndim", 0)
-        for name in names.values()
-        for value in table.frame[name].head(SAMPLE_ROWS)
+        for column in columns
+        for value in table.frame[column].head(SAMPLE_ROWS)
     )
 
 
@@ -119,7 +106,7 @@ def google_merchant(table: Table, names: Names | None = None) -> Table:
         "image": names.get("image link"),
         "group": names.get("item group id"),
     }
-    return make_table(table, frame, columns, "Google Merchant feed", {})
+    return table.as_export(frame, columns, "Google Merchant feed", {})
 
 
 # The reader of each format, and the sets of names of which one must be there.

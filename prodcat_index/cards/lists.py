@@ -23,28 +23,7 @@ REVIEW = ("item", "check", "kind", "id", "category", "proposal", "decision")
 
 
 def read_ids(path: Path, like: Catalogue, encoding: str | None = None) -> list[str]:
-    """Read the ids of cards from a file.
-
-    Parameters
-    ----------
-    path
-        A catalogue file with the column of ids of `like`, or a usual one, or a single column; any
-        other file has an id a line.
-    like
-        Cards that the ids are of.
-    encoding
-        Encoding of a text file, by default UTF-8.
-
-    Returns
-    -------
-    list of str
-        The ids, in their order.
-
-    Raises
-    ------
-    CatalogueError
-        If the file cannot be read, or has several columns and none of ids.
-    """
+    """Read ids of cards: the column of ids, or the only one, or a line each of another file."""
     if not is_catalogue_name(path.name) or path.suffix.lower() == ".txt":
         try:
             lines = [line.strip() for line in read_lines(file_source(path), encoding)]
@@ -65,29 +44,7 @@ def read_ids(path: Path, like: Catalogue, encoding: str | None = None) -> list[s
 
 
 def read_new_categories(path: Path, like: Catalogue, encoding: str | None = None) -> dict[str, str]:
-    """Read the new categories of cards or of whole categories from a file.
-
-    Parameters
-    ----------
-    path
-        A file of two columns with any names: a category or the id of a card, and the category
-        that it becomes.
-    like
-        Cards that the categories and ids are of.
-    encoding
-        Encoding of a text file, by default UTF-8.
-
-    Returns
-    -------
-    dict
-        Category or id -> new category.
-
-    Raises
-    ------
-    CatalogueError
-        If the file cannot be read, has other columns or no line of their names, lacks a value, or
-        gives one name several new categories.
-    """
+    """Return category or id -> new category, from a file of two columns with any names."""
     needed = "A line such as old,new is needed before the first category."
     frame = _read_frame(path, encoding, needed)
     seen = list(frame.columns)
@@ -123,25 +80,8 @@ def read_review(
 ) -> list[dict[str, str]] | None:
     """Read the table of an audit, in which a person has filled in the column ``decision``.
 
-    Parameters
-    ----------
-    review
-        The table, or its file as ``prodcat audit --output`` writes it, or a spreadsheet saves it.
-    encoding
-        Encoding of a text file, by default UTF-8.
-    more
-        Further columns, which it may lack.
-
-    Returns
-    -------
-    list of dict, or None
-        The columns of :data:`REVIEW` and further ones of each row, and its ``line``; None if it is
-        another file.
-
-    Raises
-    ------
-    CatalogueError
-        If the file cannot be read, or lacks one of the columns.
+    Each row has the columns of `REVIEW`, those of `more` that are there, and its ``line``; there is
+    none of another file.
     """
     name = "This"
     if isinstance(review, (str, Path)):

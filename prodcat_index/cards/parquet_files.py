@@ -34,13 +34,6 @@ PICTURE_ENDINGS = {b"\xff\xd8\xff": ".jpg", b"\x89PNG": ".png", b"RIFF": ".webp"
 PICTURE_ENDINGS |= {b"BM": ".bmp", b"II*\0": ".tiff", b"MM\0*": ".tiff"}
 
 
-def read_parquet(path: Path) -> Table:
-    """Read a Parquet file; pictures in it are written to a folder beside it."""
-    with readable(path):
-        check_size(path)
-        return to_table(*read_arrow(path))
-
-
 @contextmanager
 def readable(path: Path) -> Iterator[None]:
     """Raise CatalogueError for a file that cannot be read as Parquet."""
@@ -61,9 +54,9 @@ def readable(path: Path) -> Iterator[None]:
 def read_arrow(
     path: Path, rows: Int64Array | None = None, columns: Sequence[str] | None = None, first: int = 1
 ) -> tuple[pa.Table, tuple[Finding, ...]]:
-    """Read some rows, by default all, and some columns, and what was noticed.
+    """Read some rising rows and some columns, by default all; people call the first row `first`.
 
-    Rows are rising numbers from 0; the first is called by the number `first` for people.
+    Pictures are written to a folder beside the file.
     """
     from pyarrow.parquet import ParquetFile
 
@@ -201,29 +194,20 @@ def _read_pictures(
     if not pictured:
         if rows is None and columns is None:
             return file.read(use_pandas_metadata=False), ()
-        size = ROWS_AT_ONCE if schema.equals(_plain(schema)) else FEW_ROWS
+        size = FEW_ROWS if any(pa.types.is_nested(field.type) for field in schema) else ROWS_AT_ONCE
         batches = [batch for _, batch in _batches(file, size, rows, columns)]
         whole = pa.Table.from_batches(batches, schema.remove_metadata())
         return whole.replace_schema_metadata(schema.metadata), ()
     writer = _Writer(path)
     parts = []
     for start, batch in _batches(file, FEW_ROWS, rows, columns):
-        writer.row = first + start
         arrays = [
-            pa.array(writer.write(column), pa.string()) if n in pictured else column
+            pa.array(writer.write(column, first + start), pa.string()) if n in pictured else column
             for n, column in enumerate(batch.columns)
         ]
         parts.append(pa.Table.from_arrays(arrays, names=batch.schema.names))
     table = pa.concat_tables(parts).replace_schema_metadata(schema.metadata)
     return table, writer.findings()
-
-
-def _plain(schema: pa.Schema) -> pa.Schema:
-    """Return the columns that are not nested."""
-    import pyarrow as pa
-
-    plain = [field for field in schema if not pa.types.is_nested(field.type)]
-    return pa.schema(plain, schema.metadata)
 
 
 def _batches(
@@ -232,9 +216,9 @@ def _batches(
     rows: Int64Array | None = None,
     columns: Sequence[str] | None = None,
 ) -> Iterator[tuple[int, pa.RecordBatch]]:
-    """Yield some rows at a time, of one group: Arrow does not join nested ones of several.
+    """Yield the first row's number from 0, and rows without a gap, at most `size` of one group.
 
-    With them comes the number of the first, from 0. Of chosen rows, runs without a gap are yielded.
+    Arrow does not join nested values of several groups.
     """
     import numpy as np
 
@@ -278,15 +262,14 @@ class _Writer:
     """Writes each picture under its content hash, into a folder beside the file."""
 
     def __init__(self, path: Path) -> None:
-        self.row = 1
         self._folder = path.with_name(f"{path.stem}-pictures")
         self._unwritten: list[str] = []
         self._unknown: list[str] = []
         self._reason = ""
 
-    def write(self, column: pa.Array) -> list[str]:
+    def write(self, column: pa.Array, first: int) -> list[str]:
         """Return the paths beside the file."""
-        return [self._write(row, value) for row, value in enumerate(column, start=self.row)]
+        return [self._write(row, value) for row, value in enumerate(column, start=first)]
 
     def _write(self, row: int, value: pa.Scalar) -> str:
         picture = _first_picture(value.as_py()) or {}
@@ -321,7 +304,5 @@ def _write_once(file: Path, content: bytes) -> None:
 
 
 def _ending(content: bytes) -> str:
-    for mark, ending in PICTURE_ENDINGS.items():
-        if content.startswith(mark):
-            return ending
-    return ""
+    endings = (end for mark, end in PICTURE_ENDINGS.items() if content.startswith(mark))
+    return next(endings, "")

@@ -36,9 +36,9 @@ def _is_read(path: Path) -> bool:
     return path.suffix.lower() == ENDING and not path.name.startswith(HIDDEN) and path.is_file()
 
 
-def read_parquet_folder(folder: Path) -> Table:
-    """Read all Parquet files of a folder as one table, in the order of their names."""
-    return ParquetTable.open(folder).read()
+def read_parquet(path: Path) -> Table:
+    """Read a file, or all Parquet files of a folder as one table, in the order of their names."""
+    return ParquetTable.open(path).read()
 
 
 @dataclass(frozen=True)
@@ -53,10 +53,7 @@ class ParquetTable:
 
     @classmethod
     def open(cls, path: Path, *, check: bool = True) -> ParquetTable:
-        """Look at the files; raise CatalogueError if one cannot be read or has other columns.
-
-        Without `check`, it is not looked whether they unpack to too much.
-        """
+        """Look at the files, and unless told not to whether they unpack to too much."""
         from pyarrow.parquet import ParquetFile
 
         files = [path]
@@ -98,10 +95,7 @@ class ParquetTable:
         return self.path / f"{self.path.name}{ENDING}" if self.path.is_dir() else self.path
 
     def read(self, rows: Int64Array | None = None, columns: Sequence[str] | None = None) -> Table:
-        """Read some rows, rising numbers from 0, and some columns; by default all.
-
-        A part is a table whose rows have their numbers in the whole, from 1.
-        """
+        """Read some rising rows and columns, by default all; chosen rows are numbered from 1."""
         import numpy as np
         import pyarrow as pa
 
@@ -120,15 +114,14 @@ class ParquetTable:
             findings += noticed
         numbers = () if rows is None else (rows + 1).tolist()
         with readable(self.path):
-            joined = pa.concat_tables(tables, promote_options="permissive")
-            return to_table(joined, findings, numbers, source=str(self.path), file=self.inside)
+            # Two columns of one file may have the same name, those of several may not.
+            if len(tables) > 1:
+                tables = [pa.concat_tables(tables, promote_options="permissive")]
+            return to_table(tables[0], findings, numbers, source=str(self.path), file=self.inside)
 
 
 def _check_same(first: Path, columns: pa.Schema, other: Path, theirs: pa.Schema) -> None:
-    """Raise CatalogueError where a file has other columns than the first, or others of their type.
-
-    Whole numbers stand beside fractions, and a column without a value beside any.
-    """
+    """Raise CatalogueError where a file has other columns than the first, or of no like type."""
     import pyarrow as pa
 
     reasons = []

@@ -43,15 +43,11 @@ LOOSE = (*STEPS, SEVERAL, BY_ID)
 
 
 def find_pictures(
-    values: Sequence[str] | None,
-    ids: Sequence[str],
-    file: Path | None,
-    image_root: str | Path | None,
+    values: Sequence[str], ids: Sequence[str], file: Path | None, image_root: str | Path | None
 ) -> tuple[list[str], dict[str, list[bool]]]:
     """Return a path or nothing for each card, and masks of the cards by what is to be noted.
 
-    `values` are those of the picture column, None where there is none. A picture that is found by
-    its id stands for a web address too, unless another card names it.
+    A picture that is found by its id stands for a web address too, unless another card names it.
     """
     root = file and file.parent
     by_id_root = root and root / PICTURE_FOLDER
@@ -62,7 +58,7 @@ def find_pictures(
     by_id = [""] * len(ids)
     if by_id_root and by_id_root.is_dir():
         by_id = PictureFiles(by_id_root).find_by_id(ids, file.stem if file else "")
-    values = [without_invisible(value) for value in values or [""] * len(ids)]
+    values = [without_invisible(value) for value in values]
     as_text = [BASE64.match(value) is not None for value in values]
     values = ["" if packed else value for value, packed in zip(values, as_text, strict=True)]
     if any(value and not is_address(value) for value in values):

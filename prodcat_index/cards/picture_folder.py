@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from functools import cache, cached_property
 from itertools import product
 from pathlib import Path, PurePosixPath
@@ -43,41 +43,51 @@ def is_address(value: str) -> bool:
     return ADDRESS.match(value.lstrip(WRAPPING)) is not None
 
 
-@dataclass(frozen=True)
-class _Folder:
-    """The files of a folder, and the folders in it, by name; each empty if it is outside."""
-
-    files: dict[str, str] = field(default_factory=dict)
-    folders: dict[str, str] = field(default_factory=dict)
+class _Names(dict[str, str]):
+    """Real paths by name, empty where one is outside of the picture folder."""
 
     @cached_property
-    def loose_files(self) -> Mapping[str, Mapping[str, list[str]]]:
-        return _loose_names(self.files)
+    def _loose(self) -> dict[str, dict[str, list[str]]]:
+        """Map each way of loosening a name to the names that are equal then."""
+        loose: dict[str, dict[str, list[str]]] = {RESPELLED: {}, OTHER_CASE: {}, NO_ENDING: {}}
+        for name in self:
+            composed = normalize("NFC", name)
+            folded = composed.casefold()
+            loose[RESPELLED].setdefault(composed, []).append(name)
+            loose[OTHER_CASE].setdefault(folded, []).append(name)
+            stem, dot, ending = folded.rpartition(".")
+            if dot + ending in EXTENSIONS:
+                loose[NO_ENDING].setdefault(stem, []).append(name)
+        return loose
 
-    @cached_property
-    def loose_folders(self) -> Mapping[str, Mapping[str, list[str]]]:
-        return _loose_names(self.folders)
-
-
-def _loose_names(names: Mapping[str, str]) -> dict[str, dict[str, list[str]]]:
-    """Map each way of loosening a name to the names that are equal then."""
-    loose: dict[str, dict[str, list[str]]] = {RESPELLED: {}, OTHER_CASE: {}, NO_ENDING: {}}
-    for name in names:
+    def match(self, name: str) -> tuple[str, str] | None:
+        """Return the path of a name that is like another, none where several are, and the way."""
+        if name in self:
+            return self[name], ""
         composed = normalize("NFC", name)
         folded = composed.casefold()
-        loose[RESPELLED].setdefault(composed, []).append(name)
-        loose[OTHER_CASE].setdefault(folded, []).append(name)
-        stem, dot, ending = folded.rpartition(".")
-        if dot + ending in EXTENSIONS:
-            loose[NO_ENDING].setdefault(stem, []).append(name)
-    return loose
+        for way, key in ((RESPELLED, composed), (OTHER_CASE, folded), (NO_ENDING, folded)):
+            like = self._loose[way].get(key, [])
+            if way == NO_ENDING and like:
+                first = min(EXTENSIONS.index(Path(each).suffix.lower()) for each in like)
+                like = [each for each in like if each.lower().endswith(EXTENSIONS[first])]
+                like = [each for each in like if Path(each).stem == name] or like
+            if like:
+                return (self[like[0]], way) if len(like) == 1 else ("", AMBIGUOUS)
+        return None
+
+
+class _Folder:
+    """The files of a folder, and the folders in it."""
+
+    def __init__(self) -> None:
+        self.files, self.folders = _Names(), _Names()
 
 
 class PictureFiles:
     """The files under a picture folder, each folder listed once.
 
-    A path that leads out of the folder, also through a link, is never read: a catalogue may come
-    from a stranger.
+    A path that leads out of it, also through a link, is never read: catalogues are of strangers.
     """
 
     def __init__(self, root: Path) -> None:
@@ -87,9 +97,7 @@ class PictureFiles:
     def find(self, value: str) -> tuple[str, str]:
         """Return the absolute path of a picture, or none, and what is to be noted about it.
 
-        `value` is relative to the folder, or absolute and inside it. Where no file has this very
-        name, other spellings are tried, then no ending, the folder ``images``, and ever fewer
-        folders of the path. Several files that are equally like the name are none.
+        After the very name come other spellings, no ending, ``images``, and ever fewer folders.
         """
         if not value or is_address(value):
             return "", WEB_ADDRESS if value else ""
@@ -126,31 +134,21 @@ class PictureFiles:
 
     def _walk(self, parts: Sequence[str]) -> tuple[str, str] | None:
         """Find a file by the names of its folders and its own, the loosest step noted."""
-        folder, notes = self.root, {""}
-        for part in parts[:-1]:
-            listed = self._list(folder)
-            found = listed and _match(listed.folders, listed.loose_folders, part)
-            if not listed or not found:
+        path, notes, last = self.root, {""}, len(parts) - 1
+        for place, part in enumerate(parts):
+            listed = self._list(path)
+            found = listed and (listed.files if place == last else listed.folders).match(part)
+            if not found:
                 return None
-            name, note = found
-            folder = listed.folders.get(name, "")
+            path, note = found
             notes.add(note)
-            if not folder:
+            if not path and place < last:
                 return "", note or OUTSIDE
-        listed = self._list(folder)
-        found = listed and _match(listed.files, listed.loose_files, parts[-1])
-        if not listed or not found:
-            return None
-        name, note = found
-        path = listed.files.get(name, "")
-        loosest = max(notes | {note}, key=("", *STEPS, AMBIGUOUS).index)
+        loosest = max(notes, key=("", *STEPS, AMBIGUOUS).index)
         return path, loosest if path or loosest == AMBIGUOUS else OUTSIDE
 
     def find_by_id(self, ids: Sequence[str], stem: str) -> list[str]:
-        """Return the path of each id's picture, ``{id}.jpg`` or so, empty when there is none.
-
-        The folder of the catalogue's own name, ``stem``, comes first.
-        """
+        """Return the path of each id's picture, ``{id}.jpg`` or so, first in the folder `stem`."""
         root = Path(self.root)
         own = root / stem
         folders = [own, root] if stem and own.is_dir() else [root, *(root / part for part in PARTS)]
@@ -174,9 +172,11 @@ class PictureFiles:
                 return None
             with os.scandir(real) as entries:
                 for entry in entries:
-                    names = _names_like(entry, listed)
-                    if names is not None:
-                        names[entry.name] = self._real_path(entry)
+                    with suppress(OSError):  # a link to itself
+                        if entry.is_dir():
+                            listed.folders[entry.name] = self._real_path(entry)
+                        elif entry.is_file():
+                            listed.files[entry.name] = self._real_path(entry)
         except (OSError, ValueError):
             return _Folder()
         return listed
@@ -191,15 +191,6 @@ class PictureFiles:
         return os.path.commonpath([real, self.root]) == self.root
 
 
-def _names_like(entry: os.DirEntry[str], listed: _Folder) -> dict[str, str] | None:
-    try:
-        if entry.is_dir():
-            return listed.folders
-        return listed.files if entry.is_file() else None
-    except OSError:  # a link to itself
-        return None
-
-
 def _path_variants(value: str) -> Iterator[tuple[str, ...]]:
     """Yield the parts of a path as it is and without a query or escapes, if it stays inside."""
     path = value.strip(WRAPPING).replace("\\", "/") if len(value) <= MAX_LENGTH else ""
@@ -208,22 +199,3 @@ def _path_variants(value: str) -> Iterator[tuple[str, ...]]:
         parts = PurePosixPath(os.path.normpath(variant.replace("\\", "/")).lstrip("/")).parts
         if parts and ".." not in parts and len(parts) <= MAX_DEPTH:
             yield parts
-
-
-def _match(
-    names: Mapping[str, str], loose: Mapping[str, Mapping[str, list[str]]], name: str
-) -> tuple[str, str] | None:
-    """Return the name of a file or folder that is like another, and in which way."""
-    if name in names:
-        return name, ""
-    composed = normalize("NFC", name)
-    folded = composed.casefold()
-    for way, key in ((RESPELLED, composed), (OTHER_CASE, folded), (NO_ENDING, folded)):
-        like = loose[way].get(key, [])
-        if way == NO_ENDING and like:
-            first = min(EXTENSIONS.index(Path(each).suffix.lower()) for each in like)
-            like = [each for each in like if each.lower().endswith(EXTENSIONS[first])]
-            like = [each for each in like if Path(each).stem == name] or like
-        if like:
-            return (like[0], way) if len(like) == 1 else ("", AMBIGUOUS)
-    return None

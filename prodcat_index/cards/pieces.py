@@ -237,32 +237,6 @@ class Pieces:
         return pd.concat([joined, coded], axis=1)[[*self.names]]
 
 
-@dataclass(frozen=True, eq=False)
-class Renamed:
-    """Cards of which some columns are there, under names of their own."""
-
-    cards: Pieces
-    columns: Mapping[str, str]  # name here -> name there
-
-    @property
-    def names(self) -> Sequence[str]:
-        """Columns, in their order."""
-        return list(self.columns)
-
-    def __len__(self) -> int:
-        """Return the number of cards."""
-        return len(self.cards)
-
-    def read(self, name: str, rows: Int64Array | None = None) -> Sequence[Any]:
-        """Return a column of some cards, by default of all."""
-        return self.cards.read(self.columns[name], rows)
-
-    def frame(self) -> pd.DataFrame:
-        """Return all columns of all cards."""
-        own = self.cards.frame()[[*self.columns.values()]]
-        return own.set_axis([*self.columns], axis=1)
-
-
 def gather(
     edges: Sequence[int] | Int64Array,
     places: Int64Array,

@@ -10,8 +10,7 @@ from pathlib import Path
 from prodcat_index.cards.exports import recognise
 from prodcat_index.cards.feeds import read_feed
 from prodcat_index.cards.json_files import read_json, read_json_lines
-from prodcat_index.cards.parquet_files import read_parquet
-from prodcat_index.cards.parquet_tables import holds_parquet, read_parquet_folder
+from prodcat_index.cards.parquet_tables import holds_parquet, read_parquet
 from prodcat_index.cards.sources import Source, bytes_source, file_source
 from prodcat_index.cards.table import Table
 from prodcat_index.cards.text_files import read_delimited
@@ -46,16 +45,16 @@ def read_table(path: Path, encoding: str | None = None, *, skip_bad_rows: bool =
     is_folder = holds_parquet(path)
     if not (is_folder or path.is_file()):
         raise CatalogueError(_no_such_file(path))
-    endings = [ending.lower() for ending in path.suffixes]
+    endings = [".parquet"] if is_folder else [ending.lower() for ending in path.suffixes]
     is_packed = endings[-1:] == [PACKED]
     form = "".join(endings[:-1][-1:] if is_packed else endings[-1:])
     try:
         if not (is_folder or path.stat().st_size):
             raise EmptyCatalogueError(f"{path} is empty.")
-        if is_folder or (form in FILE_READERS and not is_packed):
+        if form in FILE_READERS and not is_packed:
             if encoding:
                 raise CatalogueError(f"{path} is no text file and has no encoding: leave it out.")
-            table = read_parquet_folder(path) if is_folder else FILE_READERS[form](path)
+            table = FILE_READERS[form](path)
         elif form in TEXT_READERS:
             table = TEXT_READERS[form](file_source(path), encoding, skip_bad_rows)
         else:

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING
 
 from prodcat_index.cards.categories import PATH_SEPARATOR
 from prodcat_index.cards.cleaning import tidy
-from prodcat_index.cards.export_columns import Names, assign_parts, fullest, make_table
-from prodcat_index.cards.table import Table, name_rows, texts_of
+from prodcat_index.cards.table import Names, Table, assign_parts, fullest, name_rows, texts_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -63,7 +62,7 @@ def read_shopify(table: Table, names: Names) -> Table:
         "category": fullest(frame, names, "type", "product category", "custom product type"),
         "image": names.get("image src") or names.get("product image url"),
     }
-    return make_table(table, frame, columns, "Shopify product export", {JOINED: joined})
+    return table.as_export(frame, columns, "Shopify product export", {JOINED: joined})
 
 
 def is_woocommerce(table: Table, names: Names) -> bool:
@@ -118,9 +117,8 @@ def read_woocommerce(table: Table, names: Names) -> Table:
     derived = ("title", "description", "category", "image", "group", "attributes")
     frame, columns = assign_parts(table.frame, {part: values[part] for part in derived}, own)
     found = {INHERITED: name_rows(parents.get(row, -1) >= 0 for row in range(len(frame)))}
-    return make_table(
-        table, frame, {"id": own["id"], **columns}, "WooCommerce product export", found
-    )
+    parts = {"id": own["id"], **columns}
+    return table.as_export(frame, parts, "WooCommerce product export", found)
 
 
 def read_magento(table: Table, names: Names) -> Table:
@@ -162,7 +160,7 @@ def read_magento(table: Table, names: Names) -> Table:
     frame, columns = assign_parts(frame, derived, own)
     columns |= {"id": names["sku"], "title": names["name"]}
     found = {VIEWS: name_rows(left_out)}
-    return make_table(table, frame, columns, "Magento product export", found)
+    return table.as_export(frame, columns, "Magento product export", found)
 
 
 def read_magento_1(table: Table, names: Names) -> Table:
@@ -180,7 +178,7 @@ def read_magento_1(table: Table, names: Names) -> Table:
         frame[image] = [text.lstrip("/") for text in texts_of(frame, image)]
     columns = {"id": sku, "title": names["name"], "category": category, "image": image}
     columns["description"] = names.get("description")
-    return make_table(table, frame, columns, "Magento 1 product export", {JOINED: joined})
+    return table.as_export(frame, columns, "Magento 1 product export", {JOINED: joined})
 
 
 def _join_rows(frame: pd.DataFrame, key: str) -> tuple[pd.DataFrame, list[str]]:
@@ -227,8 +225,8 @@ def _deepest(text: str, mark: re.Pattern[str]) -> str:
         [tidy(step.replace("\\/", "/")) for step in mark.split(path) if step.strip()]
         for path in _split_list(html.unescape(text))
     ]
-    deepest = max(map(len, paths))
-    return PATH_SEPARATOR.join(next(path for path in paths if len(path) == deepest))
+    deepest = max(paths, key=len)
+    return PATH_SEPARATOR.join(deepest)
 
 
 def _attributes(frame: pd.DataFrame) -> list[str]:

@@ -11,7 +11,7 @@ from prodcat_index.cards.card import CORE_TEXTS, DIGEST, IMAGE, Catalogue
 from prodcat_index.cards.categories import PATH_SEPARATOR, listed, read_categories
 from prodcat_index.cards.cleaning import raw_text
 from prodcat_index.cards.comparison import find_column
-from prodcat_index.cards.pieces import LABELLING, CodedLabels, Pieces, Renamed
+from prodcat_index.cards.pieces import LABELLING, CodedLabels, Frame, Pieces
 from prodcat_index.cards.roles import RENAMED, free_name
 from prodcat_index.cards.variants import words_of
 from prodcat_index.errors import QueryError
@@ -81,10 +81,10 @@ def with_target(catalogue: Catalogue, column: str) -> Catalogue:
     if catalogue.columns:
         header = catalogue.columns.get(part, part.removesuffix(RENAMED))
         columns |= {"category": header, "category_id": ""}
-    kept = Renamed(catalogue.pieces, _kept_columns(catalogue, part))
-    cards: Any = Pieces((kept,), labels=CodedLabels.of(labels, [""] * len(labels)))
+    names = _kept_columns(catalogue, part)
+    kept = Frame(catalogue.cards[list(names.values())].set_axis(list(names), axis=1))
     return Catalogue.of_pieces(
-        cards,
+        Pieces((kept,), labels=CodedLabels.of(labels, [""] * len(labels))),
         tuple(name for name in catalogue.text_modalities if name not in left_out),
         source=catalogue.source,
         format=catalogue.format,
