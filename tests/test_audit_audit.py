@@ -12,9 +12,8 @@ import pytest
 from auditing import MadeCheck, item
 from made import BOOTS, KETTLES, LAMPS
 
-from prodcat_index.audit.audit import CHECKS, NAMES, Audit, _Given, audit_catalogue
-from prodcat_index.audit.check import Item
-from prodcat_index.audit.decisions import Memory
+from prodcat_index.audit.audit import NAMES, Audit, audit_catalogue, make_checks
+from prodcat_index.audit.decisions import undecided
 from prodcat_index.errors import QueryError
 from prodcat_index.index.manifest import KEEP, Decided
 from prodcat_index.index.product_index import ProductIndex
@@ -117,14 +116,8 @@ def test_checks_that_cannot_run_are_skipped_unless_they_are_named(
     index: ProductIndex, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An audit without a delivery would fail as a whole, or say nothing of what it left out."""
-    made_checks = {
-        "labels": MadeCheck("labels", [SURE]),
-        "drift": MadeCheck("drift", needs_new=True),
-    }
-    monkeypatch.setattr(
-        "prodcat_index.audit.audit.CHECKS",
-        {name: lambda _, check=check: check for name, check in made_checks.items()},
-    )
+    made_checks = [MadeCheck("labels", [SURE]), MadeCheck("drift", needs_new=True)]
+    monkeypatch.setattr("prodcat_index.audit.audit.make_checks", lambda *given: made_checks)
     found = audit_catalogue(index)
     assert [*found.results] == ["labels"] and found.items == [SURE]
     assert found.skipped == {"drift": "The check needs new cards; name their file after the index."}
@@ -190,13 +183,10 @@ def test_cards_that_were_decided_together_are_decided(
     """Two pairs that are no duplicates say nothing of a card of each."""
     catalogue = index.parts.catalogue
     both = (("k1", KETTLES, ""), ("k2", KETTLES, "")), (("k3", KETTLES, ""), ("b1", BOOTS, ""))
-    memory = Memory.of(Decided("duplicates", "same product", KEEP, cards=each) for each in both)
-    asked: list[Item] = memory.undecided([item("duplicates", *cards)], catalogue)
-    assert bool(asked) is is_asked
+    decided = [Decided("duplicates", "same product", KEEP, cards=each) for each in both]
+    assert bool(undecided([item("duplicates", *cards)], catalogue, decided)) is is_asked
 
 
 def test_every_check_is_registered_by_its_name() -> None:
     """``--check`` would run another one."""
-    assert {*CHECKS} <= {*NAMES}
-    for name, make in CHECKS.items():
-        assert make(_Given(None, None)).name == name
+    assert {check.name for check in make_checks()} == {*NAMES}

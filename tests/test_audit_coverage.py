@@ -15,8 +15,7 @@ from hypothesis import strategies as st
 from prodcat_index.audit.check import Item
 from prodcat_index.audit.coverage import Coverage
 from prodcat_index.audit.graph import AuditGraph
-from prodcat_index.audit.learning_curve import LearningCurve, count_products, fit_curve
-from prodcat_index.audit.standing import NOISE, Standing
+from prodcat_index.audit.standing import NOISE, LearningCurve, Standing, count_products, fit_curve
 from prodcat_index.errors import QueryError
 from prodcat_index.index.parts import Labels
 from prodcat_index.types import MISSING

@@ -97,8 +97,7 @@ def test_a_label_that_only_the_own_group_shows_is_not_known() -> None:
     boots = graph.parts.labels.code_of["Shoes > Boots"]
     assert len(set(graph.groups[:4])) == 1
     assert (graph.predicted[:4] == boots).all()
-    assert (graph.own_rank[:4] != 0).all()
-    assert (graph.own_rank[4:] == 0).all()
+    assert (graph.predicted[4:] == graph.parts.labels.codes[4:]).all()
     assert (graph.own_log_odds <= 0).all()
     assert graph.own_log_odds[:4].max() < graph.own_log_odds[4:].min()
     assert np.median(graph.own_log_odds[4:]) == 0
@@ -112,7 +111,6 @@ def test_what_gets_no_answer_is_counted(graph: AuditGraph) -> None:
         "labelled cards with nothing that is embedded, left out: 1",
     )
     assert graph.predicted[[unlabelled, blank]].tolist() == [-1, -1]
-    assert graph.own_rank[[unlabelled, blank]].tolist() == [-1, -1]
     assert graph.confidence[[unlabelled, blank]].tolist() == [0, 0]
     assert graph.parts.labels.names[graph.parts.labels.codes[graph.neighbours[unlabelled, 0]]] == (
         "Shoes > Boots"

@@ -13,7 +13,7 @@ from made import BOOTS, KETTLES, LAMPS
 from test_index_learned import indexed
 
 from prodcat_index.audit.check import Item
-from prodcat_index.audit.decisions import Memory
+from prodcat_index.audit.decisions import undecided
 from prodcat_index.cards.lists import REVIEW, read_review
 from prodcat_index.errors import CatalogueError, QueryError
 from prodcat_index.index.difference import UNDONE
@@ -165,7 +165,7 @@ def test_a_removed_card_that_comes_back_is_asked_about_again(index: ProductIndex
     twin = line(1, "k2", "remove", check="duplicates", proposal=REMOVE)
     back = review(index, twin).add(index.parts.catalogue)
     asked = Item("duplicates", "wrong label", 0.1, ("k2",), proposal=REMOVE)
-    assert Memory.of(back.parts.decided).undecided([asked], back.parts.catalogue) == [asked]
+    assert undecided([asked], back.parts.catalogue, back.parts.decided) == [asked]
     assert not confirmed(back.parts).any()
 
 

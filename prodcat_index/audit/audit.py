@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from html import escape
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from prodcat_index.audit.check import Check, CheckName, CheckResult, Item
 from prodcat_index.audit.coverage import Coverage
-from prodcat_index.audit.decisions import Memory
+from prodcat_index.audit.decisions import undecided
 from prodcat_index.audit.delivery_drift import DeliveryDrift
 from prodcat_index.audit.duplicate_cards import DuplicateCards
 from prodcat_index.audit.graph import AuditGraph, answer_new, build_graph
@@ -44,22 +44,10 @@ BETWEEN = ", "
 SHOWN = 20
 
 
-@dataclass(frozen=True)
-class _Given:
-    """What checks may be made with."""
-
-    split: Split | None
-    against: Catalogue | None
-
-
-CHECKS: dict[CheckName, Callable[[_Given], Check]] = {
-    "labels": lambda given: LabelErrors(),
-    "duplicates": lambda given: DuplicateCards(),
-    "drift": lambda given: DeliveryDrift(given.against),
-    "coverage": lambda given: Coverage(),
-    "novelty": lambda given: NewCategories(),
-    "leaks": lambda given: Leaks(given.split),
-}
+def make_checks(split: Split | None = None, against: Catalogue | None = None) -> list[Check]:
+    """Make all checks."""
+    others = DeliveryDrift(against), Coverage(), NewCategories(), Leaks(split)
+    return [LabelErrors(), DuplicateCards(), *others]
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,8 +113,9 @@ class Audit:
             Those of the index, or the new ones.
         """
         own = self.index.parts.catalogue
-        is_own = self.new is None or list(self.results[check].ids) == list(own.ids)
-        return own if is_own or self.new is None else self.new
+        if self.new is None or list(self.results[check].ids) == list(own.ids):
+            return own
+        return self.new
 
     @cached_property
     def _facts(self) -> dict[str, dict[str, tuple[str, str]]]:
@@ -151,21 +140,10 @@ class Audit:
         for number, item in enumerate(self.items, start=1):
             for card in item.cards or ("",):
                 title, category = self._facts[item.check].get(card, ("", item.subject))
-                row = {
-                    "item": number,
-                    "check": item.check,
-                    "kind": item.kind,
-                    "id": card,
-                    "title": title,
-                    "category": category,
-                    "proposal": item.proposal,
-                    "confidence": item.confidence,
-                    "score": item.score,
-                    "why": item.why,
-                    "neighbours": BETWEEN.join(item.neighbours),
-                    "words": BETWEEN.join(item.words),
-                    "decision": "",
-                }
+                facts = number, item.check, item.kind, card, title, category
+                proposed = item.proposal, item.confidence, item.score
+                shown = item.why, BETWEEN.join(item.neighbours), BETWEEN.join(item.words)
+                row = dict(zip(COLUMNS, (*facts, *proposed, *shown, ""), strict=True))
                 # The last digits depend on the number of threads.
                 yield dict(rounded(row))
 
@@ -261,7 +239,7 @@ def audit_catalogue(
     CatalogueError
         If the new cards cannot be read.
     """
-    chosen = _choose(checks, _Given(split, _read(index, against)))
+    chosen = _choose(checks, make_checks(split, _read(index, against)))
     delivery = _read(index, new)
     graph = graph or build_graph(index)
     answered = None if delivery is None else answer_new(index, delivery, graph)
@@ -278,11 +256,11 @@ def audit_catalogue(
             bar.update()
     notes = (*graph.notes, *(answered.notes if answered else ()))
     found = Audit(index, delivery, results, skipped, notes=notes)
-    memory = Memory.of(() if again else index.parts.decided)
+    memory = () if again else index.parts.decided
     items = [
         item
         for name, result in results.items()
-        for item in memory.undecided(result.items, found.catalogue_of(name))
+        for item in undecided(result.items, found.catalogue_of(name), memory)
     ]
     decided = sum(len(result.items) for result in results.values()) - len(items)
     return replace(found, items=_rank(items, index), decided=decided)
@@ -292,22 +270,19 @@ def _read(index: ProductIndex, cards: CardSource | None) -> Catalogue | None:
     return None if cards is None else as_listings(cards, index.parts.catalogue)
 
 
-def _choose(checks: str | Sequence[str | Check], given: _Given) -> list[Check]:
+def _choose(checks: str | Sequence[str | Check], every: Sequence[Check]) -> list[Check]:
     """Return the checks that are asked for, each once, in the order of their names."""
-    named: Sequence[str | Check] = [*CHECKS] if checks == ALL else checks
-    if isinstance(named, str):
-        named = [named]
+    known: dict[str, Check] = {check.name: check for check in every}
+    asked = [checks] if isinstance(checks, str) else checks
     chosen: dict[str, Check] = {}
-    for each in named:
-        if not isinstance(each, str):
-            chosen[each.name] = each
-        elif each in CHECKS:
-            chosen[each] = CHECKS[each](given)
-        else:
+    for each in every if checks == ALL else asked:
+        if isinstance(each, str) and each not in known:
             raise QueryError(
-                f"There is no check {each!r}; there are {BETWEEN.join(CHECKS)}."
-                f"{did_you_mean(each, CHECKS)}"
+                f"There is no check {each!r}; there are {BETWEEN.join(known)}."
+                f"{did_you_mean(each, known)}"
             )
+        check = known[each] if isinstance(each, str) else each
+        chosen[check.name] = check
     return sorted(chosen.values(), key=lambda check: NAMES.index(check.name))
 
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from math import sqrt
 
 import numpy as np
 
+from prodcat_index.audit.two_samples import DEVIATIONS, group_variance
 from prodcat_index.cards.codes import category_counts, encode
 from prodcat_index.cards.numbers import read_numbers
 from prodcat_index.learning.folds import assign_folds
@@ -15,8 +17,7 @@ from prodcat_index.types import MISSING, BoolArray, Float64Array, Int64Array
 
 # Known values next to one that is asked for, on a scale.
 NEAREST = 5
-# Standard errors to each side of a 95 % interval.
-STANDARD_ERRORS = 1.96
+
 # A category is told where at least this part of its cards is found, and where, at the lower limit,
 # the clue is right by this part of the way from chance to certainty.
 FOUND, RIGHT = 0.5, 0.8
@@ -75,12 +76,18 @@ def tell_by_order(numbers: Float64Array, categories: Int64Array, groups: Int64Ar
         distances = np.where(inside, np.abs(numbers[near] - numbers[asked, None]), np.inf)
         nearest = np.argsort(distances, axis=1, kind="stable")[:, :NEAREST]
         found = np.where(inside, known[near], MISSING)
-        return most_frequent(np.take_along_axis(found, nearest, axis=1))
+        return _most_frequent(np.take_along_axis(found, nearest, axis=1))
 
     return _tell(predict, np.isfinite(numbers), categories, groups)
 
 
-def most_frequent(codes: Int64Array) -> Int64Array:
+def vote_of_first(codes: Int64Array, voters: BoolArray, count: int) -> Int64Array:
+    """Return the most frequent code, (n, K), of the first few voters of each row: (n,)."""
+    first = np.argsort(~voters, axis=1, kind="stable")[:, :count]
+    return _most_frequent(np.take_along_axis(np.where(voters, codes, MISSING), first, axis=1))
+
+
+def _most_frequent(codes: Int64Array) -> Int64Array:
     """Return the most frequent code of each row, of equally frequent ones the first: (n,)."""
     votes = (codes[:, :, None] == codes[:, None, :]).sum(axis=2) * (codes != MISSING)
     return np.take_along_axis(codes, votes.argmax(axis=1)[:, None], axis=1)[:, 0]
@@ -116,9 +123,7 @@ def _tell(
     gained = right.astype(np.float64) - base
     gain = float(gained.sum() / room)
     # The error of a ratio of sums over groups: the cards of a group are told alike.
-    _, group = np.unique(groups[scored], return_inverse=True)
-    error = float(np.sqrt(np.square(np.bincount(group, gained - gain * ~base)).sum()) / room)
-    reach = STANDARD_ERRORS * error
+    reach = DEVIATIONS * sqrt(group_variance(gained - gain * ~base, groups[scored])) / room
     told = told_categories(predicted, true, groups)
     return Telling(
         len(base),
@@ -142,7 +147,7 @@ def told_categories(predicted: Int64Array, true: Int64Array, groups: Int64Array)
         said = (predicted == category) & (true != MISSING)
         right = int((true[said] == category).sum())
         share, base = right / said.sum(), sizes[category] / sizes.sum()
-        n, z = len(np.unique(groups[said])), STANDARD_ERRORS
+        n, z = len(np.unique(groups[said])), DEVIATIONS
         spread = z * np.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
         low = (share + z**2 / (2 * n) - spread) / (1 + z**2 / n)
         if right >= FOUND * sizes[category] > 0 and low >= base + RIGHT * (1 - base):

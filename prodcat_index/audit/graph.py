@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from prodcat_index.cards.card import Catalogue
-from prodcat_index.cards.catalogue import Vectors, as_listings
+from prodcat_index.cards.catalogue import as_listings
 from prodcat_index.cards.inputs import CardSource
 from prodcat_index.index.answers import LazyAnswers, VoteResult
 from prodcat_index.index.learned import as_queries
@@ -74,13 +74,6 @@ class AuditGraph:
         """Log of the own category's probability over the likeliest one's: (N,)."""
         odds = self.own_log_likely - self.log_likely[:, 0]
         return np.where(self.likely[:, 0] >= 0, odds, np.float32(0))
-
-    @cached_property
-    def own_rank(self) -> Int64Array:
-        """Place of the own category among the ranked ones, from 0; -1 where it is not: (N,)."""
-        own = self.parts.labels.codes[:, None]
-        is_own = (self.ranked == own) & (own >= 0)
-        return np.where(is_own.any(axis=1), is_own.argmax(axis=1), MISSING)
 
 
 @dataclass(frozen=True, eq=False)
@@ -151,17 +144,12 @@ class GraphCards:
 
     def find_near(self, rows: Int64Array) -> tuple[Int64Array, Float32Array]:
         """Return the nearest cards of n cards, (n, K), and how similar they are, likewise."""
-        parts, queries = self.parts, _as_queries(self.parts, rows)
-        vectors, present = queries.vectors, queries.present
-        weights, k = parts.weight_vector(parts.search_weights), self.k
-        found = find_neighbours(
-            self._space, vectors, present, weights, k + 1, parts.found, by_block=False
-        )
+        queries = _as_queries(self.parts, rows)
+        near, similarities = _find_near(self.parts, self._space, queries, self.k + 1)
         # The card itself goes; where k others tie before it, the last of them.
-        is_own = found.rows == rows[:, None]
+        is_own = near == rows[:, None]
         is_own[~is_own.any(axis=1), -1] = True
-        near = found.rows[~is_own].reshape(len(rows), k)
-        return near, found.similarities[~is_own].reshape(len(rows), k).astype(np.float32)
+        return near[~is_own].reshape(-1, self.k), similarities[~is_own].reshape(-1, self.k)
 
     def rows_of(self, number: int) -> Int64Array:
         """Return the cards of a fold that are answered."""
@@ -191,14 +179,10 @@ class GraphCards:
         return FoldAnswers(result.vote, found, result.evidence, likely, log_likely, own)
 
 
-class Spread(Protocol):
-    """Does a part of the graph for each of some items, in any order and anywhere."""
-
-    def __call__(
-        self, work: Callable[[GraphCards, Any], Any], items: Sequence[Any], label: str, unit: str
-    ) -> Iterable[Any]:
-        """Yield what comes of each item, in their order."""
-        ...
+Work = Callable[[GraphCards, Any], Any]
+# Does the work for each of some items, anywhere, and yields what comes of them in their order; it
+# is given a label and a unit for people.
+Spread = Callable[[Work, Sequence[Any], str, str], Iterable[Any]]
 
 
 def build_graph(
@@ -206,31 +190,13 @@ def build_graph(
 ) -> AuditGraph:
     """Find the nearest cards of each card of an index, and answer each labelled one out of fold.
 
-    The neighbours are the nearest under the weights of a search, of equal ones the first ids,
-    found by the searcher that the index has. The answers are those of ``index.predict`` for its
-    own cards: by votes, projection and text scores that have not seen the card's group.
-
-    Parameters
-    ----------
-    index
-        Any index. Cards without a category, or with nothing that is embedded, get neighbours if
-        they can, and no answer.
-    neighbours
-        Number K of neighbours of each card.
-    spread
-        What does the parts of the work; by default they are done one after the other.
-
-    Returns
-    -------
-    AuditGraph
-        The cards in the order of the index. Its ``notes`` say what was left out.
+    Of equally near cards the first ids count. The answers are those of ``index.predict`` for its
+    own cards. The parts of the work are done one after the other, or by what spreads them.
     """
     parts, count = index.parts, len(index)
     cards = GraphCards(parts, neighbours)
 
-    def here(
-        work: Callable[[GraphCards, Any], Any], items: Sequence[Any], label: str, unit: str
-    ) -> Iterator[Any]:
+    def here(work: Work, items: Sequence[Any], label: str, unit: str) -> Iterator[Any]:
         with progress_bar(len(items), label, unit) as bar:
             for item in items:
                 yield work(cards, item)
@@ -254,7 +220,16 @@ def build_graph(
         found = [*do(GraphCards.answer_fold, folds, label, "part")]
         order = np.argsort(np.concatenate([cards.rows_of(fold) for fold in folds]))
         answers: FoldAnswers = join_rows(found, order)
-        vote, decision = answers.vote, _decide(parts, answers)
+        vote = answers.vote
+        # By the setting of the index, as for new cards.
+        decision = accept_or_review(
+            trusted_calibration(parts.calibration, is_own=True),
+            vote,
+            answers.similarities,
+            parts.labels.names,
+            evidence=answers.evidence,
+            is_new=False,
+        )
         ranked[rows, : vote.categories.shape[1]] = vote.categories
         shares[rows, : vote.shares.shape[1]] = vote.shares
         confidence[rows] = decision.confidence
@@ -290,16 +265,15 @@ def _as_queries(parts: IndexParts, rows: Int64Array) -> Queries:
     return Queries([as_queries(block, rows) for block in blocks], present)
 
 
-def _decide(parts: IndexParts, answers: FoldAnswers) -> Decision:
-    """Decide on the votes by the setting of the index, as on those on new cards."""
-    return accept_or_review(
-        trusted_calibration(parts.calibration, is_own=True),
-        answers.vote,
-        answers.similarities,
-        parts.labels.names,
-        evidence=answers.evidence,
-        is_new=False,
+def _find_near(
+    parts: IndexParts, space: SearchSpace, queries: Queries, k: int
+) -> tuple[Int64Array, Float32Array]:
+    """Return the nearest cards of n queries under the weights of a search: (n, k), likewise."""
+    weights, present = parts.weight_vector(parts.search_weights), queries.present
+    found = find_neighbours(
+        space, queries.vectors, present, weights, k, parts.found, by_block=False
     )
+    return found.rows, found.similarities.astype(np.float32)
 
 
 def _log_probabilities(asked: LeaveOneOut, vote: Vote) -> Iterator[tuple[Int64Array, Float32Array]]:
@@ -324,51 +298,16 @@ def _normalised(log_proba: Float32Array, least: float) -> Float32Array:
     return bounded - np.log(np.exp(bounded).sum(axis=1, keepdims=True))
 
 
-def answer_new(
-    index: ProductIndex, catalogue: CardSource, graph: AuditGraph, *, vectors: Vectors | None = None
-) -> NewCards:
+def answer_new(index: ProductIndex, catalogue: CardSource, graph: AuditGraph) -> NewCards:
     """Answer the cards of a new catalogue as ``index.predict`` does, and find their nearest cards.
 
-    Parameters
-    ----------
-    index
-        The index of the graph.
-    catalogue
-        What :meth:`~prodcat_index.index.product_index.ProductIndex.predict` takes. Categories of
-        its cards are kept, and are not looked at.
-    graph
-        Says how many neighbours to find.
-    vectors
-        Modality -> array of one row a card, where the index has vectors of a modality.
-
-    Returns
-    -------
-    NewCards
-        The cards in the order of the catalogue.
-
-    Raises
-    ------
-    QueryError
-        If the cards and the index have no modality in common.
-    CatalogueError
-        If the catalogue cannot be read.
+    As many as of each card in the graph. Categories of the new cards are kept, and not looked at.
     """
     parts = index.parts
-    read = as_listings(catalogue, parts.catalogue, vectors)
+    read = as_listings(catalogue, parts.catalogue)
     predictions = index.predict(read)
     answers = predictions.answers
     assert isinstance(answers, LazyAnswers), "they were just made"
-    queries = answers.queries
-    weights, k = parts.weight_vector(parts.search_weights), graph.neighbours.shape[1]
-    found = find_neighbours(
-        parts.space, queries.vectors, queries.present, weights, k, parts.found, by_block=False
-    )
-    return NewCards(
-        read,
-        queries,
-        answers.result,
-        answers.decision,
-        found.rows,
-        found.similarities.astype(np.float32),
-        (*read.notes, *map(str, read.findings), *predictions.notes),
-    )
+    near = _find_near(parts, parts.space, answers.queries, graph.neighbours.shape[1])
+    notes = (*read.notes, *map(str, read.findings), *predictions.notes)
+    return NewCards(read, answers.queries, answers.result, answers.decision, *near, notes)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from prodcat_index.audit.check import Item
-from prodcat_index.audit.clues import most_frequent
+from prodcat_index.audit.clues import vote_of_first
 from prodcat_index.audit.graph import AuditGraph
 from prodcat_index.cards.card import modality_kind
 from prodcat_index.cards.split import Split
@@ -90,21 +90,16 @@ def find_twins(graph: AuditGraph, groups: Int64Array, split: Split) -> SplitTwin
     near = graph.neighbours[rows]
     known = (near != MISSING) & in_training[near]
     of_group = known & (groups[near] == groups[rows, None])
-    same_picture = known & (_picture_cosines(graph, rows, near, known) >= SAME_PICTURE)
+    of_pictures, of_words = _cosines(graph, rows, near, known)
+    same_picture = known & (of_pictures >= SAME_PICTURE)
     codes = graph.parts.labels.codes
     for each in np.flatnonzero(same_picture.sum(axis=1) > PLACEHOLDER_CATEGORIES):
         # A placeholder says nothing.
         if len(np.unique(codes[near[each, same_picture[each]]])) > PLACEHOLDER_CATEGORIES:
             same_picture[each] = False
-    same_words = known & (_word_cosines(graph, rows, near, known) >= NEAR)
-    twins = of_group | same_picture | same_words
-    first_of_group = dict(
-        zip(
-            groups[in_training][::-1].tolist(),
-            np.flatnonzero(in_training)[::-1].tolist(),
-            strict=True,
-        )
-    )
+    twins = of_group | same_picture | (known & (of_words >= NEAR))
+    trained = np.flatnonzero(in_training)[::-1]
+    first_of_group = dict(zip(groups[trained].tolist(), trained.tolist(), strict=True))
     pairs = []
     for place, row in enumerate(rows.tolist()):
         if twins[place].any():
@@ -116,46 +111,32 @@ def find_twins(graph: AuditGraph, groups: Int64Array, split: Split) -> SplitTwin
             pairs.append((row, first_of_group[own], SAME_GROUP))
     votes = known & (codes[near] != MISSING)
     scored = (codes[rows] != MISSING) & (votes & ~twins).any(axis=1)
+    true = codes[rows][scored]
     accuracies = [
-        float(np.mean(_vote(codes[near], voters)[scored] == codes[rows][scored]))
-        if scored.any()
+        float(np.mean(vote_of_first(codes[near], voters, VOTERS)[scored] == true))
+        if len(true)
         else 0.0
         for voters in (votes, votes & ~twins)
     ]
     return SplitTwins(len(rows), pairs, int(scored.sum()), *accuracies)
 
 
-def _vote(codes: Int64Array, voters: BoolArray) -> Int64Array:
-    """Return the most frequent category of the first voters of each row: (n,)."""
-    first = np.argsort(~voters, axis=1, kind="stable")[:, :VOTERS]
-    return most_frequent(np.take_along_axis(np.where(voters, codes, MISSING), first, axis=1))
-
-
-def _word_cosines(
+def _cosines(
     graph: AuditGraph, rows: Int64Array, near: Int64Array, known: BoolArray
-) -> Float32Array:
-    cosines = np.zeros(near.shape, dtype=np.float32)
-    weighed = weigh_words(texts_of(graph.parts.catalogue), [])
+) -> tuple[Float32Array, Float32Array]:
+    """Return the cosines of pictures, and of words, of cards and known near ones; else 0."""
+    of_pictures, of_words = (np.zeros(near.shape, dtype=np.float32) for _ in range(2))
+    block = next((b for b in graph.parts.blocks if modality_kind(b.modality) == "picture"), None)
+    words = weigh_words(texts_of(graph.parts.catalogue), [])
     places, columns = np.nonzero(known)
-    if weighed is not None:
-        words, _ = weighed
-        for part in chunks(len(places), PAIRS_AT_ONCE):
-            own, others = rows[places[part]], near[places[part], columns[part]]
-            products = words[own].multiply(words[others]).sum(axis=1)
-            cosines[places[part], columns[part]] = np.asarray(products).ravel()
-    return cosines
-
-
-def _picture_cosines(
-    graph: AuditGraph, rows: Int64Array, near: Int64Array, known: BoolArray
-) -> Float32Array:
-    cosines = np.zeros(near.shape, dtype=np.float32)
-    places, columns = np.nonzero(known)
-    blocks = [b for b in graph.parts.blocks if modality_kind(b.modality) == "picture"]
-    for block in blocks[:1]:
-        for part in chunks(len(places), PAIRS_AT_ONCE):
-            own, others = rows[places[part]], near[places[part], columns[part]]
+    for part in chunks(len(places), PAIRS_AT_ONCE):
+        at = places[part], columns[part]
+        own, others = rows[at[0]], near[at]
+        if block is not None:
             pairs = (np.asarray(block.vectors[each], dtype=np.float32) for each in (own, others))
             found = block.present[own] & block.present[others]
-            cosines[places[part], columns[part]] = np.einsum("nd,nd->n", *pairs) * found
-    return cosines
+            of_pictures[at] = np.einsum("nd,nd->n", *pairs) * found
+        if words is not None:
+            products = words[0][own].multiply(words[0][others]).sum(axis=1)
+            of_words[at] = np.asarray(products).ravel()
+    return of_pictures, of_words

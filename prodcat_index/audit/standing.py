@@ -1,4 +1,4 @@
-"""How the categories of an index stand: sizes, F1, confusions and doubtful labels."""
+"""How the categories of an index stand, and how the F1 of one grows with its cards."""
 
 from __future__ import annotations
 
@@ -9,72 +9,50 @@ from functools import cached_property
 
 import numpy as np
 
+from prodcat_index.audit.clues import vote_of_first
 from prodcat_index.audit.graph import AuditGraph
-from prodcat_index.audit.learning_curve import LearningCurve, count_products, fit_curve
+from prodcat_index.audit.two_samples import DEVIATIONS, share_below
 from prodcat_index.types import MISSING, BoolArray, Float64Array, Int64Array
 from prodcat_index.voting.metrics import category_f1
 
 # Share of wrong labels that is expected before a card is looked at.
 NOISE = 0.05
-STANDARD_ERRORS = 1.96
+# Nearest cards of other products that vote.
+VOTERS = 10
+# Categories of fewer products are not thinned out; with fewer such categories nothing is estimated.
+FEWEST_PRODUCTS, FEWEST_CATEGORIES = 8, 5
+# Parts of a category's products that are kept, each drawn so often.
+KEPT, DRAWS = (0.5, 0.25), 3
+# Products from which the own error of a category counts as much as that of its size.
+TRUSTED = 5
+BOOTSTRAPS = 200
+# Faster than by 1 / n no error was seen to fall when cards were really added.
+LEAST, MOST = 0.05, 1.0
 
 
-@dataclass(frozen=True, eq=False)
 class Standing:
     """How the C categories of an index stand, by out-of-fold answers to its N cards."""
 
-    graph: AuditGraph
-
-    @cached_property
-    def codes(self) -> Int64Array:
-        """Category of each card: (N,)."""
-        return self.graph.parts.labels.codes
-
-    @cached_property
-    def answered(self) -> BoolArray:
-        """Mask of the labelled cards with an answer: (N,)."""
-        return (self.codes != MISSING) & (self.graph.predicted != MISSING)
-
-    @cached_property
-    def sizes(self) -> Int64Array:
-        """Number of answered cards of each category: (C,)."""
-        return self._count(self.codes[self.answered])
-
-    @cached_property
-    def right(self) -> Int64Array:
-        """Number of cards of each category that are answered right: (C,)."""
-        return self._count(self.codes[self.answered & (self.graph.predicted == self.codes)])
-
-    @cached_property
-    def said(self) -> Int64Array:
-        """Number of cards that get each category as their answer: (C,)."""
-        return self._count(self.graph.predicted[self.answered])
-
-    def _count(self, codes: Int64Array) -> Int64Array:
-        return np.bincount(codes, minlength=len(self.graph.parts.labels.names)).astype(np.int64)
-
-    @cached_property
-    def f1(self) -> Float64Array:
-        """Out-of-fold F1 of each category: (C,)."""
-        true, predicted = self.codes[self.answered], self.graph.predicted[self.answered]
-        return category_f1(true, predicted, len(self.sizes))
-
-    @cached_property
-    def products(self) -> Int64Array:
-        """Number of groups of each category: (C,)."""
-        return count_products(self.codes, self.graph.groups, len(self.sizes))
-
-    @cached_property
-    def target(self) -> float:
-        """Median F1 of the categories of several products."""
+    def __init__(self, graph: AuditGraph) -> None:
+        self.graph = graph
+        self.codes = codes = graph.parts.labels.codes  # (N,): category of each card
+        # (N,): labelled cards with an answer
+        self.answered = (codes != MISSING) & (graph.predicted != MISSING)
+        true, said = codes[self.answered], graph.predicted[self.answered]
+        count = len(graph.parts.labels.names)
+        # (C,): numbers of answered cards, of those answered right, and of those answered so
+        counts = (np.bincount(each, minlength=count) for each in (true, true[said == true], said))
+        self.sizes, self.right, self.said = counts
+        self.f1 = category_f1(true, said, count)
+        self.products = count_products(codes, graph.groups, count)
         several = self.f1[self.products > 1]
-        return float(np.median(several)) if len(several) else 0.0
+        # Median F1 of the categories of several products.
+        self.target = float(np.median(several)) if len(several) else 0.0
 
     @cached_property
     def curve(self) -> LearningCurve | None:
         """How F1 grows with products."""
-        graph = self.graph
-        return fit_curve(graph.neighbours, self.codes, graph.groups, self.f1)
+        return fit_curve(self.graph.neighbours, self.codes, self.graph.groups, self.f1)
 
     @cached_property
     def wrong_labels(self) -> Float64Array:
@@ -102,14 +80,12 @@ class Standing:
             self._share(rows, one) - self._share(rows, other)
             for rows in (self.rows(one), self.rows(other))
         ]
-        own, others = margins[0], np.sort(margins[1])
-        if not len(own) or not len(others):
+        if not all(map(len, margins)):
             return 1.0, 1.0
-        below, upto = (np.searchsorted(others, own, side=side) for side in ("left", "right"))
-        area = float((below + upto).mean() / 2 / len(others))
+        area = float(share_below(*margins).mean())
         fewest = min(self.products[one], self.products[other])
         least = max(area, 0.5)
-        return area, least + STANDARD_ERRORS * float(np.sqrt(least * (1 - least) / fewest))
+        return area, least + DEVIATIONS * float(np.sqrt(least * (1 - least) / fewest))
 
     def rows(self, category: int) -> Int64Array:
         """Return the answered rows of a category."""
@@ -133,3 +109,84 @@ class Standing:
         """Return the rows of a category that are answered another."""
         rows = self.rows(one)
         return rows[self.graph.predicted[rows] == other]
+
+
+@dataclass(frozen=True)
+class LearningCurve:
+    """1 - F1 falls by a power of the number of products: ``scale * n ** -exponent`` on average."""
+
+    exponent: float
+    low: float  # 95 % interval of the exponent, over categories
+    high: float
+    scale: float
+
+    def error(self, f1: Float64Array, products: Int64Array) -> Float64Array:
+        """Return 1 - F1 of categories, drawn towards what is usual at their size: (C,).
+
+        Of one product nothing but its size is known.
+        """
+        usual = np.minimum(1.0, self.scale * np.maximum(products, 1.0) ** -self.exponent)
+        trust = np.where(products > 1, products / (products + TRUSTED), 0.0)
+        return np.asarray(trust * (1 - f1) + (1 - trust) * usual)
+
+    def f1_with(self, error: float, products: int, more: int) -> float:
+        """Return the F1 to expect with more products."""
+        return float(1 - error * (products / (products + more)) ** self.exponent)
+
+    def needed(self, error: float, products: int, f1: float) -> tuple[float, float, float]:
+        """Return how many more products reach an F1, and the ends of its interval."""
+        ratio = max(1.0, error / max(1 - f1, 1e-3))
+        more = [products * (ratio ** (1 / b) - 1) for b in (self.exponent, self.high, self.low)]
+        return more[0], more[1], more[2]
+
+
+def fit_curve(
+    neighbours: Int64Array, codes: Int64Array, groups: Int64Array, f1: Float64Array, seed: int = 0
+) -> LearningCurve | None:
+    """Estimate the curve by leaving out some of the products of each category; None for too few.
+
+    Neighbours are (N, K), as in a graph; categories and products (N,); F1, out of fold, (C,).
+    """
+    products = count_products(codes, groups, len(f1))
+    chosen = np.flatnonzero(products >= FEWEST_PRODUCTS)
+    if len(chosen) < FEWEST_CATEGORIES:
+        return None
+    rows = np.flatnonzero(np.isin(codes, chosen))
+    near = neighbours[rows]
+    known = (near != MISSING) & (codes[near] != MISSING) & (groups[near] != groups[rows, None])
+    own = codes[near] == codes[rows, None]
+    rng = np.random.default_rng(seed)
+
+    def errors(voters: BoolArray) -> Float64Array:
+        wrong = (vote_of_first(codes[near], voters, VOTERS) != codes[rows]).astype(np.float64)
+        return np.bincount(codes[rows], wrong, len(f1))[chosen] / sizes
+
+    sizes = np.bincount(codes[rows], minlength=len(f1))[chosen]
+    whole = errors(known)
+    thinned = []
+    for kept in KEPT:
+        draws = [rng.random(int(groups.max()) + 1) < kept for _ in range(DRAWS)]
+        # The other categories stay whole: it is one category that gets more cards.
+        thinned.append(np.mean([errors(known & (~own | keep[groups[near]])) for keep in draws], 0))
+
+    def exponent(sample: Int64Array) -> float:
+        less = max(whole[sample].mean(), 0.5 / sizes.sum())
+        rises = [np.log(max(t[sample].mean(), less) / less) for t in thinned]
+        return float(np.mean([r / np.log(1 / k) for r, k in zip(rises, KEPT, strict=True)]))
+
+    every = np.arange(len(chosen))
+    drawn = [exponent(rng.choice(every, len(every))) for _ in range(BOOTSTRAPS)]
+    low, high = np.clip(np.quantile(drawn, (0.025, 0.975)), LEAST, MOST)
+    best = float(np.clip(exponent(every), LEAST, MOST))
+    several = products > 1
+    powers = products[several] ** -best
+    weights = np.sqrt(products[several])
+    scale = float((weights * powers) @ (1 - f1[several]) / ((weights * powers) @ powers))
+    return LearningCurve(best, float(low), float(high), scale)
+
+
+def count_products(codes: Int64Array, groups: Int64Array, categories: int) -> Int64Array:
+    """Return the number of products of each category: (C,)."""
+    labelled = codes != MISSING
+    pairs = np.unique(np.stack([codes[labelled], groups[labelled]]), axis=1)
+    return np.bincount(pairs[0], minlength=categories).astype(np.int64)

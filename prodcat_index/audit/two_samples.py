@@ -51,16 +51,14 @@ def grouped_auc(
         own = np.flatnonzero(folds == fold)
         new, old = own[is_new[own]], own[~is_new[own]]
         if len(new) and len(old):
-            # The share of the others that each card is right beside; ties count half.
-            above = _share_below(scores[new], scores[old])
-            below = 1 - _share_below(scores[old], scores[new])
+            # The share of the others that each card is right beside.
+            above = share_below(scores[new], scores[old])
+            below = 1 - share_below(scores[old], scores[new])
             area = float(above.mean())
             influence = np.zeros(len(scores))
             influence[new] = (above - area) / len(new)
             influence[old] = (below - area) / len(old)
-            _, group = np.unique(groups[own], return_inverse=True)
-            sums = np.bincount(group, influence[own])
-            parts.append((area, float(sums @ sums), len(own)))
+            parts.append((area, group_variance(influence[own], groups[own]), len(own)))
     if not parts:
         return Difference(0.5, 0.0, 1.0, 1.0)
     areas, variances, sizes = np.array(parts).T
@@ -74,21 +72,27 @@ def grouped_auc(
     return Difference(area, max(0.0, area - spread), min(1.0, area + spread), p)
 
 
-def _share_below(scores: Float64Array, others: Float64Array) -> Float64Array:
+def share_below(scores: Float64Array, others: Float64Array) -> Float64Array:
+    """Return which share of the others is below each score; equal ones count half."""
     ordered = np.sort(others)
     below, up_to = (np.searchsorted(ordered, scores, side) for side in ("left", "right"))
     return (below + up_to) / (2 * len(others))
+
+
+def group_variance(influence: Float64Array, groups: Int64Array) -> float:
+    """Return the variance of a sum to which n cards, (n,), add, where groups are observations."""
+    _, group = np.unique(groups, return_inverse=True)
+    sums = np.bincount(group, influence)
+    return float(sums @ sums)
 
 
 def share_difference(values: Float64Array, is_new: BoolArray, groups: Int64Array) -> Difference:
     """Return how much the mean of the new cards is above that of the old ones."""
     means, variance = [], 0.0
     for side in (is_new, ~is_new):
-        _, group = np.unique(groups[side], return_inverse=True)
         mean = float(values[side].mean())
-        sums = np.bincount(group, (values[side] - mean) / side.sum())
         means.append(mean)
-        variance += float(sums @ sums)
+        variance += group_variance((values[side] - mean) / side.sum(), groups[side])
     away, error = means[0] - means[1], sqrt(variance)
     p = erfc(abs(away) / error / sqrt(2)) if error > 0 else float(away == 0)
     return Difference(away, away - DEVIATIONS * error, away + DEVIATIONS * error, p)

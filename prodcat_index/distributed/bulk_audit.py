@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from prodcat_index import __version__, files
-from prodcat_index.audit.graph import NEIGHBOURS, AuditGraph, GraphCards, build_graph
+from prodcat_index.audit.graph import NEIGHBOURS, AuditGraph, GraphCards, Work, build_graph
 from prodcat_index.distributed.engines import Engine
 from prodcat_index.distributed.results import find_all, kept_until_done
 from prodcat_index.index.folder import MANIFEST
@@ -52,9 +52,7 @@ def graph_in_shards(
     opened = ProductIndex.load(folder, verify=False)
     version = f"{files.sha256_of(folder / MANIFEST)[:32]}-{__version__}-{neighbours}"
 
-    def spread(
-        work: Callable[[GraphCards, Any], Any], items: Sequence[Any], label: str, unit: str
-    ) -> Iterator[Any]:
+    def spread(work: Work, items: Sequence[Any], label: str, unit: str) -> Iterator[Any]:
         start = partial(GraphCards.load, folder, neighbours)
         names = [f"{work.__name__}-{number:05d}-{version}" for number in range(len(items))]
         return find_all(engine, start, work, items, names, label=label, unit=unit, folder=place)

@@ -15,7 +15,7 @@ import numpy as np
 
 from prodcat_index.audit.audit import BETWEEN, LATER
 from prodcat_index.audit.check import Item
-from prodcat_index.audit.decisions import Memory
+from prodcat_index.audit.decisions import undecided
 from prodcat_index.audit.duplicate_cards import CATEGORIES
 from prodcat_index.audit.label_errors import CERTAIN
 from prodcat_index.audit.new_categories import best_level, cut, tree_of
@@ -280,8 +280,7 @@ def find_resolved(items: Sequence[QueueItem], parts: IndexParts) -> list[str]:
     cards = parts.catalogue
     now = dict(zip(cards.ids, cards.values("category"), strict=True))
     asked = {item.id: _as_audited(item) for item in items if not item.is_new}
-    undecided = Memory.of(parts.decided).undecided([*asked.values()], cards)
-    open_items = {id(each) for each in undecided}
+    open_items = {id(each) for each in undecided([*asked.values()], cards, parts.decided)}
 
     def is_resolved(item: QueueItem) -> bool:
         own = item.content["cards"]
