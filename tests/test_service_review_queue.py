@@ -19,7 +19,6 @@ from prodcat_index.cards.lists import REVIEW
 from prodcat_index.errors import IndexFolderError, QueryError
 from prodcat_index.index.product_index import ProductIndex
 from prodcat_index.service.current_index import CurrentIndex
-from prodcat_index.service.review_exports import as_review, list_decisions
 from prodcat_index.service.review_queue import ReviewQueue
 from prodcat_index.service.review_records import Caller, TakenError
 from prodcat_index.service.settings import ServeSettings
@@ -344,19 +343,19 @@ def test_the_journal_is_a_table_that_relabel_reads(queue: ReviewQueue, tmp_path:
     decide(queue, "c003", "remove")
     decide(queue, "c005", "yes")
     queue.undo(ANNA)
-    table = pd.DataFrame(as_review(queue.journal))
+    table = pd.DataFrame(queue.journal.as_review())
     assert list(table.columns) == list(REVIEW)
     elsewhere = ProductIndex.load(queue.current.folder).review(table)
     queue.apply()
     cards = elsewhere.parts.catalogue
     labels = dict(zip(cards.ids, cards.values("category"), strict=True))
     assert labels == labels_of(queue.current.folder)
-    assert [row["state"] for row in list_decisions(queue.journal)] == [
+    assert [row["state"] for row in queue.journal.list_decisions()] == [
         "undone",
         "applied",
         "applied",
     ]
-    assert list_decisions(queue.journal)[1] == {
+    assert queue.journal.list_decisions()[1] == {
         "decision_id": queue.journal.entries()[1].id,
         "who": "anna",
         "when": "1970-01-12T13:46:40+00:00",

@@ -42,19 +42,6 @@ class RayEngine:
 
     A worker that dies, or whose node does, is started again where there is room, and what it did
     goes back into the queue. Where the program has connected to Ray already, that is used.
-
-    Parameters
-    ----------
-    address
-        ``HOST:PORT`` of the head of a cluster that this machine is a node of; None starts Ray on
-        this machine, until the program ends.
-    patience
-        How long is waited for workers and for items.
-
-    Raises
-    ------
-    ClusterError
-        If the address is none, or the package ray is not installed.
     """
 
     address: str | None = None
@@ -83,14 +70,7 @@ class RayEngine:
         unit: str,
         folder: Path,
     ) -> Iterator[tuple[int, Result]]:
-        """Do each item by some worker; see :class:`~prodcat_index.distributed.engines.Engine`.
-
-        Raises
-        ------
-        ClusterError
-            If the cluster cannot be reached, a node lacks the folder or has another version, no
-            worker begins, or one item ends several workers.
-        """
+        """Do each item by some worker; see :class:`~prodcat_index.distributed.engines.Engine`."""
         if not items:
             return
         self.connect()

@@ -30,20 +30,11 @@ MOST_ENCODED = 1000
 
 @dataclass(frozen=True, eq=False)
 class Version:
-    """One version of an index, and what is remembered of it.
-
-    Attributes
-    ----------
-    number
-        Its number in the folder.
-    index
-        The index.
-    made
-        Whatever takes long to make of this version, by a name, for routes.
-    """
+    """One version of an index, and what is remembered of it."""
 
     number: int
     index: ProductIndex
+    # What takes long to make of this version, by a name, for routes.
     made: dict[str, tuple[object, bytes]] = field(default_factory=dict, repr=False)
     _encoded: OrderedDict[tuple[object, ...], EncodedListings] = field(
         default_factory=OrderedDict, repr=False
@@ -115,19 +106,12 @@ def _content(card: Card) -> tuple[object, ...]:
 
 
 class CurrentIndex:
-    """Holds the version that is served.
-
-    Attributes
-    ----------
-    folder
-        Folder of the index.
-    now
-        The version that new requests are answered by. A request keeps the one it began with.
-    """
+    """Holds the version that is served."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._writing, self._loading = Lock(), Lock()
+        # A request keeps the version that it began with.
         self.now = Version.load(folder)
 
     @property
@@ -146,20 +130,9 @@ class CurrentIndex:
         """Write a changed index as the next version, serve it, and return its number.
 
         One thread changes at a time. Where another process writes in between, its version is
-        changed anew.
-
-        Parameters
-        ----------
-        change
-            Returns the changed index for the newest one, or that itself where there is nothing to
-            do. It may be called several times.
-        wait
-            Seconds to wait for another process that writes.
-
-        Raises
-        ------
-        IndexFolderError
-            If the folder cannot be written. It is left as it is then.
+        changed anew: `change` may be called several times, and returns what it is given where there
+        is nothing to do. Raises IndexFolderError if the folder, which stays as it is, cannot be
+        written.
         """
         with self._writing:
             for attempt in range(ATTEMPTS):

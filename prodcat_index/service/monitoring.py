@@ -28,23 +28,7 @@ BATCHES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 
 
 class Metrics:
-    """Numbers of one service, for Prometheus.
-
-    Attributes
-    ----------
-    registry
-        All of them.
-    requests, seconds
-        Answers by method, route and status, and the time that they took.
-    running
-        Requests that are being answered.
-    batch_size
-        Listings of a call of the library.
-    waiting
-        Requests that wait for the library.
-    version, cards
-        Of the index that is served.
-    """
+    """Numbers of one service, for Prometheus."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()

@@ -15,9 +15,12 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from prodcat_index.errors import EncoderError, IndexFolderError, ProdcatError, StoreError
+from prodcat_index.service.review_records import TakenError, UnknownError
 
 MEDIA_TYPE = "application/problem+json"
 LONGEST = 1000  # characters of a detail, which may hold words of the request
+# Of errors of the library; all others that say what was wrong are 422.
+STATUS = {TakenError: 409, UnknownError: 404}
 
 
 class ProblemDetails(BaseModel):
@@ -119,4 +122,6 @@ def _answer_own(request: Request, error: Any) -> Response:
         detail = "The index cannot be used now; the service's log tells why."
         return _answer(request, 503, detail, {"Retry-After": "5"})
     said = str(error)
-    return _answer(request, 422, said if said.endswith((".", "?")) else f"{said}.")
+    return _answer(
+        request, STATUS.get(type(error), 422), said if said.endswith((".", "?")) else f"{said}."
+    )

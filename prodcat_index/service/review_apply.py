@@ -21,22 +21,12 @@ Decision = tuple[Entry, Sequence[tuple[QueueItem, str]]]  # and what each of its
 
 @dataclass
 class CarriedOut:
-    """An index after decisions, and what became of each.
-
-    Attributes
-    ----------
-    index
-        The index with them.
-    outcome
-        Number of a decision -> whether it is ``"applied"`` or ``"stale"``, and a note of what was
-        left out.
-    changed
-        Number of a decision -> what :func:`revert` needs: ``cards``, id -> the category before and
-        after; ``removed``, id -> all columns of the card; ``vectors``, id -> the vectors that came
-        with it; ``added``, id -> category.
-    """
+    """An index after decisions, and what became of each."""
 
     index: ProductIndex
+    # By the number of a decision: whether it is "applied" or "stale", with a note of what was left
+    # out; and what `revert` needs: `cards`, id -> the category before and after; `removed`, id ->
+    # all columns of the card; `vectors`, id -> those that came with it; `added`, id -> category.
     outcome: dict[int, tuple[State, str]] = field(default_factory=dict)
     changed: dict[int, Mapping[str, Any]] = field(default_factory=dict)
 
@@ -46,18 +36,6 @@ def carry_out(index: ProductIndex, decisions: Sequence[Decision]) -> CarriedOut:
 
     A card that is gone, or has another category than it was shown with, is left out, unless it is
     already as decided. A decision that the index refuses is stale as a whole.
-
-    Parameters
-    ----------
-    index
-        The index.
-    decisions
-        In their order.
-
-    Returns
-    -------
-    CarriedOut
-        The changed index. Decisions that it held already change nothing.
     """
     try:
         return _carry_out(index, decisions)
@@ -218,31 +196,16 @@ def as_plain(value: Any) -> Any:
 
 def revert(
     index: ProductIndex, changed: Mapping[str, Any], items: Sequence[QueueItem]
-) -> tuple[ProductIndex, str]:
+) -> ProductIndex:
     """Take back what a decision changed, and forget it, so that the next audit asks again.
 
-    Parameters
-    ----------
-    index
-        The index.
-    changed
-        As :class:`CarriedOut` has it.
-    items
-        The items of the decision.
-
-    Returns
-    -------
-    tuple
-        The changed index, and a note of the cards that were changed again since and are left as
-        they are.
+    Cards that were changed again since are left as they are.
     """
     cards = index.parts.catalogue
     now = dict(zip(cards.ids, cards.values("category"), strict=True))
     moved, added = changed.get("cards", {}), changed.get("added", {})
     mapping = {id: before for id, (before, after) in moved.items() if now.get(id) == after}
-    others = [id for id, (before, after) in moved.items() if now.get(id) not in (before, after)]
     gone = [id for id, category in added.items() if now.get(id) == category]
-    others += [id for id, category in added.items() if now.get(id) not in (None, category)]
     again = {id: row for id, row in changed.get("removed", {}).items() if id not in now}
     # First what is added: an index keeps one card with a category.
     if again:
@@ -259,8 +222,7 @@ def revert(
     if len(kept) < len(index.parts.decided):
         pending = note_change(index.parts.pending, "revert", {})
         index = ProductIndex(replace(index.parts, decided=kept, pending=pending))
-    note = f"changed again since (left as they are): {name_first(others)}" if others else ""
-    return index, note
+    return index
 
 
 def _question(item: QueueItem) -> tuple[str, str, str, frozenset[str]]:

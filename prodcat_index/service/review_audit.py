@@ -21,11 +21,7 @@ LOWEST = 19
 def audit_index(folder: Path) -> dict[str, Any]:
     """Audit the current version of an index.
 
-    Returns
-    -------
-    dict
-        ``version``; ``rows``, those of :meth:`Audit.rows`; and ``health``, category ->
-        ``accuracy`` out of fold, ``wrong_labels`` and ``duplicates``, numbers of its cards.
+    Returns its `version`, the `rows` of the audit, and the `health` of each category.
     """
     from prodcat_index.audit.audit import audit_catalogue
 

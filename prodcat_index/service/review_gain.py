@@ -20,18 +20,6 @@ def estimate_f1(labels: Iterable[Labels], sizes: Mapping[str, int]) -> dict[str,
     the proposal is the true one then. Cards without an item count as right, so that both numbers
     are too high by the same errors: what tells something is their difference. New listings count
     with the category that was predicted for them.
-
-    Parameters
-    ----------
-    labels
-        The categories of the cards of all items.
-    sizes
-        Category -> number of cards of the index as they are now, those of items included.
-
-    Returns
-    -------
-    dict
-        ``before``, as if nothing had been decided, and ``now``.
     """
     rest = Counter(sizes)
     true, before, now, right_before, right_now = (defaultdict[str, float](float) for _ in range(5))

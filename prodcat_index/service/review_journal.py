@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterable, Mapping
+from datetime import datetime, timezone
 from typing import Any
 
 from prodcat_index.service.review_records import (
+    HOLDING,
     LEASE,
     Caller,
     Entry,
@@ -34,35 +36,7 @@ class ReviewJournal(ItemStore):
         *,
         title: str = "",
     ) -> tuple[Entry, int]:
-        """Write one decision about an item, and about others that are decided with it.
-
-        Parameters
-        ----------
-        caller
-            Who decides.
-        id
-            Name of the decision; one that is there already is returned as it is.
-        said, category
-            The decision in words, and the category that the cards get. ``"skip"`` decides nothing.
-        becomes
-            Item -> what its cards become. The first is the item that the caller sees; others that
-            are decided, gone or with another person are left out.
-        title
-            Title of the first card.
-
-        Returns
-        -------
-        tuple
-            The entry, and the number of items.
-
-        Raises
-        ------
-        TakenError
-            If the first item is decided already, gone, or with another person, or the name is that
-            of another decision.
-        UnknownError
-            If there is no such item.
-        """
+        """Write one decision about an item, and about others that are decided with it."""
         now = self.clock()
         with self.writing() as db:
             done = db.execute("SELECT * FROM decisions WHERE id = ?", (id,)).fetchone()
@@ -241,15 +215,7 @@ class ReviewJournal(ItemStore):
         return [read_entry(row) for row in rows]
 
     def counts(self) -> dict[str, Any]:
-        """Count items and decisions.
-
-        Returns
-        -------
-        dict
-            Items ``done`` and ``left``; decisions ``pending``, ``applied`` and ``stale``;
-            ``minutes`` that people looked; ``by``, name -> items decided; and ``reviewing``, the
-            names of those who hold items.
-        """
+        """Count items and decisions."""
         db, now = self.db, self.clock()
         items = dict(db.execute("SELECT state, count(*) FROM items GROUP BY state").fetchall())
         states = dict(db.execute("SELECT state, count(*) FROM decisions GROUP BY state").fetchall())
@@ -273,3 +239,37 @@ class ReviewJournal(ItemStore):
             "by": dict(by.fetchall()),
             "reviewing": [who for (who,) in reviewing],
         }
+
+    def list_decisions(self, limit: int | None = None) -> list[dict[str, Any]]:
+        """Return the decisions as the rows of a table for people, the newest first."""
+        return [
+            {
+                "decision_id": entry.id,
+                "who": entry.who,
+                "when": datetime.fromtimestamp(entry.at, timezone.utc).isoformat("T", "seconds"),
+                "decision": entry.said,
+                "category": entry.category,
+                "title": entry.title,
+                "cards": entry.cards,
+                "ids": [c["id"] for item, _ in self.decided(entry) for c in item.content["cards"]],
+                "state": entry.state,
+                "note": entry.note,
+                "version": entry.version,
+            }
+            for entry in self.entries(limit)
+        ]
+
+    def as_review(self) -> list[dict[str, Any]]:
+        """Return the decisions that hold as the rows of a table that `prodcat relabel` reads.
+
+        Those about new listings, which are no cards of the index, are not among them.
+        """
+        holding = (entry for entry in reversed(self.entries()) if entry.state in HOLDING)
+        decided = (each for entry in holding for each in self.decided(entry))
+        rows = []
+        for number, (item, becomes) in enumerate((d for d in decided if not d[0].is_new), 1):
+            content = item.content
+            row = {"item": number, "check": content["check"], "kind": content["kind"]}
+            for card in content["cards"] or [{"id": "", "category": item.own}]:
+                rows.append({**row, **card, "proposal": item.proposal, "decision": becomes})
+        return rows

@@ -26,11 +26,10 @@ from prodcat_index.service.current_index import CurrentIndex, Version
 from prodcat_index.service.review_apply import carry_out, revert
 from prodcat_index.service.review_audit import BackgroundAudit
 from prodcat_index.service.review_gain import estimate_f1
-from prodcat_index.service.review_items import cards_of, describe_item
+from prodcat_index.service.review_items import cards_of, describe_item, read_decision
 from prodcat_index.service.review_journal import ReviewJournal
 from prodcat_index.service.review_records import TAKEN_BACK, Caller, Entry, QueueItem, TakenError
 from prodcat_index.service.review_sources import audit_items, find_resolved, read_source
-from prodcat_index.service.review_words import read_decision
 from prodcat_index.service.settings import ServeSettings
 
 log = logging.getLogger(__name__)
@@ -45,27 +44,7 @@ MOST_SIMILAR, MOST_SHOWN = 2000, 60
 
 
 class ReviewQueue:
-    """The queue of one index.
-
-    Parameters
-    ----------
-    settings
-        Which files fill it, and where its journal is.
-    current
-        The index.
-    clock
-        Returns the time in seconds since 1970.
-
-    Attributes
-    ----------
-    journal
-        Its items and decisions.
-    problems
-        What could not be read or carried out, by its source, in sentences.
-    health
-        What the last audit found: category -> ``accuracy`` out of fold, or None, and the numbers of
-        its cards that seem to be ``wrong_labels`` and ``duplicates``. Empty where there was none.
-    """
+    """The queue of one index."""
 
     def __init__(
         self, settings: ServeSettings, current: CurrentIndex, clock: Callable[[], float] = time.time
@@ -173,24 +152,7 @@ class ReviewQueue:
     def next(
         self, caller: Caller, limit: int = 1, skip: Sequence[str] = ()
     ) -> list[dict[str, Any]]:
-        """Hand out the next items to a person, for five minutes, and return them for the page.
-
-        Parameters
-        ----------
-        caller
-            Who asks; what they hold already comes first.
-        limit
-            Largest number of items.
-        skip
-            Items that are left out.
-
-        Returns
-        -------
-        list of dict
-            Each with its ``id``, ``kind``, ``check``, ``card``, ``cards``, ``proposal``,
-            ``confidence``, ``choices``, ``why``, ``words``, ``neighbours``, ``similar`` and
-            ``expected_gain``.
-        """
+        """Hand out the next items to a person, for five minutes, and return them for the page."""
         self.sweep()
         found = self.journal.lease(caller, limit, skip)
         return [self.describe(item, caller) for item in found]
@@ -227,39 +189,7 @@ class ReviewQueue:
         all_similar: bool = False,
         decision_id: str = "",
     ) -> tuple[Entry, int]:
-        """Write down what a person decided; it is on the disk when this returns.
-
-        Parameters
-        ----------
-        caller
-            Who decides.
-        id
-            The item.
-        decision
-            ``yes`` for what is proposed, ``keep`` or ``no`` where it is right as it is,
-            ``remove``, ``new`` with a category of a new name, ``skip``, or a category.
-        category
-            The new category.
-        also, all_similar
-            Other items that get the same decision, or all of the cluster. Those that are decided
-            or with another person are left out.
-        decision_id
-            A name for the decision; said again, nothing is done twice.
-
-        Returns
-        -------
-        tuple
-            The entry of the journal, and the number of items.
-
-        Raises
-        ------
-        QueryError
-            If the decision is none, or has no meaning for this item.
-        TakenError
-            If the item is decided already, or with another person.
-        UnknownError
-            If there is no such item.
-        """
+        """Write down what a person decided; it is on the disk when this returns."""
         index = self.current.index
         first = self.journal.item(id)
         said = WORDS.get(decision.strip().casefold(), decision.strip())
@@ -286,13 +216,6 @@ class ReviewQueue:
         """Take back a decision of the caller, by default the last, and return its items again.
 
         One that is in the index already is taken back there. Said again, nothing more is done.
-
-        Raises
-        ------
-        TakenError
-            If it is another person's, or is being carried out right now.
-        UnknownError
-            If there is none.
         """
         journal = self.journal
         entry = journal.entry(decision_id) if decision_id else journal.last(caller)
@@ -303,17 +226,8 @@ class ReviewQueue:
     def revert(self, caller: Caller, decision_id: str) -> tuple[Entry, list[dict[str, Any]]]:
         """Take back any decision, also one that is in the index, and return its items again.
 
-        Cards that were changed again since are left as they are, and named in the journal.
+        Cards that were changed again since are left as they are.
         Said again, nothing more is done.
-
-        Raises
-        ------
-        IndexFolderError
-            If the index cannot be written.
-        TakenError
-            If it is being carried out right now.
-        UnknownError
-            If there is no such decision.
         """
         entry = self.journal.entry(decision_id)
         items = [item for item, _ in self.journal.decided(entry)]
@@ -322,7 +236,7 @@ class ReviewQueue:
             with self._applying:
                 entry = self.journal.entry(decision_id)  # another request may have taken it back
                 if entry.state == "applied":
-                    self.current.change(lambda index: revert(index, entry.changed, items)[0])
+                    self.current.change(lambda index: revert(index, entry.changed, items))
                     opened = self.journal.take_back(entry, "reverted", caller, "applied")
         elif entry.state not in TAKEN_BACK:
             opened = self.journal.take_back(entry, "undone", caller, entry.state)
@@ -365,14 +279,7 @@ class ReviewQueue:
         return len(decisions)
 
     def counter(self) -> dict[str, Any]:
-        """Return what is done and left, by whom, in how many minutes, and what it brought.
-
-        Returns
-        -------
-        dict
-            That of :meth:`ReviewJournal.counts`, with ``per_minute``, the ``estimated_f1`` of
-            :func:`estimate_f1`, and ``problems``.
-        """
+        """Return what is done and left, by whom, in how many minutes, and what it brought."""
         counts = self.journal.counts()
         labels = self.current.index.parts.labels
         sizes = dict(zip(labels.names, labels.sizes.tolist(), strict=True))

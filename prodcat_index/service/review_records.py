@@ -72,34 +72,20 @@ class Caller(NamedTuple):
 
 @dataclass(frozen=True)
 class QueueItem:
-    """An item as it is stored; `content` says what it is about, as `review_sources` makes it.
+    """An item as it is stored; `content` says what it is about, as `review_sources` makes it."""
 
-    Attributes
-    ----------
-    id, source
-        A name that the same question has again, and where it comes from.
-    own, proposal
-        Category of its cards, or the predicted one of a listing; and what to do.
-    is_new
-        Whether it is a listing, which is no card of the index.
-    gain
-        Expected gain: the probability that the category is wrong and a decision puts it right.
-    urgency, certainty, cards
-        What decides between items of the same gain: as in the order of an audit.
-    cluster, place
-        Items of one cluster have near cards and may be decided together; near places are near.
-    """
-
-    id: str
+    id: str  # which the same question has again
     source: str
     content: Mapping[str, Any]
-    own: str
+    own: str  # category of its cards, or the predicted one of a listing
     proposal: str
-    is_new: bool
-    gain: float
+    is_new: bool  # a listing, which is no card of the index
+    gain: float  # probability that the category is wrong and a decision puts it right
+    # What decides between items of the same gain: as in the order of an audit.
     urgency: int
     certainty: float
     cards: int
+    # Items of one cluster have near cards and may be decided together; near places are near.
     cluster: str = ""
     place: int = 0
 
@@ -121,40 +107,22 @@ class Labels(NamedTuple):
 
 @dataclass(frozen=True)
 class Entry:
-    """One decision about one item or several.
-
-    Attributes
-    ----------
-    number, id
-        Its number in the journal, and the name that the client gave it.
-    who, client
-        Name of the token, and the tab of a browser.
-    at, seconds
-        When it was made, in seconds since 1970, and how long the person looked.
-    said, category
-        The decision in words, and the category that its cards get, if any.
-    title, cards
-        Title of the first card, and the number of cards.
-    state, note, version
-        What became of it, what could not be carried out, and the version of the index that has it.
-    changed
-        What a revert needs: the cards as they were.
-    """
+    """One decision about one item or several."""
 
     number: int
-    id: str
+    id: str  # the name that the client gave it
     who: str
     client: str
-    at: float
-    seconds: float
+    at: float  # seconds since 1970
+    seconds: float  # that the person looked
     said: str
-    category: str
-    title: str
-    cards: int
+    category: str  # that its cards get, if any
+    title: str  # of the first card
+    cards: int  # number of cards
     state: State
-    note: str
-    version: int
-    changed: Mapping[str, Any]
+    note: str  # what could not be carried out
+    version: int  # of the index that has it
+    changed: Mapping[str, Any]  # what a revert needs: the cards as they were
 
 
 def read_item(row: sqlite3.Row) -> QueueItem:

@@ -14,10 +14,9 @@ from pydantic import BaseModel, Field
 from prodcat_index.cards.lists import REVIEW
 from prodcat_index.errors import PictureError
 from prodcat_index.service.problem_details import Problem
-from prodcat_index.service.review_exports import as_review, list_decisions
+from prodcat_index.service.review_items import LONGEST
 from prodcat_index.service.review_queue import MOST_SIMILAR, ReviewQueue
-from prodcat_index.service.review_records import Caller, TakenError, UnknownError
-from prodcat_index.service.review_words import LONGEST
+from prodcat_index.service.review_records import Caller, UnknownError
 from prodcat_index.service.shared import Shared
 from prodcat_index.service.thumbnails import SIDES
 
@@ -208,10 +207,6 @@ Who = Annotated[Caller, Depends(_caller)]
 Writing = Depends(_writable)
 
 
-def _refuse(error: TakenError | UnknownError) -> Problem:
-    return Problem(409 if isinstance(error, TakenError) else 404, str(error))
-
-
 @router.get("", response_model=ReviewPage)
 def review(
     queue: Queue,
@@ -238,8 +233,8 @@ def decisions(
 ) -> Any:
     """Return the journal of decisions, the newest first."""
     if format == "relabel":
-        return _csv("review.csv", REVIEW, as_review(queue.journal))
-    found = list_decisions(queue.journal, limit)
+        return _csv("review.csv", REVIEW, queue.journal.as_review())
+    found = queue.journal.list_decisions(limit)
     if format == "csv":
         rows = [{**row, "ids": " ".join(map(json.dumps, row["ids"]))} for row in found]
         return _csv("decisions.csv", [*JournalRow.model_fields], rows)
@@ -249,20 +244,14 @@ def decisions(
 @router.post("/decisions/{decision_id}/revert", response_model=TakenBack, dependencies=[Writing])
 def revert(queue: Queue, caller: Who, decision_id: ItemId) -> dict[str, Any]:
     """Take back any decision, also one that is in the index."""
-    try:
-        entry, items = queue.revert(caller, decision_id)
-    except (TakenError, UnknownError) as error:
-        raise _refuse(error) from None
+    entry, items = queue.revert(caller, decision_id)
     return {"decision_id": entry.id, "items": items, "counter": queue.counter()}
 
 
 @router.post("/undo", response_model=TakenBack, dependencies=[Writing])
 def undo(queue: Queue, caller: Who, body: Undo | None = None) -> dict[str, Any]:
     """Take back the caller's last decision, or one by its name."""
-    try:
-        entry, items = queue.undo(caller, body.decision_id if body else "")
-    except (TakenError, UnknownError) as error:
-        raise _refuse(error) from None
+    entry, items = queue.undo(caller, body.decision_id if body else "")
     return {"decision_id": entry.id, "items": items, "counter": queue.counter()}
 
 
@@ -276,10 +265,7 @@ def apply(queue: Queue) -> dict[str, Any]:
 @router.get("/{item}/similar", response_model=SimilarItems)
 def similar(queue: Queue, caller: Who, item: ItemId) -> dict[str, Any]:
     """Hand out the items that ask the same about near cards, the nearest first."""
-    try:
-        return {"items": queue.similar(caller, item)}
-    except UnknownError as error:
-        raise _refuse(error) from None
+    return {"items": queue.similar(caller, item)}
 
 
 @router.get("/{item}/image", response_class=Response)
@@ -290,13 +276,13 @@ def picture(
     size: Annotated[int, Query(ge=1, le=SIDES[-1], description="Longer side in pixels.")] = 256,
 ) -> Response:
     """Return the picture of a new listing, scaled down."""
+    path = queue.picture(item)
+    if path is None:
+        raise UnknownError("This item is about no new listing with a picture.")
     side = next(side for side in SIDES if side >= size)
     try:
-        path = queue.picture(item)
-        if path is None:
-            raise UnknownError("This item is about no new listing with a picture.")
         _, content = service.thumbnails.get(path, side)
-    except (PictureError, UnknownError) as error:
+    except PictureError as error:
         raise Problem(404, str(error)) from None
     return Response(content, media_type="image/jpeg")
 
@@ -304,10 +290,7 @@ def picture(
 @router.post("/{item}", response_model=Decided, dependencies=[Writing])
 def decide(queue: Queue, caller: Who, item: ItemId, body: Decide) -> dict[str, Any]:
     """Write a decision into the journal; it is on the disk when this is answered."""
-    try:
-        entry, count = queue.decide(caller, item, **body.model_dump())
-    except (TakenError, UnknownError) as error:
-        raise _refuse(error) from None
+    entry, count = queue.decide(caller, item, **body.model_dump())
     return {"decision_id": entry.id, "decided": count, "counter": queue.counter()}
 
 

@@ -42,28 +42,7 @@ MOST, SAMPLE = 2000, 1000
 
 
 def read_source(path: Path, index: ProductIndex, precision: float) -> list[QueueItem]:
-    """Read the items of a table of an audit, or of the listings in any other catalogue file.
-
-    Parameters
-    ----------
-    path
-        The file.
-    index
-        Predicts the listings.
-    precision
-        Answers that keep it are accepted, and are no items. Where the index is not calibrated,
-        every listing is an item.
-
-    Returns
-    -------
-    list of QueueItem
-        Those of a table without a decision, and of cards that the index has.
-
-    Raises
-    ------
-    CatalogueError
-        If the file cannot be read, or its listings could not be added to the index.
-    """
+    """Read the items of a table of an audit, or of the listings in any other catalogue file."""
     rows = read_review(path, more=("confidence", "score", "why", "neighbours", "words"))
     if rows is None:
         return _listings(path, index, precision)

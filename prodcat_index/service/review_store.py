@@ -36,20 +36,7 @@ FREE = "(until <= ? OR (who = ? AND client = ?))"
 
 
 class ItemStore:
-    """The items in a file.
-
-    Parameters
-    ----------
-    path
-        The file; it is made where there is none.
-    clock
-        Returns the time in seconds since 1970.
-
-    Raises
-    ------
-    JournalError
-        If the file is another one, of a newer version, or cannot be written.
-    """
+    """The items in a file."""
 
     def __init__(self, path: Path, clock: Callable[[], float] = time.time) -> None:
         self.path, self.clock = path, clock

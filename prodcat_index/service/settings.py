@@ -124,23 +124,7 @@ class ServeSettings:
 
 
 def read_tokens(path: str | Path) -> dict[str, str]:
-    """Read who may use a service.
-
-    Parameters
-    ----------
-    path
-        File of lines ``NAME:TOKEN``; empty lines and those that begin with ``#`` are left out.
-
-    Returns
-    -------
-    dict
-        Token -> name of its owner. Several tokens may be of one owner.
-
-    Raises
-    ------
-    QueryError
-        If the file cannot be read, a line is of another form, a token is short, or there is none.
-    """
+    """Read who may use a service, from lines ``NAME:TOKEN``: token -> name of its owner."""
     try:
         lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
     except (OSError, ValueError) as error:

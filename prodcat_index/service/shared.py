@@ -19,17 +19,7 @@ from prodcat_index.service.thumbnails import Thumbnails
 
 @dataclass
 class Service:
-    """What all routes share.
-
-    Attributes
-    ----------
-    queue
-        The review queue; None where there is none.
-    writer
-        Lets one change of the index run at a time; the others wait in line, and not in threads.
-    is_stopping
-        Whether it answers only what it has taken already.
-    """
+    """What all routes share."""
 
     settings: ServeSettings
     current: CurrentIndex
@@ -37,8 +27,9 @@ class Service:
     batcher: Batcher
     thumbnails: Thumbnails
     queue: ReviewQueue | None = None
+    # One change of the index runs at a time; the others wait in line, and not in threads.
     writer: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(1))
-    is_stopping: bool = False
+    is_stopping: bool = False  # only what it has taken already is answered
 
     @property
     def health(self) -> Mapping[str, Mapping[str, Any]]:
