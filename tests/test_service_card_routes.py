@@ -22,7 +22,7 @@ from prodcat_index.service import schemas
 from prodcat_index.service.card_routes import category_tree
 from prodcat_index.service.current_index import Version
 from prodcat_index.service.settings import ServeSettings
-from prodcat_index.service.thumbnails import Thumbnails
+from prodcat_index.service.shared import Thumbnails
 
 ODD_IDS = ("a/b", "a/b/image", "a", "ж 1?#%2F", "..hidden", "{x}", "a//c")
 

@@ -14,7 +14,7 @@ from service import Served
 from prodcat_index.cards.card import Card
 from prodcat_index.index.product_index import ProductIndex
 from prodcat_index.service import schemas
-from prodcat_index.service.predict_routes import category_levels
+from prodcat_index.service.look_up_routes import category_levels
 
 
 def expected(index: ProductIndex, card: Card, **options: Any) -> dict[str, Any]:

@@ -73,7 +73,7 @@ def test_applying_and_reverting(queue: ReviewQueue) -> None:
     gone, _ = queue.decide(ANNA, item_of(queue, "c003"), "remove")
     keep, _ = queue.decide(ANNA, item_of(queue, "c002"), "keep")
     assert labels_of(folder) == before  # decided is not carried out yet
-    assert queue.apply() == (3, 2)
+    assert (queue.apply(), queue.current.version) == (3, 2)
     expected = before | {"c000": "kettle"}
     del expected["c003"], expected["c008"]
     assert labels_of(folder) == expected
@@ -91,7 +91,8 @@ def test_applying_and_reverting(queue: ReviewQueue) -> None:
 def test_reverts_at_the_same_time_are_one(queue: ReviewQueue) -> None:
     """The second would undo what was decided about the card after the first."""
     decision = decide(queue, "c000", "yes")
-    _, version = queue.apply()
+    queue.apply()
+    version = queue.current.version
     with ThreadPoolExecutor(4) as threads:
         for entry, _ in threads.map(lambda _: queue.revert(ANNA, decision), range(4)):
             assert entry.state == "reverted"
@@ -174,7 +175,7 @@ def test_what_another_process_changed_is_left_out_and_named(
     partly = decide(queue, "c003", "remove")
     mapping = {"c000": "kettle", "c005": "lamp", "c003": "mug", "c010": "mug"}
     ProductIndex.load(folder).relabel(mapping).save_next(folder)
-    assert queue.apply() == (3, 3)
+    assert (queue.apply(), queue.current.version) == (3, 3)
     expected = dict.fromkeys(("c000", "c005", "c003"), "")
     labels = labels_of(folder)
     assert {card: labels[card] for card in expected} == {k: mapping[k] for k in expected}
@@ -211,7 +212,7 @@ def test_a_crash_between_the_index_and_the_journal_does_nothing_twice(
     with pytest.raises(TakenError, match="being carried out right now"):
         queue.undo(ANNA)
     again = ReviewQueue(queue.settings, queue.current)
-    assert again.apply() == (3, 2)  # the version that the crash left
+    assert (again.apply(), again.current.version) == (3, 2)  # the version that the crash left
     assert set(states(again).values()) == {"applied"}
     for entry in again.journal.entries():
         again.revert(ANNA, entry.id)
@@ -232,7 +233,7 @@ def test_decisions_wait_on_where_the_index_cannot_be_written(
         with pytest.raises(IndexFolderError):
             queue.apply()
     assert states(queue) == {"yes": "pending"}
-    assert queue.apply() == (1, 2)
+    assert (queue.apply(), queue.current.version) == (1, 2)
 
 
 def test_what_an_index_refuses_does_not_hold_up_the_rest(

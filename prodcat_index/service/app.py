@@ -16,32 +16,19 @@ from prodcat_index import __version__
 from prodcat_index.service import (
     card_routes,
     edit_routes,
+    look_up_routes,
     monitoring,
-    predict_routes,
     reference,
     review_routes,
-    search_routes,
 )
-from prodcat_index.service.batching import Batcher
-from prodcat_index.service.current_index import CurrentIndex
 from prodcat_index.service.guards import Guard, SecurityHeaders
-from prodcat_index.service.monitoring import Metrics, Monitor, make_log
+from prodcat_index.service.monitoring import Monitor, make_log
 from prodcat_index.service.problem_details import RESPONSES, handle_problems
-from prodcat_index.service.review_queue import open_queue
 from prodcat_index.service.settings import ServeSettings
 from prodcat_index.service.shared import Service
-from prodcat_index.service.thumbnails import Thumbnails
 
 PAGE = Path(__file__).parent / "page"
-ROUTES = (
-    predict_routes,
-    search_routes,
-    card_routes,
-    edit_routes,
-    review_routes,
-    monitoring,
-    reference,
-)
+ROUTES = (look_up_routes, card_routes, edit_routes, review_routes, monitoring, reference)
 
 
 def create_app(settings: ServeSettings) -> FastAPI:
@@ -71,12 +58,7 @@ def create_app(settings: ServeSettings) -> FastAPI:
         responses=RESPONSES,
         lifespan=_lifespan,
     )
-    current = CurrentIndex(settings.index)
-    queue = open_queue(settings, current)
-    metrics = Metrics()
-    batcher = Batcher(settings.limits, metrics)
-    service = Service(settings, current, metrics, batcher, Thumbnails(), queue)
-    app.state.service = service
+    app.state.service = service = Service(settings)
     handle_problems(app)
     # The last that is added is the first that sees a request.
     app.add_middleware(Guard, settings=settings)

@@ -51,11 +51,7 @@ class Batcher:
         return await self.ask(object(), None, lambda _: [call()])
 
     async def ask(self, kind: Hashable, item: T, answer: Callable[[list[T]], Sequence[R]]) -> R:
-        """Return the answer for an item, given together with others of the same kind.
-
-        Raises Problem 429 if too many wait, 503 if it takes too long, and what `answer` raises for
-        this item alone.
-        """
+        """Return the answer for an item, given together with others of the same kind."""
         if len(self._queue) >= self._limits.waiting:
             seconds = max(1, math.ceil(self._pace * len(self._queue)))
             raise Problem(
@@ -82,10 +78,7 @@ class Batcher:
         self._thread.shutdown()
 
     def _start(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Let the thread answer the first request, and those of its kind, if it has nothing to do.
-
-        Those whose client has gone, or waited too long, are left out.
-        """
+        """Let the thread, if it is idle, answer the first request and those of its kind."""
         while self._queue and self._queue[0].future.done():
             self._queue.popleft()
         if self._is_busy or not self._queue:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
@@ -17,10 +16,8 @@ from prodcat_index.errors import PictureError
 from prodcat_index.index.product_index import ProductIndex
 from prodcat_index.service import schemas
 from prodcat_index.service.current_index import Version
-from prodcat_index.service.listing_bodies import JSON
 from prodcat_index.service.problem_details import Problem
-from prodcat_index.service.shared import Shared
-from prodcat_index.service.thumbnails import SIDES
+from prodcat_index.service.shared import SIDES, Shared, as_json, to_json
 from prodcat_index.types import CATEGORY_SEPARATOR, Int64Array
 
 router = APIRouter(tags=["Browse"])
@@ -32,12 +29,6 @@ MOST_FOUND = 50
 def picture_address(card_id: str) -> str:
     """Return the relative address of a card's picture."""
     return f"cards/{quote(card_id, safe='')}/image"
-
-
-def to_json(value: Any) -> bytes:
-    """Return JSON; half a surrogate pair, which a text may hold, is escaped."""
-    text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    return text.encode("utf-8", "backslashreplace")
 
 
 def find_row(index: ProductIndex, card_id: str) -> int:
@@ -81,29 +72,26 @@ async def describe_index(request: Request, service: Shared) -> Response:
         }
         for name, kind in kinds.items()
     ]
-    return Response(
-        to_json(
-            {
-                "name": service.current.folder.name,
-                "version": version.number,
-                "cards": len(version.index),
-                "labelled": int(parts.labels.labelled.sum()),
-                "categories": len(parts.labels.names),
-                "modalities": modalities,
-                "weights": {
-                    "vote": {name: parts.weights[name] for name in parts.block_names},
-                    "search": dict(parts.search_weights),
-                },
-                "vote": vars(parts.vote),
-                "calibrated": parts.calibration is not None,
-                "columns": parts.catalogue.further_columns,
-                "has_pictures": bool(parts.catalogue.has(IMAGE).any()),
-                "writable": settings.writable,
-                "needs_token": bool(settings.tokens),
-                "owner": getattr(request.state, "caller", ""),
-            }
-        ),
-        media_type=JSON,
+    return as_json(
+        {
+            "name": service.current.folder.name,
+            "version": version.number,
+            "cards": len(version.index),
+            "labelled": int(parts.labels.labelled.sum()),
+            "categories": len(parts.labels.names),
+            "modalities": modalities,
+            "weights": {
+                "vote": {name: parts.weights[name] for name in parts.block_names},
+                "search": dict(parts.search_weights),
+            },
+            "vote": vars(parts.vote),
+            "calibrated": parts.calibration is not None,
+            "columns": parts.catalogue.further_columns,
+            "has_pictures": bool(parts.catalogue.has(IMAGE).any()),
+            "writable": settings.writable,
+            "needs_token": bool(settings.tokens),
+            "owner": getattr(request.state, "caller", ""),
+        }
     )
 
 
@@ -143,7 +131,7 @@ async def list_cards(
             "version": version.number,
         }
 
-    return Response(to_json(await service.batcher.run(answer)), media_type=JSON)
+    return as_json(await service.batcher.run(answer))
 
 
 @router.get("/cards/{card_id:path}/image", response_class=Response)
@@ -183,7 +171,7 @@ async def get_card(card_id: str, service: Shared) -> Response:
     """Return a card of the index with all its columns."""
     index = service.current.index
     card = describe_cards(index, np.array([find_row(index, card_id)]))[0]
-    return Response(to_json(card), media_type=JSON)
+    return as_json(card)
 
 
 @router.get("/categories", response_model=list[schemas.Category] | list[schemas.FlatCategory])
@@ -195,12 +183,12 @@ async def list_categories(
     """Return the tree of categories with their counts, or those that a text is a part of."""
     version, health = service.current.now, service.health
     if flat:
-        return Response(to_json(find_categories(version, q)), media_type=JSON)
+        return as_json(find_categories(version, q))
     known, content = version.made.get("categories", (None, b""))
     if known != health:
         content = to_json(category_tree(version, health))
         version.made["categories"] = health, content
-    return Response(content, media_type=JSON)
+    return as_json(content)
 
 
 def find_categories(version: Version, part: str) -> list[dict[str, Any]]:

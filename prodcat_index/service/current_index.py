@@ -42,14 +42,11 @@ class Version:
 
     @classmethod
     def load(cls, folder: Path, before: Version | None = None) -> Version:
-        """Open the current version of a folder; the encoders of the one before are not loaded anew.
-
-        Networks would otherwise be in memory twice while the versions change.
-        """
+        """Open the current version of a folder, with encoders that the one before has loaded."""
         index = ProductIndex.load(folder, verify=False)
         opened = index.parts.opened
         assert opened is not None, "it was loaded"
-        if before is not None:
+        if before is not None:  # Networks would be in memory twice while the versions change.
             slots = [block.slot for block in before.index.parts.blocks]
             loaded = {slot.fingerprint: slot.encoder for slot in slots}
             for block in index.parts.blocks:
@@ -69,10 +66,7 @@ class Version:
             parts.catalogue.values(column)
 
     def encode(self, cards: Sequence[Card]) -> list[EncodedListings]:
-        """Embed listings, each by itself; those that were embedded lately are remembered.
-
-        For one thread. Raises QueryError if none has anything that this index embeds.
-        """
+        """Embed listings, each by itself, or remember those of lately. For one thread."""
         keys = [_content(card) for card in cards]
         missing = {
             key: card for key, card in zip(keys, cards, strict=True) if key not in self._encoded

@@ -59,10 +59,7 @@ class SecurityHeaders:
 
 
 class Guard:
-    """Refuses requests that no route should see.
-
-    Whoever knows a token is known to the routes by its name: ``request.state.caller``.
-    """
+    """Refuses requests that no route should see, and tells routes the ``request.state.caller``."""
 
     def __init__(self, app: ASGIApp, settings: ServeSettings) -> None:
         self.app, self.settings = app, settings

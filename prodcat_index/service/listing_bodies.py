@@ -82,10 +82,7 @@ async def read_listings(
     limits: Limits,
     kinds: tuple[str, ...] = (JSON, FORM, LINES),
 ) -> AsyncIterator[list[Listing]]:
-    """Read the listings of a request, those of an index with a catalogue.
-
-    Raises Problem or RequestValidationError if they cannot be taken.
-    """
+    """Read the listings of a request, those of an index with a catalogue."""
     kind = media_type(request.headers)
     if kind not in kinds:
         given = f"not as {kind}" if kind else "and this request has no content type"

@@ -118,10 +118,8 @@ class _Batch:
         self, item: QueueItem, becomes: str, changed: dict[str, dict[str, Any]]
     ) -> list[str]:
         """Note what an item of an audit changes; return the cards that are stale."""
-        content = item.content
-        cards = content["cards"] or [{"id": "", "category": item.own}]
         number, stale = len(self.rows), []
-        for card, before in ((card["id"], card["category"]) for card in cards):
+        for card, before in ((card["id"], card["category"]) for card in item.asked):
             if not card and before not in self.index.parts.labels.code_of:
                 continue  # merged already
             now = self.now.get(card)
@@ -131,11 +129,11 @@ class _Batch:
             if card and now not in (before, becomes):
                 stale.append(card)
                 continue
-            row = {"item": number, "check": content["check"], "kind": content["kind"]}
-            row |= {"id": card, "category": before, "proposal": item.proposal}
-            self.rows.append({**row, "decision": becomes})
+            named = {"id": card, "category": before}
+            self.rows.append(item.as_row(number, becomes) | named)
             if becomes == REMOVE:
-                changed["removed"][card] = stored_card(self.index, card)
+                own = self.index.parts.catalogue.select([self.index.parts.row_of[card]])
+                [changed["removed"][card]] = plain_rows(own)
                 changed["vectors"][card] = _given_vectors(self.index, card)
             elif not card and becomes != KEEP:
                 moved = (id for id, category in self.now.items() if category == before)
@@ -167,12 +165,15 @@ def as_cards(index: ProductIndex, rows: Sequence[Mapping[str, Any]]) -> Catalogu
     return Catalogue(pd.DataFrame(list(rows)), texts, source="the review journal")
 
 
-def stored_card(index: ProductIndex, card: str) -> dict[str, Any]:
-    """Return all columns of a card, as JSON takes them."""
-    cards = index.parts.catalogue
-    frame = cards.select(np.array([index.parts.row_of[card]])).to_frame().astype(object)
-    [row] = frame.where(frame.notna(), None).to_dict("records")
-    return {str(name): as_plain(value) for name, value in row.items()}
+def plain_rows(cards: Catalogue) -> list[dict[str, Any]]:
+    """Return cards with all their columns, as JSON takes them."""
+    frame = cards.to_frame().astype(object)
+    rows = frame.where(frame.notna(), None).to_dict("records")
+    plain = (str, int, float, bool, type(None))
+    return [
+        {str(name): v if isinstance(v, plain) else str(v) for name, v in row.items()}
+        for row in rows
+    ]
 
 
 def _given_vectors(index: ProductIndex, card: str) -> dict[str, list[float]]:
@@ -189,20 +190,13 @@ def _given_vectors(index: ProductIndex, card: str) -> dict[str, list[float]]:
     return vectors
 
 
-def as_plain(value: Any) -> Any:
-    """Return a value of a table as JSON takes it."""
-    return value if value is None or isinstance(value, (str, int, float, bool)) else str(value)
-
-
 def revert(
     index: ProductIndex, changed: Mapping[str, Any], items: Sequence[QueueItem]
 ) -> ProductIndex:
-    """Take back what a decision changed, and forget it, so that the next audit asks again.
-
-    Cards that were changed again since are left as they are.
-    """
+    """Take back what a decision changed, and forget it, so that the next audit asks again."""
     cards = index.parts.catalogue
     now = dict(zip(cards.ids, cards.values("category"), strict=True))
+    # Cards that were changed again since are left as they are.
     moved, added = changed.get("cards", {}), changed.get("added", {})
     mapping = {id: before for id, (before, after) in moved.items() if now.get(id) == after}
     gone = [id for id, category in added.items() if now.get(id) == category]

@@ -107,10 +107,7 @@ class ReviewJournal(ItemStore):
         return read_entry(row)
 
     def last(self, caller: Caller) -> Entry:
-        """Return the last decision of a tab that holds; of the person where the tab has made none.
-
-        Raises UnknownError if there is none.
-        """
+        """Return the last decision of a tab that holds, or of the person where it made none."""
         has = self.db.execute(
             "SELECT 1 FROM decisions WHERE who = ? AND client = ? LIMIT 1", caller
         ).fetchone()
@@ -126,10 +123,7 @@ class ReviewJournal(ItemStore):
     def take_back(
         self, entry: Entry, state: State, caller: Caller, expected: State
     ) -> list[QueueItem]:
-        """Open the items of a decision again, for the caller, and return them.
-
-        Raises TakenError if it is not in the expected state by now.
-        """
+        """Open the items of a decision again, for the caller, and return them."""
         with self.writing() as db:
             changed = db.execute(
                 "UPDATE decisions SET state = ? WHERE number = ? AND state = ? AND "
@@ -176,10 +170,7 @@ class ReviewJournal(ItemStore):
         return [read_entry(row) for row in rows]
 
     def begin(self, changes: Mapping[int, Mapping[str, Any]]) -> set[int]:
-        """Note what a revert will need, before decisions are carried out.
-
-        Returns the numbers of those that nobody has taken back.
-        """
+        """Note what a revert will need; return the decisions that nobody has taken back."""
         with self.writing() as db:
             return {
                 number
@@ -268,8 +259,5 @@ class ReviewJournal(ItemStore):
         decided = (each for entry in holding for each in self.decided(entry))
         rows = []
         for number, (item, becomes) in enumerate((d for d in decided if not d[0].is_new), 1):
-            content = item.content
-            row = {"item": number, "check": content["check"], "kind": content["kind"]}
-            for card in content["cards"] or [{"id": "", "category": item.own}]:
-                rows.append({**row, **card, "proposal": item.proposal, "decision": becomes})
+            rows += [item.as_row(number, becomes) | card for card in item.asked]
         return rows

@@ -87,13 +87,9 @@ class ReviewQueue:
             if self._audit and self._audit.has_ended():
                 self._attempt("audit", self._end_audit)
             if self.settings.writable and time.monotonic() >= again:
-                self._attempt("apply", self._apply_due)
+                self._attempt("apply", partial(self.apply, 60 * MINUTES, LAST))
                 again = time.monotonic() + BETWEEN
             self._ended.wait(PAUSE)
-
-    def _apply_due(self) -> None:
-        # Among them is what an earlier process was carrying out when it died.
-        self._apply(self.journal.due(older=60 * MINUTES, beyond=LAST))
 
     def _attempt(self, name: str, call: Callable[[], object]) -> None:
         try:
@@ -158,10 +154,7 @@ class ReviewQueue:
         return [self.describe(item, caller) for item in found]
 
     def similar(self, caller: Caller, id: str, limit: int = 60) -> list[dict[str, Any]]:
-        """Hand out the items that ask the same about near cards, the nearest first.
-
-        Raises UnknownError if there is no such item.
-        """
+        """Hand out the items that ask the same about near cards, the nearest first."""
         index = self.current.index
         return [
             {
@@ -213,10 +206,7 @@ class ReviewQueue:
         )
 
     def undo(self, caller: Caller, decision_id: str = "") -> tuple[Entry, list[dict[str, Any]]]:
-        """Take back a decision of the caller, by default the last, and return its items again.
-
-        One that is in the index already is taken back there. Said again, nothing more is done.
-        """
+        """Take back a decision of the caller, by default the last, and return its items again."""
         journal = self.journal
         entry = journal.entry(decision_id) if decision_id else journal.last(caller)
         if entry.who != caller.who:
@@ -224,11 +214,7 @@ class ReviewQueue:
         return self.revert(caller, entry.id)
 
     def revert(self, caller: Caller, decision_id: str) -> tuple[Entry, list[dict[str, Any]]]:
-        """Take back any decision, also one that is in the index, and return its items again.
-
-        Cards that were changed again since are left as they are.
-        Said again, nothing more is done.
-        """
+        """Take back any decision, also one that is in the index, and return its items again."""
         entry = self.journal.entry(decision_id)
         items = [item for item, _ in self.journal.decided(entry)]
         opened: list[QueueItem] = []
@@ -245,14 +231,13 @@ class ReviewQueue:
         shown = [self.describe(item, caller) for item in opened[:MOST_SHOWN]]
         return self.journal.entry(decision_id), shown
 
-    def apply(self) -> tuple[int, int]:
-        """Carry out all decisions that wait, and return their number and the index's version.
+    def apply(self, older: float = 0.0, beyond: int = 0) -> int:
+        """Carry out the decisions that are due, by default all that wait, and return their number.
 
-        Raises IndexFolderError if the index cannot be written; they wait on then.
+        Where the index cannot be written they wait on.
         """
-        return self._apply(self.journal.due(older=0, beyond=0)), self.current.version
-
-    def _apply(self, entries: Sequence[Entry]) -> int:
+        # Among them is what an earlier process was carrying out when it died.
+        entries = self.journal.due(older=older, beyond=beyond)
         with self._applying:
             begun = self.journal.begin({entry.number: entry.changed for entry in entries})
             decisions = [
@@ -292,10 +277,7 @@ class ReviewQueue:
         }
 
     def picture(self, id: str) -> Path | None:
-        """Return the file of the picture of a new listing; None where it has none.
-
-        Raises UnknownError if there is no such item.
-        """
+        """Return the file of the picture of a new listing; None where it has none."""
         listing = self.journal.item(id).content.get("listing", {})
         return Path(listing[IMAGE]) if listing.get(IMAGE) else None
 

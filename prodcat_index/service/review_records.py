@@ -89,6 +89,16 @@ class QueueItem:
     cluster: str = ""
     place: int = 0
 
+    @property
+    def asked(self) -> list[dict[str, str]]:
+        """Its cards, each with its category then; of a question about a whole category, that."""
+        return self.content["cards"] or [{"id": "", "category": self.own}]
+
+    def as_row(self, number: int, becomes: str) -> dict[str, Any]:
+        """Return a decision about it as a row of a review, but for the card."""
+        about = {name: self.content[name] for name in ("check", "kind")}
+        return {"item": number, **about, "proposal": self.proposal, "decision": becomes}
+
 
 FIELDS = tuple(QueueItem.__dataclass_fields__)
 

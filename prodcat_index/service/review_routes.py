@@ -17,8 +17,7 @@ from prodcat_index.service.problem_details import Problem
 from prodcat_index.service.review_items import LONGEST
 from prodcat_index.service.review_queue import MOST_SIMILAR, ReviewQueue
 from prodcat_index.service.review_records import Caller, UnknownError
-from prodcat_index.service.shared import Shared
-from prodcat_index.service.thumbnails import SIDES
+from prodcat_index.service.shared import SIDES, Shared
 
 router = APIRouter(prefix="/review", tags=["Review"])
 # Names of items, decisions and tabs.
@@ -258,8 +257,8 @@ def undo(queue: Queue, caller: Who, body: Undo | None = None) -> dict[str, Any]:
 @router.post("/apply", response_model=Applied, dependencies=[Writing])
 def apply(queue: Queue) -> dict[str, Any]:
     """Carry out all decisions that wait."""
-    applied, version = queue.apply()
-    return {"applied": applied, "version": version, "counter": queue.counter()}
+    applied = queue.apply()
+    return {"applied": applied, "version": queue.current.version, "counter": queue.counter()}
 
 
 @router.get("/{item}/similar", response_model=SimilarItems)

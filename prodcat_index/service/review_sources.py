@@ -27,7 +27,7 @@ from prodcat_index.index.learned import as_queries
 from prodcat_index.index.parts import IndexParts
 from prodcat_index.index.product_index import ProductIndex
 from prodcat_index.index.review import HEX_DIGITS, MERGE, is_of_labels
-from prodcat_index.service.review_apply import as_plain
+from prodcat_index.service.review_apply import plain_rows
 from prodcat_index.service.review_records import QueueItem
 from prodcat_index.types import BoolArray, Float32Array, Float64Array, evenly_spaced, rounded
 from prodcat_index.voting.prediction import ACCEPT, NEW
@@ -133,16 +133,10 @@ def _listings(path: Path, index: ProductIndex, precision: float) -> list[QueueIt
     predictions = index.predict(read, precision=precision if is_calibrated else None)
     answers = predictions.answers
     assert isinstance(answers, LazyAnswers), "they were just made"
-    frame = read.to_frame().astype(object)
-    frame = frame.where(frame.notna(), None)
-    items: list[QueueItem] = []
-    places: list[int] = []
-    words = answers.decision.words
-    for place in range(len(predictions)):
-        if words is not None and words[place] == ACCEPT:
-            continue
+    words, items = answers.decision.words, list[QueueItem]()
+    places = [n for n in range(len(read)) if words is None or words[n] != ACCEPT]
+    for place, listing in zip(places, plain_rows(read.select(places)), strict=True):
         prediction = predictions[place]
-        places.append(place)
         gain = 1.0 - prediction.confidence
         is_new = prediction.decision == NEW
         nearest = prediction.neighbours[:SHOWN]
@@ -150,7 +144,7 @@ def _listings(path: Path, index: ProductIndex, precision: float) -> list[QueueIt
             "check": PREDICTION,
             "kind": NEW_CATEGORY if is_new else UNSURE,
             "cards": [{"id": prediction.id, "category": read.values("category")[place]}],
-            "listing": {name: as_plain(value) for name, value in frame.iloc[place].items()},
+            "listing": listing,
             "subject": prediction.category,
             "confidence": rounded(prediction.confidence),
             "why": prediction.note,

@@ -166,10 +166,7 @@ class ItemStore:
     def lease(
         self, caller: Caller, limit: int, skip: Sequence[str] = (), seconds: float = LEASE
     ) -> list[QueueItem]:
-        """Hand out open items: first those that the caller has, then the next that nobody has.
-
-        What the person skipped comes last.
-        """
+        """Hand out open items: those that the caller has, free ones, and skipped ones."""
         now, rows = self.clock(), list[sqlite3.Row]()
         skipped = (
             "(SELECT item FROM decided JOIN decisions ON number = decision WHERE "
@@ -195,10 +192,7 @@ class ItemStore:
     def lease_similar(
         self, caller: Caller, id: str, limit: int, seconds: float = LEASE
     ) -> list[QueueItem]:
-        """Hand out the open items of the cluster of an item that no other person has, near first.
-
-        Raises UnknownError if there is no such item.
-        """
+        """Hand out the open items of an item's cluster that nobody else has, near first."""
         now = self.clock()
         with self.writing() as db:
             item = self._row(db, id)

@@ -1,4 +1,4 @@
-"""``POST /predict``: the categories of listings."""
+"""``POST /predict`` and ``/search``: the categories of listings, and the cards nearest to them."""
 
 from __future__ import annotations
 
@@ -6,27 +6,29 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import zip_longest
 from typing import Annotated, Any
 
+import numpy as np
 from fastapi import APIRouter, Query, Request, Response
 
 from prodcat_index.cards.card import Card
 from prodcat_index.errors import QueryError
 from prodcat_index.index.encoded_listings import EncodedListings
-from prodcat_index.index.fusion import parse_weights
+from prodcat_index.index.fusion import effective_weights, parse_weights
 from prodcat_index.service import schemas
-from prodcat_index.service.card_routes import picture_address, to_json
+from prodcat_index.service.card_routes import picture_address
 from prodcat_index.service.listing_bodies import (
+    BODY,
     BODY_OR_LINES,
-    JSON,
     LINES,
     completed,
     has_content,
     media_type,
+    read_listing,
     read_listings,
 )
 from prodcat_index.service.problem_details import Problem
-from prodcat_index.service.shared import Shared
-from prodcat_index.types import CATEGORY_SEPARATOR, chunks, rounded
-from prodcat_index.voting.prediction import Predictions
+from prodcat_index.service.shared import Shared, as_json, to_json
+from prodcat_index.types import CATEGORY_SEPARATOR, DIGITS, BoolArray, chunks, rounded
+from prodcat_index.voting.prediction import Neighbour, Predictions
 
 router = APIRouter(tags=["Look up"])
 # Ranked categories of an answer, and listings of a request that are answered at a time: others
@@ -71,7 +73,62 @@ async def predict(
             lines += await service.batcher.ask(kind, cards[part], answer)
     if media_type(request.headers) == LINES:
         return Response(b"".join(line + b"\n" for line in lines), media_type=LINES)
-    return Response(lines[0], media_type=JSON)
+    return as_json(lines[0])
+
+
+@router.post("/search", response_model=schemas.Found, openapi_extra={"requestBody": BODY})
+async def search(
+    request: Request, parameters: Annotated[schemas.SearchParameters, Query()], service: Shared
+) -> Response:
+    """Find the cards nearest to a listing.
+
+    An `id` alone is a card of the index, which is left out of its neighbours. With texts or a
+    picture, these take the place of the card's own.
+    """
+    version = service.current.now
+    index = version.index
+    own = index.parts.weights if parameters.by == "vote" else index.parts.search_weights
+    weights = own if parameters.weights is None else parse_weights(parameters.weights)
+    vector = index.parts.weight_vector(weights)
+
+    def notes() -> Sequence[str]:
+        return () if parameters.where is None else index.matches(parameters.where).notes
+
+    def describe(found: Sequence[Neighbour], present: BoolArray, notes: Sequence[str]) -> bytes:
+        pairs = zip(index.parts.block_names, effective_weights(vector, present)[0], strict=True)
+        record = {
+            "neighbours": [with_address(neighbour.as_dict()) for neighbour in found],
+            "weights": {name: round(float(weight), DIGITS) for name, weight in pairs if weight},
+            "notes": notes,
+            "version": version.number,
+        }
+        return to_json(record)
+
+    def similar() -> bytes:
+        found = index.similar(card.id, parameters.k, weights=weights, where=parameters.where)
+        row = index.parts.row_of[card.id]
+        present = np.array([[block.present[row] for block in index.parts.all_blocks]])
+        return describe(found, present, notes())
+
+    def answer(batch: list[Card]) -> list[bytes]:
+        encoded = version.encode(batch)
+        check_pictures(encoded)
+        found = index.search_each(encoded, parameters.k, weights=weights, where=parameters.where)
+        # To ask a filter of all cards may take longer than to search: not for each query.
+        said = notes()
+        return [
+            describe(own, each.queries.present, said)
+            for own, each in zip(found, encoded, strict=True)
+        ]
+
+    async with read_listing(request, index.parts.catalogue, service.settings.limits) as listing:
+        card = listing.card
+        if card.id and not has_content(card):
+            content = await service.batcher.run(similar)
+        else:
+            kind = ("search", version, parameters)
+            content = await service.batcher.ask(kind, completed(index, card), answer)
+    return as_json(content)
 
 
 def check_pictures(encoded: Iterable[EncodedListings]) -> None:
