@@ -132,7 +132,6 @@ def test_weights_that_cannot_be_read_are_a_usage_error(text: str) -> None:
 
 def test_weights_and_encoders_are_read_by_name() -> None:
     assert values.parse_weights("title=0.6, image=.4") == {"title": 0.6, "image": 0.4}
-    assert values.parse_weights(None) is None
     pairs = ["title=lexical:8", "image=timm:x?a=b", "title=use-multilingual"]
     assert values.parse_encoders(pairs) == {
         "title": ["lexical:8", "use-multilingual"],

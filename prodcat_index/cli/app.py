@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
@@ -51,10 +52,9 @@ def _root(
 
 
 # The order of the command list: from a catalogue to an index, its answers and their quality.
-for command in (build_index, sync, add, remove, relabel, refit, rollback):
-    app.command()(as_command(command))
-for command in (query, similar, predict, tune, evaluate, explore, report, audit, match):
-    app.command()(as_command(command))
-for command in (serve, split, finetune, info, demo, encoders):
+COMMANDS: list[Callable[..., None]] = [build_index, sync, add, remove, relabel, refit, rollback]
+COMMANDS += [query, similar, predict, tune, evaluate, explore, report, audit, match]
+COMMANDS += [serve, split, finetune, info, demo, encoders]
+for command in COMMANDS:
     app.command()(as_command(command))
 app.add_typer(cache, name="cache")

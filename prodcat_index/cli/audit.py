@@ -42,7 +42,6 @@ def parse_checks(given: list[str]) -> list[str]:
     return names
 
 
-@options.with_columns
 def audit(
     index: options.IndexArgument = None,
     new_catalogue: Annotated[
@@ -62,12 +61,9 @@ def audit(
     target: options.TargetOption = None,
     split: options.SplitOption = None,
     against: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="Earlier delivery that the new one is compared with."),
+        Path | None, typer.Option(help="Earlier delivery that the new one is compared with.")
     ] = None,
-    again: Annotated[
-        bool, typer.Option("--again", help="Show what was decided before as well.")
-    ] = False,
+    again: Annotated[bool, typer.Option(help="Show what was decided before as well.")] = False,
     output: Annotated[
         Path | None,
         output_option(
@@ -78,7 +74,6 @@ def audit(
     page: Annotated[
         Path | None,
         typer.Option(
-            metavar="FILE",
             callback=output_file(".html", ".htm"),
             help="Write a page with the pictures into this HTML file.",
         ),
@@ -97,7 +92,6 @@ def audit(
     Fill in the column decision of the written table, and hand it to prodcat relabel.
     """
     from prodcat_index.audit.audit import audit_catalogue
-    from prodcat_index.cards.split import read_split
     from prodcat_index.reports.audit_page import write_audit
 
     # With --index, the only argument is the new catalogue.
@@ -133,7 +127,7 @@ def audit(
         opened,
         new,
         checks=ALL if ALL in check else check,
-        split=read_split(split) if split else None,
+        split=options.open_split(split),
         against=None if against is None else read(against, columns, index=opened),
         again=again,
         graph=graph,

@@ -11,7 +11,7 @@ import typer
 from prodcat_index.cli import options
 from prodcat_index.cli.calls import Given, WrongCallError, refuse
 from prodcat_index.cli.output import note, say, tell
-from prodcat_index.cli.values import output_option, parse_encoders, parse_weights, writable
+from prodcat_index.cli.values import output_option, parse_encoders, writable
 from prodcat_index.errors import ProdcatError
 from prodcat_index.findings import counted
 
@@ -25,7 +25,6 @@ PATIENCE = 60.0
 MUCH_MEMORY = 2**30
 
 
-@options.with_columns
 def build_index(
     catalogue: options.CatalogueArgument,
     output: Annotated[Path | None, output_option("Index folder; by default indexes/NAME.")] = None,
@@ -38,8 +37,7 @@ def build_index(
     keep_tuning: Annotated[
         bool,
         typer.Option(
-            "--keep-tuning/--no-keep-tuning",
-            help="Keep the tuned weights and vote of the index that is replaced, if it has any.",
+            help="Keep the tuned weights and vote of the index that is replaced, if it has any."
         ),
     ] = True,
     index_kind: options.KindOption = "auto",
@@ -48,7 +46,6 @@ def build_index(
     fit_cards: Annotated[
         int | None,
         typer.Option(
-            metavar="NUMBER",
             min=100,
             help="Cards of a Parquet file or folder to fit to, at most; by default 200000. More "
             "are embedded by what was fitted, in shards that need not fit into memory together.",
@@ -85,7 +82,7 @@ def build_index(
     choices: dict[str, Any] = {
         "encoders": parse_encoders(encoder),
         "preset": preset,
-        "weights": parse_weights(weights),
+        "weights": weights,
         "projection": projection,
         "index": "flat" if kept_in else index_kind,
         "memory": memory,
@@ -102,7 +99,7 @@ def build_index(
             folder,
             engine=bulk,
             fit_cards=FIT_CARDS if fit_cards is None else fit_cards,
-            columns=options.named_columns(columns),
+            columns=columns.named(),
             look=_describe,
             settle=keep if keep_tuning else lambda index: index,
             wait=PATIENCE,

@@ -6,10 +6,12 @@ import os
 import re
 import traceback
 from collections.abc import Callable, Iterable, Mapping
+from copy import copy
+from dataclasses import fields, is_dataclass
 from functools import wraps
 from inspect import Parameter, Signature, signature
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args, get_type_hints
 
 import typer
 
@@ -27,7 +29,9 @@ Verbose = Annotated[
     bool, typer.Option("--verbose", "-v", help="Write a line for each phase, and no bars.")
 ]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
-COMMON_OPTIONS = {"quiet": Quiet, "verbose": Verbose, "debug": Debug}
+COMMON_OPTIONS: dict[str, Any] = {"quiet": Quiet, "verbose": Verbose, "debug": Debug}
+# What the help calls a value whose option does not say.
+METAVARS: dict[Any, str] = {int: "NUMBER", float: "NUMBER", str: "TEXT", Path: "FILE"}
 # Parameters that name a file or folder to write.
 OUTPUTS = ("output", "page", "sheet", "plot", "save_split")
 
@@ -54,27 +58,15 @@ def refuse(given: Given, names: Iterable[str], sentence: str) -> None:
         raise WrongCallError(sentence.format(named))
 
 
-def declare(
-    called: Callable[..., None],
-    command: Callable[..., None],
-    own: str,
-    added: Mapping[str, Any],
-    default: object,
-) -> None:
-    """Declare the parameters of a command for Typer: all but its `own` one, and the added ones."""
-    declared = signature(command, eval_str=True).parameters.values()
-    kept = [parameter for parameter in declared if parameter.name != own]
-    more = [
-        Parameter(name, Parameter.KEYWORD_ONLY, default=default, annotation=option)
-        for name, option in added.items()
-    ]
-    vars(called)["__signature__"] = Signature([*kept, *more])
-    called.__annotations__ = {p.name: p.annotation for p in (*kept, *more)}
-
-
 def as_command(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the common options; it gets what was given as ``given``, if it wants it."""
-    wants_given = "given" in signature(command).parameters
+    """Give a command the common options; it gets what was given as ``given``, if it wants it.
+
+    A parameter that is a dataclass stands for several options, which are its fields.
+    """
+    own = signature(command, eval_str=True).parameters
+    groups: dict[str, Any] = {
+        name: p.annotation for name, p in own.items() if is_dataclass(p.annotation)
+    }
 
     @wraps(command)
     def called(context: typer.Context, **values: Any) -> None:
@@ -85,7 +77,9 @@ def as_command(command: Callable[..., None]) -> Callable[..., None]:
         verbosity.quiet, verbosity.verbose = bool(quiet), bool(verbose)
         verbosity.lines_after, verbosity.last = 0.0 if verbose else SILENCE, ""
         _check_outputs(values)
-        if wants_given:
+        for name, group in groups.items():
+            values[name] = group(**{field.name: values.pop(field.name) for field in fields(group)})
+        if "given" in own:
             values["given"] = _given(context)
         try:
             command(**values)
@@ -94,9 +88,43 @@ def as_command(command: Callable[..., None]) -> Callable[..., None]:
                 traceback.print_exc()
             raise
 
-    added = {**COMMON_OPTIONS, "context": typer.Context}
-    declare(called, command, "given", added, default=False)
+    declared = [
+        *(each for name, p in own.items() if name != "given" for each in _options_of(p)),
+        *(_option(name, False, kind) for name, kind in COMMON_OPTIONS.items()),
+        Parameter("context", Parameter.KEYWORD_ONLY, annotation=typer.Context),
+    ]
+    vars(called)["__signature__"] = Signature(declared)
+    called.__annotations__ = {p.name: p.annotation for p in declared}
     return called
+
+
+def _options_of(parameter: Parameter) -> list[Parameter]:
+    """Return the options that a parameter of a command stands for."""
+    group = parameter.annotation
+    if not is_dataclass(group):
+        return [_option(parameter.name, parameter.default, group)]
+    kinds = get_type_hints(group, include_extras=True)
+    return [_option(field.name, field.default, kinds[field.name]) for field in fields(group)]
+
+
+def _option(name: str, default: Any, annotation: Any) -> Parameter:
+    """Return an option whose value has its usual name, and which has no --no- form by default."""
+    kind, info = get_args(annotation)
+    info = copy(info)
+    info.metavar = info.metavar or METAVARS.get(_value_type(kind))
+    # The first name that is given to typer.Option is its `default`.
+    if kind is bool and default is False and info.default is ...:
+        info.param_decls = (f"--{name.replace('_', '-')}",)
+    annotated: Any = Annotated
+    return Parameter(
+        name, Parameter.KEYWORD_ONLY, default=default, annotation=annotated[kind, info]
+    )
+
+
+def _value_type(kind: Any) -> Any:
+    """Return what a value is, such as Path for ``list[Path] | None``."""
+    own = get_args(kind)
+    return _value_type(own[0]) if own else kind
 
 
 def _given(context: typer.Context) -> Given:

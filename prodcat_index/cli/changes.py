@@ -6,6 +6,7 @@ import os
 import shlex
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -23,9 +24,7 @@ if TYPE_CHECKING:
     from prodcat_index.index.difference import Difference
     from prodcat_index.index.product_index import ProductIndex
 
-DryRunOption = Annotated[
-    bool, typer.Option("--dry-run", help="Print what would change, and change nothing.")
-]
+DryRunOption = Annotated[bool, typer.Option(help="Print what would change, and change nothing.")]
 WaitOption = Annotated[
     float,
     typer.Option(
@@ -35,86 +34,60 @@ WaitOption = Annotated[
         help="Wait so long for another command that writes the index.",
     ),
 ]
-MaxRemovedOption = Annotated[
-    float,
-    share_option(
-        "Largest share of the cards, or of the pictures or texts of those that stay, that may go.",
-        least=0,
-    ),
-]
-NewCategoriesOption = Annotated[
-    bool,
-    typer.Option(
-        "--allow-new-categories",
-        help="Take cards of any number of new categories, or that are read from other columns than "
-        "those of the index.",
-    ),
-]
 
 
-@options.with_columns
+@dataclass(frozen=True)
+class Delivery:
+    """Options of commands that take new and changed cards."""
+
+    max_removed: Annotated[
+        float,
+        share_option(
+            "Largest share of the cards, or of the pictures or texts of those that stay, that may "
+            "go.",
+            least=0,
+        ),
+    ] = 0.05
+    allow_new_categories: Annotated[
+        bool,
+        typer.Option(
+            help="Take cards of any number of new categories, or that are read from other columns "
+            "than those of the index."
+        ),
+    ] = False
+    dry_run: DryRunOption = False
+    wait: WaitOption = 0.0
+    device: options.DeviceOption = None
+    form: options.FormatOption = "table"
+
+
 def sync(
     catalogue: options.CatalogueArgument,
     index: options.IndexOption = None,
-    max_removed: MaxRemovedOption = 0.05,
-    allow_new_categories: NewCategoriesOption = False,
-    dry_run: DryRunOption = False,
-    wait: WaitOption = 0.0,
-    device: options.DeviceOption = None,
-    form: options.FormatOption = "table",
     *,
+    delivery: Delivery,
     columns: options.Columns,
 ) -> None:
     """Make an index equal to a whole export.
 
     New and changed cards are embedded, and cards that the export lacks are removed.
     """
-    options.choose_device(device)
-    with _writing(index, wait, dry_run) as (folder, opened):
-        difference = _compare(catalogue, columns, opened, removed=True)
-        _carry_out(
-            difference,
-            opened,
-            folder,
-            form,
-            dry_run,
-            max_removed=max_removed,
-            allow_new_categories=allow_new_categories,
-        )
+    _deliver(catalogue, index, delivery, columns, removed=True)
 
 
-@options.with_columns
 def add(
     catalogue: options.CatalogueArgument,
     index: options.IndexOption = None,
-    only_new: Annotated[
-        bool, typer.Option("--only-new", help="Leave cards of the index as they are.")
-    ] = False,
-    max_removed: MaxRemovedOption = 0.05,
-    allow_new_categories: NewCategoriesOption = False,
-    dry_run: DryRunOption = False,
-    wait: WaitOption = 0.0,
-    device: options.DeviceOption = None,
-    form: options.FormatOption = "table",
+    only_new: Annotated[bool, typer.Option(help="Leave cards of the index as they are.")] = False,
     *,
+    delivery: Delivery,
     columns: options.Columns,
 ) -> None:
     """Add new and changed cards to an index.
 
     Nothing is fitted again, and the new cards are found at once.
     """
-    options.choose_device(device)
-    with _writing(index, wait, dry_run) as (folder, opened):
-        difference = _compare(catalogue, columns, opened, removed=False, only_new=only_new)
-        _carry_out(
-            difference,
-            opened,
-            folder,
-            form,
-            dry_run,
-            max_removed=max_removed,
-            allow_new_categories=allow_new_categories,
-        )
+    _deliver(catalogue, index, delivery, columns, removed=False, only_new=only_new)
 
 
 def remove(
@@ -152,10 +125,7 @@ def relabel(
     index: options.IndexOption = None,
     allow_new_categories: Annotated[
         bool,
-        typer.Option(
-            "--allow-new-categories",
-            help="Take decisions in the table of an audit for categories of new names.",
-        ),
+        typer.Option(help="Take decisions in the table of an audit for categories of new names."),
     ] = False,
     dry_run: DryRunOption = False,
     wait: WaitOption = 0.0,
@@ -280,28 +250,39 @@ def _locked(folder: Path, wait: float) -> AbstractContextManager[None]:
     return exclusive_folder(folder, "index", IndexFolderError, wait, lambda: tell(sentence))
 
 
-def _compare(
+def _deliver(
     catalogue: Path,
+    index: Path | None,
+    delivery: Delivery,
     columns: options.Columns,
-    index: ProductIndex,
-    *,
-    removed: bool,
-    only_new: bool = False,
-) -> Difference:
-    """Compare a delivery with an index; nothing differs if it has no cards.
+    **compared: Any,
+) -> None:
+    """Change an index by a delivery; one without cards changes nothing.
 
     An empty file means no news or a broken export, not that all cards are to be removed.
     """
     from prodcat_index.cards.catalogue import ALONE
     from prodcat_index.index.difference import Difference
 
-    try:
-        # A card that is alone with its category in the file may have others of it in the index.
-        cards = options.read_cards(catalogue, columns, index=index, ignored={ALONE})
-    except EmptyCatalogueError as error:
-        tell(f"{error} Nothing is added or removed.")
-        return Difference(str(catalogue), unchanged=len(index))
-    return index.compare(cards, removed=removed, only_new=only_new)
+    options.choose_device(delivery.device)
+    with _writing(index, delivery.wait, delivery.dry_run) as (folder, opened):
+        try:
+            # A card that is alone with its category in the file may have others in the index.
+            cards = options.read_cards(catalogue, columns, index=opened, ignored={ALONE})
+        except EmptyCatalogueError as error:
+            tell(f"{error} Nothing is added or removed.")
+            difference = Difference(str(catalogue), unchanged=len(opened))
+        else:
+            difference = opened.compare(cards, **compared)
+        _carry_out(
+            difference,
+            opened,
+            folder,
+            delivery.form,
+            delivery.dry_run,
+            max_removed=delivery.max_removed,
+            allow_new_categories=delivery.allow_new_categories,
+        )
 
 
 def _ids_of(named: str, index: ProductIndex, encoding: str | None) -> list[str]:

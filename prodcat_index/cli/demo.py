@@ -18,9 +18,7 @@ def demo(
         Path,
         typer.Argument(metavar="FOLDER", callback=output_folder, help="Folder of the catalogue."),
     ] = Path("demo"),
-    cards: Annotated[
-        int, typer.Option(metavar="NUMBER", min=100, help="Number of labelled cards.")
-    ] = 1500,
+    cards: Annotated[int, typer.Option(min=100, help="Number of labelled cards.")] = 1500,
     seed: options.SeedOption = 0,
 ) -> None:
     """Make a demo catalogue of generated products."""
@@ -29,7 +27,6 @@ def demo(
     say(str(make_demo_catalogue(folder, cards=cards, seed=seed)))
 
 
-@options.with_columns
 def split(
     catalogue: options.CatalogueArgument,
     output: Annotated[Path, output_option("CSV file of ids and parts.", ".csv")],

@@ -30,15 +30,11 @@ oracle: share with a neighbour of the true category, the most a vote can get.
 """
 
 
-@options.with_columns
 def evaluate(
     catalogue: options.CatalogueArgument,
     target: options.TargetOption = None,
-    split: options.SplitOption = None,
-    by: options.ByOption = "group",
-    test: options.TestOption = 0.25,
-    repeat: options.RepeatOption = 1,
-    seed: options.SeedOption = 0,
+    *,
+    splitting: options.Splitting,
     encoder: options.EncoderOption = None,
     preset: options.PresetOption = "embedded",
     projection: options.ProjectionOption = "lda",
@@ -49,16 +45,13 @@ def evaluate(
     save_split: Annotated[
         Path | None,
         typer.Option(
-            metavar="FILE",
-            callback=output_file(".csv"),
-            help="Write the split to this CSV file, for --split.",
+            callback=output_file(".csv"), help="Write the split to this CSV file, for --split."
         ),
     ] = None,
     output: Annotated[
         Path | None, output_option("Write everything to this JSON file.", ".json")
     ] = None,
     form: options.FormatOption = "table",
-    *,
     columns: options.Columns,
     given: Given,
 ) -> None:
@@ -68,9 +61,8 @@ def evaluate(
     embeddings, and TF-IDF with a linear classifier on the texts alone.
     """
     options.check_split(given, "by", "test", "repeat", "save_split")
-    if repeat > 1:
+    if splitting.repeat > 1:
         refuse(given, ["save_split"], "{} is about one split; leave out --repeat.")
-    from prodcat_index.cards.split import read_split
     from prodcat_index.cards.target import with_target
     from prodcat_index.evaluation.evaluate import evaluate as evaluate_catalogue
     from prodcat_index.reports.page import write_file
@@ -82,11 +74,7 @@ def evaluate(
         note(cards.notes)
     evaluation = evaluate_catalogue(
         cards,
-        split=read_split(split) if split else None,
-        by=by,
-        test=test,
-        repeat=repeat,
-        seed=seed,
+        **splitting.arguments(),
         encoders=parse_encoders(encoder),
         preset=preset,
         baselines=baselines,

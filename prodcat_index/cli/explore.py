@@ -20,7 +20,6 @@ DOUBTS = {"spelling": "all but spelling", "leaf": "their last part", "alike": "n
 LANGUAGES = 3
 
 
-@options.with_columns
 def explore(
     catalogue: options.CatalogueArgument,
     output: Annotated[
@@ -77,11 +76,8 @@ def report(
         Path | None,
         output_option("HTML file to write; by default report-NAME.html.", ".html", ".htm"),
     ] = None,
-    split: options.SplitOption = None,
-    by: options.ByOption = "group",
-    test: options.TestOption = 0.25,
-    repeat: options.RepeatOption = 1,
-    seed: options.SeedOption = 0,
+    *,
+    splitting: options.Splitting,
     baselines: options.BaselinesOption = True,
     precision: Annotated[
         float, share_option("Target precision of the answers that are accepted.")
@@ -89,7 +85,6 @@ def report(
     allow_trained_on: options.AllowTrainedOnOption = False,
     image_root: options.ImageRootOption = None,
     device: options.DeviceOption = None,
-    *,
     given: Given,
 ) -> None:
     """Write a page about the quality of an index.
@@ -97,7 +92,6 @@ def report(
     The cards of the index are split, and the index is built again from the training part.
     """
     options.check_split(given, "by", "test", "repeat")
-    from prodcat_index.cards.split import read_split
     from prodcat_index.reports.report import report as make_report
     from prodcat_index.reports.report import write_report
 
@@ -106,11 +100,7 @@ def report(
     options.choose_device(device)
     found = make_report(
         options.open_index(folder, image_root),
-        split=read_split(split) if split else None,
-        by=by,
-        test=test,
-        repeat=repeat,
-        seed=seed,
+        **splitting.arguments(),
         baselines=baselines,
         precision=precision,
         allow_trained_on=allow_trained_on,

@@ -14,7 +14,7 @@ from prodcat_index.cli.calls import Given
 from prodcat_index.cli.output import emit, note, tell
 from prodcat_index.cli.values import (
     between,
-    check_encoder,
+    check_encoders,
     output_option,
     parse_encoders,
     share_option,
@@ -23,14 +23,13 @@ from prodcat_index.cli.values import (
 CURVES = "learning_curves.png"
 
 
-@options.with_columns
 def finetune(
     catalogue: options.CatalogueArgument,
     encoder: Annotated[
         str,
         typer.Option(
             metavar="MODALITY=SPEC",
-            callback=check_encoder,
+            callback=check_encoders,
             help="Encoder to train: a picture network or sbert: model.",
         ),
     ],
@@ -41,29 +40,23 @@ def finetune(
         share_option("Share of labelled cards in the valid part, which training is stopped by."),
     ] = 0.15,
     test: options.TestOption = 0.25,
-    epochs: Annotated[
-        int, typer.Option(metavar="NUMBER", min=1, help="Passes over the cards, at most.")
-    ] = 4,
+    epochs: Annotated[int, typer.Option(min=1, help="Passes over the cards, at most.")] = 4,
     patience: Annotated[
-        int,
-        typer.Option(
-            metavar="NUMBER", min=1, help="Epochs without a better score before training stops."
-        ),
+        int, typer.Option(min=1, help="Epochs without a better score before training stops.")
     ] = 3,
-    batch: Annotated[int, typer.Option(metavar="NUMBER", min=1, help="Cards in a batch.")] = 32,
+    batch: Annotated[int, typer.Option(min=1, help="Cards in a batch.")] = 32,
     accumulate: Annotated[
-        int, typer.Option(metavar="NUMBER", min=1, help="Batches whose gradients make one step.")
+        int, typer.Option(min=1, help="Batches whose gradients make one step.")
     ] = 1,
     learning_rate: Annotated[
         float | None,
         typer.Option(
-            metavar="NUMBER",
             callback=between(0, inf),
             help="Learning rate; by default 0.0002 for pictures, 0.0001 for texts.",
         ),
     ] = None,
     balance: Annotated[
-        bool, typer.Option("--balance", help="Draw categories of unequal size equally often.")
+        bool, typer.Option(help="Draw categories of unequal size equally often.")
     ] = False,
     freeze: Annotated[
         float | None,
@@ -75,9 +68,7 @@ def finetune(
     ] = None,
     input_size: Annotated[
         int | None,
-        typer.Option(
-            metavar="NUMBER", min=1, help="Side of the pictures in pixels; a smaller one is faster."
-        ),
+        typer.Option(min=1, help="Side of the pictures in pixels; a smaller one is faster."),
     ] = None,
     precision: Annotated[
         options.TrainingPrecision | None,
@@ -100,7 +91,6 @@ def finetune(
     has not been shown: compare both with evaluate first.
     The result is a folder, which other commands take as --encoder MODALITY=finetuned:FOLDER.
     """
-    from prodcat_index.cards.split import read_split
     from prodcat_index.learning.finetune import FinetuneSettings
     from prodcat_index.learning.finetune import finetune as finetune_encoder
     from prodcat_index.reports.tuning_figures import draw_learning_curves
@@ -114,7 +104,7 @@ def finetune(
         modality,
         spec,
         output,
-        split=read_split(split) if split else None,
+        split=options.open_split(split),
         valid=valid,
         test=test,
         settings=FinetuneSettings(

@@ -34,10 +34,10 @@ def info(
         bool, typer.Option(help="Check every file, its digest and its content.")
     ] = True,
     explain: Annotated[
-        bool, typer.Option("--explain", help="Show how cards are searched for, and why so.")
+        bool, typer.Option(help="Show how cards are searched for, and why so.")
     ] = False,
     log: Annotated[
-        bool, typer.Option("--log", help="List all changes of the index instead, the oldest first.")
+        bool, typer.Option(help="List all changes of the index instead, the oldest first.")
     ] = False,
     image_root: Annotated[
         Path | None,
@@ -114,7 +114,7 @@ def encoders(
         ),
     ] = None,
     measure: Annotated[
-        bool, typer.Option("--measure", help="Time the installed encoders on made-up cards.")
+        bool, typer.Option(help="Time the installed encoders on made-up cards.")
     ] = False,
     device: options.DeviceOption = None,
     form: options.FormatOption = "table",

@@ -16,7 +16,6 @@ from prodcat_index.findings import counted
 SHOWN = 20
 
 
-@options.with_columns
 def match(
     left: Annotated[
         Path, typer.Argument(metavar="A", help="File of cards, as CATALOGUE elsewhere.")
@@ -25,20 +24,14 @@ def match(
     pairs: Annotated[
         Path | None,
         typer.Option(
-            metavar="FILE",
             help="Labelled pairs to learn from, with the columns left_id, right_id and label "
-            "(1 for the same product, 0 for another).",
+            "(1 for the same product, 0 for another)."
         ),
     ] = None,
     k: Annotated[
-        int,
-        typer.Option(
-            "--k", "-k", metavar="NUMBER", min=1, help="Nearest cards that each is compared with."
-        ),
+        int, typer.Option("--k", "-k", min=1, help="Nearest cards that each is compared with.")
     ] = 20,
-    one_to_one: Annotated[
-        bool, typer.Option("--one-to-one", help="Give each card at most one partner.")
-    ] = False,
+    one_to_one: Annotated[bool, typer.Option(help="Give each card at most one partner.")] = False,
     threshold: Annotated[
         float | None,
         share_option("Smallest probability of a pair; by default that of the largest expected F1."),

@@ -5,29 +5,30 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Callable, Container, Mapping, Sequence
-from functools import wraps
+from collections.abc import Callable, Container, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from prodcat_index.cli.calls import Given, WrongCallError, declare, refuse
+from prodcat_index.cli.calls import Given, WrongCallError, refuse
 from prodcat_index.cli.output import Format, note, tell
 from prodcat_index.cli.values import (
     check_encoders,
     check_encoding,
     check_memory,
     check_picture,
-    check_weights,
     check_where,
     output_file,
+    parse_weights,
     share_option,
 )
 from prodcat_index.errors import IndexFolderError
 
 if TYPE_CHECKING:
     from prodcat_index.cards.card import Catalogue
+    from prodcat_index.cards.split import Split
     from prodcat_index.cards.table import Table
     from prodcat_index.distributed.engines import Engine
     from prodcat_index.index.product_index import ProductIndex
@@ -70,14 +71,11 @@ IndexOption = Annotated[
     ),
 ]
 FormatOption = Annotated[Format, typer.Option("--format", "-f", help="Format of the results.")]
-NeighboursOption = Annotated[
-    int, typer.Option("--k", "-k", metavar="NUMBER", min=1, help="Number of neighbours.")
-]
 WeightsOption = Annotated[
-    str | None,
+    dict[str, float] | None,
     typer.Option(
         metavar="NAME=NUMBER,...",
-        callback=check_weights,
+        parser=parse_weights,
         help="Weights such as title=0.6,image=0.4; modalities left out weigh nothing.",
     ),
 ]
@@ -136,7 +134,6 @@ MemoryOption = Annotated[
 StoreOption = Annotated[
     str | None,
     typer.Option(
-        "--store",
         metavar="URL",
         help="Keep and search the rows in a store, such as postgresql://USER@HOST/DATABASE or "
         "milvus+https://HOST:19530. It gets no password here: see the guide.",
@@ -176,31 +173,27 @@ ImageRootOption = Annotated[
     Path | None,
     typer.Option(metavar="FOLDER", help="Folder that relative picture paths start from."),
 ]
-DescriptionOption = Annotated[str, typer.Option(metavar="TEXT", help="Description of a listing.")]
+DescriptionOption = Annotated[str, typer.Option(help="Description of a listing.")]
 ImageOption = Annotated[
-    Path | None,
-    typer.Option(metavar="FILE", callback=check_picture, help="Picture file of a listing."),
+    Path | None, typer.Option(callback=check_picture, help="Picture file of a listing.")
 ]
 ExplainOption = Annotated[
     bool,
     typer.Option(
-        "--explain",
         help="Show the neighbours with their similarity per modality and, where they vote, their "
-        "share and the modality that decided.",
+        "share and the modality that decided."
     ),
 ]
 SheetOption = Annotated[
     Path | None,
     typer.Option(
-        metavar="FILE",
         callback=output_file(".png"),
         help="Draw the queries and their neighbours into this PNG file; more than 6 queries, 24 at "
         "most, into NAME-1.png, NAME-2.png and so on.",
     ),
 ]
 SplitOption = Annotated[
-    Path | None,
-    typer.Option(metavar="FILE", help="File of ids and parts, as written by prodcat split."),
+    Path | None, typer.Option(help="File of ids and parts, as written by prodcat split.")
 ]
 ByOption = Annotated[
     str,
@@ -212,10 +205,7 @@ ByOption = Annotated[
     ),
 ]
 TestOption = Annotated[float, share_option("Share of labelled cards in the test part.")]
-RepeatOption = Annotated[
-    int, typer.Option(metavar="NUMBER", min=1, help="Number of splits to draw.")
-]
-SeedOption = Annotated[int, typer.Option(metavar="NUMBER", min=0, help="Random seed.")]
+SeedOption = Annotated[int, typer.Option(min=0, help="Random seed.")]
 BaselinesOption = Annotated[
     bool, typer.Option(help="Compare with classifiers, on the same embeddings and on the texts.")
 ]
@@ -223,69 +213,85 @@ ObjectiveOption = Annotated[Objective, typer.Option(help="Measure that tuning ma
 AllowTrainedOnOption = Annotated[
     bool,
     typer.Option(
-        "--allow-trained-on",
-        help="Score cards that a fine-tuned encoder was trained on; the scores are then too good.",
+        help="Score cards that a fine-tuned encoder was trained on; the scores are then too good."
     ),
 ]
 
-Columns = Mapping[str, Any]
 STDIN = Path("-")
-COLUMN_HELP = {
-    "id": "Column of ids.",
-    "title": "Column of titles.",
-    "description": "Column of descriptions.",
-    "category": "Column of categories, or those of their levels, such as main > sub.",
-    "group": "Column that is equal for variants of one product.",
-    "image": "Column of picture paths.",
-}
-COLUMN_OPTIONS: dict[str, Any] = {
-    **{
-        f"{part}_column": Annotated[str | None, typer.Option(metavar="COLUMN", help=line)]
-        for part, line in COLUMN_HELP.items()
-    },
-    "text_column": Annotated[
-        list[str] | None,
-        typer.Option(metavar="COLUMN", help="Further column of text to embed; repeat it for more."),
-    ],
-    "image_root": ImageRootOption,
-    "encoding": EncodingOption,
-    "category_separator": Annotated[
+
+
+def _column(help_line: str) -> Any:
+    return typer.Option(metavar="COLUMN", help=help_line)
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Options for reading a catalogue."""
+
+    id_column: Annotated[str | None, _column("Column of ids.")] = None
+    title_column: Annotated[str | None, _column("Column of titles.")] = None
+    description_column: Annotated[str | None, _column("Column of descriptions.")] = None
+    category_column: Annotated[
+        str | None, _column("Column of categories, or those of their levels, such as main > sub.")
+    ] = None
+    group_column: Annotated[
+        str | None, _column("Column that is equal for variants of one product.")
+    ] = None
+    image_column: Annotated[str | None, _column("Column of picture paths.")] = None
+    text_column: Annotated[
+        list[str] | None, _column("Further column of text to embed; repeat it for more.")
+    ] = None
+    image_root: ImageRootOption = None
+    encoding: EncodingOption = None
+    category_separator: Annotated[
         str | None,
         typer.Option(
-            metavar="TEXT",
             help="What separates the levels of a category, such as /; by default a mark that "
-            "holds for the column.",
+            "holds for the column."
         ),
-    ],
-    "skip_bad_rows": Annotated[
+    ] = None
+    skip_bad_rows: Annotated[
         bool,
         typer.Option(
-            "--skip-bad-rows",
             help="Leave out and count rows with too few or too many fields, broken JSON lines and "
-            "bytes that are not UTF-8.",
+            "bytes that are not UTF-8."
         ),
-    ],
-    "like": Annotated[
+    ] = False
+    like: Annotated[
         Path | None,
         typer.Option(
             metavar="INDEX",
             help="Index whose columns are used where none is named; predict, add and sync use "
             "those of their own index.",
         ),
-    ],
-}
+    ] = None
+
+    def named(self, index: ProductIndex | None = None) -> dict[str, Any]:
+        """Return the arguments of ``read_catalogue``; what is not named is as in an index."""
+        named = dict(vars(self))
+        named["text_columns"] = named.pop("text_column") or ()
+        named["like"] = index and index.catalogue
+        if self.like is not None:
+            named["like"] = open_index(self.like, verify=False).catalogue
+        return named
 
 
-def with_columns(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the options for reading a catalogue; it gets them as ``columns``."""
+COLUMN_OPTIONS = tuple(Columns.__dataclass_fields__)
 
-    @wraps(command)
-    def called(**values: Any) -> None:
-        columns = {name: values.pop(name) for name in COLUMN_OPTIONS}
-        command(**values, columns=columns)
 
-    declare(called, command, "columns", COLUMN_OPTIONS, default=None)
-    return called
+@dataclass(frozen=True)
+class Splitting:
+    """Options for what is trained on and what is tested: a split, or how some are drawn."""
+
+    split: SplitOption = None
+    by: ByOption = "group"
+    test: TestOption = 0.25
+    repeat: Annotated[int, typer.Option(min=1, help="Number of splits to draw.")] = 1
+    seed: SeedOption = 0
+
+    def arguments(self) -> dict[str, Any]:
+        """Return the arguments of what draws the splits."""
+        return {**vars(self), "split": open_split(self.split)}
 
 
 def read_cards(
@@ -304,7 +310,7 @@ def read_cards(
     from prodcat_index.cards.catalogue import read_catalogue
 
     source = path if path != STDIN else _read_stdin(columns)
-    catalogue = read_catalogue(source, **named_columns(columns, index))
+    catalogue = read_catalogue(source, **columns.named(index))
     used = compared(catalogue) if compared else ()
     tell(f"{catalogue.source} ({catalogue.format}): {catalogue.describe_columns(used)}")
     note(catalogue.notes)
@@ -312,31 +318,27 @@ def read_cards(
     return catalogue
 
 
-def named_columns(columns: Columns, index: ProductIndex | None = None) -> dict[str, Any]:
-    """Return the arguments of ``read_catalogue``; what is not named is as in an index."""
-    named = dict(columns)
-    named["text_columns"], named["like"] = named.pop("text_column") or (), index and index.catalogue
-    if columns["like"] is not None:
-        named["like"] = open_index(columns["like"], verify=False).catalogue
-    return named
-
-
 def _read_stdin(columns: Columns) -> Table:
     from prodcat_index.cards.readers import read_stdin
 
-    options = {name: columns[name] for name in ("encoding", "skip_bad_rows")}
-    return read_stdin(sys.stdin.buffer.read(), **options)
+    return read_stdin(
+        sys.stdin.buffer.read(), encoding=columns.encoding, skip_bad_rows=columns.skip_bad_rows
+    )
 
 
 def select_part(catalogue: Catalogue, split: Path | None, part: Part) -> Catalogue:
     """Return the cards of a part of a split, or all where there is no split."""
-    if split is None:
+    if (chosen := open_split(split)) is None:
         return catalogue
-    from prodcat_index.cards.split import read_split
-
-    chosen = read_split(split)
     chosen.check(catalogue)
     return chosen.select(catalogue, part)
+
+
+def open_split(path: Path | None) -> Split | None:
+    """Read the split in a file, if one is named."""
+    from prodcat_index.cards.split import read_split
+
+    return read_split(path) if path else None
 
 
 def check_split(given: Given, *ignored: str) -> None:
@@ -401,12 +403,6 @@ def for_target(index: ProductIndex, column: str | None) -> ProductIndex:
             ]
         )
     return fitted
-
-
-def note_matches(index: ProductIndex, where: str | None) -> None:
-    """Print how many cards match a filter, if there is one."""
-    if where is not None:
-        note(index.matches(where).notes)
 
 
 def choose_engine(name: EngineName, address: str | None, given: Given) -> Engine:

@@ -19,7 +19,7 @@ from prodcat_index.cli.answers import (
 )
 from prodcat_index.cli.calls import Given, WrongCallError, refuse
 from prodcat_index.cli.output import Format, note, tell, write_records, write_workbook
-from prodcat_index.cli.values import between, output_option, parse_weights, share_option
+from prodcat_index.cli.values import between, output_option, share_option
 from prodcat_index.findings import counted
 from prodcat_index.progress import write_line
 
@@ -40,7 +40,6 @@ MOST = 0.5
 LISTING = ("title", "description", "image")
 
 
-@options.with_columns
 def predict(
     new_catalogue: Annotated[
         Path | None,
@@ -55,8 +54,7 @@ def predict(
         ),
     ] = None,
     labels: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="File of ids and true categories, to print the score."),
+        Path | None, typer.Option(help="File of ids and true categories, to print the score.")
     ] = None,
     split: options.SplitOption = None,
     part: Annotated[
@@ -70,17 +68,15 @@ def predict(
             help="Predict only the listing of the file that has this id; repeat it for more.",
         ),
     ] = None,
-    title: Annotated[str, typer.Option(metavar="TEXT", help="Title of a listing.")] = "",
+    title: Annotated[str, typer.Option(help="Title of a listing.")] = "",
     description: options.DescriptionOption = "",
     image: options.ImageOption = None,
     k: Annotated[
-        int | None,
-        typer.Option("--k", "-k", metavar="NUMBER", min=1, help="Number of neighbours that vote."),
+        int | None, typer.Option("--k", "-k", min=1, help="Number of neighbours that vote.")
     ] = None,
     temperature: Annotated[
         float | None,
         typer.Option(
-            metavar="NUMBER",
             callback=between(0, inf),
             help="Temperature of the vote; a low one lets the nearest cards decide.",
         ),
@@ -88,18 +84,13 @@ def predict(
     prior_exponent: Annotated[
         float | None,
         typer.Option(
-            metavar="NUMBER",
             callback=between(-inf, inf),
             help="Exponent of category sizes; a high one favours small categories.",
         ),
     ] = None,
     head_exponent: Annotated[
         float | None,
-        typer.Option(
-            metavar="NUMBER",
-            min=0,
-            help="Exponent of the linear head in the vote; 0 leaves it out.",
-        ),
+        typer.Option(min=0, help="Exponent of the linear head in the vote; 0 leaves it out."),
     ] = None,
     weights: options.WeightsOption = None,
     where: options.WhereOption = None,
@@ -121,8 +112,7 @@ def predict(
     adjust_prior: Annotated[
         bool,
         typer.Option(
-            "--adjust-prior",
-            help="Estimate how often each category comes in this file, and weigh answers by it.",
+            help="Estimate how often each category comes in this file, and weigh answers by it."
         ),
     ] = False,
     sheet: options.SheetOption = None,
@@ -160,7 +150,7 @@ def predict(
         listings = options.select_part(read, split, part or "test")
         if ids:
             listings = listings.of_ids(ids)
-    truths = _read_truths(labels, columns["encoding"], listings, opened)
+    truths = _read_truths(labels, columns.encoding, listings, opened)
     answer = opened.predict
     if engine != "local" and output is not None:
         from prodcat_index.distributed.bulk_predict import predict_in_shards
@@ -173,7 +163,7 @@ def predict(
         temperature=temperature,
         prior_exponent=prior_exponent,
         head_exponent=head_exponent,
-        weights=parse_weights(weights),
+        weights=weights,
         explain=explain,
         precision=precision,
         per=per,

@@ -25,35 +25,27 @@ def serve(
         ),
     ] = "127.0.0.1",
     port: Annotated[
-        int, typer.Option(metavar="NUMBER", min=0, max=65535, help="Port, or 0 for any free one.")
+        int, typer.Option(min=0, max=65535, help="Port, or 0 for any free one.")
     ] = 8000,
     token_file: Annotated[
         Path | None,
         typer.Option(
-            metavar="FILE",
             help="File of lines NAME:TOKEN, of those who may use the service; their names are in "
-            "the log and the journal of the review.",
+            "the log and the journal of the review."
         ),
     ] = None,
     writable: Annotated[
-        bool,
-        typer.Option(
-            "--writable", help="Let owners of tokens change cards and decide in the review queue."
-        ),
+        bool, typer.Option(help="Let owners of tokens change cards and decide in the review queue.")
     ] = False,
     review: Annotated[
         list[Path] | None,
         typer.Option(
-            metavar="FILE",
             help="Fill the review queue from this table of prodcat audit, or from this file of new "
-            "listings; repeat it for more.",
+            "listings; repeat it for more."
         ),
     ] = None,
     audit: Annotated[
-        bool,
-        typer.Option(
-            "--audit", help="Audit the index in the background, for the queue and the tree."
-        ),
+        bool, typer.Option(help="Audit the index in the background, for the queue and the tree.")
     ] = False,
     precision: Annotated[
         float, share_option("Precision of predictions that need no review.")
@@ -61,7 +53,6 @@ def serve(
     state: Annotated[
         Path | None,
         typer.Option(
-            metavar="FILE",
             callback=output_file(".sqlite", ".db"),
             help="File of the review's journal; by default NAME.review.sqlite beside the index.",
         ),
@@ -90,7 +81,7 @@ def serve(
         ),
     ] = 30.0,
     log_texts: Annotated[
-        bool, typer.Option("--log-texts", help="Write the texts of listings into the log.")
+        bool, typer.Option(help="Write the texts of listings into the log.")
     ] = False,
     device: options.DeviceOption = None,
 ) -> None:

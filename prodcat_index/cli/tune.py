@@ -22,25 +22,17 @@ def tune(
     index_option: options.IndexOption = None,
     objective: options.ObjectiveOption = "weighted-f1",
     sample: Annotated[
-        int,
-        typer.Option(
-            metavar="NUMBER",
-            min=20,
-            help="Number of cards, at most, whose categories are predicted.",
-        ),
+        int, typer.Option(min=20, help="Number of cards, at most, whose categories are predicted.")
     ] = 10_000,
     seed: options.SeedOption = 0,
     plot: Annotated[
         Path | None,
         typer.Option(
-            metavar="FILE",
             callback=output_file(".png"),
             help="Draw the objective over weights and vote into this PNG file.",
         ),
     ] = None,
-    restore: Annotated[
-        bool, typer.Option("--restore", help="Undo the last tuning instead.")
-    ] = False,
+    restore: Annotated[bool, typer.Option(help="Undo the last tuning instead.")] = False,
     form: options.FormatOption = "table",
     *,
     given: Given,

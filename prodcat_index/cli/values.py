@@ -28,10 +28,8 @@ def between(low: float, high: float) -> Callable[[float | None], float | None]:
     return check
 
 
-def parse_weights(text: str | None) -> dict[str, float] | None:
+def parse_weights(text: str) -> dict[str, float]:
     """Read ``title=0.6,image=0.4``; a name may hold commas and equals signs itself."""
-    if text is None:
-        return None
     from prodcat_index.index import fusion
 
     weights: dict[str, float] = _check_read(fusion.parse_weights, text)
@@ -73,12 +71,6 @@ def parse_share(value: str | float) -> float:
     raise typer.BadParameter(f"{text!r} is no share; {meant}")
 
 
-def check_weights(text: str | None) -> str | None:
-    """Refuse weights that cannot be read."""
-    parse_weights(text)
-    return text
-
-
 def check_where(text: str | None) -> str | None:
     """Refuse a filter that cannot be read."""
     if text is not None:
@@ -106,16 +98,10 @@ def _check_read(parse: Callable[[str], Any], text: str) -> Any:
         raise typer.BadParameter(str(error)) from None
 
 
-def check_encoders(pairs: list[str] | None) -> list[str] | None:
-    """Refuse encoders that there are not."""
-    parse_encoders(pairs)
+def check_encoders(pairs: Any) -> Any:
+    """Refuse an encoder, or several, that there are not."""
+    parse_encoders([pairs] if isinstance(pairs, str) else pairs)
     return pairs
-
-
-def check_encoder(pair: str) -> str:
-    """Refuse an encoder that there is not."""
-    parse_encoders([pair])
-    return pair
 
 
 def check_specs(specs: list[str] | None) -> list[str] | None:

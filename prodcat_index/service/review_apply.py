@@ -119,7 +119,8 @@ class _Batch:
     ) -> list[str]:
         """Note what an item of an audit changes; return the cards that are stale."""
         number, stale = len(self.rows), []
-        for card, before in ((card["id"], card["category"]) for card in item.asked):
+        for shown in item.asked:
+            card, before = shown["id"], shown["category"]
             if not card and before not in self.index.parts.labels.code_of:
                 continue  # merged already
             now = self.now.get(card)
@@ -129,8 +130,7 @@ class _Batch:
             if card and now not in (before, becomes):
                 stale.append(card)
                 continue
-            named = {"id": card, "category": before}
-            self.rows.append(item.as_row(number, becomes) | named)
+            self.rows.append(item.as_row(number, shown, becomes))
             if becomes == REMOVE:
                 own = self.index.parts.catalogue.select([self.index.parts.row_of[card]])
                 [changed["removed"][card]] = plain_rows(own)

@@ -259,5 +259,5 @@ class ReviewJournal(ItemStore):
         decided = (each for entry in holding for each in self.decided(entry))
         rows = []
         for number, (item, becomes) in enumerate((d for d in decided if not d[0].is_new), 1):
-            rows += [item.as_row(number, becomes) | card for card in item.asked]
+            rows += [item.as_row(number, card, becomes) for card in item.asked]
         return rows

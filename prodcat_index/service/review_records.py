@@ -94,10 +94,10 @@ class QueueItem:
         """Its cards, each with its category then; of a question about a whole category, that."""
         return self.content["cards"] or [{"id": "", "category": self.own}]
 
-    def as_row(self, number: int, becomes: str) -> dict[str, Any]:
-        """Return a decision about it as a row of a review, but for the card."""
+    def as_row(self, number: int, card: Mapping[str, str], becomes: str) -> dict[str, Any]:
+        """Return what one of its cards becomes as a row of a review."""
         about = {name: self.content[name] for name in ("check", "kind")}
-        return {"item": number, **about, "proposal": self.proposal, "decision": becomes}
+        return {"item": number, **about, **card, "proposal": self.proposal, "decision": becomes}
 
 
 FIELDS = tuple(QueueItem.__dataclass_fields__)
