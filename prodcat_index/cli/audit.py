@@ -14,7 +14,7 @@ import typer
 from prodcat_index.cli import options
 from prodcat_index.cli.calls import Given, WrongCallError, refuse
 from prodcat_index.cli.output import INDENT, command_line, emit, note, say, tell, wrap, write_frame
-from prodcat_index.cli.values import output_file, output_option
+from prodcat_index.cli.values import file_option, option, output_option
 from prodcat_index.errors import did_you_mean
 from prodcat_index.findings import counted, name_first
 
@@ -51,19 +51,19 @@ def audit(
     index_option: options.IndexOption = None,
     check: Annotated[
         list[str],
-        typer.Option(
+        option(
+            "Check to run: all, or labels, duplicates, novelty, drift, coverage or leaks; "
+            "with commas between them, or repeated.",
             metavar="NAME",
             callback=parse_checks,
-            help="Check to run: all, or labels, duplicates, novelty, drift, coverage or leaks; "
-            "with commas between them, or repeated.",
         ),
     ] = [ALL],  # noqa: B006
     target: options.TargetOption = None,
     split: options.SplitOption = None,
     against: Annotated[
-        Path | None, typer.Option(help="Earlier delivery that the new one is compared with.")
+        Path | None, option("Earlier delivery that the new one is compared with.")
     ] = None,
-    again: Annotated[bool, typer.Option(help="Show what was decided before as well.")] = False,
+    again: Annotated[bool, option("Show what was decided before as well.")] = False,
     output: Annotated[
         Path | None,
         output_option(
@@ -73,10 +73,7 @@ def audit(
     ] = None,
     page: Annotated[
         Path | None,
-        typer.Option(
-            callback=output_file(".html", ".htm"),
-            help="Write a page with the pictures into this HTML file.",
-        ),
+        file_option("Write a page with the pictures into this HTML file.", ".html", ".htm"),
     ] = None,
     device: options.DeviceOption = None,
     engine: options.EngineOption = "local",

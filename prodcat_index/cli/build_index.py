@@ -6,12 +6,10 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
-
 from prodcat_index.cli import options
 from prodcat_index.cli.calls import Given, WrongCallError, refuse
 from prodcat_index.cli.output import note, say, tell
-from prodcat_index.cli.values import output_option, parse_encoders, writable
+from prodcat_index.cli.values import option, output_option, parse_encoders, writable
 from prodcat_index.errors import ProdcatError
 from prodcat_index.findings import counted
 
@@ -36,19 +34,17 @@ def build_index(
     split: options.SplitOption = None,
     keep_tuning: Annotated[
         bool,
-        typer.Option(
-            help="Keep the tuned weights and vote of the index that is replaced, if it has any."
-        ),
+        option("Keep the tuned weights and vote of the index that is replaced, if it has any."),
     ] = True,
     index_kind: options.KindOption = "auto",
     memory: options.MemoryOption = None,
     recall: options.RecallOption = 0.99,
     fit_cards: Annotated[
         int | None,
-        typer.Option(
-            min=100,
-            help="Cards of a Parquet file or folder to fit to, at most; by default 200000. More "
+        option(
+            "Cards of a Parquet file or folder to fit to, at most; by default 200000. More "
             "are embedded by what was fitted, in shards that need not fit into memory together.",
+            min=100,
         ),
     ] = None,
     engine: options.EngineOption = "local",

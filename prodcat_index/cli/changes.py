@@ -16,7 +16,7 @@ from prodcat_index.cli import options
 from prodcat_index.cli.calls import Given, WrongCallError, refuse
 from prodcat_index.cli.info import describe_change
 from prodcat_index.cli.output import Format, emit, note, say, tell
-from prodcat_index.cli.values import share_option
+from prodcat_index.cli.values import option, share_option
 from prodcat_index.errors import EmptyCatalogueError, IndexFolderError
 from prodcat_index.findings import counted
 
@@ -24,14 +24,14 @@ if TYPE_CHECKING:
     from prodcat_index.index.difference import Difference
     from prodcat_index.index.product_index import ProductIndex
 
-DryRunOption = Annotated[bool, typer.Option(help="Print what would change, and change nothing.")]
+DryRunOption = Annotated[bool, option("Print what would change, and change nothing.")]
 WaitOption = Annotated[
     float,
-    typer.Option(
+    option(
+        "Wait so long for another command that writes the index.",
         metavar="SECONDS",
         min=0,
         show_default=False,
-        help="Wait so long for another command that writes the index.",
     ),
 ]
 
@@ -50,8 +50,8 @@ class Delivery:
     ] = 0.05
     allow_new_categories: Annotated[
         bool,
-        typer.Option(
-            help="Take cards of any number of new categories, or that are read from other columns "
+        option(
+            "Take cards of any number of new categories, or that are read from other columns "
             "than those of the index."
         ),
     ] = False
@@ -78,7 +78,7 @@ def sync(
 def add(
     catalogue: options.CatalogueArgument,
     index: options.IndexOption = None,
-    only_new: Annotated[bool, typer.Option(help="Leave cards of the index as they are.")] = False,
+    only_new: Annotated[bool, option("Leave cards of the index as they are.")] = False,
     *,
     delivery: Delivery,
     columns: options.Columns,
@@ -93,11 +93,11 @@ def add(
 def remove(
     ids: Annotated[
         list[str],
-        typer.Option(
+        option(
+            "Ids with commas between them, or a file with an id a line or a column of ids; "
+            "repeat it for more.",
             "--ids",
             metavar="IDS",
-            help="Ids with commas between them, or a file with an id a line or a column of ids; "
-            "repeat it for more.",
         ),
     ],
     index: options.IndexOption = None,
@@ -124,8 +124,7 @@ def relabel(
     ],
     index: options.IndexOption = None,
     allow_new_categories: Annotated[
-        bool,
-        typer.Option(help="Take decisions in the table of an audit for categories of new names."),
+        bool, option("Take decisions in the table of an audit for categories of new names.")
     ] = False,
     dry_run: DryRunOption = False,
     wait: WaitOption = 0.0,
@@ -161,17 +160,15 @@ def refit(
     index_option: options.IndexOption = None,
     tune: Annotated[
         bool | None,
-        typer.Option(
-            help="Tune again, or keep weights and vote; by default a tuned index is tuned again "
+        option(
+            "Tune again, or keep weights and vote; by default a tuned index is tuned again "
             "where more than a fifth of its cards came since."
         ),
     ] = None,
     target: options.TargetOption = None,
     output: Annotated[
         Path | None,
-        typer.Option(
-            "--output", "-o", metavar="FOLDER", help="Folder of an index of its own, for --target."
-        ),
+        option("Folder of an index of its own, for --target.", "--output", "-o", metavar="FOLDER"),
     ] = None,
     wait: WaitOption = 0.0,
     *,

@@ -10,7 +10,7 @@ import typer
 
 from prodcat_index.cli import options
 from prodcat_index.cli.output import emit, note, say, tell
-from prodcat_index.cli.values import output_folder, output_option, share_option
+from prodcat_index.cli.values import option, output_folder, output_option, share_option
 
 
 def demo(
@@ -18,7 +18,7 @@ def demo(
         Path,
         typer.Argument(metavar="FOLDER", callback=output_folder, help="Folder of the catalogue."),
     ] = Path("demo"),
-    cards: Annotated[int, typer.Option(min=100, help="Number of labelled cards.")] = 1500,
+    cards: Annotated[int, option("Number of labelled cards.", min=100)] = 1500,
     seed: options.SeedOption = 0,
 ) -> None:
     """Make a demo catalogue of generated products."""

@@ -8,12 +8,10 @@ from pathlib import Path
 from statistics import mean
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
 from prodcat_index.cli import options
 from prodcat_index.cli.calls import Given, refuse
 from prodcat_index.cli.output import emit, note, print_table, say, tell
-from prodcat_index.cli.values import output_file, output_option, parse_encoders
+from prodcat_index.cli.values import file_option, output_option, parse_encoders
 
 if TYPE_CHECKING:
     from prodcat_index.evaluation.result import Evaluation
@@ -43,10 +41,7 @@ def evaluate(
     objective: options.ObjectiveOption = "weighted-f1",
     allow_trained_on: options.AllowTrainedOnOption = False,
     save_split: Annotated[
-        Path | None,
-        typer.Option(
-            callback=output_file(".csv"), help="Write the split to this CSV file, for --split."
-        ),
+        Path | None, file_option("Write the split to this CSV file, for --split.", ".csv")
     ] = None,
     output: Annotated[
         Path | None, output_option("Write everything to this JSON file.", ".json")

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from math import inf
 from pathlib import Path
 from typing import Annotated
-
-import typer
 
 from prodcat_index.cli import options
 from prodcat_index.cli.calls import Given
@@ -15,6 +13,7 @@ from prodcat_index.cli.output import emit, note, tell
 from prodcat_index.cli.values import (
     between,
     check_encoders,
+    option,
     output_option,
     parse_encoders,
     share_option,
@@ -23,14 +22,54 @@ from prodcat_index.cli.values import (
 CURVES = "learning_curves.png"
 
 
+@dataclass(frozen=True)
+class Training:
+    """Options of the training, which have the names of those of the library."""
+
+    epochs: Annotated[int, option("Passes over the cards, at most.", min=1)] = 4
+    patience: Annotated[
+        int, option("Epochs without a better score before training stops.", min=1)
+    ] = 3
+    batch: Annotated[int, option("Cards in a batch.", min=1)] = 32
+    accumulate: Annotated[int, option("Batches whose gradients make one step.", min=1)] = 1
+    learning_rate: Annotated[
+        float | None,
+        option(
+            "Learning rate; by default 0.0002 for pictures, 0.0001 for texts.",
+            callback=between(0, inf),
+        ),
+    ] = None
+    balance: Annotated[bool, option("Draw categories of unequal size equally often.")] = False
+    freeze: Annotated[
+        float | None,
+        share_option(
+            "Share of the network, from its input, that is not trained; by default 0.9 for "
+            "pictures, 0 for texts.",
+            least=0,
+        ),
+    ] = None
+    input_size: Annotated[
+        int | None, option("Side of the pictures in pixels; a smaller one is faster.", min=1)
+    ] = None
+    precision: Annotated[
+        options.TrainingPrecision | None,
+        option(
+            "Type of the numbers in training; by default half precision on CUDA, float32 "
+            "elsewhere.",
+            "--dtype",
+        ),
+    ] = None
+    seed: options.SeedOption = 0
+
+
 def finetune(
     catalogue: options.CatalogueArgument,
     encoder: Annotated[
         str,
-        typer.Option(
+        option(
+            "Encoder to train: a picture network or sbert: model.",
             metavar="MODALITY=SPEC",
             callback=check_encoders,
-            help="Encoder to train: a picture network or sbert: model.",
         ),
     ],
     output: Annotated[Path, output_option("Encoder folder; a stopped run in it is continued.")],
@@ -40,48 +79,10 @@ def finetune(
         share_option("Share of labelled cards in the valid part, which training is stopped by."),
     ] = 0.15,
     test: options.TestOption = 0.25,
-    epochs: Annotated[int, typer.Option(min=1, help="Passes over the cards, at most.")] = 4,
-    patience: Annotated[
-        int, typer.Option(min=1, help="Epochs without a better score before training stops.")
-    ] = 3,
-    batch: Annotated[int, typer.Option(min=1, help="Cards in a batch.")] = 32,
-    accumulate: Annotated[
-        int, typer.Option(min=1, help="Batches whose gradients make one step.")
-    ] = 1,
-    learning_rate: Annotated[
-        float | None,
-        typer.Option(
-            callback=between(0, inf),
-            help="Learning rate; by default 0.0002 for pictures, 0.0001 for texts.",
-        ),
-    ] = None,
-    balance: Annotated[
-        bool, typer.Option(help="Draw categories of unequal size equally often.")
-    ] = False,
-    freeze: Annotated[
-        float | None,
-        share_option(
-            "Share of the network, from its input, that is not trained; by default 0.9 for "
-            "pictures, 0 for texts.",
-            least=0,
-        ),
-    ] = None,
-    input_size: Annotated[
-        int | None,
-        typer.Option(min=1, help="Side of the pictures in pixels; a smaller one is faster."),
-    ] = None,
-    precision: Annotated[
-        options.TrainingPrecision | None,
-        typer.Option(
-            "--dtype",
-            help="Type of the numbers in training; by default half precision on CUDA, float32 "
-            "elsewhere.",
-        ),
-    ] = None,
-    seed: options.SeedOption = 0,
+    *,
+    training: Training,
     device: options.DeviceOption = None,
     form: options.FormatOption = "table",
-    *,
     columns: options.Columns,
     given: Given,
 ) -> None:
@@ -107,18 +108,7 @@ def finetune(
         split=options.open_split(split),
         valid=valid,
         test=test,
-        settings=FinetuneSettings(
-            epochs=epochs,
-            patience=patience,
-            batch=batch,
-            accumulate=accumulate,
-            learning_rate=learning_rate,
-            balance=balance,
-            freeze=freeze,
-            input_size=input_size,
-            precision=precision,
-            seed=seed,
-        ),
+        settings=FinetuneSettings(**vars(training)),
         say=tell,
     )
     note(result.findings)

@@ -13,7 +13,7 @@ import typer
 from prodcat_index.cli import options
 from prodcat_index.cli.calls import Given, as_command, refuse
 from prodcat_index.cli.output import Format, emit, note, print_markdown, say
-from prodcat_index.cli.values import check_specs
+from prodcat_index.cli.values import check_specs, option
 from prodcat_index.errors import EncoderError, IndexFolderError
 
 if TYPE_CHECKING:
@@ -30,20 +30,14 @@ def info(
     index: options.IndexArgument = None,
     index_option: options.IndexOption = None,
     form: options.FormatOption = "table",
-    verify: Annotated[
-        bool, typer.Option(help="Check every file, its digest and its content.")
-    ] = True,
-    explain: Annotated[
-        bool, typer.Option(help="Show how cards are searched for, and why so.")
-    ] = False,
+    verify: Annotated[bool, option("Check every file, its digest and its content.")] = True,
+    explain: Annotated[bool, option("Show how cards are searched for, and why so.")] = False,
     log: Annotated[
-        bool, typer.Option(help="List all changes of the index instead, the oldest first.")
+        bool, option("List all changes of the index instead, the oldest first.")
     ] = False,
     image_root: Annotated[
         Path | None,
-        typer.Option(
-            metavar="FOLDER", help="Store that the pictures of the index are in this folder."
-        ),
+        option("Store that the pictures of the index are in this folder.", metavar="FOLDER"),
     ] = None,
     *,
     given: Given,
@@ -113,9 +107,7 @@ def encoders(
             metavar="SPEC", callback=check_specs, help="Encoders to time and to show alone."
         ),
     ] = None,
-    measure: Annotated[
-        bool, typer.Option(help="Time the installed encoders on made-up cards.")
-    ] = False,
+    measure: Annotated[bool, option("Time the installed encoders on made-up cards.")] = False,
     device: options.DeviceOption = None,
     form: options.FormatOption = "table",
     *,

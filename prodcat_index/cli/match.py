@@ -9,7 +9,7 @@ import typer
 
 from prodcat_index.cli import options
 from prodcat_index.cli.output import emit, note, tell, write_frame
-from prodcat_index.cli.values import output_option, share_option
+from prodcat_index.cli.values import option, output_option, share_option
 from prodcat_index.findings import counted
 
 # Pairs of a table on a terminal.
@@ -23,15 +23,13 @@ def match(
     right: Annotated[Path, typer.Argument(metavar="B", help="File of the other cards.")],
     pairs: Annotated[
         Path | None,
-        typer.Option(
-            help="Labelled pairs to learn from, with the columns left_id, right_id and label "
+        option(
+            "Labelled pairs to learn from, with the columns left_id, right_id and label "
             "(1 for the same product, 0 for another)."
         ),
     ] = None,
-    k: Annotated[
-        int, typer.Option("--k", "-k", min=1, help="Nearest cards that each is compared with.")
-    ] = 20,
-    one_to_one: Annotated[bool, typer.Option(help="Give each card at most one partner.")] = False,
+    k: Annotated[int, option("Nearest cards that each is compared with.", "--k", "-k", min=1)] = 20,
+    one_to_one: Annotated[bool, option("Give each card at most one partner.")] = False,
     threshold: Annotated[
         float | None,
         share_option("Smallest probability of a pair; by default that of the largest expected F1."),

@@ -20,7 +20,8 @@ from prodcat_index.cli.values import (
     check_memory,
     check_picture,
     check_where,
-    output_file,
+    file_option,
+    option,
     parse_weights,
     share_option,
 )
@@ -63,80 +64,78 @@ IndexArgument = Annotated[
 ]
 IndexOption = Annotated[
     Path | None,
-    typer.Option(
+    option(
+        f"Index folder; by default ${INDEX_VARIABLE}, or the only index in {DEFAULT_ROOT}/.",
         "--index",
         "-i",
         metavar="FOLDER",
-        help=f"Index folder; by default ${INDEX_VARIABLE}, or the only index in {DEFAULT_ROOT}/.",
     ),
 ]
-FormatOption = Annotated[Format, typer.Option("--format", "-f", help="Format of the results.")]
+FormatOption = Annotated[Format, option("Format of the results.", "--format", "-f")]
 WeightsOption = Annotated[
     dict[str, float] | None,
-    typer.Option(
+    option(
+        "Weights such as title=0.6,image=0.4; modalities left out weigh nothing.",
         metavar="NAME=NUMBER,...",
         parser=parse_weights,
-        help="Weights such as title=0.6,image=0.4; modalities left out weigh nothing.",
     ),
 ]
 WhereOption = Annotated[
     str | None,
-    typer.Option(
+    option(
+        "Compare with cards that match, such as 'brand = Bosch and price < 5000', with =, !=, "
+        '<, in (a, b), contains, under "A > B" and so on.',
         metavar="FILTER",
         callback=check_where,
-        help="Compare with cards that match, such as 'brand = Bosch and price < 5000', with =, !=, "
-        '<, in (a, b), contains, under "A > B" and so on.',
     ),
 ]
 TargetOption = Annotated[
     str | None,
-    typer.Option(
+    option(
+        "Predict the values of this column, such as brand, in place of the category.",
         metavar="COLUMN",
-        help="Predict the values of this column, such as brand, in place of the category.",
     ),
 ]
 EncoderOption = Annotated[
     list[str] | None,
-    typer.Option(
+    option(
+        "Encoder of a modality, such as title=lexical:128. Repeat it for "
+        "further encoders, also of one modality.",
         metavar="MODALITY=SPEC",
         callback=check_encoders,
-        help="Encoder of a modality, such as title=lexical:128. Repeat it for "
-        "further encoders, also of one modality.",
     ),
 ]
-PresetOption = Annotated[
-    Preset, typer.Option(help="Encoders of the other modalities; see prodcat encoders.")
-]
+PresetOption = Annotated[Preset, option("Encoders of the other modalities; see prodcat encoders.")]
 ProjectionOption = Annotated[
     ProjectionKind,
-    typer.Option(
-        help="Learn from the labels, from 100 labelled cards on: a linear discriminant, as the "
+    option(
+        "Learn from the labels, from 100 labelled cards on: a linear discriminant, as the "
         "block learned, and text scores, as the block scores."
     ),
 ]
 KindOption = Annotated[
     IndexKind,
-    typer.Option(
-        "--index",
-        help="Kind of the search index, by default chosen by size and memory: flat compares all "
+    option(
+        "Kind of the search index, by default chosen by size and memory: flat compares all "
         "cards; the others compare codes of 8 bits a value, of all cards (sq8), of those in near "
         "cells (ivf) or along a graph (hnsw).",
+        "--index",
     ),
 ]
 MemoryOption = Annotated[
     str | None,
-    typer.Option(
+    option(
+        "Memory that the search index may take, such as 2GB; by default any.",
         metavar="SIZE",
         callback=check_memory,
-        help="Memory that the search index may take, such as 2GB; by default any.",
     ),
 ]
 StoreOption = Annotated[
     str | None,
-    typer.Option(
-        metavar="URL",
-        help="Keep and search the rows in a store, such as postgresql://USER@HOST/DATABASE or "
+    option(
+        "Keep and search the rows in a store, such as postgresql://USER@HOST/DATABASE or "
         "milvus+https://HOST:19530. It gets no password here: see the guide.",
+        metavar="URL",
     ),
 ]
 RecallOption = Annotated[
@@ -147,81 +146,69 @@ RecallOption = Annotated[
     ),
 ]
 DeviceOption = Annotated[
-    Device | None,
-    typer.Option(help=f"Device of the networks; by default ${DEVICE_VARIABLE}, or the fastest."),
+    Device | None, option(f"Device of the networks; by default ${DEVICE_VARIABLE}, or the fastest.")
 ]
 EngineOption = Annotated[
     EngineName,
-    typer.Option(
-        help="Where shards of the work are done: local, here; ray, by the workers of a cluster."
-    ),
+    option("Where shards of the work are done: local, here; ray, by the workers of a cluster."),
 ]
 AddressOption = Annotated[
     str | None,
-    typer.Option(
+    option(
+        "Head of the Ray cluster; without, --engine ray starts Ray on this machine.",
         metavar="HOST:PORT",
-        help="Head of the Ray cluster; without, --engine ray starts Ray on this machine.",
     ),
 ]
 EncodingOption = Annotated[
     str | None,
-    typer.Option(
-        metavar="NAME", callback=check_encoding, help="Encoding of a text file, such as cp1251."
-    ),
+    option("Encoding of a text file, such as cp1251.", metavar="NAME", callback=check_encoding),
 ]
 ImageRootOption = Annotated[
-    Path | None,
-    typer.Option(metavar="FOLDER", help="Folder that relative picture paths start from."),
+    Path | None, option("Folder that relative picture paths start from.", metavar="FOLDER")
 ]
-DescriptionOption = Annotated[str, typer.Option(help="Description of a listing.")]
-ImageOption = Annotated[
-    Path | None, typer.Option(callback=check_picture, help="Picture file of a listing.")
-]
+DescriptionOption = Annotated[str, option("Description of a listing.")]
+ImageOption = Annotated[Path | None, option("Picture file of a listing.", callback=check_picture)]
 ExplainOption = Annotated[
     bool,
-    typer.Option(
-        help="Show the neighbours with their similarity per modality and, where they vote, their "
+    option(
+        "Show the neighbours with their similarity per modality and, where they vote, their "
         "share and the modality that decided."
     ),
 ]
 SheetOption = Annotated[
     Path | None,
-    typer.Option(
-        callback=output_file(".png"),
-        help="Draw the queries and their neighbours into this PNG file; more than 6 queries, 24 at "
+    file_option(
+        "Draw the queries and their neighbours into this PNG file; more than 6 queries, 24 at "
         "most, into NAME-1.png, NAME-2.png and so on.",
+        ".png",
     ),
 ]
-SplitOption = Annotated[
-    Path | None, typer.Option(help="File of ids and parts, as written by prodcat split.")
-]
+SplitOption = Annotated[Path | None, option("File of ids and parts, as written by prodcat split.")]
 ByOption = Annotated[
     str,
-    typer.Option(
-        metavar="RULE",
-        help="group keeps variants and near-duplicates together; random splits them, a leak. A "
+    option(
+        "group keeps variants and near-duplicates together; random splits them, a leak. A "
         "column of times holds out the newest cards; any other column, such as the shop, keeps "
         "cards of equal value together.",
+        metavar="RULE",
     ),
 ]
 TestOption = Annotated[float, share_option("Share of labelled cards in the test part.")]
-SeedOption = Annotated[int, typer.Option(min=0, help="Random seed.")]
+SeedOption = Annotated[int, option("Random seed.", min=0)]
 BaselinesOption = Annotated[
-    bool, typer.Option(help="Compare with classifiers, on the same embeddings and on the texts.")
+    bool, option("Compare with classifiers, on the same embeddings and on the texts.")
 ]
-ObjectiveOption = Annotated[Objective, typer.Option(help="Measure that tuning maximises.")]
+ObjectiveOption = Annotated[Objective, option("Measure that tuning maximises.")]
 AllowTrainedOnOption = Annotated[
     bool,
-    typer.Option(
-        help="Score cards that a fine-tuned encoder was trained on; the scores are then too good."
-    ),
+    option("Score cards that a fine-tuned encoder was trained on; the scores are then too good."),
 ]
 
 STDIN = Path("-")
 
 
 def _column(help_line: str) -> Any:
-    return typer.Option(metavar="COLUMN", help=help_line)
+    return option(help_line, metavar="COLUMN")
 
 
 @dataclass(frozen=True)
@@ -245,24 +232,24 @@ class Columns:
     encoding: EncodingOption = None
     category_separator: Annotated[
         str | None,
-        typer.Option(
-            help="What separates the levels of a category, such as /; by default a mark that "
+        option(
+            "What separates the levels of a category, such as /; by default a mark that "
             "holds for the column."
         ),
     ] = None
     skip_bad_rows: Annotated[
         bool,
-        typer.Option(
-            help="Leave out and count rows with too few or too many fields, broken JSON lines and "
+        option(
+            "Leave out and count rows with too few or too many fields, broken JSON lines and "
             "bytes that are not UTF-8."
         ),
     ] = False
     like: Annotated[
         Path | None,
-        typer.Option(
-            metavar="INDEX",
-            help="Index whose columns are used where none is named; predict, add and sync use "
+        option(
+            "Index whose columns are used where none is named; predict, add and sync use "
             "those of their own index.",
+            metavar="INDEX",
         ),
     ] = None
 
@@ -286,7 +273,7 @@ class Splitting:
     split: SplitOption = None
     by: ByOption = "group"
     test: TestOption = 0.25
-    repeat: Annotated[int, typer.Option(min=1, help="Number of splits to draw.")] = 1
+    repeat: Annotated[int, option("Number of splits to draw.", min=1)] = 1
     seed: SeedOption = 0
 
     def arguments(self) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import dataclass
 from functools import partial
 from math import inf
 from pathlib import Path
@@ -19,12 +20,12 @@ from prodcat_index.cli.answers import (
 )
 from prodcat_index.cli.calls import Given, WrongCallError, refuse
 from prodcat_index.cli.output import Format, note, tell, write_records, write_workbook
-from prodcat_index.cli.values import between, output_option, share_option
+from prodcat_index.cli.values import between, option, output_option, share_option
 from prodcat_index.findings import counted
 from prodcat_index.progress import write_line
 
 if TYPE_CHECKING:
-    from prodcat_index.cards.card import Card, Catalogue
+    from prodcat_index.cards.card import Catalogue
     from prodcat_index.index.product_index import ProductIndex
 
 FileFormat = Literal["csv", "json", "jsonl", "xlsx"]
@@ -38,6 +39,32 @@ FORMATS: dict[str, FileFormat] = {
 MOST = 0.5
 # Parameters that make up a listing.
 LISTING = ("title", "description", "image")
+
+
+@dataclass(frozen=True)
+class Vote:
+    """Options of the vote, which have the names of those of the library."""
+
+    k: Annotated[int | None, option("Number of neighbours that vote.", "--k", "-k", min=1)] = None
+    temperature: Annotated[
+        float | None,
+        option(
+            "Temperature of the vote; a low one lets the nearest cards decide.",
+            callback=between(0, inf),
+        ),
+    ] = None
+    prior_exponent: Annotated[
+        float | None,
+        option(
+            "Exponent of category sizes; a high one favours small categories.",
+            callback=between(-inf, inf),
+        ),
+    ] = None
+    head_exponent: Annotated[
+        float | None, option("Exponent of the linear head in the vote; 0 leaves it out.", min=0)
+    ] = None
+    weights: options.WeightsOption = None
+    where: options.WhereOption = None
 
 
 def predict(
@@ -54,46 +81,25 @@ def predict(
         ),
     ] = None,
     labels: Annotated[
-        Path | None, typer.Option(help="File of ids and true categories, to print the score.")
+        Path | None, option("File of ids and true categories, to print the score.")
     ] = None,
     split: options.SplitOption = None,
     part: Annotated[
-        options.Part | None, typer.Option(help="Part of the split to predict; by default test.")
+        options.Part | None, option("Part of the split to predict; by default test.")
     ] = None,
     ids: Annotated[
         list[str] | None,
-        typer.Option(
+        option(
+            "Predict only the listing of the file that has this id; repeat it for more.",
             "--id",
             metavar="ID",
-            help="Predict only the listing of the file that has this id; repeat it for more.",
         ),
     ] = None,
-    title: Annotated[str, typer.Option(help="Title of a listing.")] = "",
+    title: Annotated[str, option("Title of a listing.")] = "",
     description: options.DescriptionOption = "",
     image: options.ImageOption = None,
-    k: Annotated[
-        int | None, typer.Option("--k", "-k", min=1, help="Number of neighbours that vote.")
-    ] = None,
-    temperature: Annotated[
-        float | None,
-        typer.Option(
-            callback=between(0, inf),
-            help="Temperature of the vote; a low one lets the nearest cards decide.",
-        ),
-    ] = None,
-    prior_exponent: Annotated[
-        float | None,
-        typer.Option(
-            callback=between(-inf, inf),
-            help="Exponent of category sizes; a high one favours small categories.",
-        ),
-    ] = None,
-    head_exponent: Annotated[
-        float | None,
-        typer.Option(min=0, help="Exponent of the linear head in the vote; 0 leaves it out."),
-    ] = None,
-    weights: options.WeightsOption = None,
-    where: options.WhereOption = None,
+    *,
+    vote: Vote,
     index: options.IndexOption = None,
     target: options.TargetOption = None,
     form: options.FormatOption = "table",
@@ -102,8 +108,7 @@ def predict(
         float | None, share_option("Accept answers at this target precision, such as 0.95.")
     ] = None,
     per: Annotated[
-        options.Per,
-        typer.Option(help="Keep the precision for all answers together or for each category."),
+        options.Per, option("Keep the precision for all answers together or for each category.")
     ] = "all",
     coverage: Annotated[
         float | None,
@@ -111,14 +116,11 @@ def predict(
     ] = None,
     adjust_prior: Annotated[
         bool,
-        typer.Option(
-            help="Estimate how often each category comes in this file, and weigh answers by it."
-        ),
+        option("Estimate how often each category comes in this file, and weigh answers by it."),
     ] = False,
     sheet: options.SheetOption = None,
     engine: options.EngineOption = "local",
     address: options.AddressOption = None,
-    *,
     columns: options.Columns,
     given: Given,
 ) -> None:
@@ -126,7 +128,8 @@ def predict(
 
     They come from a file or from stdin, or one comes from --title, --description and --image.
     """
-    from prodcat_index.cards.card import Catalogue
+    from prodcat_index.cards.card import Card
+    from prodcat_index.cards.catalogue import as_listings
     from prodcat_index.cards.categories import note_unknown
     from prodcat_index.reports.page import write_file
 
@@ -142,9 +145,9 @@ def predict(
     asked = form if "form" in given else None
     written = None if output is None else _output_format(output, asked)
     opened = options.for_target(options.open_index(index, verify=False), target)
-    listings: Catalogue | list[Card]
     if new_catalogue is None:
-        listings = [_listing(title, description, image)]
+        card = Card(id="listing", title=title, description=description, image=str(image or ""))
+        listings = as_listings(card, opened.parts.catalogue)
     else:
         read = options.read_cards(new_catalogue, columns, index=opened)
         listings = options.select_part(read, split, part or "test")
@@ -159,22 +162,17 @@ def predict(
         answer = partial(predict_in_shards, folder, work=work, engine=does)
     predictions = answer(
         listings,
-        k=k,
-        temperature=temperature,
-        prior_exponent=prior_exponent,
-        head_exponent=head_exponent,
-        weights=weights,
+        **vars(vote),
         explain=explain,
         precision=precision,
         per=per,
         coverage=coverage,
-        where=where,
         adjust_prior=adjust_prior,
     )
     note(predictions.notes)
     if truths:
         score = opened.score(predictions, truths)
-        column = listings.columns.get("category") if isinstance(listings, Catalogue) else ""
+        column = listings.columns.get("category")
         source = f"; true categories from the column {column!r}" if column and not labels else ""
         if score.unreachable_share > MOST:
             unknown = f"{score.unreachable:,} of {counted(score.cards, 'cards')}"
@@ -194,11 +192,7 @@ def predict(
     else:
         emit_predictions(predictions, form, explain)
     shown = predictions[:SHEET_ROWS]
-    cards = (
-        [listings.card(row) for row in range(len(shown))]
-        if isinstance(listings, Catalogue)
-        else listings
-    )
+    cards = [listings.card(row) for row in range(len(shown))]
     neighbours = [each.neighbours for each in shown]
     draw_answers(sheet, cards, neighbours, shown, truths, len(predictions))
 
@@ -226,7 +220,7 @@ def _check_call(listings: Path | None, is_listing: bool, given: Given) -> None:
     if given.keys() & {"precision", "coverage", "adjust_prior"}:
         refuse(
             given,
-            ("k", "temperature", "prior_exponent", "head_exponent", "weights", "where"),
+            Vote.__dataclass_fields__,
             "Leave out {}: --precision, --set and --adjust-prior hold for the vote of the index "
             "as it is.",
         )
@@ -245,22 +239,13 @@ def _output_format(output: Path, form: Format | None) -> FileFormat:
     return chosen
 
 
-def _listing(title: str, description: str, image: Path | None) -> Card:
-    from prodcat_index.cards.card import Card
-
-    return Card(id="listing", title=title, description=description, image=str(image or ""))
-
-
 def _read_truths(
-    labels: Path | None, encoding: str | None, listings: Catalogue | list[Card], index: ProductIndex
+    labels: Path | None, encoding: str | None, listings: Catalogue, index: ProductIndex
 ) -> dict[str, str]:
     """Return the true categories by id: from a file, or those that the listings come with."""
-    from prodcat_index.cards.card import Catalogue
     from prodcat_index.cards.catalogue import read_labels
 
     if labels is not None:
         return read_labels(labels, encoding=encoding, like=index.catalogue)
-    if not isinstance(listings, Catalogue):
-        return {}
     own = zip(listings.ids, listings.values("category"), strict=True)
     return {card_id: category for card_id, category in own if category}

@@ -12,6 +12,7 @@ from prodcat_index.cli import options
 from prodcat_index.cli.answers import draw_answers, emit_neighbours
 from prodcat_index.cli.calls import WrongCallError
 from prodcat_index.cli.output import note
+from prodcat_index.cli.values import option
 
 if TYPE_CHECKING:
     from prodcat_index.cards.card import Card
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 class Search:
     """Options of both commands."""
 
-    k: Annotated[int, typer.Option("--k", "-k", min=1, help="Number of neighbours.")] = 10
+    k: Annotated[int, option("Number of neighbours.", "--k", "-k", min=1)] = 10
     weights: options.WeightsOption = None
     where: options.WhereOption = None
     index: options.IndexOption = None
@@ -34,7 +35,7 @@ class Search:
 
 
 def query(
-    text: Annotated[str, typer.Option(help="Text to search for, taken as a title.")] = "",
+    text: Annotated[str, option("Text to search for, taken as a title.")] = "",
     image: options.ImageOption = None,
     description: options.DescriptionOption = "",
     *,

@@ -5,12 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
 from prodcat_index.cli import options
 from prodcat_index.cli.calls import WrongCallError
 from prodcat_index.cli.output import note, say
-from prodcat_index.cli.values import output_file, share_option
+from prodcat_index.cli.values import file_option, option, share_option
 
 
 def serve(
@@ -18,71 +16,62 @@ def serve(
     index_option: options.IndexOption = None,
     host: Annotated[
         str,
-        typer.Option(
-            metavar="ADDRESS",
-            help="Address to listen at, such as 0.0.0.0 for all of this machine; others than "
+        option(
+            "Address to listen at, such as 0.0.0.0 for all of this machine; others than "
             "those of this machine alone need --token-file.",
+            metavar="ADDRESS",
         ),
     ] = "127.0.0.1",
-    port: Annotated[
-        int, typer.Option(min=0, max=65535, help="Port, or 0 for any free one.")
-    ] = 8000,
+    port: Annotated[int, option("Port, or 0 for any free one.", min=0, max=65535)] = 8000,
     token_file: Annotated[
         Path | None,
-        typer.Option(
-            help="File of lines NAME:TOKEN, of those who may use the service; their names are in "
+        option(
+            "File of lines NAME:TOKEN, of those who may use the service; their names are in "
             "the log and the journal of the review."
         ),
     ] = None,
     writable: Annotated[
-        bool, typer.Option(help="Let owners of tokens change cards and decide in the review queue.")
+        bool, option("Let owners of tokens change cards and decide in the review queue.")
     ] = False,
     review: Annotated[
         list[Path] | None,
-        typer.Option(
-            help="Fill the review queue from this table of prodcat audit, or from this file of new "
+        option(
+            "Fill the review queue from this table of prodcat audit, or from this file of new "
             "listings; repeat it for more."
         ),
     ] = None,
     audit: Annotated[
-        bool, typer.Option(help="Audit the index in the background, for the queue and the tree.")
+        bool, option("Audit the index in the background, for the queue and the tree.")
     ] = False,
     precision: Annotated[
         float, share_option("Precision of predictions that need no review.")
     ] = 0.95,
     state: Annotated[
         Path | None,
-        typer.Option(
-            callback=output_file(".sqlite", ".db"),
-            help="File of the review's journal; by default NAME.review.sqlite beside the index.",
+        file_option(
+            "File of the review's journal; by default NAME.review.sqlite beside the index.",
+            ".sqlite",
+            ".db",
         ),
     ] = None,
     allowed_host: Annotated[
         list[str] | None,
-        typer.Option(
+        option(
+            "Name that the service is called by, as in a browser's address; repeat it for more.",
             metavar="NAME",
-            help="Name that the service is called by, as in a browser's address; repeat it for "
-            "more.",
         ),
     ] = None,
     path_prefix: Annotated[
-        str,
-        typer.Option(
-            metavar="PATH", help="Path that a reverse proxy serves it under, such as /prodcat."
-        ),
+        str, option("Path that a reverse proxy serves it under, such as /prodcat.", metavar="PATH")
     ] = "",
     rate: Annotated[
-        str, typer.Option(metavar="NUMBER/UNIT", help="Requests of a token, or of an address.")
+        str, option("Requests of a token, or of an address.", metavar="NUMBER/UNIT")
     ] = "6000/minute",
     timeout: Annotated[
         float,
-        typer.Option(
-            metavar="SECONDS", min=1, help="Time that a request may take, its upload included."
-        ),
+        option("Time that a request may take, its upload included.", metavar="SECONDS", min=1),
     ] = 30.0,
-    log_texts: Annotated[
-        bool, typer.Option(help="Write the texts of listings into the log.")
-    ] = False,
+    log_texts: Annotated[bool, option("Write the texts of listings into the log.")] = False,
     device: options.DeviceOption = None,
 ) -> None:
     """Serve an index over HTTP, with a page.

@@ -5,12 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
-
 from prodcat_index.cli import options
 from prodcat_index.cli.calls import Given, refuse
 from prodcat_index.cli.output import emit, say, tell
-from prodcat_index.cli.values import output_file
+from prodcat_index.cli.values import file_option, option
 from prodcat_index.findings import counted
 
 if TYPE_CHECKING:
@@ -22,17 +20,14 @@ def tune(
     index_option: options.IndexOption = None,
     objective: options.ObjectiveOption = "weighted-f1",
     sample: Annotated[
-        int, typer.Option(min=20, help="Number of cards, at most, whose categories are predicted.")
+        int, option("Number of cards, at most, whose categories are predicted.", min=20)
     ] = 10_000,
     seed: options.SeedOption = 0,
     plot: Annotated[
         Path | None,
-        typer.Option(
-            callback=output_file(".png"),
-            help="Draw the objective over weights and vote into this PNG file.",
-        ),
+        file_option("Draw the objective over weights and vote into this PNG file.", ".png"),
     ] = None,
-    restore: Annotated[bool, typer.Option(help="Undo the last tuning instead.")] = False,
+    restore: Annotated[bool, option("Undo the last tuning instead.")] = False,
     form: options.FormatOption = "table",
     *,
     given: Given,

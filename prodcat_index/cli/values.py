@@ -153,6 +153,16 @@ def output_file(*endings: str) -> Callable[[Path | None], Path | None]:
     return check
 
 
+def option(help_line: str, *names: str, **more: Any) -> Any:
+    """Return an option of Typer, which is named as its parameter is unless it has other names."""
+    return typer.Option(*names, help=help_line, **more)
+
+
+def file_option(help_line: str, *endings: str) -> Any:
+    """Return the option of a file to write, with one of the endings."""
+    return option(help_line, callback=output_file(*endings))
+
+
 def share_option(help_line: str, *names: str, least: float | None = None) -> Any:
     """Return an option that takes a share: from `least` to the whole, or between 0 and 1."""
 
@@ -164,14 +174,14 @@ def share_option(help_line: str, *names: str, least: float | None = None) -> Any
             raise typer.BadParameter(f"{share:g} is below {least:g}")
         return share
 
-    return typer.Option(*names, metavar="SHARE", parser=parse, help=help_line)
+    return option(help_line, *names, metavar="SHARE", parser=parse)
 
 
 def output_option(help_line: str, *endings: str) -> Any:
     """Return the option of a command's output: a file with one of the endings, or a folder."""
     check = output_file(*endings) if endings else output_folder
     metavar = "FILE" if endings else "FOLDER"
-    return typer.Option("--output", "-o", metavar=metavar, callback=check, help=help_line)
+    return option(help_line, "--output", "-o", metavar=metavar, callback=check)
 
 
 def output_folder(path: Path | None) -> Path | None:
