@@ -86,7 +86,7 @@ WhereOption = Annotated[
         "Compare with cards that match, such as 'brand = Bosch and price < 5000', with =, !=, "
         '<, in (a, b), contains, under "A > B" and so on.',
         metavar="FILTER",
-        callback=check_where,
+        parser=check_where,
     ),
 ]
 TargetOption = Annotated[
@@ -127,7 +127,7 @@ MemoryOption = Annotated[
     option(
         "Memory that the search index may take, such as 2GB; by default any.",
         metavar="SIZE",
-        callback=check_memory,
+        parser=check_memory,
     ),
 ]
 StoreOption = Annotated[
@@ -161,7 +161,7 @@ AddressOption = Annotated[
 ]
 EncodingOption = Annotated[
     str | None,
-    option("Encoding of a text file, such as cp1251.", metavar="NAME", callback=check_encoding),
+    option("Encoding of a text file, such as cp1251.", metavar="NAME", parser=check_encoding),
 ]
 ImageRootOption = Annotated[
     Path | None, option("Folder that relative picture paths start from.", metavar="FOLDER")

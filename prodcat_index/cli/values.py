@@ -71,21 +71,19 @@ def parse_share(value: str | float) -> float:
     raise typer.BadParameter(f"{text!r} is no share; {meant}")
 
 
-def check_where(text: str | None) -> str | None:
+def check_where(text: str) -> str:
     """Refuse a filter that cannot be read."""
-    if text is not None:
-        from prodcat_index.cards.where import parse
+    from prodcat_index.cards.where import parse
 
-        _check_read(parse, text)
+    _check_read(parse, text)
     return text
 
 
-def check_memory(text: str | None) -> str | None:
+def check_memory(text: str) -> str:
     """Refuse a size that cannot be read."""
-    if text is not None:
-        from prodcat_index.index.kinds import parse_memory
+    from prodcat_index.index.kinds import parse_memory
 
-        _check_read(parse_memory, text)
+    _check_read(parse_memory, text)
     return text
 
 
@@ -114,14 +112,15 @@ def check_specs(specs: list[str] | None) -> list[str] | None:
     return specs
 
 
-def check_encoding(name: str | None) -> str | None:
+def check_encoding(name: str) -> str:
     """Refuse an encoding that there is not."""
     try:
-        return name and codecs.lookup(name) and name
+        _ = name and codecs.lookup(name)
     except LookupError:
         raise typer.BadParameter(
             f"there is no encoding {name!r}; give a name such as utf-8 or cp1251"
         ) from None
+    return name
 
 
 def check_picture(image: Path | None) -> Path | None:
