@@ -31,10 +31,11 @@ from prodcat_index.distributed.shards import (
     PAIRS,
     PRESENT,
     ROWS_IN_SHARD,
-    Task,
     Worker,
+    as_json,
     choose_sample,
     read_done,
+    read_findings,
     read_pairs,
     read_part,
     shard_rows,
@@ -55,7 +56,7 @@ from prodcat_index.index.product_index import ProductIndex
 from prodcat_index.index.rows import Rows, as_rows
 from prodcat_index.index.stored_cards import StoredCards
 from prodcat_index.index.stores import StoreAddress
-from prodcat_index.types import MISSING, FloatingArray, Int64Array, evenly_spaced
+from prodcat_index.types import MISSING, FloatingArray, evenly_spaced
 
 FIT_CARDS, FEWEST_FIT = 200_000, 100
 # Rows that tell which column is what, before the sample is chosen by them.
@@ -154,8 +155,8 @@ def build_in_shards(
         if noticed is None:
             build = partial(_built, choices, settle, engine, work)
             noticed = _fit(table, work, fit_cards, named, look, build)
-            known = [(f.what, f.count, f.ids[:NAMED]) for f in noticed]
-            files.replace_text(work / FITTED, json.dumps({"plan": plan, "findings": known}))
+            known = {"plan": plan, "findings": as_json(noticed)}
+            files.replace_text(work / FITTED, json.dumps(known))
         dones = _embed(table, work, named, engine)
         parts, findings = _assembled(work, dones)
         if store is None:
@@ -164,7 +165,8 @@ def build_in_shards(
         _empty(work)
     shutil.rmtree(work)
     index = ProductIndex.load(folder, verify=False)
-    return ProductIndex(index.parts, [*_summed([*noticed, *_shard_findings(dones)]), *findings])
+    noticed += [finding for done in dones for finding in read_findings(done["findings"])]
+    return ProductIndex(index.parts, [*_summed(noticed), *findings])
 
 
 def _stamp(file: Path) -> list[Any]:
@@ -173,10 +175,7 @@ def _stamp(file: Path) -> list[Any]:
 
 
 def _fitted_before(work: Path, plan: Mapping[str, Any]) -> list[Finding] | None:
-    """Return what was noticed of the sample that is fitted already; None if none is.
-
-    Raises IndexFolderError if it is fitted by another plan, or the folder holds other files.
-    """
+    """Return what was noticed of the sample that is fitted already by a plan; None if none is."""
     if not (work / FITTED).exists():
         _empty(work)
         return None
@@ -187,7 +186,7 @@ def _fitted_before(work: Path, plan: Mapping[str, Any]) -> list[Finding] | None:
             f"{work} holds a build that is not finished, of other {' and '.join(differing)}: build "
             "with the same to go on with it, or remove that folder to begin anew."
         )
-    return _read_findings(written["findings"])
+    return read_findings(written["findings"])
 
 
 def _empty(work: Path) -> None:
@@ -260,8 +259,7 @@ def _embed(
         "image_root": None if root is None else Path(root).absolute(),
         "skip_bad_rows": bool(columns.get("skip_bad_rows")),
     }
-    task = Task(table.path, work, named)
-    start = partial(Worker.start, task)
+    start = partial(Worker.start, table.path, work, named)
     for number, done in engine.map(
         start, Worker.embed, missing, label="embedding shards", unit="shard", folder=work
     ):
@@ -340,24 +338,11 @@ def _unvoted(parts: IndexParts) -> list[Finding]:
     """Return what is noticed about categories of all cards together."""
     codes, sizes = parts.labels.codes, parts.labels.sizes
     alone = np.flatnonzero((codes != MISSING) & (sizes[codes] == 1))
-    return [
-        _some(what, rows, parts.catalogue)
-        for what, rows in ((UNLABELLED, np.flatnonzero(codes == MISSING)), (ALONE, alone))
-        if len(rows)
-    ]
-
-
-def _some(what: str, rows: Int64Array, catalogue: Catalogue) -> Finding:
-    ids = catalogue.values_at("id", rows[:NAMED])
-    return Finding(what, tuple(ids), len(rows) - len(ids))
-
-
-def _shard_findings(dones: Sequence[Mapping[str, Any]]) -> list[Finding]:
-    return [finding for done in dones for finding in _read_findings(done["findings"])]
-
-
-def _read_findings(written: Sequence[Any]) -> list[Finding]:
-    return [Finding(what, tuple(ids), count - len(ids)) for what, count, ids in written]
+    found = []
+    for what, rows in ((UNLABELLED, np.flatnonzero(codes == MISSING)), (ALONE, alone)):
+        ids = parts.catalogue.values_at("id", rows[:NAMED])
+        found += [Finding(what, tuple(ids), len(rows) - len(ids))] if ids else []
+    return found
 
 
 def _summed(findings: Sequence[Finding]) -> list[Finding]:

@@ -23,8 +23,7 @@ def fill_cache(
     """Let workers embed what an index of some cards needs and the cache lacks.
 
     Each batch is put into the cache as it comes, so that a driver that dies loses little.
-    Encoders whose embeddings are not kept, as they take no time, are left out. Returns how many
-    embeddings were added.
+    Returns how many embeddings were added.
     """
     cache, added = default_cache(), 0
     if cache is None:
@@ -34,7 +33,7 @@ def fill_cache(
             continue
         for spec in specs:
             encoder = make_encoder(spec)
-            if encoder.cached:
+            if encoder.cached:  # others take no time
                 batches = _missing(encoder, cache, cards.values(modality))
                 label, start = f"embedding {modality}", partial(make_encoder, spec)
                 for _, vectors in engine.map(

@@ -77,7 +77,7 @@ class RayEngine:
         folder.mkdir(parents=True, exist_ok=True)
         mark = folder.resolve() / f".reached-{uuid.uuid4().hex}"
         mark.touch()
-        workers = _RayWorkers(self.address, mark, start, work, items)
+        workers = RayWorkers(self.address, mark, start, work, items)
         queue = WorkQueue(workers, len(items), unit, self.patience)
         try:
             with progress_bar(len(items), label, unit) as bar, closing(queue.work_off(bar)) as done:
@@ -206,7 +206,7 @@ def _node() -> str:
     return str(ray.util.get_node_ip_address())
 
 
-class _RayWorkers:
+class RayWorkers:
     """Actors of one CPU each, wherever Ray has room for them."""
 
     def __init__(
@@ -228,6 +228,7 @@ class _RayWorkers:
         self._pending: dict[Any, tuple[Any, list[Any]]] = {}
 
     def room(self) -> int:
+        """Return how many workers the nodes that live hold."""
         import ray
 
         nodes = [node for node in ray.nodes() if node["Alive"]]
@@ -235,15 +236,18 @@ class _RayWorkers:
         return max(1, int(sum(node["Resources"].get("CPU", 0) for node in nodes)) - 1)
 
     def begin(self) -> Any:
+        """Let a further worker begin, and return it; that it has begun is an event."""
         worker = self._kind.remote()
         checked = worker.check.remote(VERSIONS, self._mark)
         self._pending[worker.begin.remote(*self._begin)] = worker, [checked]
         return worker
 
     def give(self, worker: Any, number: int) -> None:
+        """Let a worker that has nothing to do work on an item."""
         self._pending[worker.do.remote(self._items[number])] = worker, []
 
     def wait(self, seconds: float) -> list[Event]:
+        """Return what has come of what workers do, after so many seconds at most."""
         import ray
 
         pending = [*self._pending]
@@ -268,6 +272,7 @@ class _RayWorkers:
             return Event(worker, death=one_line(lines[-1].split(" Some common causes")[0]))
 
     def stop(self, worker: Any) -> None:
+        """End a worker at once, whatever it does."""
         import ray
 
         self._pending = {t: doing for t, doing in self._pending.items() if doing[0] is not worker}

@@ -55,10 +55,7 @@ class _Missing(Sequence[Any]):
 
 @contextmanager
 def kept_until_done(folder: Path, what: str) -> Iterator[None]:
-    """Hold a folder of results, which is removed when all is done.
-
-    Raises IndexFolderError if it holds anything else, or another process works in it.
-    """
+    """Hold a folder of results alone, which is removed when all is done."""
     names = [path.name for path in folder.iterdir()] if folder.is_dir() else []
     own = {files.LOCK, *filter(OWN.fullmatch, names)}
     files.check_output_folder(folder, what, IndexFolderError, own)

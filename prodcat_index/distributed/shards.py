@@ -62,10 +62,7 @@ class Survey:
 
 
 def survey(table: ParquetTable, seen: Catalogue, *, skip_bad_rows: bool) -> Survey:
-    """Read ids, categories and groups of all rows, from the columns that some were read from.
-
-    Raises CatalogueError for ids that are empty or occur more than once.
-    """
+    """Read ids, which must differ, categories and groups of all rows, from the columns of some."""
     columns = seen.columns
     id_column, group = columns.get("id", ""), columns.get("group", "")
     pairs: Counter[tuple[str, str]] = Counter()
@@ -102,10 +99,7 @@ def read_pairs(
 
 
 def _read_columns(table: ParquetTable, rows: Int64Array, columns: Mapping[str, str]) -> Table:
-    """Read ids, categories, keys and groups of some rows alone, if they have columns in the files.
-
-    Raises CatalogueError for the export of a shop that has several rows a card.
-    """
+    """Read ids, categories, keys and groups of some rows, if they have columns in the files."""
     import pandas as pd
 
     named = [columns.get(part, "") for part in ("id", "category", "category_id", "group")]
@@ -198,39 +192,28 @@ def read_part(
 
 
 @dataclass(frozen=True)
-class Task:
-    """What a worker is to know to embed any shard of a catalogue: where everything lies."""
-
-    catalogue: Path
-    work: Path  # the folder of the unfinished build
-    columns: Mapping[str, Any]
-
-
-@dataclass(frozen=True)
 class Worker:
     """A worker that has opened the catalogue and what was fitted to the sample of it."""
 
-    task: Task
     table: ParquetTable
+    work: Path  # the folder of the unfinished build
+    columns: Mapping[str, Any]
     base: ProductIndex
     sample: Int64Array
     others: Sequence[tuple[str, str]]
 
     @classmethod
-    def start(cls, task: Task) -> Worker:
+    def start(cls, catalogue: Path, work: Path, columns: Mapping[str, Any]) -> Worker:
         """Open everything."""
-        sample = np.load(task.work / "sample.npy", allow_pickle=False)
-        others = json.loads((task.work / "others.json").read_text(encoding="utf-8"))
-        base = ProductIndex.load(task.work / "base", verify=False)
-        pairs = [(name, key) for name, key in others]
-        return cls(task, ParquetTable.open(task.catalogue, check=False), base, sample, pairs)
+        table = ParquetTable.open(catalogue, check=False)
+        base = ProductIndex.load(work / "base", verify=False)
+        sample = np.load(work / "sample.npy", allow_pickle=False)
+        others = json.loads((work / "others.json").read_text(encoding="utf-8"))
+        return cls(table, work, columns, base, sample, [(name, key) for name, key in others])
 
     def embed(self, shard: int) -> dict[str, Any]:
-        """Embed the cards of a shard by what was fitted, write them, and return what is known.
-
-        It is done at most once: what is there already is kept.
-        """
-        folder = self.task.work / "shards" / f"{shard:05d}"
+        """Embed the cards of a shard that is not there, write them, and return what is known."""
+        folder = self.work / "shards" / f"{shard:05d}"
         if done := read_done(folder):
             return done
         start = shard * ROWS_IN_SHARD
@@ -254,12 +237,22 @@ class Worker:
         return found
 
     def _write(self, rows: Int64Array, folder: Path) -> None:
-        cards, noticed, notes = self.base.catalogue.select([]), list[Finding](), tuple[str, ...]()
+        cards, noticed, count = self.base.catalogue.select([]), list[Finding](), len(self.base)
         if len(rows):
-            columns = {**self.task.columns, "like": self.base.catalogue}
+            columns = {**self.columns, "like": self.base.catalogue}
             cards = read_part(self.table, rows, columns, self.others)
-            noticed, notes = [*cards.findings], cards.notes
-        fresh, blocks, learned, found = embed_fresh(self.base.parts, _fresh_cards(self.base, cards))
+            noticed = [*cards.findings]
+        all_new = Update(
+            base=self.base.parts,
+            kept=np.arange(count),
+            categories=(),
+            keys=(),
+            moved=np.zeros(count, dtype=bool),
+            fresh=cards,
+            sources=np.full(len(cards), MISSING),
+            embedded={},
+        )
+        fresh, blocks, learned, found = embed_fresh(self.base.parts, all_new)
         every: list[Block | LearnedBlock] = [*blocks, *([learned] if learned else [])]
         records: dict[str, tuple[int, str]] = {}
 
@@ -278,12 +271,7 @@ class Worker:
             vectors = np.ascontiguousarray(block.vectors, dtype=np.float16)
             write(f"{number}.f16", partial(_put, vectors.tobytes()))
         kept = [finding for finding in (*noticed, *found) if finding.what not in OF_ALL]
-        done = {
-            "rows": len(fresh),
-            "findings": [(f.what, f.count, f.ids[:NAMED]) for f in kept],
-            "notes": notes,
-            "files": records,
-        }
+        done = {"rows": len(fresh), "findings": as_json(kept), "files": records}
         files.replace_text(folder / DONE, json.dumps(done))
 
 
@@ -291,29 +279,23 @@ def _put(content: bytes, output: files.Output) -> None:
     output.write(content)
 
 
-def _fresh_cards(base: ProductIndex, cards: Catalogue) -> Update:
-    """Return the update of an index by cards that are all new."""
-    return Update(
-        base=base.parts,
-        kept=np.arange(len(base)),
-        categories=(),
-        keys=(),
-        moved=np.zeros(len(base), dtype=bool),
-        fresh=cards,
-        sources=np.full(len(cards), MISSING),
-        embedded={},
-    )
+def as_json(findings: Sequence[Finding]) -> list[Any]:
+    """Return findings as they are written, each with the first few cards."""
+    return [(f.what, f.count, f.ids[:NAMED]) for f in findings]
+
+
+def read_findings(written: Sequence[Any]) -> list[Finding]:
+    """Return findings that were written."""
+    return [Finding(what, tuple(ids), count - len(ids)) for what, count, ids in written]
 
 
 def read_done(folder: Path, *, verify: bool = False) -> dict[str, Any] | None:
-    """Return what is known of a shard that was written as a whole; None of any other.
-
-    With `verify`, the digests of its files are compared as well as their sizes.
-    """
+    """Return what is known of a shard that was written as a whole; None of any other."""
     try:
         done: dict[str, Any] = json.loads((folder / DONE).read_text(encoding="utf-8"))
         for name, (size, digest) in done["files"].items():
             path = folder / name
+            # To compare the digests takes as long as to read all files.
             if path.stat().st_size != size or (verify and files.sha256_of(path) != digest):
                 return None
     except (OSError, ValueError):

@@ -6,11 +6,14 @@ import time
 from collections import deque
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from prodcat_index.errors import ClusterError
 from prodcat_index.findings import counted
 from prodcat_index.progress import note_once
+
+if TYPE_CHECKING:
+    from prodcat_index.distributed.ray_engine import RayWorkers
 
 # Workers that may die of an item before it is to blame.
 TRIES = 3
@@ -31,32 +34,6 @@ class Event:
     death: str = ""
 
 
-class Workers(Protocol):
-    """Processes that each do one item at a time."""
-
-    where: str  # the cluster, for an error
-
-    def room(self) -> int:
-        """Return how many workers the nodes that live hold."""
-        ...
-
-    def begin(self) -> Any:
-        """Let a further worker begin, and return it; that it has begun is an event."""
-        ...
-
-    def give(self, worker: Any, number: int) -> None:
-        """Let a worker that has nothing to do work on an item."""
-        ...
-
-    def wait(self, seconds: float) -> list[Event]:
-        """Return what has come of what workers do, after so many seconds at most."""
-        ...
-
-    def stop(self, worker: Any) -> None:
-        """End a worker at once, whatever it does."""
-        ...
-
-
 @dataclass(frozen=True)
 class Patience:
     """Seconds after which something is not waited for any longer."""
@@ -72,7 +49,7 @@ PATIENCE = Patience()
 class WorkQueue:
     """The items of so many numbers, and the workers that do them."""
 
-    workers: Workers
+    workers: RayWorkers
     count: int
     unit: str  # what an item is called
     patience: Patience = PATIENCE
@@ -84,11 +61,7 @@ class WorkQueue:
     _idle: list[Any] = field(default_factory=list)
 
     def work_off(self, bar: Any) -> Generator[tuple[int, Any], None, None]:
-        """Do all items, and yield the number and the result of each once.
-
-        Raises ClusterError if no worker begins, or one item ends several workers; and whatever
-        the work raises. No worker is left then.
-        """
+        """Do all items, yield the number and the result of each once, and end the workers."""
         self._queue.extend(range(self.count))
         left, heard = self.count, self.clock()
         try:
