@@ -32,15 +32,12 @@ def run(
     saved: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Run:
     """Run commands beside an index, with checks that find what is made up."""
-    checks = {
-        "labels": MadeCheck("labels", [SURE]),
-        "duplicates": MadeCheck("duplicates", [TWINS]),
-        "novelty": MadeCheck("novelty", [STRANGE], needs_new=True),
-    }
-    monkeypatch.setattr(
-        "prodcat_index.audit.audit.CHECKS",
-        {name: lambda _, check=check: check for name, check in checks.items()},
-    )
+    checks = [
+        MadeCheck("labels", [SURE]),
+        MadeCheck("duplicates", [TWINS]),
+        MadeCheck("novelty", [STRANGE], needs_new=True),
+    ]
+    monkeypatch.setattr("prodcat_index.audit.audit.make_checks", lambda *given: checks)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "120")
     shutil.move(saved, "shop")
