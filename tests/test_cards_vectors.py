@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from prodcat_index.cards.vectors import check_vectors
+from prodcat_index.cards.inputs import check_vectors
 from prodcat_index.errors import CatalogueError
 
 ROWS = [[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]]

@@ -367,10 +367,7 @@ class Catalogue:
 
 
 def join_catalogues(first: Catalogue, second: Catalogue) -> Catalogue:
-    """Put the cards of a catalogue, with ids of its own, after those of the first.
-
-    A further column that only one of them has is missing in the cards of the other.
-    """
+    """Put the cards of a catalogue, with ids of its own, after those of the first."""
     pieces = [replace(each.pieces, labels=each.coded_labels) for each in (first, second)]
     cards: Any = pieces[0].joined(pieces[1])
     return replace(first, cards=cards, findings=(), notes=(), vectors={})

@@ -18,6 +18,7 @@ from prodcat_index.cards.inputs import (
     DICTS,
     STDIN,
     CardSource,
+    check_vectors,
     folder_of,
     join_cards,
     open_source,
@@ -39,7 +40,6 @@ from prodcat_index.cards.roles import (
     usual_columns,
 )
 from prodcat_index.cards.table import Table, texts_of
-from prodcat_index.cards.vectors import check_vectors
 from prodcat_index.errors import CatalogueError, check_type
 from prodcat_index.findings import counted, list_findings, name_first
 from prodcat_index.progress import progress_bar

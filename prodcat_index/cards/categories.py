@@ -44,8 +44,7 @@ def read_categories(
 ) -> Categories:
     """Clean the categories of n cards, and tell those of one name apart by the shop's own keys.
 
-    `separator` is found where it is None. `known` is the key of each category that is there
-    already, or empty.
+    `separator` is found where it is None; `known` is category -> key of those that are there.
     """
     raw, notes = _take_deepest([category_name(value) for value in values], separator, known or {})
     if separator is None:
@@ -104,7 +103,7 @@ def _levels(label: str) -> list[str]:
 def _take_deepest(
     raw: Sequence[str], separator: str | None, known: Collection[str]
 ) -> tuple[list[str], list[str]]:
-    """Replace each value of several paths by the one with the most levels, the first where equal.
+    """Replace each value of several paths by the first with the most levels.
 
     A mark separates paths where most values that hold it are of several.
     """
@@ -137,11 +136,9 @@ def _deepest_of(
     known: Collection[str],
     careful: bool,
 ) -> dict[str, str]:
-    """Return the deepest path of each value of several.
+    """Return the deepest path of each value of several, each a path or a category of the column.
 
-    Each part is a path or a category of the column: a `whole` value or a first level. Where half
-    of the column has the mark, it may be any name that recurs; not if one is `careful`, and then
-    paths begin as others do.
+    Where half of the column has the mark, other names that recur count too, unless `careful`.
     """
     first = {*whole, *(each[0] for each in parts.values())}
     own = _find_separator(first)[0] if separator is None else separator
@@ -183,10 +180,7 @@ def _clean(name: str, separator: str) -> str:
 
 
 def category_name(value: Any) -> str:
-    """Return a raw value as a text; a list, also one written as a text, as the path of its items.
-
-    Of a list of paths, it is the first.
-    """
+    """Return a raw value as a text: of a list, or one written so, its path, or its first path."""
     is_list = isinstance(value, (list, tuple)) or getattr(value, "ndim", None)
     items = list(value) if is_list else listed(raw_text(value))
     if items is None:
@@ -197,6 +191,14 @@ def category_name(value: Any) -> str:
     names = [name for name in map(raw_text, items) if name]
     is_path = any(len(_split(name, "")) > 1 for name in names)
     return names[0] if is_path else PATH_SEPARATOR.join(names)
+
+
+def path_in_tree(key: str, tree: Mapping[str, tuple[str, str]]) -> list[str]:
+    """Return the names from the root to a key of a name and the key above; a circle is cut."""
+    path: dict[str, str] = {}
+    while key in tree and key not in path:
+        path[key], key = tree[key]
+    return list(path.values())[::-1]
 
 
 def listed(text: str) -> list[Any] | None:

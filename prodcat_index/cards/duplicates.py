@@ -171,10 +171,7 @@ def _join_texts(catalogue: Catalogue, categories: Int64Array) -> tuple[Rules, No
 
 
 def read_group_column(catalogue: Catalogue) -> tuple[Int64Array, str]:
-    """Return a code for each card's group, and why the column is not used, or nothing.
-
-    The codes are all -1 where it is not used.
-    """
+    """Return the codes of the cards' groups, all -1 where the column is not used, and why not."""
     values = catalogue.values("group")
     codes = encode(values)
     if not _are_departments(codes, encode(catalogue.values("category"))):

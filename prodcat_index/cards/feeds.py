@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from html.entities import html5
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from prodcat_index.cards.categories import PATH_SEPARATOR, USUAL
+from prodcat_index.cards.categories import PATH_SEPARATOR, USUAL, path_in_tree
 from prodcat_index.cards.cleaning import tidy
 from prodcat_index.cards.exports import google_merchant
 from prodcat_index.cards.sources import Source, check_encoding
@@ -78,7 +78,7 @@ def read_feed(source: Source, encoding: str | None, skip_bad_rows: bool) -> Tabl
         return google_merchant(Table(frame, findings=found))
     keys = [str(key) for key in frame["category_id"]]
     given = texts_of(frame, "category" if "category" in frame.columns else None)
-    paths = [_category_path(key, categories) for key in keys]
+    paths = [PATH_SEPARATOR.join(filter(None, path_in_tree(key, categories))) for key in keys]
     frame["category"] = [path or text for path, text in zip(paths, given, strict=True)]
     unknown = [bool(key) and key not in categories for key in keys]
     found += list_findings({NO_CATEGORY: unknown}, [str(card) for card in frame["id"]])
@@ -166,8 +166,9 @@ def _products(
         if name in names:
             yield element
         elif name == "category" and element.get("id"):
-            parent = element.get("parentId") or ""
-            categories[element.get("id", "")] = (tidy(_text(element)), parent)
+            # A mark within a name does not separate two levels.
+            own = tidy(re.sub(USUAL, " › ", tidy(_text(element))))
+            categories[element.get("id", "")] = own, element.get("parentId") or ""
         element.clear(keep_tail=False)
         while element.getprevious() is not None and element.getparent() is not None:
             del element.getparent()[0]
@@ -233,15 +234,3 @@ def _yandex_offer(offer: _Element) -> dict[str, Any]:
 def _first_and_further(found: Mapping[str, list[str]]) -> dict[str, Any]:
     first = {name: values[0] for name, values in found.items() if values}
     return first | {f"further_{name}": v[1:] for name, v in found.items() if len(v) > 1}
-
-
-def _category_path(key: str, categories: Mapping[str, tuple[str, str]]) -> str:
-    """Return the names from the root of the tree to a category; a circle ends where it closes."""
-    path: list[str] = []
-    seen: set[str] = set()
-    while key in categories and key not in seen:
-        seen.add(key)
-        name, key = categories[key]
-        # A mark within a name does not separate two levels.
-        path.insert(0, tidy(re.sub(USUAL, " › ", name)))
-    return PATH_SEPARATOR.join(filter(None, path))

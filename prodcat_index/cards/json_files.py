@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from itertools import chain, islice
 from typing import Any
 
+from prodcat_index.cards.categories import path_in_tree
 from prodcat_index.cards.roles import find_columns
 from prodcat_index.cards.sources import DAMAGED, PART, Source, read_lines, read_parts
 from prodcat_index.cards.table import Table, frame_of_rows
@@ -20,6 +21,7 @@ ROWS = (
     *("rows", "records", "documents", "docs", "entries", "catalog", "catalogue"),
 )
 CATEGORIES = ("categories", "data.categories")
+PARENT_KEYS = ("parent_id", "parentId", "parent")
 CATEGORY_KEYS = ("category_id", "categoryId", "category")
 FROM_LIST = "lists are read as the cards"
 OTHER_LISTS = "lists are not read"
@@ -141,18 +143,12 @@ def _products_within(categories: list[Any]) -> list[Any]:
 def _category_names(lists: dict[str, list[Any]]) -> dict[str, list[str]]:
     """Return the paths of the categories that are listed beside the products, by their keys."""
     listed = next((lists[path] for path in lists if path in CATEGORIES), [])
-    by_key = {str(c["id"]): c for c in listed if isinstance(c, dict) and "id" in c and "name" in c}
-
-    def path(key: str, below: tuple[str, ...] = ()) -> list[str]:
-        category = by_key.get(key)
-        if not category or key in below:
-            return []
-        parent = next(
-            (category[p] for p in ("parent_id", "parentId", "parent") if p in category), ""
-        )
-        return [*path(str(parent), (*below, key)), str(category["name"])]
-
-    return {key: path(key) for key in by_key}
+    tree = {
+        str(c["id"]): (str(c["name"]), str(next((c[p] for p in PARENT_KEYS if p in c), "")))
+        for c in listed
+        if isinstance(c, dict) and "id" in c and "name" in c
+    }
+    return {key: path_in_tree(key, tree) for key in tree}
 
 
 def parse_object(text: str, where: str, way_out: str) -> dict[str, Any]:

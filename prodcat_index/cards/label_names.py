@@ -26,10 +26,7 @@ LabelIssues: TypeAlias = dict[str, tuple[dict[str, int], ...]]
 
 
 def find_label_issues(sizes: Mapping[str, int]) -> LabelIssues:
-    """Find labels that may be two names of one category, among labels with their sizes.
-
-    Returns groups by the reason to look at them, the largest group and label first.
-    """
+    """Return groups of labels that may be one category, the largest first, by the reason."""
 
     def rank(groups: Iterable[list[str]]) -> tuple[dict[str, int], ...]:
         ranked = [sorted(group, key=lambda label: (-sizes[label], label)) for group in groups]

@@ -38,9 +38,9 @@ def with_levels(table: Table, named: str | None, known: Mapping[str, str]) -> Ta
 
 
 def find_levels(seen: Sequence[str]) -> list[str]:
-    """Return the columns of the levels of a category, the first level first; none for no levels.
+    """Return the columns of the levels of a category from the first level on, or none.
 
-    They are a category and its subcategories, or are numbered, where no column is the category.
+    They are a category and its subcategories, or numbered, where no column is the category.
     """
     usual, keys = usual_columns("category", seen), usual_keys("category") | {"gruppe"}
     numbers, mains, depths = dict[str, int](), list[str](), dict[str, tuple[int, int]]()
@@ -69,9 +69,9 @@ def _joined_levels(name: str, seen: Sequence[str]) -> list[str]:
 
 
 def _join_levels(table: pd.DataFrame, levels: Sequence[str]) -> pd.DataFrame:
-    """Add the column of the paths, named ``main > sub``, to a table with a column for each level.
+    """Add the column of the paths, ``main > sub``, to a table with a column for each level.
 
-    A level that holds the path so far stands for it, and one that repeats the last is left out.
+    A level that holds the path so far stands for it; one that repeats the last is left out.
     """
     paths = [""] * len(table)
     for level in levels:

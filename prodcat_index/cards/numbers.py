@@ -26,9 +26,7 @@ GROUPS = re.compile(r"\d{1,3}(?:(?P<mark>[\s.,'’])\d{2,3}(?:(?P=mark)\d{2,3})*
 def read_numbers(texts: Sequence[str]) -> Float64Array:
     """Return the number that each text of a column is, NaN for what is not one number: (n,).
 
-    A currency or unit may stand on one side or both. Of a point and a comma, the last is the
-    decimal mark, and one that occurs twice is not. A single one before exactly three digits is
-    the decimal mark if it is that of most other numbers of the column, by default the point.
+    The decimal mark of a number with one mark before three digits is that of most others.
     """
     import numpy as np
 

@@ -35,10 +35,9 @@ class Objects(NamedTuple):
 
 
 def read_objects(frame: pd.DataFrame, columns: Mapping[str, str]) -> Objects:
-    """Replace the objects in the columns of a card by what they mean.
+    """Replace the objects in the columns of a card by their name, first language or address.
 
-    Of an object it is the first of `NAMES`, of one by languages the first language, of a picture
-    the first of `ADDRESSES`. A list of objects, or one with its parents, is a path.
+    A list of objects, or one with its parents, is a path.
     """
     keys: list[str] = []
     noticed: dict[str, list[bool]] = {}

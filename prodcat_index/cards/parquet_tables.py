@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -84,10 +85,7 @@ class ParquetTable:
     @cached_property
     def edges(self) -> list[int]:
         """Number of the first row of each file, and the number of rows."""
-        edges = [0]
-        for count in self.counts:
-            edges.append(edges[-1] + count)
-        return edges
+        return list(accumulate(self.counts, initial=0))
 
     @property
     def inside(self) -> Path:

@@ -47,7 +47,7 @@ def find_pictures(
 ) -> tuple[list[str], dict[str, list[bool]]]:
     """Return a path or nothing for each card, and masks of the cards by what is to be noted.
 
-    A picture that is found by its id stands for a web address too, unless another card names it.
+    A picture found by its id stands for a web address too, unless another card names it.
     """
     root = file and file.parent
     by_id_root = root and root / PICTURE_FOLDER

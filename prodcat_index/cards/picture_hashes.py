@@ -34,9 +34,9 @@ Hashes = npt.NDArray[np.uint8]  # (N, 32), perceptual hashes of 256 bits
 
 
 def hash_pictures(paths: Sequence[str]) -> tuple[Int64Array, Hashes, list[str]]:
-    """Hash N picture files, each different content once; an empty path is a card without one.
+    """Return a code of each file's content, -1 for none to compare, the hashes, and the problems.
 
-    Returns a code of each content, -1 without one to compare, the hashes, and the problems.
+    Each different content is hashed once; an empty path is a card without a picture.
     """
     distinct = [path for path in dict.fromkeys(paths) if path]
     digests = map_in_threads(_digest, distinct, "reading pictures")
@@ -75,10 +75,9 @@ def _hash(path: str) -> tuple[Hashes, str]:
 def join_near(
     hashes: Hashes, present: BoolArray, categories: Int64Array
 ) -> tuple[Int64Array, BoolArray]:
-    """Join the present pictures at most MAX_DISTANCE bits apart, transitively.
+    """Join the present pictures at most MAX_DISTANCE bits apart, transitively: a code a card.
 
-    Returns a code a card, and the cards whose picture, or one near it, is a placeholder, which
-    joins nothing.
+    Also returns the cards whose picture is, or is near, a placeholder, which joins nothing.
     """
     codes = np.full(len(present), MISSING, dtype=np.int64)
     shared = np.zeros(len(present), dtype=bool)

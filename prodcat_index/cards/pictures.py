@@ -57,11 +57,9 @@ class Header:
 
 
 def load_picture(path: str | Path, min_side: int | None = None) -> Image:
-    """Load a picture upright, laid on white, in RGB; of an animation the first frame.
+    """Load a picture upright, on white, in RGB, halved above LARGE_PIXELS; or raise PictureError.
 
-    One above LARGE_PIXELS is halved. With `min_side`, a JPEG is decoded at the smallest of 1/2,
-    1/4 or 1/8 of its size at which no side is shorter than that, many times faster. Raises
-    PictureError with a clause.
+    A JPEG is decoded at 1/2, 1/4 or 1/8 if no side is shorter than `min_side` then: much faster.
     """
     from PIL import Image, ImageOps, features
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
@@ -144,10 +145,7 @@ class Pieces:
     @cached_property
     def edges(self) -> list[int]:
         """Place in the stack where each piece starts, and the length of the stack."""
-        edges = [0]
-        for piece in self.stacked:
-            edges.append(edges[-1] + len(piece))
-        return edges
+        return list(accumulate(map(len, self.stacked), initial=0))
 
     def __len__(self) -> int:
         """Return the number of cards."""
@@ -218,10 +216,7 @@ class Pieces:
         return Pieces((Frame(joined.frame()),), None, joined.labels)
 
     def frame(self) -> pd.DataFrame:
-        """Return the cards as one table.
-
-        A further column that a piece lacks is missing in its cards.
-        """
+        """Return the cards as one table; what a piece lacks of a further column is missing."""
         import pandas as pd
 
         tables = [piece.frame() for piece in self.stacked]

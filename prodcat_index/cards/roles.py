@@ -117,11 +117,8 @@ def find_columns(
 ) -> dict[str, str]:
     """Find the column of each part of a card and of each further text, empty where there is none.
 
-    It is the one that is wanted; or the one that other cards, such as those of an index, have it
-    from; or the one that the format of the file defines; or one of a usual name, the first that
-    has `values`, of categories that has names and not numbers. A part that is known from a column
-    which is not there comes from no other, for its content would differ; but ids and groups,
-    which are not compared, may.
+    In this order: `wanted`; that of other cards (`known`; the part comes from no other, but for ids
+    and groups); `defined` by the format; a usual name, the first that has `values`.
     """
     known, defined = known or {}, defined or {}
     named = {part: column for part, column in wanted.items() if column}
@@ -187,10 +184,7 @@ def doubt_category(
     seen: Sequence[str],
     values: Callable[[str], Iterable[str]] = lambda column: [],
 ) -> str:
-    """Return a sentence if a column that was taken by its name holds no categories, or nothing.
-
-    Of one category only, it may be if another column of a usual name has more.
-    """
+    """Return a sentence if a column that was taken by its name seems to hold no categories."""
     distinct = sorted(set(labels) - {""})
     folded = {value.casefold() for value in distinct}
     if are_numbers(distinct):
@@ -292,10 +286,7 @@ def _find_named(names: str, seen: Sequence[str]) -> list[str]:
 
 
 def _variants(part: str, seen: Sequence[str]) -> list[str]:
-    """Return the columns of a usual name and a language, or a remark in brackets.
-
-    Of pictures, it is a number or the word main.
-    """
+    """Return columns of a usual name with a language or a remark; of pictures, main or a number."""
     keys = usual_keys(part)
     if part == "image":
         found = [column for column in seen if OF_SEVERAL.sub("", column_key(column)) in keys]

@@ -111,8 +111,7 @@ def read_lines(
 ) -> Iterator[str]:
     """Yield the lines of a text with their ends, without NUL characters.
 
-    By default its byte order mark or its NUL bytes decide the encoding, or it is UTF-8. Where
-    `damaged` is given, a few wrong bytes of UTF-8 are replaced, and their lines are named in it.
+    Where `damaged` is given, a few wrong bytes of UTF-8 are replaced, and their lines named in it.
     """
     errors = "strict" if damaged is None or not _is_slightly_damaged(source) else "replace"
     lines = _decode(source, encoding, lambda text: text.readline(MAX_LINE), errors)

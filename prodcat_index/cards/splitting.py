@@ -114,10 +114,7 @@ def repeated_splits(
     seed: int = 0,
     groups: Groups | None = None,
 ) -> list[Split]:
-    """Split as :func:`split_catalogue` with `n` seeds from `seed`, looking for groups once.
-
-    By time there is one split only.
-    """
+    """Split with `n` seeds from `seed`, looking for groups once; by time there is one split."""
     catalogue, seed = as_catalogue(catalogue), whole_number("seed", seed)
     n = whole_number("number of splits", n)
     check_type(by, str, f"Cards are split by {GROUP}, {RANDOM} or the name of a column")
@@ -168,8 +165,7 @@ def _plan(catalogue: Catalogue, by: str, groups: Groups | None) -> Plan:
 def read_times(values: Sequence[str]) -> Float64Array | None:
     """Return N texts as seconds since 1970, NaN for an empty one; None if any is no time.
 
-    Times are ISO dates such as ``2024-05-31``, ``20240531`` or ``2024``, dates such as
-    ``31.05.2024``, and seconds or milliseconds, all of the years 1990 to 2100.
+    They are ISO dates, dates such as ``31.05.2024``, seconds or milliseconds, of 1990 to 2100.
     """
     first, last = (np.datetime64(f"{year}-01-01", "s").astype(int) for year in (EARLIEST, LATEST))
     known = [text for text in values if text]
@@ -218,10 +214,7 @@ def _make_split(catalogue: Catalogue, plan: Plan, shares: Shares, seed: int) -> 
 
 
 def assign_by_category(plan: Plan, shares: Shares, rng: np.random.Generator) -> Int64Array:
-    """Assign groups to parts at random, each category in the shares as far as its groups allow.
-
-    Whole values of a column keep the shares of all categories together only.
-    """
+    """Assign groups to parts at random, the shares kept in each category, or of values over all."""
     # The cards that a category may lack, or have too many, at the cost of the next: 1 evens out
     # rounding. A shop may be larger than a category.
     max_carry = np.inf if plan.by_value else 1.0
@@ -265,8 +258,7 @@ def _take(sizes: Iterable[int], wanted: float) -> BoolArray:
 def assign_newest(plan: Plan, shares: Shares, rng: np.random.Generator) -> Int64Array:
     """Assign the newest groups to the first part, the next to the second; older ones are train.
 
-    A group is as old as its oldest card, for a product that was known before must not be tested.
-    Groups without a time or a label are train.
+    A group is as old as its oldest card: a product that was known before must not be tested.
     """
     assert plan.times is not None
     groups, labelled = plan.groups, plan.labelled

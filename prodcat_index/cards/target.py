@@ -96,7 +96,7 @@ def with_target(catalogue: Catalogue, column: str) -> Catalogue:
 
 
 def unify(values: Sequence[str], known: Collection[str] = ()) -> dict[str, str]:
-    """Return the value that each different one counts as: the known or most frequent spelling.
+    """Return the value that each one counts as: the known or most frequent spelling.
 
     Of several values, each of which stands alone elsewhere or is known, it is the first.
     """

@@ -71,7 +71,7 @@ def read_delimited(source: Source, encoding: str | None, skip_bad_rows: bool) ->
             f"{source.name} has {counted(len(rows.ragged), 'rows')} with another number of fields "
             f"than the {len(header)} of the header ({shown}). {ADVICE}"
         )
-    frame, converted = _without_point_zero(_without_formulas(_without_blank_columns(frame)))
+    frame, converted = _tidied(frame)
     found = {
         ABOVE: [title for title in titles if title],
         SKIPPED: [line for line, _ in rows.ragged],
@@ -87,8 +87,8 @@ def read_delimited(source: Source, encoding: str | None, skip_bad_rows: bool) ->
 class Records(Iterator[list[str]]):
     """The records of delimited text.
 
-    A quote that opens a field and is not closed as it must be, or whose field would take in whole
-    records of the right `width`, is a plain character: read as a quote, it would swallow cards.
+    A quote that is not closed as it must be, or whose field would take in whole records of the
+    right `width`, is a plain character: read as a quote, it would swallow cards.
     """
 
     def __init__(self, lines: Iterator[str], delimiter: str) -> None:
@@ -191,11 +191,10 @@ class _Rows:
 
 
 def _find_delimiter(sample: Sequence[str], marks: Sequence[str]) -> tuple[str, int]:
-    """Return the delimiter and how many records are above the header.
+    """Return the delimiter and how many records are above the header (csv.Sniffer guesses worse).
 
-    It is the one that cuts the header into the most usual names; of equal ones, that by which half
-    of the rows are as long as the header, then that by which the fewest rows are above it, then
-    that by which it has the most names (csv.Sniffer guesses worse).
+    The best has the most usual names; then a header as long as half of the rows, the fewest
+    titles above it, the most names.
     """
     best, chosen = (0, False, 0, 0), (NO_DELIMITER, 0)
     for mark in marks:
@@ -230,10 +229,9 @@ def _double_quotes(line: str) -> str:
 
 
 def find_header(rows: Sequence[Sequence[str]]) -> int:
-    """Return how many rows are above the header.
+    """Return how many rows are above the header: the first that has mostly usual names.
 
-    It is the first that is more than half as full as the fullest of the usual length, or has mostly
-    usual names.
+    Or that is more than half as full as the fullest of the usual length.
     """
     filled = [sum(bool(cell.strip()) for cell in row) for row in rows]
     [(length, _)] = Counter(map(len, rows)).most_common(1)
@@ -247,35 +245,28 @@ def find_header(rows: Sequence[Sequence[str]]) -> int:
     return 0
 
 
-def _without_blank_columns(frame: pd.DataFrame) -> pd.DataFrame:
-    """Leave out columns with neither a name nor a value, made by delimiters at the end of lines."""
-    blank = [
-        not str(name).strip() and not frame.iloc[:, n].str.strip().any()
-        for n, name in enumerate(frame.columns)
-    ]
-    return frame.loc[:, [not each for each in blank]]
+def _tidied(frame: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
+    """Return the columns as they were meant, and those of whole numbers that were written as 1.0.
 
-
-def _without_formulas(frame: pd.DataFrame) -> pd.DataFrame:
-    """Read ``="00123"``, which keeps a spreadsheet from making a number of it, as its text."""
-    for n in range(frame.shape[1]):
-        column = frame.iloc[:, n]
-        if column.str.startswith('="').any():
-            frame.isetitem(n, column.str.replace(FORMULA, r"\1", regex=True).array)
-    return frame
-
-
-def _without_point_zero(frame: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
-    """Write 7.0 as 7 where all values of a column are so: they were ids or keys with a gap."""
-    converted = []
+    A column with neither a name nor a value is made by delimiters at the end of lines.
+    """
+    kept, converted = [], []
     for n, name in enumerate(frame.columns):
         column = frame.iloc[:, n]
+        if not str(name).strip() and not column.str.strip().any():
+            continue
+        kept.append(n)
+        if column.str.startswith('="').any():
+            # It keeps a spreadsheet from making a number of 00123.
+            column = column.str.replace(FORMULA, r"\1", regex=True)
+            frame.isetitem(n, column.array)
         filled = column[column != ""]
         is_likely = len(filled) and re.fullmatch(WHOLE, filled.iloc[0])
+        # Where all values are so, they were ids or keys with a gap.
         if is_likely and filled.str.fullmatch(WHOLE).all():
             frame.isetitem(n, column.str.removesuffix(".0").array)
             converted.append(str(name))
-    return frame, converted
+    return frame.iloc[:, kept], converted
 
 
 def _shape(text: str) -> str:

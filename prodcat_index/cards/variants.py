@@ -116,10 +116,7 @@ def words_of(text: str) -> list[str]:
 
 
 def product_words(text: str) -> list[str]:
-    """Return the words of a text but for sizes, colours, and numbers with their units.
-
-    Codes that mix letters and digits, such as ``lm3301``, stay.
-    """
+    """Return the words but sizes, colours and numbers with units; codes such as lm3301 stay."""
     kept: list[str] = []
     follows_number = False
     for word in words_of(text):
@@ -138,8 +135,7 @@ def join_titles(
 ) -> tuple[Int64Array, BoolArray]:
     """Join titles, N lists of words, that are equal; also return those that too many share.
 
-    A title of fewer than two words, which are longer than a letter, joins nothing. Nor does any
-    where the titles of most cards say no more than the category: its cards are no single product.
+    None join where the titles of most cards say no more than the category.
     """
     keys = [" ".join(words) if _names_product(words) else "" for words in titles]
     codes, shared = without_placeholders(encode(keys), categories)
@@ -168,8 +164,7 @@ def join_descriptions(
 ) -> tuple[Int64Array, BoolArray]:
     """Join long descriptions that are equal; also return those that several products share.
 
-    What ten cards share, or more, is of one product only if most words of their titles, lists of
-    words, are common to most of them, and if no more than a quarter of all cards share it.
+    From ten cards on, it is one product's only if their titles have most words in common.
     """
     distinct = {text: " ".join(product_words(text)) for text in dict.fromkeys(descriptions)}
     keys = [distinct[text] for text in descriptions]

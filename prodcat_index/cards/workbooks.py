@@ -133,10 +133,7 @@ def _texts(rows: Sequence[tuple[int, tuple[Any, ...]]]) -> list[list[str]]:
 
 
 def _scan(path: Path, sheet: Any) -> tuple[list[str], list[tuple[str, int, int, int]]]:
-    """Return the cells of formulas without a value; and the cells that are merged over rows.
-
-    These are an area, its column, its first and its last row. A reader of rows knows neither.
-    """
+    """Return cells of formulas without a value; and areas merged over rows: column, first, last."""
     from openpyxl.utils.cell import column_index_from_string, coordinate_from_string
 
     formulas: dict[str, None] = {}
