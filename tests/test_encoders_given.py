@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from prodcat_index.encoders.given import GivenVectors
+from prodcat_index.encoders.base import GivenVectors
 from prodcat_index.encoders.registry import make_encoder
 from prodcat_index.errors import EncoderError
 

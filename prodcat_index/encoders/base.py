@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -202,19 +203,53 @@ def rows_of(values: Sequence[str], embedded: Sequence[str], rows: Float32Array) 
     return padded[[position.get(value, MISSING) for value in values]]
 
 
-def join_parts(
-    values: Sequence[str], dim: int, parts: Iterable[tuple[Sequence[str], Encoded]]
-) -> Encoded:
-    """Return the embeddings of all values from those of their parts."""
-    embedded = distinct(values)
-    position = {value: row for row, value in enumerate(embedded)}
-    rows = np.zeros((len(embedded), dim), dtype=np.float32)
-    reasons: dict[str, str] = {}
-    for part, encoded in parts:
-        rows[[position[value] for value in part]] = encoded.vectors
-        for reason, places in encoded.problems.items():
-            reasons.update((part[place], reason) for place in places)
-    return Encoded(rows_of(values, embedded, rows), group_by_reason(map(reasons.get, values)))
+class GivenVectors(Encoder):
+    """Scales vectors to unit length. There is nothing to load, and nothing to embed a text with."""
+
+    reads = "vector"
+    cached = False
+    scheme = "vectors"
+
+    def __init__(self, dim: int) -> None:
+        self._dim = dim
+        self.spec = f"{self.scheme}:{dim}"
+
+    @classmethod
+    def from_spec(cls, argument: str) -> GivenVectors:
+        """Make an encoder from the length of the vectors."""
+        if not argument.isdecimal() or int(argument) < 1:
+            raise EncoderError(f"vectors:{argument} is no encoder; vectors:384 is one.")
+        return cls(int(argument))
+
+    @property
+    def dim(self) -> int:
+        """Length of a row."""
+        return self._dim
+
+    @property
+    def fingerprint(self) -> str:
+        """Digest of the length alone: nothing is known of the model that made the vectors."""
+        return hashlib.sha256(self.spec.encode()).hexdigest()
+
+    def encode(self, values: Sequence[str] | FloatingArray, *, label: str = "") -> Encoded:
+        """Scale rows, (n, dim)."""
+        return Encoded(unit_rows(np.asarray(values, dtype=np.float32)))
+
+
+class BatchEncoder(Encoder):
+    """An encoder that embeds different values batch by batch, in :meth:`encode_parts`."""
+
+    def encode(self, values: Sequence[str], *, label: str = "") -> Encoded:
+        """Embed values; equal ones are embedded once, those that cannot be read are absent."""
+        embedded = distinct(values)
+        position = {value: row for row, value in enumerate(embedded)}
+        rows = np.zeros((len(embedded), self.dim), dtype=np.float32)
+        reasons: dict[str, str] = {}
+        for part, encoded in self.encode_parts(values, label=label):
+            rows[[position[value] for value in part]] = encoded.vectors
+            for reason, places in encoded.problems.items():
+                reasons.update((part[place], reason) for place in places)
+        return Encoded(rows_of(values, embedded, rows), group_by_reason(map(reasons.get, values)))
 
 
 def group_by_reason(reasons: Iterable[str | None]) -> dict[str, list[int]]:

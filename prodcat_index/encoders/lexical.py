@@ -21,11 +21,11 @@ import numpy as np
 import numpy.typing as npt
 
 from prodcat_index.encoders.base import Encoded, Encoder, FittedPart, distinct, rows_of, unit_rows
-from prodcat_index.encoders.ngrams import chosen_ngrams, ngrams
+from prodcat_index.encoders.ngrams import chosen_ngrams, count_ngrams, ngrams
 from prodcat_index.errors import EncoderError, NoWordError, one_line
 from prodcat_index.files import Contents, open_array, read_json
 from prodcat_index.progress import progress_bar
-from prodcat_index.types import Float32Array, Float64Array, evenly_spaced
+from prodcat_index.types import Float32Array, Float64Array
 
 if TYPE_CHECKING:
     from threadpoolctl import ThreadpoolController
@@ -111,19 +111,15 @@ class LexicalEncoder(Encoder):
     def fit(self, values: Sequence[str]) -> None:
         """Learn the vocabulary, the idf weights and the projection from texts."""
         from sklearn.decomposition import TruncatedSVD
-        from sklearn.feature_extraction.text import CountVectorizer, TfidfTransformer
+        from sklearn.feature_extraction.text import TfidfTransformer
 
-        vectorizer = CountVectorizer(analyzer=ngrams, dtype=np.float32)
-        texts = sorted(distinct(values))
-        sample = [texts[row] for row in evenly_spaced(len(texts), MAX_FIT_TEXTS)]
         try:
-            counts = vectorizer.fit_transform(sample)
+            names, counts = count_ngrams(values, MAX_FIT_TEXTS, dtype=np.float32)
         except ValueError as error:
             raise NoWordError(
                 "The lexical encoder found no word in these texts; "
                 "leave this modality out or give it texts."
             ) from error
-        names = vectorizer.get_feature_names_out()
         kept = np.arange(len(names))
         if len(names) > SMALL_VOCABULARY:
             kept = chosen_ngrams(names, np.bincount(counts.indices), MAX_FEATURES)

@@ -11,10 +11,11 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 
@@ -186,27 +187,30 @@ class NgramVectorizer:
 
 def _choose(texts: Sequence[str]) -> tuple[list[str], Float32Array]:
     """Return the n-grams that count and their inverse document frequencies."""
-    from sklearn.feature_extraction.text import CountVectorizer
-
-    distinct = sorted({text[:MAX_CHARACTERS] for text in texts if text})
-    sample = [distinct[place] for place in evenly_spaced(len(distinct), MAX_FIT_TEXTS)]
-    counter = CountVectorizer(analyzer=ngrams, binary=True, dtype=np.int32)
+    cut = {text[:MAX_CHARACTERS] for text in texts}
     try:
-        counts = counter.fit_transform(sample)
+        names, counts = count_ngrams(cut, MAX_FIT_TEXTS, binary=True, dtype=np.int32)
     except ValueError:  # there is no word in any of them
         return [], np.zeros(0, dtype=np.float32)
     found = np.bincount(counts.indices)
-    names = counter.get_feature_names_out()
     kept = chosen_ngrams(names, found, MAX_FEATURES)
-    idf = np.log((1 + len(sample)) / (1 + found[kept])) + 1
+    idf = np.log((1 + counts.shape[0]) / (1 + found[kept])) + 1
     return [str(name) for name in names[kept]], idf.astype(np.float32)
 
 
-def chosen_ngrams(names: Sequence[str], found: Int64Array, limit: int) -> Int64Array:
-    """Return the places of the n-grams that count, (n,), at most `limit`, by their texts found.
+def count_ngrams(texts: Iterable[str], most: int, **options: Any) -> tuple[Any, Any]:
+    """Return the n-grams of at most so many different texts, and their counts, a row a text."""
+    from sklearn.feature_extraction.text import CountVectorizer
 
-    What is in one text alone is not worth its room, unless it is a word.
-    """
+    distinct = sorted(set(texts) - {""})
+    sample = [distinct[place] for place in evenly_spaced(len(distinct), most)]
+    counter = CountVectorizer(analyzer=ngrams, **options)
+    counts = counter.fit_transform(sample)
+    return counter.get_feature_names_out(), counts
+
+
+def chosen_ngrams(names: Sequence[str], found: Int64Array, limit: int) -> Int64Array:
+    """Return the places of the n-grams that count, (n,): words, and what several texts have."""
     is_word = np.array([" " not in name and not name.startswith(RUN) for name in names])
     kept = np.flatnonzero((found > 1) | is_word)
     # The frequent ones where there are too many; a stable sort keeps the choice the same.

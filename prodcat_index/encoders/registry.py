@@ -28,7 +28,7 @@ SCHEMES = {
     "sbert": "prodcat_index.encoders.sentences:SbertEncoder",
     "use-multilingual": "prodcat_index.encoders.sentences:MultilingualSentenceEncoder",
     # Made for vectors that come with the cards.
-    "vectors": "prodcat_index.encoders.given:GivenVectors",
+    "vectors": "prodcat_index.encoders.base:GivenVectors",
     # Made by build-index alone: it is fitted to labels.
     "text-scores": "prodcat_index.learning.text_scores:TextScoresEncoder",
 }

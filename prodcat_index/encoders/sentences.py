@@ -21,13 +21,12 @@ from pydantic import Field
 
 from prodcat_index.encoders import networks
 from prodcat_index.encoders.base import (
+    BatchEncoder,
     Encoded,
-    Encoder,
     Options,
     Precision,
     distinct,
     join_options,
-    join_parts,
     split_options,
     unit_rows,
 )
@@ -67,7 +66,7 @@ class SbertOptions(Options):
     precision: Precision | None = Field(default=None, description=" or ".join(get_args(Precision)))
 
 
-class SbertEncoder(Encoder):
+class SbertEncoder(BatchEncoder):
     """Sentence embeddings of a pretrained model."""
 
     reads = "text"
@@ -134,10 +133,6 @@ class SbertEncoder(Encoder):
         readable = [_without_surrogates(text) for text in texts]
         with _TOKENIZER:
             return self.network.preprocess(readable, prompt=prefix)
-
-    def encode(self, values: Sequence[str], *, label: str = "") -> Encoded:
-        """Embed texts; equal texts are embedded once, one that has no known token is absent."""
-        return join_parts(values, self.dim, self.encode_parts(values, label=label))
 
     def encode_parts(
         self, values: Sequence[str], *, label: str = ""
@@ -303,7 +298,7 @@ USE_SHA256 = {
 }
 
 
-class MultilingualSentenceEncoder(Encoder):
+class MultilingualSentenceEncoder(BatchEncoder):
     """512 features of a deep averaging network over word pieces and their n-grams.
 
     Puts sentences of 16 languages, Russian and English among them, into one space (Yang et al.,
@@ -328,10 +323,6 @@ class MultilingualSentenceEncoder(Encoder):
         """Hex digest of the weights, the vocabulary and the version of the code around them."""
         parts = " ".join([USE, self._version, *USE_SHA256.values()])
         return hashlib.sha256(parts.encode()).hexdigest()
-
-    def encode(self, values: Sequence[str], *, label: str = "") -> Encoded:
-        """Embed texts; equal ones are embedded once, one without a letter or digit is absent."""
-        return join_parts(values, self.dim, self.encode_parts(values, label=label))
 
     def encode_parts(
         self, values: Sequence[str], *, label: str = ""

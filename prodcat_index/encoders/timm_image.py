@@ -21,14 +21,13 @@ from pydantic import Field
 from prodcat_index.cards.pictures import load_picture
 from prodcat_index.encoders import networks
 from prodcat_index.encoders.base import (
+    BatchEncoder,
     Encoded,
-    Encoder,
     Options,
     Precision,
     distinct,
     group_by_reason,
     join_options,
-    join_parts,
     rows_of,
     split_options,
     unit_rows,
@@ -59,7 +58,7 @@ class TimmOptions(Options):
     precision: Precision | None = Field(default=None, description=" or ".join(get_args(Precision)))
 
 
-class TimmEncoder(Encoder):
+class TimmEncoder(BatchEncoder):
     """A timm network's pooled features, or the outputs of its classifier.
 
     Training its ``network`` changes the rows of this encoder from then on.
@@ -116,10 +115,6 @@ class TimmEncoder(Encoder):
         preprocessing = json.dumps(self.preprocessing, sort_keys=True)
         parts = [self._weights_digest, preprocessing, self._precision]
         return hashlib.sha256(" ".join(part for part in parts if part).encode()).hexdigest()
-
-    def encode(self, values: Sequence[str], *, label: str = "") -> Encoded:
-        """Embed picture files; equal paths are embedded once, unreadable ones are absent."""
-        return join_parts(values, self.dim, self.encode_parts(values, label=label))
 
     def encode_parts(
         self, values: Sequence[str], *, label: str = ""

@@ -9,10 +9,9 @@ from typing import cast
 import numpy as np
 
 from prodcat_index.cards.card import DIGEST, IMAGE, Catalogue, ModalityKind, modality_kind
-from prodcat_index.encoders.base import Encoded, Encoder
+from prodcat_index.encoders.base import Encoded, Encoder, GivenVectors
 from prodcat_index.encoders.cache import default_cache
 from prodcat_index.encoders.embedding import content_digests, embed
-from prodcat_index.encoders.given import GivenVectors
 from prodcat_index.encoders.registry import restore_encoder
 from prodcat_index.errors import EncoderError, one_line
 from prodcat_index.files import Contents

@@ -11,7 +11,7 @@ import numpy as np
 from prodcat_index.cards.card import Catalogue, ModalityKind, modality_kind
 from prodcat_index.cards.duplicates import unused_group_column
 from prodcat_index.cards.roles import no_category
-from prodcat_index.encoders.given import GivenVectors
+from prodcat_index.encoders.base import GivenVectors
 from prodcat_index.encoders.registry import make_encoder, preset_spec
 from prodcat_index.errors import (
     CatalogueError,
