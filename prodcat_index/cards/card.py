@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 from prodcat_index.cards.categories import PATH_SEPARATOR
-from prodcat_index.cards.cleaning import clean_text, raw_text, tidy, without_invisible
+from prodcat_index.cards.cleaning import clean_id, clean_text, raw_text, tidy
 from prodcat_index.cards.picture_folder import NO_SUCH_FILE, OUTSIDE, WEB_ADDRESS
 from prodcat_index.cards.pieces import LABELLING, CodedLabels, Frame, Pieces
 from prodcat_index.cards.roles import RENAMED
@@ -37,6 +37,7 @@ MODALITY_KINDS: dict[str, ModalityKind] = {IMAGE: "picture"}
 READ_WITH_ONE = 1000
 # Rows of the table that a notebook shows, and columns that a line names.
 SHOWN_ROWS, SHOWN = 5, 3
+SHOWN_NAMES = {"category_id": "category key", IMAGE: "picture"}
 NO_PICTURES = {
     OUTSIDE: "no file found; --image-root names their folder",
     NO_SUCH_FILE: "no file found; --image-root names their folder",
@@ -82,7 +83,7 @@ class Card:
 
     def __post_init__(self) -> None:
         cleaned: dict[str, Any] = {n: clean_text(raw_text(getattr(self, n))) for n in CORE_TEXTS}
-        cleaned |= {n: without_invisible(raw_text(getattr(self, n))).strip() for n in ("id", IMAGE)}
+        cleaned |= {n: clean_id(raw_text(getattr(self, n))) for n in ("id", IMAGE)}
         cleaned |= {n: tidy(raw_text(getattr(self, n))) for n in LABELS}
         cleaned["texts"] = {str(n): clean_text(raw_text(v)) for n, v in (self.texts or {}).items()}
         vars(self).update(cleaned)
@@ -206,28 +207,25 @@ class Catalogue:
             Such as ``"id: sku, title: name, description: none, category: shelf (66), picture:
             none, ignored: 14 columns"``.
         """
+        parts = ("id", *self.text_modalities, "category", "category_id", IMAGE, "group")
+        used = {part: self.columns.get(part, "").removesuffix(RENAMED) for part in parts}
+        empty = {part for part in parts if not any(self.values(part))}
         categories = len(set(self.values("category")) - {""})
-        parts = ["id", *self.text_modalities, "category", "category_id", IMAGE, "group"]
-        used = {p: self.columns.get(p, "").removesuffix(RENAMED) for p in parts}
-        empty = {p for p in parts if not any(self.values(p))}
-        shown = {p: f"{c} (empty)" if p in empty else c for p, c in used.items() if c}
-        for problem, said in NO_PICTURES.items():
-            is_so = any(finding.what.startswith(problem) for finding in self.findings)
-            if used[IMAGE] and IMAGE in empty and is_so:
-                shown[IMAGE] = f"{used[IMAGE]} ({said})"
-        if not used[IMAGE] and IMAGE not in empty:
-            shown[IMAGE] = "files named by id"
-        if not used["category_id"] and "category_id" not in empty:
-            shown["category_id"] = f"within {used['category']}"
-        shown = {"id": "row numbers", **{p: shown.get(p, "none") for p in parts[1:]}, **shown}
-        if categories:
-            shown["category"] += f" ({categories})"
-        names = {"category_id": "category key", IMAGE: "picture"}
-        described = [
-            f"{names.get(part, part)}: {column}"
-            for part, column in shown.items()
-            if part not in ("category_id", "group") or part not in empty
-        ]
+        otherwise = {IMAGE: "files named by id", "category_id": f"within {used['category']}"}
+        otherwise = {"id": "row numbers"} | {p: o for p, o in otherwise.items() if p not in empty}
+        problems = [finding.what for finding in self.findings]
+        described = []
+        for part in parts:
+            if part in empty.intersection(("category_id", "group")):
+                continue
+            shown = used[part] or otherwise.get(part, "none")
+            if used[part] and part in empty:
+                known = NO_PICTURES if part == IMAGE else {}
+                why = [known[k] for k in known if any(p.startswith(k) for p in problems)]
+                shown += f" ({why[-1] if why else 'empty'})"
+            if part == "category" and categories:
+                shown += f" ({categories})"
+            described.append(f"{SHOWN_NAMES.get(part, part)}: {shown}")
         levels = used["category"].split(PATH_SEPARATOR)
         further = [name for name in self.further_columns if name not in levels]
         if used_too := [name for name in further if name in compared]:

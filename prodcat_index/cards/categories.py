@@ -181,8 +181,7 @@ def _clean(name: str, separator: str) -> str:
 
 def category_name(value: Any) -> str:
     """Return a raw value as a text: of a list, or one written so, its path, or its first path."""
-    is_list = isinstance(value, (list, tuple)) or getattr(value, "ndim", None)
-    items = list(value) if is_list else listed(raw_text(value))
+    items = items_of(value)
     if items is None:
         return raw_text(value)
     paths = [item for item in items if not isinstance(item, str) and hasattr(item, "__len__")]
@@ -201,8 +200,11 @@ def path_in_tree(key: str, tree: Mapping[str, tuple[str, str]]) -> list[str]:
     return list(path.values())[::-1]
 
 
-def listed(text: str) -> list[Any] | None:
-    """Return the items of a text such as ``["A", "B"]`` or ``['A', 'B']``; None for another."""
+def items_of(value: Any) -> list[Any] | None:
+    """Return the items of a list, also of a text such as ``["A"]`` or ``['A']``; or None."""
+    if isinstance(value, (list, tuple)) or getattr(value, "ndim", None):
+        return list(value)
+    text = raw_text(value)
     if not (text.startswith("[") and text.endswith("]")):
         return None
     try:

@@ -39,6 +39,8 @@ def read_objects(frame: pd.DataFrame, columns: Mapping[str, str]) -> Objects:
 
     A list of objects, or one with its parents, is a path.
     """
+    import pandas as pd
+
     keys: list[str] = []
     noticed: dict[str, list[bool]] = {}
     for part in ("title", "description", "category", "image"):
@@ -57,14 +59,9 @@ def read_objects(frame: pd.DataFrame, columns: Mapping[str, str]) -> Objects:
         read_values = [read(value) if _is_object(value) else value for value in values]
         unnamed = [_is_object(value) and bool(raw_text(value)) for value in read_values]
         noticed |= {UNNAMED.format(part): unnamed} if part in READ else {}
-        frame = frame.assign(**{str(column): _series(read_values, frame)})
+        cells = pd.Series(read_values, index=frame.index, dtype=object)
+        frame = frame.assign(**{str(column): cells})
     return Objects(frame, keys, noticed)
-
-
-def _series(values: Sequence[Any], frame: pd.DataFrame) -> pd.Series[Any]:
-    import pandas as pd
-
-    return pd.Series(list(values), index=frame.index, dtype=object)
 
 
 def _parse(value: Any) -> Any:

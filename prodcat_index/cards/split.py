@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from prodcat_index.cards.card import Catalogue
-from prodcat_index.cards.cleaning import column_texts, without_invisible
+from prodcat_index.cards.cleaning import clean_id, column_texts
 from prodcat_index.cards.codes import encode, join_codes, order_codes
 from prodcat_index.cards.readers import read_table
 from prodcat_index.cards.roles import find_repeated, list_columns
@@ -148,7 +148,7 @@ def read_split(path: str | Path) -> Split:
     table = read_table(Path(path)).frame
     columns = {"group": [""] * len(table)}
     for name in table.columns.intersection(["id", "part", "group"]):
-        columns[name] = [without_invisible(text).strip() for text in column_texts(table[name])]
+        columns[name] = list(map(clean_id, column_texts(table[name])))
     for name in ("id", "part"):
         if name not in columns:
             seen = list_columns(list(map(str, table.columns)))

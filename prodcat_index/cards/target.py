@@ -8,8 +8,7 @@ from collections.abc import Collection, Sequence
 from typing import Any
 
 from prodcat_index.cards.card import CORE_TEXTS, DIGEST, IMAGE, Catalogue
-from prodcat_index.cards.categories import PATH_SEPARATOR, listed, read_categories
-from prodcat_index.cards.cleaning import raw_text
+from prodcat_index.cards.categories import PATH_SEPARATOR, items_of, read_categories
 from prodcat_index.cards.comparison import find_column
 from prodcat_index.cards.pieces import LABELLING, CodedLabels, Frame, Pieces
 from prodcat_index.cards.roles import RENAMED, free_name
@@ -120,8 +119,7 @@ def _read_values(raw: Sequence[Any], column: str) -> tuple[list[str], list[str]]
     """Return the labels of cards by the values of a column, and what was noticed."""
     firsts, several = [], 0
     for value in raw:
-        is_list = isinstance(value, (list, tuple)) or getattr(value, "ndim", None)
-        items = list(value) if is_list else listed(raw_text(value))
+        items = items_of(value)
         several += items is not None and len(items) > 1
         firsts.append(value if items is None else items[0] if items else "")
     # Levels of paths are told by " > " and arrows alone: a brand may be called A/B.

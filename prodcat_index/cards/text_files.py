@@ -61,21 +61,21 @@ def read_delimited(source: Source, encoding: str | None, skip_bad_rows: bool) ->
         records = Records(chain(sample, lines), delimiter)
         titles = [" ".join(filter(None, next(records))) for _ in range(above)]
         header = next(records)
-        rows = _Rows(records, header)
-        frame = frame_of_rows(rows, header)
+        frame = frame_of_rows(records.under(header), header)
     finally:
         csv.field_size_limit(usual_limit)
-    if rows.ragged and not skip_bad_rows:
-        shown = name_first([f"{line}: {count}" for line, count in rows.ragged])
+    ragged = records.ragged
+    if ragged and not skip_bad_rows:
+        shown = name_first([f"{line}: {count}" for line, count in ragged])
         raise CatalogueError(
-            f"{source.name} has {counted(len(rows.ragged), 'rows')} with another number of fields "
+            f"{source.name} has {counted(len(ragged), 'rows')} with another number of fields "
             f"than the {len(header)} of the header ({shown}). {ADVICE}"
         )
     frame, converted = _tidied(frame)
     found = {
         ABOVE: [title for title in titles if title],
-        SKIPPED: [line for line, _ in rows.ragged],
-        EMPTY: rows.empty,
+        SKIPPED: [line for line, _ in ragged],
+        EMPTY: records.empty,
         DAMAGED: damaged,
         STRAY_QUOTES: records.stray_quotes,
         UNSURE_QUOTES: records.unsure_quotes,
@@ -96,6 +96,8 @@ class Records(Iterator[list[str]]):
         self.line = 1
         self.stray_quotes: list[str] = []
         self.unsure_quotes: list[str] = []
+        self.ragged: list[tuple[str, int]] = []  # rows of another number of fields
+        self.empty: list[str] = []
         self._lines = lines
         self._delimiter = delimiter
         self._returned: deque[str] = deque()
@@ -111,6 +113,19 @@ class Records(Iterator[list[str]]):
             first = self._take().rstrip("\r\n")
             if first:
                 return self._quoted(first) if '"' in first else first.split(self._delimiter)
+
+    def under(self, header: Sequence[str]) -> Iterator[list[str]]:
+        """Yield the rows under a header, as long as it is; the others are noticed."""
+        width = self.width = len(header)
+        for record in self:
+            if len(record) == width and record[0].strip():
+                yield record
+            elif not any(map(str.strip, record)):
+                self.empty.append(f"line {self.line}")
+            elif len(record) < width or any(map(str.strip, record[width:])):
+                self.ragged.append((f"line {self.line}", len(record)))
+            else:
+                yield record[:width]
 
     def _take(self) -> str:
         line = self._returned.popleft() if self._returned else next(self._lines)
@@ -167,27 +182,6 @@ class Records(Iterator[list[str]]):
 
     def _fits(self, record: Sequence[str]) -> bool:
         return self.width is None or len(record) == self.width
-
-
-class _Rows:
-    """The rows under a header, and what was noticed in them."""
-
-    def __init__(self, records: Records, header: Sequence[str]) -> None:
-        self.ragged: list[tuple[str, int]] = []
-        self.empty: list[str] = []
-        self._records = records
-        self._width = records.width = len(header)
-
-    def __iter__(self) -> Iterator[list[str]]:
-        for record in self._records:
-            if len(record) == self._width and record[0].strip():
-                yield record
-            elif not any(map(str.strip, record)):
-                self.empty.append(f"line {self._records.line}")
-            elif len(record) < self._width or any(map(str.strip, record[self._width :])):
-                self.ragged.append((f"line {self._records.line}", len(record)))
-            else:
-                yield record[: self._width]
 
 
 def _find_delimiter(sample: Sequence[str], marks: Sequence[str]) -> tuple[str, int]:
