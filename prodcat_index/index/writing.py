@@ -5,7 +5,7 @@ from __future__ import annotations
 import operator
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cache
 from importlib.metadata import version
 from pathlib import PurePosixPath
@@ -254,7 +254,9 @@ class _Writer:
             arrays["expected"] = learned.references
         head_record = hubness_record = None
         if model.head:
-            paths = self._arrays(f"{LEARNED}.head", vars(model.head))
+            # Without what it keeps in memory.
+            own = {each.name: getattr(model.head, each.name) for each in fields(model.head)}
+            paths = self._arrays(f"{LEARNED}.head", own)
             size = len(model.head.categories)
             head_record = HeadRecord(size, **paths, names=learned.categories)
         if model.hubness:
