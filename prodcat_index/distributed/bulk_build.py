@@ -146,7 +146,8 @@ def build_in_shards(
     table = ParquetTable.open(Path(path).absolute())
     work = folder.absolute().with_name(f"{folder.name}.work")
     options = {"fit_cards": fit_cards, "columns": named, "choices": choices}
-    stamps = [_stamp(file) for file in table.files]
+    status = {str(file): file.stat() for file in table.files}
+    stamps = [[name, found.st_size, found.st_mtime_ns] for name, found in status.items()]
     plan = json.loads(
         json.dumps({"package": __version__, "files": stamps, "options": options}, default=str)
     )
@@ -167,11 +168,6 @@ def build_in_shards(
     index = ProductIndex.load(folder, verify=False)
     noticed += [finding for done in dones for finding in read_findings(done["findings"])]
     return ProductIndex(index.parts, [*_summed(noticed), *findings])
-
-
-def _stamp(file: Path) -> list[Any]:
-    status = file.stat()
-    return [str(file), status.st_size, status.st_mtime_ns]
 
 
 def _fitted_before(work: Path, plan: Mapping[str, Any]) -> list[Finding] | None:
@@ -249,24 +245,23 @@ def _embed(
     """Embed the shards that are not there, and return what is known of each."""
     count = -(-len(table) // ROWS_IN_SHARD)
     folders = [work / "shards" / f"{shard:05d}" for shard in range(count)]
-    known = {shard: read_done(folder, verify=True) for shard, folder in enumerate(folders)}
-    for shard, folder in enumerate(folders):
-        if known[shard] is None:
-            shutil.rmtree(folder, ignore_errors=True)
-    missing = [shard for shard, done in known.items() if done is None]
+    missing = [shard for shard, f in enumerate(folders) if read_done(f, verify=True) is None]
+    for shard in missing:
+        shutil.rmtree(folders[shard], ignore_errors=True)
     root = columns.get("image_root")
     named = {
         "image_root": None if root is None else Path(root).absolute(),
         "skip_bad_rows": bool(columns.get("skip_bad_rows")),
     }
     start = partial(Worker.start, table.path, work, named)
-    for number, done in engine.map(
+    for _ in engine.map(
         start, Worker.embed, missing, label="embedding shards", unit="shard", folder=work
     ):
-        known[missing[number]] = done
-    if lacking := [shard for shard, done in known.items() if done is None]:
+        pass
+    dones = [read_done(folder) for folder in folders]
+    if lacking := [shard for shard, done in enumerate(dones) if done is None]:
         raise IndexFolderError(f"{work} lacks the shards {lacking}: build again to go on.")
-    return [done for _, done in sorted(known.items()) if done is not None]
+    return [done for done in dones if done is not None]
 
 
 def _assembled(work: Path, dones: Sequence[Mapping[str, Any]]) -> tuple[IndexParts, list[Finding]]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
-from functools import partial
+from dataclasses import asdict, replace
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from prodcat_index.cards.card import IMAGE, LABELS, Catalogue
 from prodcat_index.cards.catalogue import Vectors
 from prodcat_index.cards.inputs import CardSource
 from prodcat_index.distributed.engines import Engine
-from prodcat_index.distributed.results import find_all, kept_until_done
+from prodcat_index.distributed.results import LazyItems, find_all, kept_until_done
 from prodcat_index.index.answers import Reasons, VoteResult
 from prodcat_index.index.encoded_listings import EncodedListings, join_queries
 from prodcat_index.index.folder import MANIFEST
@@ -102,12 +102,19 @@ class _SpreadIndex(ProductIndex):
         ((listings, own),) = zip([each.listings for each in encoded], own_rows, strict=True)
         # Where any listing is a card of the index, all are compared by block at once.
         voting = voting._replace(by_block=voting.by_block or bool((own >= 0).any()))
-        shards = _Shards(listings, own, [*chunks(len(listings), self._shard)])
+        parts = [*chunks(len(listings), self._shard)]
+
+        def shard(number: int) -> tuple[Catalogue, Int64Array]:
+            part = parts[number]
+            chosen = listings.select(np.arange(part.start, part.stop))
+            return replace(chosen, findings=(), notes=()), own[part]
+
+        shards = LazyItems(len(parts), shard)
         manifest = files.sha256_of(self._folder / MANIFEST)
         digests = [_digest(manifest, voting, *each) for each in shards]
         found = find_all(
             self._engine,
-            partial(_Answering.load, self._folder, voting),
+            partial(_Answering, self._folder, voting),
             _Answering.answer,
             shards,
             [f"{number:05d}-{digest}" for number, digest in enumerate(digests)],
@@ -118,29 +125,12 @@ class _SpreadIndex(ProductIndex):
         queries, results, reasons = zip(*found, strict=True)
         joined = join_queries(queries)
         problems: dict[str, list[int]] = {}
-        for part, query in zip(shards.parts, queries, strict=True):
+        for part, query in zip(parts, queries, strict=True):
             for why, places in query.problems.items():
                 problems.setdefault(why, []).extend(part.start + place for place in places)
         answered = replace(encoded[0], queries=joined._replace(problems=problems))
         order = np.arange(len(listings))
         return [answered], [(join_rows(results, order), join_rows(reasons, order))]
-
-
-@dataclass(frozen=True)
-class _Shards(Sequence[tuple[Catalogue, Int64Array]]):
-    """Listings, shard by shard, and the row of each that is a card of the index."""
-
-    listings: Catalogue
-    own: Int64Array
-    parts: Sequence[slice]
-
-    def __len__(self) -> int:
-        return len(self.parts)
-
-    def __getitem__(self, number: Any) -> Any:
-        part = self.parts[number]
-        chosen = self.listings.select(np.arange(part.start, part.stop))
-        return replace(chosen, findings=(), notes=()), self.own[part]
 
 
 def _digest(manifest: str, voting: Voting, listings: Catalogue, own: Int64Array) -> str:
@@ -162,26 +152,21 @@ def _digest(manifest: str, voting: Voting, listings: Catalogue, own: Int64Array)
 class _Answering:
     """A worker that answers shards of listings by an index that it has loaded."""
 
-    def __init__(self, index: ProductIndex, voting: Voting) -> None:
-        self._parts, self._voting = index.parts, voting
-        self._asked: LeaveOneOut | None = None
+    def __init__(self, folder: Path, voting: Voting) -> None:
+        self._parts, self._voting = ProductIndex.load(folder, verify=False).parts, voting
 
-    @classmethod
-    def load(cls, folder: Path, voting: Voting) -> _Answering:
-        return cls(ProductIndex.load(folder, verify=False), voting)
+    @cached_property
+    def _folds(self) -> LeaveOneOut:
+        """What is fitted without each fold of the cards, which is the same for all shards."""
+        groups = leave_out_groups(self._parts.catalogue)
+        every = np.flatnonzero(self._parts.voter_codes >= 0)
+        return LeaveOneOut.in_folds(self._parts, groups, every, assign_folds(groups))
 
     def answer(
         self, item: tuple[Catalogue, Int64Array]
     ) -> tuple[Queries, VoteResult, Reasons | None]:
         """Embed some listings, and let their nearest cards vote."""
         listings, own = item
-        parts, asked = self._parts, None
-        queries = parts.encode(listings)
-        if np.any(own >= 0):
-            # What is fitted without each fold of the cards is the same for all shards.
-            if self._asked is None:
-                groups = leave_out_groups(parts.catalogue)
-                every = np.flatnonzero(parts.voter_codes >= 0)
-                self._asked = LeaveOneOut.in_folds(parts, groups, every, assign_folds(groups))
-            asked = self._asked
-        return (queries, *vote_as_new(parts, queries, own, self._voting, asked))
+        queries = self._parts.encode(listings)
+        asked = self._folds if np.any(own >= 0) else None
+        return (queries, *vote_as_new(self._parts, queries, own, self._voting, asked))

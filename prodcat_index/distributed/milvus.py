@@ -186,22 +186,22 @@ class MilvusStore:
         asked, of = np.unique(places, return_inverse=True)
         rows = np.empty((len(asked), dim), dtype=np.float32)
         for part in chunks(len(asked), _rows_at_once(dim)):
-            if not len(asked[part]):
+            if not (wanted := asked[part].tolist()):
                 continue
-            options = {"filter": _among(asked[part]), "output_fields": ["place", "row"]}
+            options: Any = {"filter": f"place in {wanted}", "output_fields": ["place", "row"]}
             found = self._read("query", table, **options)
-            if len(found) < len(asked[part]):
+            if len(found) < len(wanted):
                 self._as_of = None
                 found = self._read("query", table, **options)
             there = {card["place"]: card["row"] for card in found}
-            lost = [place for place in asked[part].tolist() if place not in there]
+            lost = [place for place in wanted if place not in there]
             if lost:
                 raise StoreError(
                     f"The store {self.address} does not hold {len(lost)} of the rows of the index "
                     f"in {table}, the first at place {lost[0]}. It was changed by something else "
                     "or restored to an older state: build the index again."
                 )
-            rows[part] = [there[place] for place in asked[part].tolist()]
+            rows[part] = [there[place] for place in wanted]
         return rows[of]
 
     def search(
@@ -362,10 +362,6 @@ def _read_secret(address: StoreAddress) -> str:
 
 def _rows_at_once(dim: int) -> int:
     return max(1, min(MOST_RESULTS, BYTES_AT_ONCE // (4 * dim)))
-
-
-def _among(places: Int64Array) -> str:
-    return f"place in {places.tolist()}"
 
 
 def _of_call(error: BaseException) -> Any:

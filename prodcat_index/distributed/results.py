@@ -38,19 +38,17 @@ OWN = re.compile(
 
 
 @dataclass(frozen=True)
-class _Missing(Sequence[Any]):
-    """The items whose results are not there, each with its file."""
+class LazyItems(Sequence[Any]):
+    """So many items, each of which is made when it is given to a worker."""
 
-    items: Sequence[Any]
-    paths: Sequence[Path]
-    numbers: Sequence[int]
+    number: int
+    make: Callable[[int], Any]
 
     def __len__(self) -> int:
-        return len(self.numbers)
+        return self.number
 
     def __getitem__(self, place: Any) -> Any:
-        number = self.numbers[place]
-        return self.paths[number], self.items[number]
+        return self.make(range(self.number)[place])
 
 
 @contextmanager
@@ -81,7 +79,7 @@ def find_all(
     """
     paths = [folder / f"{name}.npz" for name in names]
     missing = [number for number, path in enumerate(paths) if not zipfile.is_zipfile(path)]
-    todo = _Missing(items, paths, missing)
+    todo = LazyItems(len(missing), lambda n: (paths[missing[n]], items[missing[n]]))
     written = engine.map(start, partial(_write, work), todo, label=label, unit=unit, folder=folder)
     for _ in written:
         pass

@@ -211,11 +211,11 @@ class Worker:
         others = json.loads((work / "others.json").read_text(encoding="utf-8"))
         return cls(table, work, columns, base, sample, [(name, key) for name, key in others])
 
-    def embed(self, shard: int) -> dict[str, Any]:
-        """Embed the cards of a shard that is not there, write them, and return what is known."""
+    def embed(self, shard: int) -> None:
+        """Embed the cards of a shard that is not there, and write them."""
         folder = self.work / "shards" / f"{shard:05d}"
-        if done := read_done(folder):
-            return done
+        if read_done(folder):
+            return
         start = shard * ROWS_IN_SHARD
         rows = np.arange(start, min(start + ROWS_IN_SHARD, len(self.table)))
         rows = np.setdiff1d(rows, self.sample, assume_unique=True)
@@ -232,9 +232,6 @@ class Worker:
         finally:
             shutil.rmtree(unfinished, ignore_errors=True)
         files.flush_folder(folder.parent)
-        found = read_done(folder)
-        assert found is not None, "it was just written"
-        return found
 
     def _write(self, rows: Int64Array, folder: Path) -> None:
         cards, noticed, count = self.base.catalogue.select([]), list[Finding](), len(self.base)

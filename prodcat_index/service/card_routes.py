@@ -197,15 +197,9 @@ def find_categories(version: Version, part: str) -> list[dict[str, Any]]:
     found = []
     for name, key, cards in zip(labels.names, labels.keys, labels.sizes.tolist(), strict=True):
         last = name.rpartition(CATEGORY_SEPARATOR)[2].casefold()
-        if last.startswith(wanted) or key == part:
-            place = 0
-        elif wanted in last:
-            place = 1
-        elif wanted in name.casefold():
-            place = 2
-        else:
-            continue
-        found.append((place, -cards, name, key))
+        fits = (last.startswith(wanted) or key == part, wanted in last, wanted in name.casefold())
+        if any(fits):
+            found.append((fits.index(True), -cards, name, key))
     return [
         {"category": name, "category_id": key, "cards": -cards}
         for _, cards, name, key in sorted(found)[: MOST_FOUND if wanted else None]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from typing import Any
 
@@ -69,8 +69,12 @@ def handle_problems(app: FastAPI) -> None:
     app.add_exception_handler(HTTPException, _answer_http)
     app.add_exception_handler(RequestValidationError, _answer_invalid)
     app.add_exception_handler(ProdcatError, _answer_own)
-    app.add_exception_handler(sqlite3.Error, _answer_journal)
     app.add_exception_handler(UnicodeEncodeError, _answer_half)
+    journal = _unusable("The review journal cannot be read or written now", 10)
+    app.add_exception_handler(sqlite3.Error, journal)
+    # They name files and servers of this house, which are for its log alone.
+    for kind in (IndexFolderError, EncoderError, StoreError):
+        app.add_exception_handler(kind, _unusable("The index cannot be used now", 5))
 
 
 def _answer(request: Request, *answer: Any) -> Response:
@@ -109,19 +113,15 @@ def _answer_half(request: Request, error: Any) -> Response:
     return _answer(request, 422, "A text of the request has half a surrogate pair, and is no text.")
 
 
-def _answer_journal(request: Request, error: Any) -> Response:
-    request.scope["error"] = error
-    detail = "The review journal cannot be read or written now; the service's log tells why."
-    return _answer(request, 503, detail, {"Retry-After": "10"})
-
-
 def _answer_own(request: Request, error: Any) -> Response:
-    if isinstance(error, (IndexFolderError, EncoderError, StoreError)):
-        # They name files and servers of this house, which are for its log alone.
+    said, status = str(error), STATUS.get(type(error), 422)
+    return _answer(request, status, said if said.endswith((".", "?")) else f"{said}.")
+
+
+def _unusable(what: str, seconds: int) -> Callable[[Request, Any], Response]:
+    def answer(request: Request, error: Any) -> Response:
         request.scope["error"] = error
-        detail = "The index cannot be used now; the service's log tells why."
-        return _answer(request, 503, detail, {"Retry-After": "5"})
-    said = str(error)
-    return _answer(
-        request, STATUS.get(type(error), 422), said if said.endswith((".", "?")) else f"{said}."
-    )
+        detail = f"{what}; the service's log tells why."
+        return _answer(request, 503, detail, {"Retry-After": str(seconds)})
+
+    return answer

@@ -45,7 +45,7 @@ class ReviewJournal(ItemStore):
             item = next(iter(becomes))
             if done:
                 entry = read_entry(done)
-                own = [id for id, _ in self._decided(db, entry)]
+                own = self._items_of(db, entry)
                 if item not in own or entry.said != said:
                     raise TakenError(f"The decision {id!r} was another one; choose another name.")
                 return entry, len(own)
@@ -134,7 +134,7 @@ class ReviewJournal(ItemStore):
                 raise TakenError(
                     "This decision is being carried out right now; take it back in a moment."
                 )
-            ids = [id for id, _ in self._decided(db, entry)]
+            ids = self._items_of(db, entry)
             db.executemany(
                 "UPDATE items SET state = 'open', decision = NULL, until = 0 WHERE id = ? AND "
                 "decision = ?",
@@ -154,9 +154,9 @@ class ReviewJournal(ItemStore):
         )
         return [(read_item(row), row["becomes"]) for row in rows]
 
-    def _decided(self, db: sqlite3.Connection, entry: Entry) -> list[tuple[str, str]]:
-        rows = db.execute("SELECT * FROM decided WHERE decision = ?", (entry.number,))
-        return [(row["item"], row["becomes"]) for row in rows]
+    def _items_of(self, db: sqlite3.Connection, entry: Entry) -> list[str]:
+        rows = db.execute("SELECT item FROM decided WHERE decision = ?", (entry.number,))
+        return [item for (item,) in rows]
 
     def due(self, *, older: float, beyond: int) -> list[Entry]:
         """Return the pending decisions older than some seconds, but for each person's last few."""
@@ -233,19 +233,14 @@ class ReviewJournal(ItemStore):
 
     def list_decisions(self, limit: int | None = None) -> list[dict[str, Any]]:
         """Return the decisions as the rows of a table for people, the newest first."""
+        kept = ("who", "category", "title", "cards", "state", "note", "version")
         return [
             {
                 "decision_id": entry.id,
-                "who": entry.who,
                 "when": datetime.fromtimestamp(entry.at, timezone.utc).isoformat("T", "seconds"),
                 "decision": entry.said,
-                "category": entry.category,
-                "title": entry.title,
-                "cards": entry.cards,
                 "ids": [c["id"] for item, _ in self.decided(entry) for c in item.content["cards"]],
-                "state": entry.state,
-                "note": entry.note,
-                "version": entry.version,
+                **{name: getattr(entry, name) for name in kept},
             }
             for entry in self.entries(limit)
         ]
