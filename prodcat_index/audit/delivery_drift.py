@@ -8,8 +8,9 @@ pictures, and texts that a network embeds, by their rows as well.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -49,6 +50,7 @@ FITTED = "lexical"
 # Characters of a text that are read, and words and categories that are named.
 MAX_CHARACTERS = 500
 MOST_WORDS, MOST_CATEGORIES = 5, 20
+MORE, LESS = "more of a category", "less of a category"
 
 
 @dataclass(frozen=True)
@@ -104,26 +106,23 @@ class _Side(NamedTuple):
     catalogue: Catalogue
     rows: Sequence[Any]  # of each encoder's block, (n, dim)
     groups: Int64Array
-    categories: Int64Array  # (n, k)
-    shares: Float64Array  # (n, k): of the vote
+    vote: Vote
     confidence: Float64Array
     of_none: int = 0  # cards that are like no category of the index
 
     @classmethod
     def of_index(cls, graph: AuditGraph) -> _Side:
-        blocks, catalogue = graph.parts.encoder_blocks, graph.parts.catalogue
-        rows = [block.vectors for block in blocks]
-        answers = graph.ranked, graph.shares, graph.confidence
-        return cls(catalogue, rows, graph.groups, *answers)
+        catalogue, rows = graph.parts.catalogue, [b.vectors for b in graph.parts.encoder_blocks]
+        vote = Vote(graph.shares, graph.ranked, graph.shares)
+        return cls(catalogue, rows, graph.groups, vote, graph.confidence)
 
     @classmethod
     def of_new(cls, parts: IndexParts, new: NewCards) -> _Side:
         # Rounded as those of the index are.
         rows = [new.queries.vectors[b].astype(np.float16) for b in range(len(parts.encoder_blocks))]
-        vote = new.result.vote
-        answers = vote.categories, vote.shares, new.decision.confidence
         of_none = 0 if new.decision.of_none is None else int(new.decision.of_none.sum())
-        return cls(new.catalogue, rows, leave_out_groups(new.catalogue), *answers, of_none)
+        groups, confidence = leave_out_groups(new.catalogue), new.decision.confidence
+        return cls(new.catalogue, rows, groups, new.result.vote, confidence, of_none)
 
 
 class _Told(NamedTuple):
@@ -148,26 +147,17 @@ class _Comparison:
     what: str  # name of the early side
 
     def result(self) -> CheckResult:
-        told = self._tell_apart()
-        categories = self._categories()
-        unseen, words = _unseen_words(self.early, self.late)
-        shift, expected = self._label_shift(), self._expected()
+        told, ids = self.told, self.late.catalogue.ids
         tests = [test.p for each in told.values() for test in (each.auc, each.lacking)]
         level = ALPHA / (len(tests) + 2)  # Bonferroni
-        items = [
-            *(item for name, each in told.items() for item in self._modality(name, each, level)),
-            *(self._changed_categories(categories) if categories.p < level else ()),
-            *(_new_words(unseen, words) if unseen.p < level and unseen.value > 0 else ()),
-        ]
-        scores = np.full(len(self.late.catalogue), np.nan)
-        flagged = np.zeros(len(scores), dtype=bool)
+        items = [*self._changed_modalities(level), *self._changed_contents(level)]
+        scores, flagged = np.full(len(ids), np.nan), np.zeros(len(ids), dtype=bool)
         for each in told.values():
             scores[each.cards] = np.fmin(scores[each.cards], 1 - each.scores)
             if each.auc.p < level:
                 flagged[each.cards] |= each.scores > each.usual
-        sizes = len(self.early.catalogue), len(self.late.catalogue)
         notes = []
-        if max(sizes) > self.limit:
+        if max(len(self.early.catalogue), len(ids)) > self.limit:
             notes.append(
                 f"at most {self.limit:,} cards of each side were told apart; the others have no "
                 "score"
@@ -177,21 +167,22 @@ class _Comparison:
                 f"the cards of one side are too few products to be told apart by "
                 f"{name_first(unjudged)}"
             )
-        if expected is None:
+        if self.expected is None:
             notes.append("the index is not calibrated: no accuracy of the answers can be expected")
         return CheckResult(
-            name="drift",
-            ids=self.late.catalogue.ids,
-            scores=scores,
-            flagged=flagged,
-            items=sorted(items, key=lambda item: item.score),
-            summary=self._summary(items, told, expected),
-            details=self._details(told, categories, unseen, words, shift, expected),
-            notes=tuple(notes),
+            "drift",
+            ids,
+            scores,
+            flagged,
+            sorted(items, key=lambda item: item.score),
+            self._summary(items),
+            self._details(),
+            tuple(notes),
         )
 
-    def _tell_apart(self) -> dict[str, _Told]:
-        """Compare each modality, on whole groups of both sides together."""
+    @cached_property
+    def told(self) -> dict[str, _Told]:
+        """What each modality tells apart, by whole groups of both sides together."""
         sides = self.early, self.late
         chosen = [_whole_groups(side.groups, self.limit) for side in sides]
         some = [s.catalogue.select(rows.tolist()) for s, rows in zip(sides, chosen, strict=True)]
@@ -203,27 +194,21 @@ class _Comparison:
         order = np.lexsort([is_new, np.array([*some[0].ids, *some[1].ids], dtype=object)])
         told = {}
         for modality in self.parts.modalities:
-            blocks = [
-                place
-                for place, block in enumerate(self.parts.encoder_blocks)
+            blocks = {
+                b: np.concatenate([s.rows[b][r] for s, r in zip(sides, chosen, strict=True)])
+                for b, block in enumerate(self.parts.encoder_blocks)
                 if block.modality == modality
-            ]
-            embedded = [
-                np.concatenate([s.rows[b][r] for s, r in zip(sides, chosen, strict=True)])
-                for b in blocks
-            ]
-            has = np.any([rows.any(axis=1) for rows in embedded], axis=0)
+            }
+            has = np.any([rows.any(axis=1) for rows in blocks.values()], axis=0)
             kept = order[has[order]]
             if np.bincount(is_new[kept], minlength=2).min() < FEWEST:
                 continue
-            texts = [text for each in some for text in each.values(modality)]
-            steady = [
-                rows
-                for rows, b in zip(embedded, blocks, strict=True)
-                if not self.parts.encoder_blocks[b].slot.spec.startswith(FITTED)
-            ]
-            is_text = modality in self.parts.catalogue.text_modalities
-            names, rows = _comparable(texts if is_text else [], steady, kept)
+            texts: list[str] = []
+            if modality in self.parts.catalogue.text_modalities:
+                texts = [text for each in some for text in each.values(modality)]
+            specs = {b: self.parts.encoder_blocks[b].slot.spec for b in blocks}
+            steady = [rows for b, rows in blocks.items() if not specs[b].startswith(FITTED)]
+            names, rows = _comparable(texts, steady, kept)
             found = tell_apart(rows, is_new[kept], groups[kept])
             old = found.scores[~is_new[kept]]
             weights = _added(rows, is_new[kept], found.coefficients)[: len(names)]
@@ -238,82 +223,115 @@ class _Comparison:
             )
         return told
 
-    def _categories(self) -> CategoryShift:
-        sides = self.early, self.late
-        codes = np.concatenate([side.categories[:, 0] for side in sides])
-        is_new = np.repeat([False, True], [len(side.catalogue) for side in sides])
-        groups = _apart(self.early.groups, self.late.groups)
-        return compare_categories(codes, is_new, groups, len(self.parts.labels.names))
+    @cached_property
+    def sides(self) -> tuple[BoolArray, Int64Array]:
+        """Of all cards, early ones first: whether they are new; groups, none on both sides."""
+        early, late = self.early.groups, self.late.groups
+        is_new = np.repeat([False, True], [len(early), len(late)])
+        return is_new, np.concatenate([early, late + int(early.max()) + 1])
 
-    def _label_shift(self) -> LabelShift | None:
+    @cached_property
+    def categories(self) -> CategoryShift:
+        """How the predicted categories differ."""
+        codes = np.concatenate([s.vote.categories[:, 0] for s in (self.early, self.late)])
+        return compare_categories(codes, *self.sides, len(self.parts.labels.names))
+
+    @cached_property
+    def unseen(self) -> tuple[Difference, list[tuple[str, int]]]:
+        """How the shares of words differ that no other group of the early side has.
+
+        Also the words that are on the late side alone, each with the number of its cards.
+        """
+        before, after = (_words_of_cards(side.catalogue) for side in (self.early, self.late))
+        groups = self.early.groups.tolist()
+        group_of: dict[str, int] = {}
+        for words, group in zip(before, groups, strict=True):
+            for word in words:
+                # Of several groups: no card of the early side is alone in having it.
+                group_of[word] = group if group_of.get(word, group) == group else MISSING
+        counts = Counter(word for words in after for word in words if word not in group_of)
+        pairs = zip(before, groups, strict=True)
+        alone = [[group_of[word] == group for word in own] for own, group in pairs]
+        alone += [[word not in group_of for word in own] for own in after]
+        shares = np.array([sum(own) / max(1, len(own)) for own in alone])
+        ranked = sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))
+        return share_difference(shares, *self.sides), ranked[:MOST_CATEGORIES]
+
+    @cached_property
+    def shift(self) -> LabelShift | None:
+        """Estimated shares of the categories; None where the index is not calibrated for that."""
         calibration, labels = self.parts.calibration, self.parts.labels
         if calibration is None or calibration.answered is None:
             return None
-        votes = (Vote(s.shares, s.categories, s.shares) for s in (self.early, self.late))
-        early, late = (estimate_for(calibration, labels.names, labels.sizes, v) for v in votes)
-        return LabelShift(early.estimated, late.estimated)
+        early, late = (
+            estimate_for(calibration, labels.names, labels.sizes, side.vote).estimated
+            for side in (self.early, self.late)
+        )
+        return LabelShift(early, late)
 
-    def _expected(self) -> ExpectedQuality | None:
-        if self.parts.calibration is None:
+    @cached_property
+    def expected(self) -> ExpectedQuality | None:
+        """How good the answers to the late side are expected to be."""
+        calibration, late = self.parts.calibration, self.late
+        if calibration is None:
             return None
-        late, sharpness = self.late, self.parts.calibration.model.sharpness
-        posterior = sharpened(late.shares, sharpness)
         return expect_quality(
             late.confidence,
-            posterior,
-            late.categories,
+            sharpened(late.vote.shares, calibration.model.sharpness),
+            late.vote.categories,
             late.groups,
             len(self.parts.labels.names),
-            1 / np.sqrt(self.parts.calibration.cards),
+            1 / np.sqrt(calibration.cards),
         )
 
-    def _modality(self, name: str, told: _Told, level: float) -> list[Item]:
-        auc, lacking, found = told.auc, told.lacking, []
-        if auc.p < level:
-            words = f", above all by {name_first(told.words)}" if told.words else ""
-            why = (
-                f"By {name} alone, a card of the delivery is told from one of {self.what} in "
-                f"{auc.value:.0%} of all pairs ({auc.low:.0%} to {auc.high:.0%}; 50 % is no "
-                f"difference){words}."
-            )
-            kind, score = f"changed {name}", 2 * (1 - auc.value)
-            found.append(Item("drift", kind, score, (), name, why=why, words=told.words))
-        if lacking.p < level:
-            more = "more" if lacking.value > 0 else "fewer"
-            why = (
-                f"The share of cards without {name} is {100 * abs(lacking.value):.1f} percentage "
-                f"points {'higher' if lacking.value > 0 else 'lower'} than in {self.what} "
-                f"(95 % interval {100 * lacking.low:+.1f} to {100 * lacking.high:+.1f})."
-            )
-            score = 1 - abs(lacking.value)
-            found.append(Item("drift", f"{more} cards without {name}", score, (), name, why=why))
-        return found
+    def _changed_modalities(self, level: float) -> Iterator[Item]:
+        for name, told in self.told.items():
+            auc, lacking = told.auc, told.lacking
+            if auc.p < level:
+                words = f", above all by {name_first(told.words)}" if told.words else ""
+                why = (
+                    f"By {name} alone, a card of the delivery is told from one of {self.what} in "
+                    f"{auc.value:.0%} of all pairs ({auc.low:.0%} to {auc.high:.0%}; 50 % is no "
+                    f"difference){words}."
+                )
+                yield _item(f"changed {name}", 2 * (1 - auc.value), name, why, told.words)
+            if lacking.p < level:
+                more, higher = ("more", "higher") if lacking.value > 0 else ("fewer", "lower")
+                why = (
+                    f"The share of cards without {name} is {100 * abs(lacking.value):.1f} "
+                    f"percentage points {higher} than in {self.what} "
+                    f"(95 % interval {100 * lacking.low:+.1f} to {100 * lacking.high:+.1f})."
+                )
+                yield _item(f"{more} cards without {name}", 1 - abs(lacking.value), name, why)
 
-    def _changed_categories(self, shift: CategoryShift) -> list[Item]:
-        found = []
-        for code in np.flatnonzero(shift.changed).tolist():
+    def _changed_contents(self, level: float) -> Iterator[Item]:
+        shift, (unseen, words) = self.categories, self.unseen
+        for code in np.flatnonzero(shift.changed & (shift.p < level)).tolist():
             old, new = float(shift.old[code]), float(shift.new[code])
             why = (
                 f"Predicted for {new:.1%} of the delivery, and for {old:.1%} of the cards of "
                 f"{self.what}."
             )
-            kind = "more of a category" if new > old else "less of a category"
             score = min(old, new) / max(old, new)
-            subject = self.parts.labels.names[code]
-            found.append(Item("drift", kind, score, (), subject, why=why))
-        return found
+            yield _item(MORE if new > old else LESS, score, self.parts.labels.names[code], why)
+        if unseen.p < level and unseen.value > 0:
+            first = tuple(word for word, _ in words[:MOST_WORDS])
+            why = (
+                f"{unseen.value:.1%} more of the words of a card were never seen than of a card "
+                f"that was there before (interval {unseen.low:+.1%} to {unseen.high:+.1%}); most "
+                f"often {name_first(first)}."
+            )
+            yield _item("words never seen", 1 - unseen.value, "texts", why, first)
 
-    def _summary(
-        self, items: Sequence[Item], told: Mapping[str, _Told], expected: ExpectedQuality | None
-    ) -> str:
+    def _summary(self, items: Sequence[Item]) -> str:
         """Say in one sentence what changed, and what is expected of the answers."""
-        changes = [item.kind for item in items if "category" not in item.kind]
-        for kind in ("more of a category", "less of a category"):
-            of_kind = [item for item in items if item.kind == kind]
-            names = [item.subject for item in sorted(of_kind, key=lambda item: item.score)]
-            if names:
-                changes.append(f"{kind.split()[0]} of {name_first(names)}")
-        judged = {name: each.auc for name, each in told.items() if each.auc.is_known}
+        changes = [item.kind for item in items if item.kind not in (MORE, LESS)]
+        for kind in (MORE, LESS):
+            of_kind = sorted((i for i in items if i.kind == kind), key=lambda item: item.score)
+            if of_kind:
+                names = name_first([item.subject for item in of_kind])
+                changes.append(f"{kind.split()[0]} of {names}")
+        judged = {name: each.auc for name, each in self.told.items() if each.auc.is_known}
         aucs = ", ".join(f"{name} {auc.value:.2f}" for name, auc in judged.items())
         told_by = f" (AUC by {aucs}; 0.5 is no difference)" if aucs else ""
         sentence = (
@@ -321,13 +339,14 @@ class _Comparison:
             if changes
             else f"No drift was found: the delivery is like {self.what}{told_by}"
         )
+        expected, late = self.expected, self.late
         if expected is None:
             return f"{sentence}."
         low, high = expected.accuracy_interval.low, expected.accuracy_interval.high
         unless = (
-            f" if all cards are of categories of the index; {self.late.of_none:,} of "
-            f"{len(self.late.catalogue):,} are like none"
-            if self.late.of_none
+            f" if all cards are of categories of the index; {late.of_none:,} of "
+            f"{len(late.catalogue):,} are like none"
+            if late.of_none
             else ""
         )
         return (
@@ -335,15 +354,8 @@ class _Comparison:
             f"({low:.0%} to {high:.0%}; weighted F1 {expected.weighted_f1:.2f}){unless}."
         )
 
-    def _details(
-        self,
-        told: Mapping[str, _Told],
-        categories: CategoryShift,
-        unseen: Difference,
-        words: Sequence[tuple[str, int]],
-        shift: LabelShift | None,
-        expected: ExpectedQuality | None,
-    ) -> dict[str, Any]:
+    def _details(self) -> dict[str, Any]:
+        categories, shift, (unseen, words) = self.categories, self.shift, self.unseen
         modalities = [
             {
                 "modality": name,
@@ -354,7 +366,7 @@ class _Comparison:
                 "lacking, more by": each.lacking.value,
                 "telling words": ", ".join(each.words),
             }
-            for name, each in told.items()
+            for name, each in self.told.items()
         ]
         moved = np.argsort(-np.abs(categories.new - categories.old), kind="stable")
         table = [
@@ -367,11 +379,6 @@ class _Comparison:
             | ({} if shift is None else {"estimated now": float(shift.estimated[code])})
             for code in moved[:MOST_CATEGORIES].tolist()
         ]
-        tables = {
-            "How well the delivery is told apart": modalities,
-            "Categories": table,
-            "Words that were never seen": [{"word": w, "cards": n} for w, n in words],
-        }
         numbers: dict[str, Any] = {
             "category_distance": categories.distance,
             "category_distance_by_chance": categories.by_chance,
@@ -379,13 +386,22 @@ class _Comparison:
             "label_shift": None if shift is None else shift.distance,
             "unseen_words_more_by": vars(unseen),
         }
-        if expected is not None:
+        if (expected := self.expected) is not None:
             intervals = expected.accuracy_interval, expected.f1_interval
             accuracy, f1 = ([interval.low, interval.high] for interval in intervals)
             numbers |= {"expected_accuracy": expected.accuracy, "accuracy_interval": accuracy}
             numbers |= {"expected_f1": expected.weighted_f1, "f1_interval": f1}
+        tables = {
+            "How well the delivery is told apart": modalities,
+            "Categories": table,
+            "Words that were never seen": [{"word": w, "cards": n} for w, n in words],
+        }
         details: dict[str, Any] = rounded(numbers | {"tables": tables})
         return details
+
+
+def _item(kind: str, score: float, subject: str, why: str, words: tuple[str, ...] = ()) -> Item:
+    return Item("drift", kind, score, (), subject, why=why, words=words)
 
 
 def _whole_groups(groups: Int64Array, limit: int) -> Int64Array:
@@ -439,46 +455,7 @@ def _terms(text: str) -> list[str]:
     return [*words, *map(" ".join, pairwise(words))]
 
 
-def _unseen_words(early: _Side, late: _Side) -> tuple[Difference, list[tuple[str, int]]]:
-    """Compare the shares of words that no other group of the early side has.
-
-    Also the words that are on the late side alone, each with the number of its cards.
-    """
-    before, after = (_words_of_cards(side.catalogue) for side in (early, late))
-    groups_of: dict[str, int] = {}
-    for words, group in zip(before, early.groups.tolist(), strict=True):
-        for word in words:
-            # Of several groups: no card of the early side is alone in having it.
-            groups_of[word] = group if groups_of.get(word, group) == group else MISSING
-    new = Counter(word for words in after for word in words if word not in groups_of)
-    shares = [
-        sum(groups_of[word] == group for word in words) / len(words) if words else 0.0
-        for words, group in zip(before, early.groups.tolist(), strict=True)
-    ]
-    shares += [
-        sum(w not in groups_of for w in words) / len(words) if words else 0.0 for words in after
-    ]
-    is_new = np.repeat([False, True], [len(before), len(after)])
-    found = share_difference(np.array(shares), is_new, _apart(early.groups, late.groups))
-    return found, sorted(new.items(), key=lambda pair: (-pair[1], pair[0]))[:MOST_CATEGORIES]
-
-
 def _words_of_cards(catalogue: Catalogue) -> list[set[str]]:
     columns = [catalogue.values(name) for name in catalogue.text_modalities]
     texts = zip(*columns, strict=True) if columns else [()] * len(catalogue)
     return [{word for text in own for word in words_of(text[:MAX_CHARACTERS])} for own in texts]
-
-
-def _apart(early: Int64Array, late: Int64Array) -> Int64Array:
-    """Put the groups of both sides below each other, as groups of their own."""
-    return np.concatenate([early, late + int(early.max()) + 1])
-
-
-def _new_words(unseen: Difference, words: Sequence[tuple[str, int]]) -> list[Item]:
-    first = tuple(word for word, _ in words[:MOST_WORDS])
-    why = (
-        f"{unseen.value:.1%} more of the words of a card were never seen than of a card that was "
-        f"there before (interval {unseen.low:+.1%} to {unseen.high:+.1%}); most often "
-        f"{name_first(first)}."
-    )
-    return [Item("drift", "words never seen", 1 - unseen.value, (), "texts", why=why, words=first)]
