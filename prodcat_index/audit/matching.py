@@ -13,12 +13,13 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
+from itertools import compress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from prodcat_index.audit.offer_similarity import OfferPairs, Offers
+from prodcat_index.audit.offer_similarity import NEAREST, OfferPairs, Offers
 from prodcat_index.cards.card import Catalogue
 from prodcat_index.cards.catalogue import as_listings
 from prodcat_index.cards.codes import components
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import ArrayLike
 
-CANDIDATES = 20
 # Fewer labelled pairs of either kind do not support a model of their own.
 FEWEST_PAIRS = 20
 PAIRS_AT_ONCE = 50_000
@@ -58,6 +58,7 @@ BOOSTING: Mapping[str, Any] = {
 }
 # Log odds beyond this are no evidence, but rounding.
 LARGEST_LOG_ODDS = 12.0
+PAIR_COLUMNS = ("left_id", "right_id", "label")
 LABELS = {
     **dict.fromkeys(("1", "1.0", "true", "yes", "y", "да", "match"), True),
     **dict.fromkeys(("0", "0.0", "false", "no", "n", "нет", "different"), False),
@@ -78,8 +79,7 @@ class LogisticModel:
         """Return the mean of the features of candidates, (P, F), drawn to the usual one: (F,)."""
         known = (~np.isnan(features)).sum(axis=0)
         total = np.nansum(features, axis=0) + USUAL_PAIRS * np.asarray(self.centre)
-        mean: Float64Array = total / (known + USUAL_PAIRS)
-        return mean
+        return np.asarray(total / (known + USUAL_PAIRS))
 
     def probabilities(self, features: Float64Array, centre: Float64Array) -> Float64Array:
         """Return the probability of each pair, (P,); what is not known is as usual."""
@@ -173,13 +173,13 @@ class Matcher:
             model = HistGradientBoostingClassifier(**BOOSTING, random_state=seed)
             self._models.append(model.fit(known, truth[seen]))
             log_odds[~seen] = model.decision_function(features[~seen])
-        one, zero = np.ones(1), np.zeros(1)
+        prior = np.array([0.0, 1.0])
         self._calibration = fit_logistic(
-            np.clip(log_odds, -LARGEST_LOG_ODDS, LARGEST_LOG_ODDS)[:, None],
+            _bounded(log_odds)[:, None],
             truth.astype(np.float64),
             np.ones(len(rows)),
-            np.concatenate([zero, one]),
-            np.concatenate([zero, one]),
+            prior,
+            strength=prior,
         )
         self._threshold = best_threshold(self._calibrate(log_odds))
         is_easy = log_odds[truth].min() > log_odds[~truth].max()
@@ -214,10 +214,7 @@ class Matcher:
         """
         rows = self.check_pairs(pairs)
         parts = [np.zeros(0)]
-        for part in chunks(len(rows), PAIRS_AT_ONCE):
-            own = rows[part]
-            if not len(own):
-                continue
+        for own in (rows[part] for part in chunks(len(rows), PAIRS_AT_ONCE) if len(rows)):
             if self._models:
                 features = self.all_features(own)
                 log_odds = [model.decision_function(features) for model in self._models]
@@ -240,7 +237,7 @@ class Matcher:
         some = nearest[evenly_spaced(len(nearest), CENTRE_PAIRS)]
         return self.all_features(candidates[some])
 
-    def candidates(self, k: int = CANDIDATES) -> Int64Array:
+    def candidates(self, k: int = NEAREST) -> Int64Array:
         """Return the pairs of which either offer is among the k nearest of the other.
 
         Parameters
@@ -280,8 +277,7 @@ class Matcher:
 
     def _calibrate(self, log_odds: Float64Array) -> Float64Array:
         intercept, slope = self._calibration
-        clipped = np.clip(log_odds, -LARGEST_LOG_ODDS, LARGEST_LOG_ODDS)
-        return logistic(intercept + slope * clipped)
+        return logistic(intercept + slope * _bounded(log_odds))
 
     def check_pairs(self, pairs: ArrayLike) -> Int64Array:
         """Return pairs as row numbers, (P, 2), or raise ValueError."""
@@ -294,6 +290,10 @@ class Matcher:
         if rows.min() < 0 or (rows.max(axis=0) >= sizes).any():
             raise ValueError(f"A pair is of no row: the catalogues have {sizes[0]} and {sizes[1]}.")
         return rows.astype(np.int64)
+
+
+def _bounded(log_odds: Float64Array) -> Float64Array:
+    return np.clip(log_odds, -LARGEST_LOG_ODDS, LARGEST_LOG_ODDS)
 
 
 @dataclass(frozen=True, eq=False)
@@ -355,7 +355,7 @@ def match(
     right: CardSource,
     *,
     pairs: CardSource | None = None,
-    k: int = CANDIDATES,
+    k: int = NEAREST,
     one_to_one: bool = False,
     threshold: float | None = None,
     seed: int = 0,
@@ -422,17 +422,9 @@ def match(
         chosen, ties = chosen[kept], ties[kept]
     chosen = chosen[np.lexsort([-ties, -probability[chosen].round(9)])]
     found = candidates[chosen]
-    why = [matcher.why(*pair) for pair in found.tolist()]
-    return Matches(
-        matcher.left,
-        matcher.right,
-        found,
-        probability[chosen],
-        why,
-        least,
-        len(candidates),
-        tuple(notes),
-    )
+    why, sides = [matcher.why(*pair) for pair in found.tolist()], (matcher.left, matcher.right)
+    compared = len(candidates)
+    return Matches(*sides, found, probability[chosen], why, least, compared, tuple(notes))
 
 
 def pair_probabilities(cards: CardSource, pairs: ArrayLike) -> Float64Array:
@@ -503,28 +495,26 @@ def read_pairs(
 
     opened, name, _ = open_source(source, None)
     frame = opened.frame
-    if lacking := [c for c in ("left_id", "right_id", "label") if c not in frame.columns]:
+    if lacking := [column for column in PAIR_COLUMNS if column not in frame.columns]:
         raise CatalogueError(
             f"{name} lacks {name_first(lacking)}: labelled pairs have the columns left_id, "
             "right_id and label (1 for the same product, 0 for another)."
         )
-    read = [[value.strip() for value in texts_of(frame, c)] for c in ("left_id", "right_id")]
-    said = [value.strip().casefold() for value in texts_of(frame, "label")]
+    *read, said = ([value.strip() for value in texts_of(frame, c)] for c in PAIR_COLUMNS)
+    said = [value.casefold() for value in said]
     if wrong := sorted(set(said) - set(LABELS)):
         found = name_first([value or "empty values" for value in wrong])
         raise CatalogueError(f"The column label of {name} has {found}; use 1 and 0.")
-    places = [{card: row for row, card in enumerate(side.ids)} for side in (left, right)]
-    rows = np.array(
-        [[at.get(card, -1) for card in ids] for at, ids in zip(places, read, strict=True)],
-        dtype=np.int64,
-    ).T
+    columns = []
+    for side, ids in zip((left, right), read, strict=True):
+        row_of = {card: row for row, card in enumerate(side.ids)}
+        columns.append([row_of.get(card, -1) for card in ids])
+    rows = np.array(columns, dtype=np.int64).T
     known = (rows >= 0).all(axis=1)
     labels = np.array([LABELS[value] for value in said], dtype=bool)
     pairs = [f"{a} and {b}" for a, b in zip(*read, strict=True)]
-    of_pair: dict[str, set[bool]] = {}
-    for pair, label in zip(pairs, labels.tolist(), strict=True):
-        of_pair.setdefault(pair, set()).add(label)
-    agreed = np.array([len(of_pair[pair]) == 1 for pair in pairs])
+    disputed = {*compress(pairs, labels)} & {*compress(pairs, ~labels)}
+    agreed = np.array([pair not in disputed for pair in pairs], dtype=bool)
     notes = []
     for is_left_out, what in (
         (~known, "labelled pairs have an id that its catalogue lacks"),

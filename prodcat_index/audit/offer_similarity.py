@@ -37,6 +37,8 @@ _CHUNK = re.compile(r"\w+(?:[-./]\w+)*")
 _BETWEEN = re.compile(r"[\W_]")
 _MEASURE = re.compile(r"(?<![\w.])(\d+(?:[.,]\d+)?)(?![.,]?\d)(?:\s*-?\s*([^\W\d_]+|[\"'″]))?")
 VIEWS = ("title", "text")
+# Candidates of an offer, from either side.
+NEAREST = 20
 CHARACTERS = (3, 4)
 # Cells of similarities that are in memory at once.
 CELLS_AT_ONCE = 8_000_000
@@ -137,13 +139,7 @@ CONTEXT_FEATURES = ("lead_least", "lead_most", "rank_least", "rank_most")
 
 
 class OfferPairs:
-    """Pairs of two lists of offers, compared by words that are weighted by rarity in both.
-
-    Parameters
-    ----------
-    left, right
-        The offers; the same object twice for pairs within one list.
-    """
+    """Pairs of two lists of offers, or of one given twice, by words weighted by rarity in both."""
 
     def __init__(self, left: Offers, right: Offers) -> None:
         self.left, self.right = left, right
@@ -189,14 +185,9 @@ class OfferPairs:
         return _dots(left, right, pairs)
 
     def nearest(self, k: int) -> tuple[Nearest, Nearest]:
-        """Return the k right offers nearest to each left one and their similarities, and back.
+        """Return the k right offers nearest to each left one, (n, k), and similarities; and back.
 
-        Returns
-        -------
-        tuple
-            Of the left offers (rows, similarities), each (n, k); then of the right ones, (m, k).
-            Of offers of one list, each is left out of its own. Those that have nothing in common
-            are left out, as -1 and NaN.
+        Left out, as -1 and NaN, are an offer itself and those that have nothing in common.
         """
         if k not in self._near:
             left, right = self._rows
@@ -211,22 +202,20 @@ class OfferPairs:
         for view in VIEWS:
             columns += self._compare_words(view, pairs)
         columns += self._compare_strings(pairs)
-        columns += list(self._compare_codes(pairs).T)
-        for view in VIEWS:
-            columns += list(self._compare_measures(f"{view}_measures", pairs).T)
-        columns.append(self._compare_prices(pairs))
-        columns += list(self._compare_brands(pairs).T)
+        facts = [self._compare_facts(row, other) for row, other in pairs.tolist()]
+        *others, brand, within = np.array(facts, dtype=np.float64).reshape(len(pairs), 10).T
+        columns += [*others, self._compare_prices(pairs), brand, within]
         return np.column_stack(columns).astype(np.float64)
 
-    def context(self, pairs: Int64Array, k: int = 20) -> Float64Array:
+    def context(self, pairs: Int64Array) -> Float64Array:
         """Compare each pair with the other candidates of its offers: (P, len(CONTEXT_FEATURES)).
 
         By how much the pair is more similar than the best other one of either offer, and its place
-        among the k nearest of either. Offers in the lists count; labels and listed pairs do not.
+        among the nearest of either. Offers in the lists count; labels and listed pairs do not.
         """
         own = self.similarities(pairs)
         leads, ranks = [], []
-        for side, (_, similarities) in enumerate(self.nearest(k)):
+        for side, (_, similarities) in enumerate(self.nearest(NEAREST)):
             theirs = np.nan_to_num(similarities[pairs[:, side]], nan=0.0)
             # The pair itself is among them where it is near enough; rounding must not count.
             above = theirs > own[:, None] + 1e-9
@@ -265,22 +254,28 @@ class OfferPairs:
         scorers = (fuzz.token_sort_ratio, fuzz.token_set_ratio, fuzz.partial_ratio)
         return [cpdist(a, b, scorer=scorer).astype(np.float64) / 100 for scorer in scorers]
 
-    def _compare_codes(self, pairs: Int64Array) -> Float64Array:
-        """Length of the longest code found in the other text, shares, and nearest spelling."""
+    def _compare_facts(self, row: int, other: int) -> list[float]:
+        """Compare codes, the numbers of the title and of all texts, and brands."""
+        from rapidfuzz import fuzz
         from rapidfuzz.distance import Levenshtein
 
-        result = np.full((len(pairs), 4), np.nan)
-        for place, (row, other) in enumerate(pairs.tolist()):
-            a, b = self.left.codes[row], self.right.codes[other]
-            found = self.shared_codes(row, other)
-            result[place, 0] = min(max(map(len, found), default=0), 12) / 12
-            result[place, 3] = bool(a) + bool(b)
-            if a and b:
-                result[place, 1] = len(found) / len(a | b)
-                result[place, 2] = max(
-                    Levenshtein.normalized_similarity(one, two) for one in a for two in b
-                )
-        return result
+        left, right = self.left, self.right
+        a, b, found = left.codes[row], right.codes[other], self.shared_codes(row, other)
+        # The longest code found in the other text, the share found, and the nearest spelling.
+        length, share, nearest = min(max(map(len, found), default=0), 12) / 12, np.nan, np.nan
+        if a and b:
+            share = len(found) / len(a | b)
+            nearest = max(Levenshtein.normalized_similarity(one, two) for one in a for two in b)
+        ours, theirs = left.brands[row], right.brands[other]
+        brand = fuzz.token_set_ratio(ours, theirs) / 100 if ours and theirs else np.nan
+        sides = ((ours, right.texts[other]), (theirs, left.texts[row]))
+        within = [float(f" {brand.split()[0]} " in f" {text} ") for brand, text in sides if brand]
+        return [
+            *(length, share, nearest, bool(a) + bool(b)),
+            *_compare_measures(left.title_measures[row], right.title_measures[other]),
+            *_compare_measures(left.text_measures[row], right.text_measures[other]),
+            *(brand, max(within, default=np.nan)),
+        ]
 
     def shared_codes(self, row: int, other: int) -> set[str]:
         """Return the codes of either offer that are found in the text of the other."""
@@ -288,27 +283,12 @@ class OfferPairs:
         found = {code for code in a if code in self.right.packed[other]}
         return found | {code for code in b if code in self.left.packed[row]}
 
-    def shared_words(self, row: int, other: int, most: int = 3) -> list[str]:
-        """Return the rarest words that both texts have, rarest first."""
+    def shared_words(self, row: int, other: int) -> list[str]:
+        """Return the three rarest words that both texts have, rarest first."""
         words, _, _, names = self._views["text"]
         shared = words[0][[row]].minimum(words[1][[other]])
-        order = np.lexsort((names[shared.indices], -shared.data))[:most]
+        order = np.lexsort((names[shared.indices], -shared.data))[:3]
         return [str(names[shared.indices[place]]) for place in order]
-
-    def _compare_measures(self, view: str, pairs: Int64Array) -> Float64Array:
-        """Share of the numbers that are equal, and of the units on both sides that have one."""
-        left, right = getattr(self.left, view), getattr(self.right, view)
-        result = np.full((len(pairs), 2), np.nan)
-        for place, (row, other) in enumerate(pairs.tolist()):
-            a, b = left[row], right[other]
-            if not a or not b:
-                continue
-            one, two = (set().union(*own.values()) for own in (a, b))
-            result[place, 0] = len(one & two) / min(len(one), len(two))
-            agree = [not a[unit].isdisjoint(b[unit]) for unit in a if unit and unit in b]
-            if agree:
-                result[place, 1] = sum(agree) / len(agree)
-        return result
 
     def _compare_prices(self, pairs: Int64Array) -> Float64Array:
         a, b = self.left.prices[pairs[:, 0]], self.right.prices[pairs[:, 1]]
@@ -316,22 +296,15 @@ class OfferPairs:
         factors = np.divide(a, b, out=np.full(len(pairs), np.nan), where=known)
         return np.minimum(np.abs(np.log(factors)), np.log(LARGEST_FACTOR))
 
-    def _compare_brands(self, pairs: Int64Array) -> Float64Array:
-        """Likeness of the brands, and how much of one is in the other's text."""
-        from rapidfuzz import fuzz
 
-        result = np.full((len(pairs), 2), np.nan)
-        for place, (row, other) in enumerate(pairs.tolist()):
-            a, b = self.left.brands[row], self.right.brands[other]
-            if a and b:
-                result[place, 0] = fuzz.token_set_ratio(a, b) / 100
-            sides = ((a, self.right.texts[other]), (b, self.left.texts[row]))
-            within = [
-                float(f" {brand.split()[0]} " in f" {text} ") for brand, text in sides if brand
-            ]
-            if within:
-                result[place, 1] = max(within)
-        return result
+def _compare_measures(a: Measures, b: Measures) -> tuple[float, float]:
+    """Return the share of the numbers that are equal, and of the units of both that have one."""
+    if not a or not b:
+        return np.nan, np.nan
+    one, two = (set().union(*own.values()) for own in (a, b))
+    agree = [not a[unit].isdisjoint(b[unit]) for unit in a if unit and unit in b]
+    shared = len(one & two) / min(len(one), len(two))
+    return shared, sum(agree) / len(agree) if agree else np.nan
 
 
 def _dots(left: Any, right: Any, pairs: Int64Array) -> Float64Array:
@@ -347,24 +320,20 @@ def _divide(part: Float64Array, whole: Float64Array) -> Float64Array:
 
 
 def _largest(rows: Any) -> Float64Array:
-    largest: Float64Array = rows.max(axis=1).toarray().ravel()
-    return largest
+    return np.asarray(rows.max(axis=1).toarray()).ravel()
 
 
-def _nearest(rows: Any, others: Any, k: int, is_own: bool) -> tuple[Int64Array, Float64Array]:
+def _nearest(rows: Any, others: Any, k: int, is_own: bool) -> Nearest:
     """Return the k nearest of the other rows, ties by row: (n, k) and their similarities."""
-    count, width = rows.shape[0], min(k, others.shape[0])
-    found = np.full((count, width), -1, dtype=np.int64)
-    values = np.full((count, width), np.nan)
-    turned = others.T.tocsr()
-    for part in chunks(count, max(1, CELLS_AT_ONCE // max(others.shape[0], 1))):
+    parts, turned = [], others.T.tocsr()
+    for part in chunks(rows.shape[0], max(1, CELLS_AT_ONCE // max(others.shape[0], 1))):
         dense = (rows[part] @ turned).toarray()
         if is_own:
             dense[np.arange(len(dense)), np.arange(part.start, part.stop)] = -np.inf
         # Rounded, so that equal texts tie whatever the order of the sums.
-        order = np.argsort(-np.round(dense, 9), axis=1, kind="stable")[:, :width]
-        values[part] = np.take_along_axis(dense, order, axis=1)
-        found[part] = order
+        order = np.argsort(-np.round(dense, 9), axis=1, kind="stable")[:, :k]
+        parts.append((order, np.take_along_axis(dense, order, axis=1)))
+    found, values = map(np.concatenate, zip(*parts, strict=True))
     # Offers that have nothing in common are no candidates, and would only tie.
     lacking = ~(values > 0)
     values[lacking], found[lacking] = np.nan, -1
