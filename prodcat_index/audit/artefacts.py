@@ -114,16 +114,9 @@ def find_phrases(
         best = max(own, key=lambda phrase: (len(rows_of[phrase]), phrase))
         with_it = np.array(rows_of[best], dtype=np.int64)
         right = int((categories[with_it] == category).sum())
-        of_category = int((categories == category).sum())
-        phrases.append(
-            TellingPhrase(
-                category,
-                _longest(words[with_it[0]], best, own),
-                with_it,
-                right / of_category,
-                right / len(with_it),
-            )
-        )
+        share = right / int((categories == category).sum())
+        longest = _longest(words[with_it[0]], best, own)
+        phrases.append(TellingPhrase(category, longest, with_it, share, right / len(with_it)))
     return phrases
 
 

@@ -119,21 +119,14 @@ def _tell(
     right, base = (answer[scored] == true[scored] for answer in (predicted, largest))
     room = int((~base).sum())
     if not room:
-        return Telling(int(scored.sum()), float(base.all()), float(base.all()), 0.0, -1.0, 1.0, ())
+        return Telling(len(base), float(base.all()), float(base.all()), 0.0, -1.0, 1.0, ())
     gained = right.astype(np.float64) - base
     gain = float(gained.sum() / room)
     # The error of a ratio of sums over groups: the cards of a group are told alike.
     reach = DEVIATIONS * sqrt(group_variance(gained - gain * ~base, groups[scored])) / room
-    told = told_categories(predicted, true, groups)
-    return Telling(
-        len(base),
-        float(right.mean()),
-        float(base.mean()),
-        gain,
-        gain - reach,
-        min(1.0, gain + reach),
-        told,
-    )
+    told, low, high = told_categories(predicted, true, groups), gain - reach, gain + reach
+    accuracies = float(right.mean()), float(base.mean())
+    return Telling(len(base), *accuracies, gain, low, min(1.0, high), told)
 
 
 def told_categories(predicted: Int64Array, true: Int64Array, groups: Int64Array) -> tuple[int, ...]:

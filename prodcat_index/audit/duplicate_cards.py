@@ -60,7 +60,9 @@ class DuplicateCards:
         listings, families = (_join(pairs, each, len(catalogue)) for each in (is_twice, is_one))
         products = join_codes([graph.groups, families])
         strongest = _strongest(pairs, is_one, len(catalogue))
-        scores = np.where(_is_empty(catalogue), np.nan, 1.0)
+        compared = (IMAGE, *catalogue.text_modalities)
+        filled = np.sum([catalogue.has(name) for name in compared], axis=0)
+        scores = np.where(filled > 0, 1.0, np.nan)
         for rows in (pairs.first, pairs.second):
             np.minimum.at(scores, rows[is_twice], 1 - pairs.probability[is_twice])
         flagged = scores <= 1 - self.flagged_from
@@ -70,7 +72,8 @@ class DuplicateCards:
                 item, wrong, own = _one_category(graph, rows, pairs.why(strongest[rows]))
                 scores[wrong], flagged[wrong] = np.fmin(scores[wrong], own), True
                 items.append(item)
-        split, repeated, place = len(items), rows_together(listings), _fullest_first(catalogue)
+        split, repeated = len(items), rows_together(listings)
+        place = _fullest_first(catalogue, filled)
         for rows in repeated:
             if not _differ(labels[rows]):
                 rows = rows[np.argsort(place[rows])]
@@ -176,23 +179,16 @@ def _differ(labels: Int64Array) -> bool:
     return len(np.unique(labels[labels != MISSING])) > 1
 
 
-def _is_empty(catalogue: Catalogue) -> BoolArray:
-    """Find the cards with nothing that can be compared: (N,)."""
-    has_any = [catalogue.has(name) for name in (IMAGE, *catalogue.text_modalities)]
-    return ~np.any(has_any, axis=0)
-
-
-def _fullest_first(catalogue: Catalogue) -> Int64Array:
+def _fullest_first(catalogue: Catalogue, filled: Int64Array) -> Int64Array:
     """Return the place of each card by whether it has a category, filled columns, and row: (N,).
 
     How long a text is plays no part: what is listed again is often longer by a few words.
     """
     import pandas as pd
 
-    filled = np.sum([catalogue.has(name) for name in (IMAGE, *catalogue.text_modalities)], axis=0)
     counted = {"id", IMAGE, *catalogue.text_modalities, *LABELLING, DIGEST}
     for name in catalogue.pieces.names:
         if name not in counted:
             column = pd.Series(catalogue.pieces.read(name), dtype=object)
-            filled += (column.notna() & column.ne("")).to_numpy()
+            filled = filled + (column.notna() & column.ne("")).to_numpy()
     return np.lexsort((-filled, ~catalogue.has("category"))).argsort()

@@ -23,7 +23,7 @@ from prodcat_index.index.search import SearchSpace, find_neighbours
 from prodcat_index.index.searchers import HalfSearcher
 from prodcat_index.learning.folds import assign_folds
 from prodcat_index.progress import progress_bar
-from prodcat_index.types import MISSING, Float32Array, Float64Array, Int64Array, chunks
+from prodcat_index.types import MISSING, BoolArray, Float32Array, Float64Array, Int64Array, chunks
 from prodcat_index.voting.decision import Decision, accept_or_review, trusted_calibration
 from prodcat_index.voting.vote import Vote
 
@@ -146,10 +146,8 @@ class GraphCards:
         """Return the nearest cards of n cards, (n, K), and how similar they are, likewise."""
         queries = _as_queries(self.parts, rows)
         near, similarities = _find_near(self.parts, self._space, queries, self.k + 1)
-        # The card itself goes; where k others tie before it, the last of them.
-        is_own = near == rows[:, None]
-        is_own[~is_own.any(axis=1), -1] = True
-        return near[~is_own].reshape(-1, self.k), similarities[~is_own].reshape(-1, self.k)
+        is_other = ~own_places(near, rows)
+        return near[is_other].reshape(-1, self.k), similarities[is_other].reshape(-1, self.k)
 
     def rows_of(self, number: int) -> Int64Array:
         """Return the cards of a fold that are answered."""
@@ -274,6 +272,13 @@ def _find_near(
         space, queries.vectors, present, weights, k, parts.found, by_block=False
     )
     return found.rows, found.similarities.astype(np.float32)
+
+
+def own_places(near: Int64Array, rows: Int64Array) -> BoolArray:
+    """Find each card itself among its nearest ones, (n, k): where others tie before it, at last."""
+    is_own = near == rows[:, None]
+    is_own[~is_own.any(axis=1), -1] = True
+    return is_own
 
 
 def _log_probabilities(asked: LeaveOneOut, vote: Vote) -> Iterator[tuple[Int64Array, Float32Array]]:

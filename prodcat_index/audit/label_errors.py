@@ -62,22 +62,11 @@ class LabelErrors:
     name: CheckName = field(default="labels", init=False)
 
     def run(self, graph: AuditGraph, new: NewCards | None = None) -> CheckResult:
-        """Check the labels of the cards of an index.
+        """Check the labels of the cards of an index; those without an answer have no score.
 
-        Parameters
-        ----------
-        graph
-            The cards; those without an answer cannot be checked.
-        new
-            Is not looked at: the check is of the index.
-
-        Returns
-        -------
-        CheckResult
-            The score of a card is p / (p + sqrt(q)), for the probabilities p of its category and q
-            of the likeliest other one: it is low where the own category is improbable, and lower
-            where the other one is certain. The ratio is drawn to 1 where the category is small.
-            Cards of one group with the same label and proposal are one item.
+        It is p / (p + sqrt(q)), for the probabilities p of the card's category and q of the
+        likeliest other one: low where the own category is improbable, and lower where the other
+        one is certain. The ratio is drawn to 1 where the category is small.
         """
         labels, count = graph.parts.labels, len(graph.ids)
         rows = np.flatnonzero(graph.likely[:, 0] >= 0)
@@ -97,12 +86,10 @@ class LabelErrors:
         items = _items(graph, np.flatnonzero(flagged), scores, proposals)
         found, checked = int(flagged.sum()), len(rows)
         summary = (
-            f"No labelled card was checked: {graph.notes[-1]}."
-            if not checked
-            else (
-                f"{counted(found, 'cards')} of {checked:,} seem to be in the wrong category "
-                f"({found / checked:.1%}), in {counted(len(items), 'items')}."
-            )
+            f"{counted(found, 'cards')} of {checked:,} seem to be in the wrong category "
+            f"({found / checked:.1%}), in {counted(len(items), 'items')}."
+            if checked
+            else f"No labelled card was checked: {graph.notes[-1]}."
         )
         pairs = Counter((item.subject, item.proposal) for item in items for _ in item.cards)
         table = [

@@ -80,9 +80,15 @@ class NewCategories:
         rows = np.array(sorted(np.flatnonzero(of_none), key=lambda row: (known[row], ids[row])))
         rows = rows[:MOST].astype(np.int64)
         groups = group_cards(parts, new, rows)
-        items = [*self._clusters(parts, new, known, rows, groups)]
+        chosen = [rows[groups == group] for group in np.unique(groups)]
+        chosen = [own for own in chosen if len(own) >= self.least_cards]
+        # The more cards, and the surer that they are new, the more there is to gain.
+        chosen.sort(key=lambda own: (-float((1 - known[own]).sum()), ids[own[0]]))
+        named = zip(chosen, _name_words(parts, new.catalogue, chosen), strict=True)
+        items = [_item(parts, new, known, own, words) for own, words in named]
         clustered = {card for item in items for card in item.cards}
-        items += [_single(parts, new, known, row) for row in rows if ids[row] not in clustered]
+        alone = (row for row in rows if ids[row] not in clustered)
+        items += [_item(parts, new, known, np.array([row])) for row in alone]
         count, categories = int(of_none.sum()), sum(len(item.cards) > 1 for item in items)
         note = f"of {count:,} new listings, the {MOST:,} least known were compared and are listed"
         return CheckResult(
@@ -98,24 +104,6 @@ class NewCategories:
             details={"new": count, "categories": categories},
             notes=(note,) if count > MOST else (),
         )
-
-    def _clusters(
-        self,
-        parts: IndexParts,
-        new: NewCards,
-        known: Float64Array,
-        rows: Int64Array,
-        groups: Int64Array,
-    ) -> list[Item]:
-        chosen = [rows[groups == group] for group in np.unique(groups)]
-        chosen = [own for own in chosen if len(own) >= self.least_cards]
-        # The more cards, and the surer that they are new, the more there is to gain.
-        chosen.sort(key=lambda own: (-float((1 - known[own]).sum()), new.catalogue.ids[own[0]]))
-        words = _name_words(parts, new.catalogue, chosen)
-        return [
-            _cluster(parts, new, known, own, own_words)
-            for own, own_words in zip(chosen, words, strict=True)
-        ]
 
 
 def group_cards(parts: IndexParts, new: NewCards, rows: Int64Array) -> Int64Array:
@@ -139,9 +127,8 @@ def _level(parts: IndexParts) -> float:
     rows = rows[evenly_spaced(len(rows), SAMPLE)]
     present = np.stack([block.present[rows] for block in blocks], axis=1)
     vectors = [as_queries(block, rows) for block in blocks]
-    return best_level(
-        tree_of(_similarities(parts, vectors, present, parts.catalogue, rows)), codes[rows]
-    )
+    similar = _similarities(parts, vectors, present, parts.catalogue, rows)
+    return best_level(tree_of(similar), codes[rows])
 
 
 def best_level(tree: Float64Array, codes: Int64Array) -> float:
@@ -168,7 +155,7 @@ def _similarities(
     those of the index, and the new ones, which tell most, are left out of its rows.
     """
     weights = equal_weights(parts.encoder_blocks)
-    total, weight = np.zeros((len(rows), len(rows))), np.zeros((len(rows), len(rows)))
+    total, weight = (np.zeros((len(rows), len(rows))) for _ in range(2))
     texts: dict[str, FloatingArray] = {}
     for block, own, there in zip(parts.encoder_blocks, vectors, present.T, strict=True):
         if block.kind == "text" and block.modality not in texts:
@@ -186,8 +173,7 @@ def _compare_words(texts: Sequence[str]) -> FloatingArray:
     rows = NgramVectorizer.fit({"": texts}).transform([{"": text} for text in texts])
     matrix = csr_matrix((rows.values, rows.features, rows.starts), shape=(len(rows), rows.width))
     # The words and the runs of characters are of unit length each.
-    cosines: FloatingArray = (matrix @ matrix.T).toarray() / 2
-    return cosines
+    return np.asarray((matrix @ matrix.T).toarray() / 2)
 
 
 def tree_of(similarities: Float64Array) -> Float64Array:
@@ -195,16 +181,14 @@ def tree_of(similarities: Float64Array) -> Float64Array:
     from scipy.cluster.hierarchy import linkage
 
     upper = np.triu_indices(len(similarities), 1)
-    tree: Float64Array = linkage(np.maximum(1 - similarities[upper], 0), "average")
-    return tree
+    return np.asarray(linkage(np.maximum(1 - similarities[upper], 0), "average"))
 
 
 def cut(tree: Float64Array, level: float) -> Int64Array:
     """Return the group of each card of a tree at a distance, from 1."""
     from scipy.cluster.hierarchy import fcluster
 
-    groups: Int64Array = fcluster(tree, level, "distance").astype(np.int64)
-    return groups
+    return np.asarray(fcluster(tree, level, "distance"), dtype=np.int64)
 
 
 def _name_words(
@@ -214,13 +198,12 @@ def _name_words(
     title = "title" if "title" in parts.modalities else next(iter(catalogue.text_modalities), "")
     if not title or title not in parts.catalogue.text_modalities:
         return [[] for _ in groups]
-    theirs: Counter[str] = Counter()
-    for text in parts.catalogue.values(title):
-        theirs.update(_naming(text))
-    own = [Counter[str]() for _ in groups]
-    for counts, rows in zip(own, groups, strict=True):
-        for text in catalogue.values_at(title, rows):
-            counts.update(_naming(text))
+
+    def count(texts: Sequence[str]) -> Counter[str]:
+        return Counter(word for text in texts for word in _naming(text))
+
+    theirs = count(parts.catalogue.values(title))
+    own = [count(catalogue.values_at(title, rows)) for rows in groups]
     common = _common_words(parts)
     # Each category of the index counts as one class, and so does each group.
     classes = len(parts.labels.names) + len(groups)
@@ -255,62 +238,52 @@ def _naming(text: str) -> set[str]:
     return {word for word in split_words(text) if word.isalpha() and len(word) > 1}
 
 
-def _cluster(
-    parts: IndexParts, new: NewCards, known: Float64Array, rows: Int64Array, words: Sequence[str]
+def _item(
+    parts: IndexParts,
+    new: NewCards,
+    known: Float64Array,
+    rows: Int64Array,
+    words: Sequence[str] | None = None,
 ) -> Item:
-    ids = new.catalogue.ids
-    name = " ".join(words[:NAME_WORDS])
-    parent, nearest = _place(parts, new, rows)
-    where = f"a new child of {parent}" if parent else f"near {nearest}"
-    proposal = CATEGORY_SEPARATOR.join(part for part in (parent, name) if part) if name else ""
+    """Return the item of a new category, named by its words, or of a card that is in none."""
+    codes, near = new.result.vote.categories[rows, 0], new.neighbours[rows, 0]
+    answers = [parts.labels.names[code] for code in codes[codes >= 0]]
+    ranked = sorted(Counter(answers).items(), key=lambda pair: (-pair[1], pair[0]))
+    nearest = ranked[0][0] if ranked else ""
+    mean = float(known[rows].mean())
+    kind, proposal = "fits no category", ""
+    why = f"Its probability of a known category is {mean:.2f}; the likeliest is {nearest}."
+    if words is not None:
+        kind, name = "new category", " ".join(words[:NAME_WORDS])
+        parent = _parent(nearest, answers, len(rows))
+        proposal = CATEGORY_SEPARATOR.join(part for part in (parent, name) if part) if name else ""
+        where = f"a new child of {parent}" if parent else f"near {nearest}"
+        why = (
+            f"{counted(len(rows), 'listings')} are alike and like no category of the index: "
+            f"their mean probability of a known one is {mean:.2f}. They look like {where}."
+        )
     return Item(
         check="novelty",
-        kind="new category",
-        score=float(known[rows].mean()),
-        cards=tuple(ids[row] for row in rows),
+        kind=kind,
+        score=mean,
+        cards=tuple(new.catalogue.ids[row] for row in rows),
         subject=nearest,
         proposal=proposal,
-        why=(
-            f"{counted(len(rows), 'listings')} are alike and like no category of the index: "
-            f"their mean probability of a known one is {known[rows].mean():.2f}. "
-            f"They look like {where}."
+        why=why,
+        # The card that is nearest to each of the first few, once each.
+        neighbours=tuple(
+            dict.fromkeys(parts.catalogue.values_at("id", near[near >= 0][:SHOWN_WORDS]))
         ),
-        neighbours=_near(parts, new, rows),
-        words=tuple(words[:SHOWN_WORDS]),
+        words=tuple((words or ())[:SHOWN_WORDS]),
     )
 
 
-def _single(parts: IndexParts, new: NewCards, known: Float64Array, row: int) -> Item:
-    rows = np.array([row])
-    _, nearest = _place(parts, new, rows)
-    return Item(
-        check="novelty",
-        kind="fits no category",
-        score=float(known[row]),
-        cards=(new.catalogue.ids[row],),
-        subject=nearest,
-        why=f"Its probability of a known category is {known[row]:.2f}; the likeliest is {nearest}.",
-        neighbours=_near(parts, new, rows),
-    )
-
-
-def _place(parts: IndexParts, new: NewCards, rows: Int64Array) -> tuple[str, str]:
-    """Return the longest parent of nearly all answers, or none, and the usual answer."""
-    codes = new.result.vote.categories[rows, 0]
-    answers = [parts.labels.names[code] for code in codes[codes >= 0]]
-    if not answers:
-        return "", ""
-    nearest = min(Counter(answers).items(), key=lambda pair: (-pair[1], pair[0]))[0]
+def _parent(nearest: str, answers: Sequence[str], cards: int) -> str:
+    """Return the longest parent of the usual answer that nearly all have, or none."""
     path = nearest.split(CATEGORY_SEPARATOR)
     for depth in range(len(path) - 1, 0, -1):
         parent = CATEGORY_SEPARATOR.join(path[:depth])
         inside = sum(name.startswith(parent + CATEGORY_SEPARATOR) for name in answers)
-        if inside >= MAJORITY * len(rows):
-            return parent, nearest
-    return "", nearest
-
-
-def _near(parts: IndexParts, new: NewCards, rows: Int64Array) -> tuple[str, ...]:
-    """Return the card of the index that is nearest to each, of the first few, once each."""
-    near = new.neighbours[rows, 0]
-    return tuple(dict.fromkeys(parts.catalogue.values_at("id", near[near >= 0][:SHOWN_WORDS])))
+        if inside >= MAJORITY * cards:
+            return parent
+    return ""

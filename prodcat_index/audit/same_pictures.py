@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from prodcat_index.audit.graph import own_places
 from prodcat_index.cards.picture_hashes import LEAST_CONTRAST
 from prodcat_index.cards.pictures import load_picture
 from prodcat_index.errors import PictureError
@@ -67,9 +68,9 @@ class PictureMatches(NamedTuple):
     alike: Float32Array  # (P,): share of the detail that both have, from 0 to 1
     shade: Float32Array  # (P,): largest difference of a tile's luma, in levels
     colour: Float32Array  # (P,): and of its colour
-    mirrored: BoolArray  # (P,)
     cropped: BoolArray  # (P,)
     covered: BoolArray  # (P,): by a banner or badge, which was left out
+    mirrored: BoolArray  # (P,)
     exact: BoolArray  # (P,): nothing was done
 
     @property
@@ -132,13 +133,8 @@ COVERS = _covers()
 PLACES = ((np.arange(SIDE) + 0.5) / SIDE * 2 - 1).astype(np.float32)  # from -1 to 1
 
 
-def thumbnails_of(paths: Sequence[str]) -> dict[str, Thumbnails]:
-    """Read pictures as thumbnails; unreadable ones, and those of one colour, are left out."""
-    read = map_in_threads(_thumbnail, list(dict.fromkeys(paths)), "looking at pictures")
-    return {path: thumbnail for path, thumbnail in read.items() if thumbnail is not None}
-
-
 def _thumbnail(path: str) -> Thumbnails | None:
+    """Read a picture; None where it cannot be read, or is of one colour."""
     from PIL.Image import Resampling
 
     try:
@@ -159,46 +155,29 @@ def match_pictures(
     """Compare the pictures of P pairs of N cards where it is asked for, and read these alone.
 
     ``files`` are codes of their contents, (N,), MISSING where there is none or it is not known.
+    Pairs of one first picture are best put together, and take less time.
     """
-    has_picture = np.array([bool(path) for path in paths])
-    asked = asked & has_picture[first] & has_picture[second]
     exact = asked & (files[first] == files[second]) & (files[first] != MISSING)
     near = np.flatnonzero(asked & ~exact)
-    rows = np.unique(np.concatenate([first[near], second[near]]))
-    read = thumbnails_of([paths[row] for row in rows])
-    place = np.full(len(paths), MISSING, dtype=np.int64)
-    readable = [row for row in rows.tolist() if paths[row] in read]
-    place[readable] = np.arange(len(readable))
-    near = near[(place[first[near]] != MISSING) & (place[second[near]] != MISSING)]
+    rows = np.unique(np.concatenate([first[near], second[near]])).tolist()
+    named = list(dict.fromkeys(paths[row] for row in rows))
+    read = map_in_threads(_thumbnail, named, "looking at pictures")
+    thumbnails = {row: found for row in rows if (found := read[paths[row]]) is not None}
+    near = near[np.isin(first[near], [*thumbnails]) & np.isin(second[near], [*thumbnails])]
     matches = _nothing(len(first))
     matches.alike[:] = np.where(exact, 1, np.nan)
     matches.exact[:] = exact
-    if len(near):
-        thumbnails = np.stack([read[paths[row]] for row in readable])
-        a, b = place[first[near]], place[second[near]]
-        found = compare_pictures(thumbnails, a, b)
-        found.exact[:] = (thumbnails[a] == thumbnails[b]).all(axis=1)
+
+    def compare(start: int) -> None:
+        part = near[start : start + PAIRS_AT_ONCE]
+        seen, inverse = np.unique(np.stack([first[part], second[part]]), return_inverse=True)
+        pixels = np.stack([thumbnails[row] for row in seen.tolist()])
+        found = _compare(pixels, *inverse.reshape(2, -1))
         for all_pairs, some in zip(matches, found, strict=True):
-            all_pairs[near] = some
+            all_pairs[part] = some
+
+    map_in_threads(compare, list(range(0, len(near), PAIRS_AT_ONCE)), "")
     return matches
-
-
-def compare_pictures(
-    thumbnails: Thumbnails, first: Int64Array, second: Int64Array
-) -> PictureMatches:
-    """Compare P pairs of rows of thumbnails.
-
-    Pairs of one first picture are best put together, and take less time.
-    """
-    starts = list(range(0, len(first), PAIRS_AT_ONCE))
-
-    def compare(start: int) -> PictureMatches:
-        part = slice(start, start + PAIRS_AT_ONCE)
-        return _compare(thumbnails, first[part], second[part])
-
-    found = map_in_threads(compare, starts, "").values()
-    empty = _nothing(0)
-    return PictureMatches(*map(np.concatenate, zip(empty, *found, strict=True)))
 
 
 def _nothing(count: int) -> PictureMatches:
@@ -207,22 +186,22 @@ def _nothing(count: int) -> PictureMatches:
     return PictureMatches(*numbers, *said)
 
 
-def _compare(thumbnails: Thumbnails, first: Int64Array, second: Int64Array) -> PictureMatches:
-    rows, inverse = np.unique(np.concatenate([first, second]), return_inverse=True)
-    a, b = inverse[: len(first)], inverse[len(first) :]
-    luma, hues = np.split(thumbnails[rows].astype(np.float32), [SIDE**2], axis=1)
+def _compare(thumbnails: Thumbnails, a: Int64Array, b: Int64Array) -> PictureMatches:
+    """Compare pairs of rows of thumbnails."""
+    matches = _nothing(len(a))
+    matches.exact[:] = (thumbnails[a] == thumbnails[b]).all(axis=1)
+    luma, hues = np.split(thumbnails.astype(np.float32), [SIDE**2], axis=1)
     luma, hues = luma.reshape(-1, SIDE, SIDE), hues.reshape(-1, 2, HUES, HUES) - np.float32(GREY)
     detail = _detail(luma)
     placed, mirrored, score = _place(detail, a, b)
-    matches = _nothing(len(a))
     near = np.flatnonzero(score >= LEAST_COARSE)
     if not len(near):
         return matches
     a, b, mirrored, placed = a[near], b[near], mirrored[near], placed[near]
     placed = _refine(_seen(detail, a, mirrored), detail[b], placed)
     own = _seen(luma, a, mirrored), _seen(hues, a, mirrored)
-    found = _judge(*own, luma[b], hues[b], placed)
-    for all_pairs, some in zip(matches, found._replace(mirrored=mirrored), strict=True):
+    found = *_judge(*own, luma[b], hues[b], placed), mirrored
+    for all_pairs, some in zip(matches[:-1], found, strict=True):
         all_pairs[near] = some
     return matches
 
@@ -325,8 +304,11 @@ def _judge(
     target_luma: Float32Array,
     target_hues: Float32Array,
     placed: Float32Array,
-) -> PictureMatches:
-    """Compare tile by tile what lies over one another, without a banner or badge."""
+) -> tuple[Float32Array, Float32Array, Float32Array, BoolArray, BoolArray]:
+    """Compare tile by tile what lies over one another, without a banner or badge.
+
+    Returns how much is alike, shade and colour, and whether the first is cropped and covered.
+    """
     moved, covered = _lay(luma, placed)
     inside = (covered > 0.9).astype(np.float32)
     # What lies outside is as the second is, so that no edge is made.
@@ -345,15 +327,9 @@ def _judge(
     for hue in (0, 1):
         moved, _ = _lay(hues[:, hue], placed)
         gaps.append(_tiles(moved - target_hues[:, hue], PATCHES) / (HUES // PATCHES) ** 2)
-    return PictureMatches(
-        alike=shares[np.arange(len(luma)), best],
-        shade=(shade * counted).max(axis=(1, 2)),
-        colour=(np.hypot(*gaps) * counted).max(axis=(1, 2)),
-        mirrored=np.zeros(len(luma), dtype=bool),
-        cropped=np.abs(np.log(placed[:, :, 0])).max(axis=1) > CROPPED,
-        covered=best > 0,
-        exact=np.zeros(len(luma), dtype=bool),
-    )
+    darker, other_colour = ((each * counted).max(axis=(1, 2)) for each in (shade, np.hypot(*gaps)))
+    is_cropped = np.abs(np.log(placed[:, :, 0])).max(axis=1) > CROPPED
+    return shares[np.arange(len(luma)), best], darker, other_colour, is_cropped, best > 0
 
 
 def _covered_sums(tiles: Float32Array) -> Float32Array:
@@ -398,10 +374,6 @@ def nearest_pictures(vectors: RowsLike, present: BoolArray, count: int) -> Int64
         index.train(reduced[evenly_spaced(len(rows), ROWS_A_CELL * cells)])
     index.add(reduced)
     _, near = index.search(reduced, min(count + 1, len(rows)))
-    others = near != np.arange(len(rows))[:, None]
-    # Of a picture with many equal ones, it may itself not be found.
-    others &= np.cumsum(others, axis=1) <= count
-    place, column = np.nonzero(others & (near >= 0))
-    nth = (np.cumsum(others, axis=1) - 1)[place, column]
-    found[rows[place], nth] = rows[near[place, column]]
+    others = near[~own_places(near, np.arange(len(rows)))].reshape(len(rows), -1)
+    found[rows, : others.shape[1]] = np.where(others >= 0, rows[others], MISSING)
     return found
