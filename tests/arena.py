@@ -66,4 +66,4 @@ def held_out(
     index = ProductIndex.build(train, encoders=encoders or ENCODERS, projection=projection)
     names = sorted(set(catalogue.values("category")) - {""})
     groups = split.groups[split.rows(catalogue, "train")]
-    return HeldOutSplit.embed(index, split.select(catalogue, "test"), names, groups)
+    return HeldOutSplit(index, split.select(catalogue, "test"), names, groups)

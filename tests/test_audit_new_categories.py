@@ -109,17 +109,6 @@ def test_the_order_of_the_listings_does_not_matter() -> None:
         assert one.words == other.words and one.neighbours == other.neighbours
 
 
-def answered(*names: str) -> NewCards:
-    """Answer the first listings by these categories."""
-    index, _ = shop()
-    new = delivery()
-    categories = new.result.vote.categories.copy()
-    categories[: len(names), 0] = [index.parts.labels.code_of[name] for name in names]
-    return replace(
-        new, result=new.result._replace(vote=replace(new.result.vote, categories=categories))
-    )
-
-
 @pytest.mark.parametrize(
     ("answers", "parent", "nearest"),
     [
@@ -133,8 +122,7 @@ def test_a_new_category_hangs_where_most_of_its_cards_point(
     answers: tuple[str, ...], parent: str, nearest: str
 ) -> None:
     """Without three in four there is no parent; of equal answers the first by name counts."""
-    new, rows = answered(*answers), np.arange(len(answers))
-    assert new_categories._place(shop()[0].parts, new, rows) == (parent, nearest)
+    assert new_categories._place(answers, len(answers)) == (parent, nearest)
 
 
 def test_groups_are_cut_at_the_level_of_the_index_own_categories() -> None:

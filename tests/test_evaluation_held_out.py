@@ -46,9 +46,9 @@ def test_a_calibration_tells_the_probability_of_the_vote_that_was_judged() -> No
     parameters = VoteParameters(k=3)
     raw = held_out.vote({"description": 1.0}, parameters)
     assert raw.calibrated is None
-    queries, labels = held_out.queries, held_out.index.parts.labels
+    queries, labels = held_out.queries.vectors, held_out.index.parts.labels
     found = find_neighbours(
-        held_out.index.parts.space, queries, held_out.present, np.array([0.0, 1.0]), 3
+        held_out.index.parts.space, queries, held_out.queries.present, np.array([0.0, 1.0]), 3
     )
     decided = vote(found.similarities, labels.codes[found.rows], labels.sizes, parameters)
     calibration = fit_calibration(
@@ -82,7 +82,7 @@ def test_answers_are_accepted_by_their_probability_and_not_by_their_share_of_the
     parts, parameters = held_out.index.parts, VoteParameters(k=10)
     weights = {"title": 0.2, "description": 0.8}
     result = search_and_vote(
-        parts, held_out.queries, held_out.present, np.array([0.2, 0.8]), parameters
+        parts, held_out.queries.vectors, held_out.queries.present, np.array([0.2, 0.8]), parameters
     )
     calibration = fit_calibration(
         result.vote,

@@ -22,7 +22,6 @@ from prodcat_index.reports.page import (
     excerpt,
     render_page,
     today,
-    write_count,
     write_counted,
     write_figure,
     write_file,
@@ -180,7 +179,7 @@ def test_figures_are_written_with_the_digits_that_count(number: float, written: 
 
 
 def test_counts_and_percentages() -> None:
-    assert write_count(91120) == "91,120"
+    assert write_figure(91120) == "91,120"
     assert (write_percent(0.0), write_percent(0.125), write_percent(1.0)) == (
         "0.0\xa0%",
         "12.5\xa0%",

@@ -247,15 +247,13 @@ def _item(
 ) -> Item:
     """Return the item of a new category, named by its words, or of a card that is in none."""
     codes, near = new.result.vote.categories[rows, 0], new.neighbours[rows, 0]
-    answers = [parts.labels.names[code] for code in codes[codes >= 0]]
-    ranked = sorted(Counter(answers).items(), key=lambda pair: (-pair[1], pair[0]))
-    nearest = ranked[0][0] if ranked else ""
+    parent, nearest = _place([parts.labels.names[code] for code in codes[codes >= 0]], len(rows))
     mean = float(known[rows].mean())
     kind, proposal = "fits no category", ""
     why = f"Its probability of a known category is {mean:.2f}; the likeliest is {nearest}."
     if words is not None:
         kind, name = "new category", " ".join(words[:NAME_WORDS])
-        parent = _parent(nearest, answers, len(rows))
+
         proposal = CATEGORY_SEPARATOR.join(part for part in (parent, name) if part) if name else ""
         where = f"a new child of {parent}" if parent else f"near {nearest}"
         why = (
@@ -278,12 +276,14 @@ def _item(
     )
 
 
-def _parent(nearest: str, answers: Sequence[str], cards: int) -> str:
-    """Return the longest parent of the usual answer that nearly all have, or none."""
+def _place(answers: Sequence[str], cards: int) -> tuple[str, str]:
+    """Return the longest parent of nearly all answers to some cards, or none; the usual answer."""
+    ranked = sorted(Counter(answers).items(), key=lambda pair: (-pair[1], pair[0]))
+    nearest = ranked[0][0] if ranked else ""
     path = nearest.split(CATEGORY_SEPARATOR)
     for depth in range(len(path) - 1, 0, -1):
         parent = CATEGORY_SEPARATOR.join(path[:depth])
         inside = sum(name.startswith(parent + CATEGORY_SEPARATOR) for name in answers)
         if inside >= MAJORITY * cards:
-            return parent
-    return ""
+            return parent, nearest
+    return "", nearest

@@ -165,9 +165,7 @@ def evaluate(
         judged, kept = catalogue.select(rows), clusters[chosen.rows(catalogue, "train")]
         near.append(find_near_duplicates(train, judged))
         # No name is bound to the index, so that two are never in memory at once.
-        held_out = partial(
-            HeldOutSplit.embed, test=judged, names=names, groups=kept, precision=precision
-        )
+        held_out = partial(HeldOutSplit, test=judged, names=names, groups=kept, precision=precision)
         runs.append(_run(held_out(build(train)), clusters[rows], methods, objective, seed, label))
     cards = card_table(runs, names)
     tuned = [(run.answers[TUNED].outcome, run.training_sizes) for run in runs]

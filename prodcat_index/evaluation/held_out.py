@@ -78,30 +78,18 @@ class Answer:
     note: str = ""  # a caveat, such as a fit that did not converge
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class HeldOutSplit:
     """An index of the training cards and n test cards, embedded once for all methods."""
 
     index: ProductIndex
     test: Catalogue
-    names: tuple[str, ...]  # the C categories of both parts, sorted
-    queries: Sequence[Float32Array]  # one array a block, (n, dim): unit rows, zeros where absent
-    present: BoolArray  # (n, blocks)
+    names: Sequence[str]  # the C categories of both parts, sorted
     groups: Int64Array  # (N,): training cards that belong together
     precision: float = PRECISION  # at which answers are accepted
 
-    @classmethod
-    def embed(
-        cls,
-        index: ProductIndex,
-        test: Catalogue,
-        names: Sequence[str],
-        groups: Int64Array,
-        precision: float = PRECISION,
-    ) -> HeldOutSplit:
-        """Embed the test cards with the encoders of an index."""
-        queries = index.parts.encode(test)
-        return cls(index, test, tuple(names), queries.vectors, queries.present, groups, precision)
+    def __post_init__(self) -> None:
+        self.queries = self.index.parts.encode(self.test)
 
     @cached_property
     def true(self) -> Int64Array:
@@ -122,7 +110,7 @@ class HeldOutSplit:
         parts = self.index.parts
         blocks = [block.vectors[parts.labels.labelled] for block in parts.encoder_blocks]
         train = np.concatenate(blocks, axis=1, dtype=np.float32)
-        return train, np.concatenate(self.queries[: len(blocks)], axis=1)
+        return train, np.concatenate(self.queries.vectors[: len(blocks)], axis=1)
 
     def answer(self, method: Method, objective: Objective, seed: int) -> Answer:
         """Answer the test cards by one method."""
@@ -164,11 +152,12 @@ class HeldOutSplit:
         """Let the nearest training cards vote, and accept answers if there is a calibration."""
         parts = self.index.parts
         vector = np.array([weights.get(name, 0.0) for name in parts.block_names])
-        result = search_and_vote(parts, self.queries, self.present, vector, parameters)
+        queries, present = self.queries.vectors, self.queries.present
+        result = search_and_vote(parts, queries, present, vector, parameters)
         found, vote = result.found, result.vote
         names = parts.labels.names
         answers = vote.categories[:, 0]
-        seen = familiarity.of_queries(parts, self.queries, self.present, found, answers)
+        seen = familiarity.of_queries(parts, queries, present, found, answers)
         decision = calibration and accept_or_review(
             calibration, vote, found.similarities, names, precision=self.precision, evidence=seen
         )

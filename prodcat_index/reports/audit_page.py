@@ -138,19 +138,21 @@ def _as_cell(value: Any) -> Cell:
 
 def _show_items(audit: Audit) -> tuple[list[ShownItem], dict[str, list[ShownItem]]]:
     """Return the first items, and the next of each check, with their cards."""
-    numbered = list(enumerate(audit.items, start=1))
-    own_cards = {name: _Cards(audit.catalogue_of(name)) for name in audit.results}
-    indexed = _Cards(audit.index.parts.catalogue)
+    own_cards = {name: _tiles(audit.catalogue_of(name), audit.items) for name in audit.results}
+    indexed = _tiles(audit.index.parts.catalogue, audit.items)
 
     def show(number: int, item: Item) -> ShownItem:
         near = NEIGHBOURS if len(item.cards) == 1 else NEIGHBOURS_OF_SEVERAL
+        own = own_cards[item.check]
+        cards = [own[card] for card in item.cards[:CARDS] if card in own]
         return ShownItem(
             number,
             item,
-            own_cards[item.check].tiles(item.cards[:CARDS]),
-            indexed.tiles(item.neighbours[:near]),
+            cards,
+            [indexed[card] for card in item.neighbours[:near] if card in indexed],
         )
 
+    numbered = enumerate(audit.items, start=1)
     with_cards = [each for each in numbered if each[1].cards or each[1].neighbours]
     first = [show(*each) for each in with_cards[:FIRST]]
     by_check = {
@@ -160,16 +162,11 @@ def _show_items(audit: Audit) -> tuple[list[ShownItem], dict[str, list[ShownItem
     return first, by_check
 
 
-class _Cards:
-    """The cards of a catalogue by their ids."""
-
-    def __init__(self, catalogue: Catalogue) -> None:
-        self._columns = [catalogue.values(name) for name in ("id", "title", IMAGE, "category")]
-        self._row_of = {card: row for row, card in enumerate(catalogue.ids)}
-
-    def tiles(self, ids: Sequence[str]) -> list[Tile]:
-        rows = [self._row_of[card] for card in ids if card in self._row_of]
-        return [Tile(*(column[row] for column in self._columns)) for row in rows]
+def _tiles(catalogue: Catalogue, items: Sequence[Item]) -> dict[str, Tile]:
+    """Return the cards of a catalogue that items name, by their ids."""
+    named = {card for item in items for card in (*item.cards, *item.neighbours)}
+    rows = zip(*map(catalogue.values, ("id", "title", IMAGE, "category")), strict=True)
+    return {row[0]: Tile(*row) for row in rows if row[0] in named}
 
 
 def _tabulate_items(audit: Audit, check: str, shown: set[int]) -> Table:

@@ -89,7 +89,9 @@ def draw_languages(figure: Figure, columns: Mapping[str, Languages]) -> str:
             look: dict[str, Any] = {"color": colour, "height": 0.6, "label": language}
             axes.barh(range(len(columns)), widths, left=left, **look)
         left += widths
-    _show_shares(axes, "texts")
+    axes.set(xlim=(0, 1), xlabel="texts")
+    axes.grid(visible=False)
+    style.show_percents(axes.xaxis)
     axes.legend(**style.LEGEND_ABOVE, ncols=len(parts))
     shown = []
     for name, column in shares.items():
@@ -130,9 +132,3 @@ def _mark(axes: Axes, x: float, text: str) -> None:
     axes.axvline(x, color=style.VERMILLION, linestyle="--", linewidth=1)
     place = axes.get_xaxis_transform()
     axes.text(x, 1.02, text, color=style.VERMILLION, ha="center", transform=place)
-
-
-def _show_shares(axes: Axes, label: str) -> None:
-    axes.set(xlim=(0, 1), xlabel=label)
-    axes.grid(visible=False)
-    style.show_percents(axes.xaxis)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import replace
-from itertools import chain
 from pathlib import Path
 
 from prodcat_index.cards.card import IMAGE, Catalogue
@@ -20,7 +19,6 @@ from prodcat_index.reports.page import (
     Tile,
     excerpt,
     render_page,
-    write_count,
     write_counted,
     write_figure,
     write_file,
@@ -102,7 +100,7 @@ def write_exploration(exploration: Exploration, folder: str | Path, *, command: 
     for old in (target / PICTURES).glob("*"):
         if old.suffix in (".png", ".jpg"):
             old.unlink()
-    for picture in chain.from_iterable(drawn.values()):
+    for picture in drawn.values():
         write_file(target / PICTURES / picture.file_name, picture.content)
     numbers = json.dumps(exploration.as_dict(), ensure_ascii=False, indent=2)
     write_file(target / NUMBERS, numbers)
@@ -182,30 +180,27 @@ def tabulate_exploration(exploration: Exploration) -> dict[str, Table]:
         tables[f"text {name}"] = Table(f"Shortest and longest {name}", heads, cards)
     for reason, groups in exploration.label_issues.items():
         listed = groups[:LISTED_LABELS]
-        rows = [(BETWEEN.join(g), BETWEEN.join(map(write_count, g.values()))) for g in listed]
+        rows = [(BETWEEN.join(g), BETWEEN.join(map(write_figure, g.values()))) for g in listed]
         caption = f"{len(listed)} of {len(groups)}, those with most cards first"
         tables[reason] = Table(caption, ("labels", "cards of each"), rows)
     return tables
 
 
-def draw_exploration(exploration: Exploration) -> dict[str, list[Picture]]:
-    """Draw an exploration; a list without data is empty.
-
-    Of the pictures of the cards only those that are shown are decoded.
-    """
+def draw_exploration(exploration: Exploration) -> dict[str, Picture]:
+    """Draw what there is data of."""
     categories, pictures = exploration.categories, exploration.pictures
     languages = {name: column for name, column in exploration.languages.items() if column.read}
-    drawn = {
-        "rank_sizes": [figures.draw_rank_sizes(categories)] if categories.count else [],
-        "languages": [figures.draw_languages(languages)] if languages else [],
-        "picture_sizes": [figures.draw_picture_sizes(pictures.sizes)] if pictures.readable else [],
-    }
+    drawn = {}
+    if categories.count:
+        drawn["rank_sizes"] = figures.draw_rank_sizes(categories)
+    if languages:
+        drawn["languages"] = figures.draw_languages(languages)
+    if pictures.readable:
+        drawn["picture_sizes"] = figures.draw_picture_sizes(pictures.sizes)
     for number, (name, text) in enumerate(exploration.texts.items(), start=1):
-        drawn[f"text {name}"] = []
         if text.characters:
             picture = figures.draw_lengths(name, text.lengths)
-            named = replace(picture, file_name=f"text-{number}-lengths.png")
-            drawn[f"text {name}"].append(named)
+            drawn[f"text {name}"] = replace(picture, file_name=f"text-{number}-lengths.png")
     return drawn
 
 
@@ -220,7 +215,7 @@ def collect_strips(exploration: Exploration) -> dict[str, list[Strip]]:
         extremes.append(_make_strip(catalogue, kind, EXTREMES[kind], rows, notes))
     samples = []
     for number, (name, shown) in enumerate(exploration.samples.items(), start=1):
-        heading = f"{name} ({write_count(exploration.categories.sizes[name])})"
+        heading = f"{name} ({write_figure(exploration.categories.sizes[name])})"
         samples.append(_make_strip(catalogue, f"sample-{number}", heading, shown))
     return {
         "extremes": [strip for strip in extremes if strip.tiles],

@@ -59,11 +59,6 @@ class Strip:
     place: str  # id of the element, for links
 
 
-def write_count(number: int) -> str:
-    """Write a whole number with commas."""
-    return f"{number:,}"
-
-
 def write_counted(number: float, what: str) -> str:
     """Write a number with what is counted, which is given in the plural: 1 card, 2 cards."""
     return f"{write_figure(number)}{NO_BREAK}{agree(number, what)}"
@@ -104,7 +99,7 @@ class Table:
         """Write a cell as text; None, a number that is missing, as nothing."""
         if isinstance(cell, float):
             return self.write_float(cell)
-        return write_count(cell) if isinstance(cell, int) else cell or ""
+        return write_figure(cell) if isinstance(cell, int) else cell or ""
 
     def is_number(self, column: int) -> bool:
         """Return whether a column holds numbers alone."""
@@ -165,7 +160,6 @@ def render_page(template: str, command: str = "", **values: Any) -> str:
         lstrip_blocks=True,
     )
     environment.filters.update(
-        count=write_count,
         counted=write_counted,
         agree=agree,
         figure=write_figure,

@@ -23,7 +23,6 @@ from prodcat_index.reports.page import (
     write_percent,
 )
 from prodcat_index.reports.problems import CONTRADICTS, problems_of_index, tabulate_problems
-from prodcat_index.reports.style import Picture
 from prodcat_index.reports.tuning_figures import draw_tuning
 from prodcat_index.voting.breakdown import Confusion
 from prodcat_index.voting.metrics import RiskCoverage
@@ -167,9 +166,8 @@ def report(
     # A modality may have several encoders, each a block.
     specs: dict[str, list[str]] = {}
     for block in parts.encoder_blocks:
-        if block.kind == "vector":
-            continue
-        specs.setdefault(block.modality, []).append(block.slot.spec)
+        if block.kind != "vector":
+            specs.setdefault(block.modality, []).append(block.slot.spec)
     evaluation = evaluate(
         index.catalogue,
         split=split,
@@ -261,8 +259,16 @@ def write_report(report: Report, file: str | Path, *, command: str = "") -> Path
     ProdcatError
         If the file cannot be written.
     """
-    evaluation, drawn = report.evaluation, draw_report(report)
-    problems = problems_of_index(report.parts, evaluation)
+    evaluation, parts = report.evaluation, report.parts
+    drawn = {
+        "f1": figures.draw_f1(evaluation.rows),
+        "reliability": figures.draw_reliability(evaluation.confidence),
+        "risk": figures.draw_risk(report.curve, report.precision, evaluation.acceptance),
+        "buckets": figures.draw_buckets(evaluation.buckets),
+    }
+    if parts.tuning:
+        drawn["tuning"] = draw_tuning(parts.tuning, parts.block_names)
+    problems = problems_of_index(parts, evaluation)
     tables = {
         "first": tabulate_problems(problems, "gain at most"),
         "made": tabulate_settings(report),
@@ -279,7 +285,7 @@ def write_report(report: Report, file: str | Path, *, command: str = "") -> Path
         evaluation=evaluation,
         drawn=drawn,
         tables=tables,
-        has_pictures=any(report.parts.catalogue.values(IMAGE)),
+        has_pictures=any(parts.catalogue.values(IMAGE)),
         describe_lead=_describe_lead,
     )
     write_file(Path(file), page)
@@ -330,17 +336,3 @@ def _describe_lead(row: Row, evaluation: Evaluation) -> str:
     if row.verdict == "tie":
         return f"tie: {lead:+.3f} lies inside the noise ".replace("-", "−") + within
     return f"{row.verdict} by {abs(lead):.3f} {within}"
-
-
-def draw_report(report: Report) -> dict[str, Picture]:
-    """Draw the figures of a report; one without data is left out."""
-    evaluation, parts = report.evaluation, report.parts
-    drawn = {
-        "f1": figures.draw_f1(evaluation.rows),
-        "reliability": figures.draw_reliability(evaluation.confidence),
-        "risk": figures.draw_risk(report.curve, report.precision, evaluation.acceptance),
-        "buckets": figures.draw_buckets(evaluation.buckets),
-    }
-    if parts.tuning:
-        drawn["tuning"] = draw_tuning(parts.tuning, parts.block_names)
-    return drawn

@@ -141,7 +141,6 @@ class Picture:
     file_name: str
     content: bytes
     alt: str
-    heading: str = ""
 
 
 def drawn_as(
