@@ -59,10 +59,9 @@ class Batcher:
                 f"{len(self._queue)} requests wait already; ask again in {seconds} s.",
                 Retry_After=str(seconds),
             )
-        loop = asyncio.get_running_loop()
-        waiting = _Waiting(kind, item, answer, loop.create_future())
+        waiting = _Waiting(kind, item, answer, asyncio.get_running_loop().create_future())
         self._queue.append(waiting)
-        self._start(loop)
+        self._start()
         try:
             result: R = await asyncio.wait_for(waiting.future, self._limits.seconds)
         except (TimeoutError, asyncio.TimeoutError):
@@ -77,7 +76,7 @@ class Batcher:
         """Wait for the call that is under way."""
         self._thread.shutdown()
 
-    def _start(self, loop: asyncio.AbstractEventLoop) -> None:
+    def _start(self) -> None:
         """Let the thread, if it is idle, answer the first request and those of its kind."""
         while self._queue and self._queue[0].future.done():
             self._queue.popleft()
@@ -91,22 +90,19 @@ class Batcher:
                 batch.append(waiting)
         self._queue, self._is_busy = rest, True
         self._metrics.batch_size.observe(len(batch))
-        self._thread.submit(self._work, loop, batch)
+        self._thread.submit(self._work, asyncio.get_running_loop(), batch)
 
     def _work(self, loop: asyncio.AbstractEventLoop, batch: list[_Waiting]) -> None:
         started = time.monotonic()
         outcomes = _outcomes(batch)
         self._pace = (time.monotonic() - started) / len(batch)
-        loop.call_soon_threadsafe(self._finish, loop, batch, outcomes)
+        loop.call_soon_threadsafe(self._finish, batch, outcomes)
 
     def _finish(
-        self,
-        loop: asyncio.AbstractEventLoop,
-        batch: list[_Waiting],
-        outcomes: list[tuple[Any, BaseException | None]],
+        self, batch: list[_Waiting], outcomes: list[tuple[Any, BaseException | None]]
     ) -> None:
         self._is_busy = False
-        self._start(loop)
+        self._start()
         for waiting, (result, error) in zip(batch, outcomes, strict=True):
             if waiting.future.done():
                 continue

@@ -45,13 +45,13 @@ class ReviewJournal(ItemStore):
             item = next(iter(becomes))
             if done:
                 entry = read_entry(done)
-                own = self._items_of(db, entry)
+                own = self._items_of(entry)
                 if item not in own or entry.said != said:
                     raise TakenError(f"The decision {id!r} was another one; choose another name.")
                 return entry, len(own)
-            first = self._row(db, item)
-            self._check_free(db, caller, first, now)
-            rows = [first, *self._free(db, caller, list(becomes)[1:], now)]
+            first = self._row(item)
+            self._check_free(caller, first)
+            rows = [first, *self._free(caller, list(becomes)[1:])]
             last = db.execute(
                 "SELECT at FROM decisions WHERE who = ? AND client = ? "
                 "ORDER BY number DESC LIMIT 1",
@@ -80,17 +80,15 @@ class ReviewJournal(ItemStore):
                 "UPDATE items SET state = ?, decision = ?, until = 0 WHERE id = ?",
                 [(state, number, row["id"]) for row in rows],
             )
-            return self._entry(db, "number", number), len(rows)
+            return self._entry("number", number), len(rows)
 
-    def _check_free(
-        self, db: sqlite3.Connection, caller: Caller, item: sqlite3.Row, now: float
-    ) -> None:
+    def _check_free(self, caller: Caller, item: sqlite3.Row) -> None:
         if item["state"] == "decided":
-            by = self._entry(db, "number", item["decision"])
+            by = self._entry("number", item["decision"])
             raise TakenError(f"This item is decided already: {by.who} said {by.said!r}.")
         if item["state"] == "gone":
             raise TakenError("This item needs no decision any more: its cards have changed since.")
-        if item["until"] > now and (item["who"], item["client"]) != caller:
+        if item["until"] > self.clock() and (item["who"], item["client"]) != caller:
             who = "another tab" if item["who"] == caller.who else item["who"]
             raise TakenError(
                 f"This item was not decided for {LEASE / 60:.0f} minutes, and is with {who} now."
@@ -98,10 +96,10 @@ class ReviewJournal(ItemStore):
 
     def entry(self, id: str) -> Entry:
         """Return a decision by its name; raise UnknownError if there is none."""
-        return self._entry(self.db, "id", id)
+        return self._entry("id", id)
 
-    def _entry(self, db: sqlite3.Connection, column: str, value: Any) -> Entry:
-        row = db.execute(f"SELECT * FROM decisions WHERE {column} = ?", (value,)).fetchone()
+    def _entry(self, column: str, value: Any) -> Entry:
+        row = self.db.execute(f"SELECT * FROM decisions WHERE {column} = ?", (value,)).fetchone()
         if row is None:
             raise UnknownError(f"There is no decision {value!r} in the review journal.")
         return read_entry(row)
@@ -134,15 +132,14 @@ class ReviewJournal(ItemStore):
                 raise TakenError(
                     "This decision is being carried out right now; take it back in a moment."
                 )
-            ids = self._items_of(db, entry)
+            ids = self._items_of(entry)
             db.executemany(
                 "UPDATE items SET state = 'open', decision = NULL, until = 0 WHERE id = ? AND "
                 "decision = ?",
                 [(id, entry.number) for id in ids],
             )
-            rows = self._free(db, caller, ids, self.clock())
-            until = self.clock() + LEASE
-            self._hold(db, caller, [row["id"] for row in rows], until, is_shown=True)
+            rows = self._free(caller, ids)
+            self._hold(caller, rows, is_shown=True)
         return [read_item(row) for row in rows]
 
     def decided(self, entry: Entry) -> list[tuple[QueueItem, str]]:
@@ -154,8 +151,8 @@ class ReviewJournal(ItemStore):
         )
         return [(read_item(row), row["becomes"]) for row in rows]
 
-    def _items_of(self, db: sqlite3.Connection, entry: Entry) -> list[str]:
-        rows = db.execute("SELECT item FROM decided WHERE decision = ?", (entry.number,))
+    def _items_of(self, entry: Entry) -> list[str]:
+        rows = self.db.execute("SELECT item FROM decided WHERE decision = ?", (entry.number,))
         return [item for (item,) in rows]
 
     def due(self, *, older: float, beyond: int) -> list[Entry]:

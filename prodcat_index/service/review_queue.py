@@ -39,7 +39,7 @@ LAST, MINUTES = 10, 10
 # Seconds between looks at what is to be done, between changes of the index, and for the worker to
 # end.
 PAUSE, BETWEEN, PATIENCE = 1.0, 30.0, 5.0
-# Items of a cluster that are decided at once, and of those that are taken back, that are shown.
+# Items of a cluster that are decided at once, and items that are shown together.
 MOST_SIMILAR, MOST_SHOWN = 2000, 60
 
 
@@ -153,7 +153,7 @@ class ReviewQueue:
         found = self.journal.lease(caller, limit, skip)
         return [self.describe(item, caller) for item in found]
 
-    def similar(self, caller: Caller, id: str, limit: int = 60) -> list[dict[str, Any]]:
+    def similar(self, caller: Caller, id: str) -> list[dict[str, Any]]:
         """Hand out the items that ask the same about near cards, the nearest first."""
         index = self.current.index
         return [
@@ -163,7 +163,7 @@ class ReviewQueue:
                 "proposal": item.proposal,
                 "confidence": item.content["confidence"],
             }
-            for item in self.journal.lease_similar(caller, id, limit)
+            for item in self.journal.lease_similar(caller, id, MOST_SHOWN)
         ]
 
     def describe(self, item: QueueItem, caller: Caller) -> dict[str, Any]:

@@ -153,7 +153,7 @@ class ItemStore:
 
     def item(self, id: str) -> QueueItem:
         """Return an item; raise UnknownError if there is none."""
-        return read_item(self._row(self.db, id))
+        return read_item(self._row(id))
 
     def drop(self, ids: Iterable[str]) -> None:
         """Note that open items need no decision any more."""
@@ -163,9 +163,7 @@ class ItemStore:
                 [(id,) for id in ids],
             )
 
-    def lease(
-        self, caller: Caller, limit: int, skip: Sequence[str] = (), seconds: float = LEASE
-    ) -> list[QueueItem]:
+    def lease(self, caller: Caller, limit: int, skip: Sequence[str] = ()) -> list[QueueItem]:
         """Hand out open items: those that the caller has, free ones, and skipped ones."""
         now, rows = self.clock(), list[sqlite3.Row]()
         skipped = (
@@ -185,25 +183,21 @@ class ItemStore:
                         f"(SELECT value FROM json_each(?)) ORDER BY {ORDER} LIMIT ?",
                         (*values, out, limit - len(rows)),
                     ).fetchall()
-            ids = [row["id"] for row in rows]
-            self._hold(db, caller, ids, now + seconds, is_shown=True)
+            self._hold(caller, rows, is_shown=True)
         return [read_item(row) for row in rows]
 
-    def lease_similar(
-        self, caller: Caller, id: str, limit: int, seconds: float = LEASE
-    ) -> list[QueueItem]:
+    def lease_similar(self, caller: Caller, id: str, limit: int) -> list[QueueItem]:
         """Hand out the open items of an item's cluster that nobody else has, near first."""
         now = self.clock()
         with self.writing() as db:
-            item = self._row(db, id)
+            item = self._row(id)
             rows = db.execute(
                 "SELECT * FROM whole WHERE cluster = ? AND cluster != '' AND state = 'open' AND "
                 f"id != ? AND {FREE} ORDER BY abs(place - ?), id LIMIT ?",
                 (item["cluster"], id, now, *caller, item["place"], limit),
             ).fetchall()
             # What is only looked at beside another item does not come first.
-            ids = [row["id"] for row in rows]
-            self._hold(db, caller, ids, now + seconds, is_shown=False)
+            self._hold(caller, rows, is_shown=False)
         return [read_item(row) for row in rows]
 
     def similar(self, caller: Caller, item: QueueItem) -> int:
@@ -223,35 +217,26 @@ class ItemStore:
         )
         return {id for (id,) in rows}
 
-    def _row(self, db: sqlite3.Connection, id: str) -> sqlite3.Row:
-        row: sqlite3.Row | None = db.execute("SELECT * FROM whole WHERE id = ?", (id,)).fetchone()
-        if row is None:
+    def _row(self, id: str) -> sqlite3.Row:
+        found = self.db.execute("SELECT * FROM whole WHERE id = ?", (id,))
+        if (row := found.fetchone()) is None:
             raise UnknownError(f"There is no item {id!r} in the review queue.")
         return row
 
-    def _free(
-        self, db: sqlite3.Connection, caller: Caller, ids: Sequence[str], now: float
-    ) -> list[sqlite3.Row]:
-        rows = db.execute(
+    def _free(self, caller: Caller, ids: Sequence[str]) -> list[sqlite3.Row]:
+        rows = self.db.execute(
             "SELECT * FROM whole WHERE id IN (SELECT value FROM json_each(?)) AND state = 'open' "
             f"AND {FREE} ORDER BY {ORDER}",
-            (json.dumps(ids), now, *caller),
+            (json.dumps(ids), self.clock(), *caller),
         )
         return rows.fetchall()
 
-    def _hold(
-        self,
-        db: sqlite3.Connection,
-        caller: Caller,
-        ids: Iterable[str],
-        until: float,
-        *,
-        is_shown: bool,
-    ) -> None:
+    def _hold(self, caller: Caller, rows: Iterable[sqlite3.Row], *, is_shown: bool) -> None:
         """Give items to a caller, who has looked at those that they had since they got them."""
-        now, since = self.clock(), self.clock() if is_shown else 0.0
-        db.executemany(
+        now = self.clock()
+        since = now if is_shown else 0.0
+        self.db.executemany(
             "UPDATE items SET since = CASE WHEN who IS ? AND client IS ? AND until > ? AND since "
             "THEN since ELSE ? END, who = ?, client = ?, until = ? WHERE id = ?",
-            [(*caller, now, since, *caller, until, id) for id in ids],
+            [(*caller, now, since, *caller, now + LEASE, row["id"]) for row in rows],
         )
