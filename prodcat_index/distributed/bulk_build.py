@@ -44,12 +44,10 @@ from prodcat_index.distributed.shards import (
 from prodcat_index.encoders.registry import DEFAULT_PRESET
 from prodcat_index.errors import IndexFolderError, QueryError, whole_number
 from prodcat_index.findings import NAMED, Finding
-from prodcat_index.index.block import Block
 from prodcat_index.index.changes import with_references
 from prodcat_index.index.delivery import find_new_categories
 from prodcat_index.index.drift import measure_drift
 from prodcat_index.index.folder import check_index_folder
-from prodcat_index.index.learned import LearnedBlock
 from prodcat_index.index.manifest import DriftRecord
 from prodcat_index.index.parts import IndexParts
 from prodcat_index.index.product_index import ProductIndex
@@ -131,15 +129,20 @@ def build_in_shards(
             f"An index is fitted to {FEWEST_FIT} cards at least; {fit_cards} are too few."
         )
     check_index_folder(folder)
-    engine = engine or LocalEngine()
+    workers = engine or LocalEngine()
     # Before anything is fitted, which may take hours.
-    engine.connect()
+    workers.connect()
     table = ParquetTable.open(path)
-    if len(table) <= fit_cards:
-        cards = read_catalogue(path, **named)
+
+    def build(place: Path, cards: Catalogue) -> ProductIndex:
         look(cards)
-        place = folder.absolute().parent
-        index = _built(choices, settle, engine, place, cards)
+        if not isinstance(workers, LocalEngine):
+            encoders, preset = choices.get("encoders") or {}, choices.get("preset", DEFAULT_PRESET)
+            fill_cache(cards, encoders, preset, engine=workers, folder=place)
+        return settle(ProductIndex.build(cards, **choices))
+
+    if len(table) <= fit_cards:
+        index = build(folder.absolute().parent, read_catalogue(path, **named))
         index.save(folder, wait=wait, store=store)
         return index
     # Shards are read by workers that may be in other folders.
@@ -154,11 +157,10 @@ def build_in_shards(
     with files.exclusive_folder(work, "unfinished build", IndexFolderError, wait):
         noticed = _fitted_before(work, plan)
         if noticed is None:
-            build = partial(_built, choices, settle, engine, work)
-            noticed = _fit(table, work, fit_cards, named, look, build)
+            noticed = _fit(table, work, fit_cards, named, partial(build, work))
             known = {"plan": plan, "findings": as_json(noticed)}
             files.replace_text(work / FITTED, json.dumps(known))
-        dones = _embed(table, work, named, engine)
+        dones = _embed(table, work, named, workers)
         parts, findings = _assembled(work, dones)
         if store is None:
             parts = parts.indexed(is_fitted=True, spill=work)
@@ -198,25 +200,11 @@ def _empty(work: Path) -> None:
             path.unlink()
 
 
-def _built(
-    choices: Mapping[str, Any],
-    settle: Callable[[ProductIndex], ProductIndex],
-    engine: Engine,
-    folder: Path,
-    cards: Catalogue,
-) -> ProductIndex:
-    if not isinstance(engine, LocalEngine):
-        encoders, preset = choices.get("encoders") or {}, choices.get("preset", DEFAULT_PRESET)
-        fill_cache(cards, encoders, preset, engine=engine, folder=folder)
-    return settle(ProductIndex.build(cards, **choices))
-
-
 def _fit(
     table: ParquetTable,
     work: Path,
     fit_cards: int,
     columns: Mapping[str, Any],
-    look: Callable[[Catalogue], object],
     build: Callable[[Catalogue], ProductIndex],
 ) -> list[Finding]:
     """Build the index of the sample, and return what was noticed."""
@@ -228,7 +216,6 @@ def _fit(
         seen, cards = cards.columns, read_part(table, sample, columns)
         if cards.columns == seen or len(sample) == len(table):
             break
-    look(cards)
     own = Counter(read_pairs(table, sample, cards.columns))
     others = [pair for pair, count in known.pairs.items() if count > own[pair] and any(pair)]
     index = build(cards)
@@ -270,10 +257,9 @@ def _assembled(work: Path, dones: Sequence[Mapping[str, Any]]) -> tuple[IndexPar
     base = replace(with_references(base), opened=None)
     folders = [work / "shards" / f"{shard:05d}" for shard in range(len(dones))]
     counts = [int(done["rows"]) for done in dones]
-    every = len(base.all_blocks)
-    present = [np.load(folder / PRESENT, allow_pickle=False) for folder in folders]
+    present = np.concatenate([np.load(f / PRESENT, allow_pickle=False) for f in folders])
 
-    def extended(number: int, block: Block | LearnedBlock) -> tuple[Rows, Any]:
+    def grown(number: int, block: Any) -> Any:
         own = as_rows(block.vectors)
         assert own.positions is None, "the cards of the sample are stored in their order"
         new: list[Any] = [
@@ -281,20 +267,16 @@ def _assembled(work: Path, dones: Sequence[Mapping[str, Any]]) -> tuple[IndexPar
             for folder, count in zip(folders, counts, strict=True)
             if count
         ]
-        there = [mask[:, number] for mask in present]
-        return Rows((*own.pieces, *new)), np.concatenate([block.present, *there])
+        there = np.concatenate([block.present, present[:, number]])
+        return replace(block, vectors=Rows((*own.pieces, *new)), present=there)
 
-    blocks = []
-    for number, block in enumerate(base.blocks):
-        rows, there = extended(number, block)
-        blocks.append(replace(block, vectors=rows, present=there))
+    blocks = [grown(number, block) for number, block in enumerate(base.blocks)]
     catalogue = _joined_cards(base.catalogue, folders, counts)
     parts = replace(
         base, catalogue=catalogue, blocks=blocks, searcher=None, covered=(), similar=None
     )
     if base.learned:
-        rows, there = extended(every - 1, base.learned)
-        learned = replace(base.learned, vectors=rows, present=there)
+        learned = grown(len(blocks), base.learned)
         if learned.log_reliability is not None:
             none: FloatingArray = np.zeros(sum(counts), dtype=np.float16)
             reliability = np.concatenate([learned.log_reliability, none])

@@ -266,11 +266,9 @@ class MilvusStore:
             places[waiting, : near.shape[1]] = among[numbers]
 
     def _read(self, name: str, table: str, **options: Any) -> Any:
-        """Read as of the last time that was asked for.
-
-        Each read with the consistency "Strong" would wait for a tick of the server, 200 ms. Rows
-        at a place that a manifest counts never change.
-        """
+        """Read as of the last time that was asked for."""
+        # Each read with the consistency "Strong" would wait for a tick of the server, 200 ms. Rows
+        # at a place that a manifest counts never change.
         call = getattr(self._client, name)
         if self._as_of is None:
             # Zero, of a server without a clock, stands for the newest state.

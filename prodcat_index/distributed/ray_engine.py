@@ -38,11 +38,7 @@ VERSIONS = f"prodcat-index {__version__} and Python {platform.python_version()}"
 
 @dataclass(frozen=True)
 class RayEngine:
-    """Does items by workers on all nodes of a Ray cluster, by one for each CPU but one.
-
-    A worker that dies, or whose node does, is started again where there is room, and what it did
-    goes back into the queue. Where the program has connected to Ray already, that is used.
-    """
+    """Does items by workers on all nodes of a Ray cluster, by one for each CPU but one."""
 
     address: str | None = None
     patience: Patience = PATIENCE

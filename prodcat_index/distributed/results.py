@@ -73,10 +73,8 @@ def find_all(
     unit: str,
     folder: Path,
 ) -> Iterator[Any]:
-    """Do each item whose file, of its name in a folder, is not there; yield all results in order.
-
-    A name is to say of what its item is, so that a file of another run is not taken for it.
-    """
+    """Do each item whose file, of its name in a folder, is missing; yield all results in order."""
+    # A name says of what its item is, so that a file of another run is not taken for it.
     paths = [folder / f"{name}.npz" for name in names]
     missing = [number for number, path in enumerate(paths) if not zipfile.is_zipfile(path)]
     todo = LazyItems(len(missing), lambda n: (paths[missing[n]], items[missing[n]]))

@@ -182,10 +182,7 @@ def read_part(
     columns: Mapping[str, Any],
     others: Sequence[tuple[str, str]] = (),
 ) -> Catalogue:
-    """Read the cards of some rows as they are read with all others.
-
-    `columns` are those of :func:`read_catalogue`, and `others` the categories of other rows.
-    """
+    """Read the cards of some rows as they are read with all others, of these categories."""
     opened = recognise(replace(table.read(rows), others=others), str(table.path))
     named = {name: value for name, value in columns.items() if name != "encoding"}
     return replace(read_catalogue(opened, **named), source=str(table.path))

@@ -32,11 +32,9 @@ class _Waiting:
 
 
 class Batcher:
-    """Calls the library in one thread, and answers requests of one kind that wait by one call.
+    """Calls the library in one thread, and answers requests of one kind that wait by one call."""
 
-    Nothing waits for others to come: while the thread is busy, a batch gathers by itself. What a
-    request is answered does not depend on the others in its batch; an error is of its own, too.
-    """
+    # Nothing waits for others to come: while the thread is busy, a batch gathers by itself.
 
     def __init__(self, limits: Limits, metrics: Metrics) -> None:
         self._limits, self._metrics = limits, metrics

@@ -123,10 +123,7 @@ class CurrentIndex:
     ) -> int:
         """Write a changed index as the next version, serve it, and return its number.
 
-        One thread changes at a time. Where another process writes in between, its version is
-        changed anew: `change` may be called several times, and returns what it is given where there
-        is nothing to do. Raises IndexFolderError if the folder, which stays as it is, cannot be
-        written.
+        `change` may be called several times, and returns what it is given to leave it as it is.
         """
         with self._writing:
             for attempt in range(ATTEMPTS):
@@ -138,6 +135,7 @@ class CurrentIndex:
                 try:
                     changed.save_next(self.folder, wait=wait)
                 except IndexFolderError:
+                    # Where another process has written, its version is changed anew.
                     self.refresh()
                     if self.now.number == before.number or attempt + 1 == ATTEMPTS:
                         raise

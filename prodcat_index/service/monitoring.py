@@ -77,11 +77,7 @@ class LogHandler(logging.Handler):
 
 
 class Monitor:
-    """Gives each request an id, counts it, and writes a line about it.
-
-    The line has no query and no body, which hold texts of listings; with ``log_texts``, it has
-    the query, and what a route left in the state of the request as ``texts``.
-    """
+    """Gives each request an id, counts it, and writes a line about it."""
 
     def __init__(self, app: ASGIApp, settings: ServeSettings, metrics: Metrics, log: Any) -> None:
         self.app, self.settings, self.metrics, self.log = app, settings, metrics, log
@@ -123,7 +119,7 @@ class Monitor:
         route = getattr(scope.get("route"), "path", "other")
         self.metrics.requests.labels(method, route, status).inc()
         self.metrics.seconds.labels(route).observe(seconds)
-        texts = {}
+        texts = {}  # which the query and the body hold
         if self.settings.log_texts:
             texts = {
                 "query": scope["query_string"].decode("latin-1"),

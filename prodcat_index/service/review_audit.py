@@ -19,10 +19,7 @@ LOWEST = 19
 
 
 def audit_index(folder: Path) -> dict[str, Any]:
-    """Audit the current version of an index.
-
-    Returns its `version`, the `rows` of the audit, and the `health` of each category.
-    """
+    """Return the `version` of an index, the `rows` of its audit, and the `health` of categories."""
     from prodcat_index.audit.audit import audit_catalogue
 
     index = ProductIndex.load(folder, verify=False)

@@ -94,11 +94,8 @@ def _neighbours(index: ProductIndex, ids: list[str], near: Near) -> list[dict[st
 
 
 def _choices(item: QueueItem, near: Near) -> list[dict[str, Any]]:
-    """Return the likeliest categories of cards of the index, what is proposed first.
-
-    They are the labels of the nearest cards, nearer ones counting more, beside the probability of
-    the proposal where that is known.
-    """
+    """Return the likeliest categories of cards of the index, what is proposed first."""
+    # The labels of the nearest cards, nearer ones counting more, share what the proposal leaves.
     shares = defaultdict[str, float](float)
     nearest = max((similarity for _, similarity in near.values()), default=0.0)
     for category, similarity in near.values():

@@ -243,10 +243,7 @@ class ReviewJournal(ItemStore):
         ]
 
     def as_review(self) -> list[dict[str, Any]]:
-        """Return the decisions that hold as the rows of a table that `prodcat relabel` reads.
-
-        Those about new listings, which are no cards of the index, are not among them.
-        """
+        """Return the decisions about cards that hold, as `prodcat relabel` reads them."""
         holding = (entry for entry in reversed(self.entries()) if entry.state in HOLDING)
         decided = (each for entry in holding for each in self.decided(entry))
         rows = []

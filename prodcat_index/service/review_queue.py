@@ -105,15 +105,12 @@ class ReviewQueue:
             self.problems[name] = f"{name}: {said}"
 
     def fill(self, path: Path) -> None:
-        """Put the items of a table of an audit, or of the listings in a file, into the queue.
-
-        A file that filled it already, with the same version of the index, is not read again.
-        """
+        """Put the items of a table of an audit, or of the listings in a file, into the queue."""
         now, name = self.current.now, str(path.absolute())
         index = now.index
         digest = f"{files.sha256_of(path)} {now.number} {self.settings.precision}"
         known = self.journal.source(name)
-        if known is None or known[0] != digest:
+        if known is None or known[0] != digest:  # Else it has filled the queue already.
             items = read_source(path, index, self.settings.precision)
             self.journal.fill(name, digest, items)
         self._drop_resolved(index.parts)
@@ -232,10 +229,7 @@ class ReviewQueue:
         return self.journal.entry(decision_id), shown
 
     def apply(self, older: float = 0.0, beyond: int = 0) -> int:
-        """Carry out the decisions that are due, by default all that wait, and return their number.
-
-        Where the index cannot be written they wait on.
-        """
+        """Carry out the decisions that are due, by default all that wait; return their number."""
         # Among them is what an earlier process was carrying out when it died.
         entries = self.journal.due(older=older, beyond=beyond)
         with self._applying:

@@ -52,10 +52,7 @@ def read_source(path: Path, index: ProductIndex, precision: float) -> list[Queue
 def audit_items(
     source: str, rows: Iterable[Mapping[str, Any]], parts: IndexParts
 ) -> list[QueueItem]:
-    """Return the items of the rows of an audit that a person can decide on here.
-
-    That are those about cards of the index, and categories to merge; the rest is advice.
-    """
+    """Return the items of an audit about cards of the index, and categories to merge."""
     items: list[QueueItem] = []
     for _, group in groupby(rows, key=lambda row: str(row["item"])):
         own = list(group)
@@ -245,11 +242,7 @@ def _leaf_order(tree: Float64Array) -> list[int]:
 
 
 def find_resolved(items: Sequence[QueueItem], parts: IndexParts) -> list[str]:
-    """Return the items that need no decision any more, by the cards as they are now.
-
-    Listings that are cards with a category by now, questions that a review of the index has
-    answered, and those about cards that are all gone or of another category.
-    """
+    """Return the items that need no decision any more, by the cards as they are now."""
     cards = parts.catalogue
     now = dict(zip(cards.ids, cards.values("category"), strict=True))
     asked = {item.id: _as_audited(item) for item in items if not item.is_new}

@@ -1,8 +1,4 @@
-"""The items of the review queue, and who holds them, in an SQLite file.
-
-Whatever a call returns is on the disk: it outlives the process and the machine. Several threads and
-processes may use one file.
-"""
+"""The items of the review queue, and who holds them, in a file that processes may share."""
 
 from __future__ import annotations
 
@@ -104,11 +100,8 @@ class ItemStore:
         about: Any = None,
         reopened_from: int = 0,
     ) -> None:
-        """Let a source have these items; open ones that it has no longer are gone.
-
-        What is decided stays so, but for what was carried out before the version of the index that
-        `reopened_from` names: where that asks again, it is open again.
-        """
+        """Let a source have these items; open ones that it has no longer are gone."""
+        # What is decided stays so, unless the audit of an index that has it asks again.
         fields = [name for name in FIELDS if name != "content"]
         names, marks = ", ".join(fields), ", ".join("?" * len(fields))
         updates = ", ".join(f"{name} = excluded.{name}" for name in fields[1:])

@@ -120,10 +120,7 @@ class Server(uvicorn.Server):
 
 
 class _PatientProtocol(HttpToolsProtocol):
-    """Closes connections whose head does not come in time or is too large.
-
-    What a client still sends after its answer is read for as long, so that it sees the answer.
-    """
+    """Closes connections whose head does not come in time or is too large."""
 
     _timer: asyncio.TimerHandle | None = None
     _head: int | None = 0  # bytes of a head that is not whole yet
@@ -159,7 +156,7 @@ class _PatientProtocol(HttpToolsProtocol):
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
-        if self.cycle.more_body:
+        if self.cycle.more_body:  # It is read for a while, so that the client sees the answer.
             self._wait()
 
     def send_400_response(self, msg: str) -> None:

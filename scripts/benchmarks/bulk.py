@@ -121,7 +121,7 @@ def _fit(folder: Path, fit_cards: int) -> Step:
         titles = ParquetTable.open(folder / "titles")
         work = folder / "work"
         work.mkdir()
-        bulk_build._fit(titles, work, fit_cards, {}, lambda cards: None, ProductIndex.build)
+        bulk_build._fit(titles, work, fit_cards, {}, ProductIndex.build)
     return found["step"]
 
 

@@ -71,7 +71,7 @@ def _fit(folder: Path, fit_cards: int) -> None:
     (folder / "work").mkdir()
     titles = ParquetTable.open(folder / "titles")
     build = ProductIndex.build
-    bulk_build._fit(titles, folder / "work", fit_cards, {}, lambda cards: None, build)
+    bulk_build._fit(titles, folder / "work", fit_cards, {}, build)
 
 
 class _Timed:
