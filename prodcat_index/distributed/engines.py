@@ -5,16 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol, TypeVar
+from typing import Any, Literal, Protocol
 
 from prodcat_index.errors import ClusterError
 from prodcat_index.progress import progress_bar
 
 EngineName = Literal["local", "ray"]
 
-State = TypeVar("State")
-Item = TypeVar("Item")
-Result = TypeVar("Result")
+Start = Callable[[], Any]  # makes what a worker keeps
+Work = Callable[[Any, Any], Any]  # does an item with that, and returns a result
 
 
 class Engine(Protocol):
@@ -25,15 +24,8 @@ class Engine(Protocol):
         ...
 
     def map(
-        self,
-        start: Callable[[], State],
-        work: Callable[[State, Item], Result],
-        items: Sequence[Item],
-        *,
-        label: str,
-        unit: str,
-        folder: Path,
-    ) -> Iterator[tuple[int, Result]]:
+        self, start: Start, work: Work, items: Sequence[Any], *, label: str, unit: str, folder: Path
+    ) -> Iterator[tuple[int, Any]]:
         """Do each item once or, where a worker dies, again, and yield its number and result.
 
         Each worker calls `start` once, and `work` with what that returned. Items are done in any
@@ -52,15 +44,8 @@ class LocalEngine:
         """Do nothing: this process is there."""
 
     def map(
-        self,
-        start: Callable[[], State],
-        work: Callable[[State, Item], Result],
-        items: Sequence[Item],
-        *,
-        label: str,
-        unit: str,
-        folder: Path,
-    ) -> Iterator[tuple[int, Result]]:
+        self, start: Start, work: Work, items: Sequence[Any], *, label: str, unit: str, folder: Path
+    ) -> Iterator[tuple[int, Any]]:
         """Do each item once."""
         if not items:
             return

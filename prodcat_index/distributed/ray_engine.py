@@ -8,7 +8,7 @@ import platform
 import socket
 import threading
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from prodcat_index import __version__
-from prodcat_index.distributed.engines import Item, Result, State
+from prodcat_index.distributed.engines import Start, Work
 from prodcat_index.distributed.work_queue import PATIENCE, Event, Patience, WorkQueue
 from prodcat_index.errors import ClusterError, one_line
 from prodcat_index.files import remove
@@ -57,15 +57,8 @@ class RayEngine:
         _connect(self.address)
 
     def map(
-        self,
-        start: Callable[[], State],
-        work: Callable[[State, Item], Result],
-        items: Sequence[Item],
-        *,
-        label: str,
-        unit: str,
-        folder: Path,
-    ) -> Iterator[tuple[int, Result]]:
+        self, start: Start, work: Work, items: Sequence[Any], *, label: str, unit: str, folder: Path
+    ) -> Iterator[tuple[int, Any]]:
         """Do each item by some worker; see :class:`~prodcat_index.distributed.engines.Engine`."""
         if not items:
             return
@@ -180,9 +173,7 @@ class _Worker:
                 "one that all nodes find by the same name."
             )
 
-    def begin(
-        self, cwd: str, environment: dict[str, str], start: Callable[[], Any], work: Any
-    ) -> None:
+    def begin(self, cwd: str, environment: dict[str, str], start: Start, work: Work) -> None:
         """Load what all items need."""
         verbosity.quiet = True
         os.environ.update(environment)
@@ -206,12 +197,7 @@ class RayWorkers:
     """Actors of one CPU each, wherever Ray has room for them."""
 
     def __init__(
-        self,
-        address: str | None,
-        mark: Path,
-        start: Callable[[], Any],
-        work: Callable[..., Any],
-        items: Sequence[Any],
+        self, address: str | None, mark: Path, start: Start, work: Work, items: Sequence[Any]
     ) -> None:
         import ray
 

@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from prodcat_index import files
 from prodcat_index.audit.graph import FoldAnswers
-from prodcat_index.distributed.engines import Engine, State
+from prodcat_index.distributed.engines import Engine, Start, Work
 from prodcat_index.errors import ClusterError, IndexFolderError
 from prodcat_index.index.answers import Reasons, VoteResult
 from prodcat_index.index.parts import Queries
@@ -64,8 +64,8 @@ def kept_until_done(folder: Path, what: str) -> Iterator[None]:
 
 def find_all(
     engine: Engine,
-    start: Callable[[], State],
-    work: Callable[[State, Any], Any],
+    start: Start,
+    work: Work,
     items: Sequence[Any],
     names: Sequence[str],
     *,
@@ -84,7 +84,7 @@ def find_all(
     yield from map(_read, paths)
 
 
-def _write(work: Callable[[State, Any], Any], state: State, item: tuple[Path, Any]) -> None:
+def _write(work: Work, state: Any, item: tuple[Path, Any]) -> None:
     path, own = item
     arrays: dict[str, npt.NDArray[Any]] = {}
     structure = json.dumps(_packed(work(state, own), arrays))
