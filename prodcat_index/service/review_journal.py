@@ -22,6 +22,8 @@ from prodcat_index.service.review_records import (
 )
 from prodcat_index.service.review_store import ItemStore
 
+OF_CALLER, LAST = "WHERE who = ? AND client = ?", "ORDER BY number DESC LIMIT 1"
+
 
 class ReviewJournal(ItemStore):
     """The decisions about the items of a file."""
@@ -39,12 +41,13 @@ class ReviewJournal(ItemStore):
         """Write one decision about an item, and about others that are decided with it."""
         now = self.clock()
         with self.writing() as db:
-            done = db.execute("SELECT * FROM decisions WHERE id = ?", (id,)).fetchone()
-            if done and done["who"] != caller.who:
-                raise TakenError(f"The decision {id!r} is another person's; choose another name.")
             item = next(iter(becomes))
-            if done:
-                entry = read_entry(done)
+            if done := self._entries("WHERE id = ?", id):
+                [entry] = done
+                if entry.who != caller.who:
+                    raise TakenError(
+                        f"The decision {id!r} is another person's; choose another name."
+                    )
                 own = self._items_of(entry)
                 if item not in own or entry.said != said:
                     raise TakenError(f"The decision {id!r} was another one; choose another name.")
@@ -52,13 +55,9 @@ class ReviewJournal(ItemStore):
             first = self._row(item)
             self._check_free(caller, first)
             rows = [first, *self._free(caller, list(becomes)[1:])]
-            last = db.execute(
-                "SELECT at FROM decisions WHERE who = ? AND client = ? "
-                "ORDER BY number DESC LIMIT 1",
-                caller,
-            ).fetchone()
+            before = [entry.at for entry in self._entries(f"{OF_CALLER} {LAST}", *caller)]
             is_held = (first["who"], first["client"]) == caller
-            begun = max(first["since"], last[0] if last else 0.0) if is_held else 0.0
+            begun = max([first["since"], *before]) if is_held else 0.0
             # A person who held nothing and decided nothing before has looked for no known time.
             seconds = min(LEASE, max(0.0, now - begun)) if begun else 0.0
             cards = sum(max(1, row["cards"]) for row in rows)
@@ -70,7 +69,6 @@ class ReviewJournal(ItemStore):
                     "skipped" if said == "skip" else "pending",
                 ),
             ).lastrowid
-            assert number is not None, "it was inserted"
             db.executemany(
                 "INSERT INTO decided VALUES (?, ?, ?)",
                 [(number, row["id"], becomes[row["id"]]) for row in rows],
@@ -80,11 +78,11 @@ class ReviewJournal(ItemStore):
                 "UPDATE items SET state = ?, decision = ?, until = 0 WHERE id = ?",
                 [(state, number, row["id"]) for row in rows],
             )
-            return self._entry("number", number), len(rows)
+            return self.entry(id), len(rows)
 
     def _check_free(self, caller: Caller, item: sqlite3.Row) -> None:
         if item["state"] == "decided":
-            by = self._entry("number", item["decision"])
+            [by] = self._entries("WHERE number = ?", item["decision"])
             raise TakenError(f"This item is decided already: {by.who} said {by.said!r}.")
         if item["state"] == "gone":
             raise TakenError("This item needs no decision any more: its cards have changed since.")
@@ -96,27 +94,22 @@ class ReviewJournal(ItemStore):
 
     def entry(self, id: str) -> Entry:
         """Return a decision by its name; raise UnknownError if there is none."""
-        return self._entry("id", id)
+        if found := self._entries("WHERE id = ?", id):
+            return found[0]
+        raise UnknownError(f"There is no decision {id!r} in the review journal.")
 
-    def _entry(self, column: str, value: Any) -> Entry:
-        row = self.db.execute(f"SELECT * FROM decisions WHERE {column} = ?", (value,)).fetchone()
-        if row is None:
-            raise UnknownError(f"There is no decision {value!r} in the review journal.")
-        return read_entry(row)
+    def _entries(self, which: str, *values: Any) -> list[Entry]:
+        rows = self.db.execute(f"SELECT * FROM decisions {which}", values)
+        return [read_entry(row) for row in rows]
 
     def last(self, caller: Caller) -> Entry:
         """Return the last decision of a tab that holds, or of the person where it made none."""
-        has = self.db.execute(
-            "SELECT 1 FROM decisions WHERE who = ? AND client = ? LIMIT 1", caller
-        ).fetchone()
-        row = self.db.execute(
-            "SELECT * FROM decisions WHERE who = ? AND (client = ? OR ?) AND state IN "
-            "('pending', 'applying', 'applied', 'skipped') ORDER BY number DESC LIMIT 1",
-            (*caller, not has),
-        ).fetchone()
-        if row is None:
-            raise UnknownError(f"{caller.who or 'You'} made no decision that can be taken back.")
-        return read_entry(row)
+        has = self._entries(f"{OF_CALLER} {LAST}", *caller)
+        holds = "state IN ('pending', 'applying', 'applied', 'skipped')"
+        which = f"WHERE who = ? AND (client = ? OR ?) AND {holds} {LAST}"
+        if found := self._entries(which, *caller, not has):
+            return found[0]
+        raise UnknownError(f"{caller.who or 'You'} made no decision that can be taken back.")
 
     def take_back(
         self, entry: Entry, state: State, caller: Caller, expected: State
@@ -199,8 +192,7 @@ class ReviewJournal(ItemStore):
     def entries(self, limit: int | None = None) -> list[Entry]:
         """Return the decisions, the newest first."""
         most = -1 if limit is None else limit
-        rows = self.db.execute("SELECT * FROM decisions ORDER BY number DESC LIMIT ?", (most,))
-        return [read_entry(row) for row in rows]
+        return self._entries("ORDER BY number DESC LIMIT ?", most)
 
     def counts(self) -> dict[str, Any]:
         """Count items and decisions."""
