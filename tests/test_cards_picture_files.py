@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from prodcat_index.cards.catalogue import read_catalogue
-from prodcat_index.cards.picture_files import BY_ID, SEVERAL, WITHOUT, find_pictures
-from prodcat_index.cards.picture_folder import (
+from prodcat_index.cards.picture_files import (
     AMBIGUOUS,
+    BY_ID,
     NO_ENDING,
     NO_FOLDER,
     NO_SUCH_FILE,
@@ -23,8 +23,11 @@ from prodcat_index.cards.picture_folder import (
     OTHER_FOLDER,
     OUTSIDE,
     RESPELLED,
+    SEVERAL,
     WEB_ADDRESS,
+    WITHOUT,
     PictureFiles,
+    find_pictures,
 )
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from prodcat_index.cards.categories import PATH_SEPARATOR
 from prodcat_index.cards.cleaning import clean_id, clean_text, raw_text, tidy
-from prodcat_index.cards.picture_folder import NO_SUCH_FILE, OUTSIDE, WEB_ADDRESS
+from prodcat_index.cards.picture_files import NO_SUCH_FILE, OUTSIDE, WEB_ADDRESS
 from prodcat_index.cards.pieces import LABELLING, CodedLabels, Frame, Pieces
 from prodcat_index.cards.roles import RENAMED
 from prodcat_index.errors import CatalogueError

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, Union
 
 from prodcat_index.cards.card import CORE_TEXTS, IMAGE, LABELS, Card, Catalogue
 from prodcat_index.cards.exports import recognise
-from prodcat_index.cards.picture_folder import is_address
+from prodcat_index.cards.picture_files import is_address
 from prodcat_index.cards.pieces import Lists, Pieces
 from prodcat_index.cards.readers import read_table
 from prodcat_index.cards.roles import NO_TEXTS

@@ -17,7 +17,7 @@ import numpy as np
 from prodcat_index.cards.card import IMAGE, Catalogue
 from prodcat_index.cards.categories import clean_category
 from prodcat_index.cards.cleaning import raw_text
-from prodcat_index.cards.picture_folder import NO_SUCH_FILE, OUTSIDE
+from prodcat_index.cards.picture_files import NO_SUCH_FILE, OUTSIDE
 from prodcat_index.cards.pieces import LABELLING
 from prodcat_index.errors import CatalogueError, QueryError, check_named
 from prodcat_index.findings import Finding, counted, list_findings, name_findings, name_first
