@@ -10,7 +10,7 @@ from pathlib import Path
 from types import NoneType
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from prodcat_index.cards.card import CORE_TEXTS, DIGEST, IMAGE, LABELS, Card, Catalogue
+from prodcat_index.cards.card import CORE_TEXTS, DIGEST, IMAGE, Card, Catalogue
 from prodcat_index.cards.categories import Categories, category_name, read_categories
 from prodcat_index.cards.cleaning import MAX_TEXT, clean_id, clean_text, raw_text, tidy, was_cut
 from prodcat_index.cards.inputs import (
@@ -26,6 +26,7 @@ from prodcat_index.cards.inputs import (
 from prodcat_index.cards.levels import with_levels
 from prodcat_index.cards.objects import read_objects
 from prodcat_index.cards.picture_files import find_pictures
+from prodcat_index.cards.pieces import LABELLING
 from prodcat_index.cards.readers import is_catalogue_name
 from prodcat_index.cards.roles import (
     NO_TEXTS,
@@ -180,7 +181,7 @@ def read_catalogue(
     embedded = check_vectors({} if vectors is None else vectors, len(table))
     if isinstance(path, Catalogue):
         embedded = {**path.vectors, **embedded}
-    table, object_keys, objects_noticed = read_objects(table, columns)
+    table, keys, objects_noticed = read_objects(table, columns)
     ids = read_ids(texts_of(table, columns["id"]), columns["id"], name, opened)
     texts, cut = _clean_texts(
         table,
@@ -193,7 +194,6 @@ def read_catalogue(
     pictures, pictures_noticed = find_pictures(named_pictures, ids, file, image_root)
     if not (any(pictures) or embedded or any(columns[part] for part in (*texts, IMAGE))):
         raise CatalogueError(_nothing_to_embed(name, seen, known))
-    keys = _read_keys(table, columns, object_keys)
     categories = _read_categories(table, columns, keys, category_separator, like, opened.others)
     labels = categories.labels
     parts = {"id": ids, **texts, IMAGE: pictures, "category": labels, "category_id": keys}
@@ -307,20 +307,11 @@ def _read_categories(
     return read._replace(labels=read.labels[: len(table)])
 
 
-def _read_keys(
-    frame: pd.DataFrame, columns: Mapping[str, str], object_keys: Sequence[str]
-) -> list[str]:
-    """Return the shop's own keys of the categories; without any, those in objects."""
-    keys = [tidy(value) for value in texts_of(frame, columns.get("category_id"))]
-    return keys if any(keys) or not object_keys else [tidy(key) for key in object_keys]
-
-
 def category_pairs(opened: Table, columns: Mapping[str, str]) -> list[tuple[str, str]]:
     """Return the category and the key of each row as they are written in columns of other cards."""
-    column = columns.get("category", "")
-    opened = with_levels(opened, column, columns)
-    frame, object_keys, _ = read_objects(opened.frame, {"category": column})
-    keys = _read_keys(frame, columns, object_keys)
+    own = {part: columns.get(part, "") for part in LABELLING}
+    column = own["category"]
+    frame, keys, _ = read_objects(with_levels(opened, column, columns).frame, own)
     names = [category_name(value) for value in frame[column]] if column else [""] * len(keys)
     return list(zip(names, keys, strict=True))
 
@@ -459,15 +450,14 @@ def read_labels(
     seen = list(opened.frame.columns)
     wanted = {part: column for part, column in known.items() if column in seen}
     columns = find_columns(
-        seen, {part: wanted.get(part) for part in ("id", *LABELS[:2])}, (), {}, opened.columns
+        seen, {part: wanted.get(part) for part in ("id", *LABELLING)}, (), {}, opened.columns
     )
     if not columns["id"] or not columns["category"]:
         raise CatalogueError(
             f"{name} needs a column of ids and one of categories. {list_columns(seen)}"
         )
-    frame, object_keys, _ = read_objects(opened.frame, {"category": columns["category"]})
+    frame, keys, _ = read_objects(opened.frame, {part: columns[part] for part in LABELLING})
     ids = [tidy(value) for value in texts_of(frame, columns["id"])]
-    keys = _read_keys(frame, columns, object_keys)
     labels = _read_categories(frame, columns, keys, None, like).labels
     true: dict[str, str] = {}
     several = [

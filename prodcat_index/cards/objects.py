@@ -9,7 +9,8 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from prodcat_index.cards.cleaning import NESTING, raw_text
+from prodcat_index.cards.cleaning import NESTING, raw_text, tidy
+from prodcat_index.cards.table import texts_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,7 +31,7 @@ class Objects(NamedTuple):
     """A table whose titles, descriptions, categories and pictures are no objects any more."""
 
     frame: pd.DataFrame
-    keys: list[str]  # of the categories, empty where no object has one
+    keys: list[str]  # the shop's own of the categories; where no card has one, those in objects
     noticed: dict[str, list[bool]]
 
 
@@ -61,6 +62,8 @@ def read_objects(frame: pd.DataFrame, columns: Mapping[str, str]) -> Objects:
         noticed |= {UNNAMED.format(part): unnamed} if part in READ else {}
         cells = pd.Series(read_values, index=frame.index, dtype=object)
         frame = frame.assign(**{str(column): cells})
+    own = [tidy(value) for value in texts_of(frame, columns.get("category_id"))]
+    keys = own if any(own) or not keys else [tidy(key) for key in keys]
     return Objects(frame, keys, noticed)
 
 
