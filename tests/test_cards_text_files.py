@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from prodcat_index.cards import text_files
 from prodcat_index.cards.catalogue import read_catalogue
 from prodcat_index.cards.readers import read_table
-from prodcat_index.cards.sources import bytes_source
+from prodcat_index.cards.sources import Source
 from prodcat_index.cards.text_files import read_delimited
 from prodcat_index.errors import CatalogueError
 
@@ -210,7 +210,7 @@ def test_what_the_csv_module_writes_is_read_as_it_was(
     rows = [(f"id {n}", *table) for n, table in enumerate(tables)]
     writer = csv.writer(written_text, delimiter=mark, lineterminator="\n", quoting=csv.QUOTE_ALL)
     writer.writerows([("id", "title", "text"), *rows])
-    source = bytes_source(written_text.getvalue().encode(), "a.csv")
+    source = Source("a.csv", lambda: io.BytesIO(written_text.getvalue().encode()))
     frame = read_delimited(source, None, skip_bad_rows=False).frame
     assert list(frame.itertuples(index=False, name=None)) == rows
 

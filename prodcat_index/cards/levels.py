@@ -25,10 +25,11 @@ def with_levels(table: Table, named: str | None, known: Mapping[str, str]) -> Ta
     """Join the columns of the levels of a category: those that are named, known or usual."""
     seen = list(table.frame.columns)
     column = named or known.get("category", "")
-    levels = _joined_levels(column, seen)
+    # A name such as "main > sub" joins columns, if they are all there.
+    levels = [] if column in seen else column.split(PATH_SEPARATOR)
     if not column and "category" not in table.columns:
         levels = find_levels(seen)
-    if not levels:
+    if len(levels) < 2 or not set(levels).issubset(seen):
         return table
     return replace(
         table,
@@ -59,13 +60,6 @@ def find_levels(seen: Sequence[str]) -> list[str]:
         return [*mains[:1], *usual[: 0 if mains else 1], *subs]
     levels = sorted(numbers, key=numbers.__getitem__)
     return levels if len(levels) > 1 and not usual else []
-
-
-def _joined_levels(name: str, seen: Sequence[str]) -> list[str]:
-    """Return the columns that a name such as ``main > sub`` joins, if they are all there."""
-    levels = name.split(PATH_SEPARATOR)
-    is_joined = name not in seen and len(levels) > 1 and all(level in seen for level in levels)
-    return levels if is_joined else []
 
 
 def _join_levels(table: pd.DataFrame, levels: Sequence[str]) -> pd.DataFrame:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import io
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +12,7 @@ from prodcat_index.cards.exports import recognise
 from prodcat_index.cards.feeds import read_feed
 from prodcat_index.cards.json_files import read_json, read_json_lines
 from prodcat_index.cards.parquet_tables import holds_parquet, read_parquet
-from prodcat_index.cards.sources import Source, bytes_source, file_source
+from prodcat_index.cards.sources import Source, file_source
 from prodcat_index.cards.table import Table
 from prodcat_index.cards.text_files import read_delimited
 from prodcat_index.cards.workbooks import read_workbook
@@ -70,7 +71,7 @@ def read_stdin(
     content: bytes, encoding: str | None = None, *, skip_bad_rows: bool = False
 ) -> Table:
     """Read what came on stdin: a JSON object, an array, JSON lines, or delimited text."""
-    source = bytes_source(content, "stdin")
+    source = Source("stdin", lambda: io.BytesIO(content))
     is_json = content.lstrip(b"\xef\xbb\xbf\xff\xfe \t\r\n\0")[:1] in (b"{", b"[")
     read = read_json if is_json else read_delimited
     return _checked(read(source, encoding, skip_bad_rows), "stdin")

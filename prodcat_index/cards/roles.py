@@ -124,7 +124,9 @@ def find_columns(
     named = {part: column for part, column in wanted.items() if column}
     text_columns = [c if c in seen else defined.get(c, c) for c in text_columns]
     for column in (*named.values(), *text_columns):
-        _check_present(column, seen)
+        if column not in seen:
+            hint = did_you_mean(column, seen)
+            raise CatalogueError(f"There is no column {column!r}.{hint} {list_columns(seen)}")
     by_key = {column_key(column): column for column in reversed(seen)}
 
     def recall(part: str) -> str:
@@ -144,9 +146,9 @@ def find_columns(
     columns = {part: named.get(part) or choose(usual_columns(part, free)) for part in USUAL_NAMES}
     columns |= {part: "" for part, column in named.items() if not column}
     if not columns["id"]:
-        columns["id"] = next(
-            (column for column in _find_named(WEAK_IDS, free) if _are_ids([*values(column)])), ""
-        )
+        weak_ids = ((column, [*values(column)]) for column in _find_named(WEAK_IDS, free))
+        unique = (column for column, ids in weak_ids if all(ids) and not find_repeated(ids))
+        columns["id"] = next(unique, "")
     if "category" not in named:
         first = columns["category"]
         names = [
@@ -275,10 +277,6 @@ def are_numbers(values: Iterable[str]) -> bool:
     return bool(checked) and all(checked)
 
 
-def _are_ids(values: Sequence[str]) -> bool:
-    return all(values) and not find_repeated(values)
-
-
 def _find_named(names: str, seen: Sequence[str]) -> list[str]:
     by_key = {column_key(column): column for column in reversed(seen)}
     usual = (by_key.get(column_key(name)) for name in names.split(","))
@@ -303,9 +301,3 @@ def _in_languages(part: str, seen: Sequence[str]) -> list[str]:
         for column, named in matched.items()
         if named and column_key(named["name"] or named["other"]) in keys
     ]
-
-
-def _check_present(column: str, seen: Sequence[str]) -> None:
-    if column not in seen:
-        hint = did_you_mean(column, seen)
-        raise CatalogueError(f"There is no column {column!r}.{hint} {list_columns(seen)}")

@@ -66,11 +66,6 @@ def file_source(path: Path) -> Source:
     return Source(str(path), unpack)
 
 
-def bytes_source(content: bytes, name: str) -> Source:
-    """Return the source of what was read before."""
-    return Source(name, lambda: io.BytesIO(content))
-
-
 def max_unpacked(path: Path) -> int:
     """Return how many bytes a compressed file may unpack to: a small one must not fill memory."""
     return max(MIN_LIMIT, MAX_RATIO * path.stat().st_size)

@@ -98,10 +98,7 @@ def split_catalogue(
     CatalogueError
         If a share or the column is wrong, there is no label, or a part would be empty.
     """
-    (split,) = repeated_splits(
-        catalogue, 1, valid=valid, test=test, by=by, seed=seed, groups=groups
-    )
-    return split
+    return repeated_splits(catalogue, 1, valid=valid, test=test, by=by, seed=seed, groups=groups)[0]
 
 
 def repeated_splits(
