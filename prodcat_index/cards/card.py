@@ -308,10 +308,7 @@ class Catalogue:
         chosen = np.asarray(rows) if len(rows) else np.empty(0, dtype=np.int64)
         chosen = np.flatnonzero(chosen) if chosen.dtype == bool else chosen
         vectors = {name: own[chosen] for name, own in self.vectors.items()}
-        # Of cards in memory, those that are not chosen shall not stay there.
         cards: Any = self.pieces.select(chosen)
-        if self.pieces.is_table:
-            cards = self.cards.iloc[chosen].reset_index(drop=True)
         return replace(self, cards=cards, vectors=vectors)
 
     def relabelled(self, categories: Sequence[str], keys: Sequence[str]) -> Catalogue:

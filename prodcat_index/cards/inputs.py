@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, Union
 
@@ -37,25 +36,17 @@ def open_source(
     path: CardSource, encoding: str | None, skip_bad_rows: bool = False
 ) -> tuple[Table, str, Path | None]:
     """Return the raw table with plain column names, its name for people, and its file."""
-    file: Path | None
     if isinstance(path, (str, Path)):
-        read, name = read_table(Path(path), encoding, skip_bad_rows=skip_bad_rows), str(path)
-        file = read.file or Path(path)
-    elif isinstance(path, Table):
-        file, name, read = path.file, path.source or STDIN, path
-    else:
-        file, read = None, _open_memory(path)
-        name = "the list" if read.format in (DICTS, CARDS) else "the table"
-    table = read.frame
-    if not len(table):
-        raise EmptyCatalogueError(f"There are no cards in {name}.")
-    # The ids of a table are often its index.
-    named = [level for level in table.index.names if level and level not in table.columns]
-    table = (table.reset_index(level=named) if named else table).reset_index(drop=True)
-    read = replace(read, frame=table)
+        read = read_table(Path(path), encoding, skip_bad_rows=skip_bad_rows)
+        return read, str(path), read.file or Path(path)
     # Readers have recognised what a file is.
-    is_read = isinstance(path, (str, Path, Table))
-    return read if is_read else recognise(read, name), name, file
+    is_read = isinstance(path, Table)
+    read = path if isinstance(path, Table) else _open_memory(path)
+    is_list = read.format in (DICTS, CARDS)
+    name = (read.source or STDIN) if is_read else "the list" if is_list else "the table"
+    if not len(read):
+        raise EmptyCatalogueError(f"There are no cards in {name}.")
+    return read if is_read else recognise(read, name), name, read.file
 
 
 def _open_memory(source: Any) -> Table:
@@ -63,7 +54,10 @@ def _open_memory(source: Any) -> Table:
     import pandas as pd
 
     if isinstance(source, (pd.DataFrame, Catalogue)):
-        return Table(source if isinstance(source, pd.DataFrame) else source.cards)
+        frame = source.cards if isinstance(source, Catalogue) else source
+        # The ids of a table are often its index.
+        named = [level for level in frame.index.names if level and level not in frame.columns]
+        return Table((frame.reset_index(level=named) if named else frame).reset_index(drop=True))
     if isinstance(source, Mapping) and source and all(map(_is_column, source.values())):
         raise _no_cards("this is a dict of columns, of which pandas.DataFrame makes one")
     cards = [source] if isinstance(source, (Mapping, Card)) else source

@@ -152,11 +152,6 @@ class Pieces:
         return self.edges[-1] if self.positions is None else len(self.positions)
 
     @property
-    def is_table(self) -> bool:
-        """Whether the cards are one table in memory."""
-        return all(isinstance(piece, Frame) for piece in self.stacked) and self.is_whole
-
-    @property
     def is_whole(self) -> bool:
         """Whether there is one piece, of which no card is gone."""
         return len(self.stacked) == 1 and self.positions is None
@@ -195,6 +190,10 @@ class Pieces:
     def select(self, rows: Int64Array) -> Pieces:
         """Return some cards, in the order of their row numbers; nothing of them is read."""
         labels = self.labels and CodedLabels(self.labels.pairs, self.labels.codes[rows])
+        piece = self.stacked[0]
+        if self.is_whole and isinstance(piece, Frame):
+            # Of cards in memory, those that are not chosen shall not stay there.
+            return Pieces((Frame(piece.table.iloc[rows].reset_index(drop=True)),), None, labels)
         places = rows if self.positions is None else self.positions[rows]
         return Pieces(self.stacked, places, labels)
 
