@@ -52,7 +52,7 @@ def readable(path: Path) -> Iterator[None]:
 
 
 def read_arrow(
-    path: Path, rows: Int64Array | None = None, columns: Sequence[str] | None = None, first: int = 1
+    path: Path, rows: Int64Array | None, columns: Sequence[str] | None, first: int
 ) -> tuple[pa.Table, tuple[Finding, ...]]:
     """Read some rising rows and some columns, by default all; people call the first row `first`.
 
@@ -137,7 +137,7 @@ def _with_names(table: pa.Table, classes: Mapping[str, list[str]]) -> pa.Table:
 
 
 def to_table(
-    table: pa.Table, findings: Sequence[Finding], numbers: Sequence[int] = (), **more: Any
+    table: pa.Table, findings: Sequence[Finding], numbers: Sequence[int], **more: Any
 ) -> Table:
     """Return a table of Arrow with valid texts; `numbers` are those of its rows, from 1."""
     import pyarrow as pa
@@ -225,10 +225,9 @@ def _batches(
     start = 0
     for group in range(file.num_row_groups):
         end = start + file.metadata.row_group(group).num_rows
-        if rows is None:
-            wanted = np.arange(start, end)
-        else:
-            wanted = rows[np.searchsorted(rows, start) : np.searchsorted(rows, end)]
+        wanted = np.arange(start, end)
+        if rows is not None:
+            wanted = rows[slice(*np.searchsorted(rows, (start, end)))]
         if not len(wanted):
             start = end
             continue

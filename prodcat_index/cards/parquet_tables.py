@@ -103,7 +103,7 @@ class ParquetTable:
             first, last = self.edges[number : number + 2]
             own = None
             if rows is not None:
-                own = rows[np.searchsorted(rows, first) : np.searchsorted(rows, last)] - first
+                own = rows[slice(*np.searchsorted(rows, (first, last)))] - first
                 if not len(own) and (tables or number < len(self.files) - 1):
                     continue
             with readable(file):

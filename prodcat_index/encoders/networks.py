@@ -211,10 +211,7 @@ def embed_on_every_core(
     embed: Callable[[Sequence[str]], Float32Array],
     label: str,
 ) -> Iterator[tuple[Sequence[str], Float32Array]]:
-    """Embed values in batches of `size`, one thread a core, behind a bar.
-
-    Yields each batch with its rows, float32 (n, dim), in order.
-    """
+    """Embed values in a thread a core, behind a bar; yield each batch with its rows in order."""
 
     # Checked by the workers: an error of theirs cancels the batches that have not begun.
     def embed_checked(batch: Sequence[str]) -> Float32Array:

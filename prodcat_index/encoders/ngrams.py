@@ -104,8 +104,7 @@ class NgramVectorizer:
     def fit(cls, texts: Mapping[str, Sequence[str]]) -> NgramVectorizer:
         """Choose the n-grams of each field and weigh them by their rarity.
 
-        A single word counts wherever it occurs: it may be all that tells a small category apart.
-        A pair of words or a run of characters counts from two texts on.
+        Words count wherever they are, as one may tell a small category; the rest in two texts.
         """
         chosen = {field: _choose(values) for field, values in texts.items()}
         idf = [weights for _, weights in chosen.values()]
@@ -155,10 +154,7 @@ class NgramVectorizer:
     def share_among_words(
         self, card: Mapping[str, str], added: Mapping[int, float]
     ) -> dict[str, float]:
-        """Share out what each column of a card's row adds to a score among the card's words.
-
-        A run goes to the words that it occurs in, a pair to both of its words.
-        """
+        """Share out what each column adds to a score among the words that its n-gram is of."""
         totals: dict[str, float] = {}
         for field, known in self._places.items():
             words = split_words(card.get(field, "")[:MAX_CHARACTERS])

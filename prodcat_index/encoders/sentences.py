@@ -299,10 +299,9 @@ USE_SHA256 = {
 
 
 class MultilingualSentenceEncoder(BatchEncoder):
-    """512 features of a deep averaging network over word pieces and their n-grams.
+    """512 features of a network over word pieces, one space for 16 languages (Yang et al., 2019).
 
-    Puts sentences of 16 languages, Russian and English among them, into one space (Yang et al.,
-    2019). The package (Apache-2.0) holds the weights as plain arrays and needs numpy alone.
+    The package (Apache-2.0) holds the weights as plain arrays and needs numpy alone.
     """
 
     reads = "text"
