@@ -13,7 +13,7 @@ from auditing import MadeCheck, item
 from made import BOOTS, KETTLES, LAMPS
 
 from prodcat_index.audit.audit import NAMES, Audit, audit_catalogue, make_checks
-from prodcat_index.audit.decisions import undecided
+from prodcat_index.audit.check import undecided
 from prodcat_index.errors import QueryError
 from prodcat_index.index.manifest import KEEP, Decided
 from prodcat_index.index.product_index import ProductIndex

@@ -13,9 +13,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from prodcat_index.audit.artefacts import find_phrases, tell_by_pictures
 from prodcat_index.audit.check import CheckResult, Item
-from prodcat_index.audit.clues import tell_by_column, tell_by_order, tell_by_value, told_categories
+from prodcat_index.audit.clues import (
+    find_phrases,
+    tell_by_column,
+    tell_by_order,
+    tell_by_pictures,
+    tell_by_value,
+    told_categories,
+)
 from prodcat_index.audit.graph import AuditGraph, build_graph
 from prodcat_index.audit.leaks import GIVES_AWAY, Leaks
 from prodcat_index.audit.split_twins import find_twins

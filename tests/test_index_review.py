@@ -12,8 +12,7 @@ import pytest
 from made import BOOTS, KETTLES, LAMPS
 from test_index_learned import indexed
 
-from prodcat_index.audit.check import Item
-from prodcat_index.audit.decisions import undecided
+from prodcat_index.audit.check import Item, undecided
 from prodcat_index.cards.lists import REVIEW, read_review
 from prodcat_index.errors import CatalogueError, QueryError
 from prodcat_index.index.difference import UNDONE

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from html import escape
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from prodcat_index.audit.check import Check, CheckName, CheckResult, Item
+from prodcat_index.audit.check import Check, CheckName, CheckResult, Item, undecided
 from prodcat_index.audit.coverage import Coverage
-from prodcat_index.audit.decisions import undecided
 from prodcat_index.audit.delivery_drift import DeliveryDrift
 from prodcat_index.audit.duplicate_cards import DuplicateCards
 from prodcat_index.audit.graph import AuditGraph, answer_new, build_graph
@@ -117,18 +115,6 @@ class Audit:
             return own
         return self.new
 
-    @cached_property
-    def _facts(self) -> dict[str, dict[str, tuple[str, str]]]:
-        """Check -> id of a card of its items -> title and category."""
-        facts: dict[str, dict[str, tuple[str, str]]] = {}
-        for check in {item.check for item in self.items}:
-            named = {c for item in self.items if item.check == check for c in item.cards}
-            cards = self.catalogue_of(check)
-            columns = (cards.ids, cards.values("title"), cards.values("category"))
-            rows = zip(*columns, strict=True)
-            facts[check] = {card: (title, of) for card, title, of in rows if card in named}
-        return facts
-
     def rows(self) -> Iterator[dict[str, Any]]:
         """Yield the rows of :meth:`to_frame`.
 
@@ -137,13 +123,19 @@ class Audit:
         dict
             A row by its columns.
         """
+        named = {card for item in self.items for card in item.cards}
+        facts: dict[str, dict[str, tuple[str, str]]] = {}  # check -> id -> title and category
+        for check in self.results:
+            columns = map(self.catalogue_of(check).values, ("id", "title", "category"))
+            rows = zip(*columns, strict=True)
+            facts[check] = {card: (title, of) for card, title, of in rows if card in named}
         for number, item in enumerate(self.items, start=1):
             for card in item.cards or ("",):
-                title, category = self._facts[item.check].get(card, ("", item.subject))
-                facts = number, item.check, item.kind, card, title, category
+                title, category = facts[item.check].get(card, ("", item.subject))
+                about = number, item.check, item.kind, card, title, category
                 proposed = item.proposal, item.confidence, item.score
                 shown = item.why, BETWEEN.join(item.neighbours), BETWEEN.join(item.words)
-                row = dict(zip(COLUMNS, (*facts, *proposed, *shown, ""), strict=True))
+                row = dict(zip(COLUMNS, (*about, *proposed, *shown, ""), strict=True))
                 # The last digits depend on the number of threads.
                 yield dict(rounded(row))
 

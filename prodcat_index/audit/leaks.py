@@ -8,9 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from prodcat_index.audit.artefacts import find_phrases, tell_by_pictures
+from prodcat_index.audit import clues
 from prodcat_index.audit.check import CheckName, CheckResult, Item
-from prodcat_index.audit.clues import FOUND, RIGHT, Telling, tell_by_column, tell_by_value
 from prodcat_index.audit.graph import AuditGraph, NewCards
 from prodcat_index.audit.split_twins import find_twins
 from prodcat_index.cards.card import CORE_TEXTS, DIGEST, IMAGE, LABELS
@@ -106,7 +105,9 @@ class _Sample:
     def values(self, column: str) -> list[str]:
         return self.parts.catalogue.values_at(column, self.rows)
 
-    def item(self, kind: str, subject: str, clue: str, telling: Telling, is_read: bool) -> Found:
+    def item(
+        self, kind: str, subject: str, clue: str, telling: clues.Telling, is_read: bool
+    ) -> Found:
         told = [self.parts.labels.names[code] for code in telling.told]
         shown = np.isin(self.codes, telling.told[:1]) if told else np.ones(len(self.rows), bool)
         why = (
@@ -118,7 +119,7 @@ class _Sample:
             f"{'The index reads it.' if is_read else 'The index does not read it.'}"
         )
         # What is not read spoils no score yet.
-        told_by = max(telling.gain, FOUND * RIGHT if told else 0.0)
+        told_by = max(telling.gain, clues.FOUND * clues.RIGHT if told else 0.0)
         score = 1 - told_by * (1.0 if is_read else 0.5)
         examples = tuple(self.graph.ids[row] for row in self.rows[shown][:EXAMPLES])
         proposal = f"leave out {subject}" if is_read else f"do not add {subject}"
@@ -129,15 +130,15 @@ class _Sample:
 def _columns(sample: _Sample) -> Iterator[Found]:
     """Look for the category in the id, in further columns and in texts but the usual ones."""
     parts = {"id", IMAGE, DIGEST, *CORE_TEXTS, *LABELS}
-    clue, telling = tell_by_column(sample.values("id"), sample.codes, sample.groups)
+    clue, telling = clues.tell_by_column(sample.values("id"), sample.codes, sample.groups)
     if telling.low >= ARTEFACT:
         yield sample.item("id tells the category", "id", f"the id ({clue})", telling, False)
     for column in sample.parts.catalogue.pieces.names:
         if column in parts:
             continue
         values = sample.values(column)
-        clue, telling = tell_by_column(values, sample.codes, sample.groups)
-        back = tell_by_value(sample.codes, encode(values), sample.groups, seen_only=True)
+        clue, telling = clues.tell_by_column(values, sample.codes, sample.groups)
+        back = clues.tell_by_value(sample.codes, encode(values), sample.groups, seen_only=True)
         is_determined = back.low >= DETERMINED
         if telling.low >= GIVES_AWAY:
             kind = "category under another name" if is_determined else "column tells the category"
@@ -154,7 +155,9 @@ def _pictures(sample: _Sample) -> Iterator[Found]:
     paths = sample.values(IMAGE)
     rows = np.flatnonzero([bool(path) for path in paths])
     rows = rows[evenly_spaced(len(rows), PICTURES)]
-    found = tell_by_pictures([paths[row] for row in rows], sample.codes[rows], sample.groups[rows])
+    found = clues.tell_by_pictures(
+        [paths[row] for row in rows], sample.codes[rows], sample.groups[rows]
+    )
     for clue, telling in found.items():
         if telling.low >= ARTEFACT or telling.told:
             subject, is_read = f"{clue} of the pictures", IMAGE in sample.parts.modalities
@@ -169,7 +172,7 @@ def _texts(sample: _Sample) -> Iterator[Found]:
         if modality == "title" or modality not in sample.parts.modalities:
             continue
         texts = sample.values(modality)
-        for phrase in find_phrases(texts, titles, sample.codes, sample.groups, names):
+        for phrase in clues.find_phrases(texts, titles, sample.codes, sample.groups, names):
             name = names[phrase.category]
             why = (
                 f'{phrase.found:.0%} of the cards of {name} have the words "{phrase.words}" in '

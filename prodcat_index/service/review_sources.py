@@ -14,8 +14,7 @@ from typing import Any
 import numpy as np
 
 from prodcat_index.audit.audit import BETWEEN, LATER
-from prodcat_index.audit.check import Item
-from prodcat_index.audit.decisions import undecided
+from prodcat_index.audit.check import Item, undecided
 from prodcat_index.audit.duplicate_cards import CATEGORIES
 from prodcat_index.audit.label_errors import CERTAIN
 from prodcat_index.audit.new_categories import best_level, cut, tree_of
