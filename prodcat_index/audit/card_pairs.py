@@ -86,7 +86,8 @@ def compare_cards(graph: AuditGraph, with_pictures: bool) -> tuple[Pairs, tuple[
     by_id = order_by_id(catalogue.ids)
     place = by_id.argsort()
     first, second = by_id[np.unique(np.sort(place[found], axis=1), axis=0)].T
-    far = _far_pairs(graph)
+    far = _with_nearest(graph.neighbours[:, -1:])
+    far = far[evenly_spaced(len(far), FAR_PAIRS)].T
     of_all = compare_titles(_titles(catalogue), *np.concatenate([[first, second], far], axis=1))
     titles = TitlePairs._make(column[: len(first)] for column in of_all)
     equal = (texts[first] == texts[second]) & (texts[first] != MISSING)
@@ -98,7 +99,7 @@ def compare_cards(graph: AuditGraph, with_pictures: bool) -> tuple[Pairs, tuple[
     asked &= has_picture[first] & has_picture[second]
     # Nothing is read where no picture could make one listing of the two.
     is_file = (files[first] == files[second]) & (files[first] != MISSING)
-    asked &= is_file | by_texts.may_be_one
+    asked &= is_file | ~by_texts.has_titles | (by_texts.common >= SAME) | by_texts.are_alike
     notes = []
     read = np.flatnonzero(asked & ~is_file)
     if len(read) > MOST_COMPARED:
@@ -176,12 +177,6 @@ class ByTexts(NamedTuple):
     differ: BoolArray  # (P,): in a size, colour, number or code
     has_titles: BoolArray  # (P,)
 
-    @property
-    def may_be_one(self) -> BoolArray:
-        """Whether a picture decides about them: (P,)."""
-        found: BoolArray = ~self.has_titles | (self.common >= SAME) | self.are_alike
-        return found
-
 
 def _judge_texts(titles: TitlePairs, equal: BoolArray, alike_from: float) -> ByTexts:
     """Judge each pair by its texts."""
@@ -224,14 +219,6 @@ def _judge(
     return probability, kind
 
 
-def _far_pairs(graph: AuditGraph) -> Int64Array:
-    """Return some pairs of cards that are far neighbours: (2, P)."""
-    far = graph.neighbours[:, -1]
-    rows = np.flatnonzero(far != MISSING)
-    rows = rows[evenly_spaced(len(rows), FAR_PAIRS)]
-    return np.stack([rows, far[rows]])
-
-
 def _alike_from(far: Float32Array) -> float:
     """Return how much alike titles are that few titles of far cards are: no less, no more."""
     known = far[~np.isnan(far)]
@@ -256,6 +243,4 @@ def _in_turn(codes: Int64Array) -> Int64Array:
 def _titles(catalogue: Catalogue) -> list[str]:
     """Return the titles, of cards without one the first text that is there."""
     columns = [catalogue.values(name) for name in catalogue.text_modalities]
-    return [next(filter(None, texts), "") for texts in zip(*columns, strict=True)] or [""] * len(
-        catalogue
-    )
+    return [next(filter(None, texts), "") for texts in zip(*columns, strict=True)]

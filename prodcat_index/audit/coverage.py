@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import combinations
 from math import ceil
-from typing import Any
 
 import numpy as np
 
@@ -63,27 +62,38 @@ class Coverage:
         standing = Standing(graph)
         if not standing.answered.any():
             raise QueryError("No card of the index has an out-of-fold answer: add labelled cards.")
-        finder = _Finder(standing)
-        found = sorted(finder.items(), key=lambda item: (item.score, item.subject))
+        found = sorted(_Finder(standing).items(), key=lambda item: (item.score, item.subject))
         code_of = graph.parts.labels.code_of
-        flagged = np.isin(standing.codes, [code_of[item.subject] for item in found])
+        codes = [code_of[item.subject] for item in found]
         recall = standing.right / np.maximum(standing.sizes, 1)
-        scores = np.where(standing.answered, recall[standing.codes], np.nan)
         kinds = Counter(item.kind for item in found)
         said = ", ".join(f"{kind}: {count:,}" for kind, count in kinds.most_common())
         categories = counted(len(graph.parts.labels.names), "categories")
         curve = standing.curve
         unknown = "too few categories have 8 products, so how F1 grows with cards is not known"
+        table = [
+            {
+                "category": item.subject,
+                "cards": int(standing.sizes[code]),
+                "products": int(standing.products[code]),
+                "F1": rounded(float(standing.f1[code])),
+                "wrong labels expected": rounded(float(standing.wrong_labels[code])),
+                "gain a card": rounded(1 - item.score),
+                "why": item.kind,
+                "proposal": item.proposal,
+            }
+            for item, code in zip(found, codes, strict=True)
+        ]
         return CheckResult(
             name=self.name,
             ids=graph.ids,
-            scores=scores,
-            flagged=flagged,
+            scores=np.where(standing.answered, recall[standing.codes], np.nan),
+            flagged=np.isin(standing.codes, codes),
             items=_joined(found),
             summary=f"{categories}, median F1 {standing.target:.2f}; {said or 'none stands out'}.",
             details={
                 "curve": rounded(vars(curve)) if curve else None,
-                "tables": {"Categories, the most gain a card first": finder.table(found)},
+                "tables": {"Categories, the most gain a card first": table},
             },
             notes=graph.notes if curve else (*graph.notes, unknown),
         )
@@ -217,8 +227,7 @@ class _Finder:
         """Return the words that cards share with another category rather than with their own."""
         catalogue, shares = self.graph.parts.catalogue, []
         # Descriptions repeat what shops say of everything.
-        has_titles = any(catalogue.values("title"))
-        modality = "title" if has_titles else "description"
+        modality = "title" if any(catalogue.values("title")) else "description"
         for each in (rows, rest, others):
             texts = catalogue.values_at(modality, each)
             found = Counter(word for text in texts for word in set(words_of(text)))
@@ -240,25 +249,5 @@ class _Finder:
     ) -> Item:
         """Make an item about a category; the gain is in cards put right for each looked at."""
         score = 1 - min(1.0, max(0.0, float(gain)))
-        shown = tuple(self.graph.ids[row] for row in rows[:SHOWN])
-        return Item(
-            "coverage", kind, score, (), self.names[code], proposal, None, why, shown, words
-        )
-
-    def table(self, items: Sequence[Item]) -> list[dict[str, Any]]:
-        """Return a row for the category of each item."""
-        at, code_of = self.standing, self.graph.parts.labels.code_of
-        return [
-            {
-                "category": item.subject,
-                "cards": int(at.sizes[code]),
-                "products": int(at.products[code]),
-                "F1": rounded(float(at.f1[code])),
-                "wrong labels expected": rounded(float(at.wrong_labels[code])),
-                "gain a card": rounded(1 - item.score),
-                "why": item.kind,
-                "proposal": item.proposal,
-            }
-            for item in items
-            for code in (code_of[item.subject],)
-        ]
+        subject, shown = self.names[code], tuple(self.graph.ids[row] for row in rows[:SHOWN])
+        return Item("coverage", kind, score, (), subject, proposal, None, why, shown, words)

@@ -457,5 +457,5 @@ def _terms(text: str) -> list[str]:
 
 def _words_of_cards(catalogue: Catalogue) -> list[set[str]]:
     columns = [catalogue.values(name) for name in catalogue.text_modalities]
-    texts = zip(*columns, strict=True) if columns else [()] * len(catalogue)
+    texts = zip(*columns, strict=True)
     return [{word for text in own for word in words_of(text[:MAX_CHARACTERS])} for own in texts]

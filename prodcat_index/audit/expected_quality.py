@@ -39,9 +39,9 @@ def expect_quality(
     """
     rng = np.random.default_rng(SEED)
     _, group = np.unique(groups, return_inverse=True)
-    predicted = np.where(categories[:, 0] >= 0, categories[:, 0], -1)
+    predicted = categories[:, 0]
     rest = np.where(categories[:, 1:] >= 0, posterior[:, 1:], 0.0).cumsum(axis=1)
-    totals = rest[:, -1] if rest.shape[1] else np.zeros(len(rest))
+    totals = rest[:, -1:].sum(axis=1)
     scores = np.empty((DRAWS, 2))
     for draw in range(DRAWS):
         chance = rng.random(int(group.max()) + 1)[group]

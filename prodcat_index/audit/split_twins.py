@@ -54,13 +54,12 @@ class SplitTwins:
 
     def item(self, ids: Sequence[str]) -> Item:
         """Return the one thing to do about them."""
-        share = len(self.pairs) / self.held_out
+        score = 1 - len(self.pairs) / self.held_out
         reasons = ", ".join(f"{n:,} {why}" for why, n in Counter(w for *_, w in self.pairs).items())
         shown = "; ".join(f"{ids[a]} and {ids[b]}" for a, b, _ in self.pairs[:SHOWN])
         why = f"{self.describe()} ({reasons}), such as {shown}."
-        return Item(
-            "leaks", "twins across the split", 1 - share, (), "split", "split by group", why=why
-        )
+        kind = "twins across the split"
+        return Item("leaks", kind, score, (), "split", "split by group", why=why)
 
     def as_dict(self, ids: Sequence[str]) -> dict[str, Any]:
         """Return the numbers, and the pairs as a table."""

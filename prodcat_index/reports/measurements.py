@@ -6,7 +6,6 @@ import warnings
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +13,7 @@ import numpy.typing as npt
 from prodcat_index.cards.card import IMAGE, Catalogue
 from prodcat_index.cards.pictures import Header, read_header
 from prodcat_index.errors import PictureError
-from prodcat_index.progress import progress_bar
+from prodcat_index.progress import map_in_threads, progress_bar
 from prodcat_index.types import BoolArray, Float32Array, Float64Array, Int64Array, evenly_spaced
 
 QUANTILES = (0.0, 0.05, 0.5, 0.95, 1.0)
@@ -131,21 +130,18 @@ class Pictures:
 def measure_pictures(catalogue: Catalogue) -> Pictures:
     """Read the size and format of every picture, without decoding any."""
     ids, paths = catalogue.ids, catalogue.values(IMAGE)
-    named = [row for row, path in enumerate(paths) if path]
-    # Cards may share a picture.
-    read = cache(_read_header)
     headers: dict[int, Header] = {}
     unreadable: dict[str, list[str]] = {}
-    with warnings.catch_warnings(), progress_bar(len(named), "picture sizes", "picture") as bar:
+    with warnings.catch_warnings():
         # What Pillow warns of, the reasons tell.
         warnings.filterwarnings("ignore", module="PIL")
-        for row in named:
-            found = read(paths[row])
-            if isinstance(found, Header):
-                headers[row] = found
-            else:
-                unreadable.setdefault(found, []).append(ids[row])
-            bar.update()
+        read = map_in_threads(_read_header, [*dict.fromkeys(filter(None, paths))], "picture sizes")
+    for row, path in enumerate(paths):
+        found = read.get(path)
+        if isinstance(found, Header):
+            headers[row] = found
+        elif found:
+            unreadable.setdefault(found, []).append(ids[row])
     rows = list(headers)
     sizes = np.array([(h.width, h.height) for h in headers.values()], np.int64).reshape(-1, 2)
     width, height = sizes.T
