@@ -11,17 +11,7 @@ from prodcat_index.audit.audit import Audit
 from prodcat_index.audit.check import CheckResult, Item
 from prodcat_index.cards.card import IMAGE, Catalogue
 from prodcat_index.findings import name_first
-from prodcat_index.reports.page import (
-    Cell,
-    Link,
-    Table,
-    Tile,
-    render_page,
-    write_counted,
-    write_figure,
-    write_file,
-    write_percent,
-)
+from prodcat_index.reports import page
 
 PAGE = "audit.html"
 HEADINGS = {
@@ -47,8 +37,8 @@ class ShownItem:
 
     number: int
     item: Item
-    cards: Sequence[Tile]
-    neighbours: Sequence[Tile]
+    cards: Sequence[page.Tile]
+    neighbours: Sequence[page.Tile]
 
     @property
     def place(self) -> str:
@@ -94,7 +84,7 @@ def write_audit(audit: Audit, file: str | Path, *, command: str = "") -> Path:
     shown = {each.number for own in (first, *by_check.values()) for each in own}
     contents = {"first": "Fix these first"}
     contents |= {name: HEADINGS[name] for name in audit.results}
-    page = render_page(
+    content = page.render_page(
         PAGE,
         command,
         title=f"Audit of {Path(audit.index.parts.catalogue.source).name}",
@@ -105,11 +95,11 @@ def write_audit(audit: Audit, file: str | Path, *, command: str = "") -> Path:
         listed={name: _tabulate_items(audit, name, shown) for name in audit.results},
         tables={name: tabulate_details(result) for name, result in audit.results.items()},
     )
-    write_file(Path(file), page)
+    page.write_file(Path(file), content)
     return Path(file)
 
 
-def tabulate_details(result: CheckResult) -> list[Table]:
+def tabulate_details(result: CheckResult) -> list[page.Table]:
     """Make tables of the records in the details of a check, by their captions."""
     found: Mapping[str, Sequence[Mapping[str, Any]]] = result.details.get("tables", {})
     tables = []
@@ -118,7 +108,7 @@ def tabulate_details(result: CheckResult) -> list[Table]:
         rows = [[_as_cell(record.get(head)) for head in heads] for record in records]
         bars = heads.index(BARS) if BARS in heads else None
         heads = [head.replace("_", " ") for head in heads]
-        tables.append(Table(caption, heads, rows, write_rounded, bars))
+        tables.append(page.Table(caption, heads, rows, write_rounded, bars))
     return [table for table in tables if table.rows]
 
 
@@ -128,7 +118,7 @@ def write_rounded(number: float) -> str:
     return f"{number:,.0f}" if is_whole else f"{number:.2g}"
 
 
-def _as_cell(value: Any) -> Cell:
+def _as_cell(value: Any) -> page.Cell:
     if isinstance(value, (list, tuple)):
         return name_first([str(each) for each in value])
     if isinstance(value, bool):
@@ -162,30 +152,30 @@ def _show_items(audit: Audit) -> tuple[list[ShownItem], dict[str, list[ShownItem
     return first, by_check
 
 
-def _tiles(catalogue: Catalogue, items: Sequence[Item]) -> dict[str, Tile]:
+def _tiles(catalogue: Catalogue, items: Sequence[Item]) -> dict[str, page.Tile]:
     """Return the cards of a catalogue that items name, by their ids."""
     named = {card for item in items for card in (*item.cards, *item.neighbours)}
     rows = zip(*map(catalogue.values, ("id", "title", IMAGE, "category")), strict=True)
-    return {row[0]: Tile(*row) for row in rows if row[0] in named}
+    return {row[0]: page.Tile(*row) for row in rows if row[0] in named}
 
 
-def _tabulate_items(audit: Audit, check: str, shown: set[int]) -> Table:
+def _tabulate_items(audit: Audit, check: str, shown: set[int]) -> page.Table:
     """Make a table of the items of a check, with links to those that are shown with pictures."""
     own = [(number, item) for number, item in enumerate(audit.items, 1) if item.check == check]
     rows = [
         (
-            Link(str(number), f"item-{number}") if number in shown else str(number),
+            page.Link(str(number), f"item-{number}") if number in shown else str(number),
             item.kind,
             name_first(item.cards, NAMED),
             item.subject,
             item.proposal,
-            "" if item.confidence is None else write_percent(item.confidence),
+            "" if item.confidence is None else page.write_percent(item.confidence),
             item.why,
         )
         for number, item in own[:LISTED]
     ]
     caption = "The worst first"
     if len(own) > LISTED:
-        caption += f": {LISTED} of {write_counted(len(own), 'items')}"
+        caption += f": {LISTED} of {page.write_counted(len(own), 'items')}"
     heads = ("item", "what", "cards", "category", "proposal", "confidence", "why")
-    return Table(caption, heads, rows, write_figure)
+    return page.Table(caption, heads, rows, page.write_figure)

@@ -7,17 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from prodcat_index.reports import style
-from prodcat_index.reports.page import (
-    NO_BREAK,
-    Link,
-    Table,
-    excerpt,
-    write_counted,
-    write_figure,
-    write_percent,
-    write_score,
-)
+from prodcat_index.reports import page, style
 from prodcat_index.reports.style import drawn_as
 from prodcat_index.types import CATEGORY_SEPARATOR
 from prodcat_index.voting.breakdown import category_paths
@@ -65,7 +55,7 @@ def draw_f1(figure: Figure, rows: Sequence[Row]) -> str:
         _, colour, marker = KINDS[row.kind]
         axes.hlines(place, row.interval.low, row.interval.high, color=colour, linewidth=2)
         axes.plot(row.weighted_f1, place, marker, color=colour, markersize=7)
-        style.write_after(axes, row.interval.high, place, write_score(row.weighted_f1))
+        style.write_after(axes, row.interval.high, place, page.write_score(row.weighted_f1))
     for kind in dict.fromkeys(row.kind for row in rows):
         meaning, colour, marker = KINDS[kind]
         axes.plot([], [], f"{marker}-", color=colour, linewidth=2, label=meaning)
@@ -124,7 +114,7 @@ def draw_risk(
     text = "nothing is accepted, for the index is not calibrated"
     if accepted:
         axes.axvline(accepted.accepted, **dashes)
-        share, target = write_percent(accepted.accepted), write_percent(precision)
+        share, target = page.write_percent(accepted.accepted), page.write_percent(precision)
         text = f"accepted at a precision of {target}: {share}"
     axes.text(0, 1.03, text, transform=axes.transAxes)
     steady = curve.risk[curve.coverage >= STEADY].max()
@@ -140,8 +130,8 @@ def draw_buckets(figure: Figure, buckets: Sequence[Bucket]) -> str:
     names = [f"{bucket.training_cards} in training" for bucket in buckets]
     axes = style.add_rows(figure, names, ROW, 0.9)
     texts = [
-        f"{bucket.weighted_f1:.3f}   {write_counted(bucket.cards, 'cards')}, "
-        f"{write_counted(bucket.categories, 'categories')}"
+        f"{bucket.weighted_f1:.3f}   {page.write_counted(bucket.cards, 'cards')}, "
+        f"{page.write_counted(bucket.categories, 'categories')}"
         for bucket in buckets
     ]
     style.draw_bars(axes, [bucket.weighted_f1 for bucket in buckets], texts, style.BLUE)
@@ -154,53 +144,53 @@ def draw_buckets(figure: Figure, buckets: Sequence[Bucket]) -> str:
     return f"Bars: weighted F1 by the training cards of the true category. {shown}."
 
 
-def tabulate_evaluation(evaluation: Evaluation) -> dict[str, Table]:
+def tabulate_evaluation(evaluation: Evaluation) -> dict[str, page.Table]:
     """Make the tables of an evaluation; ``tree`` is left out where the categories are none."""
     scores, last = evaluation.confidence, evaluation.confidence[-1]
     several = len(evaluation.splits) > 1
     tables = {
-        "rows": Table(
+        "rows": page.Table(
             "Means over the splits, ± standard deviation" if several else "Scores on the one split",
             ("", "weighted F1", "95 % interval", "vs tuned", *METRIC_HEADS, "cards/cat./unr."),
             [_make_row(row, evaluation) for row in evaluation.rows],
-            write_score,
+            page.write_score,
         ),
-        "sizes": Table(
+        "sizes": page.Table(
             "Scores of the tuned index",
             ("training cards", "cards", "categories", "weighted F1"),
             [
-                (b.training_cards, write_figure(b.cards), write_figure(b.categories), b.weighted_f1)
+                (b.training_cards, *map(page.write_figure, (b.cards, b.categories)), b.weighted_f1)
                 for b in evaluation.buckets
             ],
-            write_score,
+            page.write_score,
         ),
-        "confidence": Table(
+        "confidence": page.Table(
             "Less is better",
             ("", "calibration error", "Brier score", "log loss", "area under risk-coverage"),
             [(CONFIDENCES[s.kind][0], s.ece, s.brier, s.nll, s.area) for s in scores],
-            write_score,
+            page.write_score,
         ),
-        "bins": Table(
+        "bins": page.Table(
             f"Bins of the figure: {CONFIDENCES[last.kind][0]}",
             ("answers", "mean confidence", "accuracy"),
             [(each.answers, each.confidence, each.accuracy) for each in last.bins],
-            write_score,
+            page.write_score,
         ),
-        "risk": Table(
+        "risk": page.Table(
             "The most confident answers",
             ("kept", "wrong among them"),
             list(zip(COVERAGES, last.risk, strict=True)),
-            write_percent,
+            page.write_percent,
         ),
         "confusions": _tabulate_confusions(evaluation),
     }
     tree = [(row.name, row.hierarchy) for row in evaluation.rows if row.hierarchy]
     if tree:
-        tables["tree"] = Table(
+        tables["tree"] = page.Table(
             f"Severity is from 1 to {tree[0][1].height}",
             ("", "precision", "recall", "F1", "severity", "mistakes"),
             [(name, s.precision, s.recall, s.f1, s.severity, s.mistakes) for name, s in tree],
-            write_score,
+            page.write_score,
         )
     return tables
 
@@ -208,12 +198,12 @@ def tabulate_evaluation(evaluation: Evaluation) -> dict[str, Table]:
 def _make_row(row: Row, evaluation: Evaluation) -> tuple[str | float | None, ...]:
     spread = "" if row.deviation is None else f" ± {row.deviation:.3f}"
     # Broken over two lines, the numbers of two rows would be taken for one another.
-    whole = f"{row.weighted_f1:.3f}{spread}".replace(" ", NO_BREAK)
+    whole = f"{row.weighted_f1:.3f}{spread}".replace(" ", page.NO_BREAK)
     lead = f"{row.weighted_f1 - evaluation.tuned.weighted_f1:+.3f}"
     return (
         row.name,
         whole,
-        _write_interval(row).replace(" ", NO_BREAK),
+        _write_interval(row).replace(" ", page.NO_BREAK),
         {"": "", "tie": "= tuned"}.get(row.verdict, lead),
         *(row.mean(metric) for metric in METRICS),
         "/".join(f"{row.mean(name):.0f}" for name in ("cards", "categories", "unreachable")),
@@ -224,15 +214,17 @@ def _write_interval(row: Row) -> str:
     return f"{row.interval.low:.3f} to {row.interval.high:.3f}"
 
 
-def _tabulate_confusions(evaluation: Evaluation) -> Table:
+def _tabulate_confusions(evaluation: Evaluation) -> page.Table:
     # The root that all categories share tells nothing apart, and takes the room.
     names = sorted(set(evaluation.catalogue.values("category")) - {""})
     paths = [CATEGORY_SEPARATOR.join(path) for path in category_paths(names)]
     short = {"": "(nothing)", **dict(zip(names, paths, strict=True))}
     rows = []
     for number, c in enumerate(evaluation.confusions, start=1):
-        shown = (f"{e['id']} {excerpt(e['title'], TITLE_LETTERS)}" for e in evaluation.examples(c))
-        true = Link(short[c.true], f"confusion-{number}")
+        shown = (
+            f"{e['id']} {page.excerpt(e['title'], TITLE_LETTERS)}" for e in evaluation.examples(c)
+        )
+        true = page.Link(short[c.true], f"confusion-{number}")
         rows.append((true, short[c.predicted], c.count, c.share, "; ".join(shown)))
     heads = ("true", "predicted", "cards", "of the true category", "such as")
-    return Table("Over all splits", heads, rows, write_percent, bars=2)
+    return page.Table("Over all splits", heads, rows, page.write_percent, bars=2)

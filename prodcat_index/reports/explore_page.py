@@ -11,19 +11,8 @@ from prodcat_index.cards.card import IMAGE, Catalogue
 from prodcat_index.errors import ProdcatError
 from prodcat_index.files import check_output_folder
 from prodcat_index.reports import catalogue_figures as figures
+from prodcat_index.reports import page
 from prodcat_index.reports.explore import DuplicateGroup, Exploration
-from prodcat_index.reports.page import (
-    Link,
-    Strip,
-    Table,
-    Tile,
-    excerpt,
-    render_page,
-    write_counted,
-    write_figure,
-    write_file,
-    write_percent,
-)
 from prodcat_index.reports.problems import problems_of_catalogue, tabulate_problems
 from prodcat_index.reports.style import Picture
 from prodcat_index.types import CATEGORY_SEPARATOR
@@ -85,7 +74,7 @@ def write_exploration(exploration: Exploration, folder: str | Path, *, command: 
     target = Path(folder)
     check_page_folder(target)
     drawn = draw_exploration(exploration)
-    page = render_page(
+    content = page.render_page(
         PAGE,
         command,
         title=f"Exploration of {Path(exploration.catalogue.source).name}",
@@ -101,10 +90,10 @@ def write_exploration(exploration: Exploration, folder: str | Path, *, command: 
         if old.suffix in (".png", ".jpg"):
             old.unlink()
     for picture in drawn.values():
-        write_file(target / PICTURES / picture.file_name, picture.content)
+        page.write_file(target / PICTURES / picture.file_name, picture.content)
     numbers = json.dumps(exploration.as_dict(), ensure_ascii=False, indent=2)
-    write_file(target / NUMBERS, numbers)
-    write_file(target / PAGE, page)
+    page.write_file(target / NUMBERS, numbers)
+    page.write_file(target / PAGE, content)
     return target / PAGE
 
 
@@ -114,7 +103,7 @@ def check_page_folder(folder: Path) -> None:
         check_output_folder(folder, "exploration", ProdcatError)
 
 
-def tabulate_exploration(exploration: Exploration) -> dict[str, Table]:
+def tabulate_exploration(exploration: Exploration) -> dict[str, page.Table]:
     """Make the tables of an exploration; that of a text column is named ``text NAME``."""
     categories, pictures = exploration.categories, exploration.pictures
     languages = [
@@ -128,41 +117,41 @@ def tabulate_exploration(exploration: Exploration) -> dict[str, Table]:
     places = {name: f"sample-{place}" for place, name in enumerate(exploration.samples, start=1)}
     tables = {
         "first": tabulate_problems(problems_of_catalogue(exploration), "share of all"),
-        "columns": Table(
+        "columns": page.Table(
             "Cards with and without a value, column by column",
             ("column", "filled", "missing", "share missing", "different values"),
             [tuple(vars(column).values()) for column in exploration.columns],
-            write_percent,
+            page.write_percent,
         ),
-        "largest": Table(
+        "largest": page.Table(
             "The largest categories",
             ("category", "cards"),
             [
-                (Link(name, places[name]) if name in places else name, size)
+                (page.Link(name, places[name]) if name in places else name, size)
                 for name, size in categories.largest.items()
             ],
             bars=1,
         ),
-        "smallest": Table(
+        "smallest": page.Table(
             "The smallest categories", ("category", "cards"), list(categories.smallest.items())
         ),
-        "depths": Table(
+        "depths": page.Table(
             "Categories by the number of parts of their path",
             ("parts", "categories", "cards"),
             [(parts, *numbers.values()) for parts, numbers in categories.by_depth.items()],
         ),
-        "languages": Table(
+        "languages": page.Table(
             "Languages by their ISO 639 codes",
             ("column", "language", "texts", "share"),
             languages,
-            write_percent,
+            page.write_percent,
         ),
-        "pictures": Table(
+        "pictures": page.Table(
             "Width and height in pixels, aspect ratio as width / height",
             ("", "least", "5 %", "median", "95 %", "most", "outliers"),
             [(name, *list(vars(s).values())[1:]) for name, s in scales.items() if s],
         ),
-        "rules": Table(
+        "rules": page.Table(
             "What joins the cards; a group may be joined by several",
             ("rule", "groups", "cards"),
             [(rule, *n.values()) for rule, n in exploration.duplicates.by_rule.items()],
@@ -172,17 +161,17 @@ def tabulate_exploration(exploration: Exploration) -> dict[str, Table]:
         texts = exploration.catalogue.values(name)
         ends = {"shortest": lengths.shortest, "longest": lengths.longest}
         cards = [
-            (end, card.id, card.value, excerpt(texts[card.row], EXCERPT))
+            (end, card.id, card.value, page.excerpt(texts[card.row], EXCERPT))
             for end, extremes in ends.items()
             for card in extremes
         ]
         heads = ("", "card", "characters", "text")
-        tables[f"text {name}"] = Table(f"Shortest and longest {name}", heads, cards)
+        tables[f"text {name}"] = page.Table(f"Shortest and longest {name}", heads, cards)
     for reason, groups in exploration.label_issues.items():
         listed = groups[:LISTED_LABELS]
-        rows = [(BETWEEN.join(g), BETWEEN.join(map(write_figure, g.values()))) for g in listed]
+        rows = [(BETWEEN.join(g), BETWEEN.join(map(page.write_figure, g.values()))) for g in listed]
         caption = f"{len(listed)} of {len(groups)}, those with most cards first"
-        tables[reason] = Table(caption, ("labels", "cards of each"), rows)
+        tables[reason] = page.Table(caption, ("labels", "cards of each"), rows)
     return tables
 
 
@@ -204,18 +193,18 @@ def draw_exploration(exploration: Exploration) -> dict[str, Picture]:
     return drawn
 
 
-def collect_strips(exploration: Exploration) -> dict[str, list[Strip]]:
+def collect_strips(exploration: Exploration) -> dict[str, list[page.Strip]]:
     """Collect the cards that are shown, by section."""
     catalogue, duplicates = exploration.catalogue, exploration.duplicates
     extremes = []
     for kind, cards in exploration.pictures.extremes.items():
         unit = "pixels" if "pixels" in kind else ": 1"
-        notes = [f"{write_figure(card.value)} {unit}" for card in cards]
+        notes = [f"{page.write_figure(card.value)} {unit}" for card in cards]
         rows = [card.row for card in cards]
         extremes.append(_make_strip(catalogue, kind, EXTREMES[kind], rows, notes))
     samples = []
     for number, (name, shown) in enumerate(exploration.samples.items(), start=1):
-        heading = f"{name} ({write_figure(exploration.categories.sizes[name])})"
+        heading = f"{name} ({page.write_figure(exploration.categories.sizes[name])})"
         samples.append(_make_strip(catalogue, f"sample-{number}", heading, shown))
     return {
         "extremes": [strip for strip in extremes if strip.tiles],
@@ -227,7 +216,7 @@ def collect_strips(exploration: Exploration) -> dict[str, list[Strip]]:
 
 def _collect_groups(
     catalogue: Catalogue, name: str, groups: Sequence[DuplicateGroup]
-) -> list[Strip]:
+) -> list[page.Strip]:
     labels, strips = catalogue.values("category"), []
     for number, group in enumerate(groups, start=1):
         # The first card of each category, so that as many categories as possible are shown.
@@ -235,7 +224,7 @@ def _collect_groups(
         others = [row for row in group.rows if row not in first.values()]
         rows = sorted([*first.values(), *others][:SHOWN])
         notes = [labels[row].rpartition(CATEGORY_SEPARATOR)[2] for row in rows]
-        heading = write_counted(group.cards, "cards")
+        heading = page.write_counted(group.cards, "cards")
         if group.categories:
             heading += f" in {BETWEEN.join(group.categories[:HEADED_CATEGORIES])}"
         if (rest := len(group.categories) - HEADED_CATEGORIES) > 0:
@@ -246,8 +235,8 @@ def _collect_groups(
 
 def _make_strip(
     catalogue: Catalogue, place: str, heading: str, rows: Sequence[int], notes: Sequence[str] = ()
-) -> Strip:
+) -> page.Strip:
     ids, titles, images = (catalogue.values(column) for column in ("id", "title", IMAGE))
-    notes = notes or ("",) * len(rows)
-    tiles = [Tile(ids[r], titles[r], images[r], note) for r, note in zip(rows, notes, strict=True)]
-    return Strip(heading, tiles, place)
+    noted = zip(rows, notes or ("",) * len(rows), strict=True)
+    tiles = [page.Tile(ids[row], titles[row], images[row], note) for row, note in noted]
+    return page.Strip(heading, tiles, place)

@@ -14,14 +14,7 @@ from prodcat_index.evaluation.result import Evaluation, Row
 from prodcat_index.index.product_index import ProductIndex
 from prodcat_index.index.writing import package_versions
 from prodcat_index.reports import evaluation as figures
-from prodcat_index.reports.page import (
-    Table,
-    render_page,
-    write_counted,
-    write_figure,
-    write_file,
-    write_percent,
-)
+from prodcat_index.reports import page
 from prodcat_index.reports.problems import CONTRADICTS, problems_of_index, tabulate_problems
 from prodcat_index.reports.tuning_figures import draw_tuning
 from prodcat_index.voting.breakdown import Confusion
@@ -276,7 +269,7 @@ def write_report(report: Report, file: str | Path, *, command: str = "") -> Path
     }
     missing = {"tree"} - set(tables) | {"tuning"} - set(drawn)
     missing |= {"doubted"} - {problem.what.place for problem in problems}
-    page = render_page(
+    content = page.render_page(
         "report.html",
         command,
         title=f"Report on {Path(evaluation.catalogue.source).name}",
@@ -288,20 +281,20 @@ def write_report(report: Report, file: str | Path, *, command: str = "") -> Path
         has_pictures=any(parts.catalogue.values(IMAGE)),
         describe_lead=_describe_lead,
     )
-    write_file(Path(file), page)
+    page.write_file(Path(file), content)
     return Path(file)
 
 
-def tabulate_settings(report: Report) -> Table:
+def tabulate_settings(report: Report) -> page.Table:
     """Make the table of what was evaluated, and how."""
     evaluation, settings = report.evaluation, report.evaluation.settings
     parts, tuned = report.parts, evaluation.tuned.settings[0]
-    weights = ", ".join(f"{name} {write_figure(w)}" for name, w in tuned["weights"].items())
+    weights = ", ".join(f"{name} {page.write_figure(w)}" for name, w in tuned["weights"].items())
     vote = VoteParameters(**{name: tuned[name] for name in vars(VoteParameters())})
-    labelled = write_figure(parts.labels.labelled.sum())
+    labelled = page.write_figure(parts.labels.labelled.sum())
     size = (
-        f"{write_counted(len(parts.catalogue), 'cards')}, {labelled} of them in "
-        f"{write_counted(len(parts.labels.names), 'categories')}"
+        f"{page.write_counted(len(parts.catalogue), 'cards')}, {labelled} of them in "
+        f"{page.write_counted(len(parts.labels.names), 'categories')}"
     )
     unreachable = evaluation.tuned.mean("unreachable_share") or 0.0
     rows = {
@@ -310,7 +303,7 @@ def tabulate_settings(report: Report) -> Table:
         "number of splits": str(len(evaluation.splits)),
         "training cards": _write_mean([count["train"] for count in evaluation.counts]),
         "test cards": _write_mean([count["test"] for count in evaluation.counts]),
-        "test cards of categories that training does not have": write_percent(unreachable),
+        "test cards of categories that training does not have": page.write_percent(unreachable),
         "seed": str(settings["seed"]),
         "tuned for": settings["objective"],
         "found by tuning, first split": f"weights {weights}; {vote.describe()}",
@@ -318,11 +311,11 @@ def tabulate_settings(report: Report) -> Table:
         "projection learned from labels": settings["projection"],
         "versions": ", ".join(f"{name} {number}" for name, number in package_versions().items()),
     }
-    return Table("Settings of the evaluation", ("setting", "value"), list(rows.items()))
+    return page.Table("Settings of the evaluation", ("setting", "value"), list(rows.items()))
 
 
 def _write_mean(counts: list[int]) -> str:
-    return write_figure(mean(counts)) + (" on average" if len(set(counts)) > 1 else "")
+    return page.write_figure(mean(counts)) + (" on average" if len(set(counts)) > 1 else "")
 
 
 def _describe_lead(row: Row, evaluation: Evaluation) -> str:
