@@ -27,13 +27,12 @@ from prodcat_index.reports.canvas import (
     SPACE,
     STRONG,
     TEXT,
-    THUMBNAIL,
     TRACK,
     Canvas,
     Font,
-    thumbnail,
     write_number,
 )
+from prodcat_index.reports.page import THUMBNAIL, draw_card
 from prodcat_index.reports.sheet import (
     ACCENT,
     COLUMN,
@@ -479,9 +478,9 @@ def test_a_thumbnail_tells_nothing_but_the_picture(tmp_path: Path) -> None:
     exif[0x010E] = "taken at home"
     path = tmp_path / "a.jpg"
     Image.new("RGB", (900, 300), "red").save(path, exif=exif, comment=b"taken at home")
-    content = thumbnail(str(path))
-    assert content is not None and b"taken at home" not in content
-    (tmp_path / "small.jpg").write_bytes(content)
+    drawn = draw_card(str(path), "boots")
+    assert drawn is not None and b"taken at home" not in drawn.content
+    (tmp_path / "small.jpg").write_bytes(drawn.content)
     with Image.open(tmp_path / "small.jpg") as picture:
         assert picture.size[0] == THUMBNAIL and picture.format == "JPEG"
-    assert thumbnail("") is None and thumbnail(str(tmp_path)) is None
+    assert draw_card("", "boots") is None and draw_card(str(tmp_path), "boots") is None

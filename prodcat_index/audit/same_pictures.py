@@ -82,14 +82,7 @@ class PictureMatches(NamedTuple):
     def _of_detail(self) -> Float64Array:
         constant, *slopes = FITTED
         seen = np.stack([-np.log(1.02 - self.alike), np.log1p(self.shade)], axis=1)
-        found: Float64Array = 1 / (1 + np.exp(-(constant + seen.astype(np.float64) @ slopes)))
-        return found
-
-    @property
-    def is_recoloured(self) -> BoolArray:
-        """Whether both are one photo but for the colours: (P,)."""
-        found: BoolArray = (self._of_detail >= SAME) & (self.colour >= OTHER_COLOUR) & ~self.exact
-        return found
+        return np.asarray(1 / (1 + np.exp(-(constant + seen.astype(np.float64) @ slopes))))
 
     def describe(self, pair: int) -> str:
         """Return what was done to the picture in a clause; nothing where none was compared."""
@@ -98,11 +91,8 @@ class PictureMatches(NamedTuple):
         if np.isnan(self.alike[pair]):
             return ""
         if self.probability[pair] < SAME:
-            return (
-                "same picture in other colours"
-                if self.is_recoloured[pair]
-                else "the pictures differ"
-            )
+            is_recoloured = self._of_detail[pair] >= SAME
+            return "same picture in other colours" if is_recoloured else "the pictures differ"
         done = {"mirrored": self.mirrored, "cropped": self.cropped, "partly covered": self.covered}
         return ", ".join(["same picture", *(what for what, is_so in done.items() if is_so[pair])])
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from prodcat_index.cards.cleaning import tidy
-from prodcat_index.cards.pictures import load_picture, make_thumbnail
+from prodcat_index.cards.pictures import load_picture
 from prodcat_index.errors import PictureError
 from prodcat_index.reports import style
 from prodcat_index.reports.style import GREY, INK
@@ -20,8 +19,8 @@ if TYPE_CHECKING:
 
 
 FIELD, TRACK, BAR, EXPECTED = "#EBEEF2", "#E4E9EF", "#6F8AA5", "#B4C3D2"
-# Pixels: a picture alone in a page; room around pictures and between words; parts of a bar.
-THUMBNAIL, SPACE = 200, 6
+# Pixels: room around pictures and between words; parts of a bar.
+SPACE = 6
 BAR_NAME, BAR_GAP, BAR_VALUE, BAR_THICKNESS, BAR_ROW = 90, 8, 42, 8, 20
 NO_PART = "none"
 
@@ -105,22 +104,6 @@ def _load_fitted(path: str, width: int, height: int) -> Image | None:
     scale = min(width / picture.width, height / picture.height)
     across, down = (max(round(length * scale), 1) for length in picture.size)
     return picture.resize((across, down), Image.Resampling.LANCZOS)
-
-
-def thumbnail(path: str) -> bytes | None:
-    """Make a small JPEG file of a picture; None where there is none."""
-    try:
-        # A page has many thumbnails, so their quality is no higher than this.
-        return make_thumbnail(path, THUMBNAIL, quality=80)
-    except PictureError:
-        return None
-
-
-def encode_image(image: Image, form: str, **options: Any) -> bytes:
-    """Return the image as the content of a file."""
-    file = io.BytesIO()
-    image.save(file, form, **options)
-    return file.getvalue()
 
 
 class Column:

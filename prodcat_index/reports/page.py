@@ -13,10 +13,10 @@ from typing import Any, TypeAlias
 
 from prodcat_index import __version__
 from prodcat_index.cards.cleaning import tidy
-from prodcat_index.errors import ProdcatError
+from prodcat_index.cards.pictures import make_thumbnail
+from prodcat_index.errors import PictureError, ProdcatError
 from prodcat_index.findings import agree
 from prodcat_index.reports import style
-from prodcat_index.reports.canvas import thumbnail
 from prodcat_index.reports.style import ELLIPSIS, Picture
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -24,6 +24,7 @@ NO_BREAK = "\N{NO-BREAK SPACE}"
 # Letters of a title in the words for a picture; of a cell that is too short to be broken, of a line
 # of a longer one, and of a line on a phone.
 ALT_TITLE, SHORT, BROKEN, PHONE = 60, 16, 24, 46
+THUMBNAIL = 200  # pixels
 
 Cell: TypeAlias = "str | int | float | None"
 
@@ -132,11 +133,15 @@ def data_uri(picture: Picture) -> str:
     return f"data:image/{kind};base64,{b64encode(picture.content).decode()}"
 
 
-def _draw_card(path: str, title: str) -> Picture | None:
+def draw_card(path: str, title: str) -> Picture | None:
     """Make a small picture of a card; None where it has none that can be read."""
-    content = thumbnail(path)
+    try:
+        # A page has many thumbnails, so their quality is no higher than this.
+        content = make_thumbnail(path, THUMBNAIL, quality=80)
+    except PictureError:
+        return None
     alt = f"Picture of {excerpt(tidy(title), ALT_TITLE) or 'a card without title'}"
-    return None if content is None else Picture("card.jpg", content, alt)
+    return Picture("card.jpg", content, alt)
 
 
 def today() -> str:
@@ -168,7 +173,7 @@ def render_page(template: str, command: str = "", **values: Any) -> str:
         excerpt=excerpt,
         data_uri=data_uri,
     )
-    environment.globals.update(style=style, draw_card=cache(_draw_card))
+    environment.globals.update(style=style, draw_card=cache(draw_card))
     foot = {"date": today(), "version": __version__, "command": command}
     return environment.get_template(template).render(foot | values)
 

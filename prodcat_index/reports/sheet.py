@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import ceil
@@ -21,7 +22,6 @@ from prodcat_index.reports.canvas import (
     TEXT,
     Canvas,
     Column,
-    encode_image,
 )
 from prodcat_index.reports.page import write_file
 from prodcat_index.reports.style import SIGNS, shorten_middle
@@ -116,7 +116,9 @@ def draw_sheet(rows: Sequence[SheetRow], path: str | Path) -> tuple[Path, ...]:
         canvas = Canvas()
         heading = "LISTING" if len(pages) == 1 else f"LISTINGS, PAGE {number} OF {len(pages)}"
         size = lay_out_sheet(canvas, page, heading)
-        write_file(file, encode_image(canvas.paint(*size), "PNG"))
+        content = io.BytesIO()
+        canvas.paint(*size).save(content, "PNG")
+        write_file(file, content.getvalue())
     return tuple(files)
 
 
