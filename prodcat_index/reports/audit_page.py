@@ -80,7 +80,10 @@ def write_audit(audit: Audit, file: str | Path, *, command: str = "") -> Path:
     ProdcatError
         If the file cannot be written.
     """
-    first, by_check = _show_items(audit)
+    every = _show_items(audit)
+    with_cards = [each for each in every if each.item.cards or each.item.neighbours]
+    first, others = with_cards[:FIRST], with_cards[FIRST:]
+    by_check = {name: _of_check(others, name)[:OWN] for name in audit.results}
     shown = {each.number for own in (first, *by_check.values()) for each in own}
     contents = {"first": "Fix these first"}
     contents |= {name: HEADINGS[name] for name in audit.results}
@@ -92,7 +95,7 @@ def write_audit(audit: Audit, file: str | Path, *, command: str = "") -> Path:
         audit=audit,
         first=first,
         by_check=by_check,
-        listed={name: _tabulate_items(audit, name, shown) for name in audit.results},
+        listed={name: _tabulate_items(_of_check(every, name), shown) for name in audit.results},
         tables={name: tabulate_details(result) for name, result in audit.results.items()},
     )
     page.write_file(Path(file), content)
@@ -126,30 +129,22 @@ def _as_cell(value: Any) -> page.Cell:
     return value if isinstance(value, (str, int, float)) or value is None else str(value)
 
 
-def _show_items(audit: Audit) -> tuple[list[ShownItem], dict[str, list[ShownItem]]]:
-    """Return the first items, and the next of each check, with their cards."""
+def _show_items(audit: Audit) -> list[ShownItem]:
+    """Return all items with the first of their cards."""
     own_cards = {name: _tiles(audit.catalogue_of(name), audit.items) for name in audit.results}
     indexed = _tiles(audit.index.parts.catalogue, audit.items)
-
-    def show(number: int, item: Item) -> ShownItem:
-        near = NEIGHBOURS if len(item.cards) == 1 else NEIGHBOURS_OF_SEVERAL
-        own = own_cards[item.check]
+    shown = []
+    for number, item in enumerate(audit.items, start=1):
+        own, near = own_cards[item.check], item.neighbours
+        near = near[: NEIGHBOURS if len(item.cards) == 1 else NEIGHBOURS_OF_SEVERAL]
         cards = [own[card] for card in item.cards[:CARDS] if card in own]
-        return ShownItem(
-            number,
-            item,
-            cards,
-            [indexed[card] for card in item.neighbours[:near] if card in indexed],
-        )
+        neighbours = [indexed[card] for card in near if card in indexed]
+        shown.append(ShownItem(number, item, cards, neighbours))
+    return shown
 
-    numbered = enumerate(audit.items, start=1)
-    with_cards = [each for each in numbered if each[1].cards or each[1].neighbours]
-    first = [show(*each) for each in with_cards[:FIRST]]
-    by_check = {
-        name: [show(*each) for each in with_cards[FIRST:] if each[1].check == name][:OWN]
-        for name in audit.results
-    }
-    return first, by_check
+
+def _of_check(items: Sequence[ShownItem], check: str) -> list[ShownItem]:
+    return [each for each in items if each.item.check == check]
 
 
 def _tiles(catalogue: Catalogue, items: Sequence[Item]) -> dict[str, page.Tile]:
@@ -159,20 +154,19 @@ def _tiles(catalogue: Catalogue, items: Sequence[Item]) -> dict[str, page.Tile]:
     return {row[0]: page.Tile(*row) for row in rows if row[0] in named}
 
 
-def _tabulate_items(audit: Audit, check: str, shown: set[int]) -> page.Table:
+def _tabulate_items(own: Sequence[ShownItem], shown: set[int]) -> page.Table:
     """Make a table of the items of a check, with links to those that are shown with pictures."""
-    own = [(number, item) for number, item in enumerate(audit.items, 1) if item.check == check]
     rows = [
         (
-            page.Link(str(number), f"item-{number}") if number in shown else str(number),
-            item.kind,
-            name_first(item.cards, NAMED),
-            item.subject,
-            item.proposal,
-            "" if item.confidence is None else page.write_percent(item.confidence),
-            item.why,
+            page.Link(str(each.number), each.place) if each.number in shown else str(each.number),
+            each.item.kind,
+            name_first(each.item.cards, NAMED),
+            each.item.subject,
+            each.item.proposal,
+            "" if each.item.confidence is None else page.write_percent(each.item.confidence),
+            each.item.why,
         )
-        for number, item in own[:LISTED]
+        for each in own[:LISTED]
     ]
     caption = "The worst first"
     if len(own) > LISTED:
