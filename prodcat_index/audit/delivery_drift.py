@@ -17,13 +17,14 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from prodcat_index.audit.check import CheckName, CheckResult, Item
-from prodcat_index.audit.expected_quality import ExpectedQuality, expect_quality
 from prodcat_index.audit.graph import AuditGraph, NewCards, answer_new
 from prodcat_index.audit.two_samples import (
     SEED,
     CategoryShift,
     Difference,
+    ExpectedQuality,
     compare_categories,
+    expect_quality,
     share_difference,
     tell_apart,
 )

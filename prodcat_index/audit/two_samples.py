@@ -1,7 +1,8 @@
-"""Whether two samples of cards differ: by a classifier, in a share, and in their categories. Pure.
+"""Whether two samples of cards differ, and how good the answers to one are expected to be. Pure.
 
-Cards of one group, such as variants, are one observation, and are never divided between what is
-fitted and what it is judged on.
+Samples are compared by a classifier, in a share, and in their categories. Cards of one group, such
+as variants, are one observation, and are never divided between what is fitted and what it is
+judged on.
 """
 
 from __future__ import annotations
@@ -15,9 +16,10 @@ import numpy as np
 
 from prodcat_index.learning.folds import assign_folds
 from prodcat_index.types import BoolArray, Float64Array, Int64Array
-from prodcat_index.voting.metrics import LEVEL
+from prodcat_index.voting.metrics import LEVEL, Interval, percentile_interval, weighted_f1
 
-DRAWS = 999
+# Draws of the groups that are new, and of the true categories.
+DRAWS, QUALITY_DRAWS = 999, 300
 # Standard errors that an interval holds at each side.
 DEVIATIONS = 1.96
 SEED = 0
@@ -184,3 +186,49 @@ def compare_categories(
         p=float(np.mean(largest >= largest[0])),
         changed=change[0] > np.quantile(largest[1:], LEVEL),
     )
+
+
+@dataclass(frozen=True)
+class ExpectedQuality:
+    """What is expected of n answers, with 95 % intervals."""
+
+    accuracy: float
+    accuracy_interval: Interval
+    weighted_f1: float
+    f1_interval: Interval
+
+
+def expect_quality(
+    confidence: Float64Array,  # (n,): of the first category of each card
+    posterior: Float64Array,  # (n, k): probabilities of the categories, if one is the true one
+    categories: Int64Array,  # (n, k): their codes, best first; -1 after the last
+    groups: Int64Array,  # (n,)
+    count: int,
+    error: float = 0.0,
+) -> ExpectedQuality:
+    """Draw the true categories again and again by their probabilities, and score the answers.
+
+    Cards of one group are right or wrong together. `error` is the standard error of the
+    confidence's own mean, which no number of cards makes up for. Where the first category is
+    wrong, the true one is another that got a vote, or one that is not known.
+    """
+    rng = np.random.default_rng(SEED)
+    _, group = np.unique(groups, return_inverse=True)
+    predicted = categories[:, 0]
+    rest = np.where(categories[:, 1:] >= 0, posterior[:, 1:], 0.0).cumsum(axis=1)
+    totals = rest[:, -1:].sum(axis=1)
+    scores = np.empty((QUALITY_DRAWS, 2))
+    for draw in range(QUALITY_DRAWS):
+        chance = rng.random(int(group.max()) + 1)[group]
+        sure = np.clip(confidence + error * rng.standard_normal(), 0.0, 1.0)
+        right = (chance < sure) & (predicted >= 0)
+        place = (rest <= (rng.random(len(rest)) * totals)[:, None]).sum(axis=1) + 1
+        others = np.take_along_axis(
+            categories, np.minimum(place, categories.shape[1] - 1)[:, None], axis=1
+        )[:, 0]
+        unknown = (totals <= 0) | (others < 0)
+        true = np.where(right, predicted, np.where(unknown, count, others))
+        scores[draw] = right.mean(), weighted_f1(true, predicted, count + 1)
+    accuracy, f1 = (percentile_interval(column) for column in scores.T)
+    means = scores.mean(axis=0)
+    return ExpectedQuality(float(np.mean(confidence)), accuracy, float(means[1]), f1)
