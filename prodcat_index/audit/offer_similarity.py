@@ -70,7 +70,8 @@ class Offers:
     def from_catalogue(cls, catalogue: Catalogue) -> Offers:
         """Read the texts of cards, and their brands, codes and prices where they have columns."""
         texts = {name: catalogue.values(name) for name in catalogue.text_modalities}
-        brands, codes, prices = (_column(catalogue, names) for names in (BRAND, CODE, PRICE))
+        columns = (_find_column(catalogue, names) for names in (BRAND, CODE, PRICE))
+        brands, codes, prices = map(catalogue.values, columns)
         plain = [name for name in texts if any(texts[name])]
         titles = texts["title"] if "title" in plain else texts[plain[0]] if plain else brands
         joined = [" ".join(own) for own in zip(*texts.values(), brands, codes, strict=True)]
@@ -99,20 +100,15 @@ def _find_column(catalogue: Catalogue, names: str) -> str:
     return next((name for name in found if any(catalogue.values(name))), "")
 
 
-def _column(catalogue: Catalogue, names: str) -> list[str]:
-    name = _find_column(catalogue, names)
-    return catalogue.values(name) if name else [""] * len(catalogue)
-
-
 def find_codes(text: str) -> set[str]:
     """Return the codes of a text, such as ``wf-9200.sq`` as ``wf9200sq``."""
     packed = {_BETWEEN.sub("", chunk) for chunk in _CHUNK.findall(text.casefold())}
-    return {code for code in packed if _is_code(code)}
-
-
-def _is_code(word: str) -> bool:
-    has_digit = any(letter.isdigit() for letter in word)
-    return has_digit and len(word) >= (LEAST_NUMBER if word.isdigit() else LEAST_CODE)
+    return {
+        word
+        for word in packed
+        if any(map(str.isdigit, word))
+        and len(word) >= (LEAST_NUMBER if word.isdigit() else LEAST_CODE)
+    }
 
 
 def find_measures(text: str) -> Measures:

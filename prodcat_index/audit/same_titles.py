@@ -46,7 +46,7 @@ def compare_titles(titles: Sequence[str], first: Int64Array, second: Int64Array)
     sizes = [_sizes_of(*each) for each in zip(words, products, strict=True)]
     vocabulary, has = _incidence(kept)
     weights = np.log1p(len(titles) / np.maximum(1, has.sum(axis=0)))
-    is_code = np.array([_is_code(word) for word in vocabulary], dtype=bool)
+    is_code = np.array([any(map(str.isdigit, word)) for word in vocabulary], dtype=bool)
     of_words = np.stack([weights, np.ones(len(vocabulary)), is_code], axis=1)
     slips = _find_slips(vocabulary)
     rows = np.array([*slips, *((b, a) for a, b in slips)], dtype=np.int64).reshape(-1, 2)
@@ -146,7 +146,3 @@ def _find_slips(vocabulary: Sequence[str]) -> set[tuple[int, int]]:
         for a, b in combinations(several, 2)
         if DamerauLevenshtein.distance(vocabulary[a], vocabulary[b], score_cutoff=1) <= 1
     }
-
-
-def _is_code(word: str) -> bool:
-    return any(map(str.isdigit, word))
