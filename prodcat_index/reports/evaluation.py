@@ -55,7 +55,8 @@ def draw_f1(figure: Figure, rows: Sequence[Row]) -> str:
         _, colour, marker = KINDS[row.kind]
         axes.hlines(place, row.interval.low, row.interval.high, color=colour, linewidth=2)
         axes.plot(row.weighted_f1, place, marker, color=colour, markersize=7)
-        style.write_after(axes, row.interval.high, place, page.write_score(row.weighted_f1))
+        end, score = (row.interval.high, place), page.write_score(row.weighted_f1)
+        axes.annotate(score, end, (6, 0), va="center", **style.OFFSET)
     for kind in dict.fromkeys(row.kind for row in rows):
         meaning, colour, marker = KINDS[kind]
         axes.plot([], [], f"{marker}-", color=colour, linewidth=2, label=meaning)
@@ -134,7 +135,11 @@ def draw_buckets(figure: Figure, buckets: Sequence[Bucket]) -> str:
         f"{page.write_counted(bucket.categories, 'categories')}"
         for bucket in buckets
     ]
-    style.draw_bars(axes, [bucket.weighted_f1 for bucket in buckets], texts, style.BLUE)
+    values = [bucket.weighted_f1 for bucket in buckets]
+    bars = axes.barh(range(len(values)), values, color=style.BLUE, height=0.7)
+    axes.bar_label(bars, texts, padding=6)
+    axes.tick_params(axis="y", length=0)
+    axes.spines["left"].set_visible(False)
     axes.set_xlim(0, BUCKETS_END)
     axes.set_xticks(np.linspace(0, 1, 6))
     axes.grid(visible=False)

@@ -180,20 +180,6 @@ def add_rows(figure: Figure, names: Sequence[str], row: float, frame: float) -> 
     return axes
 
 
-def draw_bars(axes: Axes, values: Sequence[float], texts: Sequence[str], colour: str) -> None:
-    """Draw a bar in each row, with its text at its end."""
-    axes.barh(range(len(values)), values, color=colour, height=0.7)
-    axes.tick_params(axis="y", length=0)
-    axes.spines["left"].set_visible(False)
-    for place, (value, text) in enumerate(zip(values, texts, strict=True)):
-        write_after(axes, value, place, text)
-
-
-def write_after(axes: Axes, x: float, y: float, text: str) -> None:
-    """Write a text to the right of a point."""
-    axes.annotate(text, (x, y), (6, 0), va="center", **OFFSET)
-
-
 def show_counts(*logarithmic: Axis) -> None:
     """Write 1,000 instead of 10 to the power of 3 at logarithmic axes."""
     from matplotlib.ticker import LogLocator, NullFormatter

@@ -147,8 +147,6 @@ def draw_learning_curves(
     figure: Figure, history: Sequence[Mapping[str, float]], before: float
 ) -> str:
     """Draw the training loss and the weighted F1 of the valid part over the epochs."""
-    from matplotlib.ticker import MaxNLocator
-
     losses = [(entry["epoch"], entry["loss"]) for entry in history if "loss" in entry]
     scores = [(entry["epoch"], entry["f1"]) for entry in history if "f1" in entry]
     best = best_epoch(history)
@@ -167,7 +165,7 @@ def draw_learning_curves(
     axes.annotate(kept, best, (0, 8), color=style.BLUE, ha="center", **style.OFFSET)
     axes.margins(y=0.2)
     axes.set_xlim(0, scores[-1][0] + 0.2)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    style.show_whole_counts(axes.xaxis)
     axes.set_xlabel("epoch")
     axes.set_ylabel("weighted F1, valid part", color=style.BLUE)
     # The score lies above the loss, whose axes would otherwise cover it.
