@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from prodcat_index.cli import options
 from prodcat_index.cli.calls import Given, WrongCallError, refuse
+from prodcat_index.cli.info import describe_size
 from prodcat_index.cli.output import note, say, tell
 from prodcat_index.cli.values import option, output_option, parse_encoders, writable
 from prodcat_index.errors import ProdcatError
@@ -128,7 +129,8 @@ def _report(folder: Path, index: ProductIndex) -> None:
         warning = f"searches keep {readable_size(size)} in memory, once they are asked"
     if warning:
         note([warning])
-    say(f"Built {folder}: {_size(index)}, embedded by {', '.join(index.parts.block_names)}.")
+    blocks = ", ".join(index.parts.block_names)
+    say(f"Built {folder}: {describe_size(manifest)}, embedded by {blocks}.")
 
 
 def _is_in_shards(
@@ -177,8 +179,3 @@ def _with_tuning_of(folder: Path, index: ProductIndex, *, is_weighed: bool) -> P
         return index
     note(["the tuned weights and vote of the index that is replaced are kept, calibrated anew"])
     return tuned
-
-
-def _size(index: ProductIndex) -> str:
-    categories = counted(len(index.parts.labels.names), "categories")
-    return f"{counted(len(index), 'cards')} in {categories}"

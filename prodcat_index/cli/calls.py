@@ -108,7 +108,7 @@ def _options_of(parameter: Parameter) -> list[Parameter]:
 
 
 def _option(name: str, default: Any, annotation: Any) -> Parameter:
-    """Return an option whose value has its usual name, and which has no --no- form by default."""
+    """Return an option with the usual name of its value; a flag that is off has no --no- form."""
     kind, info = get_args(annotation)
     info = copy(info)
     info.metavar = info.metavar or METAVARS.get(_value_type(kind))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -14,7 +14,7 @@ import typer
 
 from prodcat_index.cli import options
 from prodcat_index.cli.calls import Given, WrongCallError, refuse
-from prodcat_index.cli.info import describe_change
+from prodcat_index.cli.info import describe_change, describe_size
 from prodcat_index.cli.output import Format, emit, note, say, tell
 from prodcat_index.cli.values import option, share_option
 from prodcat_index.errors import EmptyCatalogueError, IndexFolderError
@@ -219,8 +219,7 @@ def rollback(
         ProductIndex.rollback(folder)
     now = parse_manifest(folder)
     what = f" ({describe_change(undone)})" if undone else ""
-    size = f"{counted(now.cards, 'cards')} in {counted(now.categories, 'categories')}"
-    say(f"Undid the last change of {folder}{what}: {size}.")
+    say(f"Undid the last change of {folder}{what}: {describe_size(now)}.")
 
 
 @contextmanager
@@ -229,10 +228,7 @@ def _writing(
 ) -> Iterator[tuple[Path, ProductIndex]]:
     """Open an index that no other process changes meanwhile, unless it is a dry run."""
     folder = options.choose_index(index)
-    if dry_run:
-        yield folder, options.open_index(folder)
-        return
-    with _locked(folder, wait):
+    with nullcontext() if dry_run else _locked(folder, wait):
         yield folder, options.open_index(folder)
 
 
@@ -360,9 +356,9 @@ def _save(
     from prodcat_index.index.folder_card import rebuild_reason
 
     index.save_next(folder)
-    categories = counted(len(index.parts.labels.names), "categories")
-    done(f"{verb} {folder}: {counted(len(index), 'cards')} in {categories}.")
-    if reason := rebuild_reason(parse_manifest(folder)):
+    manifest = parse_manifest(folder)
+    done(f"{verb} {folder}: {describe_size(manifest)}.")
+    if reason := rebuild_reason(manifest):
         note([reason])
     elif has_new and index.parts.learned:
         note(["Nothing is fitted to the new categories yet; prodcat refit learns them."])

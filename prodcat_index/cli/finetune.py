@@ -24,7 +24,7 @@ CURVES = "learning_curves.png"
 
 @dataclass(frozen=True)
 class Training:
-    """Options of the training, which have the names of those of the library."""
+    """Options of the training, named as its settings in the library."""
 
     epochs: Annotated[int, option("Passes over the cards, at most.", min=1)] = 4
     patience: Annotated[

@@ -15,10 +15,11 @@ from prodcat_index.cli.calls import Given, as_command, refuse
 from prodcat_index.cli.output import Format, emit, note, print_markdown, say
 from prodcat_index.cli.values import check_specs, option
 from prodcat_index.errors import EncoderError, IndexFolderError
+from prodcat_index.findings import counted
 
 if TYPE_CHECKING:
     from prodcat_index.encoders.cache import EmbeddingCache
-    from prodcat_index.index.manifest import JournalEntry
+    from prodcat_index.index.manifest import JournalEntry, Manifest
 
 # Changes that are shown without --log.
 LAST_CHANGES = 5
@@ -90,6 +91,11 @@ def _changes(entries: Sequence[JournalEntry], form: Format) -> list[dict[str, An
         {"version": e.version, "when": e.when, "change": describe_change(e), "prodcat": e.package}
         for e in entries
     ]
+
+
+def describe_size(manifest: Manifest) -> str:
+    """Return the size of an index in words."""
+    return f"{counted(manifest.cards, 'cards')} in {counted(manifest.categories, 'categories')}"
 
 
 def describe_change(entry: JournalEntry) -> str:

@@ -43,7 +43,7 @@ LISTING = ("title", "description", "image")
 
 @dataclass(frozen=True)
 class Vote:
-    """Options of the vote, which have the names of those of the library."""
+    """Options of the vote, named as the arguments of the library."""
 
     k: Annotated[int | None, option("Number of neighbours that vote.", "--k", "-k", min=1)] = None
     temperature: Annotated[

@@ -62,7 +62,7 @@ class Survey:
 
 
 def survey(table: ParquetTable, seen: Catalogue, *, skip_bad_rows: bool) -> Survey:
-    """Read ids, which must differ, categories and groups of all rows, from the columns of some."""
+    """Read ids, categories and groups of all rows; raise CatalogueError for ids that repeat."""
     columns = seen.columns
     id_column, group = columns.get("id", ""), columns.get("group", "")
     pairs: Counter[tuple[str, str]] = Counter()

@@ -66,7 +66,7 @@ class Version:
             parts.catalogue.values(column)
 
     def encode(self, cards: Sequence[Card]) -> list[EncodedListings]:
-        """Embed listings, each by itself, or remember those of lately. For one thread."""
+        """Embed listings, each by itself; those embedded lately are kept. For one thread."""
         keys = [_content(card) for card in cards]
         missing = {
             key: card for key, card in zip(keys, cards, strict=True) if key not in self._encoded

@@ -101,7 +101,7 @@ class ItemStore:
         reopened_from: int = 0,
     ) -> None:
         """Let a source have these items; open ones that it has no longer are gone."""
-        # What is decided stays so, unless the audit of an index that has it asks again.
+        # A decision stays, unless an audit of an index that it is carried out in asks again.
         fields = [name for name in FIELDS if name != "content"]
         names, marks = ", ".join(fields), ", ".join("?" * len(fields))
         updates = ", ".join(f"{name} = excluded.{name}" for name in fields[1:])
