@@ -151,10 +151,9 @@ async def card_image(
     path = parts.catalogue.values_at(IMAGE, np.array([row]))[0]
     if not path:
         raise Problem(404, f"The card {card_id!r} has no picture.")
-    side = next(side for side in SIDES if side >= size)
     try:
         etag, content = await to_thread.run_sync(
-            service.thumbnails.get, Path(path), side, request.headers.get("if-none-match", "")
+            service.thumbnails.get, Path(path), size, request.headers.get("if-none-match", "")
         )
     except PictureError as error:
         raise Problem(

@@ -278,9 +278,8 @@ def picture(
     path = queue.picture(item)
     if path is None:
         raise UnknownError("This item is about no new listing with a picture.")
-    side = next(side for side in SIDES if side >= size)
     try:
-        _, content = service.thumbnails.get(path, side)
+        _, content = service.thumbnails.get(path, size)
     except PictureError as error:
         raise Problem(404, str(error)) from None
     return Response(content, media_type="image/jpeg")

@@ -48,12 +48,13 @@ class Thumbnails:
         self._lock = Lock()
         self._bytes, self._most = 0, most_bytes
 
-    def get(self, path: Path, side: int, known: str = "") -> tuple[str, bytes | None]:
+    def get(self, path: Path, size: int, known: str = "") -> tuple[str, bytes | None]:
         """Return the tag and the JPEG of a picture; no JPEG where its tag is among known ones."""
         try:
             found = path.stat()
         except OSError:
             raise PictureError("there is no such file") from None
+        side = next(side for side in SIDES if side >= size)
         identity = f"{path}\0{found.st_mtime_ns}\0{found.st_size}\0{side}"
         etag = f'"{hashlib.sha256(identity.encode("utf-8", "surrogatepass")).hexdigest()[:32]}"'
         if etag in known:
