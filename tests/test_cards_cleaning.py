@@ -120,9 +120,9 @@ def test_text_escaped_without_end_loses_its_marks_and_stays_clean() -> None:
     ids=["nested", "open quotes", "open tags", "open comments", "open ends", "escaped"],
 )
 def test_one_hostile_card_does_not_stop_the_catalogue(hostile: str) -> None:
-    started = time.perf_counter()
+    started = time.process_time()
     clean_text(hostile)
-    assert time.perf_counter() - started < 5
+    assert time.process_time() - started < 5
 
 
 def test_ten_thousand_nested_tags_keep_their_text() -> None:
@@ -263,6 +263,6 @@ def test_simple_markup_is_read_as_by_the_parser(text: str) -> None:
     ["<a" + " " * 150_000 + '">', "<a" + " x" * 80_000 + '">', "<" + "a-" * 80_000 + '">'],
 )
 def test_a_tag_that_is_nearly_one_takes_no_time(hostile: str) -> None:
-    started = time.perf_counter()
+    started = time.process_time()
     clean_text(hostile)
-    assert time.perf_counter() - started < 5
+    assert time.process_time() - started < 5

@@ -312,9 +312,9 @@ def test_an_address_among_names_is_found_by_id_if_no_card_names_the_file(tmp_pat
 @pytest.mark.parametrize("value", ["a/" * 200_000 + "1.jpg", "no.jpg|" * 100_000, "%2F" * 100_000])
 def test_a_very_long_value_takes_no_time(root: Path, value: str) -> None:
     """One cell of a stranger's file would stop a catalogue."""
-    started = time.perf_counter()
+    started = time.process_time()
     assert found_in(root, "cover.png", *[value] * 10)[1][0] == ""
-    assert time.perf_counter() - started < 5
+    assert time.process_time() - started < 5
 
 
 def test_no_picture_is_no_problem(root: Path) -> None:
@@ -351,10 +351,10 @@ def test_the_catalogues_own_folder_comes_first(tmp_path: Path) -> None:
 
 def test_a_hundred_thousand_cards_are_quick(root: Path) -> None:
     files = PictureFiles(root)
-    started = time.perf_counter()
+    started = time.process_time()
     assert all(files.find("images/1.jpg")[0] for _ in range(100_000))
     assert all(files.find("C:\\shop\\images\\1.JPG?v=1")[0] for _ in range(10_000))
-    assert time.perf_counter() - started < 5
+    assert time.process_time() - started < 5
 
 
 def test_a_picture_as_text_is_counted_and_not_shown() -> None:
