@@ -180,7 +180,7 @@ async def list_categories(
     q: Annotated[str, Query(max_length=200, description="Part of the name, or the key")] = "",
 ) -> Response:
     """Return the tree of categories with their counts, or those that a text is a part of."""
-    version, health = service.current.now, service.health
+    version, health = service.current.now, service.queue.health if service.queue else {}
     if flat:
         return as_json(find_categories(version, q))
     known, content = version.made.get("categories", (None, b""))

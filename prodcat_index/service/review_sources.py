@@ -182,6 +182,8 @@ def _with_clusters(
     Near are those that average linkage joins, by the weights of a search, below the distance at
     which cards of the index fall into their own categories best.
     """
+    from scipy.cluster.hierarchy import leaves_list
+
     blocks = parts.encoder_blocks
     together: dict[tuple[Any, ...], list[int]] = {}
     for place, item in enumerate(items):
@@ -201,9 +203,8 @@ def _with_clusters(
     clustered = list(items)
     for group in several:
         tree = tree_of(_compare(parts, [own[group] for own in vectors], present[group]))
-        for (place, cluster), order in zip(
-            zip(group, cut(tree, level).tolist(), strict=True), _leaf_order(tree), strict=True
-        ):
+        clusters, orders = cut(tree, level).tolist(), np.argsort(leaves_list(tree)).tolist()
+        for place, cluster, order in zip(group, clusters, orders, strict=True):
             first = items[group[0]].id
             clustered[place] = replace(
                 items[place], cluster=f"{first}-{cluster}", place=group[0] + order
@@ -232,12 +233,6 @@ def _compare(
         total += both * (own @ own.T)
         weight += both
     return np.divide(total, weight, out=np.zeros_like(total), where=weight > 0)
-
-
-def _leaf_order(tree: Float64Array) -> list[int]:
-    from scipy.cluster.hierarchy import leaves_list
-
-    return np.argsort(leaves_list(tree)).tolist()
 
 
 def find_resolved(items: Sequence[QueueItem], parts: IndexParts) -> list[str]:

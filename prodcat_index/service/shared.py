@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import OrderedDict
-from collections.abc import Mapping
 from pathlib import Path
 from threading import Lock
 from typing import Annotated, Any
@@ -84,11 +83,6 @@ class Service:
         # One change of the index runs at a time; the others wait in line, and not in threads.
         self.writer = CapacityLimiter(1)
         self.is_stopping = False  # only what it has taken already is answered
-
-    @property
-    def health(self) -> Mapping[str, Mapping[str, Any]]:
-        """Category -> what an audit found: ``accuracy``, ``wrong_labels``, ``duplicates``."""
-        return self.queue.health if self.queue else {}
 
 
 def get_service(request: Request) -> Service:
