@@ -16,18 +16,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from prodcat_index.audit import two_samples
 from prodcat_index.audit.check import CheckName, CheckResult, Item
 from prodcat_index.audit.graph import AuditGraph, NewCards, answer_new
-from prodcat_index.audit.two_samples import (
-    SEED,
-    CategoryShift,
-    Difference,
-    ExpectedQuality,
-    compare_categories,
-    expect_quality,
-    share_difference,
-    tell_apart,
-)
 from prodcat_index.cards.card import Catalogue, join_catalogues
 from prodcat_index.cards.duplicates import find_groups
 from prodcat_index.cards.variants import words_of
@@ -129,8 +120,8 @@ class _Side(NamedTuple):
 class _Told(NamedTuple):
     """What a modality tells apart."""
 
-    auc: Difference
-    lacking: Difference  # of the shares of cards without it
+    auc: two_samples.Difference
+    lacking: two_samples.Difference  # of the shares of cards without it
     cards: Int64Array  # new cards that were looked at
     scores: Float64Array  # probability that each is no old one
     usual: float  # that few old cards exceed
@@ -210,13 +201,13 @@ class _Comparison:
             specs = {b: self.parts.encoder_blocks[b].slot.spec for b in blocks}
             steady = [rows for b, rows in blocks.items() if not specs[b].startswith(FITTED)]
             names, rows = _comparable(texts, steady, kept)
-            found = tell_apart(rows, is_new[kept], groups[kept])
+            found = two_samples.tell_apart(rows, is_new[kept], groups[kept])
             old = found.scores[~is_new[kept]]
             weights = _added(rows, is_new[kept], found.coefficients)[: len(names)]
             telling = np.argsort(-weights, kind="stable")[:MOST_WORDS]
             told[modality] = _Told(
                 auc=found.auc,
-                lacking=share_difference((~has).astype(np.float64), is_new, groups),
+                lacking=two_samples.share_difference((~has).astype(np.float64), is_new, groups),
                 cards=cards[kept][is_new[kept]],
                 scores=found.scores[is_new[kept]],
                 usual=float(np.quantile(old, 1 - FLAGGED)),
@@ -232,13 +223,13 @@ class _Comparison:
         return is_new, np.concatenate([early, late + int(early.max()) + 1])
 
     @cached_property
-    def categories(self) -> CategoryShift:
+    def categories(self) -> two_samples.CategoryShift:
         """How the predicted categories differ."""
         codes = np.concatenate([s.vote.categories[:, 0] for s in (self.early, self.late)])
-        return compare_categories(codes, *self.sides, len(self.parts.labels.names))
+        return two_samples.compare_categories(codes, *self.sides, len(self.parts.labels.names))
 
     @cached_property
-    def unseen(self) -> tuple[Difference, list[tuple[str, int]]]:
+    def unseen(self) -> tuple[two_samples.Difference, list[tuple[str, int]]]:
         """How the shares of words differ that no other group of the early side has.
 
         Also the words that are on the late side alone, each with the number of its cards.
@@ -256,7 +247,7 @@ class _Comparison:
         alone += [[word not in group_of for word in own] for own in after]
         shares = np.array([sum(own) / max(1, len(own)) for own in alone])
         ranked = sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))
-        return share_difference(shares, *self.sides), ranked[:MOST_CATEGORIES]
+        return two_samples.share_difference(shares, *self.sides), ranked[:MOST_CATEGORIES]
 
     @cached_property
     def shift(self) -> LabelShift | None:
@@ -271,12 +262,12 @@ class _Comparison:
         return LabelShift(early, late)
 
     @cached_property
-    def expected(self) -> ExpectedQuality | None:
+    def expected(self) -> two_samples.ExpectedQuality | None:
         """How good the answers to the late side are expected to be."""
         calibration, late = self.parts.calibration, self.late
         if calibration is None:
             return None
-        return expect_quality(
+        return two_samples.expect_quality(
             late.confidence,
             sharpened(late.vote.shares, calibration.model.sharpness),
             late.vote.categories,
@@ -408,7 +399,7 @@ def _item(kind: str, score: float, subject: str, why: str, words: tuple[str, ...
 def _whole_groups(groups: Int64Array, limit: int) -> Int64Array:
     """Draw cards of whole groups, at most `limit`: their rows, rising."""
     _, codes = np.unique(groups, return_inverse=True)
-    place = np.random.default_rng(SEED).permutation(int(codes.max()) + 1)[codes]
+    place = np.random.default_rng(two_samples.SEED).permutation(int(codes.max()) + 1)[codes]
     order = np.argsort(place, kind="stable")
     if len(order) <= limit:
         return np.arange(len(order))

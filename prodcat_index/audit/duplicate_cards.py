@@ -7,16 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from prodcat_index.audit.card_pairs import (
-    EXACT,
-    KINDS,
-    NEAR,
-    PICTURE,
-    TEXTS,
-    VARIANTS,
-    Pairs,
-    compare_cards,
-)
+from prodcat_index.audit.card_pairs import EXACT, KINDS, VARIANTS, Pairs, compare_cards
 from prodcat_index.audit.check import CheckName, CheckResult, Item
 from prodcat_index.audit.graph import AuditGraph, NewCards
 from prodcat_index.cards.card import DIGEST, IMAGE, Catalogue
@@ -28,7 +19,8 @@ from prodcat_index.types import MISSING, BoolArray, Float64Array, Int64Array
 MOST_NEAR = 20
 
 CATEGORIES = "same product, different category"
-ORDER = (CATEGORIES, EXACT, NEAR, TEXTS, PICTURE)
+# The kinds of items, the surest first; variants are none.
+ORDER = (CATEGORIES, *reversed(KINDS[KINDS.index(VARIANTS) + 1 :]))
 
 
 @dataclass(frozen=True)
