@@ -134,10 +134,7 @@ def compare_cards(graph: AuditGraph, with_pictures: bool) -> tuple[Pairs, tuple[
 def _distances(
     vectors: RowsLike, present: BoolArray, around: Int64Array, first: Int64Array, second: Int64Array
 ) -> Float64Array:
-    """Return how far P pairs are apart, for the distance of each to the last around it: (P,).
-
-    Infinite where one has no vector.
-    """
+    """Return how far P pairs are apart, for what is usual around each; infinite without vectors."""
     rows = np.flatnonzero(around != MISSING)
     width = np.ones(len(around))
     width[rows] = _apart(vectors, rows, around[rows])

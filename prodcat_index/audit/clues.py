@@ -145,16 +145,14 @@ def _tell(
 
 
 def told_categories(predicted: Int64Array, true: Int64Array, groups: Int64Array) -> tuple[int, ...]:
-    """Return the categories that are found, and rightly: codes, those of most cards first.
-
-    How often a prediction is right is the lower limit of Wilson's interval, a group counting once.
-    """
+    """Return the categories that are found, and rightly: codes, those of most cards first."""
     most = int(max(predicted.max(initial=0), true.max(initial=0)))
     sizes, told = np.bincount(true[true != MISSING], minlength=most + 1), []
     for category in np.unique(predicted[(predicted != MISSING) & (true != MISSING)]).tolist():
         said = (predicted == category) & (true != MISSING)
         right = int((true[said] == category).sum())
         share, base = right / said.sum(), sizes[category] / sizes.sum()
+        # The lower limit of Wilson's interval, a group counting once.
         n, z = len(np.unique(groups[said])), DEVIATIONS
         spread = z * np.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
         low = (share + z**2 / (2 * n) - spread) / (1 + z**2 / n)
@@ -166,10 +164,7 @@ def told_categories(predicted: Int64Array, true: Int64Array, groups: Int64Array)
 def tell_by_column(
     values: Sequence[str], categories: Int64Array, groups: Int64Array
 ) -> tuple[str, Telling]:
-    """Return the clue in a column that tells the most, and what it tells.
-
-    Clues are its values, the beginnings of these, and the order of its numbers.
-    """
+    """Return the clue in a column that tells the most, and what it tells."""
     found = {"its value": tell_by_value(encode(values), categories, groups)}
     words = [list(WORDS.finditer(value)) for value in values]
     # The whole value is a clue already.

@@ -15,7 +15,7 @@ from prodcat_index.cards.codes import components, join_codes, rows_together
 from prodcat_index.cards.pieces import LABELLING
 from prodcat_index.types import MISSING, BoolArray, Float64Array, Int64Array
 
-# No more near duplicates are in one group, so that chains end; of equal cards there may be more.
+# No more near duplicates are in one group, so that chains end; equal cards count once.
 MOST_NEAR = 20
 
 CATEGORIES = "same product, different category"
@@ -137,10 +137,7 @@ def _one_listing(graph: AuditGraph, rows: Int64Array, pairs: Pairs, strongest: I
 
 
 def _join(pairs: Pairs, joined: BoolArray, count: int) -> Int64Array:
-    """Return a code for the cards that some pairs join, the likeliest first.
-
-    Near ones join no more than MOST_NEAR cards, counting equal cards once.
-    """
+    """Return a code for the cards that some pairs join, the likeliest first: (N,)."""
     from scipy.cluster.hierarchy import DisjointSet
 
     is_exact = joined & (pairs.kind == KINDS.index(EXACT))

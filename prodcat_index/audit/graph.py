@@ -186,11 +186,7 @@ Spread = Callable[[Work, Sequence[Any], str, str], Iterable[Any]]
 def build_graph(
     index: ProductIndex, *, neighbours: int = NEIGHBOURS, spread: Spread | None = None
 ) -> AuditGraph:
-    """Find the nearest cards of each card of an index, and answer each labelled one out of fold.
-
-    Of equally near cards the first ids count. The answers are those of ``index.predict`` for its
-    own cards. The parts of the work are done one after the other, or by what spreads them.
-    """
+    """Find the nearest cards of each card of an index, and answer each labelled one out of fold."""
     parts, count = index.parts, len(index)
     cards = GraphCards(parts, neighbours)
 
@@ -304,10 +300,7 @@ def _normalised(log_proba: Float32Array, least: float) -> Float32Array:
 
 
 def answer_new(index: ProductIndex, catalogue: CardSource, graph: AuditGraph) -> NewCards:
-    """Answer the cards of a new catalogue as ``index.predict`` does, and find their nearest cards.
-
-    As many as of each card in the graph. Categories of the new cards are kept, and not looked at.
-    """
+    """Answer new cards as ``index.predict`` does, and find as many near ones as the graph has."""
     parts = index.parts
     read = as_listings(catalogue, parts.catalogue)
     predictions = index.predict(read)

@@ -452,12 +452,9 @@ def pair_probabilities(cards: CardSource, pairs: ArrayLike) -> Float64Array:
 
 
 def best_threshold(probability: Float64Array) -> float:
-    """Return the smallest probability to accept for the largest expected F1 of such pairs.
-
-    With the most probable n pairs accepted, 2 · (sum of their probabilities) / (n + sum of all) is
-    expected, if the probabilities are calibrated.
-    """
+    """Return the smallest probability to accept for the largest expected F1 of such pairs."""
     falling = np.sort(probability)[::-1]
+    # With the most probable n pairs accepted, if the probabilities are calibrated.
     expected = 2 * np.cumsum(falling) / (np.arange(1, len(falling) + 1) + falling.sum())
     return float(falling[np.argmax(expected)])
 
@@ -486,10 +483,7 @@ def assign(pairs: Int64Array, probability: Float64Array) -> Int64Array:
 def read_pairs(
     source: CardSource, left: Catalogue, right: Catalogue
 ) -> tuple[Int64Array, BoolArray, list[str]]:
-    """Read labelled pairs as row numbers, (P, 2), and labels, (P,), with notes.
-
-    Pairs of cards that are in no catalogue are left out and counted.
-    """
+    """Read labelled pairs as row numbers, (P, 2), and labels, (P,); note those left out."""
     from prodcat_index.cards.inputs import open_source
     from prodcat_index.cards.table import texts_of
 

@@ -129,12 +129,10 @@ def _in_common(
 
 
 def _find_slips(vocabulary: Sequence[str]) -> set[tuple[int, int]]:
-    """Find the pairs of long words that differ in one letter, by their places in order.
-
-    Such words have a form in common: themselves, or themselves without one letter.
-    """
+    """Find the pairs of long words that differ in one letter, by their places in order."""
     from rapidfuzz.distance import DamerauLevenshtein
 
+    # Such words have a form in common: themselves, or themselves without one letter.
     forms: dict[str, list[int]] = {}
     for number, word in enumerate(vocabulary):
         if LONG_WORD <= len(word) <= LONGEST_WORD and word.isalpha():

@@ -72,10 +72,8 @@ class Standing:
         return Counter((a, b) for a, b, _ in triples.tolist())
 
     def told_apart(self, one: int, other: int) -> tuple[float, float]:
-        """Return how well cards of two categories are told apart, and the upper limit of that.
-
-        It is the area under the ROC curve of the difference of their out-of-fold votes.
-        """
+        """Return how well cards of two categories are told apart, and the upper limit of that."""
+        # The area under the ROC curve of the difference of their votes.
         margins = [
             self._share(rows, one) - self._share(rows, other)
             for rows in (self.rows(one), self.rows(other))
@@ -121,11 +119,9 @@ class LearningCurve:
     scale: float
 
     def error(self, f1: Float64Array, products: Int64Array) -> Float64Array:
-        """Return 1 - F1 of categories, drawn towards what is usual at their size: (C,).
-
-        Of one product nothing but its size is known.
-        """
+        """Return 1 - F1 of categories, drawn towards what is usual at their size: (C,)."""
         usual = np.minimum(1.0, self.scale * np.maximum(products, 1.0) ** -self.exponent)
+        # Of one product nothing but its size is known.
         trust = np.where(products > 1, products / (products + TRUSTED), 0.0)
         return np.asarray(trust * (1 - f1) + (1 - trust) * usual)
 
@@ -143,10 +139,7 @@ class LearningCurve:
 def fit_curve(
     neighbours: Int64Array, codes: Int64Array, groups: Int64Array, f1: Float64Array, seed: int = 0
 ) -> LearningCurve | None:
-    """Estimate the curve by leaving out some of the products of each category; None for too few.
-
-    Neighbours are (N, K), as in a graph; categories and products (N,); F1, out of fold, (C,).
-    """
+    """Estimate the curve by leaving out some of the products of each category; None for too few."""
     products = count_products(codes, groups, len(f1))
     chosen = np.flatnonzero(products >= FEWEST_PRODUCTS)
     if len(chosen) < FEWEST_CATEGORIES:

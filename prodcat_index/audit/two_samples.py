@@ -110,10 +110,7 @@ class Typicality:
 
 
 def tell_apart(rows: Any, is_new: BoolArray, groups: Int64Array) -> Typicality:
-    """Fit a logistic regression to rows, (n, dim), dense or sparse, and judge it by folds.
-
-    Old and new cards weigh the same in sum, whatever their numbers.
-    """
+    """Fit a logistic regression to rows, (n, dim), dense or sparse, and judge it by folds."""
     from sklearn.linear_model import LogisticRegression
 
     folds = assign_folds(groups)

@@ -38,10 +38,7 @@ class TextAnswers(NamedTuple):
 def classify_texts(
     train: Catalogue, groups: Int64Array, test: Catalogue, seed: int, label: str = ""
 ) -> TextAnswers:
-    """Fit the classifier to the labelled training cards, and score the test cards.
-
-    C is chosen by the weighted F1 of folds by `groups`, (N,), of at most CHOSEN_ON cards.
-    """
+    """Fit the classifier to the labelled training cards, in groups, (N,), and score test cards."""
     from sklearn.exceptions import ConvergenceWarning
 
     labels = encode(train.values("category"))
@@ -88,6 +85,7 @@ def _count_ngrams(train: Catalogue, test: Catalogue) -> tuple[Any, Any] | None:
 def _choose_penalty(
     rows: Any, codes: Int64Array, groups: Int64Array, seed: int, advance: Callable[[], Any]
 ) -> float:
+    """Choose C by the weighted F1 of folds by groups."""
     from sklearn.model_selection import GroupKFold
 
     drawn = np.sort(np.random.default_rng(seed).permutation(len(codes))[:CHOSEN_ON])
@@ -108,13 +106,11 @@ def _choose_penalty(
 
 
 def _score(rows: Any, codes: Int64Array, queries: Any, penalty: float, seed: int) -> Float64Array:
-    """Score queries by one LinearSVC a category: -inf for a category without cards.
-
-    All coefficients of many categories together may not fit into memory.
-    """
+    """Score queries by one LinearSVC a category: -inf for a category without cards."""
     from sklearn.svm import LinearSVC
 
     scores = np.full((queries.shape[0], int(codes.max()) + 1), -np.inf)
+    # One after the other: the coefficients of many categories may not fit into memory.
     for code in np.unique(codes):
         own = codes == code
         if own.all():
