@@ -19,19 +19,8 @@ from prodcat_index.cards.splitting import repeated_splits
 from prodcat_index.encoders.embedding import content_digests
 from prodcat_index.encoders.registry import DEFAULT_PRESET, seen_by
 from prodcat_index.errors import CatalogueError, check_type, whole_number
-from prodcat_index.evaluation.held_out import (
-    PRECISION,
-    TUNED,
-    HeldOutSplit,
-    Method,
-    has_texts,
-    list_methods,
-)
-from prodcat_index.evaluation.near_duplicates import (
-    NearDuplicates,
-    find_near_duplicates,
-    note_near_duplicates,
-)
+from prodcat_index.evaluation import near_duplicates
+from prodcat_index.evaluation.held_out import PRECISION, TUNED, HeldOutSplit, Method, list_methods
 from prodcat_index.evaluation.result import (
     Evaluation,
     Run,
@@ -159,11 +148,11 @@ def evaluate(
         leaks += found
     build = partial(ProductIndex.build, encoders=encoders, preset=preset, projection=projection)
     runs: list[Run] = []
-    near: list[NearDuplicates] = []
+    near: list[near_duplicates.NearDuplicates] = []
     for number, (chosen, rows) in enumerate(zip(splits, test_rows, strict=True), start=1):
         train, label = chosen.select(catalogue, "train"), f"split {number} of {len(splits)}"
         judged, kept = catalogue.select(rows), clusters[chosen.rows(catalogue, "train")]
-        near.append(find_near_duplicates(train, judged))
+        near.append(near_duplicates.find_near_duplicates(train, judged))
         # No name is bound to the index, so that two are never in memory at once.
         held_out = partial(HeldOutSplit, test=judged, names=names, groups=kept, precision=precision)
         runs.append(_run(held_out(build(train)), clusters[rows], methods, objective, seed, label))
@@ -198,8 +187,8 @@ def evaluate(
         findings=(*groups.findings, *splits[0].findings, *leaks),
         notes=(
             groups.describe(),
-            *note_near_duplicates(near, [outcome for outcome, _ in tuned]),
-            *((NO_TEXTS,) if baselines and not has_texts(catalogue) else ()),
+            *near_duplicates.note_near_duplicates(near, [outcome for outcome, _ in tuned]),
+            *((NO_TEXTS,) if baselines and methods[-1].kind != "texts" else ()),
         ),
     )
 

@@ -55,14 +55,9 @@ def list_methods(catalogue: Catalogue, projection: ProjectionKind, baselines: bo
     methods.append(Method(TUNED, "vote"))
     if baselines:
         methods += [Method(name, "classifier") for name in CLASSIFIERS]
-        if has_texts(catalogue):
+        if any(any(catalogue.values(name)) for name in catalogue.text_modalities):
             methods.append(Method(TEXT_CLASSIFIER, "texts"))
     return methods
-
-
-def has_texts(catalogue: Catalogue) -> bool:
-    """Return whether any card has a text."""
-    return any(any(catalogue.values(name)) for name in catalogue.text_modalities)
 
 
 @dataclass(frozen=True)
