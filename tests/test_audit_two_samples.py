@@ -15,6 +15,7 @@ from prodcat_index.audit.two_samples import (
     grouped_auc,
     share_difference,
     tell_apart,
+    wilson_interval,
 )
 
 
@@ -194,3 +195,10 @@ def test_what_is_wrong_is_of_the_others_that_got_a_vote() -> None:
     posterior = np.tile([0.5, 0.5, 0.0], (30, 1))
     found = expect_quality(np.zeros(30), posterior, codes, np.arange(30), 2)
     assert found.weighted_f1 == found.accuracy == 0.0
+
+
+def test_the_interval_of_a_share_is_that_of_wilsons_example() -> None:
+    low, high = wilson_interval(0.5, 10)
+    assert low == pytest.approx(0.2366, abs=1e-4)
+    assert high == pytest.approx(0.7634, abs=1e-4)
+    assert wilson_interval(1.0, 10)[1] == pytest.approx(1.0)

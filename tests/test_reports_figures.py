@@ -98,13 +98,6 @@ def test_bins_are_those_of_the_scores_and_their_counts_are_named() -> None:
     assert len(axes.collections) == len(scores[1].bins) == 15
 
 
-def test_the_interval_of_a_share_is_that_of_wilsons_example() -> None:
-    low, high = figures.wilson_interval(0.5, 10)
-    assert low == pytest.approx(0.2366, abs=1e-4)
-    assert high == pytest.approx(0.7634, abs=1e-4)
-    assert figures.wilson_interval(1.0, 10)[1] == pytest.approx(1.0)
-
-
 def test_the_accepted_share_is_marked() -> None:
     """Shop-keepers would expect to accept more answers than they will, or fewer."""
     confidence = np.arange(10, 0, -1) / 10

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from prodcat_index.audit.two_samples import DEVIATIONS, group_variance
+from prodcat_index.audit.two_samples import DEVIATIONS, group_variance, wilson_interval
 from prodcat_index.cards.codes import category_counts, encode
 from prodcat_index.cards.numbers import read_numbers
 from prodcat_index.cards.pictures import load_picture, read_header
@@ -152,10 +152,8 @@ def told_categories(predicted: Int64Array, true: Int64Array, groups: Int64Array)
         said = (predicted == category) & (true != MISSING)
         right = int((true[said] == category).sum())
         share, base = right / said.sum(), sizes[category] / sizes.sum()
-        # The lower limit of Wilson's interval, a group counting once.
-        n, z = len(np.unique(groups[said])), DEVIATIONS
-        spread = z * np.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
-        low = (share + z**2 / (2 * n) - spread) / (1 + z**2 / n)
+        # A group counts once.
+        low, _ = wilson_interval(share, len(np.unique(groups[said])))
         if right >= FOUND * sizes[category] > 0 and low >= base + RIGHT * (1 - base):
             told.append(category)
     return tuple(sorted(told, key=lambda category: (-sizes[category], category)))

@@ -25,6 +25,14 @@ DEVIATIONS = 1.96
 SEED = 0
 
 
+def wilson_interval(share: float, count: int) -> tuple[float, float]:
+    """Return the 95 % score interval (Wilson, 1927) of a share of so many."""
+    z = DEVIATIONS
+    spread = z * np.sqrt(share * (1 - share) / count + z**2 / (4 * count**2))
+    low, high = (share + z**2 / (2 * count) + side * spread for side in (-1, 1))
+    return float(low / (1 + z**2 / count)), float(high / (1 + z**2 / count))
+
+
 @dataclass(frozen=True)
 class Difference:
     """A number, its 95 % interval, and how likely it is to be so large where nothing differs."""

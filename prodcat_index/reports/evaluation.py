@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from prodcat_index.audit.two_samples import wilson_interval
 from prodcat_index.reports import page, style
 from prodcat_index.reports.style import drawn_as
 from prodcat_index.types import CATEGORY_SEPARATOR
@@ -39,8 +40,6 @@ METRIC_HEADS = ("macro F1", "accuracy", "top 3", "top 5", "oracle")
 TITLE_LETTERS = 24
 # Inches around the rows, and of a row.
 FRAME, ROW = 1.4, 0.34
-# Of a normal distribution, 95 % lies within so many standard deviations.
-DEVIATIONS = 1.96
 # Among the very first answers one mistake is half of them, which would flatten all the rest.
 STEADY = 0.05
 # Room for the texts to the right of bars of at most 1.
@@ -93,14 +92,6 @@ def draw_reliability(figure: Figure, scores: Sequence[ConfidenceScore]) -> str:
     axes.legend(**style.LEGEND_ABOVE)
     shown = "; ".join(f"{CONFIDENCES[score.kind][0]} {score.ece:.3f}" for score in scores)
     return f"Accuracy against confidence. Expected calibration errors: {shown}."
-
-
-def wilson_interval(share: float, count: int) -> tuple[float, float]:
-    """Return the 95 % score interval (Wilson, 1927) of a share of so many."""
-    middle = (share + DEVIATIONS**2 / (2 * count)) / (1 + DEVIATIONS**2 / count)
-    spread = DEVIATIONS * np.sqrt(share * (1 - share) / count + (DEVIATIONS / (2 * count)) ** 2)
-    reach = float(spread) / (1 + DEVIATIONS**2 / count)
-    return middle - reach, middle + reach
 
 
 @drawn_as("risk-coverage.png")
