@@ -39,6 +39,31 @@ def test_the_n_grams_of_a_text_are_words_pairs_and_marked_runs_within_words() ->
     ]
 
 
+def test_with_marks_a_pair_may_be_of_a_word_and_a_mark() -> None:
+    """Titles that name their platform in brackets would be confused; marks alone say nothing."""
+    runs = [n for word in ("ab", "pc") for n in ngrams(word) if n.startswith("#")]
+    assert ngrams("Ab! [PC] #:", with_marks=True) == [*("ab", "pc", "ab !", "[ pc", "pc ]"), *runs]
+    assert ngrams("Ab! [PC] #:") == ["ab", "pc", "ab pc", *runs]
+    assert ngrams("x_1 2.5", with_marks=True)[:6] == ["x_1", "2", "5", "x_1 2", "2 .", ". 5"]
+
+
+def test_a_vocabulary_of_before_marks_is_read_without_them(tmp_path: Path) -> None:
+    """Indexes of the formats before would answer otherwise after an upgrade."""
+    before = NgramVectorizer(
+        {"title": ["a", "a b", "a ,"]}, np.ones(3, np.float32), with_marks=False
+    )
+    store(tmp_path, before.fitted_parts())
+    assert (tmp_path / "vocabulary.json").is_file()
+    restored = NgramVectorizer.restore(stored_in(tmp_path))
+    rows = restored.transform(titles("a, b"))
+    assert rows.features.tolist() == [0, 1]
+    assert restored.share_among_words({"title": "a, b"}, {1: 2.0}) == {"a": 1.0, "b": 1.0}
+    fitted = fit(["a, b", "a, c"])
+    assert "a ," in fitted.vocabularies["title"] and "a b" not in fitted.vocabularies["title"]
+    column = fitted.vocabularies["title"].index("a ,")
+    assert fitted.share_among_words({"title": "a, b"}, {column: 2.0}) == {"a": 2.0, "b": 0.0}
+
+
 def test_values_are_those_of_scikit_learn_for_each_part() -> None:
     """Rows that differ from the published weighting would make every measurement moot."""
     from sklearn.feature_extraction.text import TfidfVectorizer
@@ -52,10 +77,10 @@ def test_values_are_those_of_scikit_learn_for_each_part() -> None:
         ]
         # What is not known counts as the rarest of what is known, in the length of a row alone.
         names = [vectorizer.vocabularies["title"][place] for place in columns]
-        every = {n for text in texts for n in ngrams(text) if keep(n)}
+        every = {n for text in texts for n in ngrams(text, with_marks=True) if keep(n)}
         unknown = sorted(every - set(names))
         oracle = TfidfVectorizer(
-            analyzer=lambda text, keep=keep: [n for n in ngrams(text) if keep(n)],
+            analyzer=lambda text, keep=keep: [n for n in ngrams(text, with_marks=True) if keep(n)],
             vocabulary=[*names, *unknown],
             sublinear_tf=True,
         ).fit(texts)
@@ -131,6 +156,6 @@ def test_a_saved_vectorizer_gives_the_same_rows(tmp_path: Path) -> None:
 @pytest.mark.parametrize("damage", ["{}", "[", '["a"]'])
 def test_a_damaged_vocabulary_is_refused(tmp_path: Path, damage: str) -> None:
     store(tmp_path, fit(TEXTS).fitted_parts())
-    (tmp_path / "vocabulary.json").write_text(damage, encoding="utf-8")
+    (tmp_path / "ngrams.json").write_text(damage, encoding="utf-8")
     with pytest.raises(ValueError):
         NgramVectorizer.restore(stored_in(tmp_path))

@@ -24,7 +24,7 @@ from prodcat_index.index.block import Block, EncoderSlot
 from prodcat_index.index.comparable import block_values
 from prodcat_index.index.drift import block_drift
 from prodcat_index.index.folder import read_manifest
-from prodcat_index.index.manifest import FORMAT_OF_FILES
+from prodcat_index.index.manifest import FORMAT_VERSION
 from prodcat_index.index.product_index import ProductIndex
 
 NUMBERS = {"title": "numbers"}
@@ -499,7 +499,7 @@ def test_an_index_of_format_1_is_added_to(tmp_path: Path) -> None:
     change_manifest(folder, as_it_was)
     ProductIndex.load(folder).add(catalogue(NEW)).save_next(folder)
     content = read_json(folder / "manifest.json")
-    assert (content["format_version"], content["growth"]["fitted_cards"]) == (FORMAT_OF_FILES, 4)
+    assert (content["format_version"], content["growth"]["fitted_cards"]) == (FORMAT_VERSION, 4)
 
 
 def test_tuning_has_seen_what_was_added_before_it(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from made import change_manifest
 
 from prodcat_index.errors import IndexFolderError
 from prodcat_index.index.folder import MANIFEST, read_manifest
-from prodcat_index.index.manifest import FORMAT_OF_FILES, FORMAT_VERSION
+from prodcat_index.index.manifest import FORMAT_VERSION
 
 
 def refusal(folder: Path) -> str:
@@ -43,7 +43,7 @@ def test_the_manifest_describes_the_index(saved: Path) -> None:
     assert [block.weight for block in manifest.blocks] == [0.5, 0.5]
     assert manifest.search.dim == sum(block.dim + 1 for block in manifest.blocks)
     assert (manifest.vote.k, manifest.vote.temperature) == (10, 0.1)
-    assert (manifest.version, manifest.format_version) == (1, FORMAT_OF_FILES)
+    assert (manifest.version, manifest.format_version) == (1, FORMAT_VERSION)
 
 
 @pytest.mark.parametrize(

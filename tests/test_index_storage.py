@@ -22,7 +22,7 @@ from made import change_manifest, forge, read_json
 from prodcat_index.cards.card import Card, Catalogue
 from prodcat_index.errors import EncoderError, IndexFolderError
 from prodcat_index.index.folder import read_manifest
-from prodcat_index.index.manifest import FORMAT_OF_FILES
+from prodcat_index.index.manifest import FORMAT_VERSION
 from prodcat_index.index.product_index import ProductIndex
 from prodcat_index.index.rows import Rows
 from prodcat_index.index.transaction import rollback
@@ -70,11 +70,12 @@ OLD_ANSWERS = {
     ),
     4: scored,
     5: scored,
+    6: scored,
 }
 # Of each listing the nearest card.
 OLD_NEAREST = {
     **dict.fromkeys((1, 2), "c252 c126 c000"),
-    **dict.fromkeys((3, 4, 5), "c069 c023 c094"),
+    **dict.fromkeys((3, 4, 5, 6), "c069 c023 c094"),
 }
 OLD_LISTINGS = [
     Card(id="1", title="1 0", description="kettle"),
@@ -129,7 +130,7 @@ def test_an_index_of_an_old_format_can_be_written_as_one_of_today(
     number, folder = old
     before = ProductIndex.load(folder)
     after = ProductIndex.load(before.save(tmp_path / "new"))
-    assert read_manifest(tmp_path / "new").format_version == FORMAT_OF_FILES
+    assert read_manifest(tmp_path / "new").format_version == FORMAT_VERSION
     assert (after.parts.tuning, after.parts.calibration, after.parts.drift) == (
         before.parts.tuning,
         before.parts.calibration,
@@ -159,10 +160,10 @@ def test_an_index_of_an_old_format_takes_settings_and_can_be_rolled_back(
     opened = ProductIndex.load(folder)
     replaced = ProductIndex(replace(opened.parts, vote=VoteParameters(k=3)))
     replaced.save_settings(folder)
-    assert read_manifest(folder).format_version == FORMAT_OF_FILES
+    assert read_manifest(folder).format_version == FORMAT_VERSION
     assert ProductIndex.load(folder).parts.vote == VoteParameters(k=3)
     rollback(folder)
-    assert read_manifest(folder).format_version == FORMAT_OF_FILES
+    assert read_manifest(folder).format_version == FORMAT_VERSION
     check_old_answers(ProductIndex.load(folder), number)
 
 

@@ -311,7 +311,7 @@ def test_damaged_text_scores_are_refused(
         TextScoresEncoder.restore("", stored_in(tmp_path))
 
 
-@pytest.mark.parametrize("name", ["vocabulary.json", "categories.json"])
+@pytest.mark.parametrize("name", ["ngrams.json", "categories.json"])
 @pytest.mark.parametrize("content", ["[", "{}", '{"title": 3}', "[1]"])
 def test_damaged_names_are_refused(
     cards: tuple[list[str], np.ndarray], tmp_path: Path, name: str, content: str

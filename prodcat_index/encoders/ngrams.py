@@ -13,7 +13,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import pairwise
 from typing import Any
 
@@ -33,21 +33,41 @@ MAX_FEATURES = 1_000_000
 MAX_FIT_TEXTS = 200_000
 # Marks a run of characters, so that it is never taken for a word.
 RUN = "#"
+# Files of the vocabulary.
+NGRAMS, NGRAMS_WITHOUT_MARKS = "ngrams.json", "vocabulary.json"
 
 _WORD = re.compile(r"\w+")
+# RUN is no mark of a text: a pair that begins with it would be taken for a run.
+_WORD_OR_MARK = re.compile(rf"\w+|[^\w\s{RUN}]")
 
 
-def ngrams(text: str) -> list[str]:
-    """Split a text into the n-grams that are counted: words, pairs of words, marked runs."""
-    words = split_words(text)
-    pairs = [f"{first} {second}" for first, second in pairwise(words)]
-    return [*words, *pairs, *(run for word in words for run in _character_runs(word))]
+def ngrams(text: str, *, with_marks: bool = False) -> list[str]:
+    """Split a text into the n-grams that are counted: words, pairs of words, marked runs.
+
+    With marks, a pair is a word and the word or the punctuation mark beside it.
+    """
+    words, pairs = _words_and_pairs(text, with_marks)
+    pairs_of_text = [f"{first} {second}" for first, second in pairs]
+    return [*words, *pairs_of_text, *(run for word in words for run in _character_runs(word))]
 
 
 def split_words(text: str) -> list[str]:
     """Split a text into its words, folded to lower case."""
+    return _split(_WORD, text)
+
+
+def _split(pattern: re.Pattern[str], text: str) -> list[str]:
     folded = unicodedata.normalize("NFKC", text).lower().replace("ё", "е")
-    return [word[:MAX_WORD] for word in _WORD.findall(folded)]
+    return [part[:MAX_WORD] for part in pattern.findall(folded)]
+
+
+def _words_and_pairs(text: str, with_marks: bool) -> tuple[list[str], list[tuple[str, str]]]:
+    if not with_marks:
+        words = split_words(text)
+        return words, list(pairwise(words))
+    parts = _split(_WORD_OR_MARK, text)
+    pairs = [pair for pair in pairwise(parts) if any(map(_WORD.match, pair))]
+    return [part for part in parts if _WORD.match(part)], pairs
 
 
 @lru_cache(maxsize=2**13)  # Cards of a shop share most of their words.
@@ -78,7 +98,10 @@ class SparseRows:
 class NgramVectorizer:
     """Turns cards, given as texts by field, into sparse rows over the n-grams of each field."""
 
-    def __init__(self, vocabularies: Mapping[str, Sequence[str]], idf: Float32Array) -> None:
+    def __init__(
+        self, vocabularies: Mapping[str, Sequence[str]], idf: Float32Array, *, with_marks: bool
+    ) -> None:
+        self._with_marks = with_marks  # False in indexes of formats 3 to 7
         self._places: dict[str, dict[str, int]] = {}
         start = 0
         for field, ngrams_of_field in vocabularies.items():
@@ -111,6 +134,7 @@ class NgramVectorizer:
         return cls(
             {field: names for field, (names, _) in chosen.items()},
             np.concatenate([np.zeros(0), *idf]).astype(np.float32),
+            with_marks=True,
         )
 
     def transform(self, cards: Sequence[Mapping[str, str]]) -> SparseRows:
@@ -129,7 +153,8 @@ class NgramVectorizer:
         features, weights = [np.zeros(0, dtype=np.int64)], [np.zeros(0, dtype=np.float32)]
         shares: list[float] = []
         for field, known in self._places.items():
-            found = Counter(ngrams(card.get(field, "")[:MAX_CHARACTERS]))
+            text = card.get(field, "")[:MAX_CHARACTERS]
+            found = Counter(ngrams(text, with_marks=self._with_marks))
             counts = {known[ngram]: count for ngram, count in found.items() if ngram in known}
             places = np.array(sorted(counts), dtype=np.int64)
             repeated = np.array([counts[place] for place in places], dtype=np.float32)
@@ -157,9 +182,10 @@ class NgramVectorizer:
         """Share out what each column adds to a score among the words that its n-gram is of."""
         totals: dict[str, float] = {}
         for field, known in self._places.items():
-            words = split_words(card.get(field, "")[:MAX_CHARACTERS])
+            text = card.get(field, "")[:MAX_CHARACTERS]
+            words, pairs = _words_and_pairs(text, self._with_marks)
             owned = [(ngram, [word]) for word in words for ngram in (word, *_character_runs(word))]
-            owned += [(f"{first} {second}", [first, second]) for first, second in pairwise(words)]
+            owned += [(" ".join(pair), list(filter(_WORD.match, pair))) for pair in pairs]
             times = Counter(ngram for ngram, _ in owned)
             for ngram, owners in owned:
                 part = added.get(known.get(ngram, -1), 0.0) / times[ngram] / len(owners)
@@ -169,23 +195,28 @@ class NgramVectorizer:
 
     def fitted_parts(self) -> dict[str, FittedPart]:
         """Return the vocabularies and the inverse document frequencies, by names of files."""
-        return {"vocabulary.json": self.vocabularies, "idf.npy": self.idf}
+        name = NGRAMS if self._with_marks else NGRAMS_WITHOUT_MARKS
+        return {name: self.vocabularies, "idf.npy": self.idf}
 
     @classmethod
     def restore(cls, stored: Contents) -> NgramVectorizer:
         """Read the stored parts; raise ValueError where they are damaged."""
-        read = read_json(stored["vocabulary.json"])
+        with_marks = NGRAMS in stored
+        read = read_json(stored[NGRAMS if with_marks else NGRAMS_WITHOUT_MARKS])
         if not isinstance(read, dict) or not all(isinstance(v, list) for v in read.values()):
             raise ValueError("the vocabulary is not a list of n-grams for each field")
         size = sum(len(names) for names in read.values())
-        return cls(read, open_array(stored["idf.npy"], "float32", (size,)))
+        idf = open_array(stored["idf.npy"], "float32", (size,))
+        return cls(read, idf, with_marks=with_marks)
 
 
 def _choose(texts: Sequence[str]) -> tuple[list[str], Float32Array]:
     """Return the n-grams that count and their inverse document frequencies."""
     cut = {text[:MAX_CHARACTERS] for text in texts}
     try:
-        names, counts = count_ngrams(cut, MAX_FIT_TEXTS, binary=True, dtype=np.int32)
+        names, counts = count_ngrams(
+            cut, MAX_FIT_TEXTS, with_marks=True, binary=True, dtype=np.int32
+        )
     except ValueError:  # there is no word in any of them
         return [], np.zeros(0, dtype=np.float32)
     found = np.bincount(counts.indices)
@@ -194,13 +225,15 @@ def _choose(texts: Sequence[str]) -> tuple[list[str], Float32Array]:
     return [str(name) for name in names[kept]], idf.astype(np.float32)
 
 
-def count_ngrams(texts: Iterable[str], most: int, **options: Any) -> tuple[Any, Any]:
+def count_ngrams(
+    texts: Iterable[str], most: int, *, with_marks: bool = False, **options: Any
+) -> tuple[Any, Any]:
     """Return the n-grams of at most so many different texts, and their counts, a row a text."""
     from sklearn.feature_extraction.text import CountVectorizer
 
     distinct = sorted(set(texts) - {""})
     sample = [distinct[place] for place in evenly_spaced(len(distinct), most)]
-    counter = CountVectorizer(analyzer=ngrams, **options)
+    counter = CountVectorizer(analyzer=partial(ngrams, with_marks=with_marks), **options)
     counts = counter.fit_transform(sample)
     return counter.get_feature_names_out(), counts
 

@@ -27,10 +27,9 @@ from prodcat_index.voting.vote import StoredVote
 # blocks in a search; lexical encoders that hash n-grams beside their projection. 4: the columns
 # that cards were read from. 5: files in pieces, the change that made the version, a digest of the
 # manifest itself; rows of cards that are gone, cards in several files, labels beside them.
-# 6: what people decided about the items of an audit. 7: rows in a table of a store; an index that
-# has them in files is still written as 6.
-FORMAT_VERSION = 7
-FORMAT_OF_FILES = 6
+# 6: what people decided about the items of an audit. 7: rows in a table of a store. 8: pairs of a
+# word and a mark in the text scores.
+FORMAT_VERSION = 8
 DIGEST_FORMAT = 5
 DIGEST = ',\n "digest": "'
 # Far more than the files of an index with hundreds of deliveries.

@@ -36,7 +36,6 @@ from prodcat_index.index.folder import (
 from prodcat_index.index.folder_card import index_card
 from prodcat_index.index.journal import write_journal
 from prodcat_index.index.manifest import (
-    FORMAT_OF_FILES,
     FORMAT_VERSION,
     FileRecord,
     JournalEntry,
@@ -143,7 +142,7 @@ class Transaction:
         )
         manifest = replace(
             manifest,
-            format_version=FORMAT_VERSION if manifest.store else FORMAT_OF_FILES,
+            format_version=FORMAT_VERSION,
             version=self.number,
             created=change.when,
             change=change,

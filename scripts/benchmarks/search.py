@@ -84,8 +84,9 @@ def search(
 
 def _make(folder: Path, cards: int) -> int:
     """Write an index of made-up vectors, and return the length of its fused rows."""
-    from prodcat_index.cards.catalogue import read_catalogue
     from prodcat_index.encoders.given import GivenVectors
+
+    from prodcat_index.cards.catalogue import read_catalogue
     from prodcat_index.index.block import EncoderSlot
     from prodcat_index.index.kinds import IndexChoice
     from prodcat_index.index.product_index import ProductIndex
