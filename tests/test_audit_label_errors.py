@@ -54,7 +54,7 @@ def test_a_card_without_a_category_has_no_score(found: CheckResult) -> None:
     assert found.notes == ("cards without a category, which have no answer to compare: 1",)
     assert found.details["checked"] == 102
     assert found.details["flagged"] == 6
-    assert found.summary == "6 cards of 102 seem to be in the wrong category (5.9%), in 5 items."
+    assert found.summary == "6 cards of 102 may be in the wrong category (5.9%), in 5 items."
 
 
 def test_each_item_proposes_the_true_category_with_its_evidence(

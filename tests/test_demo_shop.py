@@ -156,7 +156,7 @@ def test_complete_folder_is_left_alone(made):
     """Else a second `prodcat demo` redraws everything and loses what the user edited."""
     folder, summary = made
     before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
-    again = make_demo_catalogue(folder, cards=CARDS)
+    again = make_demo_catalogue(str(folder), cards=CARDS)
     assert not again.made_now
     assert summary.made_now
     assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == before

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -351,3 +352,15 @@ def test_tuned_weights_are_searched_from_a_stored_index(tmp_path: Path) -> None:
     again = ProductIndex.load(folder)
     assert again.parts.covered == ("title", "learned")
     assert again.parts.weights == {"title": 0.5, "description": 0.0, "learned": 0.5}
+
+
+@pytest.mark.parametrize("index", [indexed, built])
+def test_an_index_that_has_answered_can_be_saved(
+    index: Callable[[], ProductIndex], tmp_path: Path
+) -> None:
+    """A notebook that predicts first and saves then would lose its index."""
+    expected = index().predict(LISTINGS)
+    loaded = ProductIndex.load(index().save(tmp_path / "first"))
+    loaded.predict(LISTINGS)
+    again = ProductIndex.load(loaded.save(tmp_path / "again"))
+    assert list(again.predict(LISTINGS)) == list(expected)

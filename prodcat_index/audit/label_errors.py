@@ -86,7 +86,7 @@ class LabelErrors:
         items = _items(graph, np.flatnonzero(flagged), scores, proposals)
         found, checked = int(flagged.sum()), len(rows)
         summary = (
-            f"{counted(found, 'cards')} of {checked:,} seem to be in the wrong category "
+            f"{counted(found, 'cards')} of {checked:,} may be in the wrong category "
             f"({found / checked:.1%}), in {counted(len(items), 'items')}."
             if checked
             else f"No labelled card was checked: {graph.notes[-1]}."

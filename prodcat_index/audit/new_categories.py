@@ -255,10 +255,10 @@ def _item(
         kind, name = "new category", " ".join(words[:NAME_WORDS])
 
         proposal = CATEGORY_SEPARATOR.join(part for part in (parent, name) if part) if name else ""
-        where = f"a new child of {parent}" if parent else f"near {nearest}"
+        where = f"look like a new child of {parent}" if parent else f"are nearest to {nearest}"
         why = (
             f"{counted(len(rows), 'listings')} are alike and like no category of the index: "
-            f"their mean probability of a known one is {mean:.2f}. They look like {where}."
+            f"their mean probability of a known one is {mean:.2f}. They {where}."
         )
     return Item(
         check="novelty",

@@ -54,7 +54,7 @@ class DemoSummary:
         )
 
 
-def make_demo_catalogue(folder: Path, *, cards: int = 1500, seed: int = 0) -> DemoSummary:
+def make_demo_catalogue(folder: Path | str, *, cards: int = 1500, seed: int = 0) -> DemoSummary:
     """Write the demo catalogue into a folder.
 
     A complete demo of the same parameters is left as it is, an interrupted one is completed, and
@@ -80,6 +80,7 @@ def make_demo_catalogue(folder: Path, *, cards: int = 1500, seed: int = 0) -> De
         If there are too few cards for the categories, if the folder holds other files, or if it
         cannot be written.
     """
+    folder = Path(folder)
     if cards < MIN_CARDS:
         raise ProdcatError(
             f"A demo catalogue of {cards} cards is too small for its {len(LEAVES)} categories; "
