@@ -92,6 +92,10 @@ def measure(folder: Path, column: str, seeds: Sequence[int], limit: int) -> Meas
         split = GroupShuffleSplit(1, test_size=DELIVERED, random_state=seed)
         kept, delivered = next(split.split(groups, groups=groups))
         graph = build_graph(ProductIndex.build(cards.select(kept.tolist())))
+        if graph.parts.calibration is None:
+            raise typer.BadParameter(
+                f"{folder.name} has too few cards for a calibrated confidence; name others by --only"
+            )
         delivery = cards.select(delivered.tolist())
         new = answer_new(graph.index, delivery, graph)
         for _ in range(DRAWS):
