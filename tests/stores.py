@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
 from itertools import count
@@ -85,6 +85,10 @@ class MemoryStore:
         self._ask("fetch")
         return self._rows(table, places)
 
+    def ids(self, table: str, places: Int64Array) -> list[str]:
+        self._ask("ids")
+        return [self.kept[table][place][0] for place in places.tolist()]
+
     def _rows(self, table: str, places: Int64Array) -> Float32Array:
         found = np.empty((len(places), self.dims[table]), dtype=np.float32)
         try:
@@ -138,7 +142,7 @@ def made_rows(size: int, dim: int = DIM, seed: int = 0) -> Float32Array:
     return rows.astype(np.float16).astype(np.float32)
 
 
-def ids_of(places: range) -> list[str]:
+def ids_of(places: Iterable[int]) -> list[str]:
     return [f"card {place} 'é'" for place in places]
 
 
@@ -187,6 +191,8 @@ class StoreContract:
         assert found.dtype == np.float32
         np.testing.assert_array_equal(found, rows[places])
         assert len(store.fetch(table, places[:0])) == 0
+        assert store.ids(table, places[:400]) == ids_of(places[:400].tolist())
+        assert store.ids(table, places[:0]) == []
         assert store.count(table) == 1500
 
     def test_a_row_that_is_not_there_is_an_error(self, store: Any, filled: Any) -> None:

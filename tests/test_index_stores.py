@@ -19,6 +19,7 @@ from prodcat_index.cards.card import Card
 from prodcat_index.errors import IndexFolderError, StoreError
 from prodcat_index.index import search, store_writing, stores
 from prodcat_index.index.folder import read_manifest
+from prodcat_index.index.integrity import verify_index
 from prodcat_index.index.product_index import ProductIndex
 from prodcat_index.index.stores import StoreAddress, StoreTable, is_loopback
 from prodcat_index.index.transaction import rollback
@@ -392,6 +393,18 @@ def test_the_manifest_names_a_store_without_a_password(
     assert "store" not in plain["stored"]
     stored = read_json(folder / "manifest.json")
     assert stored["stored"]["store"]["table"] and "password" not in str(stored)
+
+
+def test_rows_that_another_program_exchanged_are_found(folder: Path, store: MemoryStore) -> None:
+    """`prodcat info --verify` would call an index whole whose cards have the rows of others."""
+    index = ProductIndex.load(folder)
+    ids = index.parts.catalogue.ids
+    index.remove(ids[:2]).save(folder)
+    assert verify_index(folder).cards == CARDS - 2
+    rows = store.kept[read_json(folder / "manifest.json")["stored"]["store"]["table"]]
+    rows[5], rows[7] = rows[7], rows[5]
+    with pytest.raises(IndexFolderError, match=f"the row of '{ids[7]}' as that of '{ids[5]}'"):
+        verify_index(folder)
 
 
 class TestMemoryStore(StoreContract):

@@ -186,23 +186,32 @@ class MilvusStore:
         asked, of = np.unique(places, return_inverse=True)
         rows = np.empty((len(asked), dim), dtype=np.float32)
         for part in chunks(len(asked), _rows_at_once(dim)):
-            if not (wanted := asked[part].tolist()):
-                continue
-            options: Any = {"filter": f"place in {wanted}", "output_fields": ["place", "row"]}
-            found = self._read("query", table, **options)
-            if len(found) < len(wanted):
-                self._as_of = None
-                found = self._read("query", table, **options)
-            there = {card["place"]: card["row"] for card in found}
-            lost = [place for place in wanted if place not in there]
-            if lost:
-                raise StoreError(
-                    f"The store {self.address} does not hold {len(lost)} of the rows of the index "
-                    f"in {table}, the first at place {lost[0]}. It was changed by something else "
-                    "or restored to an older state: build the index again."
-                )
-            rows[part] = [there[place] for place in wanted]
+            if len(asked[part]):
+                rows[part] = self._values(table, "row", asked[part])
         return rows[of]
+
+    def ids(self, table: str, places: Int64Array) -> list[str]:
+        """Return the ids of the cards whose rows are at some places."""
+        parts = [places[part] for part in chunks(len(places), MOST_RESULTS)]
+        return [id_ for part in parts if len(part) for id_ in self._values(table, "id", part)]
+
+    def _values(self, table: str, field: str, places: Int64Array) -> list[Any]:
+        """Return a field at different places, at most as many as a server gives."""
+        wanted = places.tolist()
+        options: Any = {"filter": f"place in {wanted}", "output_fields": ["place", field]}
+        found = self._read("query", table, **options)
+        if len(found) < len(wanted):
+            self._as_of = None
+            found = self._read("query", table, **options)
+        there = {card["place"]: card[field] for card in found}
+        lost = [place for place in wanted if place not in there]
+        if lost:
+            raise StoreError(
+                f"The store {self.address} does not hold {len(lost)} of the rows of the index "
+                f"in {table}, the first at place {lost[0]}. It was changed by something else "
+                "or restored to an older state: build the index again."
+            )
+        return [there[place] for place in wanted]
 
     def search(
         self,

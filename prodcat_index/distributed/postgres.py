@@ -142,18 +142,25 @@ class PostgresStore(Database):
 
     def fetch(self, table: str, places: Int64Array) -> Float32Array:
         """Fetch rows by their places."""
-        query = _sql("SELECT place, row::vector FROM {table} WHERE place = ANY(%s)", table)
+        rows = [row.to_numpy() for row in self._values(table, "row::vector", places)]
+        if len({len(row) for row in rows}) > 1:
+            rows = []  # which has not the shape that is expected
+        return np.stack(rows) if rows else np.empty((0, 0), dtype=np.float32)
+
+    def ids(self, table: str, places: Int64Array) -> list[str]:
+        """Fetch ids by their places."""
+        return self._values(table, "id", places)
+
+    def _values(self, table: str, column: str, places: Int64Array) -> list[Any]:
+        query = _sql(f"SELECT place, {column} FROM {{table}} WHERE place = ANY(%s)", table)
         found = dict(self.read(lambda c: rows_of(c, query, (places.tolist(),))))
         try:
-            rows = [found[place].to_numpy() for place in places.tolist()]
+            return [found[place] for place in places.tolist()]
         except KeyError as error:
             raise StoreError(
                 f"The store {self.address} has no row at place {error} of the table {table}; "
                 "something else has changed the table. Build the index again."
             ) from error
-        if len({len(row) for row in rows}) > 1:
-            rows = []  # which has not the shape that is expected
-        return np.stack(rows) if rows else np.empty((0, 0), dtype=np.float32)
 
     def search(
         self,

@@ -19,6 +19,7 @@ from prodcat_index.index.learned import LearnedBlock
 from prodcat_index.index.manifest import SCORES, Manifest
 from prodcat_index.index.parts import IndexParts
 from prodcat_index.index.reading import load_parts
+from prodcat_index.index.rows import Rows
 from prodcat_index.index.searchers import ROWS_AT_ONCE, FlatSearcher
 from prodcat_index.types import BoolArray, Float32Array, chunks
 
@@ -62,6 +63,7 @@ def verify_index(folder: Path) -> Manifest:
 def find_problems(parts: IndexParts, manifest: Manifest) -> Iterator[str]:
     """Yield what is wrong with the parts of an index, each in words."""
     yield from _problems_of_cards(parts, manifest)
+    yield from _problems_of_table(parts)
     for part in chunks(len(parts.catalogue), ROWS_AT_ONCE):
         # A store has the rows of all blocks in one, and is read once.
         for block in parts.all_blocks:
@@ -92,6 +94,21 @@ def _problems_of_cards(parts: IndexParts, manifest: Manifest) -> Iterator[str]:
     counted = (int(labels.labelled.sum()), len(labels.names))
     if counted != (manifest.labelled, manifest.categories):
         yield f"its cards have other categories than the {manifest.categories} of the manifest"
+
+
+def _problems_of_table(parts: IndexParts) -> Iterator[str]:
+    """Check that the rows in a store are those of the cards: another program may write there."""
+    table = parts.opened.table if parts.opened else None
+    if table is None:
+        return
+    rows, ids = parts.all_blocks[0].vectors, parts.catalogue.ids
+    assert isinstance(rows, Rows), "it was read"
+    for part in chunks(len(rows), ROWS_AT_ONCE):
+        stored = table.store.ids(table.name, rows.places[part])
+        for card, found in zip(ids[part], stored, strict=True):
+            # PostgreSQL knows no zero byte.
+            if found not in (card, card.replace("\0", "")):
+                yield f"the table {table.name} holds the row of {found!r} as that of {card!r}"
 
 
 def _problems_of_rows(block: Block | LearnedBlock, part: slice) -> Iterator[str]:

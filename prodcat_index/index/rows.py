@@ -76,6 +76,11 @@ class Rows:
         return np.cumsum([0, *map(len, self.pieces)])
 
     @property
+    def places(self) -> Int64Array:
+        """Place of each row in the stack: (N,)."""
+        return np.arange(len(self)) if self.positions is None else self.positions
+
+    @property
     def shape(self) -> tuple[int, int]:
         """Number of rows and of columns."""
         return len(self), self.pieces[0].shape[1]

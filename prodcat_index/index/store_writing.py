@@ -68,7 +68,7 @@ class TableWriter:
             rows = block.vectors
             if not isinstance(rows, Rows) or table_of(rows.pieces[0]) is not table:
                 return None
-            places = np.arange(len(rows)) if rows.positions is None else rows.positions
+            places = rows.places
             if not np.array_equal(np.where(places < table.rows, places, MISSING), layout.kept):
                 return None
         last_change = table.store.last_change(table.name) if layout.is_new.any() else ""
@@ -154,8 +154,7 @@ def read_searcher(index: OpenIndex, parts: IndexParts) -> StoreSearcher | None:
     cards = np.full(table.rows, MISSING, dtype=np.int64)
     first = space.blocks[0]
     assert isinstance(first, Rows), "it was read"
-    places = np.arange(len(first)) if first.positions is None else first.positions
-    cards[places] = np.arange(len(first))
+    cards[first.places] = np.arange(len(first))
     effort = Effort(walk=record.walk, recall=record.recall)
     return StoreSearcher(table, cards, space.blocks, space.present, effort)
 

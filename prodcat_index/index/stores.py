@@ -165,6 +165,13 @@ class VectorStore(Protocol):
         """
         ...
 
+    def ids(self, table: str, places: Int64Array) -> list[str]:
+        """Return the ids of the cards whose rows are at some places, in their order.
+
+        Raises StoreError if one is not there.
+        """
+        ...
+
     def search(
         self,
         table: str,

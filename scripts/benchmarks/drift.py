@@ -94,7 +94,7 @@ def measure(folder: Path, column: str, seeds: Sequence[int], limit: int) -> Meas
         graph = build_graph(ProductIndex.build(cards.select(kept.tolist())))
         if graph.parts.calibration is None:
             raise typer.BadParameter(
-                f"{folder.name} has too few cards for a calibrated confidence; name others by --only"
+                f"{folder.name} has too few cards to calibrate a confidence; name others by --only"
             )
         delivery = cards.select(delivered.tolist())
         new = answer_new(graph.index, delivery, graph)
