@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import typer
 
 from scripts.benchmarks.answers import answers
@@ -28,27 +30,12 @@ from scripts.benchmarks.targets import targets
 from scripts.benchmarks.tuning import tune
 
 app = typer.Typer(add_completion=False, help="Measure, and write docs/benchmarks.md.")
-for command in (
-    answers,
-    targets,
-    mwpd,
-    encoders,
-    tune,
-    search,
-    kinds,
-    peers,
-    scale,
-    memory,
-    faults,
-    novelty,
-):
+COMMANDS: tuple[Callable[..., None], ...] = (
+    *(answers, targets, mwpd, encoders, tune, search, kinds, peers, scale, memory, faults, novelty),
+    *(labels, review, drift, match, audit, serve, pictures, bulk, cluster, nodes),
+)
+for command in COMMANDS:
     app.command()(command)
-for command in (labels, review, drift, match, audit, serve):
-    app.command()(command)
-app.command()(pictures)
-app.command()(bulk)
-app.command()(cluster)
-app.command()(nodes)
 
 if __name__ == "__main__":
     app()

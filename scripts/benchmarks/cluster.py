@@ -159,8 +159,15 @@ def _measure(
         ProductIndex.load(folder).sync(later[0], vectors=later[1]).save_next(folder)
     record = read_manifest(folder).store
     walk = record.walk if record else 0
-    rates = [queries / spent.wall for spent in (alone, batch, filtered)]
-    return Measured(build.wall, sync.wall, *rates, recall, walk)
+    return Measured(
+        build=build.wall,
+        sync=sync.wall,
+        alone=queries / alone.wall,
+        batch=queries / batch.wall,
+        filtered=queries / filtered.wall,
+        recall=recall,
+        walk=walk,
+    )
 
 
 @contextmanager

@@ -101,7 +101,7 @@ def _embed(folder: Path, engine: Any = None, workers: int = 1) -> Pace:
     from prodcat_index.distributed.engines import LocalEngine
 
     titles = ParquetTable.open(folder / "titles", check=False)
-    timed = _Timed(engine or LocalEngine())
+    timed: Any = _Timed(engine or LocalEngine())
     with (
         patch.object(bulk_build, "ROWS_IN_SHARD", ROWS),
         patch.object(shards, "ROWS_IN_SHARD", ROWS),

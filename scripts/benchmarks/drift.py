@@ -182,7 +182,7 @@ def adjust(graph: AuditGraph, new: NewCards, rng: np.random.Generator, law: str)
     )[rows]
     near, count = new.result.found.similarities[rows], len(parts.labels.names)
     told = np.where(true[rows] < 0, count, true[rows])
-    truth = np.bincount(told, minlength=count + 1)[:count] / max(1, np.sum(told < count))
+    truth = np.bincount(told, minlength=count + 1)[:count] / max(1, int(np.sum(told < count)))
     figures = []
     for votes, shares in ((some, shift.source), (after, shift.estimated)):
         confidence = calibration.model.confidence(

@@ -189,7 +189,7 @@ def ours(planted: Planted) -> Found:
     encoded = embed(
         make_encoder("efficientnet-lite0"), planted.paths, label="embedding", cache=default_cache()
     )
-    present = encoded.vectors.any(axis=1)
+    present: BoolArray = np.any(encoded.vectors, axis=1)
     vectors, present = centre(encoded.vectors, present, training_mean(encoded.vectors, present))
     near = nearest_pictures(vectors, present, NEAREST * (1 + len(EDITS)))
     # Copies look for originals alone: each has many copies here.
@@ -280,7 +280,8 @@ def describe(results: dict[str, tuple[Planted, list[Found]]], copies: int) -> st
         by_edit.append([edit, *cells])
     names = [name for name in results if name not in FITTED_ON]
     return (
-        f"`scripts/bench pictures DATA`: {copies} pictures of each catalogue, each changed in "
+        f"`scripts/bench pictures DATA --sets {','.join(results)} --copies {copies}`: "
+        f"{copies} pictures of each catalogue, each changed in "
         f"{len(EDITS)} ways, looked for among all its pictures. This project compares the "
         f"{NEAREST} nearest by efficientnet-lite0 pixel by pixel, as `prodcat audit --check "
         f"duplicates` does; imagehash {version('imagehash')} (64 bits) and pdqhash "

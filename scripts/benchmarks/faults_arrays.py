@@ -233,10 +233,11 @@ def _some(rows: npt.NDArray[Any], rng: Rng) -> npt.NDArray[np.int64]:
     return rng.choice(rows.size, int(rng.choice([1, rows.size // 10, rows.size])), replace=False)
 
 
+FACTORS = (-1.0, 0.0, 0.5, 2.0)
 ROWS: dict[str, Change] = {
     "no numbers": _rows(lambda rows, rng: rows.put(_some(rows, rng), _no_number(rows, rng))),
     "extremes": _rows(lambda rows, rng: rows.put(_some(rows, rng), _extreme(rows, rng))),
-    "scaled": _rows(lambda rows, rng: rows.__imul__(rng.choice([-1.0, 0.0, 0.5, 2.0]))),
+    "scaled": _rows(lambda rows, rng: rows.put(range(rows.size), rows * rng.choice(FACTORS))),
     "shuffled": _rows(lambda rows, rng: rng.shuffle(rows)),
     "moved by one": _rows(lambda rows, rng: rows.put(range(rows.size), np.roll(rows, 1))),
 }

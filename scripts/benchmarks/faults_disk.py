@@ -146,7 +146,11 @@ class Disk:
 
         def replaced() -> None:
             self._flushed[new] = self._flushed.pop(path, new.stat().st_size)
-            self._will_undo(new, lambda: (self._flushed.pop(new), _restore(new, content)))
+            self._will_undo(new, undo)
+
+        def undo() -> None:
+            self._flushed.pop(new)
+            _restore(new, content)
 
         return replaced
 

@@ -10,12 +10,12 @@ from typing import Any
 from scripts.benchmarks.faults_bytes import MANIFEST, Change, Rng, data_files, write_manifest
 from scripts.benchmarks.faults_tables import JSON
 
-NUMBERS = (
+NUMBERS: tuple[Any, ...] = (
     *(-1, 0, 1, 2, 3, 2**16, 2**20, 2**31, 2**40, 2**63, 2**64, 10**400, -(2**63)),
     *(-0.0, 0.5, 1.0, 1.5, 1e-320, 1e308, float("nan"), float("inf"), -float("inf")),
     *(True, None, "1", [], {}),
 )
-TEXTS = (
+TEXTS: tuple[Any, ...] = (
     *("", ".", "..", "/", "/etc/passwd", "../outside", "versions/../../outside", "a\\b", "C:\\a"),
     *("C:a", "\0", "a\0b", "\ud800", "\x1b[2J", "a" * 100_000, "a\nb", "//server/share", "~"),
     *("con", "a/", "./manifest.json", "manifest.json", "card.md", ".lock", "versions", "nul.txt"),

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 from prodcat_index import ProductIndex
 from prodcat_index.cards.inputs import CardSource
@@ -114,12 +115,8 @@ def fail_every_call(
 @contextmanager
 def _no_waiting() -> Iterator[None]:
     """Do not wait for the disk, which takes most of the time; what counts is that it is asked."""
-    waiting = os.fsync
-    os.fsync = lambda _: None
-    try:
+    with patch.object(os, "fsync", lambda _: None):
         yield
-    finally:
-        os.fsync = waiting
 
 
 def _try(change: Change, work: Path, number: int, failure: Failure) -> tuple[str, str | None]:

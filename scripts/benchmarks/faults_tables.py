@@ -189,7 +189,7 @@ RAW_TEXTS = (
     *(b"1e999", b'"\\ud800"', b"\xff\xfe[]", "\ufeff[]".encode("utf-8"), b'{"a": 1, "a": 2}'),
     *(b"[1, 2, 3]", b"[true]", b"// no\n[]", b"[1,]", b"'a'", b"\0"),
 )
-VALUES = (
+VALUES: tuple[Any, ...] = (
     *(None, True, 0, -1, 2**63, 10**400, 1.5, float("nan"), float("inf"), "", "\ud800", "\0", "a"),
     *([], {}, [[]], "a" * 100_000, {"a": {"a": {}}}),
 )

@@ -18,6 +18,7 @@ from prodcat_index.index.block import Block
 from prodcat_index.index.fusion import fuse_cards
 from prodcat_index.index.kinds import KINDS, RECALL_AT
 from prodcat_index.index.learned import LearnedBlock, as_queries
+from prodcat_index.index.quantized import Codes
 from prodcat_index.index.search import SearchSpace, find_neighbours
 from prodcat_index.index.searchers import FlatSearcher, Searcher, padded
 from prodcat_index.types import BoolArray, Float32Array, Float64Array, Int64Array
@@ -114,7 +115,9 @@ def measure_similar(folder: Path, cards: int) -> list[Measured]:
 def space_of(blocks: Sequence[Block | LearnedBlock]) -> SearchSpace:
     """Return blocks of made-up cards as a space without a searcher."""
     present = np.stack([block.present for block in blocks], axis=1)
-    return SearchSpace(None, [block.vectors for block in blocks], present, lambda rows: rows)
+    return SearchSpace(
+        None, [block.vectors for block in blocks], present, lambda rows: rows.tolist()
+    )
 
 
 @dataclass(frozen=True)
@@ -190,6 +193,7 @@ def _own_kinds(trial: Trial) -> Iterator[Measured]:
                 size = 4.0 * searcher.dim
             else:
                 searcher = build_searcher(kind, trial.blocks, trial.space, trial.weights, RECALL)
+                assert isinstance(searcher.codes, Codes), "it is in no store"
                 size = sum(array.nbytes for array in searcher.codes.arrays.values()) / n + 8
         yield Measured(kind, spent.cpu, size, *trial.rates(searcher), trial.recall(searcher))
 

@@ -128,7 +128,7 @@ def measure(file: Path, column: str, kind: str, rate: float, seed: int, most: in
     methods = {OURS: "", GIVEN: method, GRAPH: other}
     proposal = {card: item.proposal for item in result.items for card in item.cards}
     hits = result.flagged & (own != true)
-    right = [proposal[graph.ids[row]] == true[row] for row in np.flatnonzero(hits)]
+    right = [proposal[graph.ids[row]] == true[row] for row in np.flatnonzero(hits).tolist()]
     return Planted(
         name,
         len(cards),

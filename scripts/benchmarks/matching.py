@@ -173,10 +173,11 @@ def fit_default(sets: Sequence[MatchingSet], name: str) -> LogisticModel:
     fitted = LogisticRegression(C=PENALTY, max_iter=1000).fit(rows / scale, labels)
     weights, centre = fitted.coef_[0], np.mean(centres, axis=0)
     probability = fitted.predict_proba(rows / scale)[:, 1]
-    numbers = [[round(float(v), 5) for v in values] for values in (weights, scale, centre)]
-    return LogisticModel(
-        round(float(fitted.intercept_[0]), 5), *numbers, round(best_threshold(probability), 4)
+    threshold = round(best_threshold(probability), 4)
+    weights, scale, centre = (
+        [round(float(v), 5) for v in values] for values in (weights, scale, centre)
     )
+    return LogisticModel(round(float(fitted.intercept_[0]), 5), weights, scale, centre, threshold)
 
 
 def baseline(one: MatchingSet, parts: Sequence[str]) -> dict[str, BoolArray]:

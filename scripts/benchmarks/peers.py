@@ -140,6 +140,7 @@ def _prodcat(kind: str) -> Callable[[Path, Any], tuple[Finder, Iterable[int]]]:
         from dataclasses import replace
 
         from prodcat_index.index.approximate import build_searcher
+        from prodcat_index.index.quantized import Codes
         from prodcat_index.index.search import find_neighbours
         from scripts.benchmarks.kinds import space_of
         from scripts.benchmarks.made_index import as_block
@@ -148,6 +149,7 @@ def _prodcat(kind: str) -> Callable[[Path, Any], tuple[Finder, Iterable[int]]]:
         space = space_of([block])
         searcher = build_searcher(kind, [block], space, one, RECALL)  # type: ignore[arg-type]
         searched = replace(space, searcher=searcher)
+        assert isinstance(searcher.codes, Codes), "it is in no store"
         (folder / kind).mkdir()
         for name, array in searcher.codes.arrays.items():
             np.save(folder / kind / f"{name}.npy", array)

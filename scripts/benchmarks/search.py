@@ -10,6 +10,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from statistics import median
@@ -84,12 +85,12 @@ def search(
 
 def _make(folder: Path, cards: int) -> int:
     """Write an index of made-up vectors, and return the length of its fused rows."""
-    from prodcat_index.encoders.given import GivenVectors
-
     from prodcat_index.cards.catalogue import read_catalogue
+    from prodcat_index.encoders.base import GivenVectors
     from prodcat_index.index.block import EncoderSlot
     from prodcat_index.index.kinds import IndexChoice
     from prodcat_index.index.product_index import ProductIndex
+    from prodcat_index.index.searchers import FlatSearcher
     from scripts.benchmarks.made_index import draw_cards, open_cards
 
     draw_cards(folder, cards)
@@ -102,7 +103,7 @@ def _make(folder: Path, cards: int) -> int:
     parts = replace(parts, asked=IndexChoice("flat"))
     ProductIndex(parts).save(folder / "index")
     searcher = parts.indexed().searcher
-    assert searcher is not None, "indexed parts have a searcher"
+    assert isinstance(searcher, FlatSearcher), "it was asked for"
     np.save(folder / FUSED, np.asarray(searcher.rows))
     return searcher.dim
 
@@ -153,13 +154,17 @@ def compare(folder: Path, rounds: int) -> Ways:
     flat, fused = _bare(index, listings)
     k = index.parts.vote.k
     ways = Ways({size: [] for size in BATCHES}, {size: [] for size in BATCHES})
+
+    def answer(own: Any) -> Any:
+        return index.predict(own).to_rows()
+
     for turn in range(rounds + 1):
         for size, count in BATCHES.items():
             parts = [slice(size * n, size * (n + 1)) for n in range(count)]
             chosen = [np.arange(part.start, part.stop) for part in parts]
             batches = [(fused[rows], listings.select(rows)) for rows in chosen]
-            bare = [_cpu(lambda rows=rows: flat.search(rows, k)) for rows, _ in batches]
-            ours = [_cpu(lambda own=own: index.predict(own).to_rows()) for _, own in batches]
+            bare = [_cpu(partial(flat.search, rows, k)) for rows, _ in batches]
+            ours = [_cpu(partial(answer, own)) for _, own in batches]
             if turn:  # Not the first, which finds nothing in the caches.
                 ways.bare[size].append(median(bare))
                 ways.ours[size].append(median(ours))
