@@ -47,8 +47,8 @@ def ngrams(text: str, *, with_marks: bool = False) -> list[str]:
     With marks, a pair is a word and the word or the punctuation mark beside it.
     """
     words, pairs = _words_and_pairs(text, with_marks)
-    pairs_of_text = [f"{first} {second}" for first, second in pairs]
-    return [*words, *pairs_of_text, *(run for word in words for run in _character_runs(word))]
+    runs = (run for word in words for run in _character_runs(word))
+    return [*words, *map(" ".join, pairs), *runs]
 
 
 def split_words(text: str) -> list[str]:
@@ -62,12 +62,12 @@ def _split(pattern: re.Pattern[str], text: str) -> list[str]:
 
 
 def _words_and_pairs(text: str, with_marks: bool) -> tuple[list[str], list[tuple[str, str]]]:
+    words = split_words(text)
     if not with_marks:
-        words = split_words(text)
         return words, list(pairwise(words))
-    parts = _split(_WORD_OR_MARK, text)
-    pairs = [pair for pair in pairwise(parts) if any(map(_WORD.match, pair))]
-    return [part for part in parts if _WORD.match(part)], pairs
+    known, pairs = set(words), pairwise(_split(_WORD_OR_MARK, text))
+    # Two marks say nothing of a product.
+    return words, [pair for pair in pairs if not known.isdisjoint(pair)]
 
 
 @lru_cache(maxsize=2**13)  # Cards of a shop share most of their words.
@@ -185,7 +185,7 @@ class NgramVectorizer:
             text = card.get(field, "")[:MAX_CHARACTERS]
             words, pairs = _words_and_pairs(text, self._with_marks)
             owned = [(ngram, [word]) for word in words for ngram in (word, *_character_runs(word))]
-            owned += [(" ".join(pair), list(filter(_WORD.match, pair))) for pair in pairs]
+            owned += [(" ".join(pair), [part for part in pair if part in words]) for pair in pairs]
             times = Counter(ngram for ngram, _ in owned)
             for ngram, owners in owned:
                 part = added.get(known.get(ngram, -1), 0.0) / times[ngram] / len(owners)
