@@ -28,7 +28,7 @@ class MemoryStore:
         self.kept: dict[str, dict[int, tuple[str, Float32Array]]] = {}
         self.dims: dict[str, int] = {}
         self.asked: list[str] = []
-        self.owners: dict[str, str] = {}
+        self.last_changes: dict[str, str] = {}
         self.is_down = False
 
     def connect(self, address: StoreAddress) -> MemoryStore:
@@ -46,11 +46,11 @@ class MemoryStore:
 
     @contextmanager
     def writing(self) -> Iterator[None]:
-        before = deepcopy((self.kept, self.owners))
+        before = deepcopy((self.kept, self.last_changes))
         try:
             yield
         except BaseException:
-            self.kept, self.owners = before
+            self.kept, self.last_changes = before
             raise
 
     def put(self, table: str, first: int, ids: Sequence[str], rows: Float32Array) -> None:
@@ -67,12 +67,12 @@ class MemoryStore:
 
     def last_change(self, table: str) -> str:
         self._ask("last_change")
-        return self.owners.get(table, "")
+        return self.last_changes.get(table, "")
 
     def mark_change(self, table: str, before: str, token: str) -> None:
-        if self.owners.get(table, "") != before:
+        if self.last_changes.get(table, "") != before:
             raise StoreError("It was changed by a copy.")
-        self.owners[table] = token
+        self.last_changes[table] = token
 
     def index(self, table: str) -> None:
         self._ask("index")

@@ -125,7 +125,7 @@ class _Writer:
             learned = self._learned(parts.learned, parts.weights[LEARNED])
         blocks = [self._block(place, block) for place, block in enumerate(parts.blocks)]
         return Manifest(
-            format_version=FORMAT_VERSION,  # as it is written, at most
+            format_version=FORMAT_VERSION,
             version=transaction.number,
             data=transaction.data,
             created="",
