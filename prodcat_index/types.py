@@ -57,6 +57,12 @@ def chunks(count: int, size: int) -> list[slice]:
     return [slice(start, min(start + size, count)) for start in range(0, max(count, 1), size)]
 
 
+def shares_of(weights: Float64Array) -> Float64Array:
+    """Return what each number is of the sum of its row; zeros where that is 0."""
+    totals = weights.sum(axis=1, keepdims=True)
+    return np.divide(weights, totals, out=np.zeros_like(weights), where=totals > 0)
+
+
 def rounded(value: Any) -> Any:
     """Round floats to 4 digits, as JSON for people has them, and those in dicts and lists."""
     # Floats first, and no abstract class asked of a text: an answer has hundreds of both.

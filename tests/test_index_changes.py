@@ -20,8 +20,7 @@ from prodcat_index.cards.catalogue import read_catalogue
 from prodcat_index.errors import CatalogueError, IndexFolderError
 from prodcat_index.findings import Finding
 from prodcat_index.index import transaction
-from prodcat_index.index.block import Block, EncoderSlot
-from prodcat_index.index.comparable import block_values
+from prodcat_index.index.block import Block, EncoderSlot, block_values
 from prodcat_index.index.drift import block_drift
 from prodcat_index.index.folder import read_manifest
 from prodcat_index.index.manifest import FORMAT_VERSION

@@ -23,7 +23,7 @@ from made import catalogue
 from test_index_learned import COLOURS, THINGS, shop
 
 from prodcat_index.cards.card import Card
-from prodcat_index.index.comparable import block_values
+from prodcat_index.index.block import block_values
 from prodcat_index.index.learned import project_cards
 from prodcat_index.index.manifest import SCORES
 from prodcat_index.index.product_index import ProductIndex

@@ -16,7 +16,7 @@ from made import catalogue, row
 from prodcat_index.cards.card import Card
 from prodcat_index.index.learned import learn
 from prodcat_index.index.product_index import ProductIndex
-from prodcat_index.index.rows import Rows, extend_rows, select_rows
+from prodcat_index.index.rows import Rows, as_rows
 from prodcat_index.types import RowsLike
 
 DIM = 3
@@ -45,11 +45,11 @@ def changed_rows(draw: st.DrawFn) -> Both:
         if is_added:
             count = draw(st.integers(0, 7))
             new, made = numbered(made, count), made + count
-            rows, plain = extend_rows(rows, new), np.concatenate([plain, new])
+            rows, plain = as_rows(rows).extended(new), np.concatenate([plain, new])
         else:
             kept = draw(st.lists(st.sampled_from(range(len(plain))))) if len(plain) else []
             chosen = np.array(kept, dtype=np.int64)
-            rows, plain = select_rows(rows, chosen), plain[chosen]
+            rows, plain = as_rows(rows).select(chosen), plain[chosen]
     return Both(rows, plain)
 
 
@@ -96,17 +96,17 @@ def test_rows_are_selected_by_mask_and_slice_too(both: Both, data: st.DataObject
     n = len(both.plain)
     mask = np.array(data.draw(st.lists(st.booleans(), min_size=n, max_size=n)), dtype=bool)
     part = data.draw(st.slices(n))
-    np.testing.assert_array_equal(select_rows(both.rows, mask), both.plain[mask])
-    np.testing.assert_array_equal(select_rows(both.plain, mask), both.plain[mask])
-    np.testing.assert_array_equal(select_rows(both.rows, part), both.plain[part])
+    np.testing.assert_array_equal(as_rows(both.rows).select(mask), both.plain[mask])
+    np.testing.assert_array_equal(as_rows(both.plain).select(mask), both.plain[mask])
+    np.testing.assert_array_equal(as_rows(both.rows).select(part), both.plain[part])
 
 
 @given(changed_rows(), st.integers(0, 4))
 def test_rows_that_have_changed_stay_as_they_were(both: Both, count: int) -> None:
     """An index does not change: add and remove return another one."""
-    extended = extend_rows(both.rows, np.full((count, DIM), -1))
+    extended = as_rows(both.rows).extended(np.full((count, DIM), -1))
     before = np.array(extended)
-    select_rows(extended, slice(1, -3))
+    as_rows(extended).select(slice(1, -3))
     np.testing.assert_array_equal(extended, before)
     np.testing.assert_array_equal(both.rows, both.plain)
 
@@ -114,11 +114,11 @@ def test_rows_that_have_changed_stay_as_they_were(both: Both, count: int) -> Non
 def test_neither_adding_nor_removing_copies_the_rows_that_were_there() -> None:
     """A nightly change of a few cards would cost as much as the whole index."""
     many = numbered(0, 100)
-    rows = extend_rows(many, numbered(100, 10))
-    rows = select_rows(rows, np.arange(5, 110))
+    rows = as_rows(many).extended(numbered(100, 10))
+    rows = as_rows(rows).select(np.arange(5, 110))
     assert np.shares_memory(rows.pieces[0], many)
     assert [len(piece) for piece in rows.pieces] == [100, 10]
-    assert np.shares_memory(select_rows(many, slice(9)).pieces[0], many)
+    assert np.shares_memory(as_rows(many).select(slice(9)).pieces[0], many)
 
 
 @settings(max_examples=30)
@@ -127,7 +127,7 @@ def test_many_small_additions_make_few_pieces(counts: list[int]) -> None:
     """A search reads every piece, so a thousand deliveries must not make a thousand of them."""
     rows = Rows((numbered(0, 20),))
     for count in counts:
-        rows = extend_rows(rows, np.zeros((count, DIM)))
+        rows = as_rows(rows).extended(np.zeros((count, DIM)))
     lengths = [len(piece) for piece in rows.pieces]
     assert lengths[0] == 20 and sum(lengths) == 20 + sum(counts)
     assert all(large >= 2 * small for large, small in pairwise(lengths[1:]))
@@ -139,9 +139,9 @@ def test_added_rows_that_were_removed_are_dropped() -> None:
     rows, plain = Rows((first,)), first
     for night in range(50):
         new = numbered(8 + 4 * night, 4)
-        rows, plain = extend_rows(rows, new), np.concatenate([plain, new])
+        rows, plain = as_rows(rows).extended(new), np.concatenate([plain, new])
         kept = np.arange(4, len(plain))
-        rows, plain = select_rows(rows, kept), plain[kept]
+        rows, plain = as_rows(rows).select(kept), plain[kept]
         np.testing.assert_array_equal(rows, plain)
         assert sum(map(len, rows.pieces[1:])) <= 16
     assert rows.pieces[0] is first or np.shares_memory(rows.pieces[0], first)
@@ -161,9 +161,9 @@ def in_pieces(rows: RowsLike) -> Rows:
     plain = np.asarray(rows)
     half = len(plain) // 2
     stacked = Rows((np.concatenate([np.full_like(plain[:3], 0.5), plain[:half]]),))
-    stacked = extend_rows(extend_rows(stacked, plain[half:-2]), plain[-2:])
+    stacked = as_rows(as_rows(stacked).extended(plain[half:-2])).extended(plain[-2:])
     backwards = np.arange(len(plain))[::-1] + 3
-    return select_rows(select_rows(stacked, backwards), slice(None, None, -1))
+    return as_rows(as_rows(stacked).select(backwards)).select(slice(None, None, -1))
 
 
 def test_an_index_over_rows_in_pieces_answers_and_learns_as_one_over_arrays() -> None:

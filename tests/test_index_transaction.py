@@ -23,9 +23,9 @@ from prodcat_index.index.folder import (
     OpenIndex,
     open_index,
     parse_manifest,
+    read_journal,
     read_manifest,
 )
-from prodcat_index.index.journal import read_journal
 from prodcat_index.index.manifest import JournalEntry, Manifest
 from prodcat_index.index.product_index import ProductIndex
 from prodcat_index.index.transaction import Transaction, change, rollback

@@ -14,10 +14,11 @@ from prodcat_index.cards.card import Catalogue
 from prodcat_index.cards.catalogue import as_listings
 from prodcat_index.cards.inputs import CardSource
 from prodcat_index.index.answers import LazyAnswers, VoteResult
+from prodcat_index.index.encoded_listings import Queries
 from prodcat_index.index.learned import as_queries
 from prodcat_index.index.leave_one_out import FEWEST_CARDS, LeaveOneOut, leave_out_groups
 from prodcat_index.index.own_cards import MANY, Voting, join_rows, vote_as_new, with_rows
-from prodcat_index.index.parts import IndexParts, Queries
+from prodcat_index.index.parts import IndexParts
 from prodcat_index.index.product_index import ProductIndex
 from prodcat_index.index.search import SearchSpace, find_neighbours
 from prodcat_index.index.searchers import HalfSearcher

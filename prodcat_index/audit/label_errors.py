@@ -12,7 +12,7 @@ from prodcat_index.audit.check import CheckName, CheckResult, Item
 from prodcat_index.audit.graph import AuditGraph, NewCards
 from prodcat_index.findings import counted
 from prodcat_index.index.answers import LEAST_PART, MOST_WORDS
-from prodcat_index.index.comparable import listing_values
+from prodcat_index.index.block import listing_values
 from prodcat_index.index.manifest import SCORES
 from prodcat_index.types import MISSING, Float64Array, Int64Array, chunks
 from prodcat_index.voting.logistic import logistic

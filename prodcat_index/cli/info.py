@@ -47,10 +47,9 @@ def info(
 
     With --image-root, an index whose pictures have moved finds them again.
     """
-    from prodcat_index.index.folder import read_manifest
+    from prodcat_index.index.folder import read_journal, read_manifest
     from prodcat_index.index.folder_card import explain_search, index_card, rebuild_reason
     from prodcat_index.index.integrity import verify_index
-    from prodcat_index.index.journal import read_journal
     from prodcat_index.index.manifest import manifest_to_json
 
     folder = options.choose_index(index, index_option)

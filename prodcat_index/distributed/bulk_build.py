@@ -282,10 +282,7 @@ def _assembled(work: Path, dones: Sequence[Mapping[str, Any]]) -> tuple[IndexPar
             reliability = np.concatenate([learned.log_reliability, none])
             learned = replace(learned, log_reliability=reliability)
         parts = replace(parts, learned=learned.recoded(parts.labels.code_of, parts.aliases))
-    fitted = len(base.catalogue)
-    before = DriftRecord(
-        fitted_cards=fitted, tuned_cards=fitted, new_categories=0, new_category_cards=0, blocks=()
-    )
+    before = DriftRecord.without_change(len(base.catalogue))
     parts = replace(parts, drift=measure_drift(parts, before))
     known = {*base.labels.names}
     return parts, [*find_new_categories(parts.labels.names, known), *_unvoted(parts)]

@@ -19,11 +19,10 @@ from prodcat_index.cards.inputs import CardSource
 from prodcat_index.distributed.engines import Engine
 from prodcat_index.distributed.results import LazyItems, find_all, kept_until_done
 from prodcat_index.index.answers import Reasons, VoteResult
-from prodcat_index.index.encoded_listings import EncodedListings, join_queries
+from prodcat_index.index.encoded_listings import EncodedListings, Queries, join_queries
 from prodcat_index.index.folder import MANIFEST
 from prodcat_index.index.leave_one_out import LeaveOneOut, leave_out_groups
 from prodcat_index.index.own_cards import Voting, join_rows, vote_as_new
-from prodcat_index.index.parts import Queries
 from prodcat_index.index.product_index import ProductIndex
 from prodcat_index.learning.folds import assign_folds
 from prodcat_index.types import Int64Array, chunks

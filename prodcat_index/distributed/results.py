@@ -22,7 +22,7 @@ from prodcat_index.audit.graph import FoldAnswers
 from prodcat_index.distributed.engines import Engine, Start, Work
 from prodcat_index.errors import ClusterError, IndexFolderError
 from prodcat_index.index.answers import Reasons, VoteResult
-from prodcat_index.index.parts import Queries
+from prodcat_index.index.encoded_listings import Queries
 from prodcat_index.index.search import Neighbours
 from prodcat_index.voting.vote import Vote
 

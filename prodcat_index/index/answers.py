@@ -11,8 +11,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from prodcat_index.cards.card import IMAGE
+from prodcat_index.index.encoded_listings import Queries
 from prodcat_index.index.manifest import LEARNED
-from prodcat_index.index.parts import IndexParts, Queries
+from prodcat_index.index.parts import IndexParts
 from prodcat_index.index.search import Neighbours, find_neighbours
 from prodcat_index.learning.projection import unit_parts
 from prodcat_index.types import DIGITS, MISSING, BoolArray, Float32Array, Float64Array, Int64Array
@@ -61,9 +62,8 @@ def search_and_vote(
 ) -> VoteResult:
     """Let the nearest labelled cards vote, together with the linear head where one is weighed.
 
-    Of the cards only eligible ones vote, (N,), where some are not. The head counts in proportion
-    to the weight of the learned block and of the text scores. The neighbours may be compared by
-    block as well.
+    Of the cards only eligible ones vote, (N,). The head counts in proportion to the weight of the
+    learned block and of the text scores. With `by_block`, neighbours are compared by block as well.
     """
     labels = parts.labels
     k = min(parameters.k, len(parts.catalogue))

@@ -32,7 +32,7 @@ from prodcat_index.index.block import (
     with_digests,
 )
 from prodcat_index.index.calibrate import calibrate
-from prodcat_index.index.learned import MIN_CARDS_TO_LEARN, LearnedBlock, ProjectionKind, learn
+from prodcat_index.index.learned import MIN_CARDS_TO_LEARN, ProjectionKind, learn
 from prodcat_index.index.leave_one_out import leave_out_groups
 from prodcat_index.index.manifest import LEARNED, SCORES
 from prodcat_index.index.parts import NOT_EMBEDDED, IndexParts, Labels, equal_weights
@@ -62,7 +62,12 @@ def build_parts(
         raise QueryError(f"The projection is one of {', '.join(kinds)}; it is {projection!r}.")
     if not any(catalogue.values("category")):
         raise no_category(catalogue, "nothing can be learned from it")
-    _check_names(catalogue.modalities)
+    for name in (LEARNED, SCORES):
+        if name in catalogue.modalities:
+            raise CatalogueError(
+                f"A modality is called {name}, as a block that is fitted to the labels is; "
+                "rename it."
+            )
     findings = [*unused_group_column(catalogue)]
     blocks = [
         block
@@ -95,7 +100,12 @@ def fit_labels(
     is_learned = projection == "lda" and teaching.sum() >= MIN_CARDS_TO_LEARN
     learned = learn(blocks, labels.codes, labels.names) if is_learned else None
     scores = _scores_block(catalogue) if learned else None
-    return _weighed(catalogue, blocks, learned, scores, vote)
+    usual, weights = VoteParameters(), equal_weights(blocks)
+    if learned:
+        usual, weights = VOTE_OF_LEARNED, {LEARNED: 1.0}
+    if scores:
+        usual, weights, blocks = VOTE_OF_SCORES, WEIGHTS_OF_SCORES, [*blocks, scores]
+    return IndexParts(catalogue, blocks, {}, vote or usual, learned=learned).weighed(weights)
 
 
 def settle(parts: IndexParts, weights: Mapping[str, float] | None, *, has_vote: bool) -> IndexParts:
@@ -113,32 +123,6 @@ def settle(parts: IndexParts, weights: Mapping[str, float] | None, *, has_vote: 
 def _left_out(catalogue: Catalogue, modality: str) -> tuple[Finding, ...]:
     what = f"cards have a {modality} that tells none from the others (left out)"
     return list_findings({what: catalogue.has(modality)}, catalogue.ids)
-
-
-def _check_names(modalities: Sequence[str]) -> None:
-    for name in (LEARNED, SCORES):
-        if name in modalities:
-            raise CatalogueError(
-                f"A modality is called {name}, as a block that is fitted to the labels is; "
-                "rename it."
-            )
-
-
-def _weighed(
-    catalogue: Catalogue,
-    blocks: Sequence[Block],
-    learned: LearnedBlock | None,
-    scores: Block | None,
-    vote: VoteParameters | None,
-) -> IndexParts:
-    if learned is None:
-        return IndexParts(catalogue, blocks, equal_weights(blocks), vote or VoteParameters())
-    if scores is None:
-        parts = IndexParts(catalogue, blocks, {}, vote or VOTE_OF_LEARNED, learned=learned)
-        return parts.weighed({LEARNED: 1.0})
-    blocks = [*blocks, scores]
-    parts = IndexParts(catalogue, blocks, {}, vote or VOTE_OF_SCORES, learned=learned)
-    return parts.weighed(WEIGHTS_OF_SCORES)
 
 
 def _scores_block(catalogue: Catalogue) -> Block | None:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from itertools import product
 
 import numpy as np
 
@@ -17,7 +16,7 @@ from prodcat_index.types import Float32Array, Float64Array
 from prodcat_index.voting.calibration import Calibration, fit_calibration
 from prodcat_index.voting.evidence import Evidence, EvidenceModel
 from prodcat_index.voting.pool import Pool, rank
-from prodcat_index.voting.tuning import evaluate_vote
+from prodcat_index.voting.tuning import Search, Setting, vary_vote
 from prodcat_index.voting.vote import VoteParameters, vote
 
 # Cards whose answers are looked at, at most; all are candidates.
@@ -30,6 +29,7 @@ NEIGHBOURS = (10, 30)
 # Sharper votes believe the nearest card, even with a wrong label.
 TEMPERATURES = (0.05, 0.1)
 HEAD_EXPONENTS = (0.0, 0.25, 0.5, 1.0, 2.0, 4.0)
+VOTE_GRIDS = {"k": NEIGHBOURS, "temperature": TEMPERATURES, "head_exponent": HEAD_EXPONENTS}
 # The label of a card is contradicted where models that have not seen the card give it less than
 # this share of the probability of the likeliest one. Where that holds for many cards, it is the
 # cards that are hard, and only the least probable labels count.
@@ -52,23 +52,25 @@ def calibrate(parts: IndexParts, *, choose: bool, reweigh: bool = True) -> Index
         parts = replace(parts, learned=learned)
         queries = replace(queries, parts=parts)
     directions = [parts.weight_vector(None)]
-    votes = [parts.vote]
+    grids: Mapping[str, Sequence[float]] = {}
     if choose and parts.scores:
         directions = [
             parts.weight_vector({LEARNED: 1 - share, SCORES: share}) for share in SCORE_WEIGHTS
         ]
-        votes = [
-            replace(parts.vote, k=k, temperature=temperature, head_exponent=exponent)
-            for k, temperature, exponent in product(NEIGHBOURS, TEMPERATURES, HEAD_EXPONENTS)
-        ]
-    pool = queries.collect(directions, max(parameters.k for parameters in votes), "calibrating")
+        grids = VOTE_GRIDS
+    starts = [Setting(tuple(weights.tolist()), parts.vote) for weights in directions]
+    settings = [setting for start in starts for setting in vary_vote(start, grids)]
+    pool = queries.collect(directions, max(each.vote.k for each in settings), "calibrating")
     if not pool.categories.size:
         return parts  # All cards are of one group, so that none answers for another.
-    weights, chosen = _best(pool, directions, votes)
-    named = dict(zip(parts.block_names, weights.tolist(), strict=True))
-    model = familiarity.fit(queries, pool, weights, chosen)
-    calibration = fit_votes(queries, pool, weights, chosen, model)
-    return replace(parts.weighed(named), vote=chosen, calibration=calibration)
+    best = settings[0]
+    if len(settings) > 1:
+        tried = Search(pool, "weighted-f1").try_all(settings)
+        best = max(tried, key=lambda step: step.value).setting
+    weights = np.array(best.weights)
+    model = familiarity.fit(queries, pool, weights, best.vote)
+    calibration = fit_votes(queries, pool, weights, best.vote, model)
+    return replace(parts.with_setting(best), calibration=calibration)
 
 
 def _log_reliability(parts: IndexParts, log_odds: Float32Array) -> Float64Array:
@@ -81,22 +83,6 @@ def _log_reliability(parts: IndexParts, log_odds: Float32Array) -> Float64Array:
     others = labels.sizes[labels.codes] - 1
     doubted = labels.labelled & ~confirmed(parts)
     return np.where(doubted, contradicted * others / (others + ENOUGH_CARDS), 0.0)
-
-
-def _best(
-    pool: Pool, directions: Sequence[Float64Array], votes: Sequence[VoteParameters]
-) -> tuple[Float64Array, VoteParameters]:
-    """Return the weights and the vote with the best weighted F1, of equal ones the first."""
-    if len(directions) == len(votes) == 1:
-        return directions[0], votes[0]
-    best, chosen = -1.0, (directions[0], votes[0])
-    for weights in directions:
-        ranked = rank(pool, weights, max(parameters.k for parameters in votes))
-        for parameters in votes:
-            value = evaluate_vote(ranked, pool.true, len(pool.sizes), parameters, "weighted-f1")
-            if value > best:
-                best, chosen = value, (weights, parameters)
-    return chosen
 
 
 def fit_votes(

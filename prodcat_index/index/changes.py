@@ -17,8 +17,7 @@ from prodcat_index.cards.catalogue import UNLABELLED
 from prodcat_index.cards.pieces import LABELLING
 from prodcat_index.errors import CatalogueError, QueryError
 from prodcat_index.findings import Finding, list_findings
-from prodcat_index.index.block import Block, unusable_pictures, with_digests
-from prodcat_index.index.comparable import block_values
+from prodcat_index.index.block import Block, block_values, unusable_pictures, with_digests
 from prodcat_index.index.delivery import find_new_categories
 from prodcat_index.index.difference import Difference, Update
 from prodcat_index.index.differing import vectors_of
@@ -28,7 +27,7 @@ from prodcat_index.index.learned import LearnedBlock, project_cards
 from prodcat_index.index.manifest import SCORES, DriftRecord, JournalEntry
 from prodcat_index.index.parts import NOT_EMBEDDED, AnySearcher, IndexParts
 from prodcat_index.index.review import follow_decided
-from prodcat_index.index.rows import extend_rows, select_rows
+from prodcat_index.index.rows import as_rows
 from prodcat_index.index.searchers import FlatSearcher
 from prodcat_index.types import MISSING, BoolArray, FloatingArray, Int64Array
 
@@ -61,7 +60,10 @@ def apply_difference(
             "one at least; to begin anew, build an index. Nothing was changed."
         )
     findings = [*difference.findings, *_notice(parts, difference, update)]
-    whole, stays = with_references(parts), _keeps_place(parts, update)
+    # Fresh cards that are new to an encoder come after all that was fitted; others, such as those
+    # with a new price, keep their place: (n,).
+    stays: BoolArray = ~np.any([_new_in(block, update) for block in parts.blocks], axis=0)
+    whole = with_references(parts)
     fresh, blocks, learned, noticed = embed_fresh(whole, update)
     findings += noticed
     aliases = follow_names(parts.aliases, difference.renamed)
@@ -192,19 +194,11 @@ def _fresh_learned(learned: LearnedBlock, blocks: Sequence[Block], update: Updat
     return replace(learned, vectors=vectors, present=present)
 
 
-def _keeps_place(parts: IndexParts, update: Update) -> BoolArray:
-    """Return the fresh cards that are the same as before to all encoders: (n,).
-
-    Others come after all that was fitted, and these, such as those with a new price, do not.
-    """
-    return ~np.any([_new_in(block, update) for block in parts.blocks], axis=0)
-
-
 def _ordered(parts: IndexParts, order: Int64Array) -> IndexParts:
     """Return the parts with their cards in another order: (N,). No row is copied."""
 
     def ordered(block: AnyBlock) -> AnyBlock:
-        rows = select_rows(block.vectors, order)
+        rows = as_rows(block.vectors).select(order)
         return replace(block, vectors=rows, present=block.present[order])
 
     learned = parts.learned and ordered(parts.learned)
@@ -222,10 +216,10 @@ def _ordered(parts: IndexParts, order: Int64Array) -> IndexParts:
 
 def _joined(old: AnyBlock, fresh: AnyBlock, update: Update) -> AnyBlock:
     # Rows that all stay are not even looked at.
-    kept = old.vectors if update.keeps_all else select_rows(old.vectors, update.kept)
+    kept = old.vectors if update.keeps_all else as_rows(old.vectors).select(update.kept)
     return replace(
         old,
-        vectors=extend_rows(kept, fresh.vectors) if len(update.sources) else kept,
+        vectors=as_rows(kept).extended(fresh.vectors) if len(update.sources) else kept,
         present=np.concatenate([old.present[update.kept], fresh.present]),
     )
 
@@ -263,13 +257,7 @@ def _drift(changed: IndexParts, update: Update, stays: BoolArray) -> DriftRecord
     """Count what changed since the index was fitted, and compare the cards that came later."""
     base, sources = update.base, update.sources[~stays]
     kept = np.concatenate([update.kept, update.sources[stays]])
-    before = base.drift or DriftRecord(
-        fitted_cards=len(base.catalogue),
-        tuned_cards=len(base.catalogue),
-        new_categories=0,
-        new_category_cards=0,
-        blocks=(),
-    )
+    before = base.drift or DriftRecord.without_change(len(base.catalogue))
 
     def left(prefix: int) -> int:
         return int(np.sum(kept < prefix))

@@ -157,17 +157,15 @@ class ProductKNNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
         ]
         rows, present = self._centred(vectors, present)
         if self._is_projected:
-            self._learned = self._learn(rows, present)
+            model = fit_model(rows, present, self._codes, [None] * len(rows))
+            if model:
+                self._learned = LearnedBlock(model, *model.card_rows(rows, present))
         if self._learned:
             rows = [*rows, np.asarray(self._learned.vectors)]
             present = np.column_stack([present, self._learned.present])
         searcher = FlatSearcher.build(rows, present)
         self._space = SearchSpace(searcher, rows, present, ids=np.ndarray.tolist)
         return self
-
-    def _learn(self, rows: Sequence[Float32Array], present: BoolArray) -> LearnedBlock | None:
-        model = fit_model(rows, present, self._codes, [None] * len(rows))
-        return None if model is None else LearnedBlock(model, *model.card_rows(rows, present))
 
     def predict(self, X: npt.ArrayLike) -> npt.NDArray[Any]:
         """Predict classes.

@@ -11,7 +11,7 @@ from prodcat_index.cards.categories import hint_match
 from prodcat_index.cards.roles import MAY_DIFFER, find_repeated
 from prodcat_index.errors import CatalogueError
 from prodcat_index.findings import Finding, counted, name_first
-from prodcat_index.index.comparable import check_dims, hint_vectors, lacked_vectors
+from prodcat_index.index.block import check_dims, hint_vectors, lacked_vectors
 from prodcat_index.index.parts import IndexParts
 
 NEW_CATEGORIES = "new categories"

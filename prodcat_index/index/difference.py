@@ -267,8 +267,7 @@ def compare(
     """
     check_delivery(parts, new, is_whole=removed)
     old = parts.catalogue
-    row_of = {card: row for row, card in enumerate(old.ids)}
-    rows = np.array([row_of.get(card, MISSING) for card in new.ids], dtype=np.int64)
+    rows = np.array([parts.row_of.get(card, MISSING) for card in new.ids], dtype=np.int64)
     is_known = rows != MISSING
     findings = [*list_findings({KNOWN: is_known & only_new}, new.ids)]
     if only_new:
@@ -301,7 +300,12 @@ def compare(
     }
     same = labels.categories[known[~is_changed]].tolist()
     had_picture = {card for card, path in zip(ours.ids, ours.values(IMAGE), strict=True) if path}
-    unfound = had_picture & _without_file(new)
+    unfound = had_picture & {
+        card
+        for found in new.findings
+        if found.what.startswith((NO_SUCH_FILE, OUTSIDE))
+        for card in found.ids
+    }
     return replace(
         difference,
         update=replace(
@@ -348,12 +352,6 @@ def _undone(
     return [card for card in new.ids if card in undone]
 
 
-def _without_file(new: Catalogue) -> set[str]:
-    """Return the ids of the cards that name a picture file that was not found."""
-    kinds = (NO_SUCH_FILE, OUTSIDE)
-    return {card for found in new.findings if found.what.startswith(kinds) for card in found.ids}
-
-
 def remove_cards(parts: IndexParts, ids: Iterable[object]) -> Difference:
     """Return what it changes to remove the cards of some ids; ids of no card are a finding."""
     if isinstance(ids, (str, bytes)):
@@ -376,7 +374,6 @@ def relabel_cards(
     """
     check_named("New categories", mapping, "{'Shoes > Boots': 'Boots', 'P1': 'Lamps'}")
     old, labels = parts.catalogue, Labelling.of(parts.catalogue)
-    row_of = {card: row for row, card in enumerate(old.ids)}
     of_card: dict[int, str] = {}
     of_category: dict[str, str] = {}
     absent = []
@@ -384,13 +381,13 @@ def relabel_cards(
         card, name = raw_text(key), clean_category(key, old.category_separator)
         category = clean_category(value, old.category_separator)
         is_category = name in parts.labels.code_of
-        if card in row_of and is_category:
+        if card in parts.row_of and is_category:
             raise QueryError(
                 f"{card!r} is the id of a card and a category of this index as well; name the "
                 "cards of this category by their ids."
             )
-        if card in row_of:
-            of_card[row_of[card]] = category
+        if card in parts.row_of:
+            of_card[parts.row_of[card]] = category
         elif is_category:
             of_category[name] = category
         else:

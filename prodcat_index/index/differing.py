@@ -13,7 +13,7 @@ from prodcat_index.cards.cleaning import raw_text
 from prodcat_index.cards.pieces import LABELLING
 from prodcat_index.encoders.embedding import content_digests
 from prodcat_index.errors import CatalogueError
-from prodcat_index.index.comparable import block_values
+from prodcat_index.index.block import block_values
 from prodcat_index.index.delivery import lacked_parts
 from prodcat_index.index.parts import IndexParts
 from prodcat_index.types import BoolArray, Int64Array
@@ -71,7 +71,8 @@ def differing_parts(
     known = {"id", *ours.text_modalities, IMAGE, *LABELLING, "group", DIGEST}
     for name in theirs.pieces.names:
         if name not in known:
-            differing[name] = _compare_column(ours, theirs, name)
+            pairs = zip(ours.pieces.read(name), theirs.pieces.read(name), strict=True)
+            differing[name] = np.array([not _same(a, b) for a, b in pairs], dtype=bool)
     return differing, unreadable
 
 
@@ -97,13 +98,8 @@ def _where(paths: Sequence[str], wanted: Sequence[bool]) -> list[str]:
     return [path if is_wanted else "" for path, is_wanted in zip(paths, wanted, strict=True)]
 
 
-def _compare_column(ours: Catalogue, theirs: Catalogue, name: str) -> BoolArray:
-    """Compare a further column, which both may hold as other types: 5, 5.0 and "5" are the same."""
-    pairs = zip(ours.pieces.read(name), theirs.pieces.read(name), strict=True)
-    return np.array([not _same(a, b) for a, b in pairs], dtype=bool)
-
-
 def _same(one: Any, other: Any) -> bool:
+    """Compare two values, which may be of other types: 5, 5.0 and "5" are the same."""
     try:
         if one is other or bool(one == other):
             return True

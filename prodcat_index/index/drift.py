@@ -16,8 +16,7 @@ from prodcat_index.types import MISSING, evenly_spaced
 
 def measure_drift(parts: IndexParts, record: DriftRecord) -> DriftRecord:
     """Return a record with the new categories and the distances of the cards that came later."""
-    fitted = record.fitted_cards
-    encoded = fitted if record.encoded_cards is None else record.encoded_cards
+    fitted, encoded = record.fitted_cards, record.encoded
     codes = parts.labels.codes
     added = codes[fitted:]
     head = parts.learned.model.head if parts.learned else None

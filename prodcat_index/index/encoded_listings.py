@@ -2,13 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
+from typing import NamedTuple
 
 import numpy as np
 
 from prodcat_index.cards.card import Catalogue
-from prodcat_index.index.parts import Queries
+from prodcat_index.types import BoolArray, Float32Array, Int64Array
+
+
+class Queries(NamedTuple):
+    """Embedded listings in all B blocks of an index, the learned block last."""
+
+    vectors: Sequence[Float32Array]  # one array a block, (n, dim): unit rows, zeros where absent
+    present: BoolArray  # (n, B)
+    parts: Sequence[Float32Array] = ()  # added by each block to the projected rows, not yet scaled
+    texts: Sequence[str] = ()  # the values that text scores are computed from, where there are any
+    problems: Mapping[str, Sequence[int]] = MappingProxyType({})  # reason -> unusable pictures
+
+    def select(self, places: Int64Array) -> Queries:
+        """Return some of the queries, without the problems of their pictures."""
+        return Queries(
+            [vectors[places] for vectors in self.vectors],
+            self.present[places],
+            [part[places] for part in self.parts],
+            [self.texts[place] for place in places] if self.texts else (),
+        )
 
 
 @dataclass(frozen=True)
@@ -38,19 +59,12 @@ class EncodedListings:
 
     def split(self) -> list[EncodedListings]:
         """Return each listing by itself."""
-        return [self._at(row) for row in range(len(self))]
-
-    def _at(self, row: int) -> EncodedListings:
-        queries, place = self.queries, slice(row, row + 1)
-        problems = {why: (0,) for why, rows in queries.problems.items() if row in rows}
-        own = Queries(
-            [vectors[place] for vectors in queries.vectors],
-            queries.present[place],
-            [part[place] for part in queries.parts],
-            queries.texts[place],
-            problems,
-        )
-        return replace(self, listings=self.listings.select([row]), queries=own)
+        found = []
+        for row in range(len(self)):
+            problems = {why: (0,) for why, rows in self.queries.problems.items() if row in rows}
+            own = self.queries.select(np.array([row]))._replace(problems=problems)
+            found.append(replace(self, listings=self.listings.select([row]), queries=own))
+        return found
 
 
 def join_queries(queries: Sequence[Queries]) -> Queries:

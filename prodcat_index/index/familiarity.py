@@ -14,7 +14,7 @@ from dataclasses import replace
 import numpy as np
 
 from prodcat_index.cards.card import ModalityKind
-from prodcat_index.index.comparable import listing_values
+from prodcat_index.index.block import listing_values
 from prodcat_index.index.fusion import effective_weights
 from prodcat_index.index.leave_one_out import LeaveOneOut
 from prodcat_index.index.manifest import SCORES

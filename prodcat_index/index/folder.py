@@ -1,7 +1,10 @@
-"""Reading an index folder: its manifest, and the files that this lists, opened and checked.
+"""Reading an index folder: its manifest, the files that this lists, checked, and its journal.
 
 ``manifest.json`` describes the current version, whose files may lie in folders of older ones. A
 reader opens them all at once and keeps what it opened, whatever a writer does to the folder.
+
+The journal has a line of JSON for each change, the oldest first. A writer adds it after the switch
+to its version; if it died in between, readers and the next writer take it from the manifest.
 """
 
 from __future__ import annotations
@@ -16,10 +19,19 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy.typing as npt
+import pydantic
 
 from prodcat_index import files
 from prodcat_index.errors import IndexFolderError, one_line
-from prodcat_index.index.manifest import FORMAT_VERSION, FileRecord, Manifest, manifest_from_json
+from prodcat_index.index.manifest import (
+    FORMAT_VERSION,
+    LEARNED,
+    SCORES,
+    FileRecord,
+    JournalEntry,
+    Manifest,
+    manifest_from_json,
+)
 from prodcat_index.index.stores import StoreAddress, StoreTable
 
 T = TypeVar("T")
@@ -35,6 +47,9 @@ MAX_MANIFEST_BYTES = 64 * 2**20
 # Files up to this size are compared with their digests whenever an index is opened: labels, what
 # is fitted, small catalogues. All of them together take a few milliseconds.
 SMALL_BYTES = 4 * 2**20
+# A line has about 200 bytes.
+MAX_JOURNAL_BYTES = 64 * 2**20
+_ADAPTER = pydantic.TypeAdapter(JournalEntry)
 
 
 @dataclass(frozen=True)
@@ -52,12 +67,12 @@ class OpenIndex:
     @cached_property
     def table(self) -> StoreTable | None:
         """The table of a store that holds the rows; None where they are in files."""
-        stored = self.manifest.stored
-        if stored is None or stored.store is None:
+        stored, dims = self.manifest.stored, self.manifest.dims
+        if stored is None or (record := stored.store) is None:
             return None
-        manifest, record = self.manifest, stored.store
-        place = StoreAddress(record.address), record.table, stored.rows, manifest.fused_dim
-        return StoreTable(*place, record.scale, manifest.encoders_dim)
+        place = StoreAddress(record.address), record.table, stored.rows
+        encoders = sum(dim for name, dim in dims.items() if name not in (LEARNED, SCORES))
+        return StoreTable(*place, sum(dims.values()) + len(dims), record.scale, encoders)
 
     def array(self, name: str, dtype: str, shape: tuple[int | None, ...]) -> npt.NDArray[Any]:
         """Return the array of an ``.npy`` file; raises IndexFolderError if it is another."""
@@ -229,3 +244,44 @@ def check_index_folder(folder: Path) -> None:
             f"The index {folder} cannot be written, as {nearest} is no folder that this process "
             "may write to; name another folder."
         )
+
+
+def read_journal(folder: Path) -> list[JournalEntry]:
+    """Return the changes of an index folder, the oldest first; those before format 5 are unknown.
+
+    Raises IndexFolderError if the folder is no index.
+    """
+    manifest = parse_manifest(folder)
+    entries = _entries(_text(folder))
+    if manifest.change:
+        entries[manifest.change.version] = manifest.change
+    return [entries[number] for number in sorted(entries) if number <= manifest.version]
+
+
+def write_journal(folder: Path, change: JournalEntry) -> None:
+    """Add a change, if the journal lacks it."""
+    text = _text(folder)
+    if _entries(text).get(change.version) != change:
+        whole = text[: text.rfind("\n") + 1]
+        line = _ADAPTER.dump_json(change).decode()
+        files.replace_text(folder / JOURNAL, f"{whole}{line}\n")
+
+
+def _text(folder: Path) -> str:
+    try:
+        content = files.open_content(folder / JOURNAL)
+    except OSError:
+        return ""
+    return bytes(content[:MAX_JOURNAL_BYTES]).decode("utf-8", "replace")
+
+
+def _entries(text: str) -> dict[int, JournalEntry]:
+    """Return the changes by the version that they made; a line that is damaged is left out."""
+    entries = {}
+    for line in text.splitlines():
+        try:
+            entry = _ADAPTER.validate_json(line, strict=True)
+        except pydantic.ValidationError:
+            continue
+        entries[entry.version] = entry
+    return entries

@@ -54,9 +54,8 @@ def rebuild_reason(manifest: Manifest) -> str:
     drifted = [block.block for block in many if _has_drifted(block)]
     if drifted:
         reasons.append(f"those that came are unlike the others in {', '.join(drifted)}")
-    encoded = drift.fitted_cards if drift.encoded_cards is None else drift.encoded_cards
-    unseen = 1 - encoded / cards
-    if unseen > MANY_UNSEEN and encoded < drift.fitted_cards:
+    unseen = 1 - drift.encoded / cards
+    if unseen > MANY_UNSEEN and drift.encoded < drift.fitted_cards:
         reasons.append(f"its encoders have not seen {unseen:.1%}")
     if not reasons:
         return ""
@@ -95,6 +94,10 @@ def index_card(manifest: Manifest) -> str:
             f"categories: {tuning.objective} {tuning.after.value:.3f}, with equal weights "
             f"{tuning.equal.value:.3f}."
         )
+    decided = ""
+    if manifest.decided:
+        decided = counted(len(manifest.decided), "items of audits are decided")
+        decided += ", and prodcat audit does not ask for them again.\n\n"
     return f"""# Product index
 
 Version {manifest.version}, written {manifest.created} by \
@@ -103,7 +106,7 @@ Version {manifest.version}, written {manifest.created} by \
 {manifest.cards:,} cards, {manifest.labelled:,} of them labelled, in \
 {manifest.categories:,} categories{target}.
 {_describe_drift(manifest, manifest.drift) if manifest.drift else ""}
-{_describe_decided(manifest)}\
+{decided}\
 | block | encoder | dimensions | cards | weight in votes | weight in a search |
 |---|---|---|---|---|---|
 {blocks}
@@ -112,13 +115,6 @@ Vote of the nearest cards: {manifest.vote.describe()}. {tuned}
 {explain_search(manifest)}
 The files and their sha256 are listed in `manifest.json`.
 """
-
-
-def _describe_decided(manifest: Manifest) -> str:
-    """Return a paragraph about what people decided, if they did."""
-    decided = len(manifest.decided)
-    what = counted(decided, "items of audits are decided")
-    return f"{what}, and prodcat audit does not ask for them again.\n\n" if decided else ""
 
 
 def explain_search(manifest: Manifest) -> str:

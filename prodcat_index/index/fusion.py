@@ -28,6 +28,7 @@ from prodcat_index.types import (
     Int64Array,
     chunks,
     evenly_spaced,
+    shares_of,
 )
 
 # A weight, and the comma before the next one.
@@ -113,9 +114,7 @@ def effective_weights(weights: Float64Array, present: BoolArray) -> Float64Array
 
     A row sums to 1, or to 0 where the query has no weighed block.
     """
-    kept = np.where(present, weights, 0.0)
-    totals = kept.sum(axis=1, keepdims=True)
-    return np.divide(kept, totals, out=np.zeros_like(kept), where=totals > 0)
+    return shares_of(np.where(present, weights, 0.0))
 
 
 def reference_rows(present: BoolArray) -> Int64Array:

@@ -77,10 +77,9 @@ def choose_index(n: int, dim: int, memory: int | None = None) -> Kind:
     """Choose a kind of index for n cards of some dimensions.
 
     An exact one if it fits into the memory, in bytes, and takes no more than about 20 ms a query;
-    else cells, which are nearly as small as codes get, and faster than a scan of codes; this where
-    there are too few cards for cells, or not the memory; if nothing fits, the smallest. A graph
-    is never chosen: it takes more memory and answers the fewest queries.
+    else cells; a scan of codes where cards or memory are too few; if nothing fits, the smallest.
     """
+    # A graph is never chosen: it takes more memory and answers the fewest queries.
     flat, cells, scan = KINDS["flat"], KINDS["ivf"], KINDS["sq8"]
 
     def fits(kind: Kind) -> bool:

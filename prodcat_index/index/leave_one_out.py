@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TypeVar
 
 import numpy as np
-import numpy.typing as npt
 
 from prodcat_index.cards.card import Catalogue, modality_kind
 from prodcat_index.cards.duplicates import find_groups
@@ -35,7 +33,7 @@ from prodcat_index.types import (
     RowsLike,
     chunks,
 )
-from prodcat_index.voting.pool import Pool, join_pools
+from prodcat_index.voting.pool import Pool, join_pools, stack_padded
 
 # Queries whose similarities with all cards are in memory at a time: 47 MB a block at 91k cards.
 QUERIES_AT_ONCE = 128
@@ -49,8 +47,6 @@ FEWEST_CARDS = 20
 SAME_PICTURE = 0.99
 # A picture that cards of more categories than this share is a placeholder, and says nothing.
 PLACEHOLDER_CATEGORIES = 5
-
-_Number = TypeVar("_Number", np.float32, np.int64)
 
 
 @dataclass(frozen=True)
@@ -108,11 +104,11 @@ def collect_pool(
             similarities.append(np.ascontiguousarray(np.moveaxis(taken, 0, 2)))
             places.append(picked)
             bar.update(len(picked))
-    picked = _stack(places, MISSING)
+    picked = stack_padded(places, MISSING)
     categories = np.where(picked >= 0, codes[rows][picked], MISSING)
     reliability = np.zeros(len(codes)) if log_reliability is None else log_reliability
     return Pool(
-        similarities=_stack(similarities, 0),
+        similarities=stack_padded(similarities, 0),
         categories=categories.astype(np.int32),
         present=queries.present,
         true=queries.true,
@@ -166,18 +162,6 @@ def _nearest(similarities: Float32Array, depth: int) -> Int64Array:
     near = np.flatnonzero(similarities >= np.maximum(bound, np.finfo(np.float32).min))
     nearest: Int64Array = near[np.argsort(-similarities[near], kind="stable")[:depth]]
     return nearest
-
-
-def _stack(parts: Sequence[npt.NDArray[_Number]], padding: int) -> npt.NDArray[_Number]:
-    """Put parts of different widths below each other."""
-    width = max(part.shape[1] for part in parts)
-    shape = (sum(map(len, parts)), width, *parts[0].shape[2:])
-    whole = np.full(shape, padding, dtype=parts[0].dtype)
-    start = 0
-    for part in parts:
-        whole[start : start + len(part), : part.shape[1]] = part
-        start += len(part)
-    return whole
 
 
 @dataclass(frozen=True)
@@ -237,7 +221,8 @@ class LeaveOneOut:
             if len(of_fold):
                 blocks = self.blocks_without(fold)
                 queries = self._queries(rows[of_fold], blocks)
-                space, codes = self.parts.space_of(blocks), self._codes_without(fold)
+                codes = np.where(self.fold == fold, MISSING, self.parts.voter_codes)
+                space = self.parts.space_of(blocks)
                 pool = collect_pool(
                     space, codes, queries, directions, depth, label, self.parts.log_reliability
                 )
@@ -264,23 +249,19 @@ class LeaveOneOut:
 
         The heads have not seen the groups of the cards. `least` is as for `mean_log_proba`.
         """
+        parts, count = self.parts, len(self.parts.labels.names)
         for fold in self._folds:
-            chosen = np.flatnonzero((self.fold == fold) & self.parts.labels.labelled)
+            chosen = np.flatnonzero((self.fold == fold) & parts.labels.labelled)
+            model = self.models[fold]
             for part in chunks(len(chosen), HEAD_ROWS_AT_ONCE):
                 rows = chosen[part]
-                yield rows, self._head_log_proba(rows, self.models[fold], least)
-
-    def _head_log_proba(
-        self, rows: Int64Array, model: FittedModel | None, least: float | None
-    ) -> Float32Array:
-        parts, count = self.parts, len(self.parts.labels.names)
-        vectors = [as_queries(block, rows) for block in parts.blocks]
-        if model is not None:
-            chosen = [block.vectors[rows] for block in parts.encoder_blocks]
-            present = np.stack([block.present[rows] for block in parts.encoder_blocks], axis=1)
-            vectors.append(model.projection.project(chosen, present)[0])
-        every = np.broadcast_to(np.arange(count), (len(rows), count))
-        return parts.mean_log_proba(vectors, every, model, least)
+                vectors = [as_queries(block, rows) for block in parts.blocks]
+                if model is not None:
+                    own = [block.vectors[rows] for block in parts.encoder_blocks]
+                    present = [block.present[rows] for block in parts.encoder_blocks]
+                    vectors.append(model.projection.project(own, np.stack(present, axis=1))[0])
+                every = np.broadcast_to(np.arange(count), (len(rows), count))
+                yield rows, parts.mean_log_proba(vectors, every, model, least)
 
     def _queries(self, rows: Int64Array, blocks: Sequence[Block | LearnedBlock]) -> LabelledQueries:
         codes, groups = self.parts.labels.codes, self.groups
@@ -308,9 +289,6 @@ class LeaveOneOut:
             ),
             head_blocks=self.parts.head_blocks,
         )
-
-    def _codes_without(self, fold: int) -> Int64Array:
-        return np.where(self.fold == fold, MISSING, self.parts.voter_codes)
 
     def blocks_without(self, fold: int) -> list[Block | LearnedBlock]:
         """Return the blocks of all cards, the learned one fitted without those of a fold."""

@@ -211,11 +211,6 @@ class LivingIndex:
         -------
         ProductIndex
             As from :meth:`apply`.
-
-        Raises
-        ------
-        CatalogueError
-            As from :meth:`sync`.
         """
         difference = self.compare(catalogue, removed=False, only_new=only_new, vectors=vectors)
         difference.check(max_removed=max_removed, allow_new_categories=allow_new_categories)
@@ -329,13 +324,6 @@ class LivingIndex:
         ProductIndex
             As from :meth:`apply`; its ``findings`` name cards that are not there, or are of
             another category by now.
-
-        Raises
-        ------
-        CatalogueError
-            As from :meth:`reviewing`; and if no card with a category would be left.
-        QueryError
-            As from :meth:`reviewing`.
         """
         return self.apply(
             self.reviewing(review, encoding=encoding, allow_new_categories=allow_new_categories)

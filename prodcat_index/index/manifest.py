@@ -193,6 +193,16 @@ class DriftRecord:
     relabelled_cards: Count = 0  # how often one of the first ones got another category
     encoded_cards: Count | None = None  # the first ones, that the encoders were fitted on, if fewer
 
+    @classmethod
+    def without_change(cls, cards: int) -> DriftRecord:
+        """Return the record of an index that was fitted on all of its cards."""
+        return cls(cards, cards, 0, 0, ())
+
+    @property
+    def encoded(self) -> int:
+        """Number of the first cards that the encoders were fitted on."""
+        return self.fitted_cards if self.encoded_cards is None else self.encoded_cards
+
 
 @dataclass(frozen=True)
 class Decided:
@@ -248,12 +258,6 @@ class SearchRecord:
             shapes = array_shapes(self.codes.kind, self.dim, 1, 0, 0)
             if self.kind != self.codes.kind or shapes.keys() != self.codes.files.keys():
                 raise ValueError("the codes have other arrays than those of their kind")
-
-    @property
-    def paths(self) -> set[str]:
-        """Files of the codes."""
-        codes = self.codes
-        return {*codes.files.values(), *([codes.cards] if codes.cards else [])} if codes else set()
 
 
 @dataclass(frozen=True)
@@ -377,16 +381,6 @@ class Manifest:
         return self.stored.store if self.stored else None
 
     @property
-    def fused_dim(self) -> int:
-        """Length of a fused row of all blocks."""
-        return sum(self.dims.values()) + len(self.dims)
-
-    @property
-    def encoders_dim(self) -> int:
-        """Length of the rows of the encoders' blocks together."""
-        return sum(block.dim for block in self.blocks if block.name != SCORES)
-
-    @property
     def cards_files(self) -> tuple[tuple[str, int], ...]:
         """The files of the cards, each with how many are in it."""
         return self.stored.cards if self.stored else ((f"{self.data}/{CARDS}", self.cards),)
@@ -418,8 +412,7 @@ class Manifest:
             raise ValueError("tuning or an encoder has seen more cards than exist")
         if not drift.new_categories <= drift.new_category_cards <= added:
             raise ValueError("more cards are of new categories than were added")
-        encoded = drift.fitted_cards if drift.encoded_cards is None else drift.encoded_cards
-        added = self.cards - min(encoded, drift.fitted_cards)
+        added = self.cards - min(drift.encoded, drift.fitted_cards)
         for block in drift.blocks:
             if block.block not in self.dims:
                 raise ValueError("a drift is of a block that is not there")
@@ -427,25 +420,24 @@ class Manifest:
                 raise ValueError("more cards have drifted than were added")
 
     def _paths_read(self) -> set[str]:
-        paths = {path for path, _ in self.cards_files}
+        paths: list[str | None] = [path for path, _ in self.cards_files]
         if stored := self.stored:
-            paths |= {stored.codes, stored.categories, stored.positions or stored.codes}
+            paths += [stored.codes, stored.categories, stored.positions]
         if not (self.search.codes or self.store):
-            paths.add(self.search.rows or f"{self.data}/{OLD_SEARCH}")
-        for search in filter(None, (self.search, self.similar)):
-            paths |= search.paths
+            paths.append(self.search.rows or f"{self.data}/{OLD_SEARCH}")
+        for search in (self.search, self.similar):
+            if search and search.codes:
+                paths += [*search.codes.files.values(), search.codes.cards]
         for block in self.blocks:
-            paths |= {block.present, block.mean}
-            paths |= {path for path in (block.vectors, block.references) if path}
+            paths += [block.present, block.mean, block.vectors, block.references]
         if learned := self.learned:
-            paths |= {learned.present, learned.matrix, learned.offset}
-            optional = (learned.vectors, learned.reliability, learned.expected)
-            paths |= {path for path in optional if path}
+            paths += [learned.present, learned.matrix, learned.offset]
+            paths += [learned.vectors, learned.reliability, learned.expected]
             if head := learned.head:
-                paths |= {head.coefficients, head.intercepts, head.categories}
+                paths += [head.coefficients, head.intercepts, head.categories]
             if learned.hubness:
-                paths.add(learned.hubness.references)
-        return paths
+                paths.append(learned.hubness.references)
+        return {path for path in paths if path}
 
 
 _ADAPTER = pydantic.TypeAdapter(Manifest)

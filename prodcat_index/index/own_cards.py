@@ -13,10 +13,11 @@ from prodcat_index.cards.card import IMAGE, Catalogue
 from prodcat_index.cards.variants import words_of
 from prodcat_index.index import familiarity
 from prodcat_index.index.answers import Reasons, VoteResult, find_reasons, search_and_vote
-from prodcat_index.index.comparable import listing_values
+from prodcat_index.index.block import listing_values
+from prodcat_index.index.encoded_listings import Queries
 from prodcat_index.index.learned import LearnedBlock, as_queries
 from prodcat_index.index.leave_one_out import LeaveOneOut, leave_out_groups
-from prodcat_index.index.parts import IndexParts, Queries
+from prodcat_index.index.parts import IndexParts
 from prodcat_index.index.searchers import FlatSearcher
 from prodcat_index.learning.folds import assign_folds
 from prodcat_index.progress import progress_bar
@@ -42,9 +43,8 @@ class Voting(NamedTuple):
 def find_own(parts: IndexParts, row_of: Mapping[str, int], listings: Catalogue) -> Int64Array:
     """Return the row of each listing that is a labelled card, MISSING for another one: (n,).
 
-    Such a listing has the id of the card, and the same title or, where either has none, the same
-    further text or picture. Other cards have the same id where it is but the number of a row.
-    A card without a category does not vote, and what it is asked for is its category.
+    Such a listing has the id of the card, which may be but the number of a row, and the same title
+    or, where either has none, the same further text or picture.
     """
     rows = np.array([row_of.get(card, MISSING) for card in listings.ids], dtype=np.int64)
     rows[~parts.labels.labelled[rows]] = MISSING
@@ -107,7 +107,7 @@ def vote_as_new(
     others = np.flatnonzero(own < 0)
     if len(others):
         places.append(others)
-        found.append(_vote(parts, _select(queries, others), voting))
+        found.append(_vote(parts, queries.select(others), voting))
     with progress_bar(len(rows), "answering cards of the index without themselves") as bar:
         for number in np.unique(fold[own[rows]]).tolist():
             place = rows[fold[own[rows]] == number]
@@ -115,7 +115,7 @@ def vote_as_new(
             rest = replace(parts, learned=learned, searcher=None, covered=())
             if len(place) >= MANY:
                 rest = with_rows(rest, voting.weights, fold != number)
-            new = _as_new(rest, _select(queries, place), own[place])
+            new = _as_new(rest, queries.select(place), own[place])
             places.append(place)
             found.append(_vote(rest, new, voting, fold != number))
             bar.update(len(place))
@@ -170,16 +170,6 @@ def _vote(
     if not explained:
         return result, None
     return result, find_reasons(parts, queries, result, weights, parameters, explained, eligible)
-
-
-def _select(queries: Queries, places: Int64Array) -> Queries:
-    """Return some of n queries, without the problems of their pictures."""
-    return Queries(
-        [vectors[places] for vectors in queries.vectors],
-        queries.present[places],
-        [part[places] for part in queries.parts],
-        [queries.texts[place] for place in places] if queries.texts else (),
-    )
 
 
 def _as_new(parts: IndexParts, queries: Queries, rows: Int64Array) -> Queries:

@@ -6,17 +6,16 @@ import json
 from collections.abc import Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
-from types import MappingProxyType
-from typing import NamedTuple, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 
 from prodcat_index.cards.card import Catalogue
 from prodcat_index.index.approximate import ApproximateSearcher, build_searcher, is_due
-from prodcat_index.index.block import Block
-from prodcat_index.index.comparable import block_values, listing_values
+from prodcat_index.index.block import Block, block_values, listing_values
+from prodcat_index.index.encoded_listings import Queries
 from prodcat_index.index.folder import OpenIndex
 from prodcat_index.index.fusion import check_weights, weight_vector
 from prodcat_index.index.kinds import IndexChoice, Kind
@@ -87,16 +86,6 @@ class Labels:
         return self.codes != MISSING
 
 
-class Queries(NamedTuple):
-    """Embedded listings in all B blocks of an index, the learned block last."""
-
-    vectors: Sequence[Float32Array]  # one array a block, (n, dim): unit rows, zeros where absent
-    present: BoolArray  # (n, B)
-    parts: Sequence[Float32Array] = ()  # added by each block to the projected rows, not yet scaled
-    texts: Sequence[str] = ()  # the values that text scores are computed from, where there are any
-    problems: Mapping[str, Sequence[int]] = MappingProxyType({})  # reason -> unusable pictures
-
-
 @dataclass(frozen=True)
 class IndexParts:
     """What an index folder stores. Row i is the same card in every part."""
@@ -163,10 +152,8 @@ class IndexParts:
         """Return other blocks of these cards as a space without a searcher."""
         present = np.stack([block.present for block in blocks], axis=1)
         vectors, references = zip(*((b.vectors, b.references) for b in blocks), strict=True)
-        return SearchSpace(None, vectors, present, self._ids, references=references)
-
-    def _ids(self, rows: Int64Array) -> list[str]:
-        return self.catalogue.values_at("id", rows)
+        ids = partial(self.catalogue.values_at, "id")
+        return SearchSpace(None, vectors, present, ids, references=references)
 
     @property
     def all_blocks(self) -> list[Block | LearnedBlock]:
@@ -361,13 +348,12 @@ class IndexParts:
     def indexed(self, *, is_fitted: bool = False, spill: Path | None = None) -> IndexParts:
         """Return these parts with a searcher of the blocks that are weighed, and of no other.
 
-        Where similar products are found by other blocks, and these are too many values to be
-        compared one by one, they have a searcher of their own. Codes take long to make: only
-        parts that were just fitted get them, and those that have some already. With `spill`, a
-        folder, large codes lie in files there.
+        Where similar products are found by other blocks, of too many values to be compared one by
+        one, they have a searcher of their own. With `spill`, a folder, large codes lie there.
         """
         if self.is_stored:
             return self
+        # Codes take long to make: only parts that were just fitted get them, or have some already.
         coded = is_fitted or self.similar or isinstance(self.searcher, ApproximateSearcher)
         weighed = [block for block in self.all_blocks if self.weights[block.name] > 0]
         names = tuple(block.name for block in weighed)

@@ -31,15 +31,19 @@ from prodcat_index.index.answers import (
     describe_shift,
     follow_shift,
 )
-from prodcat_index.index.block import unusable_pictures
-from prodcat_index.index.comparable import check_comparable, hint_vectors, lacked_vectors
-from prodcat_index.index.encoded_listings import EncodedListings, join_queries
+from prodcat_index.index.block import (
+    check_comparable,
+    hint_vectors,
+    lacked_vectors,
+    unusable_pictures,
+)
+from prodcat_index.index.encoded_listings import EncodedListings, Queries, join_queries
 from prodcat_index.index.fusion import check_weights, weight_vector
 from prodcat_index.index.kinds import Asked, IndexChoice, parse_memory
 from prodcat_index.index.learned import ProjectionKind
 from prodcat_index.index.living import LivingIndex
 from prodcat_index.index.manifest import SCORES, Choices
-from prodcat_index.index.parts import IndexParts, Queries
+from prodcat_index.index.parts import IndexParts
 from prodcat_index.index.reading import find_moved, load_parts
 from prodcat_index.index.search import find_neighbours
 from prodcat_index.index.stores import StoreAddress
@@ -402,11 +406,6 @@ class ProductIndex(LivingIndex):
         -------
         list of list of Neighbour
             For each query what :meth:`search` returns for it alone.
-
-        Raises
-        ------
-        QueryError
-            As from :meth:`search`, if it does for one of them.
         """
         k = check_k(k)
         weights = self.parts.search_weights if weights is None else weights
@@ -679,11 +678,6 @@ class ProductIndex(LivingIndex):
         -------
         list of Predictions
             For each delivery what :meth:`predict` returns for it alone, notes included.
-
-        Raises
-        ------
-        QueryError, CatalogueError, TypeError
-            As from :meth:`predict`, if it does for one of them.
         """
         from prodcat_index.index.own_cards import Voting, find_own
 

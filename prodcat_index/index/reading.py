@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 
 from prodcat_index.cards.card import IMAGE, Catalogue
-from prodcat_index.errors import IndexFolderError
 from prodcat_index.findings import Finding, list_findings
 from prodcat_index.index.approximate import ApproximateSearcher
 from prodcat_index.index.block import Block, EncoderSlot
@@ -21,7 +20,6 @@ from prodcat_index.index.manifest import (
     Choices,
     HeadRecord,
     LearnedRecord,
-    Manifest,
     SearchRecord,
 )
 from prodcat_index.index.parts import IndexParts
@@ -34,27 +32,21 @@ from prodcat_index.learning.head import LinearHead
 from prodcat_index.learning.projection import HubnessCorrection, Projection
 from prodcat_index.types import MISSING, BoolArray, FloatingArray, Int64Array, evenly_spaced
 
-MAX_OPEN_ATTEMPTS = 3
 # Whether an index was moved without its pictures shows in any of them.
 PICTURES_LOOKED_FOR = 20
 
 
 def load_parts(folder: Path, *, verify: bool = True, image_root: Path | None = None) -> IndexParts:
     """Read the parts of an index folder; arrays stay on disk until they are touched."""
-    for _ in range(MAX_OPEN_ATTEMPTS):
-        index = open_index(folder, verify=verify)
-        stored_root = Path(index.manifest.image_root)
-        try:
-            parts = _read_parts(index, image_root or stored_root)
-            if image_root and not has_pictures_there(parts.catalogue):
-                # Of pictures that a catalogue names images/1.jpg, the folder above may be given.
-                catalogue = read_cards(index, read_positions(index), image_root / stored_root.name)
-                if has_pictures_there(catalogue):
-                    return replace(parts, catalogue=catalogue)
-            return parts
-        except FileNotFoundError:
-            continue  # A writer switched to a new version while this one was being opened.
-    raise IndexFolderError(f"The index {folder} is being rewritten all the time; try again later.")
+    index = open_index(folder, verify=verify)
+    stored_root = Path(index.manifest.image_root)
+    parts = _read_parts(index, image_root or stored_root)
+    if image_root and not has_pictures_there(parts.catalogue):
+        # Of pictures that a catalogue names images/1.jpg, the folder above may be given.
+        catalogue = read_cards(index, read_positions(index), image_root / stored_root.name)
+        if has_pictures_there(catalogue):
+            return replace(parts, catalogue=catalogue)
+    return parts
 
 
 def find_moved(catalogue: Catalogue, folder: Path) -> tuple[Finding, ...]:
@@ -94,7 +86,12 @@ def _read_parts(index: OpenIndex, image_root: Path) -> IndexParts:
     learned = None
     if manifest.learned:
         learned = _read_learned(index, manifest.learned, positions)
-    searcher = _read_searcher(index, positions)
+    # What was chosen when an index of formats 1 to 4 was built, as far as it shows.
+    is_plain = manifest.learned is None and manifest.labelled >= MIN_CARDS_TO_LEARN
+    # Of formats 1 to 4, a searcher is made of the blocks when it is needed.
+    path, searcher = manifest.search.rows, None
+    if path is not None:
+        searcher = FlatSearcher(read_rows(index, path, "float32", manifest.search.dim, positions))
     parts = IndexParts(
         catalogue=read_cards(index, positions, image_root),
         blocks=[_read_block(index, record, positions) for record in manifest.blocks],
@@ -108,7 +105,7 @@ def _read_parts(index: OpenIndex, image_root: Path) -> IndexParts:
         calibration=manifest.calibration,
         drift=manifest.drift,
         aliases=manifest.aliases,
-        choices=manifest.choices or _guess_choices(manifest),
+        choices=manifest.choices or Choices(projection="none" if is_plain else "lda"),
         decided=manifest.decided,
         asked=manifest.asked,
         opened=index,
@@ -130,19 +127,6 @@ def _read_parts(index: OpenIndex, image_root: Path) -> IndexParts:
 def _read_codes(index: OpenIndex, record: SearchRecord, parts: IndexParts) -> ApproximateSearcher:
     space = parts.space_of([block for block in parts.all_blocks if block.name in record.blocks])
     return read_codes(index, record, space.blocks, space.present)
-
-
-def _read_searcher(index: OpenIndex, positions: Int64Array | None) -> FlatSearcher | None:
-    record = index.manifest.search
-    if record.rows is None:
-        return None  # of formats 1 to 4; one is made of the blocks when it is needed
-    return FlatSearcher(read_rows(index, record.rows, "float32", record.dim, positions))
-
-
-def _guess_choices(manifest: Manifest) -> Choices:
-    """Return what was chosen when an index of an earlier format was built, as far as it shows."""
-    is_plain = manifest.learned is None and manifest.labelled >= MIN_CARDS_TO_LEARN
-    return Choices(projection="none" if is_plain else "lda")
 
 
 def _read_block(index: OpenIndex, record: BlockRecord, positions: Int64Array | None) -> Block:

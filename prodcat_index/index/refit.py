@@ -36,20 +36,12 @@ def refit(parts: IndexParts, *, tune_again: bool | None = None) -> tuple[IndexPa
         choices.projection,
     )
     parts = replace(
-        before,
-        blocks=fitted.blocks,
-        learned=fitted.learned,
-        weights=fitted.weights,
-        vote=fitted.vote,
-        chosen_search_weights={},
-        aliases={},
-        tuning=None,
-        calibration=None,
-        drift=None,
-        searcher=None,
-        similar=None,
-        covered=(),
+        fitted,
+        asked=before.asked,
+        choices=choices,
+        decided=before.decided,
         pending=note_change(before.pending, "refit", {}),
+        opened=before.opened,
     )
     # Blocks that are fitted to labels come with the hundredth card, and go with it.
     is_same = parts.block_names == before.block_names
@@ -123,16 +115,8 @@ def _drift(parts: IndexParts, before: IndexParts, untuned: float) -> DriftRecord
     drift, count = before.drift, len(parts.catalogue)
     if drift is None:
         return None
-    encoded = drift.fitted_cards if drift.encoded_cards is None else drift.encoded_cards
     tuned = drift.tuned_cards if parts.tuning and untuned else count
-    if encoded == tuned == count:
+    if drift.encoded == tuned == count:
         return None
-    record = DriftRecord(
-        fitted_cards=count,
-        tuned_cards=tuned,
-        new_categories=0,
-        new_category_cards=0,
-        blocks=(),
-        encoded_cards=encoded,
-    )
-    return measure_drift(parts, record)
+    record = DriftRecord.without_change(count)
+    return measure_drift(parts, replace(record, tuned_cards=tuned, encoded_cards=drift.encoded))

@@ -55,8 +55,7 @@ def review_cards(
     Documented at :meth:`~prodcat_index.index.living.LivingIndex.reviewing`.
     """
     items = _read_items(parts, rows, allow_new_categories)
-    cards = parts.catalogue
-    row_of = {card: row for row, card in enumerate(cards.ids)}
+    cards, row_of = parts.catalogue, parts.row_of
     now = dict(zip(cards.ids, cards.values("category"), strict=True))
     wanted: dict[str, tuple[str, str]] = {}  # of a card or a category: what is decided, and where
     stale: list[str] = []
@@ -119,7 +118,6 @@ def _read_items(parts: IndexParts, rows: Sequence[Row], allow_new_categories: bo
     by_item: dict[str, list[Row]] = {}
     for row in rows:
         by_item.setdefault(row["item"], []).append(row)
-    categories = _Categories(parts, allow_new_categories)
     items, wrong = [], []
     for number, own in by_item.items():
         if len({(row["check"], row["kind"]) for row in own}) > 1:
@@ -132,7 +130,7 @@ def _read_items(parts: IndexParts, rows: Sequence[Row], allow_new_categories: bo
         for row in own:
             if row["decision"]:
                 try:
-                    said.setdefault(categories.resolve(row), row["line"])
+                    said.setdefault(_resolve(parts, row, allow_new_categories), row["line"])
                 except QueryError as error:
                     wrong.append(str(error))
         if len(said) > 1:
@@ -148,54 +146,37 @@ def _read_items(parts: IndexParts, rows: Sequence[Row], allow_new_categories: bo
     return items
 
 
-@dataclass(frozen=True)
-class _Categories:
-    """Reads decisions as categories of an index."""
-
-    parts: IndexParts
-    allow_new: bool
-
-    def resolve(self, row: Row) -> str:
-        """Return what a row decides: KEEP, REMOVE or a category; raise QueryError for a typo."""
-        text, line = row["decision"], row["line"]
-        word = WORDS.get(text.casefold(), text)
-        if (
-            word != KEEP
-            and not row["id"]
-            and not (row["proposal"].startswith(MERGE) and word != REMOVE)
-        ):
-            advice = f" ({row['proposal']!r})" if row["proposal"] else ""
-            raise QueryError(
-                f"Line {line} says {text!r} about no card: its item is advice{advice}, which is "
-                "followed in the shop's data; write keep or no to be asked no more, or leave the "
-                "cell empty."
-            )
-        if word != YES:
-            return word if word in (KEEP, REMOVE) else self._category(text, line)
-        proposal = row["proposal"]
-        if not proposal:
-            raise QueryError(
-                f"Line {line} says {text!r} and has no proposal; write a category, keep or remove."
-            )
-        if proposal == REMOVE:
-            return REMOVE
-        return self._clean(proposal.removeprefix(MERGE))
-
-    def _clean(self, category: str) -> str:
-        return clean_category(category, self.parts.catalogue.category_separator)
-
-    def _category(self, text: str, line: str) -> str:
-        if self.allow_new:
-            return self._clean(text)
-        found = find_categories(self.parts, text)
-        if len(found) == 1:
-            return found[0]
-        several = f" Is it {' or '.join(found[:3])}?" if found else ""
+def _resolve(parts: IndexParts, row: Row, allow_new: bool) -> str:
+    """Return what a row decides: KEEP, REMOVE or a category; raise QueryError for a typo."""
+    text, line, proposal = row["decision"], row["line"], row["proposal"]
+    word = WORDS.get(text.casefold(), text)
+    is_merge = proposal.startswith(MERGE) and word != REMOVE
+    if word != KEEP and not row["id"] and not is_merge:
+        advice = f" ({proposal!r})" if proposal else ""
         raise QueryError(
-            f"Line {line} decides {text!r}, which is no category of this index."
-            f"{several or did_you_mean(text, [*self.parts.labels.names, *WORDS])} Write yes, keep, "
-            "remove or a category, or allow new ones with --allow-new-categories."
+            f"Line {line} says {text!r} about no card: its item is advice{advice}, which is "
+            "followed in the shop's data; write keep or no to be asked no more, or leave the "
+            "cell empty."
         )
+    if word == YES and not proposal:
+        raise QueryError(
+            f"Line {line} says {text!r} and has no proposal; write a category, keep or remove."
+        )
+    chosen = proposal if word == YES else word
+    if chosen == REMOVE or word == KEEP:
+        return chosen
+    if word == YES or allow_new:
+        category = chosen.removeprefix(MERGE) if word == YES else chosen
+        return clean_category(category, parts.catalogue.category_separator)
+    found = find_categories(parts, text)
+    if len(found) == 1:
+        return found[0]
+    several = f" Is it {' or '.join(found[:3])}?" if found else ""
+    raise QueryError(
+        f"Line {line} decides {text!r}, which is no category of this index."
+        f"{several or did_you_mean(text, [*parts.labels.names, *WORDS])} Write yes, keep, "
+        "remove or a category, or allow new ones with --allow-new-categories."
+    )
 
 
 def find_categories(parts: IndexParts, text: str) -> list[str]:

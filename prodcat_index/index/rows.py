@@ -163,7 +163,7 @@ class Rows:
         places[is_added] = first + np.arange(living)
         return Rows((self.pieces[0], tail) if living else self.pieces[:1], places)
 
-    def extended(self, new: FloatingArray) -> Rows:
+    def extended(self, new: RowsLike) -> Rows:
         """Return these rows with others, (m, dim), below them; it costs the new rows.
 
         Pieces that were added before are joined unless they are twice as long as what comes after
@@ -188,7 +188,7 @@ def select_rows(rows: RowsLike, chosen: Selection) -> Rows:
 
 def extend_rows(rows: RowsLike, new: RowsLike) -> Rows:
     """Return rows with others below them, as by :meth:`Rows.extended`."""
-    return as_rows(rows).extended(np.asarray(new))
+    return as_rows(rows).extended(new)
 
 
 def as_rows(rows: RowsLike) -> Rows:

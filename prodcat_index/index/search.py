@@ -181,23 +181,15 @@ class SearchSpace:
 
     @cached_property
     def _samples(self) -> list[Float32Array]:
-        return [
-            self._sample(block, there, references)
-            for block, there, references in zip(
-                self.blocks,
-                self.present.T,
-                self.references or [None] * len(self.blocks),
-                strict=True,
+        samples = []
+        references = self.references or [None] * len(self.blocks)
+        for block, there, rows in zip(self.blocks, self.present.T, references, strict=True):
+            if there.all():  # No card has anything absent there.
+                rows = np.zeros((0, block.shape[1]))
+            samples.append(
+                (block[reference_rows(there)] if rows is None else rows).astype(np.float32)
             )
-        ]
-
-    def _sample(
-        self, block: RowsLike, there: BoolArray, references: FloatingArray | None
-    ) -> Float32Array:
-        if there.all():  # No card has anything absent there.
-            return np.zeros((0, block.shape[1]), dtype=np.float32)
-        rows = block[reference_rows(there)] if references is None else references
-        return rows.astype(np.float32)
+        return samples
 
 
 def find_neighbours(

@@ -12,7 +12,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 
 from prodcat_index.index.fusion import SCORE_ERROR, fuse_cards
-from prodcat_index.index.rows import Rows, Selection, extend_rows, select_rows
+from prodcat_index.index.rows import Rows, Selection, as_rows
 from prodcat_index.types import (
     MISSING,
     BoolArray,
@@ -106,11 +106,11 @@ class FlatSearcher:
 
     def select(self, rows: Selection) -> FlatSearcher:
         """Return the searcher of some of the cards; no row is copied."""
-        return FlatSearcher(select_rows(self.rows, rows))
+        return FlatSearcher(as_rows(self.rows).select(rows))
 
     def extended(self, blocks: Sequence[RowsLike], present: BoolArray) -> FlatSearcher:
         """Return the searcher of these cards and others, given as for :meth:`build`."""
-        return FlatSearcher(extend_rows(self.rows, self.build(blocks, present).rows))
+        return FlatSearcher(as_rows(self.rows).extended(self.build(blocks, present).rows))
 
     @cached_property
     def _card_of(self) -> Int64Array | None:

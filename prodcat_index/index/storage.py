@@ -16,7 +16,7 @@ from prodcat_index.index.stored_cards import as_text, common_folder, read_cards
 from prodcat_index.index.stored_rows import read_positions
 from prodcat_index.index.stores import StoreAddress
 from prodcat_index.index.transaction import change
-from prodcat_index.index.writing import settings_of, weights_of, write_parts
+from prodcat_index.index.writing import Writer, settings_of, weights_of
 
 
 def save_parts(
@@ -44,7 +44,7 @@ def save_parts(
         opened = parts.opened
         if opened and opened.manifest != transaction.current:
             opened = None
-        manifest = write_parts(parts, transaction, opened, store)
+        manifest = Writer.of(parts, transaction, opened, store).write()
         transaction.commit(manifest, entry or JournalEntry("build", {"cards": manifest.cards}))
 
 

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from prodcat_index.index.folder import OpenIndex
-    from prodcat_index.index.manifest import Manifest
 
 # To read one card is to read its group: 0.4 ms a column for so many titles.
 ROWS_IN_GROUP = 1000
@@ -89,15 +88,15 @@ class StoredCards:
     def read(self, name: str, rows: Int64Array | None = None) -> Sequence[Any]:
         """Return a column of some cards, by default of all."""
         with self._checked():
-            values = self._whole(name) if rows is None else self._some(name, rows)
+            if rows is None:
+                values = _values(self._column(name), self.count)
+            else:
+                values = self._some(name, rows)
             if name == "id" and rows is None and len(set(values)) < len(values):
                 raise self._damaged("two cards have the same id")
             if name == IMAGE:
                 return [_picture_path(self.image_root, str(value)) for value in values]
             return values
-
-    def _whole(self, name: str) -> Sequence[Any]:
-        return _values(self._column(name), self.count)
 
     def _column(self, name: str) -> Any:
         import pyarrow as pa
@@ -136,7 +135,7 @@ class StoredCards:
         sizes = [self._file.metadata.row_group(n).num_rows for n in range(self._groups)]
         edges = np.cumsum([0, *sizes])
         if 2 * len(np.unique(np.searchsorted(edges, rows, side="right"))) > self._groups:
-            whole = self._whole(name)
+            whole = _values(self._column(name), self.count)
             return [whole[row] for row in rows.tolist()]
 
         def read(number: int, own: Int64Array) -> Sequence[Any]:
@@ -300,23 +299,19 @@ def coded_labels(catalogue: Catalogue) -> CodedLabels:
 def read_cards(index: OpenIndex, positions: Int64Array | None, image_root: Path) -> Catalogue:
     """Return the cards of an index, to be read when they are needed."""
     manifest = index.manifest
+    expected = frozenset({"id", "group", IMAGE, *manifest.text_modalities})
+    if manifest.stored is None:
+        expected |= frozenset(LABELLING)
+    pieces = tuple(
+        StoredCards(index.contents[path], index.folder / path, count, expected, image_root)
+        for path, count in manifest.cards_files
+    )
     return Catalogue.of_pieces(
-        Pieces(_pieces(index, image_root), positions, _labels(index)),
+        Pieces(pieces, positions, _labels(index)),
         manifest.text_modalities,
         source=str(index.folder),
         columns=manifest.columns,
         category_separator=manifest.category_separator,
-    )
-
-
-def _pieces(index: OpenIndex, image_root: Path) -> tuple[StoredCards, ...]:
-    manifest = index.manifest
-    expected = frozenset({"id", "group", IMAGE, *manifest.text_modalities})
-    if manifest.stored is None:
-        expected |= frozenset(LABELLING)
-    return tuple(
-        StoredCards(index.contents[path], index.folder / path, count, expected, image_root)
-        for path, count in manifest.cards_files
     )
 
 
@@ -335,15 +330,10 @@ def _labels(index: OpenIndex) -> CodedLabels | None:
     if len(codes) and not 0 <= codes.min() <= codes.max() < len(pairs):
         raise index.damaged(stored.codes, "it names categories that are not there")
     labels = CodedLabels(tuple((category, key) for category, key in pairs), codes)
-    _check_counts(index.manifest, labels, index.damaged(stored.codes, "its categories are others"))
-    return labels
-
-
-def _check_counts(manifest: Manifest, labels: CodedLabels, error: IndexFolderError) -> None:
-    """Raise an error unless as many cards and categories are labelled as the manifest says."""
     counts = np.bincount(labels.codes, minlength=len(labels.pairs))
     used = [(category, n) for (category, _), n in zip(labels.pairs, counts.tolist(), strict=True)]
     labelled = {category for category, n in used if category and n}
     cards = sum(n for category, n in used if category)
-    if (len(labelled), cards) != (manifest.categories, manifest.labelled):
-        raise error
+    if (len(labelled), cards) != (index.manifest.categories, index.manifest.labelled):
+        raise index.damaged(stored.codes, "its categories are others")
+    return labels

@@ -101,17 +101,6 @@ def read_block_rows(
     return Rows((index.table.columns(start, start + dims[block]),), positions)
 
 
-def stored_places(rows: RowsLike, index: OpenIndex) -> tuple[str, Int64Array] | None:
-    """Return the file that rows were read from, and the place of each in it, MISSING for new ones.
-
-    None if the rows are not those of a file.
-    """
-    if not isinstance(rows, Rows) or (paths := index.paths_of(rows.pieces[0])) is None:
-        return None
-    places = np.arange(len(rows)) if rows.positions is None else rows.positions
-    return paths[0], np.where(places < rows.edges[1], places, MISSING)
-
-
 def write_rows(
     transaction: Transaction, name: str, rows: RowsLike, layout: Layout, index: OpenIndex | None
 ) -> str:
@@ -119,12 +108,12 @@ def write_rows(
 
     Only new rows are written where the index holds the others.
     """
-    stored = stored_places(rows, index) if index else None
-    if stored and layout.before and np.array_equal(stored[1], layout.kept):
-        new = np.flatnonzero(layout.is_new)
-        if not len(new):
-            return transaction.keep(stored[0])
-        return transaction.append(stored[0], np.ascontiguousarray(rows[new]))
+    if index and layout.before and isinstance(rows, Rows):
+        paths = index.paths_of(rows.pieces[0])
+        stored = np.where(rows.places < rows.edges[1], rows.places, MISSING)
+        if paths and np.array_equal(stored, layout.kept):
+            new = rows[np.flatnonzero(layout.is_new)]
+            return transaction.append(paths[0], new) if len(new) else transaction.keep(paths[0])
     with transaction.create(name) as output:
         for part in _stacked(rows, layout):
             output.write(part)

@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
+from itertools import chain
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -32,9 +33,9 @@ from prodcat_index.index.folder import (
     open_files,
     parse_manifest,
     read_text,
+    write_journal,
 )
 from prodcat_index.index.folder_card import index_card
-from prodcat_index.index.journal import write_journal
 from prodcat_index.index.manifest import (
     FORMAT_VERSION,
     FileRecord,
@@ -190,8 +191,6 @@ def change(
 
     `check` may raise an error before anything is made, and again under the lock, which is waited
     for so many seconds. Without a :meth:`Transaction.commit` everything stays as it was.
-
-    Raises IndexFolderError if the folder cannot be written, is none of an index, or is locked.
     """
     check()
     check_index_folder(folder)
@@ -247,13 +246,17 @@ def clean(folder: Path) -> None:
         if os.path.lexists(folder / MANIFEST):
             current = parse_manifest(folder)
             versions = [v for v in (current, _previous(folder, current)) if v]
-            kept = {file for version in versions for file in _files_of(folder, version)}
+            own = [f"{version_path(version.version)}/{MANIFEST}" for version in versions]
+            kept = {folder / name for name in chain(own, *(v.files for v in versions))}
         elif any(os.path.lexists(version / MANIFEST) for version in _versions(folder)):
             return
     except IndexFolderError:
         return
-    paths = [version / MANIFEST for version in _versions(folder)]
-    drop_tables(folder, _readable(folder, [p for p in paths if p not in kept]), versions)
+    gone = []
+    for path in {version / MANIFEST for version in _versions(folder)} - kept:
+        with suppress(IndexFolderError):
+            gone.append(parse_manifest(folder, path.relative_to(folder).as_posix()))
+    drop_tables(folder, gone, versions)
     for version in _versions(folder):
         _remove_all_but(kept, version)
     for name in REPLACED:
@@ -265,17 +268,6 @@ def _previous(folder: Path, current: Manifest) -> Manifest | None:
     previous = (current.change.previous if current.change else None) or 0
     before = f"{version_path(previous)}/{MANIFEST}"
     return parse_manifest(folder, before) if os.path.lexists(folder / before) else None
-
-
-def _readable(folder: Path, paths: Iterable[Path]) -> Iterator[Manifest]:
-    for path in paths:
-        with suppress(IndexFolderError):
-            yield parse_manifest(folder, path.relative_to(folder).as_posix())
-
-
-def _files_of(folder: Path, manifest: Manifest) -> set[Path]:
-    own = f"{version_path(manifest.version)}/{MANIFEST}"
-    return {folder / name for name in (own, *manifest.files)}
 
 
 def _remove_all_but(kept: set[Path], path: Path) -> None:

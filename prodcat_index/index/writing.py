@@ -70,23 +70,9 @@ def weights_of(parts: IndexParts, block: str) -> dict[str, Any]:
     return {"weight": parts.weights[block], "search_weight": parts.search_weights.get(block, 0.0)}
 
 
-def write_parts(
-    parts: IndexParts,
-    transaction: Transaction,
-    opened: OpenIndex | None,
-    store: StoreAddress | None = None,
-) -> Manifest:
-    """Write indexed parts, and return their manifest.
-
-    What they have of the version that they were read from is kept, if that is the current one.
-    With a store, their rows are written into a table of it.
-    """
-    return _Writer.of(parts, transaction, opened, store).write()
-
-
 @dataclass(frozen=True)
-class _Writer:
-    """What writes the parts of an index as its next version."""
+class Writer:
+    """What writes indexed parts as the next version of an index."""
 
     parts: IndexParts
     transaction: Transaction
@@ -102,8 +88,8 @@ class _Writer:
         transaction: Transaction,
         opened: OpenIndex | None,
         store: StoreAddress | None,
-    ) -> _Writer:
-        """Plan what is kept of the current version."""
+    ) -> Writer:
+        """Plan what is kept of the current version; with a store, rows go into a table of it."""
         table = None
         if opened:
             layout = _plan(parts, opened)
@@ -124,6 +110,10 @@ class _Writer:
         if parts.learned:
             learned = self._learned(parts.learned, parts.weights[LEARNED])
         blocks = [self._block(place, block) for place, block in enumerate(parts.blocks)]
+        search, similar = self._search(), None
+        if parts.similar and not self.table:
+            names = [block.name for block in parts.encoder_blocks]
+            similar = self._codes("similar", parts.similar, names)
         return Manifest(
             format_version=FORMAT_VERSION,
             version=transaction.number,
@@ -139,8 +129,8 @@ class _Writer:
             category_separator=parts.catalogue.category_separator,
             blocks=tuple(blocks),
             learned=learned,
-            search=self._search(),
-            similar=self._similar(),
+            search=search,
+            similar=similar,
             stored=self._stored(),
             files=transaction.records,
             **settings_of(parts),
@@ -156,11 +146,6 @@ class _Writer:
             return self._codes("search", searcher, covered)
         rows = self._rows(SEARCH, searcher.rows)
         return SearchRecord("Flat", searcher.dim, tuple(covered), rows)
-
-    def _similar(self) -> SearchRecord | None:
-        blocks = [block.name for block in self.parts.encoder_blocks]
-        similar = None if self.table else self.parts.similar
-        return None if similar is None else self._codes("similar", similar, blocks)
 
     def _codes(
         self, stem: str, searcher: ApproximateSearcher, blocks: Sequence[str]

@@ -12,11 +12,6 @@ FOLDS_OF_FEW_CARDS = 10
 FEW_CARDS = 3000
 
 
-def fold_count(cards: int) -> int:
-    """Return the number of folds for so many cards."""
-    return FOLDS_OF_FEW_CARDS if cards <= FEW_CARDS else FOLDS
-
-
 def assign_folds(groups: Int64Array, asked: Int64Array | None = None) -> Int64Array:
     """Deal the groups of cards, (n,), into folds of about equal size, large groups first: (n,).
 
@@ -26,7 +21,8 @@ def assign_folds(groups: Int64Array, asked: Int64Array | None = None) -> Int64Ar
     if asked is not None and len(groups) > FEW_CARDS and len(asked) * FOLDS <= len(groups):
         return np.where(np.isin(groups, groups[asked]), 0, MISSING)
     _, group, sizes = np.unique(groups, return_inverse=True, return_counts=True)
-    loads = np.zeros(fold_count(len(groups)), dtype=np.int64)
+    count = FOLDS_OF_FEW_CARDS if len(groups) <= FEW_CARDS else FOLDS
+    loads = np.zeros(count, dtype=np.int64)
     fold_of = np.zeros(len(sizes), dtype=np.int64)
     order = np.random.default_rng(0).permutation(len(sizes))
     for place in order[np.argsort(-sizes[order], kind="stable")]:

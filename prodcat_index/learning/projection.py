@@ -112,16 +112,14 @@ def unit_parts(parts: Sequence[Float32Array]) -> list[Float32Array]:
 def fit_projection(
     blocks: Sequence[RowsLike],
     present: BoolArray,
-    codes: Int64Array,
+    codes: Int64Array,  # (n,); rows of -1 are left out
     shrinkage: float = SHRINKAGE,
     stretch: float = STRETCH,
 ) -> Projection | None:
     """Fit a projection to labelled rows; None where all cards of each category are alike.
 
-    `blocks` and `present` are as for :meth:`Projection.parts`. `codes`, (n,), are category codes;
-    rows of -1 are left out. `shrinkage`, above 0 and up to 1, draws the covariance within
-    categories towards a multiple of the identity. Directions are multiplied by their strength,
-    the variance between categories over that within them, to the power of `stretch`.
+    `shrinkage`, up to 1, draws the covariance within categories towards a multiple of the identity.
+    Directions are multiplied by their strength, variance between over within, to the `stretch`.
     """
     from scipy.linalg import cho_factor, cho_solve
 
@@ -209,9 +207,8 @@ class HubnessCorrection:
     def mean_similarity(self, rows: Float32Array) -> Float32Array:
         """Return the mean cosine of unit rows, (n, d), with their nearest references, (n,).
 
-        Half of this mean is what cross-domain similarity local scaling subtracts from a cosine
-        for one of its two sides (A. Conneau and others, "Word Translation Without Parallel Data",
-        2018). The very nearest is left out, because it may be the row itself.
+        Half of it is what cross-domain similarity local scaling (A. Conneau and others, 2018) takes
+        off a cosine for one side. The very nearest is left out: it may be the row itself.
         """
         means = np.empty(len(rows), dtype=np.float32)
         for part in chunks(len(rows), HUBNESS_ROWS_AT_ONCE):

@@ -129,12 +129,27 @@ class TextScores:
         return added
 
 
-def fit_text_scores(rows: SparseRows, codes: Int64Array) -> TextScores | None:
+def fit_text_scores(rows: SparseRows, codes: Int64Array, bar: Any = None) -> TextScores | None:
     """Fit scores to rows with category codes, (n,); None for fewer than two categories.
 
     Rows with the code -1 are left out, and so are empty ones.
     """
-    return _fit(_matrix(rows), codes)
+    from scipy.sparse import csr_matrix
+
+    chosen = np.flatnonzero((codes >= 0) & (np.diff(rows.starts) > 0))
+    categories, columns = np.unique(codes[chosen], return_inverse=True)
+    if len(categories) < 2:
+        return None
+    cells = rows.values, rows.features, rows.starts
+    matrix = csr_matrix(cells, shape=(len(rows), rows.width))[chosen]
+    coefficients, intercepts = fit_one_vs_rest(matrix, columns, bar)
+    return TextScores(
+        coefficients.indptr.astype(np.int64),
+        coefficients.indices.astype(np.int32),
+        coefficients.data.astype(np.float16),
+        intercepts,
+        categories.astype(np.int64),
+    )
 
 
 def out_of_fold_probabilities(
@@ -145,14 +160,13 @@ def out_of_fold_probabilities(
     Rows sum to at most 1; they are zeros where nothing is known, and 0 for a category that a
     fold's model has not seen. Codes and groups are (n,).
     """
-    matrix = _matrix(rows)
     proba = np.zeros((len(rows), int(codes.max()) + 1), dtype=np.float32)
     folds = assign_folds(groups)
     count = int(folds.max()) + 1
     with progress_bar(count * proba.shape[1], "fitting text scores", "classifier") as bar:
         for fold in range(count):
             own = np.flatnonzero(folds == fold)
-            model = _fit(matrix, np.where(folds == fold, MISSING, codes), bar)
+            model = fit_text_scores(rows, np.where(folds == fold, MISSING, codes), bar)
             if model is not None and len(own):
                 seen = _known_to(take(rows, own), take(rows, np.flatnonzero(folds != fold)))
                 proba[np.ix_(own, model.categories)] = model.probabilities(seen)
@@ -208,33 +222,11 @@ def take(rows: SparseRows, chosen: Int64Array) -> SparseRows:
     return SparseRows(starts, rows.features[at], rows.values[at], rows.width, rows.known[chosen])
 
 
-def _matrix(rows: SparseRows) -> Any:
-    from scipy.sparse import csr_matrix
-
-    return csr_matrix((rows.values, rows.features, rows.starts), shape=(len(rows), rows.width))
-
-
-def _fit(matrix: Any, codes: Int64Array, bar: Any = None) -> TextScores | None:
-    chosen = np.flatnonzero((codes >= 0) & (np.diff(matrix.indptr) > 0))
-    categories, columns = np.unique(codes[chosen], return_inverse=True)
-    if len(categories) < 2:
-        return None
-    coefficients, intercepts = fit_one_vs_rest(matrix[chosen], columns, bar)
-    return TextScores(
-        coefficients.indptr.astype(np.int64),
-        coefficients.indices.astype(np.int32),
-        coefficients.data.astype(np.float16),
-        intercepts,
-        categories.astype(np.int64),
-    )
-
-
 class TextScoresEncoder(Encoder):
     """Embeds the texts of a card as the square roots of its categories' probabilities.
 
     A value is the JSON object of all texts of a card by modality. The inner product of two rows is
-    the Bhattacharyya coefficient of the two distributions; what a squared row lacks to 1 belongs to
-    none of the categories.
+    a Bhattacharyya coefficient; what a squared row lacks to 1 belongs to no category.
     """
 
     reads = "text"
@@ -278,7 +270,7 @@ class TextScoresEncoder(Encoder):
         """
         rows = self.vectorizer.transform([json.loads(value) if value else {} for value in values])
         left = np.where(is_hidden, MISSING, codes)
-        model = _fit(_matrix(rows), left)
+        model = fit_text_scores(rows, left)
         proba = np.zeros((len(chosen), self.dim), dtype=np.float32)
         if model is not None:
             seen = _known_to(take(rows, chosen), take(rows, np.flatnonzero(left >= 0)))

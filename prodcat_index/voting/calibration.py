@@ -12,7 +12,7 @@ from typing import Annotated
 import numpy as np
 from pydantic import Field
 
-from prodcat_index.types import BoolArray, Float64Array, Int64Array
+from prodcat_index.types import BoolArray, Float64Array, Int64Array, shares_of
 from prodcat_index.voting.evidence import Evidence, EvidenceModel
 from prodcat_index.voting.logistic import SMALLEST_SPREAD, fit_logistic, logistic
 from prodcat_index.voting.prefixes import (
@@ -130,7 +130,7 @@ def fit_calibration(
         return None
     is_true = (vote.categories == true_codes[:, None]) & (vote.categories >= 0)
     some = Vote(vote.neighbour_shares[voted], vote.categories[voted], vote.shares[voted])
-    its_evidence = evidence and evidence.select(voted)
+    its_evidence = evidence and evidence._replace(rows=evidence.rows[voted])
     model = _fit_model(some, similarities[voted], is_true[voted], its_evidence)
     probabilities = model.probabilities(vote, similarities, evidence and evidence.rows)
     confidence = model.confidence(probabilities)
@@ -225,5 +225,4 @@ def sharpened(shares: Float64Array, sharpness: float) -> Float64Array:
     voted = shares > 0
     logs = np.log(np.where(voted, shares, 1.0))
     powers = np.where(voted, np.exp(sharpness * (logs - logs[:, :1])), 0.0)
-    totals = powers.sum(axis=1, keepdims=True)
-    return np.divide(powers, totals, out=np.zeros_like(powers), where=totals > 0)
+    return shares_of(powers)

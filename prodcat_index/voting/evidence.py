@@ -13,7 +13,7 @@ from typing import Annotated, NamedTuple
 import numpy as np
 from pydantic import Field
 
-from prodcat_index.types import BoolArray, Float64Array
+from prodcat_index.types import Float64Array
 from prodcat_index.voting.logistic import SMALLEST_SPREAD, fit_logistic, logistic
 
 FEWEST_UNSEEN = 20
@@ -55,19 +55,11 @@ class Evidence(NamedTuple):
     model: EvidenceModel
     rows: Float64Array  # (n, F): NaN where a kind is missing
 
-    def select(self, chosen: BoolArray) -> Evidence:
-        """Return the evidence on some of the listings."""
-        return Evidence(self.model, self.rows[chosen])
-
 
 def fit_evidence(known: Float64Array, unseen: Float64Array) -> EvidenceModel | None:
     """Fit to evidence, (n, F), of known cards and of cards of hidden categories, NaN where missing.
 
     Both count the same in sum, however many they are. None where either are too few.
-
-    Of known cards, at most FALSE_ALARMS are called new: with the threshold at the r-th lowest of n
-    probabilities, a further card is below it with a probability of r / (n + 1) (split conformal
-    prediction, V. Vovk and others, 2005).
     """
     fewest, there = min(len(known), len(unseen)), ~np.isnan(known)
     if fewest < FEWEST_UNSEEN or not there.any():
@@ -83,6 +75,8 @@ def fit_evidence(known: Float64Array, unseen: Float64Array) -> EvidenceModel | N
     intercept, *scaled = fit_logistic(rows, truth, weight, np.zeros(len(strength)), strength)
     weights = np.array(scaled) / spread
     model = EvidenceModel(intercept, tuple(weights.tolist()), tuple(usual.tolist()))
+    # A further card is below the r-th lowest of n probabilities with a probability of r / (n + 1)
+    # (split conformal prediction, V. Vovk and others, 2005).
     place = int(FALSE_ALARMS * (len(known) + 1)) - 1
     lowest = float(np.sort(model.known(known))[place]) if place >= 0 else 0.0
     return replace(model, new_below=min(lowest, MOST_LIKELY_NEW))

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from prodcat_index.errors import QueryError
-from prodcat_index.types import Float64Array, Int64Array
+from prodcat_index.types import Float64Array, Int64Array, shares_of
 from prodcat_index.voting.calibration import Calibration, sharpened
 from prodcat_index.voting.vote import Vote
 
@@ -123,18 +123,13 @@ def reweigh(
     """
     powers = np.append(factors ** (1 / sharpness), 0.0)  # the last is for the code -1
 
-    def weighed(shares: Float64Array, categories: Int64Array) -> Float64Array:
-        raw = shares * powers[categories]
-        totals = raw.sum(axis=1, keepdims=True)
-        return np.divide(raw, totals, out=np.zeros_like(raw), where=totals > 0)
-
-    shares = weighed(vote.shares, vote.categories)
+    shares = shares_of(vote.shares * powers[vote.categories])
     # Stable, so that equal shares stay in the order that they had.
     order = np.argsort(np.where(vote.categories >= 0, -shares, np.inf), axis=1, kind="stable")
     voters = vote.neighbour_shares
     return replace(
         vote,
-        neighbour_shares=voters if codes is None else weighed(voters, codes),
+        neighbour_shares=voters if codes is None else shares_of(voters * powers[codes]),
         categories=np.take_along_axis(vote.categories, order, axis=1),
         shares=np.take_along_axis(shares, order, axis=1),
     )

@@ -9,7 +9,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from prodcat_index.types import MISSING, BoolArray, Float32Array, Float64Array, Int64Array
+from prodcat_index.types import (
+    MISSING,
+    BoolArray,
+    Float32Array,
+    Float64Array,
+    Int64Array,
+    shares_of,
+)
 from prodcat_index.voting.vote import first_of_category
 
 # Added to the distance for every candidate before it, so that equally near ones keep their order:
@@ -54,30 +61,31 @@ class Pool:
 def join_pools(pools: Sequence[Pool], places: Sequence[Int64Array]) -> Pool:
     """Put pools over the same categories together; places are the queries' rows in the result."""
     order = np.argsort(np.concatenate(places))
-    width = max(pool.categories.shape[1] for pool in pools)
 
-    def joined(name: str, padding: int) -> npt.NDArray[Any]:
-        parts = [getattr(pool, name) for pool in pools]
-        padded = [
-            np.pad(
-                part,
-                [(0, 0), (0, width - part.shape[1]), *[(0, 0)] * (part.ndim - 2)],
-                constant_values=padding,
-            )
-            for part in parts
-        ]
-        return np.concatenate(padded)[order]
+    def joined(name: str, padding: int = 0) -> npt.NDArray[Any]:
+        return stack_padded([getattr(pool, name) for pool in pools], padding)[order]
 
-    return Pool(
-        similarities=joined("similarities", 0),
+    return replace(
+        pools[0],
+        similarities=joined("similarities"),
         categories=joined("categories", MISSING),
-        present=np.concatenate([pool.present for pool in pools])[order],
+        present=joined("present"),
         true=np.concatenate([pool.true for pool in pools])[order],
-        sizes=pools[0].sizes,
-        head_log_proba=joined("head_log_proba", 0),
-        log_reliability=joined("log_reliability", 0),
-        head_blocks=pools[0].head_blocks,
+        head_log_proba=joined("head_log_proba"),
+        log_reliability=joined("log_reliability"),
     )
+
+
+def stack_padded(parts: Sequence[npt.NDArray[Any]], padding: int) -> npt.NDArray[Any]:
+    """Put arrays of different widths below each other."""
+    width = max(part.shape[1] for part in parts)
+    shape = (sum(map(len, parts)), width, *parts[0].shape[2:])
+    whole = np.full(shape, padding, dtype=parts[0].dtype)
+    start = 0
+    for part in parts:
+        whole[start : start + len(part), : part.shape[1]] = part
+        start += len(part)
+    return whole
 
 
 @dataclass(frozen=True)
@@ -117,9 +125,7 @@ def rank(pool: Pool, weights: Float64Array, k: int) -> Ranked:
 
 
 def _weighted(pool: Pool, weights: Float64Array) -> Float32Array:
-    kept = np.where(pool.present, weights, 0.0)
-    totals = kept.sum(axis=1, keepdims=True)
-    shared = np.divide(kept, totals, out=np.zeros_like(kept), where=totals > 0)
+    shared = shares_of(np.where(pool.present, weights, 0.0))
     weighted: Float32Array = np.matmul(pool.similarities, shared.astype(np.float32)[:, :, None])
     return weighted[:, :, 0]
 

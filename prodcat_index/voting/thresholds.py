@@ -71,10 +71,8 @@ class PrecisionCurve:
     def accept_at(self, precision: float) -> Acceptance | None:
         """Find the lowest threshold that keeps a precision, with CERTAINTY on cards like these.
 
-        A fallback procedure (Wiens, 2003): thresholds are tested one after the other, from the
-        most confident cards on. What a start may err with is passed on while tests succeed, and
-        lost where one fails. What all tests of too imprecise thresholds up to the first that
-        passes may err with thus adds up to 1 - CERTAINTY at most, whatever the cards are like.
+        A fallback procedure (Wiens, 2003), from the most confident cards on: what a start may err
+        with is passed on while tests succeed, and lost where one fails. It is 1 - CERTAINTY in all.
         """
         check_share("precision", precision)
         last, error = -1, 0.0

@@ -18,7 +18,7 @@ import numpy.typing as npt
 from pydantic import BeforeValidator, Field
 
 from prodcat_index.errors import QueryError, whole_number
-from prodcat_index.types import MISSING, Float64Array, FloatingArray, Int64Array, chunks
+from prodcat_index.types import MISSING, Float64Array, FloatingArray, Int64Array, chunks, shares_of
 
 # Each query compares k by k categories: this many pairs are in memory at a time.
 PAIRS_AT_ONCE = 2_000_000
@@ -185,7 +185,4 @@ def neighbour_shares(
     # Shifted by the largest score, so that no vote leaves the range of floats.
     largest = scores.max(axis=1, initial=-np.inf, keepdims=True)
     silent = np.full_like(scores, -np.inf)
-    weights = np.exp(np.subtract(scores, largest, out=silent, where=voting))
-    totals = weights.sum(axis=1, keepdims=True)
-    shares: Float64Array = np.divide(weights, totals, out=np.zeros_like(weights), where=totals > 0)
-    return shares
+    return shares_of(np.exp(np.subtract(scores, largest, out=silent, where=voting)))

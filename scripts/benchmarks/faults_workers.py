@@ -151,9 +151,9 @@ def _compare(answer: dict[str, Any], expected: dict[str, Any]) -> str:
 
 def _verify(folder: Path) -> str:
     """Do what ``prodcat info`` does."""
+    from prodcat_index.index.folder import read_journal
     from prodcat_index.index.folder_card import index_card, rebuild_reason
     from prodcat_index.index.integrity import verify_index
-    from prodcat_index.index.journal import read_journal
 
     manifest = verify_index(folder)
     index_card(manifest)
