@@ -32,20 +32,7 @@ MOST_HUBNESS = 0.5
 def verify_index(folder: Path) -> Manifest:
     """Check everything in an index folder, and return its manifest.
 
-    Parameters
-    ----------
-    folder
-        Folder of an index.
-
-    Returns
-    -------
-    Manifest
-        What the folder holds.
-
-    Raises
-    ------
-    IndexFolderError
-        If the folder is no index, of a newer format, or anything in it is damaged.
+    Raises IndexFolderError if it is no index, of a newer format, or anything in it is damaged.
     """
     parts = load_parts(folder, verify=True)
     assert parts.opened is not None, "it was read from a folder"

@@ -130,14 +130,7 @@ class Familiarity:
         return f"{note}: {evidence}" if evidence else note
 
     def describe(self) -> str:
-        """Return the evidence in words.
-
-        Returns
-        -------
-        str
-            Such as ``"known words 12 %; nearest picture that votes 0.21"``; empty where neither is
-            known.
-        """
+        """Return the evidence, such as ``"known words 12 %"``; empty where nothing is known."""
         parts = [] if self.words is None else [f"known words {100 * self.words:.0f} %"]
         if self.nearest is not None:
             parts.append(f"nearest picture that votes {self.nearest:.2f}")
