@@ -235,8 +235,11 @@ def test_a_picture_that_cannot_be_used_is_named(tmp_path: Path) -> None:
         "1 card has no usable picture (it is not a picture of a known format): page",
         "1 card has no usable picture (it is a web address: download it first): web",
     )
-    with pytest.raises(QueryError, match=r"nope.jpg of the query cannot be used: there is no such"):
-        index.search(cards[0])
+    encoded = index.encode(cards).split()
+    for query in (cards[0], encoded[0]):
+        with pytest.raises(QueryError, match=r"nope.jpg of the query cannot be used: there is no"):
+            index.search(query)
+    assert index.search(encoded[3], 1)[0].id == "c0"
 
 
 def test_listings_with_nothing_to_compare_get_no_answer_and_a_note() -> None:

@@ -143,7 +143,10 @@ def test_an_answer_does_not_depend_on_the_other_listings() -> None:
         assert dict(answer.ranked) == pytest.approx(dict(alone.ranked), abs=1e-5)
         assert [n.id for n in answer.neighbours] == [n.id for n in alone.neighbours]
         assert answer.explanation is not None and alone.explanation is not None
-        assert answer.explanation.without.keys() == alone.explanation.without.keys()
+        without, same = answer.explanation.without, alone.explanation.without
+        assert without.keys() == same.keys()
+        for name, (category, share) in without.items():
+            assert (category, share) == (same[name][0], pytest.approx(same[name][1], abs=1e-5))
     assert index.predict(mixed).notes[0].startswith(f"{NOTE}4 of 6;")
     assert [answer.id for answer in together] == ["", "c000", "c040", "c003", "c149", "new"]
 
