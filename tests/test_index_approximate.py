@@ -14,7 +14,7 @@ from made import catalogue, change_manifest, forge_array, row
 from prodcat_index.encoders.base import unit_rows
 from prodcat_index.errors import IndexFolderError, QueryError
 from prodcat_index.index import kinds
-from prodcat_index.index.approximate import ApproximateSearcher, build_searcher, far_weights, is_due
+from prodcat_index.index.approximate import ApproximateSearcher, build_searcher, is_due
 from prodcat_index.index.block import Block, EncoderSlot
 from prodcat_index.index.folder import parse_manifest
 from prodcat_index.index.folder_card import explain_search
@@ -118,14 +118,6 @@ def test_similarities_are_those_of_the_exact_search(kind: ApproximateKind) -> No
         of_card = np.empty(N)
         of_card[rows] = every
         np.testing.assert_array_equal(similarities, of_card[own])
-
-
-def test_far_weights_are_the_own_their_opposite_and_each_block_alone() -> None:
-    weights = far_weights(np.array([0.6, 0.3, 0.1]))
-    expected = [[0, 0, 1], [0, 1, 0], [0.2, 0.35, 0.45], [0.6, 0.3, 0.1], [1, 0, 0]]
-    np.testing.assert_allclose(weights, expected)
-    np.testing.assert_array_equal(far_weights(np.array([1.0])), [[1.0]])
-    np.testing.assert_array_equal(far_weights(np.array([1.0, 0.0])), [[0.0, 1.0], [1.0, 0.0]])
 
 
 def test_a_higher_recall_takes_more_effort_and_a_lower_one_less() -> None:

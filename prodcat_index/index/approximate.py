@@ -16,20 +16,14 @@ from typing import Any
 import numpy as np
 
 from prodcat_index.index.block import Block
-from prodcat_index.index.fusion import SCORE_ERROR, effective_weights, fuse_cards, fuse_queries
-from prodcat_index.index.kinds import RECALL_AT, ApproximateKind
+from prodcat_index.index.effort import HELD_OUT, choose_effort, weighed_queries
+from prodcat_index.index.fusion import fuse_cards
+from prodcat_index.index.kinds import ApproximateKind
 from prodcat_index.index.learned import LearnedBlock, as_queries
-from prodcat_index.index.quantized import (
-    Codes,
-    Effort,
-    add_rows,
-    fill_index,
-    search_index,
-    trained_index,
-)
+from prodcat_index.index.quantized import Codes, Effort, add_rows, fill_index, trained_index
 from prodcat_index.index.rows import extend_rows, select_rows
 from prodcat_index.index.search import SearchSpace
-from prodcat_index.index.searchers import ROWS_AT_ONCE, SPARE, FlatSearcher, padded, scan_rows
+from prodcat_index.index.searchers import ROWS_AT_ONCE, SPARE, FlatSearcher, padded
 from prodcat_index.index.stores import StoreTable
 from prodcat_index.types import (
     MISSING,
@@ -45,14 +39,6 @@ from prodcat_index.types import (
 # Cells, for n rows, by the square root of n; and rows that each is trained on.
 CELLS_A_ROOT = 2
 ROWS_A_CELL = 32
-# Cards that recall is measured on, and neighbours that are kept of each, so that equal ones count.
-HELD_OUT = 200
-KEPT = 64
-# Candidates for each neighbour that is wanted: tried in turn.
-FETCHES = (1, 2, 8, 32)
-# Of centres whose scores are between -1 and 1; and powers of 2 of cards that a walk keeps.
-MARGIN_STEP, MARGINS = 0.02, 101
-LONGEST_WALK = 13
 # More cards than this share that came after the coding, or coded ones that went: code them again.
 LARGE_TAIL = 0.1
 MANY_DEAD = 0.25
@@ -192,8 +178,8 @@ def build_searcher(
     index = _trained(kind, rows, present, others)
     fill_index(kind, index, lambda: fused_parts(rows, present, others))
     vectors = [as_queries(block, held_out) for block in blocks]
-    queries = _weighed_queries(space, vectors, present[held_out], weights)
-    effort = _choose_effort(kind, index, rows, present, others, queries, recall)
+    queries = weighed_queries(space, vectors, present[held_out], weights)
+    effort = choose_effort(kind, index, fused_parts(rows, present, others), queries, recall)
     for fused in fused_parts(rows, present, held_out):
         add_rows(kind, index, fused)
     cards = np.concatenate([others, held_out])
@@ -219,89 +205,3 @@ def _trained(
     sample = rows[evenly_spaced(len(rows), ROWS_A_CELL * cells)] if kind == "ivf" else rows[:0]
     chosen = np.concatenate(list(fused_parts(blocks, present, sample)))
     return trained_index(kind, np.stack([low, high - low]), chosen, min(cells, len(chosen)))
-
-
-def far_weights(weights: Float64Array) -> Float64Array:
-    """Return weights to measure recall under, (S, B): the own, their opposite, each block alone."""
-    if len(weights) == 1:
-        return weights[None]
-    opposite = (1 - weights) / (len(weights) - 1)
-    return np.unique([weights, opposite, *np.eye(len(weights))], axis=0)
-
-
-def _weighed_queries(
-    space: SearchSpace, vectors: Sequence[Float32Array], present: BoolArray, weights: Float64Array
-) -> list[Float32Array]:
-    """Return queries fused by weights as they were given, and by weights far from these."""
-    expected = space.expected_similarities(vectors)
-    fused = []
-    for row in far_weights(weights):
-        shared = effective_weights(row, present)
-        asked = shared.any(axis=1)
-        fused.append(fuse_queries(vectors, shared, expected)[asked])
-    return [queries for queries in fused if len(queries)]
-
-
-def _choose_effort(
-    kind: ApproximateKind,
-    index: Any,
-    blocks: Sequence[RowsLike],
-    present: BoolArray,
-    rows: Int64Array,
-    queries: Sequence[Float32Array],
-    recall: float,
-) -> Effort:
-    """Find the least effort that reaches the recall: first wide enough, then no wider."""
-    truths = [scan_rows(fused_parts(blocks, present, rows), padded(own), KEPT) for own in queries]
-    asked = [(*pair, k) for pair in zip(queries, truths, strict=True) for k in RECALL_AT]
-    steps = _widths(kind, index)
-    widest = Effort(FETCHES[-1], **steps[-1])
-
-    def measured(effort: Effort) -> Effort:
-        """Return the effort with its recall, or with one that is too low, if it is no choice."""
-        lowest = 1.0
-        for number, (own, truth, k) in enumerate(asked):
-            found = share_found(search_index(kind, index, own, k, effort), *truth, k)
-            lowest = min(lowest, found)
-            if lowest < recall and effort != widest:
-                # The next effort most likely fails by the same queries, if it does.
-                asked.insert(0, asked.pop(number))
-                break
-        return replace(effort, recall=lowest)
-
-    if not queries:
-        # Too few cards to hold some out are all compared.
-        return widest
-    for fetch in FETCHES:
-        # First by steps that double, for the widest costs a scan; then by halves.
-        low, high, best = 0, 0, measured(Effort(fetch, **steps[0]))
-        while best.recall < recall and high < len(steps) - 1:
-            low, high = high + 1, min(2 * high + 1, len(steps) - 1)
-            best = measured(Effort(fetch, **steps[high]))
-        if best.recall >= recall:
-            break
-    while low < high:
-        middle = (low + high) // 2
-        tried = measured(Effort(best.fetch, **steps[middle]))
-        if tried.recall >= recall:
-            best, high = tried, middle
-        else:
-            low = middle + 1
-    return best
-
-
-def _widths(kind: ApproximateKind, index: Any) -> list[dict[str, Any]]:
-    """Return what an effort may be of, in the order of what it costs."""
-    if kind == "ivf":
-        return [{"margin": round(step * MARGIN_STEP, 3)} for step in range(MARGINS)]
-    if kind == "hnsw":
-        return [{"walk": min(2**n, index.ntotal)} for n in range(3, LONGEST_WALK)]
-    return [{}]
-
-
-def share_found(found: Int64Array, scores: Float32Array, places: Int64Array, k: int) -> float:
-    """Return which share of the k nearest, or of any as near as the last of them, was found."""
-    k = min(k, scores.shape[1])
-    near = np.where(scores >= scores[:, [k - 1]] - SCORE_ERROR, places, MISSING)
-    hits = [np.isin(own[own >= 0], rows).sum() for own, rows in zip(near, found, strict=True)]
-    return float(np.minimum(hits, k).mean()) / k

@@ -17,18 +17,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from prodcat_index.index.cells import find_centres, nearest_centres
 from prodcat_index.index.kinds import ApproximateKind
 from prodcat_index.index.rows import FileRows
 from prodcat_index.index.searchers import SPARE, padded, padded_length
 from prodcat_index.types import MISSING, BoolArray, Float32Array, Int64Array
 
-ROUNDS = 6
 # Cells whose centres are ranked first; more where these are all near.
 FEW_CELLS = 64
 LINKS = 16
 CONSTRUCTION_EFFORT = 100
-# An index of FAISS draws from it what it draws.
-SEED = 1
 
 Arrays = Mapping[str, npt.NDArray[Any]]
 
@@ -147,7 +145,7 @@ def trained_index(
     kind: ApproximateKind, ranges: Float32Array, sample: Float32Array, cells: int
 ) -> Any:
     """Return an empty FAISS index for rows within ranges, (2, d), with cells about a sample."""
-    return _empty(kind, ranges, _cluster(sample, cells) if kind == "ivf" else None)
+    return _empty(kind, ranges, find_centres(sample, cells) if kind == "ivf" else None)
 
 
 def add_rows(kind: ApproximateKind, index: Any, rows: Float32Array) -> None:
@@ -156,8 +154,7 @@ def add_rows(kind: ApproximateKind, index: Any, rows: Float32Array) -> None:
 
     if kind == "ivf":
         # Cells are searched by their score, and hold what is nearest to their centres.
-        nearest = _flat_index(index.quantizer.reconstruct_n(0, index.nlist), faiss.METRIC_L2)
-        cells = np.ascontiguousarray(nearest.search(rows, 1)[1][:, 0])
+        cells = nearest_centres(rows, index.quantizer.reconstruct_n(0, index.nlist))
         index.add_core(len(rows), faiss.swig_ptr(rows), None, faiss.swig_ptr(cells))
         return
     threads = faiss.omp_get_max_threads()
@@ -183,8 +180,8 @@ def fill_index(
         return
     faiss = _faiss()
 
-    nearest = _flat_index(index.quantizer.reconstruct_n(0, index.nlist), faiss.METRIC_L2)
-    found = [nearest.search(rows, 1)[1][:, 0].astype(np.int32) for rows in parts()]
+    centres = index.quantizer.reconstruct_n(0, index.nlist)
+    found = [nearest_centres(rows, centres).astype(np.int32) for rows in parts()]
     cells = np.concatenate([np.empty(0, dtype=np.int32), *found])
     sizes, lists, width = np.bincount(cells, minlength=index.nlist), index.invlists, index.code_size
     memory: list[tuple[npt.NDArray[np.uint8], Int64Array]] = []
@@ -261,6 +258,25 @@ def _near_cells(
     return np.ascontiguousarray(scores[:, :used]), np.ascontiguousarray(cells)
 
 
+def centre_gaps(index: Any, queries: Float32Array) -> Float32Array:
+    """Return by how much each centre is less near to a query than the best: (n, cells)."""
+    scores, cells = index.quantizer.search(padded(queries, index.d), index.nlist)
+    gaps: Float32Array = np.empty_like(scores)
+    np.put_along_axis(gaps, cells, scores[:, :1] - scores, axis=1)
+    return gaps
+
+
+def cells_of_rows(index: Any) -> Int64Array:
+    """Return the cell of each row of an inverted file: (m,)."""
+    faiss = _faiss()
+
+    lists, cells = index.invlists, np.empty(index.ntotal, dtype=np.int64)
+    for cell in range(index.nlist):
+        if size := lists.list_size(cell):
+            cells[faiss.rev_swig_ptr(lists.get_ids(cell), size)] = cell
+    return cells
+
+
 def _empty(kind: ApproximateKind, ranges: Float32Array, centres: Float32Array | None) -> Any:
     faiss = _faiss()
 
@@ -296,21 +312,6 @@ def _flat_index(centres: Float32Array, metric: int) -> Any:
     index = faiss.IndexScalarQuantizer(centres.shape[1], faiss.ScalarQuantizer.QT_fp16, metric)
     index.add(np.ascontiguousarray(centres))
     return index
-
-
-def _cluster(sample: Float32Array, cells: int) -> Float32Array:
-    """Return the centres of cells about some rows."""
-    faiss = _faiss()
-
-    d = sample.shape[1]
-    clustering = faiss.Clustering(d, cells)
-    clustering.niter, clustering.seed = ROUNDS, SEED
-    # The sample is as large as is wanted.
-    clustering.min_points_per_centroid, clustering.max_points_per_centroid = 1, len(sample)
-    clustering.train(
-        np.ascontiguousarray(sample), _flat_index(np.empty((0, d), np.float32), faiss.METRIC_L2)
-    )
-    return faiss.vector_to_array(clustering.centroids).reshape(cells, d)
 
 
 def _cells_of(index: Any, spill: Path | None) -> dict[str, Any]:

@@ -12,18 +12,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from prodcat_index.index.approximate import (
-    HELD_OUT,
-    KEPT,
-    ApproximateSearcher,
-    fused_parts,
-    share_found,
-)
+from prodcat_index.index.approximate import ApproximateSearcher, fused_parts
+from prodcat_index.index.effort import HELD_OUT, KEPT, scan_together, share_found
 from prodcat_index.index.fusion import effective_weights, fuse_queries
 from prodcat_index.index.kinds import FAR_RECALL
 from prodcat_index.index.learned import as_queries
 from prodcat_index.index.quantized import Effort
-from prodcat_index.index.searchers import SPARE, fetch, padded, scan_rows
+from prodcat_index.index.searchers import SPARE, fetch
 from prodcat_index.index.stores import StoreTable
 from prodcat_index.types import (
     MISSING,
@@ -104,10 +99,7 @@ def choose_effort(parts: IndexParts, table: StoreTable) -> tuple[Effort, float]:
         trials.append((fuse_queries(vectors, shared, expected)[has_any], asked[has_any], least))
     every = np.arange(len(space.present))
     rows = fused_parts(space.blocks, space.present, every)
-    joined = padded(np.concatenate([queries for queries, _, _ in trials]))
-    scores, places = scan_rows(rows, joined, min(KEPT, len(every)))
-    ends = np.cumsum([len(queries) for queries, _, _ in trials])[:-1]
-    truths = zip(np.split(scores, ends), np.split(places, ends), strict=True)
+    truths = scan_together(rows, [queries for queries, _, _ in trials], KEPT)
     measured = [
         (partial(_recall, table, queries, own, *truth), least)
         for (queries, own, least), truth in zip(trials, truths, strict=True)

@@ -13,8 +13,9 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 
-from prodcat_index.index.approximate import ApproximateSearcher, build_searcher, far_weights
+from prodcat_index.index.approximate import ApproximateSearcher, build_searcher
 from prodcat_index.index.block import Block
+from prodcat_index.index.effort import far_weights
 from prodcat_index.index.fusion import fuse_cards
 from prodcat_index.index.kinds import KINDS, RECALL_AT
 from prodcat_index.index.learned import LearnedBlock, as_queries
