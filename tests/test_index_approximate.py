@@ -359,6 +359,18 @@ def test_an_index_says_in_words_how_it_searches(saved: Path) -> None:
     assert f"It found {recall:.1%} of the nearest 10 and 30 cards" in words
 
 
+@pytest.mark.parametrize(("share", "saves_little"), [(0.4, False), (0.9, False), (0.95, True)])
+def test_an_index_says_what_its_cells_save(saved: Path, share: float, saves_little: bool) -> None:
+    """Whoever pays for a search of all cards by cells would not know that codes alone do it."""
+    assert 0 < parse_manifest(saved).search.codes.compared <= 1
+    change_manifest(saved, edit("compared", share))
+    words = explain_search(parse_manifest(saved)).splitlines()[0]
+    assert f"It compares {share:.0%} of the codes for it on average." in words
+    assert ("`--index sq8` compares all" in words) == saves_little
+    change_manifest(saved, edit("compared", None))
+    assert "of the codes for it" not in explain_search(parse_manifest(saved)).splitlines()[0]
+
+
 def test_small_indexes_are_exact_unless_the_memory_is_short(exact_index: ProductIndex) -> None:
     assert isinstance(exact_index.parts.searcher, FlatSearcher)
     assert exact_index.parts.similar is None
@@ -396,6 +408,7 @@ def edit(field: str, value: Any) -> Any:
         ("fetch", 0),
         ("margin", -0.1),
         ("recall", 1.5),
+        ("compared", 1.5),
         ("files", {}),
         ("cards", "versions/0001/other.npy"),
     ],

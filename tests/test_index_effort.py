@@ -69,6 +69,10 @@ def test_the_margin_is_the_least_that_reaches_the_recall(recall: float) -> None:
     assert effort.recall >= recall
     assert effort.recall == pytest.approx(recall_of("ivf", effort), abs=1e-12)
     assert effort.fetch == 1 or recall == 1
+    gaps = np.concatenate([centre_gaps(index_of("ivf"), queries) for queries in QUERIES])
+    sizes = np.bincount(cells_of_rows(index_of("ivf")), minlength=48)
+    within = (gaps <= np.float32(effort.margin)) @ sizes
+    assert effort.compared == pytest.approx(within.mean() / N)
     narrower = Effort(effort.fetch, round(effort.margin - efforts.MARGIN_STEP, 3))
     assert recall_of("ivf", narrower) < recall
 
@@ -92,6 +96,51 @@ def test_what_codes_lose_is_made_up_for_by_the_cheapest_effort(coarse: float) ->
         cheaper = [margin for margin in margins if cost(fetch, margin) < own - 1e-6]
         if cheaper:
             assert recall_of("ivf", Effort(fetch, cheaper[-1]), coarse) < 0.97
+
+
+@pytest.mark.parametrize(("widest", "expected"), [(1400, Effort(1, 0.06)), (1500, Effort(2, 0.02))])
+def test_wider_cells_or_more_candidates_whichever_cost_less(
+    widest: int, expected: Effort, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Cells of four margins hold 90, 95, 97 and 100 % of the nearest, and codes lose 5 %."""
+    within = [0.90, 0.95, 0.97, 1.0]
+    monkeypatch.setattr(Trial, "steps_at", lambda *_: np.repeat(range(4), [90, 5, 2, 3]))
+    trial = Trial(QUERIES[0], *scan_rows([ROWS], QUERIES[0], 64), np.zeros((120, 64), np.int64))
+    compared = np.array([0, 1000, 1100, widest])
+
+    def search(kind: Any, index: Any, queries: Any, k: int, effort: Effort) -> Any:
+        return np.full((1, effort.fetch * k + 16), round(effort.margin / efforts.MARGIN_STEP))
+
+    def share(found: Any, scores: Any, places: Any, k: int) -> float:
+        return within[found[0, 0]] - 0.05 * (found.shape[1] == k + 16)
+
+    monkeypatch.setattr(efforts, "_trials", lambda *_: ([trial], compared))
+    monkeypatch.setattr(
+        efforts, "_widths", lambda *_: [{"margin": m} for m in (0, 0.02, 0.04, 0.06)]
+    )
+    monkeypatch.setattr(efforts, "search_index", search)
+    monkeypatch.setattr(efforts, "share_found", share)
+    found = choose_effort("ivf", index_of("ivf"), [ROWS], QUERIES[:1], 0.94)
+    # 480 or 960 candidates' worth of codes beside those that are compared.
+    assert (found.fetch, found.margin) == (expected.fetch, expected.margin)
+    assert found.recall == pytest.approx(0.95)
+
+
+def test_codes_that_are_compared_are_those_of_cells_within_the_margin() -> None:
+    index = index_of("ivf")
+    widths = efforts._widths("ivf", index)
+    truths = [scan_rows([ROWS], queries, 64) for queries in QUERIES]
+    trials, compared = efforts._trials("ivf", index, widths, QUERIES, truths)
+    gaps = np.concatenate([centre_gaps(index, queries) for queries in QUERIES])
+    sizes = np.bincount(cells_of_rows(index), minlength=48)
+    expected = [((gaps <= np.float32(w["margin"])) @ sizes).mean() for w in widths]
+    np.testing.assert_allclose(compared, expected)
+    margins = np.array([width["margin"] for width in widths], dtype=np.float32)
+    for trial, queries in zip(trials, QUERIES, strict=True):
+        cells = cells_of_rows(index)[trial.places]
+        needed = np.take_along_axis(centre_gaps(index, queries), cells, axis=1)
+        assert (needed <= margins[trial.steps]).all()
+        assert (needed > margins[trial.steps - 1])[trial.steps > 0].all()
 
 
 def test_few_searches_choose(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -120,6 +169,7 @@ def test_other_kinds_reach_the_recall_as_well(kind: ApproximateKind) -> None:
         effort = chosen(kind, recall)
         assert effort.recall >= recall
         assert effort.recall == pytest.approx(recall_of(kind, effort), abs=1e-12)
+        assert effort.compared is None
     assert chosen("hnsw", 0.999).walk >= chosen("hnsw", 0.6).walk
 
 

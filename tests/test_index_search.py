@@ -24,7 +24,7 @@ from prodcat_index.index.search import (
     SearchSpace,
     find_neighbours,
 )
-from prodcat_index.index.searchers import SPARE, FlatSearcher, HalfSearcher
+from prodcat_index.index.searchers import SPARE, FlatSearcher, HalfSearcher, scan_rows
 
 Rows = Sequence[npt.NDArray[np.float32]]
 Mask = npt.NDArray[np.bool_]
@@ -497,6 +497,17 @@ def test_ids_are_read_of_no_other_cards_than_those_that_tie() -> None:
     found = find_neighbours(space, query, here, np.ones(1), 4)
     assert found.rows.tolist() == [[0, 2, 1, 3]]
     assert set(asked) == {1, 2}
+
+
+@pytest.mark.parametrize("pieces", [2, 15, 16, 17, 70])
+def test_rows_in_any_number_of_pieces_are_scanned_as_in_one(pieces: int) -> None:
+    """What is found in millions of cards would lack some of the nearest without a sign of it."""
+    rng = np.random.default_rng(5)
+    rows, queries = (random_rows(rng, n, 8, np.ones(n, dtype=bool)) for n in (400, 20))
+    scores, places = scan_rows([rows], queries, 30)
+    found = scan_rows(np.array_split(rows, pieces), queries, 30)
+    np.testing.assert_array_equal(found[1], places)
+    np.testing.assert_allclose(found[0], scores, atol=1e-6)
 
 
 def test_a_search_leaves_the_setting_of_faiss_as_it_was() -> None:

@@ -32,7 +32,7 @@ from prodcat_index.types import (
 HELD_OUT = 200
 KEPT = 64
 # Candidates for each neighbour that is wanted: tried in turn.
-FETCHES = (1, 2, 8, 32)
+FETCHES = (1, 2, 8, 32, 128)
 # A candidate is fetched and compared exactly in the time of so many codes.
 CANDIDATE = 16
 # Of centres whose scores are between -1 and 1; and powers of 2 of cards that a walk keeps.
@@ -137,6 +137,10 @@ def choose_effort(
                 break
         return shares
 
+    def chosen(effort: Effort, step: int, shares: Float64Array) -> Effort:
+        share = min(1.0, float(compared[step]) / index.ntotal) if kind == "ivf" else None
+        return replace(effort, recall=float(shares.min()), compared=share)
+
     def cost(fetch: int, step: int) -> float:
         return float(compared[step]) + CANDIDATE * fetch * max(RECALL_AT)
 
@@ -149,7 +153,7 @@ def choose_effort(
         effort = Effort(fetch, **widths[step])
         shares = measured(effort, recall)
         if shares.min() >= recall:  # NaN is not
-            return replace(effort, recall=float(shares.min()))
+            return chosen(effort, step, shares)
         # What the codes of some cells lose, those of more cells lose as well.
         within = np.array([[np.mean(steps <= step) for steps in own] for own in reached])
         lost[fetch] = np.fmax(lost[fetch], within - shares)
@@ -157,7 +161,7 @@ def choose_effort(
         if step < len(widths):
             heappush(waiting, (cost(fetch, step), fetch, step))
     widest = Effort(FETCHES[-1], **widths[-1])
-    return replace(widest, recall=float(measured(widest, 0.0).min()))
+    return chosen(widest, -1, measured(widest, 0.0))
 
 
 def _widths(kind: ApproximateKind, index: Any) -> list[dict[str, Any]]:

@@ -30,6 +30,8 @@ MANY_UNSEEN = 0.5
 FEW_ADDED = 0.05
 LARGE_DRIFT = 0.25
 BEYOND_CHANCE = 2.0
+# Where more of the codes are compared, cells save little.
+MOST_IN_CELLS = 0.9
 
 
 def rebuild_reason(manifest: Manifest) -> str:
@@ -197,11 +199,15 @@ def _explain(name: str, search: SearchRecord, manifest: Manifest) -> str:
     if codes is None:
         return text
     later = max(0, n - codes.size)
+    share = codes.compared
+    compared = "" if share is None else f" It compares {share:.0%} of the codes for it on average."
+    if share is not None and share > MOST_IN_CELLS:
+        compared += " So the cells save little: `--index sq8` compares all, and takes less memory."
     nearest = " and ".join(map(str, RECALL_AT))
     return (
         f"{text} It found {codes.recall:.1%} of the nearest {nearest} cards, of "
         f"{manifest.asked.recall:.1%} asked for, measured on cards held out, under the weights of "
-        f"the index and under weights far from them. {later:,} cards came later and are "
+        f"the index and under weights far from them.{compared} {later:,} cards came later and are "
         "compared one by one."
     )
 

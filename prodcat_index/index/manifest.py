@@ -241,6 +241,8 @@ class CodesRecord:
     margin: Annotated[float, Field(ge=0, le=10)]
     walk: Annotated[int, Field(ge=0, le=2**24)]
     recall: Annotated[float, Field(ge=0, le=1)]  # as measured when they were made
+    # ivf: share of the codes that a query is compared with on average; None in formats before 8.
+    compared: Annotated[float, Field(ge=0, le=1)] | None = None
 
 
 @dataclass(frozen=True)

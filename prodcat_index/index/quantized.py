@@ -39,6 +39,8 @@ class Effort:
     margin: float = 0.0  # ivf: cells are compared whose centre is less near than the best by this
     walk: int = 0  # hnsw: rows that a walk keeps
     recall: float = 1.0  # of the nearest 10 and 30, under whichever weights it is lowest
+    # ivf: share of the codes that a query was compared with on average, under all of the weights.
+    compared: float | None = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -73,5 +73,5 @@ def read_codes(
             raise index.damaged(record.cards, "it names cards that are not there, or one twice")
     elif record.size != len(present):
         raise index.damaged(record.files["codes"], "there are more or fewer codes than cards")
-    effort = Effort(record.fetch, record.margin, record.walk, record.recall)
+    effort = Effort(record.fetch, record.margin, record.walk, record.recall, record.compared)
     return ApproximateSearcher(codes, cards, blocks, present, effort)
