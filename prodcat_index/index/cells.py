@@ -1,7 +1,7 @@
 """Cells of rows: centres that are found by k-means, and the centre that each row is nearest to.
 
-Products of matrices find it: ten times faster than one distance after another, but rounded
-otherwise in each batch. So what they leave open is settled pair by pair.
+Products of matrices find it: in half the time of one distance after another, but rounded otherwise
+in each batch. So what they leave open is settled pair by pair.
 """
 
 from __future__ import annotations
