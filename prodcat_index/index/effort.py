@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
 from heapq import heappop, heappush
 from typing import Any
 
@@ -55,6 +54,46 @@ class Trial:
         """Return the steps that reach the k nearest, or any as near, of all queries: rising."""
         reached = np.where(_is_near(self.scores, k), self.steps, MARGINS)
         return np.sort(np.sort(reached, axis=1)[:, :k], axis=None)
+
+
+class Measurement:
+    """What efforts find of what is to be found. A search that serves several is done once."""
+
+    def __init__(self, kind: ApproximateKind, index: Any, trials: Sequence[Trial]) -> None:
+        self.kind, self.index, self.trials = kind, index, trials
+        self._order = [*range(len(trials))]
+        self._found: dict[tuple[int, Effort, int], Int64Array] = {}
+
+    def shares(self, effort: Effort, least: float) -> Float64Array:
+        """Return the shares found, (trials, k): NaN after a trial with one that is too low."""
+        shares = np.full((len(self.trials), len(RECALL_AT)), np.nan)
+        for number in self._order:
+            trial = self.trials[number]
+            for column, k in enumerate(RECALL_AT):
+                rows = self._rows(number, effort, k)
+                shares[number, column] = share_found(rows, trial.scores, trial.places, k)
+            if shares[number].min() < least:
+                # The next effort most likely fails by the same queries, if it does.
+                self._order.remove(number)
+                self._order.insert(0, number)
+                break
+        return shares
+
+    def _rows(self, number: int, effort: Effort, k: int) -> Int64Array:
+        """Return the rows that are found for the queries of a trial, best first."""
+        if self.kind == "hnsw":
+            # A walk for fewer rows is shorter.
+            return self._search(number, effort, k)
+        # Whatever is fetched, the same rows are compared: one search serves all.
+        most = self._search(number, replace(effort, fetch=FETCHES[-1]), max(RECALL_AT))
+        return most[:, : effort.fetch * k + SPARE]
+
+    def _search(self, number: int, effort: Effort, k: int) -> Int64Array:
+        key = number, effort, k
+        if key not in self._found:
+            queries = self.trials[number].queries
+            self._found[key] = search_index(self.kind, self.index, queries, k, effort)
+        return self._found[key]
 
 
 def far_weights(weights: Float64Array) -> Float64Array:
@@ -105,37 +144,7 @@ def choose_effort(
     truths = scan_together(rows, queries, KEPT)
     trials, compared = _trials(kind, index, widths, queries, truths)
     reached = [[trial.steps_at(k) for k in RECALL_AT] for trial in trials]
-    order = [*range(len(trials))]
-
-    @cache
-    def found(number: int, effort: Effort, k: int) -> Int64Array:
-        return search_index(kind, index, trials[number].queries, k, effort)
-
-    def shares_of(number: int, effort: Effort) -> list[float]:
-        """Return which shares of the k nearest an effort finds."""
-        shares = []
-        for k in RECALL_AT:
-            if kind == "hnsw":
-                # A walk for fewer rows is shorter.
-                rows = found(number, effort, k)
-            else:
-                # Whatever is fetched, the same rows are compared: one search serves all.
-                most = replace(effort, fetch=FETCHES[-1])
-                rows = found(number, most, max(RECALL_AT))[:, : effort.fetch * k + SPARE]
-            shares.append(share_found(rows, trials[number].scores, trials[number].places, k))
-        return shares
-
-    def measured(effort: Effort, least: float) -> Float64Array:
-        """Return the shares found, (trials, k): NaN after a trial with one that is too low."""
-        shares = np.full((len(trials), len(RECALL_AT)), np.nan)
-        for number in order:
-            shares[number] = shares_of(number, effort)
-            if shares[number].min() < least:
-                # The next effort most likely fails by the same queries, if it does.
-                order.remove(number)
-                order.insert(0, number)
-                break
-        return shares
+    measurement = Measurement(kind, index, trials)
 
     def chosen(effort: Effort, step: int, shares: Float64Array) -> Effort:
         share = min(1.0, float(compared[step]) / index.ntotal) if kind == "ivf" else None
@@ -151,7 +160,7 @@ def choose_effort(
     while waiting:
         _, fetch, step = heappop(waiting)
         effort = Effort(fetch, **widths[step])
-        shares = measured(effort, recall)
+        shares = measurement.shares(effort, recall)
         if shares.min() >= recall:  # NaN is not
             return chosen(effort, step, shares)
         # What the codes of some cells lose, those of more cells lose as well.
@@ -161,7 +170,7 @@ def choose_effort(
         if step < len(widths):
             heappush(waiting, (cost(fetch, step), fetch, step))
     widest = Effort(FETCHES[-1], **widths[-1])
-    return chosen(widest, -1, measured(widest, 0.0))
+    return chosen(widest, -1, measurement.shares(widest, 0.0))
 
 
 def _widths(kind: ApproximateKind, index: Any) -> list[dict[str, Any]]:
