@@ -33,7 +33,7 @@ KEPT = 64
 # Candidates for each neighbour that is wanted: tried in turn.
 FETCHES = (1, 2, 8, 32, 128)
 # A candidate is fetched and compared exactly in the time of so many codes.
-CANDIDATE = 16
+CANDIDATE = 32
 # Of centres whose scores are between -1 and 1; and powers of 2 of cards that a walk keeps.
 MARGIN_STEP, MARGINS = 0.02, 101
 LONGEST_WALK = 13
