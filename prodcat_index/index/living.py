@@ -361,7 +361,7 @@ class LivingIndex:
         """
         from prodcat_index.index.tune import tune
 
-        return tune(self.parts, objective=objective, sample=sample, seed=seed, label="tuning")
+        return tune(self.parts, objective=objective, sample=sample, seed=seed)
 
     def tuned(self, tuning: Tuning) -> Self:
         """Return this index with the weights, the vote and the calibration that tuning found.

@@ -57,7 +57,7 @@ def refit(parts: IndexParts, *, tune_again: bool | None = None) -> tuple[IndexPa
         parts, untuned = settle(parts, given, has_vote=choices.vote), 0.0
     if tune_again:
         objective = before.tuning.objective if before.tuning else "weighted-f1"
-        parts = with_tuning(parts, tune(parts, objective=objective, label="tuning"))
+        parts = with_tuning(parts, tune(parts, objective=objective))
     is_dropped = not is_same and (choices.weights or (before.tuning and not tune_again))
     findings = [Finding(DROPPED, tuple(parts.block_names))] if is_dropped else []
     return replace(parts, drift=_drift(parts, before, untuned)).indexed(is_fitted=True), findings

@@ -41,11 +41,7 @@ FEWEST_UNSEEN = 30
 
 
 def tune(
-    parts: IndexParts,
-    objective: Objective = "weighted-f1",
-    sample: int = SAMPLE,
-    seed: int = 0,
-    label: str = "",
+    parts: IndexParts, objective: Objective = "weighted-f1", sample: int = SAMPLE, seed: int = 0
 ) -> Tuning:
     """Find the weights and the vote that predict the index's own cards best.
 
@@ -76,7 +72,7 @@ def tune(
     vectors = [tuple(weights.get(name, 0.0) for name in parts.block_names) for weights in chosen]
     starts = [Setting(vector, parts.vote) for vector in vectors]
     unique = list(dict.fromkeys(starts))
-    whole, recall, search, best = _search(queries, ~held_out, objective, unique, label)
+    whole, recall, search, best = _search(queries, ~held_out, objective, unique)
     before, equal = search.try_all(starts[:2])
     pool, unseen = search.pool, whole.select(np.flatnonzero(held_out))
     check = _check(unseen, objective, before.setting, best.setting)
@@ -145,18 +141,14 @@ def _check(
 
 
 def _search(
-    queries: LeaveOneOut,
-    tuned_on: BoolArray,
-    objective: Objective,
-    starts: Sequence[Setting],
-    label: str,
+    queries: LeaveOneOut, tuned_on: BoolArray, objective: Objective, starts: Sequence[Setting]
 ) -> tuple[Pool, float, Search, Step]:
     """Tune on a pool, and again on a deeper one while it lacks what the new weights call near."""
     blocks = len(starts[0].weights)
     directions = [*np.eye(blocks), *(np.array(start.weights) for start in starts)]
     depth = max(DEPTH, *(start.vote.k for start in starts))
     while True:
-        pool = queries.collect(directions, depth, label)
+        pool = queries.collect(directions, depth, "tuning")
         search = Search(pool.select(np.flatnonzero(tuned_on)), objective)
         best = search.run(starts)
         recall = _recall(queries, pool, best.setting)
