@@ -17,7 +17,7 @@ from test_index_learned import shop
 
 from prodcat_index.cards.card import Card
 from prodcat_index.errors import IndexFolderError, StoreError
-from prodcat_index.index import search, store_writing, stores
+from prodcat_index.index import search, store_table, stores
 from prodcat_index.index.folder import read_manifest
 from prodcat_index.index.integrity import verify_index
 from prodcat_index.index.product_index import ProductIndex
@@ -74,7 +74,7 @@ def test_scaled_columns_are_told_of_to_nobody(
 ) -> None:
     """Similarities of titles would be four times what they are."""
     width = sum(block.dim for block in built.parts.encoder_blocks)
-    monkeypatch.setattr(store_writing, "_scaling", lambda parts: (4, width))
+    monkeypatch.setattr(store_table, "_scaling", lambda parts: (4, width))
     folder = built.save(tmp_path / "scaled", store=ADDRESS)
     ((_, row), *_) = next(iter(store.kept.values())).values()
     lengths = np.linalg.norm(row[:width]), np.linalg.norm(row[width:])
@@ -191,7 +191,7 @@ def test_a_copy_of_the_folder_does_not_write_into_the_table_of_the_other(
     if is_elsewhere:  # on another machine, a copy may have the number of the folder
         number = read_manifest(folder).store
         assert number is not None
-        monkeypatch.setattr(store_writing, "_number", lambda _: number.owner)
+        monkeypatch.setattr(store_table, "_number", lambda _: number.owner)
     copied = tmp_path / "copy"
     shutil.copytree(folder, copied)
     ProductIndex.load(folder).add(more(10)).save_next(folder)

@@ -21,7 +21,7 @@ from prodcat_index.index.fusion import fuse_cards
 from prodcat_index.index.kinds import ApproximateKind
 from prodcat_index.index.learned import LearnedBlock, as_queries
 from prodcat_index.index.quantized import Codes, Effort, add_rows, fill_index, trained_index
-from prodcat_index.index.rows import extend_rows, select_rows
+from prodcat_index.index.rows import as_rows
 from prodcat_index.index.search import SearchSpace
 from prodcat_index.index.searchers import ROWS_AT_ONCE, SPARE, FlatSearcher, padded
 from prodcat_index.index.stores import StoreTable
@@ -70,13 +70,13 @@ class ApproximateSearcher:
         return replace(
             self,
             cards=new_row[self.cards],  # the last is MISSING
-            blocks=[select_rows(block, rows) for block in self.blocks],
+            blocks=[as_rows(block).select(rows) for block in self.blocks],
             present=self.present[rows],
         )
 
     def extended(self, blocks: Sequence[RowsLike], present: BoolArray) -> ApproximateSearcher:
         """Return a searcher of these and further cards."""
-        joined = [extend_rows(*pair) for pair in zip(self.blocks, blocks, strict=True)]
+        joined = [as_rows(own).extended(new) for own, new in zip(self.blocks, blocks, strict=True)]
         present = np.concatenate([self.present, present])
         return replace(self, blocks=joined, present=present)
 

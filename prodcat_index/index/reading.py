@@ -23,9 +23,9 @@ from prodcat_index.index.manifest import (
     SearchRecord,
 )
 from prodcat_index.index.parts import IndexParts
-from prodcat_index.index.quantized_files import read_codes
+from prodcat_index.index.quantized import Codes, Effort, are_distinct, array_shapes
 from prodcat_index.index.searchers import FlatSearcher
-from prodcat_index.index.store_writing import read_searcher
+from prodcat_index.index.store_table import read_searcher
 from prodcat_index.index.stored_cards import StoredCards, common_folder, read_cards
 from prodcat_index.index.stored_rows import read_block_rows, read_positions, read_rows
 from prodcat_index.learning.head import LinearHead
@@ -124,9 +124,29 @@ def _read_parts(index: OpenIndex, image_root: Path) -> IndexParts:
     return replace(parts, learned=replace(learned, categories=fitted))
 
 
-def _read_codes(index: OpenIndex, record: SearchRecord, parts: IndexParts) -> ApproximateSearcher:
-    space = parts.space_of([block for block in parts.all_blocks if block.name in record.blocks])
-    return read_codes(index, record, space.blocks, space.present)
+def _read_codes(index: OpenIndex, search: SearchRecord, parts: IndexParts) -> ApproximateSearcher:
+    space = parts.space_of([block for block in parts.all_blocks if block.name in search.blocks])
+    record = search.codes
+    assert record is not None, "there are codes"
+    shapes = array_shapes(record.kind, search.dim, record.size, record.cells, record.links)
+    arrays = {
+        name: index.array(record.files[name], dtype, shape)
+        for name, (dtype, shape) in shapes.items()
+    }
+    try:
+        codes = Codes.from_arrays(record.kind, arrays)
+    except ValueError as error:
+        raise index.damaged(record.files["codes"], str(error)) from error
+    index.remember(codes, *(record.files[name] for name in sorted(arrays)))
+    cards = np.arange(record.size)
+    if record.cards:
+        cards = index.array(record.cards, "int64", (record.size,))
+        if not are_distinct(cards[cards != MISSING], len(space.present)):
+            raise index.damaged(record.cards, "it names cards that are not there, or one twice")
+    elif record.size != len(space.present):
+        raise index.damaged(record.files["codes"], "there are more or fewer codes than cards")
+    effort = Effort(record.fetch, record.margin, record.walk, record.recall, record.compared)
+    return ApproximateSearcher(codes, cards, space.blocks, space.present, effort)
 
 
 def _read_block(index: OpenIndex, record: BlockRecord, positions: Int64Array | None) -> Block:

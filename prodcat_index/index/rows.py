@@ -181,16 +181,6 @@ class Rows:
         return Rows(tuple(pieces), np.concatenate([self.positions, places]))
 
 
-def select_rows(rows: RowsLike, chosen: Selection) -> Rows:
-    """Return some of the rows, as by :meth:`Rows.select`."""
-    return as_rows(rows).select(chosen)
-
-
-def extend_rows(rows: RowsLike, new: RowsLike) -> Rows:
-    """Return rows with others below them, as by :meth:`Rows.extended`."""
-    return as_rows(rows).extended(new)
-
-
 def as_rows(rows: RowsLike) -> Rows:
     """Return rows in pieces, of which there may be one."""
     return rows if isinstance(rows, Rows) else Rows((np.asarray(rows),))

@@ -44,7 +44,7 @@ from prodcat_index.index.manifest import (
     manifest_to_json,
 )
 from prodcat_index.index.rows import FileRows
-from prodcat_index.index.store_writing import drop_tables
+from prodcat_index.index.store_table import drop_tables
 from prodcat_index.index.stored_rows import ROWS_AT_ONCE
 from prodcat_index.types import chunks
 

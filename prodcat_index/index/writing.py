@@ -27,6 +27,7 @@ from prodcat_index.index.manifest import (
     LEARNED,
     SEARCH,
     BlockRecord,
+    CodesRecord,
     HeadRecord,
     HubnessRecord,
     LearnedRecord,
@@ -35,8 +36,8 @@ from prodcat_index.index.manifest import (
     StoredRecord,
 )
 from prodcat_index.index.parts import IndexParts
-from prodcat_index.index.quantized_files import write_codes
-from prodcat_index.index.store_writing import TableWriter
+from prodcat_index.index.quantized import Codes
+from prodcat_index.index.store_table import TableWriter
 from prodcat_index.index.stored_cards import (
     StoredCards,
     coded_labels,
@@ -150,8 +151,24 @@ class Writer:
     def _codes(
         self, stem: str, searcher: ApproximateSearcher, blocks: Sequence[str]
     ) -> SearchRecord:
-        kept = self._keep(searcher.codes)
-        return write_codes(searcher, blocks, kept, self.transaction, stem)
+        """Write a searcher of some blocks; its codes only if they are not there already."""
+        codes, write = searcher.codes, self.transaction.write
+        assert isinstance(codes, Codes), "those of a store are not written to files"
+        paths = dict(zip(sorted(codes.arrays), self._keep(codes), strict=False))
+        if not paths:
+            paths = {name: write(f"{stem}.{name}.npy", a) for name, a in codes.arrays.items()}
+        m, n = len(codes), len(searcher.present)
+        is_plain = m == n and np.array_equal(searcher.cards, np.arange(n))
+        record = CodesRecord(
+            kind=codes.kind,
+            size=m,
+            cells=len(codes.arrays.get("centres", ())),
+            links=len(codes.arrays.get("links", ())),
+            files=paths,
+            cards=None if is_plain else write(f"{stem}.cards.npy", searcher.cards),
+            **vars(searcher.effort),
+        )
+        return SearchRecord(codes.kind, searcher.dim, tuple(blocks), codes=record)
 
     def _stored(self) -> StoredRecord:
         """Write which rows are those of the cards, new cards, and the labels of all."""

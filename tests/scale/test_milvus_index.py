@@ -36,7 +36,7 @@ def write_csv(path: Path, cards: Catalogue) -> None:
 @pytest.fixture(autouse=True)
 def _few_held_out(monkeypatch: pytest.MonkeyPatch) -> None:
     """Measure recall by few cards: milvus-lite searches for one after the other."""
-    monkeypatch.setattr("prodcat_index.index.store_search.HELD_OUT", 40)
+    monkeypatch.setattr("prodcat_index.index.store_table.HELD_OUT", 40)
 
 
 @cache
