@@ -117,6 +117,21 @@ def test_a_learned_file_of_another_shape_is_refused(tmp_path: Path, name: str) -
         ProductIndex.load(folder)
 
 
+def test_a_file_of_the_learned_block_must_be_listed(tmp_path: Path) -> None:
+    """What is not listed has no digest, and its damage would go unnoticed."""
+    folder = built().save(tmp_path / "i")
+    names = {path.name for path in folder.glob("versions/*/learned.*")}
+    assert {"learned.f16", "learned.matrix.npy", "learned.head.intercepts.npy"} < names
+    for name in names:
+        unlisted = f"versions/0001/{name}"
+        kept: list[Any] = []
+        change_manifest(folder, lambda m, n=unlisted, k=kept: k.append(m["files"].pop(n)))
+        with pytest.raises(IndexFolderError, match=f"{name} is not among the files"):
+            ProductIndex.load(folder)
+        change_manifest(folder, lambda m, n=unlisted, k=kept: m["files"].update({n: k[0]}))
+    assert len(ProductIndex.load(folder)) == len(built())
+
+
 @pytest.mark.parametrize(
     ("categories", "what"),
     [

@@ -165,9 +165,10 @@ def test_what_was_given_is_kept(tmp_path: Path) -> None:
     loaded = ProductIndex.load(index.save(tmp_path / "index"))
     fitted = loaded.remove(["c000"]).refit()
     assert (fitted.parts.weights, fitted.parts.vote) == (index.parts.weights, vote)
-    plain = ProductIndex.build(shop(120), projection="none")
+    plain = ProductIndex.build(shop(120), projection="none", index="sq8")
     plain = ProductIndex.load(plain.save(tmp_path / "plain"))
-    assert plain.refit().parts.learned is None
+    again = plain.refit().parts
+    assert (again.learned, again.asked.kind) == (None, "sq8")
 
 
 def test_an_index_that_has_grown_begins_to_learn() -> None:
