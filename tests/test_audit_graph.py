@@ -182,3 +182,17 @@ def test_many_cards_at_once_get_the_same_answers(
     np.testing.assert_array_equal(other.ranked, graph.ranked)
     np.testing.assert_array_equal(other.shares, graph.shares)
     np.testing.assert_array_equal(other.confidence, graph.confidence)
+
+
+def test_many_cards_get_the_same_neighbours(
+    learned: ProductIndex, graph: AuditGraph, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A catalogue that grows past a limit would be audited by other evidence."""
+    monkeypatch.setattr("prodcat_index.audit.graph.MANY", 1)
+    monkeypatch.setattr("prodcat_index.audit.graph.MOST_COMPARED", 1)
+    many = build_graph(learned, neighbours=7)
+    np.testing.assert_array_equal(many.neighbours, graph.neighbours)
+    np.testing.assert_array_equal(many.similarities, graph.similarities)
+    new = made.catalogue([made.row("n1", "leather boots oak"), made.row("n2", "steel kettle red")])
+    few, several = answer_new(learned, new, graph), answer_new(learned, new, many)
+    np.testing.assert_array_equal(few.neighbours, several.neighbours)

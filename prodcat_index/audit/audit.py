@@ -23,7 +23,7 @@ from prodcat_index.errors import QueryError, did_you_mean
 from prodcat_index.findings import counted
 from prodcat_index.index.product_index import ProductIndex
 from prodcat_index.index.review import is_of_labels
-from prodcat_index.progress import progress_bar
+from prodcat_index.progress import progress_bar, quiet
 from prodcat_index.types import rounded
 
 if TYPE_CHECKING:
@@ -239,8 +239,10 @@ def audit_catalogue(
     skipped: dict[str, str] = {}
     with progress_bar(len(chosen), "checking", "check") as bar:
         for check in chosen:
+            bar.set_postfix_str(check.name)
             try:
-                results[check.name] = check.run(graph, answered)
+                with quiet():
+                    results[check.name] = check.run(graph, answered)
             except QueryError as error:
                 if checks != ALL:
                     raise

@@ -140,7 +140,8 @@ class _Finder:
                 for pair in combinations(sorted(code_of[name] for name in group), 2):
                     alike.setdefault(pair, reason)
         found = []
-        for pair in alike.keys() | {(min(pair), max(pair)) for pair in at.confused}:
+        confused = {(min(a, b), max(a, b)) for a, taken in at.confused.items() for b in taken}
+        for pair in alike.keys() | confused:
             apart, high = at.told_apart(*pair)
             if (apart if pair in alike else high) <= APART and at.gain_of_merging(*pair) > 0:
                 one, other = sorted(pair, key=lambda code: (at.sizes[code], -code))
@@ -206,7 +207,7 @@ class _Finder:
 
     def _mixed(self, code: int) -> Iterator[Item]:
         at = self.standing
-        taken = {b: count for (a, b), count in at.confused.items() if a == code}
+        taken = at.confused.get(code, {})
         other = max(taken, key=lambda b: (taken[b], -b), default=code)
         rows, wrong = at.confused_rows(code, other), int(at.sizes[code] - at.right[code])
         is_mixed = taken.get(other, 0) >= FEWEST and len(rows) >= OF_ERRORS * wrong

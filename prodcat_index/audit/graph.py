@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,11 +19,12 @@ from prodcat_index.index.learned import as_queries
 from prodcat_index.index.leave_one_out import FEWEST_CARDS, LeaveOneOut, leave_out_groups
 from prodcat_index.index.own_cards import MANY, Voting, join_rows, vote_as_new, with_rows
 from prodcat_index.index.parts import IndexParts
+from prodcat_index.index.principal_axes import AxesSearcher
 from prodcat_index.index.product_index import ProductIndex
 from prodcat_index.index.search import SearchSpace, find_neighbours
 from prodcat_index.index.searchers import HalfSearcher
 from prodcat_index.learning.folds import assign_folds
-from prodcat_index.progress import progress_bar
+from prodcat_index.progress import progress_bar, quiet
 from prodcat_index.types import MISSING, BoolArray, Float32Array, Float64Array, Int64Array, chunks
 from prodcat_index.voting.decision import Decision, accept_or_review, trusted_calibration
 from prodcat_index.voting.vote import Vote
@@ -31,6 +32,8 @@ from prodcat_index.voting.vote import Vote
 NEIGHBOURS = 30
 # Cards that look for their neighbours at a time.
 CARDS_AT_ONCE = 1024
+# More cards than these are compared by their principal axes first.
+MOST_COMPARED = 20_000
 # Categories whose probabilities are kept of each card, and the least that counts of one.
 LIKELY = 10
 LEAST_PROBABILITY = 1e-4
@@ -135,13 +138,7 @@ class GraphCards:
 
     @cached_property
     def _space(self) -> SearchSpace:
-        parts, space = self.parts, self.parts.space
-        weights = parts.weight_vector(parts.search_weights)
-        if len(parts.catalogue) >= MANY:
-            weighed = np.flatnonzero(weights > 0).tolist()
-            if isinstance(space.searcher_of(weighed)[0], HalfSearcher):
-                return with_rows(parts, weights).space
-        return space
+        return _space_for(self.parts, len(self.parts.catalogue))
 
     def find_near(self, rows: Int64Array) -> tuple[Int64Array, Float32Array]:
         """Return the nearest cards of n cards, (n, K), and how similar they are, likewise."""
@@ -194,7 +191,9 @@ def build_graph(
     def here(work: Work, items: Sequence[Any], label: str, unit: str) -> Iterator[Any]:
         with progress_bar(len(items), label, unit) as bar:
             for item in items:
-                yield work(cards, item)
+                with quiet():
+                    found = work(cards, item)
+                yield found
                 bar.update()
 
     do, rows = spread or here, cards.voters
@@ -260,6 +259,24 @@ def _as_queries(parts: IndexParts, rows: Int64Array) -> Queries:
     return Queries([as_queries(block, rows) for block in blocks], present)
 
 
+def _space_for(parts: IndexParts, queries: int) -> SearchSpace:
+    """Return the cards with a searcher for the nearest of so many queries.
+
+    The time to compare many cards with one another would grow with their square.
+    """
+    space, weights = parts.space, parts.weight_vector(parts.search_weights)
+    weighed = np.flatnonzero(weights > 0).tolist()
+    if queries < MANY or parts.is_stored:
+        return space
+    if len(parts.catalogue) <= MOST_COMPARED:
+        is_half = isinstance(space.searcher_of(weighed)[0], HalfSearcher)
+        return with_rows(parts, weights).space if is_half else space
+    blocks, present = [space.blocks[b] for b in weighed], space.present[:, weighed]
+    cards = np.flatnonzero(parts.found)
+    searcher = AxesSearcher.build(blocks, present, weights[weighed], cards)
+    return replace(space, searcher=searcher, covered=weighed)
+
+
 def _find_near(
     parts: IndexParts, space: SearchSpace, queries: Queries, k: int
 ) -> tuple[Int64Array, Float32Array]:
@@ -307,6 +324,7 @@ def answer_new(index: ProductIndex, catalogue: CardSource, graph: AuditGraph) ->
     predictions = index.predict(read)
     answers = predictions.answers
     assert isinstance(answers, LazyAnswers), "they were just made"
-    near = _find_near(parts, parts.space, answers.queries, graph.neighbours.shape[1])
+    space = _space_for(parts, len(read))
+    near = _find_near(parts, space, answers.queries, graph.neighbours.shape[1])
     notes = (*read.notes, *map(str, read.findings), *predictions.notes)
     return NewCards(read, answers.queries, answers.result, answers.decision, *near, notes)

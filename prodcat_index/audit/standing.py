@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -64,12 +64,14 @@ class Standing:
         return np.bincount(codes, doubt, len(self.sizes)).astype(np.float64)
 
     @cached_property
-    def confused(self) -> Mapping[tuple[int, int], int]:
-        """(True, predicted) category -> products that are confused."""
+    def confused(self) -> Mapping[int, Mapping[int, int]]:
+        """True category -> predicted one -> products that are confused."""
         wrong = self.answered & (self.graph.predicted != self.codes)
         columns = (self.codes[wrong], self.graph.predicted[wrong], self.graph.groups[wrong])
-        triples = np.unique(np.stack(columns, axis=1), axis=0)
-        return Counter((a, b) for a, b, _ in triples.tolist())
+        found: dict[int, Counter[int]] = {}
+        for true, said, _ in np.unique(np.stack(columns, axis=1), axis=0).tolist():
+            found.setdefault(true, Counter())[said] += 1
+        return found
 
     def told_apart(self, one: int, other: int) -> tuple[float, float]:
         """Return how well cards of two categories are told apart, and the upper limit of that."""
@@ -85,9 +87,15 @@ class Standing:
         least = max(area, 0.5)
         return area, least + DEVIATIONS * float(np.sqrt(least * (1 - least) / fewest))
 
+    @cached_property
+    def _rows_of(self) -> Sequence[Int64Array]:
+        rows = np.flatnonzero(self.answered)
+        rows = rows[np.argsort(self.codes[rows], kind="stable")]
+        return np.split(rows, np.cumsum(self.sizes)[:-1])
+
     def rows(self, category: int) -> Int64Array:
-        """Return the answered rows of a category."""
-        return np.flatnonzero(self.answered & (self.codes == category))
+        """Return the answered rows of a category, rising."""
+        return self._rows_of[category]
 
     def _share(self, rows: Int64Array, category: int) -> Float64Array:
         is_it = self.graph.ranked[rows] == category

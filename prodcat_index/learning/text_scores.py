@@ -121,12 +121,14 @@ class TextScores:
         column = int(np.searchsorted(self.categories, code))
         # Mapped arrays are slower to index than the plain arrays that they are.
         columns, coefficients = np.asarray(self.columns), np.asarray(self.coefficients)
-        added = np.zeros(places.stop - places.start, dtype=np.float32)
-        for place, feature in enumerate(rows.features[places]):
-            own = slice(self.starts[feature], self.starts[feature + 1])
-            hits = coefficients[own][columns[own] == column]
-            added[place] = rows.values[places][place] * float(hits.sum())
-        return added
+        features = rows.features[places]
+        first, last = self.starts[features], self.starts[features + 1]
+        lengths = last - first
+        owner = np.repeat(np.arange(len(features)), lengths)
+        entries = np.arange(len(owner)) + np.repeat(last - np.cumsum(lengths), lengths)
+        hits = columns[entries] == column
+        sums = np.bincount(owner[hits], coefficients[entries[hits]], len(features))
+        return rows.values[places] * sums.astype(np.float32)
 
 
 def fit_text_scores(rows: SparseRows, codes: Int64Array, bar: Any = None) -> TextScores | None:

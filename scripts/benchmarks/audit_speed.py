@@ -5,13 +5,14 @@ from __future__ import annotations
 import sys
 import tempfile
 import time
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 import typer
 
+from prodcat_index.cards.card import IMAGE
+from prodcat_index.progress import map_in_threads
 from scripts.benchmarks.measuring import MB, cores, in_own_process, peak_bytes
 from scripts.benchmarks.page import PAGE, PageOption, table, write_section
 
@@ -20,15 +21,18 @@ if TYPE_CHECKING:
     from prodcat_index.audit.graph import AuditGraph, NewCards
     from prodcat_index.types import FloatingArray
 
-# Words of a title: those of its category, and any.
-NAMING, ANY = 3, 4
+# Words of a text: those of its category, and any.
+NAMING, ANY = {"title": 3, "description": 1}, {"title": 4, "description": 4}
 WORDS, WORDS_OF_CATEGORY = 30_000, 12
-# Cards that repeat the title of another one, a word more.
+# Cards that repeat the title and the picture of another one, a word more.
 REPEATED = 0.02
-# Vectors that come with the cards: nothing has to be embedded.
-MODALITY = "text"
+# Vectors of pictures come with the cards: no network has to run.
+MODALITY = IMAGE
+# Squares and pixels of a side of a picture.
+SQUARES, SIDE = 6, 64
+PICTURES = "pictures"
 # Cards that all is fitted to when the index is built; the others are added.
-FITTED = 5000
+FITTED = 3000
 RESET_PEAK = Path("/proc/self/clear_refs")
 SEED = 0
 
@@ -38,7 +42,7 @@ Taken = dict[str, tuple[float, float, int]]
 
 def audit(
     cards: Annotated[int, typer.Option(min=1000, help="Cards of the index.")] = 91_120,
-    new: Annotated[int, typer.Option(min=100, help="Cards of the delivery.")] = 20_000,
+    new: Annotated[int, typer.Option(min=100, help="Cards of the delivery.")] = 5_000,
     kept: Annotated[
         Path | None, typer.Option(help="Folder of the index: built there, or used again.")
     ] = None,
@@ -49,7 +53,7 @@ def audit(
         folder = kept or Path(place)
         if not (folder / "index").is_dir():
             in_own_process(build, folder, cards, new)
-        taken = in_own_process(measure, folder)
+        taken, written = in_own_process(measure, folder, new)
     rows = [
         [step, f"{wall:,.1f}", f"{cpu:,.1f}", f"{peak / MB:,.0f}"]
         for step, (wall, cpu, peak) in taken.items()
@@ -60,32 +64,44 @@ def audit(
         page,
         "Audit of many cards",
         f"`scripts/bench audit --cards {cards} --new {new}`: made-up cards of 874 categories of "
-        "Zipf sizes, 3 % of them labelled wrong and 2 % repeated, with titles and vectors of "
-        f"their own, without text scores and pictures; all is fitted to {FITTED:,} of them when "
-        "the index is built, and to all of them by the audit. The delivery is of the same kind. "
-        f"{cores()} cores. Memory is the peak of each step, all that is in memory included.\n\n"
-        f"{table(['step', 'seconds', 'CPU seconds', 'peak MB'], rows)}",
+        "Zipf sizes, 3 % of them labelled wrong and 2 % repeated, with titles, descriptions and "
+        f"pictures, whose vectors come with them. All is fitted to {FITTED:,} cards when the index "
+        "is built, and to all of them by the audit, with a split of them. The delivery is of the "
+        f"same kind. {cores()} cores. Memory is the "
+        "peak of each step, all that is in memory included. The page of the audit has "
+        f"{written / MB:.1f} MB.\n\n{table(['step', 'seconds', 'CPU seconds', 'peak MB'], rows)}",
     )
 
 
 def build(folder: Path, cards: int, new: int) -> None:
-    """Write an index of made-up cards that come with vectors, and a delivery like them."""
+    """Write an index of made-up cards with vectors of their pictures, and a delivery like them."""
     from prodcat_index.index.product_index import ProductIndex
-    from scripts.benchmarks.made_index import draw_vectors
+    from scripts.benchmarks.made_index import DIMS, draw_vectors
 
     folder.mkdir(parents=True, exist_ok=True)
-    draw_vectors(folder, cards + new)
+    draw_vectors(folder, cards + new, MODALITY, DIMS[MODALITY])
     made, vectors = _cards(folder)
-    frame = made.drop(columns=MODALITY)
+    map_in_threads(_draw_picture, [*dict.fromkeys(made[MODALITY])], "drawing pictures")
     first, rest = slice(min(cards, FITTED)), slice(min(cards, FITTED), cards)
-    index = ProductIndex.build(frame[first], vectors={MODALITY: vectors[first]})
+    index = ProductIndex.build(made[first], vectors={MODALITY: vectors[first]})
     if cards > FITTED:
-        index = index.add(frame[rest], vectors={MODALITY: vectors[rest]})
+        index = index.add(made[rest], vectors={MODALITY: vectors[rest]})
     index.save(folder / "index")
 
 
+def _draw_picture(path: str) -> None:
+    """Draw squares of colours that are a picture's own."""
+    from PIL import Image
+
+    file = Path(path)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    colours = np.random.default_rng(int(file.stem)).integers(0, 256, (SQUARES, SQUARES, 3))
+    drawn = Image.fromarray(colours.astype(np.uint8)).resize((SIDE, SIDE))
+    drawn.save(file)
+
+
 def _cards(folder: Path) -> tuple[Any, FloatingArray]:
-    """Return cards with titles of the words of their categories, and their vectors."""
+    """Return cards with texts of the words of their categories, and vectors of their pictures."""
     import pandas as pd
 
     from scripts.benchmarks.made_index import MISLABELLED
@@ -96,46 +112,51 @@ def _cards(folder: Path) -> tuple[Any, FloatingArray]:
     letters = np.array(list("abdegiklmnoprstu"))
     words = np.array(["".join(rng.choice(letters, rng.integers(3, 9))) for _ in range(WORDS)])
     own = rng.integers(0, WORDS, (true.max() + 1, WORDS_OF_CATEGORY))
-    named = rng.integers(0, WORDS_OF_CATEGORY, (count, NAMING))
-    chosen = [np.take_along_axis(own[true], named, axis=1), rng.integers(0, WORDS, (count, ANY))]
-    titles = [" ".join(row) for row in words[np.concatenate(chosen, axis=1)].tolist()]
+    texts = {}
+    for text, naming in NAMING.items():
+        named = rng.integers(0, WORDS_OF_CATEGORY, (count, naming))
+        chosen = [np.take_along_axis(own[true], named, axis=1)]
+        chosen.append(rng.integers(0, WORDS, (count, ANY[text])))
+        texts[text] = [" ".join(row) for row in words[np.concatenate(chosen, axis=1)].tolist()]
     codes = np.where(rng.random(count) < MISLABELLED, rng.permutation(true), true)
+    ids = [f"{n:07d}" for n in range(count)]
+    paths = [str(folder / PICTURES / card[:4] / f"{card}.jpg") for card in ids]
     for row in np.flatnonzero(rng.random(count) < REPEATED).tolist():
         other = int(rng.integers(count))
-        titles[row], codes[row] = f"{titles[other]} {words[row % WORDS]}", codes[other]
-        vectors[row] = vectors[other]
-    ids = [f"{n:07d}" for n in range(count)]
+        texts["title"][row] = f"{texts['title'][other]} {words[row % WORDS]}"
+        codes[row], vectors[row], paths[row] = codes[other], vectors[other], paths[other]
     categories = [f"shelf {code % 30:02d} > {words[code]} {code:03d}" for code in codes.tolist()]
-    return pd.DataFrame({"id": ids, MODALITY: titles, "category": categories}), vectors
+    return pd.DataFrame({"id": ids, **texts, MODALITY: paths, "category": categories}), vectors
 
 
-def measure(folder: Path) -> Taken:
-    """Audit the cards, and say what each step of it took."""
-    from prodcat_index.audit.audit import audit_catalogue
-    from prodcat_index.audit.coverage import Coverage
-    from prodcat_index.audit.delivery_drift import DeliveryDrift
-    from prodcat_index.audit.duplicate_cards import DuplicateCards
-    from prodcat_index.audit.label_errors import LabelErrors
-    from prodcat_index.audit.leaks import Leaks
-    from prodcat_index.audit.new_categories import NewCategories
-    from prodcat_index.cards.card import Catalogue
+def measure(folder: Path, new: int) -> tuple[Taken, int]:
+    """Audit the cards, and return what each step of it took, and the bytes of its page."""
+    from prodcat_index.audit.audit import audit_catalogue, make_checks
+    from prodcat_index.audit.graph import build_graph
     from prodcat_index.cards.catalogue import read_catalogue
+    from prodcat_index.cards.splitting import split_catalogue
     from prodcat_index.index.product_index import ProductIndex
+    from prodcat_index.reports.audit_page import write_audit
 
     made, vectors = _cards(folder)
     index = ProductIndex.load(folder / "index")
     cards = len(index)
-    # The titles are compared by the checks, and are not embedded.
-    catalogue = Catalogue(made[:cards], (MODALITY,))
-    index = ProductIndex(replace(index.parts, catalogue=catalogue))
-    delivery = read_catalogue(made[cards:], vectors={MODALITY: vectors[cards:]})
+    split = split_catalogue(index.catalogue, by="random")
+    late = slice(cards, cards + new)
+    arrived, rows = made[late].drop(columns="category"), {MODALITY: vectors[late]}
+    delivery = read_catalogue(arrived, vectors=rows, like=index.catalogue)
+    del made, vectors, arrived, rows
     steps = _Steps()
-    checks = LabelErrors(), DuplicateCards(), DeliveryDrift(), Coverage(), NewCategories(), Leaks()
-    found = audit_catalogue(index, delivery, checks=[_Timed(check, steps) for check in checks])
+    graph = build_graph(index)
+    steps.end("answer all cards")
+    checks = [_Timed(check, steps) for check in make_checks(split)]
+    found = audit_catalogue(index, delivery, checks=checks, graph=graph)
     steps.end("order the items")
     found.to_frame()
     steps.end("make the table")
-    return steps.taken
+    page = write_audit(found, folder / "audit.html")
+    steps.end("write the page")
+    return steps.taken, page.stat().st_size
 
 
 class _Steps:
@@ -166,7 +187,7 @@ class _Timed:
     def run(self, graph: AuditGraph, new: NewCards | None = None) -> CheckResult:
         """Run the check."""
         if not any(step.startswith("check") for step in self._steps.taken):
-            self._steps.end("answer all cards and the delivery")
+            self._steps.end("answer the delivery")
         result = self._check.run(graph, new)
         self._steps.end(f"check {self.name}")
         return result

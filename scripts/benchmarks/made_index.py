@@ -93,12 +93,12 @@ def _rows_of(
     return drawn
 
 
-def draw_vectors(folder: Path, cards: int) -> None:
+def draw_vectors(folder: Path, cards: int, modality: str = "title", dim: int = VECTOR_DIM) -> None:
     """Write categories and rows of one modality, as vectors that come with the cards."""
     rng = np.random.default_rng(SEED)
     true = draw_categories(rng, cards)
     np.save(folder / "codes.npy", true)
-    drawn, shape = _rows_of("title", VECTOR_DIM, true, rng), (cards, VECTOR_DIM)
+    drawn, shape = _rows_of(modality, dim, true, rng), (cards, dim)
     rows = np.lib.format.open_memmap(
         folder / "vectors.npy", mode="w+", dtype=np.float16, shape=shape
     )
