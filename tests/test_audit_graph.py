@@ -189,7 +189,7 @@ def test_many_cards_get_the_same_neighbours(
 ) -> None:
     """A catalogue that grows past a limit would be audited by other evidence."""
     monkeypatch.setattr("prodcat_index.audit.graph.MANY", 1)
-    monkeypatch.setattr("prodcat_index.audit.graph.MOST_COMPARED", 1)
+    monkeypatch.setattr("prodcat_index.audit.graph.MOST_EXACT_VALUES", 1)
     many = build_graph(learned, neighbours=7)
     np.testing.assert_array_equal(many.neighbours, graph.neighbours)
     np.testing.assert_array_equal(many.similarities, graph.similarities)

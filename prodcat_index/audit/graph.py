@@ -15,6 +15,7 @@ from prodcat_index.cards.catalogue import as_listings
 from prodcat_index.cards.inputs import CardSource
 from prodcat_index.index.answers import LazyAnswers, VoteResult
 from prodcat_index.index.encoded_listings import Queries
+from prodcat_index.index.kinds import MOST_EXACT_VALUES
 from prodcat_index.index.learned import as_queries
 from prodcat_index.index.leave_one_out import FEWEST_CARDS, LeaveOneOut, leave_out_groups
 from prodcat_index.index.own_cards import MANY, Voting, join_rows, vote_as_new, with_rows
@@ -32,8 +33,6 @@ from prodcat_index.voting.vote import Vote
 NEIGHBOURS = 30
 # Cards that look for their neighbours at a time.
 CARDS_AT_ONCE = 1024
-# More cards than these are compared by their principal axes first.
-MOST_COMPARED = 20_000
 # Categories whose probabilities are kept of each card, and the least that counts of one.
 LIKELY = 10
 LEAST_PROBABILITY = 1e-4
@@ -262,16 +261,16 @@ def _as_queries(parts: IndexParts, rows: Int64Array) -> Queries:
 def _space_for(parts: IndexParts, queries: int) -> SearchSpace:
     """Return the cards with a searcher for the nearest of so many queries.
 
-    The time to compare many cards with one another would grow with their square.
+    Cards of many values are compared by their principal axes first.
     """
     space, weights = parts.space, parts.weight_vector(parts.search_weights)
     weighed = np.flatnonzero(weights > 0).tolist()
     if queries < MANY or parts.is_stored:
         return space
-    if len(parts.catalogue) <= MOST_COMPARED:
+    blocks, present = [space.blocks[b] for b in weighed], space.present[:, weighed]
+    if len(present) * sum(block.shape[1] for block in blocks) <= MOST_EXACT_VALUES:
         is_half = isinstance(space.searcher_of(weighed)[0], HalfSearcher)
         return with_rows(parts, weights).space if is_half else space
-    blocks, present = [space.blocks[b] for b in weighed], space.present[:, weighed]
     cards = np.flatnonzero(parts.found)
     searcher = AxesSearcher.build(blocks, present, weights[weighed], cards)
     return replace(space, searcher=searcher, covered=weighed)

@@ -20,9 +20,9 @@ from prodcat_index.types import (
     evenly_spaced,
 )
 
-AXES, SAMPLE, ROWS_AT_ONCE = 256, 10_000, 8192
-# Candidates for each of the k nearest: docs/decisions/audit.md says how many are found.
-CANDIDATES = 3
+AXES, SAMPLE, ROWS_AT_ONCE = 384, 10_000, 8192
+# Candidates for each of the k nearest: docs/decisions/audit.md says why.
+CANDIDATES = 4
 # Coordinates are whole numbers of rows that are no longer than this. The sums of their products
 # are below 2**24 then, which float32 holds without rounding: what is found does not depend on
 # batches and threads.
