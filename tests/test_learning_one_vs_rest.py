@@ -43,6 +43,28 @@ def test_few_categories_are_fitted_against_all_rows(
     )
 
 
+def test_the_score_of_a_category_has_a_part_of_its_families(
+    rows: Rows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A category of two cards would learn nothing from its sisters."""
+    monkeypatch.setattr(one_vs_rest, "SMALLEST_COEFFICIENT", 0.0)
+    matrix, codes = rows
+    levels = [np.arange(COUNT) // 10 + 7, np.array([*np.arange(COUNT // 2) // 3, *range(10, 25)])]
+
+    def decision(labels: np.ndarray, of_category: np.ndarray) -> np.ndarray:
+        settings = {"C": one_vs_rest.INVERSE_PENALTY, "tol": one_vs_rest.TOLERANCE}
+        machine = LinearSVC(random_state=0, **settings).fit(matrix, labels)
+        places = np.searchsorted(machine.classes_, of_category)
+        return np.asarray(machine.decision_function(matrix)[:, places])
+
+    families = [decision(level[codes], level) for level in levels]
+    expected = (decision(codes, np.arange(COUNT)) + (families[0] + families[1]) / 4) / 1.5
+    coefficients, intercepts = fit_one_vs_rest(matrix, codes, levels)
+    found = (matrix @ coefficients).toarray() + intercepts
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
+    assert np.abs(found - scores(matrix, codes)).max() > 0.1
+
+
 def test_against_rivals_alone_the_answers_are_those_against_all(
     rows: Rows, monkeypatch: pytest.MonkeyPatch
 ) -> None:

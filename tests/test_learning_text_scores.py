@@ -20,6 +20,7 @@ from prodcat_index.learning.text_scores import (
     MANY_ROWS,
     TextScores,
     TextScoresEncoder,
+    find_families,
     fit_text_scores,
     largest_score,
     log_probabilities,
@@ -66,6 +67,38 @@ def test_scores_are_those_of_scikit_learn_but_for_small_coefficients(
     model = fit_text_scores(rows, codes)
     assert model is not None
     np.testing.assert_allclose(model.decision(rows), oracle.decision_function(matrix), atol=5e-3)
+
+
+def test_families_are_the_parents_of_a_category_at_each_level() -> None:
+    names = ["Home > Lamps > Desk", "Home > Lamps > Floor", "Home > Mugs", "Shoes > Boots"]
+    names += ["Shoes > Sandals", "Pets", "Books > Poems", "Tools > Saws > Hand"]
+    # Home holds 6 of 30 cards, a fifth, and Shoes 7; the code -1 is of a card without a category.
+    codes = np.repeat([0, 1, 2, 3, 4, 5, 6, 7, MISSING], [1, 2, 3, 5, 2, 8, 4, 5, 9])
+    levels = find_families(names, codes)
+    expected = [[{0, 1, 2}, {3}, {4}, {5}, {6}, {7}], [{0, 1}, {2}, {3}, {4}, {5}, {6}, {7}]]
+    found = [[set(np.flatnonzero(level == code)) for code in np.unique(level)] for level in levels]
+    assert [sorted(own, key=min) for own in found] == expected
+    assert find_families(["boots", "mugs", "lamps"], np.array([0, 1, 2, 2])).shape == (0, 3)
+
+
+def test_a_category_of_one_card_learns_from_the_other_cards_of_its_parent() -> None:
+    """A lamp of a brand-new kind would be answered as the mug that shares a word with it."""
+    cards = [("glass mug", "Kitchen > Mugs")] * 4 + [("steel pot", "Kitchen > Pots")] * 4
+    cards += [("lamp for the desk", "Light > Desk"), ("lamp for the floor", "Light > Floor")]
+    cards += [("lamp of glass", "Light > Ceiling")]
+    cards += [(f"{word} {n}", f"Shoes > {word}") for n in range(9) for word in ("boot", "sandal")]
+    labels = [category for _, category in cards]
+    names = sorted(set(labels))
+    codes = np.array([names.index(label) for label in labels])
+    vectorizer, rows = fit([title for title, _ in cards])
+    asked = vectorizer.transform(titles(["lamp glass mug"]))
+    shares = []
+    for families in (None, find_families(names, codes)):
+        model = fit_text_scores(rows, codes, families)
+        assert model is not None
+        proba = model.probabilities(asked)[0]
+        shares.append(sum(proba[at] for at, name in enumerate(names) if name.startswith("Light")))
+    assert shares[1] > 1.1 * shares[0]
 
 
 @settings(max_examples=30)

@@ -9,7 +9,7 @@ others, "Slice: Scalable Linear Extreme Classifiers", 2019).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -28,6 +28,8 @@ CENTROID_VALUES = 256
 # Coefficients this small change no answer, and are nine in ten.
 SMALLEST_COEFFICIENT = 0.01
 ROWS_AT_ONCE = 2048
+# What the scores of families count, beside that of the category itself.
+FAMILY_SHARE = 0.5
 SEED = 0
 
 
@@ -38,11 +40,34 @@ class LinearScores(NamedTuple):
     intercepts: Float32Array  # (H,)
 
 
-def fit_one_vs_rest(matrix: Any, codes: Int64Array, bar: Any = None) -> LinearScores:
+def fit_one_vs_rest(
+    matrix: Any, codes: Int64Array, families: Iterable[Int64Array] = (), bar: Any = None
+) -> LinearScores:
     """Fit a score for each of H >= 2 categories to sparse rows, (n, V); codes are 0 to H - 1.
 
-    A progress bar, where there is one, advances by one for each category.
+    `families`, each (H,), are codes that related categories have in common, at some levels of the
+    tree: what tells a family from the others is learned from the cards of all its categories, and
+    is a part of their scores. A progress bar advances by one for each category.
     """
+    own = _fit_machines(matrix, codes, bar)
+    shared = [_fit_families(matrix, codes, level) for level in families]
+    if not shared:
+        return own
+    share = FAMILY_SHARE / (1 + FAMILY_SHARE)
+    parts = [(own, 1 - share), *((level, share / len(shared)) for level in shared)]
+    coefficients = sum(part * scores.coefficients for scores, part in parts).tocsr()
+    intercepts = np.sum([part * scores.intercepts for scores, part in parts], axis=0)
+    return LinearScores(coefficients, intercepts.astype(np.float32))
+
+
+def _fit_families(matrix: Any, codes: Int64Array, families: Int64Array) -> LinearScores:
+    """Fit scores of families, (H,), and give each category that of its own."""
+    _, family_of = np.unique(families, return_inverse=True)
+    scores = _fit_machines(matrix, family_of[codes])
+    return LinearScores(scores.coefficients[:, family_of], scores.intercepts[family_of])
+
+
+def _fit_machines(matrix: Any, codes: Int64Array, bar: Any = None) -> LinearScores:
     from scipy.sparse import csc_matrix
     from sklearn.svm import LinearSVC
 

@@ -27,6 +27,7 @@ from prodcat_index.learning.folds import assign_folds
 from prodcat_index.learning.one_vs_rest import fit_one_vs_rest
 from prodcat_index.progress import progress_bar
 from prodcat_index.types import (
+    CATEGORY_SEPARATOR,
     MISSING,
     BoolArray,
     Float32Array,
@@ -44,6 +45,8 @@ LEAST_SHARE = 1e-3
 # Stored rows are rounded to float16: a smaller probability of none cannot be told from 0.
 LEAST_PROBABILITY = 2e-3
 LEAST_LIKELIHOOD = 1e-9
+# A family that holds more of the cards than this says little about a card.
+LARGEST_FAMILY = 0.2
 # Of long texts, each row takes some 5,000 coefficients.
 ROWS_AT_ONCE = 512
 MANY_ROWS = 256
@@ -131,10 +134,39 @@ class TextScores:
         return rows.values[places] * sums.astype(np.float32)
 
 
-def fit_text_scores(rows: SparseRows, codes: Int64Array, bar: Any = None) -> TextScores | None:
+def find_families(names: Sequence[str], codes: Int64Array) -> Int64Array:
+    """Return the families of categories by their paths: codes, (L, C), from the first level on.
+
+    `codes`, (n,), are of the cards: a family that holds too many of them tells little. A category
+    is a family by itself where it has no other, and levels without families are left out.
+    """
+    sizes = np.bincount(codes[codes >= 0], minlength=len(names))
+    paths = [name.split(CATEGORY_SEPARATOR) for name in names]
+    levels = []
+    for depth in range(1, max(map(len, paths))):
+        starts = [
+            CATEGORY_SEPARATOR.join(path[:depth]) if len(path) > depth else "" for path in paths
+        ]
+        cards = dict.fromkeys(starts, 0)
+        for start, size in zip(starts, sizes.tolist(), strict=True):
+            cards[start] += size
+        few = LARGEST_FAMILY * sizes.sum()
+        level = [
+            (start, "") if start and cards[start] <= few else ("", name)
+            for start, name in zip(starts, names, strict=True)
+        ]
+        place = {family: code for code, family in enumerate(sorted(set(level)))}
+        if 1 < len(place) < len(names):
+            levels.append([place[family] for family in level])
+    return np.array(levels, dtype=np.int64).reshape(-1, len(names))
+
+
+def fit_text_scores(
+    rows: SparseRows, codes: Int64Array, families: Int64Array | None = None, bar: Any = None
+) -> TextScores | None:
     """Fit scores to rows with category codes, (n,); None for fewer than two categories.
 
-    Rows with the code -1 are left out, and so are empty ones.
+    Rows with the code -1 are left out, and so are empty ones. `families` are of each code, (L, C).
     """
     from scipy.sparse import csr_matrix
 
@@ -144,7 +176,8 @@ def fit_text_scores(rows: SparseRows, codes: Int64Array, bar: Any = None) -> Tex
         return None
     cells = rows.values, rows.features, rows.starts
     matrix = csr_matrix(cells, shape=(len(rows), rows.width))[chosen]
-    coefficients, intercepts = fit_one_vs_rest(matrix, columns, bar)
+    own = families[:, categories] if families is not None else ()
+    coefficients, intercepts = fit_one_vs_rest(matrix, columns, own, bar)
     return TextScores(
         coefficients.indptr.astype(np.int64),
         coefficients.indices.astype(np.int32),
@@ -155,7 +188,7 @@ def fit_text_scores(rows: SparseRows, codes: Int64Array, bar: Any = None) -> Tex
 
 
 def out_of_fold_probabilities(
-    rows: SparseRows, codes: Int64Array, groups: Int64Array
+    rows: SparseRows, codes: Int64Array, groups: Int64Array, families: Int64Array | None = None
 ) -> Float32Array:
     """Return how probable each category is, (n, C), by models that have not seen a row's group.
 
@@ -168,7 +201,7 @@ def out_of_fold_probabilities(
     with progress_bar(count * proba.shape[1], "fitting text scores", "classifier") as bar:
         for fold in range(count):
             own = np.flatnonzero(folds == fold)
-            model = fit_text_scores(rows, np.where(folds == fold, MISSING, codes), bar)
+            model = fit_text_scores(rows, np.where(folds == fold, MISSING, codes), families, bar)
             if model is not None and len(own):
                 seen = _known_to(take(rows, own), take(rows, np.flatnonzero(folds != fold)))
                 proba[np.ix_(own, model.categories)] = model.probabilities(seen)
@@ -256,10 +289,11 @@ class TextScoresEncoder(Encoder):
         vectorizer = NgramVectorizer.fit(texts)
         cards = [dict(zip(texts, own, strict=True)) for own in zip(*texts.values(), strict=True)]
         rows = vectorizer.transform(cards)
-        model = fit_text_scores(rows, codes)
+        families = find_families(names, codes)
+        model = fit_text_scores(rows, codes, families)
         if model is None:
             return None
-        proba = out_of_fold_probabilities(rows, codes, groups)[:, model.categories]
+        proba = out_of_fold_probabilities(rows, codes, groups, families)[:, model.categories]
         encoder = cls(vectorizer, model, [names[code] for code in model.categories])
         return encoder, np.sqrt(proba)
 
@@ -272,7 +306,7 @@ class TextScoresEncoder(Encoder):
         """
         rows = self.vectorizer.transform([json.loads(value) if value else {} for value in values])
         left = np.where(is_hidden, MISSING, codes)
-        model = fit_text_scores(rows, left)
+        model = fit_text_scores(rows, left, find_families(self.categories, codes))
         proba = np.zeros((len(chosen), self.dim), dtype=np.float32)
         if model is not None:
             seen = _known_to(take(rows, chosen), take(rows, np.flatnonzero(left >= 0)))
