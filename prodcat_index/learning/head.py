@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 
-from prodcat_index.types import Float32Array, Float64Array, Int64Array, chunks
+from prodcat_index.types import Float32Array, Float64Array, Int64Array
 
 # The inverse of the penalty on squared coefficients.
 INVERSE_PENALTY = 3.0
@@ -15,9 +16,6 @@ INVERSE_PENALTY = 3.0
 STRETCH = 3.0
 # Stopping early costs nothing: neighbours have their say as well.
 STEPS = 25
-# The largest slope at which the solver has arrived; rows that are looked at together.
-TOLERANCE = 1e-4
-FITTED_AT_ONCE = 1024
 # A category counts as no less probable than this, so that the head alone never settles a vote.
 LEAST_LOGARITHM = -20.0
 
@@ -83,52 +81,23 @@ def fit_head(rows: Float32Array, codes: Int64Array) -> LinearHead | None:
 
     Rows of zeros and of code -1 are left out.
     """
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.linear_model import LogisticRegression
+
     chosen = np.flatnonzero((codes >= 0) & rows.any(axis=1))
-    categories, targets = np.unique(codes[chosen], return_inverse=True)
-    if len(categories) < 2:
+    if len(np.unique(codes[chosen])) < 2:
         return None
-    weights = _fit_softmax(STRETCH * rows[chosen], targets, len(categories))
+    regression = LogisticRegression(C=INVERSE_PENALTY, max_iter=STEPS)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        warnings.filterwarnings("ignore", "The number of unique classes", UserWarning)
+        regression.fit(STRETCH * rows[chosen], codes[chosen])
+    weights, intercepts = regression.coef_, regression.intercept_
+    if len(regression.classes_) == 2:
+        # Two categories share one row of weights, which speaks for the second of them.
+        weights, intercepts = (np.concatenate([-w / 2, w / 2]) for w in (weights, intercepts))
     return LinearHead(
-        coefficients=np.ascontiguousarray(STRETCH * weights[:-1], dtype=np.float32),
-        intercepts=weights[-1].astype(np.float32),
-        categories=categories.astype(np.int64),
+        coefficients=np.ascontiguousarray(STRETCH * weights.T, dtype=np.float32),
+        intercepts=intercepts.astype(np.float32),
+        categories=regression.classes_.astype(np.int64),
     )
-
-
-def _fit_softmax(rows: Float32Array, targets: Int64Array, count: int) -> Float64Array:
-    """Return the weights of n rows for each category, and the intercepts below: (d + 1, count).
-
-    It is the regression of scikit-learn, by the same solver. The probabilities of a few rows at a
-    time stay in the cache of the processor, so that hardly more than the products of matrices
-    takes time.
-    """
-    from scipy.optimize import minimize
-
-    # Two categories are penalized by the difference of their weights.
-    penalty = (2 if count == 2 else 1) / (INVERSE_PENALTY * len(rows))
-
-    def loss(flat: Float64Array) -> tuple[float, Float64Array]:
-        weights = flat.reshape(-1, count)
-        single = weights.astype(np.float32)
-        total, slope = 0.0, np.zeros_like(weights)
-        for part in chunks(len(rows), FITTED_AT_ONCE):
-            own = np.arange(part.stop - part.start), targets[part]
-            scores = rows[part] @ single[:-1]
-            scores += single[-1]
-            scores -= scores.max(axis=1, keepdims=True)
-            total -= scores[own].sum(dtype=np.float64)
-            np.exp(scores, out=scores)
-            sums = scores.sum(axis=1, keepdims=True)
-            total += np.log(sums).sum(dtype=np.float64)
-            scores /= sums
-            scores[own] -= 1
-            slope[:-1] += rows[part].T @ scores
-            slope[-1] += scores.sum(axis=0)
-        slope /= len(rows)
-        slope[:-1] += penalty * weights[:-1]
-        return total / len(rows) + penalty / 2 * np.square(weights[:-1]).sum(), slope.ravel()
-
-    start = np.zeros((rows.shape[1] + 1) * count)
-    options = {"maxiter": STEPS, "gtol": TOLERANCE, "ftol": 64 * np.finfo(np.float64).eps}
-    found = minimize(loss, start, jac=True, method="L-BFGS-B", options={**options, "maxls": 50})
-    return np.asarray(found.x).reshape(-1, count)
