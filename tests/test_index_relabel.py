@@ -266,6 +266,16 @@ def test_a_card_without_a_category_does_not_vote() -> None:
     assert index.predict([Card(title="3 4")], k=1)[0].neighbours[0].id != "a"
 
 
+def test_a_new_category_of_separators_alone_is_no_empty_one() -> None:
+    """A slip in a map would take the category from every card of a name."""
+    said = rf"2 new categories have no name, .* \({BOOTS} -> '>', a -> '> » >'\); give their whole"
+    with pytest.raises(QueryError, match=said):
+        plane().relabel({BOOTS: " > ", "a": " > » > ", "c": ""})
+    # A mark at an end of a path, and none at all, are as they were.
+    assert plane().relabel({"a": "> Lamps >"}).card("a").category == "Lamps"
+    assert plane().relabel({"a": None}).card("a").category == ""
+
+
 def test_keys_follow_categories() -> None:
     """The shop's own system would get the key of what the card was before."""
     cards = [{**card, "category_id": {BOOTS: "7", KETTLES: "8"}[card["category"]]} for card in OLD]

@@ -95,6 +95,8 @@ def test_typing_mistakes_are_named_with_their_lines_and_nothing_is_done(
     assert "Line 4 says 'yes' and has no proposal" in said and "Nothing was changed." in said
     after = review(index, line(1, "b1", "Shoes > Sandals"), allow_new_categories=True)
     assert labels(after)["b1"] == "Shoes > Sandals"
+    with pytest.raises(QueryError, match="Line 2 decides '>', which is no category of this index"):
+        review(index, line(1, "b1", ">"), allow_new_categories=True)
 
 
 def test_a_review_of_what_changed_since_is_not_carried_out(index: ProductIndex) -> None:

@@ -376,10 +376,13 @@ def relabel_cards(
     old, labels = parts.catalogue, Labelling.of(parts.catalogue)
     of_card: dict[int, str] = {}
     of_category: dict[str, str] = {}
-    absent = []
+    absent, nameless = [], []
     for key, value in mapping.items():
         card, name = raw_text(key), clean_category(key, old.category_separator)
         category = clean_category(value, old.category_separator)
+        # An empty one is meant: it takes the category away.
+        if not category and (said := raw_text(value)):
+            nameless.append(f"{card} -> {said!r}")
         is_category = name in parts.labels.code_of
         if card in parts.row_of and is_category:
             raise QueryError(
@@ -392,6 +395,12 @@ def relabel_cards(
             of_category[name] = category
         else:
             absent.append(card)
+    if nameless:
+        raise QueryError(
+            f"{counted(len(nameless), 'new categories have')} no name, only what separates the "
+            f"levels of a path ({name_first(nameless)}); give their whole paths. "
+            "Nothing was changed."
+        )
     # All at once, so that two categories can change places; what is said of a card counts more.
     new = [
         of_card.get(row, of_category.get(name, name)) for row, name in enumerate(labels.categories)

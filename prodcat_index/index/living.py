@@ -122,7 +122,8 @@ class LivingIndex:
         Raises
         ------
         QueryError
-            If a name is both the id of a card and a category.
+            If a name is both the id of a card and a category, or a new category is only
+            a separator.
         """
         return relabel_cards(self.parts, mapping)
 
@@ -253,7 +254,8 @@ class LivingIndex:
         Raises
         ------
         QueryError
-            If a name is both the id of a card and a category.
+            If a name is both the id of a card and a category, or a new category is only
+            a separator.
         CatalogueError
             If no card with a category would be left.
         """

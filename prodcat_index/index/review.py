@@ -166,8 +166,10 @@ def _resolve(parts: IndexParts, row: Row, allow_new: bool) -> str:
     if chosen == REMOVE or word == KEEP:
         return chosen
     if word == YES or allow_new:
-        category = chosen.removeprefix(MERGE) if word == YES else chosen
-        return clean_category(category, parts.catalogue.category_separator)
+        named = chosen.removeprefix(MERGE) if word == YES else chosen
+        # Of separators alone, no name is left.
+        if category := clean_category(named, parts.catalogue.category_separator):
+            return category
     found = find_categories(parts, text)
     if len(found) == 1:
         return found[0]
