@@ -141,7 +141,8 @@ StoreOption = Annotated[
 RecallOption = Annotated[
     float,
     share_option(
-        "Share of the nearest cards that the search index is to find, measured on cards held out.",
+        "Share of the nearest cards that the search index is to find, from 0.5 to 1, measured on "
+        "cards held out.",
         least=0.5,
     ),
 ]

@@ -57,16 +57,16 @@ def parse_encoders(pairs: Iterable[str] | None) -> dict[str, list[str]]:
     return chosen
 
 
-def parse_share(value: str | float) -> float:
-    """Read ``5%`` or ``0.05``, up to the whole."""
+def parse_share(value: str | float, least: float | None = None) -> float:
+    """Read ``5%`` or ``0.05``, up to the whole; what is below `least` is not advised."""
     text = str(value).strip()
     found = SHARE.fullmatch(text)
     number = float(found[1]) if found else inf
     share = number / 100 if found and found[2] else number
     if share <= 1:
         return share
-    meant = "write for example 5% or 0.05"
-    if share == number <= 100:
+    meant = f"give one from {least:g} to 1" if least else "write for example 5% or 0.05"
+    if share == number <= 100 and number / 100 >= (least or 0):
         meant = f"give {number / 100:g} or {number:g}%"
     raise typer.BadParameter(f"{text!r} is no share; {meant}")
 
@@ -166,7 +166,7 @@ def share_option(help_line: str, *names: str, least: float | None = None) -> Any
     """Return an option that takes a share: from `least` to the whole, or between 0 and 1."""
 
     def parse(text: str | float) -> float:
-        share = parse_share(text)
+        share = parse_share(text, least)
         if least is None:
             between(0, 1)(share)
         elif share < least:
