@@ -356,7 +356,22 @@ def test_an_index_says_in_words_how_it_searches(saved: Path) -> None:
     assert "--index ivf" in words
     recall = parse_manifest(saved).search.codes.recall
     assert recall >= 0.99
-    assert f"It found {recall:.1%} of the nearest 10 and 30 cards" in words
+    assert f"It found {recall:.1%} of the nearest 10 and 30 cards, of 99.0% asked for" in words
+
+
+@pytest.mark.parametrize("kind", ["sq8", "ivf", "hnsw"])
+@pytest.mark.parametrize(("count", "is_measured"), [(9, False), (10, True)])
+def test_a_recall_that_was_not_measured_is_not_told(
+    kind: ApproximateKind, count: int, is_measured: bool, tmp_path: Path
+) -> None:
+    """A share of the nearest cards would be promised that nobody has seen."""
+    rows = [row(f"{n}", f"word{n} sort{n % 3}", category=f"{n % 3}") for n in range(count)]
+    index = ProductIndex.build(catalogue(rows), index=kind, recall=1.0)
+    words = explain_search(parse_manifest(index.save(tmp_path / "index")))
+    assert ("It found" in words) == is_measured
+    assert ("of the index; for others less may be found" in words) == is_measured
+    said = "Of 9 cards, none was held out to measure the share of the nearest cards that it finds"
+    assert (said in words) != is_measured
 
 
 @pytest.mark.parametrize(("share", "saves_little"), [(0.4, False), (0.9, False), (0.95, True)])

@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 
 from prodcat_index.index.block import Block
-from prodcat_index.index.effort import HELD_OUT, choose_effort, weighed_queries
+from prodcat_index.index.effort import choose_effort, weighed_queries
 from prodcat_index.index.fusion import fuse_cards
-from prodcat_index.index.kinds import ApproximateKind
+from prodcat_index.index.kinds import ApproximateKind, count_held_out
 from prodcat_index.index.learned import LearnedBlock, as_queries
 from prodcat_index.index.quantized import Codes, Effort, add_rows, fill_index, trained_index
 from prodcat_index.index.rows import as_rows
@@ -173,7 +173,7 @@ def build_searcher(
     weights far from them. With `spill`, a folder, large codes lie in a file there.
     """
     rows, present = space.blocks, space.present
-    held_out = evenly_spaced(len(present), min(HELD_OUT, len(present) // 10))
+    held_out = evenly_spaced(len(present), count_held_out(len(present)))
     others = np.setdiff1d(np.arange(len(present)), held_out)
     index = _trained(kind, rows, present, others)
     fill_index(kind, index, lambda: fused_parts(rows, present, others))

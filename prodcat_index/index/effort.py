@@ -27,8 +27,7 @@ from prodcat_index.types import (
     Int64Array,
 )
 
-# Cards that recall is measured on, and neighbours that are kept of each, so that equal ones count.
-HELD_OUT = 200
+# Neighbours that are kept of each card that recall is measured on, so that equal ones count.
 KEPT = 64
 # Candidates for each neighbour that is wanted: tried in turn.
 FETCHES = (1, 2, 8, 32, 128)

@@ -9,6 +9,7 @@ from prodcat_index.index.kinds import (
     MOST_EXACT_VALUES,
     RECALL_AT,
     Kind,
+    count_held_out,
     readable_size,
 )
 from prodcat_index.index.manifest import (
@@ -32,6 +33,7 @@ LARGE_DRIFT = 0.25
 BEYOND_CHANCE = 2.0
 # Where more of the codes are compared, cells save little.
 MOST_IN_CELLS = 0.9
+HOLDS_FOR = "This holds for listings like the cards of the index; for others less may be found."
 
 
 def rebuild_reason(manifest: Manifest) -> str:
@@ -146,7 +148,8 @@ def _explain_store(store: StoreRecord) -> str:
         f"walk through a graph that keeps {store.walk:,} cards, or, where few cards are eligible, "
         "by a scan of these. Similarities and their order are exact. It found "
         f"{store.recall:.1%} of the nearest 20 cards under the weights of votes, and at least "
-        f"{store.far_recall:.1%} under other weights, such as those of one block alone."
+        f"{store.far_recall:.1%} under other weights, such as those of one block alone. "
+        f"{HOLDS_FOR}"
     )
     warning = recall_warning(store)
     return f"{text} {warning[0].upper()}{warning[1:]}." if warning else text
@@ -203,12 +206,18 @@ def _explain(name: str, search: SearchRecord, manifest: Manifest) -> str:
     compared = "" if share is None else f" It compares {share:.0%} of the codes for it on average."
     if share is not None and share > MOST_IN_CELLS:
         compared += " So the cells save little: `--index sq8` compares all, and takes less memory."
+    came = f"{compared} {later:,} cards came later and are compared one by one."
+    if not count_held_out(codes.size):
+        few = counted(codes.size, "cards")
+        return (
+            f"{text} Of {few}, none was held out to measure the share of the nearest cards that it "
+            f"finds, so it searches as widely as it can.{came}"
+        )
     nearest = " and ".join(map(str, RECALL_AT))
     return (
         f"{text} It found {codes.recall:.1%} of the nearest {nearest} cards, of "
         f"{manifest.asked.recall:.1%} asked for, measured on cards held out, under the weights of "
-        f"the index and under weights far from them.{compared} {later:,} cards came later and are "
-        "compared one by one."
+        f"the index and under weights far from them. {HOLDS_FOR}{came}"
     )
 
 

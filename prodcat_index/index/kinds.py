@@ -17,6 +17,8 @@ MOST_EXACT_VALUES = 100_000_000
 FEWEST_FOR_CELLS = 10_000
 # Neighbours whose recall is measured.
 RECALL_AT = (10, 30)
+# Cards that it is measured on: so many, and at most a tenth.
+HELD_OUT = 200
 # What a store finds at least under weights far from those of the index.
 FAR_RECALL = 0.95
 UNITS = {"KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
@@ -71,6 +73,11 @@ class IndexChoice:
         if self.kind != "auto":
             return KINDS[self.kind]
         return choose_index(n, dim, None if self.memory is None else int(self.memory * share))
+
+
+def count_held_out(n: int) -> int:
+    """Return how many of n cards are held out to measure the recall: none of fewer than ten."""
+    return min(HELD_OUT, n // 10)
 
 
 def choose_index(n: int, dim: int, memory: int | None = None) -> Kind:

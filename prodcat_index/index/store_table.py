@@ -19,10 +19,10 @@ import numpy as np
 
 from prodcat_index.errors import StoreError
 from prodcat_index.index.approximate import ApproximateSearcher, fused_parts
-from prodcat_index.index.effort import HELD_OUT, KEPT, scan_together, share_found
+from prodcat_index.index.effort import KEPT, scan_together, share_found
 from prodcat_index.index.folder import OpenIndex
 from prodcat_index.index.fusion import effective_weights, fuse_cards, fuse_queries
-from prodcat_index.index.kinds import FAR_RECALL
+from prodcat_index.index.kinds import FAR_RECALL, HELD_OUT
 from prodcat_index.index.learned import as_queries
 from prodcat_index.index.manifest import Manifest, StoreRecord
 from prodcat_index.index.parts import IndexParts
