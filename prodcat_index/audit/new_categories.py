@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -154,15 +154,26 @@ def _similarities(
     Words are weighed by how rare they are among these cards: what an encoder was fitted to are
     those of the index, and the new ones, which tell most, are left out of its rows.
     """
-    weights = equal_weights(parts.encoder_blocks)
-    total, weight = (np.zeros((len(rows), len(rows))) for _ in range(2))
-    texts: dict[str, FloatingArray] = {}
-    for block, own, there in zip(parts.encoder_blocks, vectors, present.T, strict=True):
-        if block.kind == "text" and block.modality not in texts:
-            texts[block.modality] = _compare_words(catalogue.values_at(block.modality, rows))
-        cosines = texts[block.modality] if block.kind == "text" else own @ own.T
-        both = weights[block.name] * (there[:, None] & there)
-        total += both * cosines
+    blocks = parts.encoder_blocks
+    texts = {
+        name: _compare_words(catalogue.values_at(name, rows))
+        for name in {block.modality for block in blocks if block.kind == "text"}
+    }
+    cosines = (
+        texts[block.modality] if block.kind == "text" else own @ own.T
+        for block, own in zip(blocks, vectors, strict=True)
+    )
+    return weighted_mean(cosines, present, [*equal_weights(blocks).values()])
+
+
+def weighted_mean(
+    cosines: Iterable[FloatingArray], present: BoolArray, weights: Iterable[float]
+) -> Float64Array:
+    """Return the weighted mean of the cosines, each (n, n), of the blocks that two cards have."""
+    total, weight = (np.zeros((len(present), len(present))) for _ in range(2))
+    for own, there, share in zip(cosines, present.T, weights, strict=True):
+        both = share * (there[:, None] & there)
+        total += both * own
         weight += both
     return np.divide(total, weight, out=np.zeros_like(total), where=weight > 0)
 

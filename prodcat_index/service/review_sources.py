@@ -17,7 +17,7 @@ from prodcat_index.audit.audit import BETWEEN, LATER
 from prodcat_index.audit.check import Item, undecided
 from prodcat_index.audit.duplicate_cards import CATEGORIES
 from prodcat_index.audit.label_errors import CERTAIN
-from prodcat_index.audit.new_categories import best_level, cut, tree_of
+from prodcat_index.audit.new_categories import best_level, cut, tree_of, weighted_mean
 from prodcat_index.cards.catalogue import read_catalogue
 from prodcat_index.cards.lists import read_review
 from prodcat_index.index.answers import LazyAnswers
@@ -225,14 +225,8 @@ def _compare(
     parts: IndexParts, vectors: Sequence[Float32Array], present: BoolArray
 ) -> Float64Array:
     """Compare cards, (n, n), by the blocks that both have, with the weights of a search."""
-    count = len(parts.encoder_blocks)
-    weights = parts.weight_vector(parts.search_weights)[:count]
-    total, weight = (np.zeros((len(present), len(present))) for _ in range(2))
-    for own, there, share in zip(vectors, present.T, weights, strict=True):
-        both = share * (there[:, None] & there)
-        total += both * (own @ own.T)
-        weight += both
-    return np.divide(total, weight, out=np.zeros_like(total), where=weight > 0)
+    weights = parts.weight_vector(parts.search_weights)[: len(vectors)]
+    return weighted_mean((own @ own.T for own in vectors), present, weights)
 
 
 def find_resolved(items: Sequence[QueueItem], parts: IndexParts) -> list[str]:
