@@ -8,7 +8,7 @@ from scipy.sparse import csr_matrix
 from sklearn.svm import LinearSVC
 
 from prodcat_index.learning import one_vs_rest
-from prodcat_index.learning.one_vs_rest import fit_one_vs_rest
+from prodcat_index.learning.one_vs_rest import add_families, fit_one_vs_rest
 
 COUNT = 30
 Rows = tuple[csr_matrix, np.ndarray]
@@ -59,7 +59,8 @@ def test_the_score_of_a_category_has_a_part_of_its_families(
 
     families = [decision(level[codes], level) for level in levels]
     expected = (decision(codes, np.arange(COUNT)) + (families[0] + families[1]) / 4) / 1.5
-    coefficients, intercepts = fit_one_vs_rest(matrix, codes, levels)
+    own = fit_one_vs_rest(matrix, codes)
+    coefficients, intercepts = add_families(own, matrix, codes, np.stack(levels))
     found = (matrix @ coefficients).toarray() + intercepts
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
     assert np.abs(found - scores(matrix, codes)).max() > 0.1

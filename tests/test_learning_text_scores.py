@@ -64,8 +64,7 @@ def test_scores_are_those_of_scikit_learn_but_for_small_coefficients(
     _, rows = fit(texts)
     matrix = csr_matrix((rows.values, rows.features, rows.starts), shape=(len(rows), rows.width))
     oracle = LinearSVC(C=one_vs_rest.INVERSE_PENALTY, random_state=0).fit(matrix, codes)
-    model = fit_text_scores(rows, codes)
-    assert model is not None
+    model = fit_text_scores(rows, codes)[0]
     np.testing.assert_allclose(model.decision(rows), oracle.decision_function(matrix), atol=5e-3)
 
 
@@ -79,6 +78,64 @@ def test_families_are_the_parents_of_a_category_at_each_level() -> None:
     found = [[set(np.flatnonzero(level == code)) for code in np.unique(level)] for level in levels]
     assert [sorted(own, key=min) for own in found] == expected
     assert find_families(["boots", "mugs", "lamps"], np.array([0, 1, 2, 2])).shape == (0, 3)
+    assert find_families([], np.zeros(0, dtype=np.int64)).shape == (0, 0)
+
+
+def test_a_level_that_splits_as_another_one_counts_once() -> None:
+    """Levels of one child each would take as long as real ones, and have as much to say."""
+    names = [f"{kind} > only > {place}" for place in range(2) for kind in "abcdefg"]
+    levels = find_families(names, np.arange(14))
+    np.testing.assert_array_equal(levels, [[*range(7), *range(7)]])
+
+
+def test_texts_of_one_family_alone_can_be_fitted() -> None:
+    """A shop that describes its books and shows only pictures of the rest could not build."""
+    texts = [f"book {'of cats' if n % 2 else 'about dogs'} {n}" for n in range(20)] + [""] * 100
+    labels = [f"Books > {n % 2}" for n in range(20)] + [f"Rest {n % 9} > {n}" for n in range(100)]
+    found = TextScoresEncoder.fitted({"title": texts}, labels, np.arange(120))
+    assert found is not None
+    encoder, rows = found
+    assert encoder.families.shape == (0, 2)
+    own = np.arange(20) % 2
+    np.testing.assert_array_equal(rows[:20].argmax(axis=1), own)
+
+
+@pytest.mark.parametrize("parents_tell", [True, False])
+def test_families_are_kept_where_cards_fit_their_categories_better(
+    parents_tell: bool, tmp_path: Path
+) -> None:
+    """Of a tree that sorts by supplier, the scores would learn what is not there."""
+    rng = np.random.default_rng(0)
+    shared = [[f"s{group}x{n}" for n in range(8)] for group in range(8)]
+    texts, labels = [], []
+    for kind in range(32):
+        for _ in range(4):
+            words = rng.choice(shared[kind // 4], 2).tolist() if parents_tell else []
+            words += [f"own{kind}y{rng.integers(3)}", *rng.choice(60, 3).astype(str).tolist()]
+            texts.append(" ".join(words))
+            labels.append(f"parent {kind // 4 if parents_tell else kind % 8} > kind {kind:02d}")
+    found = TextScoresEncoder.fitted({"title": texts}, labels, np.arange(128))
+    assert found is not None
+    encoder, rows = found
+    names = sorted(set(labels))
+    codes = np.array([names.index(label) for label in labels])
+    every = NgramVectorizer.fit({"title": texts}).transform(titles(texts))
+    families = find_families(names, codes)
+    both = out_of_fold_probabilities(every, codes, np.arange(128), families)
+    own = [float(np.log(np.maximum(p[np.arange(128), codes], 2e-3)).sum()) for p in both]
+    assert (own[1] > own[0]) == parents_tell
+    assert len(encoder.families) == parents_tell
+    np.testing.assert_allclose(rows**2, both[int(parents_tell)], atol=1e-6)
+    store(tmp_path, encoder.fitted_parts())
+    again = TextScoresEncoder.restore("", stored_in(tmp_path))
+    np.testing.assert_array_equal(again.families, encoder.families)
+    # What is fitted again for calibration is fitted the same way.
+    hidden, chosen = codes == 5, np.flatnonzero(codes == 5)
+    left = np.where(hidden, MISSING, codes)
+    model = fit_text_scores(every, left, families if parents_tell else None)[-1]
+    seen = text_scores._known_to(take(every, chosen), take(every, np.flatnonzero(~hidden)))
+    found_rows = again.rows_without(values(texts), codes, hidden, chosen)[:, model.categories]
+    np.testing.assert_allclose(found_rows**2, model.probabilities(seen), atol=1e-6)
 
 
 def test_a_category_of_one_card_learns_from_the_other_cards_of_its_parent() -> None:
@@ -94,8 +151,7 @@ def test_a_category_of_one_card_learns_from_the_other_cards_of_its_parent() -> N
     asked = vectorizer.transform(titles(["lamp glass mug"]))
     shares = []
     for families in (None, find_families(names, codes)):
-        model = fit_text_scores(rows, codes, families)
-        assert model is not None
+        model = fit_text_scores(rows, codes, families)[-1]
         proba = model.probabilities(asked)[0]
         shares.append(sum(proba[at] for at, name in enumerate(names) if name.startswith("Light")))
     assert shares[1] > 1.1 * shares[0]
@@ -130,8 +186,7 @@ def test_many_rows_have_the_scores_that_each_has_alone(seed: int, width: int, si
 
 def test_small_coefficients_are_left_out(cards: tuple[list[str], np.ndarray]) -> None:
     texts, codes = cards
-    model = fit_text_scores(fit(texts)[1], codes)
-    assert model is not None
+    model = fit_text_scores(fit(texts)[1], codes)[0]
     smallest = np.abs(model.coefficients).min()
     assert smallest >= np.float16(one_vs_rest.SMALLEST_COEFFICIENT)
 
@@ -139,8 +194,7 @@ def test_small_coefficients_are_left_out(cards: tuple[list[str], np.ndarray]) ->
 def test_two_categories_have_opposite_scores(cards: tuple[list[str], np.ndarray]) -> None:
     texts, codes = cards
     _, rows = fit(texts)
-    model = fit_text_scores(rows, np.where(codes == 2, MISSING, codes))
-    assert model is not None
+    model = fit_text_scores(rows, np.where(codes == 2, MISSING, codes))[0]
     assert model.categories.tolist() == [0, 1]
     scores = model.decision(rows)
     np.testing.assert_allclose(scores[:, 0], -scores[:, 1], atol=0.05)
@@ -150,16 +204,15 @@ def test_two_categories_have_opposite_scores(cards: tuple[list[str], np.ndarray]
 
 def test_nothing_is_fitted_to_one_category_or_to_empty_rows() -> None:
     _, rows = fit(["boot", "mug", ""])
-    assert fit_text_scores(rows, np.array([0, 0, 1])) is None
-    assert fit_text_scores(rows, np.array([0, MISSING, 1])) is None
+    assert fit_text_scores(rows, np.array([0, 0, 1])) == []
+    assert fit_text_scores(rows, np.array([0, MISSING, 1])) == []
 
 
 def test_what_n_grams_add_sums_to_the_score(cards: tuple[list[str], np.ndarray]) -> None:
     """The words that are named as the reason would not be the reason."""
     texts, codes = cards
     _, rows = fit(texts)
-    model = fit_text_scores(rows, codes)
-    assert model is not None
+    model = fit_text_scores(rows, codes)[0]
     scores = model.decision(rows)
     for row in range(5):
         for code in range(3):
@@ -174,8 +227,8 @@ def test_out_of_fold_scores_have_not_seen_the_group() -> None:
     texts = [name for name in names for _ in range(2)]
     codes = np.repeat(rng.integers(0, 2, 60), 2)
     _, rows = fit(texts)
-    by_card = out_of_fold_probabilities(rows, codes, np.arange(120))
-    by_group = out_of_fold_probabilities(rows, codes, np.repeat(np.arange(60), 2))
+    by_card = out_of_fold_probabilities(rows, codes, np.arange(120))[0]
+    by_group = out_of_fold_probabilities(rows, codes, np.repeat(np.arange(60), 2))[0]
     # Only the name that both cards of a group have tells anything.
     assert np.mean(by_card.argmax(axis=1) == codes) > 0.7
     assert np.mean(by_group.argmax(axis=1) == codes) < 0.65
@@ -187,8 +240,7 @@ def test_what_probabilities_lack_to_one_belongs_to_none_of_the_categories(
     """A listing that no category claims would look as sure as one that a category does."""
     texts, codes = cards
     vectorizer, rows = fit(texts)
-    model = fit_text_scores(rows, codes + 1)
-    assert model is not None
+    model = fit_text_scores(rows, codes + 1)[0]
     asked = vectorizer.transform(titles(["leather boot", "", "qqqq", "leather qqqqwwww zzzzxxxx"]))
     proba = model.probabilities(asked)
     assert model.categories[proba[0].argmax()] == 1
@@ -208,8 +260,7 @@ def test_the_largest_score_can_be_read_from_a_stored_row(
     """What speaks for a known category would be lost with the softmax."""
     texts, codes = cards
     vectorizer, rows = fit(texts)
-    model = fit_text_scores(rows, codes)
-    assert model is not None
+    model = fit_text_scores(rows, codes)[0]
     asked = vectorizer.transform(titles([*texts[:20], "leather qqqqwwww zzzzxxxx"]))
     none = np.log(np.maximum(text_scores.USUAL_SHARE / asked.known, 1.0))
     stored = np.sqrt(model.probabilities(asked)).astype(np.float16)
@@ -244,8 +295,7 @@ def test_hidden_categories_have_no_part_in_the_rows_without_them(
     # The same as if the catalogue had never had them.
     rest = np.where(hidden, MISSING, columns)
     rows = encoder.vectorizer.transform(titles(texts))
-    model = fit_text_scores(rows, rest)
-    assert model is not None
+    model = fit_text_scores(rows, rest)[0]
     seen = text_scores._known_to(take(rows, chosen), take(rows, np.flatnonzero(~hidden)))
     np.testing.assert_allclose(
         found[:, model.categories] ** 2, model.probabilities(seen), atol=1e-6

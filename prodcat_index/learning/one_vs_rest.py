@@ -9,7 +9,7 @@ others, "Slice: Scalable Linear Extreme Classifiers", 2019).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -40,34 +40,11 @@ class LinearScores(NamedTuple):
     intercepts: Float32Array  # (H,)
 
 
-def fit_one_vs_rest(
-    matrix: Any, codes: Int64Array, families: Iterable[Int64Array] = (), bar: Any = None
-) -> LinearScores:
+def fit_one_vs_rest(matrix: Any, codes: Int64Array, bar: Any = None) -> LinearScores:
     """Fit a score for each of H >= 2 categories to sparse rows, (n, V); codes are 0 to H - 1.
 
-    `families`, each (H,), are codes that related categories have in common, at some levels of the
-    tree: what tells a family from the others is learned from the cards of all its categories, and
-    is a part of their scores. A progress bar advances by one for each category.
+    A progress bar, where there is one, advances by one for each category.
     """
-    own = _fit_machines(matrix, codes, bar)
-    shared = [_fit_families(matrix, codes, level) for level in families]
-    if not shared:
-        return own
-    share = FAMILY_SHARE / (1 + FAMILY_SHARE)
-    parts = [(own, 1 - share), *((level, share / len(shared)) for level in shared)]
-    coefficients = sum(part * scores.coefficients for scores, part in parts).tocsr()
-    intercepts = np.sum([part * scores.intercepts for scores, part in parts], axis=0)
-    return LinearScores(coefficients, intercepts.astype(np.float32))
-
-
-def _fit_families(matrix: Any, codes: Int64Array, families: Int64Array) -> LinearScores:
-    """Fit scores of families, (H,), and give each category that of its own."""
-    _, family_of = np.unique(families, return_inverse=True)
-    scores = _fit_machines(matrix, family_of[codes])
-    return LinearScores(scores.coefficients[:, family_of], scores.intercepts[family_of])
-
-
-def _fit_machines(matrix: Any, codes: Int64Array, bar: Any = None) -> LinearScores:
     from scipy.sparse import csc_matrix
     from sklearn.svm import LinearSVC
 
@@ -85,6 +62,24 @@ def _fit_machines(matrix: Any, codes: Int64Array, bar: Any = None) -> LinearScor
     shape = (matrix.shape[1], len(kept))
     coefficients = csc_matrix((np.concatenate(values), np.concatenate(kept), starts), shape)
     return LinearScores(coefficients.tocsr(), np.array(intercepts, dtype=np.float32))
+
+
+def add_families(
+    own: LinearScores, matrix: Any, codes: Int64Array, families: Int64Array, bar: Any = None
+) -> LinearScores:
+    """Return scores of H categories that have a part of the scores of their families.
+
+    `families`, (L, H), are codes that related categories have in common, at L >= 1 levels of a
+    tree: what tells a family from the others is learned from the cards of all its categories.
+    """
+    share = FAMILY_SHARE / (1 + FAMILY_SHARE)
+    coefficients, intercepts = (1 - share) * own.coefficients, (1 - share) * own.intercepts
+    for level in families:
+        _, family_of = np.unique(level, return_inverse=True)
+        scores = fit_one_vs_rest(matrix, family_of[codes], bar)
+        coefficients = coefficients + share / len(families) * scores.coefficients[:, family_of]
+        intercepts = intercepts + share / len(families) * scores.intercepts[family_of]
+    return LinearScores(coefficients.tocsr(), intercepts.astype(np.float32))
 
 
 def _rows_of_categories(matrix: Any, codes: Int64Array) -> Iterator[Int64Array]:

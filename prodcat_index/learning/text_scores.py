@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -24,7 +24,7 @@ from prodcat_index.encoders.ngrams import NgramVectorizer, SparseRows
 from prodcat_index.errors import EncoderError, one_line
 from prodcat_index.files import Contents, open_array, read_json
 from prodcat_index.learning.folds import assign_folds
-from prodcat_index.learning.one_vs_rest import fit_one_vs_rest
+from prodcat_index.learning.one_vs_rest import add_families, fit_one_vs_rest
 from prodcat_index.progress import progress_bar
 from prodcat_index.types import (
     CATEGORY_SEPARATOR,
@@ -53,6 +53,7 @@ MANY_ROWS = 256
 # A category counts as no less probable than this, so that one word never settles a vote.
 LEAST_LOGARITHM = -20.0
 SPEC = "text-scores"
+FAMILIES = "families.npy"
 
 
 @dataclass(frozen=True)
@@ -138,73 +139,88 @@ def find_families(names: Sequence[str], codes: Int64Array) -> Int64Array:
     """Return the families of categories by their paths: codes, (L, C), from the first level on.
 
     `codes`, (n,), are of the cards: a family that holds too many of them tells little. A category
-    is a family by itself where it has no other, and levels without families are left out.
+    is a family by itself where it has no other.
     """
     sizes = np.bincount(codes[codes >= 0], minlength=len(names))
     paths = [name.split(CATEGORY_SEPARATOR) for name in names]
-    levels = []
-    for depth in range(1, max(map(len, paths))):
-        starts = [
-            CATEGORY_SEPARATOR.join(path[:depth]) if len(path) > depth else "" for path in paths
-        ]
-        cards = dict.fromkeys(starts, 0)
-        for start, size in zip(starts, sizes.tolist(), strict=True):
-            cards[start] += size
-        few = LARGEST_FAMILY * sizes.sum()
-        level = [
-            (start, "") if start and cards[start] <= few else ("", name)
-            for start, name in zip(starts, names, strict=True)
-        ]
-        place = {family: code for code, family in enumerate(sorted(set(level)))}
-        if 1 < len(place) < len(names):
-            levels.append([place[family] for family in level])
-    return np.array(levels, dtype=np.int64).reshape(-1, len(names))
+    levels = np.zeros((max(map(len, paths), default=1) - 1, len(names)), dtype=np.int64)
+    for depth, level in enumerate(levels, 1):
+        starts = [path[:depth] if len(path) > depth else [] for path in paths]
+        level[:] = _numbered(map(tuple, starts))
+        large = np.bincount(level, sizes)[level] > LARGEST_FAMILY * sizes.sum()
+        alone = large | np.array([not start for start in starts])
+        level[alone] = len(names) + np.flatnonzero(alone)
+    return telling_levels(levels)
+
+
+def telling_levels(levels: Int64Array) -> Int64Array:
+    """Return the levels, (L, H), at which there are several families, fewer than categories."""
+    numbered = dict.fromkeys(tuple(_numbered(level.tolist())) for level in levels)
+    kept = [level for level in numbered if 0 < max(level, default=0) < len(level) - 1]
+    return np.array(kept, dtype=np.int64).reshape(len(kept), levels.shape[1])
+
+
+def _numbered(values: Iterable[Any]) -> list[int]:
+    """Return a number for each value, those of different ones rising as they come."""
+    places: dict[Any, int] = {}
+    return [places.setdefault(value, len(places)) for value in values]
 
 
 def fit_text_scores(
     rows: SparseRows, codes: Int64Array, families: Int64Array | None = None, bar: Any = None
-) -> TextScores | None:
-    """Fit scores to rows with category codes, (n,); None for fewer than two categories.
+) -> list[TextScores]:
+    """Fit scores to rows with category codes, (n,), and others that know of families, (L, C).
 
-    Rows with the code -1 are left out, and so are empty ones. `families` are of each code, (L, C).
+    None are fitted for fewer than two categories, and no others where no family has several. Rows
+    with the code -1 are left out, and so are empty ones.
     """
     from scipy.sparse import csr_matrix
 
     chosen = np.flatnonzero((codes >= 0) & (np.diff(rows.starts) > 0))
     categories, columns = np.unique(codes[chosen], return_inverse=True)
     if len(categories) < 2:
-        return None
+        return []
     cells = rows.values, rows.features, rows.starts
     matrix = csr_matrix(cells, shape=(len(rows), rows.width))[chosen]
-    own = families[:, categories] if families is not None else ()
-    coefficients, intercepts = fit_one_vs_rest(matrix, columns, own, bar)
-    return TextScores(
-        coefficients.indptr.astype(np.int64),
-        coefficients.indices.astype(np.int32),
-        coefficients.data.astype(np.float16),
-        intercepts,
-        categories.astype(np.int64),
-    )
+    fitted = [fit_one_vs_rest(matrix, columns, bar)]
+    if families is not None and len(levels := telling_levels(families[:, categories])):
+        fitted.append(add_families(fitted[0], matrix, columns, levels, bar))
+    return [
+        TextScores(
+            coefficients.indptr.astype(np.int64),
+            coefficients.indices.astype(np.int32),
+            coefficients.data.astype(np.float16),
+            intercepts,
+            categories.astype(np.int64),
+        )
+        for coefficients, intercepts in fitted
+    ]
 
 
 def out_of_fold_probabilities(
     rows: SparseRows, codes: Int64Array, groups: Int64Array, families: Int64Array | None = None
 ) -> Float32Array:
-    """Return how probable each category is, (n, C), by models that have not seen a row's group.
+    """Return how probable each category is, by models that have not seen a row's group.
 
-    Rows sum to at most 1; they are zeros where nothing is known, and 0 for a category that a
-    fold's model has not seen. Codes and groups are (n,).
+    (2, n, C) without and with families, (L, C), or (1, n, C) where there are none. Rows sum to at
+    most 1; they are zeros where nothing is known, and 0 for a category that a fold's model has not
+    seen. Codes and groups are (n,).
     """
-    proba = np.zeros((len(rows), int(codes.max()) + 1), dtype=np.float32)
+    levels = families if families is not None else np.zeros((0, 0), dtype=np.int64)
+    shape = (1 + bool(len(levels)), len(rows), int(codes.max()) + 1)
+    proba = np.zeros(shape, dtype=np.float32)
     folds = assign_folds(groups)
     count = int(folds.max()) + 1
-    with progress_bar(count * proba.shape[1], "fitting text scores", "classifier") as bar:
+    machines = shape[2] + sum(int(level.max()) + 1 for level in levels)
+    with progress_bar(count * machines, "fitting text scores", "classifier") as bar:
         for fold in range(count):
             own = np.flatnonzero(folds == fold)
-            model = fit_text_scores(rows, np.where(folds == fold, MISSING, codes), families, bar)
-            if model is not None and len(own):
+            models = fit_text_scores(rows, np.where(folds == fold, MISSING, codes), families, bar)
+            if models and len(own):
                 seen = _known_to(take(rows, own), take(rows, np.flatnonzero(folds != fold)))
-                proba[np.ix_(own, model.categories)] = model.probabilities(seen)
+                for kind in range(len(proba)):
+                    model = models[min(kind, len(models) - 1)]
+                    proba[kind][np.ix_(own, model.categories)] = model.probabilities(seen)
     return proba
 
 
@@ -269,11 +285,16 @@ class TextScoresEncoder(Encoder):
     spec = SPEC
 
     def __init__(
-        self, vectorizer: NgramVectorizer, model: TextScores, categories: Sequence[str]
+        self,
+        vectorizer: NgramVectorizer,
+        model: TextScores,
+        categories: Sequence[str],
+        families: Int64Array,
     ) -> None:
         self.vectorizer = vectorizer
         self.model = model
         self.categories = list(categories)  # name of each column
+        self.families = families  # (L, H), of each column
 
     @classmethod
     def fitted(
@@ -290,12 +311,19 @@ class TextScoresEncoder(Encoder):
         cards = [dict(zip(texts, own, strict=True)) for own in zip(*texts.values(), strict=True)]
         rows = vectorizer.transform(cards)
         families = find_families(names, codes)
-        model = fit_text_scores(rows, codes, families)
-        if model is None:
+        models = fit_text_scores(rows, codes, families)
+        if not models:
             return None
-        proba = out_of_fold_probabilities(rows, codes, groups, families)[:, model.categories]
-        encoder = cls(vectorizer, model, [names[code] for code in model.categories])
-        return encoder, np.sqrt(proba)
+        both = out_of_fold_probabilities(rows, codes, groups, families)
+        # Families are kept where cards fit their own categories better: not every tree tells much.
+        labelled = np.flatnonzero(codes >= 0)
+        likely = np.maximum(both[:, labelled, codes[labelled]], LEAST_PROBABILITY)
+        likelihood = np.log(likely).sum(axis=1, dtype=np.float64)
+        kept = int(len(models) > 1 and likelihood[-1] > likelihood[0])
+        model, families = models[kept], families[: kept * len(families)]
+        own = [names[code] for code in model.categories]
+        encoder = cls(vectorizer, model, own, families[:, model.categories])
+        return encoder, np.sqrt(both[kept][:, model.categories])
 
     def rows_without(
         self, values: Sequence[str], codes: Int64Array, is_hidden: BoolArray, chosen: Int64Array
@@ -306,9 +334,8 @@ class TextScoresEncoder(Encoder):
         """
         rows = self.vectorizer.transform([json.loads(value) if value else {} for value in values])
         left = np.where(is_hidden, MISSING, codes)
-        model = fit_text_scores(rows, left, find_families(self.categories, codes))
         proba = np.zeros((len(chosen), self.dim), dtype=np.float32)
-        if model is not None:
+        for model in fit_text_scores(rows, left, self.families)[-1:]:
             seen = _known_to(take(rows, chosen), take(rows, np.flatnonzero(left >= 0)))
             proba[:, model.categories] = model.probabilities(seen)
         return np.sqrt(proba)
@@ -352,12 +379,13 @@ class TextScoresEncoder(Encoder):
         return sorted(shared.items(), key=lambda pair: -pair[1])
 
     def fitted_parts(self) -> dict[str, FittedPart]:
-        """Return the vocabulary, the categories and the coefficients."""
+        """Return the vocabulary, the categories, the coefficients, and families if there are."""
         names = ("starts", "columns", "coefficients", "intercepts")
         return {
             **self.vectorizer.fitted_parts(),
             "categories.json": self.categories,
             **{f"{name}.npy": getattr(self.model, name) for name in names},
+            **({FAMILIES: self.families} if len(self.families) else {}),
         }
 
     @classmethod
@@ -389,9 +417,12 @@ class TextScoresEncoder(Encoder):
                 open_array(stored["intercepts.npy"], "float32", (len(names),)),
                 np.arange(len(names), dtype=np.int64),
             )
+            families = np.zeros((0, len(names)), dtype=np.int64)
+            if FAMILIES in stored:
+                families = open_array(stored[FAMILIES], "int64", (None, len(names)))
         except (ValueError, RecursionError) as error:
             raise EncoderError(
                 f"The text scores of this index cannot be read ({one_line(error)}); build the "
                 "index again."
             ) from error
-        return cls(vectorizer, model, names)
+        return cls(vectorizer, model, names, families)
