@@ -163,7 +163,7 @@ def _similarities(
         texts[block.modality] if block.kind == "text" else own @ own.T
         for block, own in zip(blocks, vectors, strict=True)
     )
-    return weighted_mean(cosines, present, [*equal_weights(blocks).values()])
+    return weighted_mean(cosines, present, equal_weights(blocks).values())
 
 
 def weighted_mean(
